@@ -1,0 +1,1 @@
+"""Declarative experiments on the inside of language models."""

@@ -1,0 +1,69 @@
+"""What judging says: outcomes of expectations, and the verdict of a hypothesis."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tracer.record import Recorded
+
+OutcomeName = Literal["held", "failed", "untested"]
+VerdictName = Literal["confirmed", "refuted", "inconclusive", "error"]
+SplitName = Literal["discovery", "held out"]
+
+
+class PromptOutcome(Recorded):
+    """One expectation on one prompt."""
+
+    prompt: str
+    outcome: OutcomeName
+    observed: str = Field(description="For people, e.g. '+2.32 (from −1.27)'.")
+    value: float | None = Field(None, description="The number that was tested, where there is one.")
+    p: float | None = Field(None, description="p-value of the test, where it is one.")
+    reason: str | None = Field(None, description="Why it is untested.")
+
+
+class Outcome(Recorded):
+    """One expectation over the prompts of one split."""
+
+    intervention: str
+    split: SplitName
+    expectation: str = Field(description="Measure and test, e.g. 'logit( Sacramento) − logit( Austin)'.")
+    expected: str = Field(description="E.g. '> 1.00 on 8 of 9 prompts'.")
+    observed: str = Field(description="E.g. '9 of 9, median +3.1'.")
+    outcome: OutcomeName
+    reason: str | None = None
+    n_held: int
+    n_failed: int
+    n_untested: int
+    needed: int = Field(description="Prompts that must hold: ceil(mostly × prompts).")
+    wilson: tuple[float, float] | None = Field(
+        description="95 % Wilson interval of held / (held + failed); None where nothing was tested."
+    )
+    prompts: tuple[PromptOutcome, ...]
+
+
+class Verdict(Recorded):
+    """The judgement of one run; truthy exactly when it came out as the file expected."""
+
+    schema_: Literal["tracer.verdict/1"] = Field("tracer.verdict/1", alias="schema")
+    run: str
+    hypothesis: str
+    claim: str
+    verdict: VerdictName
+    expected: Literal["confirmed", "refuted"]
+    reason: str = Field(description="One sentence: why this verdict.")
+    outcomes: tuple[Outcome, ...]
+    caveats: tuple[str, ...] = Field(description="What a reader must be careful about.")
+    post_hoc: tuple[str, ...] = Field(
+        (), description="Parts of the file that differ from what was declared when measured."
+    )
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one the file declared."""
+        return self.verdict == self.expected
+
+    def __bool__(self) -> bool:
+        return self.as_expected

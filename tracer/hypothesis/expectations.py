@@ -1,0 +1,133 @@
+"""Predicates a hypothesis may state: one measure, one test each.
+
+A token is written as it is decoded, leading space included (`" Austin"`), and may hold the
+prompt's variables: `"{answer}"` is the prompt's own answer.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Alpha = Annotated[float, Field(gt=0, lt=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+TokenPair = tuple[str, str]
+
+
+class Expected(BaseModel):
+    """Base of all expectations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mostly: Share = Field(
+        1.0, description="Share of the prompts of each split (discovery, held out) it must hold on."
+    )
+
+
+class TopIs(Expected):
+    """The most probable next token is this one."""
+
+    top: str
+
+
+class TopIsNot(Expected):
+    """The most probable next token is not this one."""
+
+    top_is_not: str
+
+
+class Rank(Expected):
+    """The token is among the n most probable (1 is the most probable)."""
+
+    rank: str
+    at_most: int = Field(ge=1)
+
+
+class Thresholds(Expected):
+    """Tests of a number; exactly one is given."""
+
+    above: Number | None = None
+    below: Number | None = None
+    rises_by: Number | None = Field(None, description="Clamped − clean is more than this.")
+    falls_by: Number | None = Field(None, description="Clean − clamped is more than this.")
+    beats_controls: Alpha | None = Field(
+        None, description="Higher than matched random sets, Monte-Carlo p at most this."
+    )
+    undercuts_controls: Alpha | None = Field(
+        None, description="Lower than matched random sets, Monte-Carlo p at most this."
+    )
+
+
+class Probability(Thresholds):
+    """The token's probability, from 0 to 1."""
+
+    probability: str
+
+
+class LogitDiff(Thresholds):
+    """logit(first) − logit(second)."""
+
+    logit_diff: TokenPair
+
+
+class Fraction(Expected):
+    """How active a supernode is after the clamps, as a share of a reference activation.
+
+    ⟨a, a₀⟩ / ⟨a₀, a₀⟩ over its features: 1 as the reference, 0 off, −2 inverted and doubled.
+    """
+
+    supernode: str
+    fraction_above: Number | None = None
+    fraction_below: Number | None = None
+    of: Literal["clean", "source"] = Field(
+        "clean", description="a₀: this prompt unclamped, or the mean of the supernode's sources."
+    )
+
+
+class Rises(Expected):
+    """The token's log-probability rises with the dose: Spearman ρ > 0, exact permutation p."""
+
+    rises: str
+    p: Alpha = 0.05
+
+
+class Falls(Expected):
+    """The token's log-probability falls with the dose: Spearman ρ < 0, exact permutation p."""
+
+    falls: str
+    p: Alpha = 0.05
+
+
+_KEYS = ("top", "top_is_not", "rank", "probability", "logit_diff", "supernode")
+_DOSE_KEYS = ("rises", "falls")
+
+
+def _first_key(value: Any, keys: tuple[str, ...]) -> str | None:
+    if isinstance(value, dict):
+        return next((k for k in keys if k in value), None)
+    return next((k for k in keys if hasattr(value, k)), None)
+
+
+Expectation = Annotated[
+    Annotated[TopIs, Tag("top")]
+    | Annotated[TopIsNot, Tag("top_is_not")]
+    | Annotated[Rank, Tag("rank")]
+    | Annotated[Probability, Tag("probability")]
+    | Annotated[LogitDiff, Tag("logit_diff")]
+    | Annotated[Fraction, Tag("supernode")],
+    Discriminator(
+        lambda value: _first_key(value, _KEYS),
+        custom_error_type="no_measure",
+        custom_error_message="an expectation needs one measure: " + ", ".join(_KEYS),
+    ),
+]
+DoseExpectation = Annotated[
+    Annotated[Rises, Tag("rises")] | Annotated[Falls, Tag("falls")],
+    Discriminator(
+        lambda value: _first_key(value, _DOSE_KEYS),
+        custom_error_type="no_measure",
+        custom_error_message="a dose expectation needs one of: " + ", ".join(_DOSE_KEYS),
+    ),
+]

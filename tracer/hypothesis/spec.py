@@ -1,0 +1,183 @@
+"""What a hypothesis file may say: the declared side of an experiment, and nothing measured.
+
+Every model here is frozen and strict: an unknown key is an error, a choice is a `Literal`, and a
+default stands only here. References between parts (does this prompt exist?) are checked in
+`tracer.hypothesis.references`; what needs a tokenizer is checked in `tracer.tokens`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from tracer.hypothesis.expectations import DoseExpectation, Expectation, TokenPair
+
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""A name the file gives to a prompt, supernode or intervention; also safe as part of a path."""
+
+HERE = "here"
+"""Reserved prompt name in `from:`: the prompt that the intervention is run on."""
+
+
+class Declared(BaseModel):
+    """Base of everything a file declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ModelSpec(Declared):
+    """Which language model, and how it is loaded."""
+
+    name: str = Field(min_length=1, description="A registered name, a Hugging Face id or a folder.")
+    revision: str | None = Field(None, description="Git revision on the hub; None is its default.")
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0, mps, …")
+
+
+class Message(Declared):
+    """One turn of a chat prompt; the model's own chat template joins the turns."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class PromptSpec(Declared):
+    """A text with its answer; every key not listed here fills the variable of that name.
+
+    Exactly one source of text: `text`, `messages`, or else the file's `template`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+    text: str | None = Field(None, description="The prompt, with {variables}.")
+    messages: tuple[Message, ...] | None = Field(None, description="Chat turns, with {variables}.")
+    answer: str | None = Field(None, description="The one token the model must give, unclamped.")
+    held_out: bool = Field(False, description="Judged apart; never used to find a supernode.")
+    spans: dict[Name, str] = Field(
+        default={}, description="Named substrings; each must occur exactly once in the prompt."
+    )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The values this prompt gives to the {variables} of its text."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class TokenDirection(Declared):
+    """Toward the logit of one token."""
+
+    token: str
+
+
+class LogitDiffDirection(Declared):
+    """Toward logit(first) − logit(second)."""
+
+    logit_diff: TokenPair
+
+
+Direction = Literal["answer"] | TokenDirection | LogitDiffDirection
+Which = Literal["last", "first", "all"]
+
+
+class Selection(Declared):
+    """A rule that finds a supernode by attribution patching on discovery prompts.
+
+    The score of a feature is (mean activation on `on` − mean activation on `against`) × mean
+    gradient of the direction on `on`; without `against` the contrast is zero.
+    """
+
+    on: tuple[Name, ...] = Field(min_length=1, description="Source prompts, averaged.")
+    against: tuple[Name, ...] = Field((), description="Contrast prompts, averaged.")
+    at: Name = Field("last", description="`last`, a variable of the template, or a named span.")
+    tokens: Which = Field("last", description="Which tokens of the span.")
+    layers: tuple[int, int] | None = Field(None, description="First and last layer, both kept.")
+    toward: Direction = "answer"
+    top: int | None = Field(None, ge=1, description="Keep the k strongest.")
+    share: float | None = Field(
+        None, gt=0, le=1, description="Keep the strongest that carry this share of the positive sum."
+    )
+
+
+class SupernodeSpec(Declared):
+    """A named group of features that stand for a concept: a rule, or explicit ids."""
+
+    label: str | None = Field(None, description="The concept, for people; default: the name.")
+    select: Selection | None = None
+    features: tuple[str, ...] | None = Field(
+        None, description="'layer_index' (put at `at`) or 'layer_index_position', quoted."
+    )
+    at: Name | None = Field(None, description="Where 'layer_index' features sit; default: last.")
+    source: tuple[Name, ...] | None = Field(
+        None, description="Prompts whose mean activation is this supernode's own; default: `on`."
+    )
+
+
+class ClampSpec(Declared):
+    """Set every feature of a supernode to `times` × its mean activation on `from`."""
+
+    times: float = Field(1.0, allow_inf_nan=False)
+    from_: tuple[Name, ...] | None = Field(
+        None, alias="from", description="Prompts, averaged; `here` is the clamped prompt itself."
+    )
+    at: Name | None = Field(None, description="Put the features at this span instead.")
+
+
+Factor = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Doses(Declared):
+    """One clamp of the intervention repeated at several factors, the others as they are."""
+
+    of: Name
+    factors: tuple[Factor, ...] = Field(min_length=2, max_length=50)
+    expect: tuple[DoseExpectation, ...] = ()
+
+
+class InterventionSpec(Declared):
+    """Named clamps on prompts, and what must happen.
+
+    Where two clamps of one intervention name the same feature at the same position, the one
+    written later wins, and the run says how many were shared.
+    """
+
+    prompts: tuple[Name, ...] = Field(min_length=1)
+    clamp: dict[Name, Factor | ClampSpec] = Field(min_length=1)
+    freeze: Literal["none", "attention", "all"] = Field(
+        "none",
+        description="none: everything downstream reacts; attention: patterns stay as in the clean "
+        "run; all: patterns, norm scales and every other feature stay (direct effects).",
+    )
+    expect: tuple[Expectation, ...] = ()
+    doses: Doses | None = None
+
+
+class Controls(Declared):
+    """Matched random feature sets the clamps are compared with."""
+
+    random: int = Field(99, ge=0, le=9999)
+
+
+class Hypothesis(Declared):
+    """One YAML file: a claim about a model's inside, and how to test it."""
+
+    hypothesis: Name
+    claim: str = Field(min_length=1)
+    source: str | None = Field(None, description="Where the claim was published.")
+    tags: tuple[str, ...] = ()
+    expected: Literal["confirmed", "refuted"] = "confirmed"
+    model: ModelSpec | str = "gemma-3-270m"
+    features: Literal["neurons"] = "neurons"
+    seed: int = Field(0, ge=0, lt=2**31)
+    template: str | None = Field(None, description="Text of the prompts that have none themselves.")
+    prompts: dict[Name, PromptSpec] = Field(min_length=1)
+    supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
+    interventions: dict[Name, InterventionSpec] = Field(min_length=1)
+    controls: Controls = Controls()
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The model, in its long form."""
+        return ModelSpec(name=self.model) if isinstance(self.model, str) else self.model

@@ -1,0 +1,176 @@
+"""What a run observed: the contract that judging, report and dashboard read.
+
+A run is a folder. `run.json` holds a `Record`; `measurements.safetensors` holds the arrays it names
+(controls, activations). Nothing here needs torch, and nothing here says whether a claim held:
+that is `tracer.evidence.judge`, which writes `verdict.json` beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tracer.hypothesis.spec import Hypothesis
+
+SCHEMA = "tracer.run/1"
+
+
+class Recorded(BaseModel):
+    """Base of everything a run writes down."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TokenReading(Recorded):
+    """One token at the read position."""
+
+    token: str
+    id: int
+    logit: float
+    probability: float = Field(description="Softmax over the whole vocabulary.")
+    rank: int = Field(description="1 is the most probable; ties go to the lower id.")
+
+
+class Reading(Recorded):
+    """The output at a prompt's last position."""
+
+    top: tuple[TokenReading, ...] = Field(description="The ten most probable, best first.")
+    tokens: dict[str, TokenReading] = Field(description="Every token the hypothesis asks about.")
+
+
+class FeatureRef(Recorded):
+    """One member of a supernode: where it is, whatever prompt it is put on."""
+
+    layer: int
+    index: int
+    offset: int = Field(0, description="Tokens left of the anchor token; 0 is the anchor itself.")
+    position: int | None = Field(None, description="Absolute token position; overrides the span.")
+    score: float | None = Field(None, description="Attribution score; None for explicit ids.")
+
+
+class SupernodeRecord(Recorded):
+    """A supernode as resolved: the lock."""
+
+    name: str
+    label: str
+    at: str = Field(description="Span its features are put at.")
+    anchor: Literal["last", "first"] = Field(description="Which token of the span offset 0 is.")
+    features: tuple[FeatureRef, ...]
+    source: tuple[str, ...] = Field(description="Prompts whose mean activation is its own.")
+    share: float | None = Field(None, description="Share of the positive attribution it carries.")
+    n_candidates: int | None = Field(None, description="Features the rule scored.")
+
+
+class PromptRecord(Recorded):
+    """A prompt as the model saw it, unclamped."""
+
+    name: str
+    text: str
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    spans: dict[str, tuple[int, int]] = Field(description="Token ranges, end excluded.")
+    answer: str | None
+    held_out: bool
+    baseline: Reading
+
+
+class Activation(Recorded):
+    """How active a supernode was in one clamped pass: dot products over its features."""
+
+    of_clean: float | None = Field(description="⟨a, a₀⟩/⟨a₀, a₀⟩, a₀ = clean; None if a₀ = 0.")
+    of_source: float | None = Field(description="The same with a₀ = mean over its sources.")
+
+
+class Dose(Recorded):
+    """One point of a dose series."""
+
+    factor: float
+    reading: Reading
+
+
+class ClampRecord(Recorded):
+    """One clamp as it was carried out on one prompt."""
+
+    supernode: str
+    times: float
+    source: tuple[str, ...] = Field(description="Prompts the activations came from.")
+    positions: tuple[int, ...] = Field(description="Token positions written to.")
+    n_features: int
+    n_overridden: int = Field(description="Features that a later clamp of the same run took over.")
+    write_norm: float = Field(description="L2 norm of the summed write, over layers and positions.")
+
+
+class Trial(Recorded):
+    """One intervention on one prompt.
+
+    Its controls are in the tensors: `controls/<intervention>/<prompt>/logits` of shape
+    [control, token] for the tokens in `control_tokens`, `…/logsumexp` [control] and `…/top` [control].
+    """
+
+    prompt: str
+    clamps: tuple[ClampRecord, ...]
+    reading: Reading
+    supernodes: dict[str, Activation]
+    doses: tuple[Dose, ...] = ()
+    n_controls: int
+    control_tokens: tuple[str, ...] = ()
+    problem: str | None = Field(None, description="Why it could not be measured; None if it was.")
+
+
+class InterventionRecord(Recorded):
+    """An intervention and its trials, one per prompt."""
+
+    name: str
+    trials: dict[str, Trial]
+
+
+class ModelRecord(Recorded):
+    """The model that was measured."""
+
+    name: str
+    source: str = Field(description="Package, folder or hub id the weights came from.")
+    revision: str | None
+    fingerprint: str = Field(description="SHA-256 of the weights' file(s) or the hub commit.")
+    architecture: str
+    n_layers: int
+    d_model: int
+    d_vocab: int
+    dtype: str
+    device: str
+
+
+class Environment(Recorded):
+    """Where it was measured."""
+
+    tracer: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    threads: int
+
+
+class Record(Recorded):
+    """Everything one run observed."""
+
+    schema_: Literal["tracer.run/1"] = Field(SCHEMA, alias="schema")
+    id: str
+    status: Literal["measuring", "complete"]
+    started: str = Field(description="UTC, ISO 8601.")
+    hypothesis: Hypothesis
+    yaml: str = Field(description="The file, verbatim.")
+    file: str = Field(description="Its name as given on the command line.")
+    overrides: tuple[str, ...] = ()
+    sha256: str = Field(description="Of the hypothesis as run, before the first measurement.")
+    fingerprint: str = Field(description="Of everything a measurement depends on; resuming asks it.")
+    model: ModelRecord
+    basis: str
+    environment: Environment
+    prompts: dict[str, PromptRecord]
+    supernodes: dict[str, SupernodeRecord]
+    lock_notes: tuple[str, ...] = Field((), description="How the lock differs from an older one.")
+    interventions: dict[str, InterventionRecord] = {}
+    notes: tuple[str, ...] = Field((), description="Deviations a reader must know, e.g. halved batch.")
+    seconds: dict[str, float] = Field({}, description="Wall time by step; comparisons drop this.")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
