@@ -80,6 +80,7 @@ class LogitDiffDirection(Declared):
 
 Direction = Literal["answer"] | TokenDirection | LogitDiffDirection
 Which = Literal["last", "first", "all"]
+Rule = Literal["gradient", "half"]
 
 
 class Selection(Declared):
@@ -95,6 +96,7 @@ class Selection(Declared):
     tokens: Which = Field("last", description="Which tokens of the span.")
     layers: tuple[int, int] | None = Field(None, description="First and last layer, both kept.")
     toward: Direction = "answer"
+    rule: Rule = Field("gradient", description="Plain gradient, or the linearised half rule.")
     top: int | None = Field(None, ge=1, description="Keep the k strongest.")
     share: float | None = Field(
         None, gt=0, le=1, description="Keep the strongest that carry this share of the positive sum."

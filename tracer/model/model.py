@@ -1,0 +1,243 @@
+"""The language model as the engine sees it: named sites, a prefix that is computed once, rows.
+
+This is the only module that knows TransformerLens: it wraps a Hugging Face model in a
+`TransformerBridge` and translates a `Site` into a hook name. Names of sites follow TransformerLens
+(`mlp_hidden` is its `mlp.hook_post`). All passes keep the batch axis first; `forward` starts with
+one row and lets the others enter at the first layer where they can differ.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from tracer.errors import ModelUnavailable
+from tracer.model.weights import Weights
+from tracer.record import ModelRecord
+
+SiteKind = Literal[
+    "resid_pre",
+    "ln1_scale",
+    "ln1_post_scale",
+    "ln2_scale",
+    "ln2_post_scale",
+    "pattern",
+    "mlp_gate",
+    "mlp_up",
+    "mlp_hidden",
+    "mlp_out",
+    "final_scale",
+]
+_HOOK_NAMES: dict[SiteKind, str] = {
+    "resid_pre": "blocks.{layer}.hook_in",
+    "ln1_scale": "blocks.{layer}.ln1.hook_scale",
+    "ln1_post_scale": "blocks.{layer}.ln1_post.hook_scale",
+    "ln2_scale": "blocks.{layer}.ln2.hook_scale",
+    "ln2_post_scale": "blocks.{layer}.ln2_post.hook_scale",
+    "pattern": "blocks.{layer}.attn.hook_pattern",
+    "mlp_gate": "blocks.{layer}.mlp.gate.hook_out",
+    "mlp_up": "blocks.{layer}.mlp.in.hook_out",
+    "mlp_hidden": "blocks.{layer}.mlp.out.hook_in",
+    "mlp_out": "blocks.{layer}.mlp.hook_out",
+    "final_scale": "ln_final.hook_scale",
+}
+_SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
+
+
+class Site(NamedTuple):
+    """A place in the model: a kind, and its layer (0 for `final_scale`)."""
+
+    kind: SiteKind
+    layer: int
+
+
+Hook = Callable[[Tensor], Tensor | None]
+"""Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of a clean pass, one pair per layer, each `[1, head, pos, d_head]`."""
+
+    keys: tuple[Float[Tensor, "1 head pos d_head"], ...]
+    values: tuple[Float[Tensor, "1 head pos d_head"], ...]
+
+    def until(self, pos: int) -> Prefix:
+        """The part before position `pos`."""
+        return Prefix(
+            tuple(k[:, :, :pos] for k in self.keys), tuple(v[:, :, :pos] for v in self.values)
+        )
+
+
+class MlpParts(NamedTuple):
+    """Inside of one MLP at one position; `gate` is None where there is none."""
+
+    gate: Float[Tensor, " feature"] | None
+    up: Float[Tensor, " feature"]
+    hidden: Float[Tensor, " feature"]
+
+
+class CleanPass(NamedTuple):
+    """What one unclamped pass over a whole prompt leaves behind."""
+
+    logits: Float[Tensor, " vocab"]
+    prefix: Prefix
+
+
+class Model:
+    """A loaded model; made by `open_model`."""
+
+    def __init__(self, weights: Weights) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._bridge: Any = TransformerBridge.boot_transformers(
+                weights.record.name, hf_model=weights.hf_model, tokenizer=weights.tokenizer
+            )
+        self.record: ModelRecord = weights.record
+        self.tokenizer: Any = weights.tokenizer
+        self.n_layers: int = weights.record.n_layers
+        self.context: int = int(self._bridge.cfg.n_ctx)
+        self.device: torch.device = next(weights.hf_model.parameters()).device
+        self._names = set(self._bridge.hook_dict)
+
+    def has(self, kind: SiteKind) -> bool:
+        """Whether every layer has a site of this kind."""
+        names = (_HOOK_NAMES[kind].format(layer=layer) for layer in range(self.n_layers))
+        return all(name in self._names for name in names)
+
+    def require(self, kinds: Iterable[SiteKind], purpose: str) -> None:
+        """Refuse, with the reason, a model that lacks a site.
+
+        Raises:
+            ModelUnavailable: A layer has no such hook point.
+        """
+        missing = [kind for kind in kinds if not self.has(kind)]
+        if missing:
+            raise ModelUnavailable(
+                f"{self.record.name}: {purpose} needs {', '.join(missing)}, which TransformerLens "
+                f"does not expose on every layer of {self.record.architecture}."
+            )
+
+    @property
+    def scale_sites(self) -> tuple[Site, ...]:
+        """Every norm scale on the residual stream's way to the logits."""
+        layers = [Site(k, n) for k in _SCALES if self.has(k) for n in range(self.n_layers)]
+        return (*layers, Site("final_scale", 0))
+
+    def W_out(self, layer: int) -> Float[Tensor, "feature d_model"]:
+        """Down projection of a layer's MLP, one row per hidden unit."""
+        mlp = self._bridge.blocks[layer].mlp
+        weight: Tensor = mlp.W_out.detach()
+        d_hidden = int(self._bridge.cfg.d_mlp)
+        return weight if weight.shape[0] == d_hidden else weight.T
+
+    def W_in(self, layer: int) -> Float[Tensor, "feature d_model"]:
+        """Up projection of a layer's MLP, one row per hidden unit."""
+        return self._rows(self._bridge.blocks[layer].mlp.W_in)
+
+    def W_gate(self, layer: int) -> Float[Tensor, "feature d_model"]:
+        """Gate projection of a layer's MLP, one row per hidden unit."""
+        return self._rows(self._bridge.blocks[layer].mlp.W_gate)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        d_model = int(self._bridge.cfg.d_model)
+        return weight.detach() if weight.shape[-1] == d_model else weight.detach().T
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the MLP multiplies a gate with a linear reading."""
+        return self.has("mlp_gate") and self.has("mlp_up")
+
+    def mlp_parts(self, layer: int, x: Float[Tensor, " d_model"]) -> MlpParts:
+        """What a layer's MLP computes from an input that has passed its norm."""
+        seen: dict[SiteKind, Tensor] = {}
+
+        def keep(kind: SiteKind) -> Hook:
+            return lambda tensor: seen.__setitem__(kind, tensor[0, 0])
+
+        kinds: tuple[SiteKind, ...] = ("mlp_up", "mlp_hidden")
+        kinds = ("mlp_gate", *kinds) if self.is_gated else kinds
+        with torch.no_grad(), self._hooked([(Site(k, layer), keep(k)) for k in kinds]):
+            self._bridge.blocks[layer].mlp(x[None, None])
+        return MlpParts(seen.get("mlp_gate"), seen["mlp_up"], seen["mlp_hidden"])
+
+    def clean(self, ids: Int[Tensor, " pos"], hooks: Sequence[tuple[Site, Hook]]) -> CleanPass:
+        """One pass over a whole prompt that keeps every layer's keys and values.
+
+        Logits are taken at the last position only.
+        """
+        cache = DynamicCache()
+        with torch.no_grad(), self._hooked(hooks):
+            out = self._bridge.original_model(
+                ids[None].to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+        layers: list[Any] = list(cache.layers)
+        prefix = Prefix(tuple(x.keys for x in layers), tuple(x.values for x in layers))
+        return CleanPass(out.logits[0, -1].float(), prefix)
+
+    def forward(
+        self,
+        ids: Int[Tensor, " pos"],
+        hooks: Sequence[tuple[Site, Hook]],
+        *,
+        prefix: Prefix | None = None,
+        rows: int = 1,
+        rows_from: int = 0,
+    ) -> Float[Tensor, "row vocab"]:
+        """Logits at the last position, for `rows` copies of a prompt that hooks tell apart.
+
+        Args:
+            ids: The tokens after the prefix.
+            hooks: Called in the given order at each site.
+            prefix: Keys and values of everything before `ids`, the same for all rows.
+            rows: Width of the batch.
+            rows_from: Layers below this one are computed once; no hook may tell rows apart there.
+        """
+        cache = _cache(prefix, rows, rows_from) if prefix is not None else None
+        widen = (Site("resid_pre", rows_from), lambda x: x.expand(rows, -1, -1))
+        with self._hooked([widen, *hooks] if rows > 1 else hooks):
+            out = self._bridge.original_model(
+                ids[None].to(self.device),
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=1,
+            )
+        return out.logits[:, -1].float()
+
+    def _hooked(self, hooks: Sequence[tuple[Site, Hook]]) -> AbstractContextManager[Any]:
+        return self._bridge.hooks(
+            fwd_hooks=[
+                (_HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook))
+                for site, hook in hooks
+            ]
+        )
+
+
+def _adapt(ours: Hook) -> Callable[..., Tensor | None]:
+    """TransformerLens also hands over its hook point, by the keyword `hook`."""
+
+    def theirs(tensor: Tensor, hook: object) -> Tensor | None:
+        return ours(tensor)
+
+    return theirs
+
+
+def _cache(prefix: Prefix, rows: int, rows_from: int) -> DynamicCache:
+    """A cache whose layers from `rows_from` on hold a prefix per row, without copying it."""
+    cache = DynamicCache()
+    for layer, (keys, values) in enumerate(zip(prefix.keys, prefix.values, strict=True)):
+        n = rows if layer >= rows_from else 1
+        entry = DynamicLayer()
+        entry.lazy_initialization(keys, values)
+        entry.keys, entry.values = keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1)
+        cache.layers.append(entry)
+    return cache
