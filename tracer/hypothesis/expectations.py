@@ -22,7 +22,8 @@ class Expected(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mostly: Share = Field(
-        1.0, description="Share of the prompts of each split (discovery, held out) it must hold on."
+        default=1.0,
+        description="Share of the prompts of each split (discovery, held out) it must hold on.",
     )
 
 
@@ -50,13 +51,13 @@ class Thresholds(Expected):
 
     above: Number | None = None
     below: Number | None = None
-    rises_by: Number | None = Field(None, description="Clamped − clean is more than this.")
-    falls_by: Number | None = Field(None, description="Clean − clamped is more than this.")
+    rises_by: Number | None = Field(default=None, description="Clamped − clean is more than this.")
+    falls_by: Number | None = Field(default=None, description="Clean − clamped is more than this.")
     beats_controls: Alpha | None = Field(
-        None, description="Higher than matched random sets, Monte-Carlo p at most this."
+        default=None, description="Higher than matched random sets, Monte-Carlo p at most this."
     )
     undercuts_controls: Alpha | None = Field(
-        None, description="Lower than matched random sets, Monte-Carlo p at most this."
+        default=None, description="Lower than matched random sets, Monte-Carlo p at most this."
     )
 
 
@@ -82,7 +83,8 @@ class Fraction(Expected):
     fraction_above: Number | None = None
     fraction_below: Number | None = None
     of: Literal["clean", "source"] = Field(
-        "clean", description="a₀: this prompt unclamped, or the mean of the supernode's sources."
+        default="clean",
+        description="a₀: this prompt unclamped, or the mean of the supernode's sources.",
     )
 
 
@@ -104,30 +106,52 @@ _KEYS = ("top", "top_is_not", "rank", "probability", "logit_diff", "supernode")
 _DOSE_KEYS = ("rises", "falls")
 
 
-def _first_key(value: Any, keys: tuple[str, ...]) -> str | None:
+def _tag(value: Any, keys: tuple[str, ...]) -> str | None:
+    """A union's tag, spelled so that no key of a file can be taken for it."""
     if isinstance(value, dict):
-        return next((k for k in keys if k in value), None)
-    return next((k for k in keys if hasattr(value, k)), None)
+        return next((f"<{k}>" for k in keys if k in value), None)
+    return next((f"<{k}>" for k in keys if hasattr(value, k)), None)
 
 
 Expectation = Annotated[
-    Annotated[TopIs, Tag("top")]
-    | Annotated[TopIsNot, Tag("top_is_not")]
-    | Annotated[Rank, Tag("rank")]
-    | Annotated[Probability, Tag("probability")]
-    | Annotated[LogitDiff, Tag("logit_diff")]
-    | Annotated[Fraction, Tag("supernode")],
+    Annotated[TopIs, Tag("<top>")]
+    | Annotated[TopIsNot, Tag("<top_is_not>")]
+    | Annotated[Rank, Tag("<rank>")]
+    | Annotated[Probability, Tag("<probability>")]
+    | Annotated[LogitDiff, Tag("<logit_diff>")]
+    | Annotated[Fraction, Tag("<supernode>")],
     Discriminator(
-        lambda value: _first_key(value, _KEYS),
+        lambda value: _tag(value, _KEYS),
         custom_error_type="no_measure",
         custom_error_message="an expectation needs one measure: " + ", ".join(_KEYS),
     ),
 ]
 DoseExpectation = Annotated[
-    Annotated[Rises, Tag("rises")] | Annotated[Falls, Tag("falls")],
+    Annotated[Rises, Tag("<rises>")] | Annotated[Falls, Tag("<falls>")],
     Discriminator(
-        lambda value: _first_key(value, _DOSE_KEYS),
+        lambda value: _tag(value, _DOSE_KEYS),
         custom_error_type="no_measure",
         custom_error_message="a dose expectation needs one of: " + ", ".join(_DOSE_KEYS),
     ),
 ]
+
+
+def tokens_of(expectation: Expectation | DoseExpectation) -> dict[str, tuple[str, ...]]:
+    """The tokens an expectation asks for, by the key that names them, variables unfilled."""
+    match expectation:
+        case TopIs():
+            return {"top": (expectation.top,)}
+        case TopIsNot():
+            return {"top_is_not": (expectation.top_is_not,)}
+        case Rank():
+            return {"rank": (expectation.rank,)}
+        case Probability():
+            return {"probability": (expectation.probability,)}
+        case LogitDiff():
+            return {"logit_diff": expectation.logit_diff}
+        case Rises():
+            return {"rises": (expectation.rises,)}
+        case Falls():
+            return {"falls": (expectation.falls,)}
+        case Fraction():
+            return {}

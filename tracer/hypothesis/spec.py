@@ -7,9 +7,9 @@ default stands only here. References between parts (does this prompt exist?) are
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from tracer.hypothesis.expectations import DoseExpectation, Expectation, TokenPair
 
@@ -27,13 +27,26 @@ class Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+def _length_tag(value: Any) -> str:
+    """Short forms are scalars, long forms mappings: a mistake is told about the form used."""
+    return "<long>" if isinstance(value, dict | BaseModel) else "<short>"
+
+
 class ModelSpec(Declared):
     """Which language model, and how it is loaded."""
 
     name: str = Field(min_length=1, description="A registered name, a Hugging Face id or a folder.")
-    revision: str | None = Field(None, description="Git revision on the hub; None is its default.")
+    revision: str | None = Field(
+        default=None, description="Git revision on the hub; None is its default."
+    )
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:0, mps, …")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:0, mps, …")
+
+
+ModelForm = Annotated[
+    Annotated[ModelSpec, Tag("<long>")] | Annotated[str, Tag("<short>")],
+    Discriminator(_length_tag),
+]
 
 
 class Message(Declared):
@@ -50,12 +63,18 @@ class PromptSpec(Declared):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, str]
+    __pydantic_extra__: dict[str, str]  # pyright: ignore[reportIncompatibleVariableOverride] # pydantic's way to type extra keys
 
-    text: str | None = Field(None, description="The prompt, with {variables}.")
-    messages: tuple[Message, ...] | None = Field(None, description="Chat turns, with {variables}.")
-    answer: str | None = Field(None, description="The one token the model must give, unclamped.")
-    held_out: bool = Field(False, description="Judged apart; never used to find a supernode.")
+    text: str | None = Field(default=None, description="The prompt, with {variables}.")
+    messages: tuple[Message, ...] | None = Field(
+        default=None, description="Chat turns, with {variables}."
+    )
+    answer: str | None = Field(
+        default=None, description="The one token the model must give, unclamped."
+    )
+    held_out: bool = Field(
+        default=False, description="Judged apart; never used to find a supernode."
+    )
     spans: dict[Name, str] = Field(
         default={}, description="Named substrings; each must occur exactly once in the prompt."
     )
@@ -78,7 +97,20 @@ class LogitDiffDirection(Declared):
     logit_diff: TokenPair
 
 
-Direction = Literal["answer"] | TokenDirection | LogitDiffDirection
+def _direction_tag(value: Any) -> str:
+    if isinstance(value, dict):
+        return "<pair>" if "logit_diff" in value else "<token>"
+    if isinstance(value, BaseModel):
+        return "<pair>" if isinstance(value, LogitDiffDirection) else "<token>"
+    return "<word>"
+
+
+Direction = Annotated[
+    Annotated[Literal["answer"], Tag("<word>")]
+    | Annotated[TokenDirection, Tag("<token>")]
+    | Annotated[LogitDiffDirection, Tag("<pair>")],
+    Discriminator(_direction_tag),
+]
 Which = Literal["last", "first", "all"]
 Rule = Literal["gradient", "half"]
 
@@ -91,43 +123,63 @@ class Selection(Declared):
     """
 
     on: tuple[Name, ...] = Field(min_length=1, description="Source prompts, averaged.")
-    against: tuple[Name, ...] = Field((), description="Contrast prompts, averaged.")
-    at: Name = Field("last", description="`last`, a variable of the template, or a named span.")
-    tokens: Which = Field("last", description="Which tokens of the span.")
-    layers: tuple[int, int] | None = Field(None, description="First and last layer, both kept.")
+    against: tuple[Name, ...] = Field(default=(), description="Contrast prompts, averaged.")
+    at: Name = Field(
+        default="last", description="`last`, a variable of the template, or a named span."
+    )
+    tokens: Which = Field(default="last", description="Which tokens of the span.")
+    layers: tuple[int, int] | None = Field(
+        default=None, description="First and last layer, both kept."
+    )
     toward: Direction = "answer"
-    rule: Rule = Field("gradient", description="Plain gradient, or the linearised half rule.")
-    top: int | None = Field(None, ge=1, description="Keep the k strongest.")
+    rule: Rule = Field(
+        default="gradient", description="Plain gradient, or the linearised half rule."
+    )
+    top: int | None = Field(default=None, ge=1, description="Keep the k strongest.")
     share: float | None = Field(
-        None, gt=0, le=1, description="Keep the strongest that carry this share of the positive sum."
+        default=None,
+        gt=0,
+        le=1,
+        description="Keep the strongest that carry this share of the positive sum.",
     )
 
 
 class SupernodeSpec(Declared):
     """A named group of features that stand for a concept: a rule, or explicit ids."""
 
-    label: str | None = Field(None, description="The concept, for people; default: the name.")
+    label: str | None = Field(
+        default=None, description="The concept, for people; default: the name."
+    )
     select: Selection | None = None
     features: tuple[str, ...] | None = Field(
-        None, description="'layer_index' (put at `at`) or 'layer_index_position', quoted."
+        default=None, description="'layer_index' (put at `at`) or 'layer_index_position', quoted."
     )
-    at: Name | None = Field(None, description="Where 'layer_index' features sit; default: last.")
+    at: Name | None = Field(
+        default=None, description="Where 'layer_index' features sit; default: last."
+    )
     source: tuple[Name, ...] | None = Field(
-        None, description="Prompts whose mean activation is this supernode's own; default: `on`."
+        default=None,
+        description="Prompts whose mean activation is this supernode's own; default: `on`.",
     )
 
 
 class ClampSpec(Declared):
     """Set every feature of a supernode to `times` × its mean activation on `from`."""
 
-    times: float = Field(1.0, allow_inf_nan=False)
+    times: float = Field(default=1.0, allow_inf_nan=False)
     from_: tuple[Name, ...] | None = Field(
-        None, alias="from", description="Prompts, averaged; `here` is the clamped prompt itself."
+        default=None,
+        alias="from",
+        description="Prompts, averaged; `here` is the clamped prompt itself.",
     )
-    at: Name | None = Field(None, description="Put the features at this span instead.")
+    at: Name | None = Field(default=None, description="Put the features at this span instead.")
 
 
 Factor = Annotated[float, Field(allow_inf_nan=False)]
+ClampForm = Annotated[
+    Annotated[Factor, Tag("<short>")] | Annotated[ClampSpec, Tag("<long>")],
+    Discriminator(_length_tag),
+]
 
 
 class Doses(Declared):
@@ -146,9 +198,9 @@ class InterventionSpec(Declared):
     """
 
     prompts: tuple[Name, ...] = Field(min_length=1)
-    clamp: dict[Name, Factor | ClampSpec] = Field(min_length=1)
+    clamp: dict[Name, ClampForm] = Field(min_length=1)
     freeze: Literal["none", "attention", "all"] = Field(
-        "none",
+        default="none",
         description="none: everything downstream reacts; attention: patterns stay as in the clean "
         "run; all: patterns, norm scales and every other feature stay (direct effects).",
     )
@@ -159,7 +211,7 @@ class InterventionSpec(Declared):
 class Controls(Declared):
     """Matched random feature sets the clamps are compared with."""
 
-    random: int = Field(99, ge=0, le=9999)
+    random: int = Field(default=99, ge=0, le=9999)
 
 
 class Hypothesis(Declared):
@@ -167,13 +219,15 @@ class Hypothesis(Declared):
 
     hypothesis: Name
     claim: str = Field(min_length=1)
-    source: str | None = Field(None, description="Where the claim was published.")
+    source: str | None = Field(default=None, description="Where the claim was published.")
     tags: tuple[str, ...] = ()
     expected: Literal["confirmed", "refuted"] = "confirmed"
-    model: ModelSpec | str = "gemma-3-270m"
+    model: ModelForm = "gemma-3-270m"
     features: Literal["neurons"] = "neurons"
-    seed: int = Field(0, ge=0, lt=2**31)
-    template: str | None = Field(None, description="Text of the prompts that have none themselves.")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    template: str | None = Field(
+        default=None, description="Text of the prompts that have none themselves."
+    )
     prompts: dict[Name, PromptSpec] = Field(min_length=1)
     supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
     interventions: dict[Name, InterventionSpec] = Field(min_length=1)

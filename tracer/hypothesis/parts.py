@@ -1,0 +1,140 @@
+"""What of a file can be checked for its references, although other parts of it are broken."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tracer.hypothesis.problem import KeyPath, Problem
+from tracer.hypothesis.sentences import place_of, problems_of
+from tracer.hypothesis.spec import (
+    Controls,
+    Hypothesis,
+    InterventionSpec,
+    PromptSpec,
+    SupernodeSpec,
+)
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A hypothesis part by part; a part that cannot be read at all is None."""
+
+    template: str | None
+    prompts: Mapping[str, PromptSpec | None]
+    supernodes: Mapping[str, SupernodeSpec | None]
+    interventions: Mapping[str, InterventionSpec | None]
+    controls: Controls
+    broken: frozenset[KeyPath]
+    """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
+
+    def is_whole(self, *path: str) -> bool:
+        """Whether nothing on the way to this part, or in it, had to be left out."""
+        return not any(place[: len(path)] == path or path[: len(place)] == place
+                       for place in self.broken)  # fmt: skip
+
+    def known_prompts(self) -> Iterator[tuple[str, PromptSpec]]:
+        """The prompts that could be read."""
+        return ((name, prompt) for name, prompt in self.prompts.items() if prompt is not None)
+
+    def known_supernodes(self) -> Iterator[tuple[str, SupernodeSpec]]:
+        """The supernodes that could be read."""
+        return ((name, node) for name, node in self.supernodes.items() if node is not None)
+
+    def known_interventions(self) -> Iterator[tuple[str, InterventionSpec]]:
+        """The interventions that could be read."""
+        return ((name, spec) for name, spec in self.interventions.items() if spec is not None)
+
+
+class Reading(NamedTuple):
+    """A hypothesis if the schema allows it, its parts in any case."""
+
+    hypothesis: Hypothesis | None
+    parts: Parts
+    problems: list[Problem]
+
+
+def validated(model: type[Part], data: Any) -> Part:
+    """Validate as strictly as JSON: no text for a number, no 1 for true.
+
+    Raises:
+        ValidationError: it does not fit.
+    """
+    return model.model_validate_json(json.dumps(data), strict=True)
+
+
+def read_parts(data: Mapping[str, Any]) -> Reading:
+    """Check plain data against the schema."""
+    try:
+        hypothesis = validated(Hypothesis, data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        broken = frozenset(place_of(detail)[:2] for detail in details)
+        return Reading(None, _salvage(data, broken), problems_of(error, data))
+    return Reading(hypothesis, parts_of(hypothesis), [])
+
+
+def parts_of(hypothesis: Hypothesis) -> Parts:
+    """The parts of a hypothesis that the schema allows."""
+    return Parts(
+        hypothesis.template,
+        hypothesis.prompts,
+        hypothesis.supernodes,
+        hypothesis.interventions,
+        hypothesis.controls,
+        frozenset(),
+    )
+
+
+def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
+    template = data.get("template")
+    return Parts(
+        template if isinstance(template, str) else None,
+        _section(PromptSpec, data.get("prompts")),
+        _section(SupernodeSpec, data.get("supernodes")),
+        _section(InterventionSpec, data.get("interventions")),
+        _pruned(Controls, data.get("controls", {})) or Controls(),
+        broken,
+    )
+
+
+def _section(model: type[Part], section: Any) -> dict[str, Part | None]:
+    if not isinstance(section, dict):
+        return {}
+    return {str(name): _pruned(model, raw) for name, raw in section.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # plain data
+
+
+def _pruned(model: type[Part], raw: Any) -> Part | None:
+    """The part without what is wrong in it, or None where nothing can be left out."""
+    raw = copy.deepcopy(raw)
+    while True:
+        try:
+            return validated(model, raw)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            places = [
+                place_of(detail)[: -1 if detail["type"] == "missing" else None]
+                for detail in details
+            ]
+            if () in places:
+                return None
+            _remove(raw, places)
+
+
+def _remove(raw: Any, places: list[KeyPath]) -> None:
+    """Delete the places, the later items of a list first, so that indices stay true."""
+    order = {
+        place: [(isinstance(key, int), str(key).zfill(9)) for key in place] for place in places
+    }
+    for *parent, last in sorted(order, key=lambda place: order[place], reverse=True):
+        holder = raw
+        for key in parent:
+            holder = holder[key]
+        del holder[last]

@@ -1,0 +1,158 @@
+"""Schema mistakes as sentences: what was found, what is allowed, the nearest valid word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tracer.hypothesis.problem import KeyPath, Problem, did_you_mean, listed, nearest, show
+from tracer.hypothesis.shape import keys_of, known_keys, models_at, required_keys
+from tracer.hypothesis.spec import Hypothesis
+
+NAME_RULE = (
+    "a name begins with a letter or '_' and holds only ASCII letters, digits, '_' and '-', "
+    "64 at most"
+)
+_MISSING, _UNKNOWN = "missing", "extra_forbidden"
+_LAYOUT: dict[KeyPath, str] = {
+    ("prompts", "template"): "`template` stands at the top of the file, beside `prompts`",
+}
+
+
+def place_of(error: ErrorDetails) -> KeyPath:
+    """Where in the file: the schema's own path without the names of union members."""
+    return tuple(
+        piece
+        for piece in error["loc"]
+        if not (isinstance(piece, str) and re.fullmatch(r"<\w+>|\[key\]", piece))
+    )
+
+
+def problems_of(
+    error: ValidationError, data: Mapping[str, Any], root: type[BaseModel] = Hypothesis
+) -> list[Problem]:
+    """Every mistake of a validation, in plain words.
+
+    A missing key is not told where an unknown key beside it was most likely meant to be it.
+    """
+    details = error.errors(include_url=False)
+    misspelt = {_meant(detail, data, root) for detail in details if detail["type"] == _UNKNOWN}
+    return [
+        _problem(detail, data, root)
+        for detail in details
+        if not (detail["type"] == _MISSING and place_of(detail) in misspelt)
+    ]
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for key in path:
+        data = data[key]
+    return data
+
+
+def _meant(error: ErrorDetails, data: Mapping[str, Any], root: type[BaseModel]) -> KeyPath:
+    *parent, key = place_of(error)
+    known = known_keys(tuple(parent), _at(data, tuple(parent)), root)
+    return (*parent, nearest(str(key), known) or key)
+
+
+def _problem(error: ErrorDetails, data: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+    path = place_of(error)
+    if path in _LAYOUT:
+        return Problem(path, _LAYOUT[path])
+    kind, found = error["type"], error["input"]
+    if kind == _UNKNOWN:
+        return Problem(path, _unknown_key(path, data, root))
+    if kind == _MISSING:
+        parent = path[:-1]
+        if isinstance(path[-1], int):
+            return Problem(parent, f"found {show(found)}; two items are expected, [first, second]")
+        return Problem(parent, f"the key {str(path[-1])!r} is missing")
+    if kind == "no_measure":
+        return Problem(path, _no_measure(path, found, root))
+    sentence = _SENTENCES.get(kind)
+    message = sentence(found, error.get("ctx", {})) if sentence else error["msg"]
+    return Problem(path, message + _long_form(path, kind, root))
+
+
+def _unknown_key(path: KeyPath, data: Mapping[str, Any], root: type[BaseModel]) -> str:
+    *parent, key = path
+    beside = _at(data, tuple(parent))
+    known = known_keys(tuple(parent), beside, root)
+    elsewhere = known_keys(tuple(parent), None, root)
+    if key in elsewhere and key not in known:
+        first = next(word for word in beside if word in known)
+        return f"{key!r} cannot stand beside {first!r}. Allowed beside it: {listed(known)}."
+    suggestion = did_you_mean(str(key), known)
+    return f"unknown key {str(key)!r}.{suggestion} Allowed: {listed(known)}."
+
+
+def _no_measure(path: KeyPath, found: Any, root: type[BaseModel]) -> str:
+    """A list item that no expectation recognises: its measure is missing or misspelt."""
+    measures = [required_keys(model)[0] for model in models_at(path, root)]
+    allowed = f" One of these keys is needed: {listed(measures)}."
+    if not isinstance(found, dict):
+        return f"found {show(found)}; an expectation is a mapping.{allowed}"
+    keys = [str(key) for key in found]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # checked by str
+    suggestions = [did_you_mean(key, measures) for key in keys]
+    return f"it says nothing to measure: found {listed(keys)}.{''.join(suggestions)}{allowed}"
+
+
+def _long_form(path: KeyPath, kind: str, root: type[BaseModel]) -> str:
+    """What may stand instead of a scalar of the wrong kind."""
+    forms = models_at(path, root)
+    if not forms or kind in ("model_type", "dict_type", "model_attributes_type"):
+        return ""
+    keys = dict.fromkeys(key for form in forms for key in keys_of(form))
+    return f" Or a mapping with {listed(keys)}."
+
+
+def _text(found: Any, _: Mapping[str, Any]) -> str:
+    quote = isinstance(found, bool | int | float)
+    hint = f": put it in quotes, '{show(found)}'" if quote else ""
+    return f"found {show(found)}; text is expected{hint}."
+
+
+def _list(found: Any, _: Mapping[str, Any]) -> str:
+    hint = f", [{found}]" if isinstance(found, str | int | float) else ""
+    return f"found {show(found)}; a list is expected{hint}."
+
+
+def _choice(found: Any, context: Mapping[str, Any]) -> str:
+    allowed = re.findall(r"'([^']*)'", context["expected"])
+    suggestion = did_you_mean(found, allowed) if isinstance(found, str) else ""
+    return f"found {show(found)}.{suggestion} Allowed: {listed(allowed)}."
+
+
+def _expected(what: str) -> Callable[[Any, Mapping[str, Any]], str]:
+    return lambda found, context: f"found {show(found)}; {what.format(**context)} is expected."
+
+
+_SENTENCES: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
+    "string_type": _text,
+    "tuple_type": _list,
+    "literal_error": _choice,
+    "int_type": _expected("a whole number"),
+    "int_from_float": _expected("a whole number"),
+    "float_type": _expected("a number"),
+    "finite_number": _expected("a finite number"),
+    "bool_type": _expected("true or false"),
+    "dict_type": _expected("a mapping (key: value)"),
+    "model_type": _expected("a mapping (key: value)"),
+    "greater_than": _expected("a number above {gt}"),
+    "greater_than_equal": _expected("{ge} or more"),
+    "less_than": _expected("a number below {lt}"),
+    "less_than_equal": _expected("{le} or less"),
+    "string_pattern_mismatch": lambda found, _: f"{show(found)} is no name: {NAME_RULE}.",
+    "string_too_short": lambda found, _: "it is empty; text is expected.",
+    "too_short": lambda found, context: (
+        f"found {show(found)}; {context['min_length']} or more entries are expected."
+    ),
+    "too_long": lambda found, context: (
+        f"found {show(found)}; {context['max_length']} entries at most are expected."
+    ),
+}
