@@ -41,7 +41,9 @@ class FeatureBasis(ABC):
         """Where the layer's features are encoded."""
 
     @abstractmethod
-    def encode(self, layer: int, x: Float[Tensor, "*batch d_read"]) -> Float[Tensor, "*batch feature"]:
+    def encode(
+        self, layer: int, x: Float[Tensor, "*batch d_read"]
+    ) -> Float[Tensor, "*batch feature"]:
         """Activations of all the layer's features for what stands at the read site."""
 
     @abstractmethod

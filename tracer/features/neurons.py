@@ -33,7 +33,9 @@ class NeuronBasis(FeatureBasis):
         """See `FeatureBasis.read_site`."""
         return Site("mlp_hidden", layer)
 
-    def encode(self, layer: int, x: Float[Tensor, "*batch d_read"]) -> Float[Tensor, "*batch feature"]:
+    def encode(
+        self, layer: int, x: Float[Tensor, "*batch d_read"]
+    ) -> Float[Tensor, "*batch feature"]:
         """The hidden units are the features."""
         return x
 

@@ -97,11 +97,7 @@ class Model:
     """A loaded model; made by `open_model`."""
 
     def __init__(self, weights: Weights) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._bridge: Any = TransformerBridge.boot_transformers(
-                weights.record.name, hf_model=weights.hf_model, tokenizer=weights.tokenizer
-            )
+        self._bridge: Any = _boot(weights)
         self.record: ModelRecord = weights.record
         self.tokenizer: Any = weights.tokenizer
         self.n_layers: int = weights.record.n_layers
@@ -182,7 +178,7 @@ class Model:
             )
         layers: list[Any] = list(cache.layers)
         prefix = Prefix(tuple(x.keys for x in layers), tuple(x.values for x in layers))
-        return CleanPass(out.logits[0, -1].float(), prefix)
+        return CleanPass(_precise(out.logits[0, -1]), prefix)
 
     def forward(
         self,
@@ -211,7 +207,7 @@ class Model:
                 use_cache=cache is not None,
                 logits_to_keep=1,
             )
-        return out.logits[:, -1].float()
+        return _precise(out.logits[:, -1])
 
     def _hooked(self, hooks: Sequence[tuple[Site, Hook]]) -> AbstractContextManager[Any]:
         return self._bridge.hooks(
@@ -220,6 +216,31 @@ class Model:
                 for site, hook in hooks
             ]
         )
+
+
+def _boot(weights: Weights) -> Any:
+    """Wrap the loaded Hugging Face model; nothing is downloaded or copied."""
+    model = weights.hf_model
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return TransformerBridge.boot_transformers(
+                weights.record.architecture,
+                hf_model=model,
+                tokenizer=weights.tokenizer,
+                device=model.device,
+                dtype=model.dtype,
+            )
+    except (ValueError, NotImplementedError) as error:
+        raise ModelUnavailable(
+            f"{weights.record.name}: TransformerLens cannot wrap architecture "
+            f"{weights.record.architecture}: {error}"
+        ) from error
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """In float32 at least, whatever the model computes in."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _adapt(ours: Hook) -> Callable[..., Tensor | None]:

@@ -1,0 +1,126 @@
+"""The engine against Hugging Face with plain PyTorch hooks, one row at a time."""
+
+import pytest
+import torch
+
+import tracer.intervention
+from tests.bench import ATOL, logits_by_hand, make_bench
+from tracer.errors import EngineError
+from tracer.intervention import BatchLimit, Row, batch_limit, run_rows
+
+ROWS = [
+    {(0, 3, 1): 2.0, (1, 4, 5): -1.0},
+    {(1, 4, 7): 0.5},
+    {(0, 2, 0): 0.0, (0, 2, 3): 1.5, (1, 3, 3): 4.0},
+    {},
+]
+
+
+def all_logits(bench, rows, limit=64):
+    clean = bench.clean["dallas"]
+    logits = torch.zeros(len(rows), clean.logits.numel())
+    for measured in run_rows(bench.model, bench.basis, clean, rows, BatchLimit(limit)):
+        logits[measured.rows] = measured.logits
+    return logits
+
+
+def test_rows_equal_a_full_pass_with_pytorch_hooks(bench):
+    ours = all_logits(bench, [Row(values) for values in ROWS])
+    theirs = torch.stack([logits_by_hand(bench, "dallas", values) for values in ROWS])
+    torch.testing.assert_close(ours, theirs, atol=ATOL, rtol=0)
+
+
+@pytest.mark.parametrize("freeze", ["none", "attention", "all"])
+def test_a_batch_equals_one_by_one(bench, freeze):
+    rows = [Row(values, freeze) for values in ROWS]
+    torch.testing.assert_close(
+        all_logits(bench, rows), all_logits(bench, rows, limit=1), atol=ATOL, rtol=0
+    )
+
+
+@pytest.mark.parametrize("freeze", ["none", "attention", "all"])
+def test_setting_features_to_what_they_are_changes_nothing(bench, freeze):
+    clean = bench.clean["dallas"]
+    sham = {(1, 4, i): float(clean.activation(1, 4)[i]) for i in range(6)}
+    logits = all_logits(bench, [Row(sham, freeze)])
+    torch.testing.assert_close(logits[0], clean.logits, atol=ATOL, rtol=0)
+
+
+def test_direct_effects_are_linear_in_the_clamps(bench):
+    clean = bench.clean["dallas"]
+    now = float(clean.activation(0, 4)[2])
+    first, second = {(0, 4, 2): now + 1.0}, {(1, 4, 3): 2.0}
+    doubled = {(0, 4, 2): now + 2.0}
+    rows = [Row(values, "all") for values in (first, second, first | second, doubled)]
+    one, other, both, twice = all_logits(bench, rows) - clean.logits
+    torch.testing.assert_close(both, one + other, atol=ATOL, rtol=0)
+    torch.testing.assert_close(twice, 2 * one, atol=ATOL, rtol=0)
+
+
+def test_frozen_attention_keeps_an_earlier_clamp_from_moving_patterns(bench):
+    """A value written at the last position can move only what that position reads of itself."""
+    none, frozen = all_logits(bench, [Row(ROWS[2]), Row(ROWS[2], "attention")])
+    assert not torch.allclose(none, frozen, atol=1e-4)
+
+
+def test_activations_come_back_clamped_reacting_or_clean(bench):
+    clean = bench.clean["dallas"]
+    read = ((0, 3, 1), (1, 4, 5), (0, 1, 2))
+    row = Row({(0, 3, 1): 2.0}, read=read)
+    measured = next(run_rows(bench.model, bench.basis, clean, [row], BatchLimit(4)))
+    clamped, reacting, earlier = measured.activations[0].tolist()
+    assert clamped == 2.0
+    assert reacting == pytest.approx(
+        logits_by_hand(bench, "dallas", row.values, read=(1, 4, 5)), abs=ATOL
+    )
+    assert earlier == pytest.approx(float(clean.activation(0, 1)[2]), abs=ATOL)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(bench, monkeypatch):
+    real = tracer.intervention._run_batch
+
+    def scarce(model, basis, clean, numbers, rows):
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("full")
+        return real(model, basis, clean, numbers, rows)
+
+    rows = [Row(values) for values in ROWS]
+    expected = all_logits(bench, rows)
+    monkeypatch.setattr(tracer.intervention, "_run_batch", scarce)
+    limit = BatchLimit(64)
+    clean = bench.clean["dallas"]
+    found = {
+        n: row
+        for m in run_rows(bench.model, bench.basis, clean, rows, limit)
+        for n, row in zip(m.rows, m.logits, strict=True)
+    }
+    assert limit.rows == 2
+    assert limit.halved == 1
+    torch.testing.assert_close(torch.stack([found[n] for n in range(4)]), expected)
+
+
+def test_out_of_memory_with_one_row_is_a_sentence(bench, monkeypatch):
+    def never(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(tracer.intervention, "_run_batch", never)
+    with pytest.raises(EngineError, match="out of memory with a single row of prompt 'dallas'"):
+        all_logits(bench, [Row(ROWS[0])])
+
+
+def test_logits_that_are_not_finite_are_an_error(bench):
+    with pytest.raises(EngineError, match="not finite"):
+        all_logits(bench, [Row({(0, 3, 1): float("nan")})])
+
+
+def test_batch_limit_follows_the_budget(bench):
+    clean = bench.clean["dallas"]
+    assert batch_limit(bench.model, clean, budget=1).rows == 1
+    assert batch_limit(bench.model, clean).rows == 256
+
+
+def test_two_models_of_other_architectures_agree_too(tiny_llama):
+    bench = make_bench(tiny_llama)
+    ours = all_logits(bench, [Row(values) for values in ROWS])
+    theirs = torch.stack([logits_by_hand(bench, "dallas", values) for values in ROWS])
+    torch.testing.assert_close(ours, theirs, atol=ATOL, rtol=0)

@@ -1,0 +1,264 @@
+"""The intervention engine: many clamps of one prompt in one batched forward pass.
+
+A row sets single features to values; everything downstream reacts unless frozen. What a clamp
+cannot change is not computed: positions before the first clamped one come from the clean pass's keys
+and values, layers below the first clamped one are run once for all rows, and logits are taken at
+the last position only. A feature is set by adding (value − its current activation) × its write
+vector where the basis writes.
+
+Freeze modes: `none`; `attention`, every pattern as in the clean pass; `all`, also every norm scale
+and every feature's input as in the clean pass, so that only the clamped features' direct paths
+to the logits are left, which makes the effect linear in the clamps.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.clean import CleanRun
+from tracer.errors import EngineError
+from tracer.features.basis import FeatureBasis
+from tracer.model.model import Hook, Model, Prefix, Site
+
+Freeze = Literal["none", "attention", "all"]
+Place = tuple[int, int, int]
+"""(layer, position, feature index)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clamped version of a prompt."""
+
+    values: dict[Place, float]
+    freeze: Freeze = "none"
+    read: tuple[Place, ...] = ()
+    """Features whose activation after the clamps is wanted."""
+    is_control: bool = False
+
+
+class Measured(NamedTuple):
+    """Some rows' results."""
+
+    rows: list[int]
+    logits: Float[Tensor, "row vocab"]
+    activations: list[Float[Tensor, " read"]]
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """Entries of one layer, over the rows of a batch."""
+
+    row: Int[Tensor, " n"]
+    pos: Int[Tensor, " n"]
+    index: Int[Tensor, " n"]
+    value: Float[Tensor, " n"]
+
+
+@dataclass
+class BatchLimit:
+    """How many rows go through the model at once; halved for good when memory runs out."""
+
+    rows: int
+    halved: int = field(default=0)
+
+
+def batch_limit(model: Model, clean: CleanRun, budget: int = 512 * 2**20) -> BatchLimit:
+    """Rows whose logits, keys and values and hidden states fit into `budget` bytes."""
+    n_vocab = clean.logits.numel()
+    per_pos = sum(k.shape[1] * k.shape[3] for k in clean.prefix.keys) // model.n_layers
+    wide = max(a.shape[-1] for a in clean.activations)
+    keys_and_values = 2 * len(clean.ids) * per_pos * model.n_layers
+    row_bytes = 4 * (3 * n_vocab + 2 * keys_and_values + 8 * wide)
+    return BatchLimit(max(1, min(256, budget // row_bytes)))
+
+
+def run_rows(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    rows: Sequence[Row],
+    limit: BatchLimit,
+) -> Iterator[Measured]:
+    """Measure rows in batches that share a freeze mode and start as late as they can.
+
+    Raises:
+        EngineError: One row alone does not fit into memory.
+    """
+    order = sorted(range(len(rows)), key=lambda n: (rows[n].freeze, *_start(rows[n], clean)))
+    while order:
+        same = [n for n in order if rows[n].freeze == rows[order[0]].freeze]
+        batch = same[: limit.rows]
+        try:
+            yield _run_batch(model, basis, clean, batch, [rows[n] for n in batch])
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise EngineError(
+                    f"out of memory with a single row of prompt {clean.prompt.name!r} "
+                    f"({len(clean.ids)} tokens). Use a smaller model, dtype or prompt."
+                ) from error
+            limit.rows = len(batch) // 2
+            limit.halved += 1
+            continue
+        order = order[len(batch) :]
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "can't allocate memory" in str(error)
+
+
+def _start(row: Row, clean: CleanRun) -> tuple[int, int]:
+    """First clamped position and layer; a row without clamps starts at the last position."""
+    pos = min((p for _, p, _ in row.values), default=len(clean.ids) - 1)
+    return pos, min((layer for layer, _, _ in row.values), default=0)
+
+
+def _run_batch(
+    model: Model, basis: FeatureBasis, clean: CleanRun, numbers: list[int], rows: list[Row]
+) -> Measured:
+    start = min(_start(row, clean)[0] for row in rows)
+    layer = min(_start(row, clean)[1] for row in rows)
+    prefix = clean.prefix.until(start)
+    clamps = _flatten([row.values for row in rows], start, clean.logits)
+    wanted = _flatten([dict.fromkeys(row.read, 0.0) for row in rows], start, clean.logits)
+    read: dict[int, Tensor] = {}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
+        frozen = _frozen(model, basis, clean, start, prefix, rows[0].freeze)
+        hooks = [*frozen, *_clamp_hooks(basis, clamps, wanted, read)]
+        logits = model.forward(
+            clean.ids[start:], hooks, prefix=prefix, rows=len(rows), rows_from=layer
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise EngineError(
+            f"prompt {clean.prompt.name!r}: the model's logits are not finite (NaN or infinite) "
+            "under a clamp. Try dtype float32, or a smaller factor."
+        )
+    activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
+    return Measured(numbers, logits, activations)
+
+
+def _flatten(entries: Sequence[dict[Place, float]], start: int, like: Tensor) -> dict[int, _Flat]:
+    """Entries of all rows, by layer; positions count from `start`, earlier ones are dropped.
+
+    Tensors are on the device of `like`, values in its dtype.
+    """
+    by_layer: dict[int, list[tuple[int, int, int, float]]] = {}
+    for row, places in enumerate(entries):
+        for (layer, pos, index), value in places.items():
+            if pos >= start:
+                by_layer.setdefault(layer, []).append((row, pos - start, index, value))
+
+    def column(items: list[tuple[int, int, int, float]], n: int) -> Tensor:
+        return torch.tensor([item[n] for item in items], device=like.device)
+
+    return {
+        layer: _Flat(
+            column(items, 0),
+            column(items, 1),
+            column(items, 2),
+            torch.tensor([item[3] for item in items], device=like.device, dtype=like.dtype),
+        )
+        for layer, items in by_layer.items()
+    }
+
+
+def _clamp_hooks(
+    basis: FeatureBasis,
+    clamps: dict[int, _Flat],
+    wanted: dict[int, _Flat],
+    read: dict[int, Tensor],
+) -> list[tuple[Site, Hook]]:
+    """Hooks that read features, set the clamped ones, and fill `read` by layer."""
+    pending: dict[Site, list[tuple[_Flat, Tensor]]] = {}
+
+    def encode(layer: int) -> Hook:
+        def hook(x: Tensor) -> None:
+            if flat := wanted.get(layer):
+                row = flat.row if x.shape[0] > 1 else torch.zeros_like(flat.row)
+                read[layer] = basis.encode_at(layer, x, row, flat.pos, flat.index)
+            if flat := clamps.get(layer):
+                now = basis.encode_at(layer, x, flat.row, flat.pos, flat.index)
+                change = flat.value.to(x.dtype) - now
+                for site, vectors in basis.writes(layer, flat.index):
+                    pending.setdefault(site, []).append((flat, change[:, None] * vectors))
+
+        return hook
+
+    def write(site: Site) -> Hook:
+        def hook(x: Tensor) -> Tensor | None:
+            additions = pending.pop(site, None)
+            if additions is None:
+                return None
+            out = x.clone()
+            for flat, vectors in additions:
+                out.index_put_((flat.row, flat.pos), vectors, accumulate=True)
+            return out
+
+        return hook
+
+    layers = sorted(clamps.keys() | wanted.keys())
+    sites = sorted({site for layer in clamps for site in basis.write_sites(layer)})
+    reads: list[tuple[Site, Hook]] = [(basis.read_site(n), encode(n)) for n in layers]
+    return reads + [(site, write(site)) for site in sites]
+
+
+def _collect(
+    row: Row,
+    number: int,
+    wanted: dict[int, _Flat],
+    read: dict[int, Tensor],
+    clean: CleanRun,
+    start: int,
+) -> Float[Tensor, " read"]:
+    """A row's activations, in the order asked for: clamped, as read, or (earlier) clean."""
+    found: dict[Place, float] = {}
+    for layer, flat in wanted.items() if row.read else ():
+        mine = flat.row == number
+        columns = (flat.pos[mine].tolist(), flat.index[mine].tolist(), read[layer][mine].tolist())
+        for pos, index, value in zip(*columns, strict=True):
+            found[(layer, pos + start, index)] = value
+    found.update(row.values)
+    return torch.tensor(
+        [
+            found[place] if place in found else float(clean.activation(*place[:2])[place[2]])
+            for place in row.read
+        ],
+        dtype=clean.logits.dtype,
+    )
+
+
+def _frozen(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    start: int,
+    prefix: Prefix,
+    freeze: Freeze,
+) -> list[tuple[Site, Hook]]:
+    """Hooks that hold a clean pass's values at every site the mode freezes."""
+    if freeze == "none":
+        return []
+    sites = [Site("pattern", layer) for layer in range(model.n_layers)]
+    if freeze == "all":
+        sites += [basis.read_site(layer) for layer in range(basis.n_layers)]
+        sites += model.scale_sites
+    held: dict[Site, Tensor] = {}
+
+    def keep(site: Site) -> Hook:
+        return lambda x: held.__setitem__(site, x)
+
+    def hold(site: Site) -> Hook:
+        return lambda x: held[site].expand_as(x)
+
+    model.forward(clean.ids[start:], [(site, keep(site)) for site in sites], prefix=prefix)
+    return [(site, hold(site)) for site in sites]

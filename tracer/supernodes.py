@@ -1,0 +1,191 @@
+"""Supernodes: found by a rule on discovery prompts or given by ids, then put on any prompt.
+
+A member is kept as (layer, index, offset): `offset` tokens left of the anchor token of a span, so
+that one supernode fits prompts whose spans have other lengths. Spans are aligned at their last
+token (`tokens: last` and `all`) or their first (`first`); an offset that a shorter span does not
+have is left out there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.attribution import Direction, feature_gradients
+from tracer.clean import CleanRun
+from tracer.features.basis import FeatureBasis
+from tracer.hypothesis.spec import (
+    LogitDiffDirection,
+    PromptSpec,
+    Selection,
+    SupernodeSpec,
+    TokenDirection,
+)
+from tracer.hypothesis.template import render_token
+from tracer.model.model import Model
+from tracer.record import FeatureRef, SupernodeRecord
+from tracer.tokens import TokenizedPrompt
+
+Anchor = Literal["last", "first"]
+
+
+class Scored(NamedTuple):
+    """Scores of every candidate of a rule, layer-major: `[offset, layer · feature]`."""
+
+    scores: Float[Tensor, "offset candidate"]
+    layers: Sequence[int]
+    widths: Sequence[int]
+
+    def ref(self, flat: int) -> FeatureRef:
+        """The feature at a flat index of `scores`."""
+        offset, rest = divmod(flat, self.scores.shape[1])
+        for layer, width in zip(self.layers, self.widths, strict=True):
+            if rest < width:
+                score = float(self.scores.flatten()[flat])
+                return FeatureRef(layer=layer, index=rest, offset=offset, score=score)
+            rest -= width
+        raise AssertionError("flat index out of range")
+
+
+def anchor_position(prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int:
+    """Token position of a span's anchor."""
+    start, end = prompt.spans[at]
+    return start if anchor == "first" else end - 1
+
+
+def place(ref: FeatureRef, prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int | None:
+    """Token position of a member on a prompt; None where the prompt's span is too short."""
+    if ref.position is not None:
+        return ref.position if ref.position < len(prompt.ids) else None
+    pos = anchor_position(prompt, at, anchor) - ref.offset
+    return pos if pos >= prompt.spans[at][0] else None
+
+
+def span_positions(prompt: TokenizedPrompt, at: str) -> range:
+    """All token positions of a span."""
+    return range(*prompt.spans[at])
+
+
+def from_ids(name: str, spec: SupernodeSpec) -> SupernodeRecord:
+    """A supernode of explicit ids: `layer_index`, or `layer_index_position`."""
+    assert spec.features is not None
+    refs: list[FeatureRef] = []
+    for text in spec.features:
+        layer, index, *position = (int(part) for part in text.split("_"))
+        refs.append(
+            FeatureRef(layer=layer, index=index, position=position[0] if position else None)
+        )
+    return SupernodeRecord(
+        name=name,
+        label=spec.label or name,
+        at=spec.at or "last",
+        anchor="last",
+        features=tuple(refs),
+        source=spec.source or (),
+    )
+
+
+def select(
+    name: str,
+    spec: SupernodeSpec,
+    model: Model,
+    basis: FeatureBasis,
+    clean: Mapping[str, CleanRun],
+    prompts: Mapping[str, PromptSpec],
+) -> SupernodeRecord:
+    """Carry out a selection rule and keep its strongest features."""
+    rule = spec.select
+    assert rule is not None
+    scored = score(rule, model, basis, clean, prompts)
+    positive = scored.scores.flatten().clamp_min(0)
+    order = torch.sort(positive, descending=True, stable=True).indices
+    kept = order[: _size(rule, positive[order])]
+    total = float(positive.sum())
+    return SupernodeRecord(
+        name=name,
+        label=spec.label or name,
+        at=rule.at,
+        anchor="first" if rule.tokens == "first" else "last",
+        features=tuple(scored.ref(int(flat)) for flat in kept),
+        source=spec.source or rule.on,
+        share=float(positive[kept].sum()) / total if total > 0 else None,
+        n_candidates=positive.numel(),
+    )
+
+
+def score(
+    rule: Selection,
+    model: Model,
+    basis: FeatureBasis,
+    clean: Mapping[str, CleanRun],
+    prompts: Mapping[str, PromptSpec],
+) -> Scored:
+    """(mean activation on `on` − on `against`) × mean gradient on `on`, for every candidate."""
+    first, last = rule.layers or (0, basis.n_layers - 1)
+    layers = range(first, min(last, basis.n_layers - 1) + 1)
+    used = [clean[name] for name in (*rule.on, *rule.against)]
+    offsets = range(_n_offsets(rule, [run.prompt for run in used]))
+    active = _mean([_activations(run, rule, offsets, layers) for run in used[: len(rule.on)]])
+    if rule.against:
+        active -= _mean([_activations(run, rule, offsets, layers) for run in used[len(rule.on) :]])
+    gradients: list[Tensor] = []
+    for run in used[: len(rule.on)]:
+        direction = _direction(rule, prompts[run.prompt.name], run.prompt)
+        positions = _positions(run.prompt, rule, offsets)
+        by_layer = feature_gradients(model, basis, run, direction, positions, rule.rule)
+        gradients.append(torch.cat([by_layer[layer] for layer in layers], dim=-1))
+    widths = [basis.n_features(layer) for layer in layers]
+    return Scored(active * _mean(gradients), layers, widths)
+
+
+def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:
+    """How many of the ordered, non-negative scores a rule keeps; never one that scored nothing."""
+    n_positive = int((descending > 0).sum())
+    if rule.top is not None:
+        return min(rule.top, n_positive)
+    assert rule.share is not None
+    reached = descending.double().cumsum(0) >= rule.share * float(descending.double().sum()) - 1e-12
+    return min(int((~reached).sum()) + 1, n_positive)
+
+
+def _n_offsets(rule: Selection, prompts: Sequence[TokenizedPrompt]) -> int:
+    if rule.tokens != "all":
+        return 1
+    return min(len(span_positions(prompt, rule.at)) for prompt in prompts)
+
+
+def _positions(prompt: TokenizedPrompt, rule: Selection, offsets: range) -> list[int]:
+    anchor = anchor_position(prompt, rule.at, "first" if rule.tokens == "first" else "last")
+    return [anchor - offset for offset in offsets]
+
+
+def _activations(
+    run: CleanRun, rule: Selection, offsets: range, layers: range
+) -> Float[Tensor, "offset candidate"]:
+    rows = [
+        torch.cat([run.activation(layer, pos) for layer in layers])
+        for pos in _positions(run.prompt, rule, offsets)
+    ]
+    return torch.stack(rows)
+
+
+def _mean(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).mean(0)
+
+
+def _direction(rule: Selection, spec: PromptSpec, prompt: TokenizedPrompt) -> Direction:
+    match rule.toward:
+        case TokenDirection(token=token):
+            return [(prompt.asked[render_token(token, spec)], 1.0)]
+        case LogitDiffDirection(logit_diff=(token, foil)):
+            return [
+                (prompt.asked[render_token(token, spec)], 1.0),
+                (prompt.asked[render_token(foil, spec)], -1.0),
+            ]
+        case "answer":
+            assert prompt.answer_id is not None
+            return [(prompt.answer_id, 1.0)]
