@@ -1,8 +1,8 @@
 """The intervention engine: many clamps of one prompt in one batched forward pass.
 
 A row sets single features to values; everything downstream reacts unless frozen. What a clamp
-cannot change is not computed: positions before the first clamped one come from the clean pass's keys
-and values, layers below the first clamped one are run once for all rows, and logits are taken at
+cannot change is not computed: positions before the first clamped one come from the clean pass's
+keys and values, layers below the first clamped one are run once for all rows, and logits are taken at
 the last position only. A feature is set by adding (value − its current activation) × its write
 vector where the basis writes.
 

@@ -1,0 +1,1 @@
+"""Feature bases: what a feature is, behind one interface."""

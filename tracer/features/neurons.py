@@ -84,5 +84,5 @@ class NeuronBasis(FeatureBasis):
 
 
 def _ratio(hidden: Float[Tensor, " n"], factor: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """hidden / factor, and 0 where the factor is 0 (the hidden unit is 0 there too)."""
+    """Their quotient, and 0 where the factor is 0 (the hidden unit is 0 there too)."""
     return torch.where(factor == 0, 0.0, hidden / torch.where(factor == 0, 1.0, factor))
