@@ -17,9 +17,9 @@ SCHEMA = "tracer.run/1"
 
 
 class Recorded(BaseModel):
-    """Base of everything a run writes down."""
+    """Base of everything a run writes down; not-a-number goes into JSON as "NaN" and comes back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class TokenReading(Recorded):
@@ -105,7 +105,8 @@ class Trial(Recorded):
     """One intervention on one prompt.
 
     Its controls are in the tensors: `controls/<intervention>/<prompt>/logits` of shape
-    [control, token] for the tokens in `control_tokens`, `…/logsumexp` [control] and `…/top` [control].
+    [control, token] for the tokens in `control_tokens`, `…/logsumexp` [control] and
+    `…/top` [control].
     """
 
     prompt: str
@@ -162,7 +163,9 @@ class Record(Recorded):
     file: str = Field(description="Its name as given on the command line.")
     overrides: tuple[str, ...] = ()
     sha256: str = Field(description="Of the hypothesis as run, before the first measurement.")
-    fingerprint: str = Field(description="Of everything a measurement depends on; resuming asks it.")
+    fingerprint: str = Field(
+        description="Of everything a measurement depends on; resuming asks it."
+    )
     model: ModelRecord
     basis: str
     environment: Environment
@@ -170,7 +173,9 @@ class Record(Recorded):
     supernodes: dict[str, SupernodeRecord]
     lock_notes: tuple[str, ...] = Field((), description="How the lock differs from an older one.")
     interventions: dict[str, InterventionRecord] = {}
-    notes: tuple[str, ...] = Field((), description="Deviations a reader must know, e.g. halved batch.")
+    notes: tuple[str, ...] = Field(
+        (), description="Deviations a reader must know, e.g. halved batch."
+    )
     seconds: dict[str, float] = Field({}, description="Wall time by step; comparisons drop this.")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
