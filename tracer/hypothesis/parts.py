@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
@@ -35,7 +36,7 @@ class Parts:
     broken: frozenset[KeyPath]
     """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
 
-    def is_whole(self, *path: str) -> bool:
+    def is_whole(self, *path: str | int) -> bool:
         """Whether nothing on the way to this part, or in it, had to be left out."""
         return not any(place[: len(path)] == path or path[: len(place)] == place
                        for place in self.broken)  # fmt: skip
@@ -94,7 +95,7 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
 
 
 def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
-    template = data.get("template")
+    template = _at(data, "template") or _at(data, "prompts", "template")
     return Parts(
         template if isinstance(template, str) else None,
         _section(PromptSpec, data.get("prompts")),
@@ -103,6 +104,13 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _pruned(Controls, data.get("controls", {})) or Controls(),
         broken,
     )
+
+
+def _at(data: Any, *path: str) -> Any:
+    """The value there, or None; a template put under `prompts` is read for what it was meant."""
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # plain data
+    return data  # pyright: ignore[reportUnknownVariableType] # plain data
 
 
 def _section(model: type[Part], section: Any) -> dict[str, Part | None]:
@@ -119,22 +127,20 @@ def _pruned(model: type[Part], raw: Any) -> Part | None:
             return validated(model, raw)
         except ValidationError as error:
             details = error.errors(include_url=False)
-            places = [
-                place_of(detail)[: -1 if detail["type"] == "missing" else None]
-                for detail in details
-            ]
+            places = {_removable(detail) for detail in details}
             if () in places:
                 return None
-            _remove(raw, places)
+            for *parent, last in sorted(places, key=len, reverse=True):
+                holder = raw
+                for key in parent:
+                    holder = holder[key]
+                del holder[last]
 
 
-def _remove(raw: Any, places: list[KeyPath]) -> None:
-    """Delete the places, the later items of a list first, so that indices stay true."""
-    order = {
-        place: [(isinstance(key, int), str(key).zfill(9)) for key in place] for place in places
-    }
-    for *parent, last in sorted(order, key=lambda place: order[place], reverse=True):
-        holder = raw
-        for key in parent:
-            holder = holder[key]
-        del holder[last]
+def _removable(detail: ErrorDetails) -> KeyPath:
+    """What to leave out for one mistake: never a list's item, so that indices stay true."""
+    place = place_of(detail)
+    if detail["type"] == "missing":
+        place = place[:-1]
+    first_index = next((i for i, key in enumerate(place) if isinstance(key, int)), len(place))
+    return place[:first_index]

@@ -1,0 +1,93 @@
+"""Checks between the parts of a hypothesis, without a tokenizer: does everything named exist?
+
+A part with schema mistakes is still checked for what it names; what seems to be missing in it, or
+unused because of it, is not told: it may be what is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracer.hypothesis.asked import Asked, asked_tokens
+from tracer.hypothesis.expectations import Fraction
+from tracer.hypothesis.intervention_rules import intervention_problems
+from tracer.hypothesis.parts import Parts
+from tracer.hypothesis.problem import Problem
+from tracer.hypothesis.prompt_rules import prompt_problems
+from tracer.hypothesis.spec import ClampSpec
+from tracer.hypothesis.supernode_rules import supernode_problems
+from tracer.hypothesis.template import TemplateMistake, render_token, variables
+
+
+def reference_problems(parts: Parts) -> list[Problem]:
+    """Every mistake in what the parts say about each other, each once."""
+    asked = asked_tokens(parts.known_supernodes(), parts.known_interventions())
+    found = [
+        *prompt_problems(parts, _asked_variables(asked)),
+        *supernode_problems(parts),
+        *intervention_problems(parts),
+        *_token_problems(parts, asked),
+        *_unused_prompts(parts),
+        *_unused_supernodes(parts),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
+    """By prompt, the variables that the tokens asked on it name."""
+    names: dict[str, set[str]] = {}
+    for _, token, prompts in asked:
+        try:
+            used = variables(token)
+        except TemplateMistake:
+            continue
+        for prompt in prompts:
+            names.setdefault(prompt, set()).update(used)
+    return names
+
+
+def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:
+    for path, token, prompts in asked:
+        try:
+            names = variables(token)
+        except TemplateMistake as mistake:
+            yield Problem(path, str(mistake))
+            continue
+        for name in prompts if names else ():
+            prompt = parts.prompts.get(name)
+            if prompt is None or not parts.is_whole("prompts", name):
+                continue
+            try:
+                render_token(token, prompt)
+            except TemplateMistake as mistake:
+                yield Problem(path, f"on prompt {name!r}: {mistake}")
+
+
+def _unused_prompts(parts: Parts) -> Iterator[Problem]:
+    if not (parts.is_whole("supernodes") and parts.is_whole("interventions")):
+        return
+    used: set[str] = set()
+    for _, node in parts.known_supernodes():
+        used.update(node.source or ())
+        if node.select is not None:
+            used.update(node.select.on, node.select.against)
+    for _, spec in parts.known_interventions():
+        used.update(spec.prompts)
+        for clamp in spec.clamp.values():
+            used.update(clamp.from_ or () if isinstance(clamp, ClampSpec) else ())
+    for name in parts.prompts:
+        if name not in used:
+            yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")
+
+
+def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
+    if not parts.is_whole("interventions"):
+        return
+    used: set[str] = set()
+    for _, spec in parts.known_interventions():
+        used.update(spec.clamp)
+        used.update(e.supernode for e in spec.expect if isinstance(e, Fraction))
+    for name in parts.supernodes:
+        if name not in used:
+            message = "nobody uses this supernode: clamp it, expect something of it, or remove it"
+            yield Problem(("supernodes", name), message)
