@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Advance = Callable[[int], None]
 
 
+@runtime_checkable
 class Progress(Protocol):
     """A place to report to."""
 
@@ -25,7 +26,7 @@ class Silent:
     """Reports nothing: the default from Python."""
 
     @contextmanager
-    def task(self, label: str, total: int | None = None) -> Iterator[Advance]:
+    def task(self, label: str, total: int | None = None) -> Generator[Advance, None, None]:
         """See `Progress.task`."""
         yield lambda n: None
 

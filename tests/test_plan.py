@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import make_bench
+from tests.records import HYPOTHESIS
+from tracer.hypothesis.spec import Hypothesis
+from tracer.intervention import batch_limit
+from tracer.plan import MAX_ROWS, ModelSize, PromptSize, make_plan
+
+CONFIG: dict[str, Any] = {
+    "num_hidden_layers": 18,
+    "hidden_size": 640,
+    "vocab_size": 262144,
+    "intermediate_size": 2048,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+}
+GEMMA = ModelSize.from_config(CONFIG)
+SIZES = {
+    name: PromptSize(10, {"city": (7, 9), "last": (9, 10)})
+    for name in ("dallas", "oakland", "plano", "el_paso", "lubbock")
+}
+
+
+def hypothesis(**replaced: Any) -> Hypothesis:
+    return Hypothesis.model_validate({**HYPOTHESIS, **replaced})
+
+
+def test_counts_that_need_no_tokenizer():
+    plan = make_plan(hypothesis())
+    assert (plan.prompts, plan.backward) == (5, 3)
+    assert [rows.total for rows in plan.rows] == [100] * 4 + [105] * 4
+    assert plan.n_rows == 820
+    assert (plan.tokens, plan.batches, plan.bytes, plan.seconds) == (None, None, None, None)
+
+
+def test_tokens_start_at_the_first_clamped_position():
+    plan = make_plan(hypothesis(), sizes=SIZES)
+    assert {rows.start for rows in plan.rows} == {8}
+    assert plan.tokens == 820 * 2
+    assert plan.tokens_full == 820 * 10
+    assert plan.batches is None
+
+
+@pytest.mark.parametrize(
+    ("supernode", "clamp", "start"),
+    [
+        ({"select": {"on": ["dallas"], "at": "city", "tokens": "all"}}, 0, 7),
+        ({"select": {"on": ["dallas"], "at": "city"}}, 0, 8),
+        ({"select": {"on": ["dallas"]}}, {"at": "city"}, 8),
+        ({"features": ["3_17"]}, 0, 9),
+        ({"features": ["3_17_4", "5_1_6"]}, 0, 4),
+    ],
+)
+def test_first_position(supernode: dict[str, Any], clamp: Any, start: int):
+    declared = hypothesis(
+        supernodes={"texas": supernode},
+        interventions={"off": {"prompts": ["dallas"], "clamp": {"texas": clamp}}},
+    )
+    assert [rows.start for rows in make_plan(declared, sizes=SIZES).rows] == [start]
+
+
+def test_weights_of_the_embedded_model():
+    assert GEMMA is not None
+    assert GEMMA.n_weights == pytest.approx(100e6, rel=0.01)
+    assert GEMMA.n_embedding == 640 * 262144
+
+
+def test_a_config_with_other_names_says_nothing():
+    assert ModelSize.from_config({"n_embd": 768}) is None
+    nested = ModelSize.from_config({"text_config": CONFIG, "vocab_size": 1})
+    assert nested == GEMMA
+
+
+def test_everything_with_a_model():
+    plan = make_plan(hypothesis(), sizes=SIZES, model=GEMMA, cores=2)
+    assert GEMMA is not None and plan.batches is not None and plan.bytes is not None
+    limit = GEMMA.rows_per_batch(10)
+    assert 1 < limit <= MAX_ROWS
+    assert plan.batches == sum(-(-rows // limit) for rows in (205, 205, 205, 205))
+    assert 1.0e9 < plan.bytes < 3 * 2**30
+    assert plan.seconds is not None and 15 < plan.seconds < 120
+    on_gpu = hypothesis(model={"name": "gemma-3-270m", "device": "cuda"})
+    faster = make_plan(on_gpu, sizes=SIZES, model=GEMMA, cores=2)
+    assert faster.seconds is not None and faster.seconds < plan.seconds
+
+
+def test_rows_per_batch_is_the_engines_own(tiny: Path):
+    """The plan repeats a rule of the engine, which needs torch; the two must agree."""
+    bench = make_bench(tiny)
+    clean = bench.clean["dallas"]
+    size = ModelSize.from_config(json.loads((tiny / "config.json").read_text()))
+    assert size is not None
+    assert size.rows_per_batch(len(clean.ids)) == batch_limit(bench.model, clean).rows

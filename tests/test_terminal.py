@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from tests.verdicts import make_outcome, make_verdict
+from tracer.terminal import Facts, Screen, clean, print_verdict, print_verdict_line, verdict_text
+
+
+def test_a_terminal_is_only_shown_text():
+    assert clean("a\x1b[31mb\u202ec\x07\x9b\nd\u2028e") == "a[31mbc d e"
+    assert clean("שלום 日本 é 👩‍🔬") == "שלום 日本 é 👩‍🔬"
+
+
+def test_the_verdict_comes_first_and_failures_before_the_rest():
+    verdict = make_verdict(
+        make_outcome("calm"),
+        make_outcome("swap", "held"),
+        make_outcome("swap", "failed", expectation="logit( Sacramento) − logit( Austin)"),
+        make_outcome("swap", "untested", "held out", reason="the baseline does not hold"),
+        verdict="refuted",
+        reason="1 of 4 expectations failed.",
+        caveats=("one prompt only",),
+    )
+    text = verdict_text(verdict, Facts(("reports/two_hop/x/report.html",), 12.34))
+    lines = text.splitlines()
+    assert lines[0] == "✘ REFUTED  two_hop  1 of 4 expectations failed."
+    assert text.index("\nswap") < text.index("\ncalm")
+    assert text.index("✘ failed") < text.index("✔ held")
+    assert text.index("discovery") < text.index("held out") < text.index("? untested")
+    assert "2 of 2; the baseline" in text
+    assert "caveat: one prompt only" in text
+    assert "reports/two_hop/x/report.html" in text
+    assert "12.3 s" in text
+    assert max(map(len, lines)) <= 80
+
+
+def test_an_expected_refutation_is_as_expected():
+    verdict = make_verdict(verdict="refuted", expected="refuted", reason="r")
+    assert verdict_text(verdict).startswith("✔ REFUTED as expected  two_hop  r")
+    surprise = make_verdict(expected="refuted", reason="r")
+    assert verdict_text(surprise).startswith("✘ CONFIRMED (expected: refuted)  two_hop  r")
+    assert verdict_text(make_verdict(verdict="inconclusive")).startswith("? INCONCLUSIVE")
+
+
+def test_text_is_never_markup_and_long_words_fold():
+    hostile = "[red]{{ x }}[/red] [link=http://e]" + "x" * 200
+    text = verdict_text(make_verdict(make_outcome(observed=hostile), claim=hostile))
+    assert "[red]{{ x }}[/red]" in text
+    assert text.replace("\n", "").replace(" ", "").count("x" * 3) > 50
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_prompts_are_shown_when_asked_for():
+    file = io.StringIO()
+    print_verdict(Screen(file, width=80), make_verdict(), per_prompt=True)
+    assert "dallas" in file.getvalue()
+    assert "dallas" not in verdict_text(make_verdict())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_an_encoding_without_icons_gets_stand_ins(encoding: str):
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    screen = Screen(file, width=80)
+    print_verdict(screen, make_verdict(make_outcome(observed="−1.27 日"), claim="a → b"))
+    file.flush()
+    text = raw.getvalue().decode("ascii")
+    assert text.startswith("+ CONFIRMED  two_hop")
+    assert "-1.27 \\u65e5" in text
+    assert "a -> b" in text
+
+
+def test_a_pipe_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    file = io.StringIO()
+    print_verdict(Screen(file), make_verdict())
+    assert "\x1b" not in file.getvalue()
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch):
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = Tty(), Tty()
+    print_verdict_line(Screen(coloured), make_verdict())
+    monkeypatch.setenv("NO_COLOR", "1")
+    print_verdict_line(Screen(plain), make_verdict())
+    assert "32m" in coloured.getvalue()
+    assert "32m" not in plain.getvalue()

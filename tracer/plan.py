@@ -1,0 +1,260 @@
+"""What a run will cost, counted before anything heavy is run.
+
+The counts need the hypothesis alone; tokens need a tokenizer; bytes and seconds need the sizes in a
+model's `config.json`. A clean pass reads a whole prompt. Every clamp, dose and control is a *row*,
+which starts at the first position it changes: what stands before comes from the clean pass's keys
+and values. A row's layers below its lowest clamped feature are shared with its batch; which layers
+those are is not known before the supernodes are resolved, so the work is an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tracer.hypothesis.spec import ClampSpec, Hypothesis, InterventionSpec, SupernodeSpec
+
+ROW_BUDGET = 512 * 2**20
+"""Bytes the engine lets one batch of rows use."""
+MAX_ROWS = 256
+PROCESS_BYTES = 700 * 2**20
+"""Python with torch, transformers and TransformerLens imported, before any weight."""
+START_SECONDS = 15.0
+"""Importing the libraries and opening a model that is already converted."""
+FLOPS_PER_CORE = 15e9
+"""Multiply-adds count as two; fp32, small batches, one CPU core of a laptop."""
+FLOPS_GPU = 10e12
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class PromptSize:
+    """A prompt as the tokenizer sees it."""
+
+    n_tokens: int
+    spans: Mapping[str, tuple[int, int]]
+    """Token ranges, end excluded."""
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """The sizes of a decoder with gated MLPs and grouped attention heads."""
+
+    n_layers: int
+    d_model: int
+    d_vocab: int
+    d_mlp: int
+    n_heads: int
+    n_kv_heads: int
+    d_head: int
+    tied: bool
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ModelSize | None:
+        """Read a Hugging Face `config.json`; None where it names its sizes otherwise."""
+        text: Mapping[str, Any] = config.get("text_config") or config
+        try:
+            n_heads, d_model = int(text["num_attention_heads"]), int(text["hidden_size"])
+            return cls(
+                n_layers=int(text["num_hidden_layers"]),
+                d_model=d_model,
+                d_vocab=int(text["vocab_size"]),
+                d_mlp=int(text["intermediate_size"]),
+                n_heads=n_heads,
+                n_kv_heads=int(text.get("num_key_value_heads") or n_heads),
+                d_head=int(text.get("head_dim") or d_model // n_heads),
+                tied=bool(text.get("tie_word_embeddings", True)),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @property
+    def n_weights(self) -> int:
+        """Weights outside the embeddings: layers × (2·d·h·d_head + 2·d·kv·d_head + 3·d·d_mlp)."""
+        attention = 2 * self.d_model * self.d_head * (self.n_heads + self.n_kv_heads)
+        return self.n_layers * (attention + 3 * self.d_model * self.d_mlp)
+
+    @property
+    def n_embedding(self) -> int:
+        """Weights of the embedding, and of the unembedding where it is not the same matrix."""
+        return self.d_model * self.d_vocab * (1 if self.tied else 2)
+
+    def flops(self, n_tokens: int) -> float:
+        """One pass over n tokens with logits at the last: 2·n·weights + 2·d_model·d_vocab."""
+        return 2.0 * n_tokens * self.n_weights + 2.0 * self.d_model * self.d_vocab
+
+    def row_bytes(self, n_tokens: int) -> int:
+        """One row of a prompt, the engine's own rule: 4·(3·d_vocab + 2·keys_values + 8·d_mlp)."""
+        keys_and_values = 2 * n_tokens * self.n_kv_heads * self.d_head * self.n_layers
+        return 4 * (3 * self.d_vocab + 2 * keys_and_values + 8 * self.d_mlp)
+
+    def rows_per_batch(self, n_tokens: int) -> int:
+        """Rows of a prompt that fit into the budget at once."""
+        return max(1, min(MAX_ROWS, ROW_BUDGET // self.row_bytes(n_tokens)))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one intervention on one prompt."""
+
+    intervention: str
+    prompt: str
+    clamps: int
+    doses: int
+    controls: int
+    freeze: str
+    start: int | None
+    """First position that is computed; None without a tokenizer."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.clamps + self.doses + self.controls
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of one hypothesis; None stands for what could not be known here."""
+
+    hypothesis: str
+    prompts: int
+    """Each is one clean pass over all its tokens."""
+    backward: int
+    """Backward passes, one per prompt a selection rule reads a gradient on."""
+    rows: tuple[Rows, ...]
+    batches: int | None = None
+    tokens: int | None = None
+    """Tokens the rows compute, prefixes reused."""
+    tokens_full: int | None = None
+    """Tokens of one full pass per row."""
+    bytes: int | None = None
+    seconds: float | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Clamped versions of prompts, over all interventions."""
+        return sum(rows.total for rows in self.rows)
+
+
+def make_plan(
+    hypothesis: Hypothesis,
+    *,
+    sizes: Mapping[str, PromptSize] | None = None,
+    model: ModelSize | None = None,
+    cores: int = 1,
+) -> Plan:
+    """Count what a run of the hypothesis will do.
+
+    Args:
+        hypothesis: as it would be run.
+        sizes: tokenized prompts, by name; without them only the counts that need none.
+        model: without it neither batches, bytes nor seconds.
+        cores: CPU cores; a CUDA device is taken from the hypothesis.
+    """
+    rows = tuple(_rows(hypothesis, sizes))
+    plan = Plan(
+        hypothesis=hypothesis.hypothesis,
+        prompts=len(hypothesis.prompts),
+        backward=sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select),
+        rows=rows,
+    )
+    if sizes is None:
+        return plan
+    lengths = {name: size.n_tokens for name, size in sizes.items()}
+    plan = replace(
+        plan,
+        tokens=sum(r.total * (lengths[r.prompt] - (r.start or 0)) for r in rows),
+        tokens_full=sum(r.total * lengths[r.prompt] for r in rows),
+    )
+    if model is None:
+        return plan
+    return replace(
+        plan,
+        batches=sum(len(b) for b in _batches(rows, lengths, model).values()),
+        bytes=_peak_bytes(hypothesis, rows, lengths, model),
+        seconds=_seconds(hypothesis, plan, lengths, model, cores),
+    )
+
+
+def _rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Iterable[Rows]:
+    for name, spec in hypothesis.interventions.items():
+        for prompt in spec.prompts:
+            yield Rows(
+                intervention=name,
+                prompt=prompt,
+                clamps=1,
+                doses=len(spec.doses.factors) if spec.doses else 0,
+                controls=hypothesis.controls.random,
+                freeze=spec.freeze,
+                start=_start(spec, hypothesis, sizes[prompt]) if sizes else None,
+            )
+
+
+def _start(spec: InterventionSpec, hypothesis: Hypothesis, size: PromptSize) -> int:
+    """The first position that any clamp of the intervention writes to."""
+    return min(
+        _first_position(hypothesis.supernodes[name], clamp, size)
+        for name, clamp in spec.clamp.items()
+    )
+
+
+def _first_position(supernode: SupernodeSpec, clamp: float | ClampSpec, size: PromptSize) -> int:
+    select = supernode.select
+    at = clamp.at if isinstance(clamp, ClampSpec) and clamp.at else None
+    at = at or (select.at if select else supernode.at) or "last"
+    start, end = size.spans.get(at, (size.n_tokens - 1, size.n_tokens))
+    first = end - 1 if select is None or select.tokens == "last" else start
+    absolute = [f.split("_")[2] for f in supernode.features or () if f.count("_") == 2]
+    return min([int(position) for position in absolute if position.isdigit()] or [first])
+
+
+def _batches(
+    rows: Iterable[Rows], lengths: Mapping[str, int], model: ModelSize
+) -> dict[str, list[list[int]]]:
+    """Starts of the rows of every batch, by prompt: rows of a freeze mode, earliest first."""
+    waiting: dict[tuple[str, str], list[int]] = {}
+    for own in rows:
+        waiting.setdefault((own.prompt, own.freeze), []).extend([own.start or 0] * own.total)
+    batches: dict[str, list[list[int]]] = {}
+    for (prompt, _), starts in waiting.items():
+        size = model.rows_per_batch(lengths[prompt])
+        ordered = sorted(starts)
+        cut = [ordered[n : n + size] for n in range(0, len(ordered), size)]
+        batches.setdefault(prompt, []).extend(cut)
+    return batches
+
+
+def _peak_bytes(
+    hypothesis: Hypothesis, rows: Iterable[Rows], lengths: Mapping[str, int], model: ModelSize
+) -> int:
+    """Libraries + weights in the run's dtype + the largest batch of rows."""
+    weights = (model.n_weights + model.n_embedding) * _BYTES[hypothesis.model_spec.dtype]
+    largest = max(
+        (
+            len(batch) * model.row_bytes(lengths[prompt])
+            for prompt, batches in _batches(rows, lengths, model).items()
+            for batch in batches
+        ),
+        default=0,
+    )
+    return PROCESS_BYTES + weights + largest
+
+
+def _seconds(
+    hypothesis: Hypothesis, plan: Plan, lengths: Mapping[str, int], model: ModelSize, cores: int
+) -> float:
+    """START_SECONDS + FLOP ÷ (cores × FLOPS_PER_CORE, or FLOPS_GPU).
+
+    Every row of a batch is computed from its earliest start on; a backward pass costs two forward.
+    """
+    clean = sum(model.flops(lengths[name]) for name in hypothesis.prompts)
+    longest = max(lengths.values())
+    rows = sum(
+        len(batch) * model.flops(lengths[prompt] - min(batch))
+        for prompt, batches in _batches(plan.rows, lengths, model).items()
+        for batch in batches
+    )
+    work = clean + 3 * plan.backward * model.flops(longest) + rows
+    on_gpu = hypothesis.model_spec.device.startswith("cuda")
+    return START_SECONDS + work / (FLOPS_GPU if on_gpu else cores * FLOPS_PER_CORE)

@@ -1,0 +1,249 @@
+"""What a person reads in a terminal: plain sentences, and the verdict as a table.
+
+Claims, tokens and file names are untrusted: they are never read as markup, and characters that a
+terminal would obey rather than show are left out. A stream whose encoding lacks an icon gets its
+ASCII stand-in; a pipe gets no colour, and neither does anyone who sets NO_COLOR.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from typing import IO, Any, NamedTuple, Protocol, cast, runtime_checkable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tracer.evidence.verdict import Outcome, PromptOutcome, SplitName, Verdict
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_ASCII = str.maketrans(
+    {
+        "✔": "+",
+        "✘": "x",
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "×": "x",
+        "…": "...",
+        "·": ".",
+        "→": "->",
+        "≥": ">=",
+        "≤": "<=",
+        "ρ": "rho",
+        "σ": "sigma",
+        "±": "+-",
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "\u00a0": " ",
+        "\u202f": " ",
+    }
+)
+_PROBE = "✔✘−×…→≥ρ"
+_SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
+_MARKS = {"held": "✔", "failed": "✘", "untested": "?"}
+_COLOURS = {"held": "green", "failed": "red", "untested": "yellow"}
+_SEVERITY = {"failed": 0, "untested": 1, "held": 2}
+
+
+def clean(text: str) -> str:
+    """One line that a terminal only shows: no control, escape or bidirectional characters."""
+    line = _BREAKS.sub(" ", text)
+    return "".join(
+        c for c in line if c not in _BIDI and unicodedata.category(c) not in ("Cc", "Cs")
+    )
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A text file that is open for writing."""
+
+    def write(self, text: str, /) -> int:
+        """Append text."""
+        ...
+
+    def flush(self) -> None:
+        """Hand everything on."""
+        ...
+
+
+class Screen:
+    """One output stream, and how much it can show."""
+
+    def __init__(self, file: Stream, *, width: int | None = None) -> None:
+        self.console = Console(
+            file=cast("IO[str]", file), width=width, markup=False, highlight=False, emoji=False
+        )
+        self._plain = not _can_say(self.console.encoding)
+
+    @property
+    def live(self) -> bool:
+        """Whether lines can be redrawn: a real terminal, and not a dumb one."""
+        return self.console.is_terminal and not self.console.is_dumb_terminal
+
+    def text(self, text: str, style: str = "") -> Text:
+        """Untrusted text, safe to print here."""
+        line = clean(text)
+        if self._plain:
+            line = line.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+        return Text(line, style=style)
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """Print lines as they are, never wrapped, so that paths can be copied."""
+        for line in text.split("\n"):
+            self.console.print(self.text(line, style), soft_wrap=True)
+
+    def paragraph(self, text: str, style: str = "", indent: int = 2) -> None:
+        """Print prose, wrapped to the width of the screen."""
+        width = max(20, self.console.width - indent)
+        for line in self.text(text, style).wrap(self.console, width):
+            self.console.print(Text(" " * indent) + line, soft_wrap=True)
+
+    def table(self, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[Text]]) -> None:
+        """Print rows under headings; a column's number is its share of the width, 0 its minimum."""
+        table = Table(
+            box=box.ASCII2 if self._plain else box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            expand=any(share for _, share in columns),
+        )
+        for heading, share in columns:
+            table.add_column(heading, ratio=share or None, no_wrap=not share, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+
+def _can_say(encoding: str) -> bool:
+    try:
+        _PROBE.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+class Facts(NamedTuple):
+    """What stands under a verdict table beside the caveats."""
+
+    paths: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+def print_verdict(
+    screen: Screen, verdict: Verdict, facts: Facts | None = None, *, per_prompt: bool = False
+) -> None:
+    """The verdict line, one table per intervention, caveats, then where the files are.
+
+    Args:
+        screen: where to.
+        verdict: of one run.
+        facts: files that were written and how long it took.
+        per_prompt: show under each expectation every prompt it was tested on.
+    """
+    screen.console.print(_headline(screen, verdict))
+    screen.paragraph(verdict.claim, "italic")
+    for name in _by_severity(verdict.outcomes):
+        screen.say()
+        screen.say(name, "bold")
+        own = [o for o in verdict.outcomes if o.intervention == name]
+        screen.table(
+            [("expectation", 4), ("expected", 3), ("observed", 4), ("outcome", 0)],
+            _rows(screen, own, per_prompt=per_prompt),
+        )
+    screen.say()
+    for change in verdict.post_hoc:
+        screen.paragraph(f"changed after measuring: {change}", "yellow")
+    for caveat in verdict.caveats:
+        screen.paragraph(f"caveat: {caveat}", "yellow")
+    for path in facts.paths if facts else ():
+        screen.say(f"  {path}")
+    if facts and facts.seconds is not None:
+        screen.say(f"  {facts.seconds:.1f} s", "dim")
+
+
+def print_verdict_line(screen: Screen, verdict: Verdict) -> None:
+    """Icon, word, hypothesis and reason on one line, however long."""
+    screen.console.print(_headline(screen, verdict), soft_wrap=True)
+
+
+def _headline(screen: Screen, verdict: Verdict) -> Text:
+    word = verdict.verdict.upper()
+    if verdict.expected != "confirmed":
+        word += " as expected" if verdict.as_expected else f" (expected: {verdict.expected})"
+    colour = "green" if verdict.as_expected else _miss_colour(verdict)
+    head = screen.text(f"{_icon(verdict)} {word}  {verdict.hypothesis}", f"bold {colour}")
+    return head + screen.text(f"  {verdict.reason}")
+
+
+def verdict_text(verdict: Verdict, facts: Facts | None = None, width: int = 80) -> str:
+    """The same as plain text, for `print(run)`."""
+    file = StringIO()
+    print_verdict(Screen(file, width=width), verdict, facts)
+    return file.getvalue()
+
+
+def _icon(verdict: Verdict) -> str:
+    if verdict.as_expected:
+        return "✔"
+    return {"inconclusive": "?", "error": "!"}.get(verdict.verdict, "✘")
+
+
+def _miss_colour(verdict: Verdict) -> str:
+    return "yellow" if verdict.verdict == "inconclusive" else "red"
+
+
+def _by_severity(outcomes: Sequence[Outcome]) -> list[str]:
+    """Names of interventions, those with a failure first, else as they stand in the file."""
+    worst: dict[str, int] = {}
+    for outcome in outcomes:
+        rank = _SEVERITY[outcome.outcome]
+        worst[outcome.intervention] = min(rank, worst.get(outcome.intervention, rank))
+    return sorted(worst, key=lambda name: worst[name])
+
+
+def _rows(screen: Screen, outcomes: Sequence[Outcome], *, per_prompt: bool) -> list[list[Text]]:
+    rows: list[list[Text]] = []
+    for split in _SPLITS:
+        own = [o for o in outcomes if o.split == split]
+        if own:
+            rows.append([screen.text(split, "dim italic")])
+        for outcome in sorted(own, key=lambda o: _SEVERITY[o.outcome]):
+            rows.append(_row(screen, outcome))
+            if per_prompt:
+                rows.extend(_prompt_row(screen, prompt) for prompt in outcome.prompts)
+    return rows
+
+
+def _row(screen: Screen, outcome: Outcome) -> list[Text]:
+    return [
+        screen.text(outcome.expectation),
+        screen.text(outcome.expected),
+        _observed(screen, outcome),
+        _mark(screen, outcome),
+    ]
+
+
+def _prompt_row(screen: Screen, prompt: PromptOutcome) -> list[Text]:
+    return [
+        screen.text(f"  {prompt.prompt}", "dim"),
+        screen.text("" if prompt.p is None else f"p = {prompt.p:.3g}", "dim"),
+        _observed(screen, prompt),
+        _mark(screen, prompt),
+    ]
+
+
+def _observed(screen: Screen, judged: Outcome | PromptOutcome) -> Text:
+    parts = [judged.observed, judged.reason or ""]
+    return screen.text("; ".join(part for part in parts if part))
+
+
+def _mark(screen: Screen, judged: Any) -> Text:
+    name: str = judged.outcome
+    return screen.text(f"{_MARKS[name]} {name:<8}", _COLOURS[name])
