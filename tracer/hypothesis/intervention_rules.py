@@ -18,6 +18,7 @@ from tracer.hypothesis.supernode_rules import (
     anchor,
     anchored,
     has_source,
+    is_placed,
     prompt_list,
     span_problems,
 )
@@ -72,7 +73,8 @@ def _clamp_needs(
     donors = [donor for donor in clamp.from_ or () if donor != HERE]
     written = spec.prompts if clamp.at is None else ()
     if anchored(node):
-        yield from span_problems(parts, place, anchor(node), (*written, *donors))
+        if is_placed(parts, node):
+            yield from span_problems(parts, place, anchor(node), (*written, *donors))
     elif clamp.at is not None:
         message = f"it says nothing: every feature of {name!r} has a position of its own"
         yield Problem((*place, "at"), message)
@@ -137,7 +139,7 @@ def _fraction_problems(
     node = parts.supernodes[name]
     if node is None:
         return
-    if anchored(node):
+    if anchored(node) and is_placed(parts, node):
         yield from span_problems(parts, (*path, "supernode"), anchor(node), spec.prompts)
     if expectation.of == "source" and not has_source(node) and parts.is_whole("supernodes", name):
         yield Problem((*path, "of"), f"the supernode {name!r} has no `source` to compare with")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 KeyPath = tuple[str | int, ...]
@@ -48,6 +48,12 @@ def listed(words: Iterable[str]) -> str:
     if len(quoted) > 20:
         quoted = [*quoted[:20], f"and {len(quoted) - 20} more"]
     return ", ".join(quoted)
+
+
+def prompts_named(names: Sequence[str]) -> str:
+    """The prompts a sentence is about, at most five of them by name."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"prompt{'s' if len(names) > 1 else ''} {listed(names[:5])}{more}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

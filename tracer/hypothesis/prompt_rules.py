@@ -21,6 +21,9 @@ from tracer.hypothesis.template import (
 LAST = "last"
 """Reserved span name: the final token of every prompt."""
 
+RESERVED = (HERE, LAST)
+"""Names that neither a prompt nor a span may have."""
+
 _KEYS = tuple(PromptSpec.model_fields)
 
 
@@ -28,13 +31,14 @@ def prompt_problems(parts: Parts, asked: Mapping[str, Collection[str]]) -> Itera
     """Mistakes in the prompts; `asked` are the variables that expected tokens name, by prompt."""
     yield from _template_problems(parts)
     for name in parts.prompts:
-        if name in (HERE, LAST):
+        if name in RESERVED:
             yield Problem(("prompts", name), f"the name {name!r} is reserved; choose another")
     for name, prompt in parts.known_prompts():
         path = ("prompts", name)
         if parts.is_whole("template") and parts.is_whole(*path):
             yield from _source_problems(path, prompt, parts.template)
-        yield from _text_problems(path, prompt, parts.template)
+            yield from _missing_values(path, prompt, parts.template)
+        yield from _text_problems(path, prompt)
         yield from _unused_variables(path, prompt, parts.template, asked.get(name, ()))
         yield from _span_problems(path, prompt, parts.template)
 
@@ -60,6 +64,8 @@ def _template_problems(parts: Parts) -> Iterator[Problem]:
         variables(parts.template)
     except TemplateMistake as mistake:
         yield Problem(("template",), str(mistake))
+    if not parts.template.strip():
+        yield Problem(("template",), "the text is empty")
     own = [p is not None and sources(p, None) != () for p in parts.prompts.values()]
     if own and all(own):
         yield Problem(("template",), "no prompt uses the template: each has its own text")
@@ -87,23 +93,28 @@ def _places_of_text(path: KeyPath, prompt: PromptSpec) -> list[KeyPath]:
     return [path]
 
 
-def _text_problems(path: KeyPath, prompt: PromptSpec, template: str | None) -> Iterator[Problem]:
-    is_own = bool(sources(prompt, None))
-    texts = sources(prompt, template)
+def _text_problems(path: KeyPath, prompt: PromptSpec) -> Iterator[Problem]:
+    texts = sources(prompt, None)
     for place, text in zip(_places_of_text(path, prompt), texts, strict=False):
         try:
-            names = variables(text)
+            variables(text)
         except TemplateMistake as mistake:
-            if is_own:
-                yield Problem(place, str(mistake))
+            yield Problem(place, str(mistake))
+        if not text.strip():
+            yield Problem(place, "the text is empty")
+
+
+def _missing_values(path: KeyPath, prompt: PromptSpec, template: str | None) -> Iterator[Problem]:
+    for place, text in zip(_places_of_text(path, prompt), sources(prompt, template), strict=False):
+        try:
+            names = variables(text)
+        except TemplateMistake:
             continue
         for name in names:
             try:
                 render(f"{{{name}}}", prompt.variables)
             except TemplateMistake as mistake:
                 yield Problem(place, str(mistake))
-        if not text.strip():
-            yield Problem(place, "the text is empty")
 
 
 def _unused_variables(
@@ -115,7 +126,7 @@ def _unused_variables(
     except TemplateMistake:
         return
     for name in prompt.variables:
-        if name == LAST:
+        if name in RESERVED:
             yield Problem((*path, name), f"the name {name!r} is reserved; choose another")
         elif texts and name not in used and name not in asked:
             known = [*_KEYS, *(word for word in used if word not in prompt.variables)]
@@ -131,7 +142,7 @@ def _span_problems(path: KeyPath, prompt: PromptSpec, template: str | None) -> I
     text = " ".join(part.text for part in rendered(prompt, template) or ())
     for name, wanted in prompt.spans.items():
         place = (*path, "spans", name)
-        if name in (LAST, HERE):
+        if name in RESERVED:
             yield Problem(place, f"the name {name!r} is reserved; choose another")
         elif name in prompt.variables:
             yield Problem(place, f"{name!r} is already the span of the variable {{{name}}}")

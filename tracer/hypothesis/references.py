@@ -12,8 +12,8 @@ from tracer.hypothesis.asked import Asked, asked_tokens
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.intervention_rules import intervention_problems
 from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.problem import Problem
-from tracer.hypothesis.prompt_rules import prompt_problems
+from tracer.hypothesis.problem import Problem, prompts_named
+from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
 from tracer.hypothesis.spec import ClampSpec
 from tracer.hypothesis.supernode_rules import supernode_problems
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
@@ -53,6 +53,7 @@ def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:
         except TemplateMistake as mistake:
             yield Problem(path, str(mistake))
             continue
+        lacking: dict[str, list[str]] = {}
         for name in prompts if names else ():
             prompt = parts.prompts.get(name)
             if prompt is None or not parts.is_whole("prompts", name):
@@ -60,7 +61,9 @@ def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:
             try:
                 render_token(token, prompt)
             except TemplateMistake as mistake:
-                yield Problem(path, f"on prompt {name!r}: {mistake}")
+                lacking.setdefault(str(mistake), []).append(name)
+        for sentence, without in lacking.items():
+            yield Problem(path, f"on {prompts_named(without)}: {sentence}")
 
 
 def _unused_prompts(parts: Parts) -> Iterator[Problem]:
@@ -76,7 +79,7 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
         for clamp in spec.clamp.values():
             used.update(clamp.from_ or () if isinstance(clamp, ClampSpec) else ())
     for name in parts.prompts:
-        if name not in used:
+        if name not in used and name not in RESERVED:
             yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")
 
 

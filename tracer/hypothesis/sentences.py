@@ -104,8 +104,8 @@ def _no_measure(path: KeyPath, found: Any, root: type[BaseModel]) -> str:
 
 def _long_form(path: KeyPath, kind: str, root: type[BaseModel]) -> str:
     """What may stand instead of a scalar of the wrong kind."""
-    forms = models_at(path, root)
-    if not forms or kind in ("model_type", "dict_type", "model_attributes_type"):
+    forms = models_at(path, root) if kind in ("literal_error", "string_type", "float_type") else []
+    if not forms:
         return ""
     keys = dict.fromkeys(key for form in forms for key in keys_of(form))
     return f" Or a mapping with {listed(keys)}."
@@ -143,10 +143,10 @@ _SENTENCES: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "bool_type": _expected("true or false"),
     "dict_type": _expected("a mapping (key: value)"),
     "model_type": _expected("a mapping (key: value)"),
-    "greater_than": _expected("a number above {gt}"),
-    "greater_than_equal": _expected("{ge} or more"),
-    "less_than": _expected("a number below {lt}"),
-    "less_than_equal": _expected("{le} or less"),
+    "greater_than": _expected("a number above {gt:g}"),
+    "greater_than_equal": _expected("{ge:g} or more"),
+    "less_than": _expected("a number below {lt:g}"),
+    "less_than_equal": _expected("{le:g} or less"),
     "string_pattern_mismatch": lambda found, _: f"{show(found)} is no name: {NAME_RULE}.",
     "string_too_short": lambda found, _: "it is empty; text is expected.",
     "too_short": lambda found, context: (

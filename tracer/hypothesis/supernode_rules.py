@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.problem import KeyPath, Problem, unknown
+from tracer.hypothesis.problem import KeyPath, Problem, prompts_named, unknown
 from tracer.hypothesis.prompt_rules import LAST, span_places
 from tracer.hypothesis.spec import Selection, SupernodeSpec
 
@@ -28,8 +28,7 @@ def supernode_problems(parts: Parts) -> Iterator[Problem]:
             yield from prompt_list(parts, (*path, "source"), node.source, discovery="a source")
         if anchored(node):
             place = (*path, "select", "at") if node.select else (*path, "at")
-            applied = (*(node.select.on + node.select.against if node.select else ()),)
-            yield from span_problems(parts, place, anchor(node), (*applied, *(node.source or ())))
+            yield from span_problems(parts, place, anchor(node), _own_prompts(node))
 
 
 def anchor(node: SupernodeSpec) -> str:
@@ -40,6 +39,16 @@ def anchor(node: SupernodeSpec) -> str:
 def anchored(node: SupernodeSpec) -> bool:
     """Whether any of its features sits at a span, not at a position of its own."""
     return node.features is None or not all(map(_has_position, node.features))
+
+
+def is_placed(parts: Parts, node: SupernodeSpec) -> bool:
+    """Whether its span exists on its own prompts; where not, that one mistake is enough."""
+    return not any(span_problems(parts, (), anchor(node), _own_prompts(node)))
+
+
+def _own_prompts(node: SupernodeSpec) -> tuple[str, ...]:
+    selected = node.select.on + node.select.against if node.select else ()
+    return (*selected, *(node.source or ()))
 
 
 def has_source(node: SupernodeSpec) -> bool:
@@ -96,26 +105,20 @@ def span_problems(
         where = None if prompt is None else span_places(prompt, parts.template)
         if where is None:
             continue
-        known.update(dict.fromkeys(key for key, places in where.items() if places))
+        known.update(dict.fromkeys(key for key, places in where.items() if places and key != LAST))
         count = len(where.get(span, ()))
         if count == 0:
             missing.append(name)
         elif count > 1 and prompt is not None and span not in prompt.spans:
             double.append(name)
     if missing:
-        yield Problem(path, f"on {_prompts(missing)}: {unknown('span', span, [LAST, *known])}")
+        yield Problem(path, f"on {prompts_named(missing)}: {unknown('span', span, [LAST, *known])}")
     if double:
         yield Problem(
             path,
-            f"on {_prompts(double)}: the variable {{{span}}} occurs more than once, so it is no "
-            "place; name a span that occurs once",
+            f"on {prompts_named(double)}: the variable {{{span}}} occurs more than once, so it "
+            "is no place; name a span that occurs once",
         )
-
-
-def _prompts(names: list[str]) -> str:
-    quoted = ", ".join(repr(name) for name in names[:5])
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"prompt{'s' if len(names) > 1 else ''} {quoted}{more}"
 
 
 def _kind_problems(path: KeyPath, node: SupernodeSpec) -> Iterator[Problem]:
@@ -160,8 +163,8 @@ def _selection_problems(parts: Parts, path: KeyPath, select: Selection) -> Itera
     if select.toward == "answer" and without:
         yield Problem(
             (*path, "toward"),
-            f"`answer` has no meaning on {_prompts(without)}, which has no answer: give one, or "
-            "write {token: …} or {logit_diff: [.., ..]}",
+            f"`answer` has no meaning on {prompts_named(without)}, which has no answer: give one, "
+            "or write {token: …} or {logit_diff: [.., ..]}",
         )
 
 

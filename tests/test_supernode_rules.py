@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from declared import DALLAS, TEXAS, assert_mistake, changed, mistakes
+
+CASES = [
+    (TEXAS, "    label: x", "supernodes.texas", "it has no features: give it a rule, `select`"),
+    (
+        TEXAS,
+        TEXAS + "\n    features: [1_2]",
+        "supernodes.texas",
+        "it has both `select` and `features`",
+    ),
+    (TEXAS, TEXAS + "\n    at: city", "supernodes.texas.at", "write `at` inside `select`"),
+    (TEXAS, TEXAS.replace(", top: 40", ""), "supernodes.texas.select", "neither `top` nor `share`"),
+    (
+        TEXAS,
+        TEXAS.replace("top: 40", "top: 4, share: 0.5"),
+        "supernodes.texas.select",
+        "both `top` and `share`",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("dallas", "dalas"),
+        "supernodes.texas.select.on[0]",
+        "no prompt 'dalas'. Did you mean 'dallas'? Known: 'dallas', 'oakland', 'plano'.",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("[dallas]", "[dallas, dallas]"),
+        "supernodes.texas.select.on[1]",
+        "the prompt 'dallas' is named twice",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("[dallas]", "[plano]"),
+        "supernodes.texas.select.on[0]",
+        "the prompt 'plano' is held out, so it may not be a source",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("[oakland]", "[plano]"),
+        "supernodes.texas.select.against[0]",
+        "may not be a contrast",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("[oakland]", "[dallas]"),
+        "supernodes.texas.select.against[0]",
+        "the prompt 'dallas' is also in `on`",
+    ),
+    (TEXAS, TEXAS + "\n    source: [plano]", "supernodes.texas.source[0]", "held out"),
+    (TEXAS, TEXAS + "\n    source: []", "supernodes.texas.source", "the list is empty"),
+    (
+        TEXAS,
+        TEXAS.replace("city", "cty"),
+        "supernodes.texas.select.at",
+        "on prompts 'dallas', 'oakland': no span 'cty'. Did you mean 'city'? Known: 'last'",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("top", "layers: [3, 1], top"),
+        "supernodes.texas.select.layers",
+        "found [3, 1]; the first and the last layer are expected",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("top", "toward: {token: ' {citty}'}, top"),
+        "supernodes.texas.select.toward",
+        "on prompt 'dallas': the variable {citty} has no value. Did you mean 'city'?",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("top", "toward: {token: '}'}, top"),
+        "supernodes.texas.select.toward",
+        "'}' at character 1 is no variable",
+    ),
+    (
+        TEXAS,
+        "    features: [1_2, a_b]\n    source: [dallas]",
+        "supernodes.texas.features[1]",
+        "'a_b' is no feature id: write 'layer_index'",
+    ),
+    (
+        TEXAS,
+        "    features: [1_2, 1_2]\n    source: [dallas]",
+        "supernodes.texas.features[1]",
+        "the feature '1_2' is named twice",
+    ),
+    (
+        TEXAS,
+        "    features: []\n    source: [dallas]",
+        "supernodes.texas.features",
+        "the list is empty",
+    ),
+    (
+        TEXAS,
+        "    features: [1_2_3]\n    at: city\n    source: [dallas]",
+        "supernodes.texas.at",
+        "it says nothing: every feature has a position of its own",
+    ),
+    ("{texas: 0, ", "{", "supernodes.texas", "nobody uses this supernode"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "where", "sentence"), CASES)
+def test_a_mistake_is_told_at_its_place(
+    tmp_path: Path, old: str, new: str, where: str, sentence: str
+):
+    assert_mistake(tmp_path, changed((old, new)), where, sentence)
+
+
+def test_a_direction_toward_the_answer_needs_answers(tmp_path: Path):
+    text = changed((DALLAS, "  dallas: {city: Dallas}"), ("{answer}", " Austin"))
+    [mistake] = mistakes(tmp_path, text)
+    assert mistake.where == "supernodes.texas.select.toward"
+    assert "`answer` has no meaning on prompt 'dallas'" in mistake.message
+
+
+def test_a_variable_that_occurs_twice_is_no_place(tmp_path: Path):
+    text = changed(("state containing {city} is", "state of {city}, {city}, is"))
+    found = mistakes(tmp_path, text)
+    assert [m.where for m in found] == [
+        f"supernodes.{n}.select.at" for n in ("texas", "california")
+    ]
+    assert "the variable {city} occurs more than once" in found[0].message
