@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jinja2.exceptions import TemplateError
 
@@ -20,6 +20,7 @@ from tracer.hypothesis.spec import Message, PromptSpec
 from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """The part of a Hugging Face fast tokenizer that is used."""
 

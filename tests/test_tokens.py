@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import pytest
+from declared import changed
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from tracer.errors import HypothesisError
+from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.parts import validated
+from tracer.hypothesis.source import parse
+from tracer.hypothesis.spec import Hypothesis
+from tracer.tokens import TokenizedPrompt, token_id, tokenize
+
+CHAT = (
+    "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "<user>{{ m.content | trim }}</user>{% endfor %}"
+    "{% if add_generation_prompt %}<model>{% endif %}"
+)
+
+
+def small_tokenizer() -> PreTrainedTokenizerFast:
+    """Bytes, with merges that make a few words of the capitals prompt one token each."""
+    vocabulary = {"<bos>": 0, "<unk>": 1}
+    for character in sorted(pre_tokenizers.ByteLevel.alphabet()):
+        vocabulary[character] = len(vocabulary)
+    merges: list[tuple[str, str]] = []
+    for word in ("ĠDallas", "ĠAustin", "ĠSacramento", "state", "Oakland"):
+        for end in range(2, len(word) + 1):
+            piece = word[:end]
+            if piece not in vocabulary:
+                vocabulary[piece] = len(vocabulary)
+                merges.append((word[: end - 1], word[end - 1]))
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<bos>", unk_token="<unk>", chat_template=CHAT
+    )
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return small_tokenizer()
+
+
+def declared(text: str) -> HypothesisFile:
+    source = parse(text)
+    return HypothesisFile("h.yaml", text, validated(Hypothesis, source.data), (), source.marks)
+
+
+def sentences(text: str, tokenizer: PreTrainedTokenizerFast, context: int = 1000) -> list[str]:
+    with pytest.raises(HypothesisError) as caught:
+        tokenize(declared(text), tokenizer, context)
+    return str(caught.value).splitlines()
+
+
+def spelled(prompt: TokenizedPrompt, span: str) -> str:
+    start, end = prompt.spans[span]
+    return "".join(prompt.tokens[start:end])
+
+
+def test_a_prompt_has_ids_spans_and_all_that_is_asked_on_it(tokenizer: PreTrainedTokenizerFast):
+    text = changed(('" Austin"}', '" Austin", spans: {hop: "e state c"}}'))
+    prompts = tokenize(declared(text), tokenizer, 1000)
+    dallas = prompts["dallas"]
+    assert dallas.text == "The capital of the state containing Dallas is"
+    assert (dallas.ids[0], dallas.tokens[0]) == (0, "<bos>")
+    assert "".join(dallas.tokens[1:]) == dallas.text
+    assert dallas.spans["last"] == (len(dallas.ids) - 1, len(dallas.ids))
+    assert spelled(dallas, "city") == " Dallas"
+    assert spelled(dallas, "hop") == "e state c"
+    assert set(dallas.asked) == {" Austin", " Sacramento"}
+    assert dallas.answer_id == dallas.asked[" Austin"] == token_id(" Austin", tokenizer)
+    assert set(prompts["oakland"].asked) == {" Sacramento"}, "no intervention runs on it"
+
+
+def test_directions_are_asked_on_their_own_prompts(tokenizer: PreTrainedTokenizerFast):
+    text = changed(
+        ("on: [oakland]", "on: [oakland], toward: {logit_diff: ['{answer}', ' Dallas']}")
+    )
+    prompts = tokenize(declared(text), tokenizer, 1000)
+    assert set(prompts["oakland"].asked) == {" Sacramento", " Dallas"}
+    assert " Dallas" not in prompts["dallas"].asked
+
+
+@pytest.mark.parametrize("city", ["ירושלים", "東京都", "🐄 👩‍🚀", "e\u0301le\u0300ve", "<b>&amp;"])
+def test_spans_of_any_writing_cover_their_tokens(city: str, tokenizer: PreTrainedTokenizerFast):
+    dallas = tokenize(declared(changed(("city: Dallas", f"city: '{city}'"))), tokenizer, 1000)[
+        "dallas"
+    ]
+    start, end = dallas.spans["city"]
+    decoded = tokenizer.decode(dallas.ids[start:end], clean_up_tokenization_spaces=False)
+    assert decoded.strip() == city
+    assert dallas.spans["last"][0] >= end
+
+
+def test_a_variable_that_occurs_twice_or_is_empty_has_no_range(tokenizer: PreTrainedTokenizerFast):
+    twice = changed(("containing {city}", "containing {city} and {city}"))
+    assert set(tokenize(declared(twice), tokenizer, 1000)["dallas"].spans) == {"last"}
+    empty = changed(("city: Dallas", 'city: ""'))
+    assert set(tokenize(declared(empty), tokenizer, 1000)["dallas"].spans) == {"last"}
+
+
+def test_an_answer_of_several_tokens_shows_its_pieces_and_a_spelling_that_would_do(
+    tokenizer: PreTrainedTokenizerFast,
+):
+    [line] = sentences(changed(('Dallas, answer: " Austin"', "Dallas, answer: Austin")), tokenizer)[
+        :1
+    ]
+    assert line == (
+        "h.yaml:5:26: prompts.dallas.answer: 'Austin' is 5 tokens, 'A', 'u', 'st', 'i', 'n'; "
+        "exactly one is expected. ' Austin', with one leading space, is one token."
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        (" Oakland", "'Oakland', without spaces around it, is one token."),
+        ("", "'' is no token at all; exactly one is expected."),
+        (" Waco", "' Waco' is 5 tokens, ' ', 'W', 'a', 'c', 'o'; exactly one is expected."),
+        ("<unk>", "holds what the tokenizer does not know"),
+    ],
+)
+def test_what_is_not_one_token_is_a_sentence(
+    token: str, sentence: str, tokenizer: PreTrainedTokenizerFast
+):
+    with pytest.raises(ValueError, match="exactly one") as caught:
+        token_id(token, tokenizer)
+    assert sentence in str(caught.value)
+
+
+def test_every_mistake_is_told_once_at_its_line(tokenizer: PreTrainedTokenizerFast):
+    text = changed(
+        ('{top: " Sacramento"}', '{top: " Waco"}'),
+        ('{rises: " Sacramento"}', '{rises: " {city}s"}'),
+    )
+    lines = sentences(text, tokenizer, context=10)
+    assert [line.split(": ")[0] for line in lines] == [
+        "h.yaml:5:3",
+        "h.yaml:6:3",
+        "h.yaml:7:3",
+        "h.yaml:18:10",
+        "h.yaml:20:59",
+        "h.yaml:20:59",
+    ]
+    assert "prompts.dallas: it is" in lines[0] and "from 1 to 10 fit the model" in lines[0]
+    assert "' Plano" in lines[5] or "' Plano" in lines[4]
+
+
+def chat_file(*messages: str) -> str:
+    return changed(
+        (
+            '{city: Dallas, answer: " Austin"}',
+            f'{{city: Dallas, answer: " Austin", messages: [{", ".join(messages)}]}}',
+        )
+    )
+
+
+def test_a_chat_is_formatted_once_and_its_spans_found_in_its_messages(
+    tokenizer: PreTrainedTokenizerFast,
+):
+    text = chat_file(
+        "{role: user, content: user}",
+        "{role: assistant, content: ' model '}",
+        "{role: user, content: '  Where is {city}?'}",
+    )
+    dallas = tokenize(declared(text), tokenizer, 1000)["dallas"]
+    assert dallas.text == (
+        "<bos><user>user</user><user>model</user><user>Where is Dallas?</user><model>"
+    )
+    assert dallas.ids.count(0) == 1
+    assert spelled(dallas, "city") == " Dallas"
+
+
+def test_a_chat_span_is_never_taken_for_the_format_around_it(tokenizer: PreTrainedTokenizerFast):
+    text = chat_file("{role: user, content: 'the {city}'}").replace("city: Dallas", "city: user")
+    dallas = tokenize(declared(text), tokenizer, 1000)["dallas"]
+    start = dallas.spans["city"][0]
+    assert "".join(dallas.tokens[:start]).endswith("<user>the ")
+
+
+def test_a_chat_the_model_cannot_format_is_a_sentence(tokenizer: PreTrainedTokenizerFast):
+    [line] = sentences(chat_file("{role: system, content: 'Be brief in {city}'}"), tokenizer)
+    assert line == (
+        "h.yaml:5:45: prompts.dallas.messages: the model's chat format refuses these messages: "
+        "System role not supported"
+    )
+    plain = small_tokenizer()
+    plain.chat_template = None
+    [line] = sentences(chat_file("{role: user, content: 'In {city}'}"), plain)
+    assert "this model has no chat format: write the prompt as `text`" in line
+    plain.chat_template = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
+    [line] = sentences(chat_file("{role: user, content: 'In {city}'}"), plain)
+    assert "changes the messages" in line
