@@ -1,0 +1,174 @@
+"""The number each intervention is about, before and after the clamps and on its controls.
+
+Nothing is judged here. The p-value shown is the one the judge tests: (1 + controls at least as
+extreme as the clamp) / (controls + 1), one-sided, in the direction the file asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.hypothesis.expectations import (
+    Expectation,
+    LogitDiff,
+    Probability,
+    Rank,
+    Thresholds,
+    TopIs,
+    TopIsNot,
+)
+from tracer.hypothesis.spec import InterventionSpec
+from tracer.hypothesis.template import render_token
+from tracer.record import PromptRecord, Reading, Record, TokenReading, Trial
+from tracer.report.text import percent, show_token, signed
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""The tensors beside `run.json`, by the names `tracer.record.Trial` gives them."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number read off an output."""
+
+    kind: Literal["logit_diff", "probability"]
+    tokens: tuple[str, ...]
+    """As the file writes them: `{variables}` differ from prompt to prompt."""
+    tail: Literal["above", "below"] | None
+    """The side the file compares with controls; None where it asks for no comparison."""
+
+    @property
+    def title(self) -> str:
+        """The measure in words."""
+        names = [show_token(token) for token in self.tokens]
+        if self.kind == "probability":
+            return f"p({names[0]})"
+        return f"logit({names[0]}) − logit({names[1]})"
+
+    def show(self, value: float) -> str:
+        """A value in the measure's own unit."""
+        return percent(value) if self.kind == "probability" else signed(value)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure on one prompt: unclamped, clamped, and under every matched control."""
+
+    prompt: str
+    held_out: bool
+    before: float
+    after: float
+    controls: tuple[float, ...]
+    p: float | None
+
+
+def measures(spec: InterventionSpec) -> tuple[Measure, ...]:
+    """The intervention's measures, most telling first; those compared with controls lead."""
+    found = {m for e in spec.expect if (m := _measure(e)) is not None}
+    compared = {(m.kind, m.tokens) for m in found if m.tail is not None}
+    kept = [m for m in found if m.tail is not None or (m.kind, m.tokens) not in compared]
+    return tuple(sorted(kept, key=lambda m: (m.tail is None, m.kind, m.tokens, m.tail or "")))
+
+
+def _measure(expectation: Expectation) -> Measure | None:
+    tail = _tail(expectation) if isinstance(expectation, Thresholds) else None
+    match expectation:
+        case LogitDiff():
+            return Measure("logit_diff", expectation.logit_diff, tail)
+        case Probability():
+            return Measure("probability", (expectation.probability,), tail)
+        case TopIs():
+            return Measure("probability", (expectation.top,), None)
+        case TopIsNot():
+            return Measure("probability", (expectation.top_is_not,), None)
+        case Rank():
+            return Measure("probability", (expectation.rank,), None)
+        case _:
+            return None
+
+
+def _tail(expectation: Thresholds) -> Literal["above", "below"] | None:
+    if expectation.beats_controls is not None:
+        return "above"
+    return "below" if expectation.undercuts_controls is not None else None
+
+
+def fill(record: Record, prompt: str, token: str) -> str:
+    """A token as it is on one prompt, its `{variables}` filled in."""
+    return render_token(token, record.hypothesis.prompts[prompt])
+
+
+def find(reading: Reading, token: str) -> TokenReading | None:
+    """A token's reading, asked for or among the top; None where it was not recorded."""
+    return reading.tokens.get(token) or next((t for t in reading.top if t.token == token), None)
+
+
+def compare(
+    record: Record, intervention: str, measure: Measure, arrays: Arrays
+) -> tuple[Comparison, ...]:
+    """The measure on every prompt it was taken on, discovery prompts first."""
+    trials = record.interventions[intervention].trials.values()
+    found = [_compare(record, intervention, trial, measure, arrays) for trial in trials]
+    return tuple(sorted((c for c in found if c is not None), key=lambda c: c.held_out))
+
+
+def _compare(
+    record: Record, intervention: str, trial: Trial, measure: Measure, arrays: Arrays
+) -> Comparison | None:
+    prompt = record.prompts[trial.prompt]
+    tokens = tuple(fill(record, trial.prompt, token) for token in measure.tokens)
+    before = _value(measure, prompt.baseline, tokens)
+    after = _value(measure, trial.reading, tokens)
+    if trial.problem is not None or before is None or after is None:
+        return None
+    controls = _controls(measure, tokens, trial, f"controls/{intervention}/{trial.prompt}", arrays)
+    return Comparison(
+        prompt=trial.prompt,
+        held_out=prompt.held_out,
+        before=before,
+        after=after,
+        controls=controls,
+        p=_p(after, controls, measure.tail),
+    )
+
+
+def _value(measure: Measure, reading: Reading, tokens: tuple[str, ...]) -> float | None:
+    found = [find(reading, token) for token in tokens]
+    if any(token is None for token in found):
+        return None
+    known = [token for token in found if token is not None]
+    if measure.kind == "probability":
+        return known[0].probability
+    return known[0].logit - known[1].logit
+
+
+def _controls(
+    measure: Measure, tokens: tuple[str, ...], trial: Trial, stem: str, arrays: Arrays
+) -> tuple[float, ...]:
+    if f"{stem}/logits" not in arrays or not set(tokens) <= set(trial.control_tokens):
+        return ()
+    logits = np.asarray(arrays[f"{stem}/logits"], dtype=np.float64)
+    columns = [logits[:, trial.control_tokens.index(token)] for token in tokens]
+    if measure.kind == "logit_diff":
+        values = columns[0] - columns[1]
+    else:
+        values = np.exp(columns[0] - np.asarray(arrays[f"{stem}/logsumexp"], dtype=np.float64))
+    return tuple(float(value) for value in values if np.isfinite(value))
+
+
+def _p(
+    after: float, controls: tuple[float, ...], tail: Literal["above", "below"] | None
+) -> float | None:
+    if tail is None or not controls:
+        return None
+    extreme = sum(c >= after if tail == "above" else c <= after for c in controls)
+    return (1 + extreme) / (len(controls) + 1)
+
+
+def answer_holds(prompt: PromptRecord) -> bool:
+    """Whether the unclamped model gives the prompt's answer."""
+    return prompt.answer is None or prompt.baseline.top[0].token == prompt.answer

@@ -1,0 +1,89 @@
+"""Who belongs to each supernode, and how it was found, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracer.hypothesis.spec import Direction, LogitDiffDirection, TokenDirection
+from tracer.record import Record, SupernodeRecord
+from tracer.report.text import percent, plural, show_token
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """A feature of a supernode."""
+
+    layer: int
+    index: int
+    where: str
+    score: str
+
+
+@dataclass(frozen=True)
+class SupernodeView:
+    """A supernode and how it was found."""
+
+    name: str
+    label: str
+    summary: str
+    rule: str
+    members: tuple[MemberRow, ...]
+
+
+def supernode_view(record: Record, supernode: SupernodeRecord) -> SupernodeView:
+    """A supernode, ready to be written out."""
+    layers = [f.layer for f in supernode.features]
+    span = f", layers {min(layers)} to {max(layers)}" if layers else ""
+    share = supernode.share
+    carried = f", {percent(share)} of the positive attribution" if share is not None else ""
+    return SupernodeView(
+        name=supernode.name,
+        label=supernode.label,
+        summary=plural(len(supernode.features), "feature") + span + carried,
+        rule=_rule(record, supernode),
+        members=tuple(
+            MemberRow(
+                layer=f.layer,
+                index=f.index,
+                where=f"token {f.position}" if f.position is not None else _offset(f.offset),
+                score="–" if f.score is None else f"{f.score:.4g}".replace("-", "−"),
+            )
+            for f in supernode.features
+        ),
+    )
+
+
+def _offset(offset: int) -> str:
+    return "anchor" if offset == 0 else f"anchor − {offset}"
+
+
+def _rule(record: Record, supernode: SupernodeRecord) -> str:
+    """How a supernode was found, in a sentence."""
+    spec = record.hypothesis.supernodes.get(supernode.name)
+    where = f"at {supernode.at} ({supernode.anchor} token)"
+    sources = f" Its own activation is the mean on {', '.join(supernode.source)}."
+    if spec is None or spec.select is None:
+        return f"Given by explicit ids, put {where}." + sources
+    rule = spec.select
+    kept = f"the {rule.top} strongest" if rule.top else "the strongest"
+    if rule.share is not None:
+        kept = f"the strongest that carry {percent(rule.share)} of the positive attribution"
+    against = f" minus that on {', '.join(rule.against)}" if rule.against else ""
+    layers = f" in layers {rule.layers[0]} to {rule.layers[1]}" if rule.layers else ""
+    pool = f" of {supernode.n_candidates:,} features" if supernode.n_candidates else ""
+    return (
+        f"Found by a rule: {kept}{pool}{layers} {where}, by (mean activation on "
+        f"{', '.join(rule.on)}{against}) × mean gradient toward {_direction(rule.toward)}."
+        + sources
+    )
+
+
+def _direction(toward: Direction) -> str:
+    match toward:
+        case TokenDirection():
+            return f"the logit of {show_token(toward.token)}"
+        case LogitDiffDirection():
+            first, second = (show_token(token) for token in toward.logit_diff)
+            return f"logit({first}) − logit({second})"
+        case _:
+            return "the logit of each prompt's answer"

@@ -1,0 +1,109 @@
+"""How untrusted text and numbers are written for people, the same on every page.
+
+Text from a file, a tokenizer or a model is hostile. `clean` is the template environment's
+`finalize`, so every expression passes it before autoescaping: what a browser would obey rather
+than show (control characters, bidirectional overrides) becomes visible, and home folders vanish.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from markupsafe import Markup
+
+MINUS = "\u2212"
+SPACE = "·"
+"""Stands for a token's own space."""
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_HOME = re.compile(
+    r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s:\"'<>]+|/root(?=/|$)|[A-Za-z]:\\Users\\[^\\\s\"'<>]+)"
+)
+
+
+def _obeyed(char: str) -> bool:
+    if char in "\n\t":
+        return False
+    return char in _BIDI or unicodedata.category(char) in ("Cc", "Cs")
+
+
+def clean(value: object) -> object:
+    """Make text safe to look at; floats are coordinates and lose what a pixel cannot show."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, str):
+        text = _HOME.sub("~", value.replace("\r\n", "\n"))
+        return "".join(f"⟨U+{ord(char):04X}⟩" if _obeyed(char) else char for char in text)
+    if isinstance(value, float):
+        return f"{value:.1f}".removesuffix(".0")
+    return value
+
+
+def show_token(token: str) -> str:
+    """A token with its spaces and line breaks visible."""
+    return token.replace(" ", SPACE).replace("\n", "↵").replace("\t", "⇥") or "⟨empty⟩"
+
+
+def shorten(text: str, length: int) -> str:
+    """The text, cut where a picture has no room for more."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def plural(n: int, word: str) -> str:
+    """'1 prompt', '9 prompts'."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A fixed-point number with a true minus sign, and no negative zero."""
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", MINUS)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference: '+2.32', '−1.27'."""
+    text = number(value, digits)
+    return text if text.startswith(MINUS) or float(text) == 0 else "+" + text
+
+
+def percent(share: float) -> str:
+    """A probability or fraction with the digits that are worth reading."""
+    value = 100 * share
+    if 0 < value < 0.1:
+        return "<0.1 %"
+    if 99.9 < value < 100:
+        return ">99.9 %"
+    digits = 0 if abs(value) >= 10 and not 99 < value < 100 else 1
+    return f"{number(value, digits)} %" if value else "0 %"
+
+
+def factor(times: float) -> str:
+    """A clamp's factor as its pill shows it: '×0', '×−1', '×1.5'."""
+    return "×" + f"{times:g}".replace("-", MINUS)
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is compared with its level."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+_NARROW = frozenset("iljtfrI.,:;'|!()[] ·-")
+_WIDE = frozenset("mwMW@%—⋯")
+
+
+def text_width(text: str, size: float) -> float:
+    """Pixels a proportional system font needs at most, near enough to lay out a picture."""
+    ems = 0.0
+    for char in text:
+        if unicodedata.east_asian_width(char) in "WF":
+            ems += 1.0
+        elif char in _NARROW:
+            ems += 0.36
+        elif char in _WIDE:
+            ems += 0.9
+        else:
+            ems += 0.68 if char.isupper() else 0.58
+    return ems * size

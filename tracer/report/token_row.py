@@ -1,0 +1,139 @@
+"""The prompt's tokens along the bottom of a picture, cut to what fits around those that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tracer.report.text import shorten, show_token, text_width
+
+TOKEN_SIZE = 11.5
+MOST = 60
+"""No row has room for more tokens than this on either side of one that matters."""
+SPREAD = 20.0
+"""A row shorter than its room is drawn apart by at most this a token."""
+
+
+@dataclass(frozen=True)
+class TokenChip:
+    """A token of the prompt, or a gap where several are left out."""
+
+    text: str
+    x: float
+    width: float
+    kind: Literal["clamped", "read", "plain", "gap"]
+    """`read`: a supernode that is not clamped sits here."""
+
+    @property
+    def middle(self) -> float:
+        """Where a box above it stands."""
+        return self.x + self.width / 2
+
+
+def token_row(
+    tokens: tuple[str, ...],
+    clamped: set[int],
+    columns: Mapping[int, float],
+    *,
+    left: float,
+    right: float,
+) -> tuple[tuple[TokenChip, ...], dict[int, float]]:
+    """Chips with as much context as fits, and the middle of each kept token by its position.
+
+    Args:
+        tokens: of the prompt.
+        clamped: positions written to.
+        columns: width wanted at each position a supernode sits at, so that boxes over
+            neighbouring tokens stand side by side; given up where the row has no room for it.
+        left: where the row begins.
+        right: where it must end.
+    """
+    for widths in (columns, dict.fromkeys(columns, 0.0)):
+        found = _fitting(tokens, clamped, widths, left, right)
+        if found is not None:
+            return found
+    keep = set(columns) | {len(tokens) - 1}
+    even = dict.fromkeys(columns, 0.0)
+    return _with_middles(_squeezed(_chips(tokens, keep, clamped, even, left), left, right), keep)
+
+
+def _fitting(
+    tokens: tuple[str, ...],
+    clamped: set[int],
+    columns: Mapping[int, float],
+    left: float,
+    right: float,
+) -> tuple[tuple[TokenChip, ...], dict[int, float]] | None:
+    keep = set(columns) | {len(tokens) - 1}
+    for radius in range(min(len(tokens), MOST), -1, -1):
+        near = _around(keep, radius, len(tokens))
+        chips = _chips(tokens, near, clamped, columns, left)
+        if chips[-1].x + chips[-1].width <= right:
+            return _with_middles(_spread(chips, right), near)
+    return None
+
+
+def _with_middles(
+    chips: tuple[TokenChip, ...], near: set[int]
+) -> tuple[tuple[TokenChip, ...], dict[int, float]]:
+    kept = [chip for chip in chips if chip.kind != "gap"]
+    return chips, {pos: chip.middle for pos, chip in zip(sorted(near), kept, strict=True)}
+
+
+def _around(keep: set[int], radius: int, n_tokens: int) -> set[int]:
+    return {
+        pos for at in keep for pos in range(max(0, at - radius), min(n_tokens, at + radius + 1))
+    }
+
+
+def _chips(
+    tokens: tuple[str, ...],
+    near: set[int],
+    clamped: set[int],
+    columns: Mapping[int, float],
+    left: float,
+) -> tuple[TokenChip, ...]:
+    chips: list[TokenChip] = []
+    x = left
+    previous = -1
+    for pos in [*sorted(near), len(tokens)]:
+        left_out = pos - previous - 1
+        added: list[TokenChip] = []
+        if left_out:
+            added.append(_chip(f"⋯{left_out}⋯", "gap"))
+        if pos < len(tokens):
+            kind = "clamped" if pos in clamped else "read" if pos in columns else "plain"
+            added.append(_chip(shorten(show_token(tokens[pos]), 18), kind))
+        for chip in added:
+            wanted = 0.0 if chip.kind == "gap" else columns.get(pos, 0.0)
+            column = max(wanted, chip.width)
+            chips.append(replace(chip, x=x + (column - chip.width) / 2))
+            x += column + 2
+        previous = pos
+    return tuple(chips)
+
+
+def _chip(text: str, kind: Literal["clamped", "read", "plain", "gap"]) -> TokenChip:
+    return TokenChip(text=text, x=0.0, width=text_width(text, TOKEN_SIZE) + 8, kind=kind)
+
+
+def _spread(chips: tuple[TokenChip, ...], right: float) -> tuple[TokenChip, ...]:
+    room = (right - chips[-1].x - chips[-1].width) / len(chips)
+    step = min(room, SPREAD)
+    return tuple(replace(chip, x=chip.x + i * step) for i, chip in enumerate(chips))
+
+
+def _squeezed(chips: tuple[TokenChip, ...], left: float, right: float) -> tuple[TokenChip, ...]:
+    """Chips of even width, their text cut: for a clamp on very many tokens."""
+    width = (right - left) / len(chips)
+    length = max(1, int(width / TOKEN_SIZE))
+    return tuple(
+        replace(
+            chip,
+            text=shorten(chip.text, length),
+            x=left + i * width,
+            width=max(width - 2, 1.0),
+        )
+        for i, chip in enumerate(chips)
+    )

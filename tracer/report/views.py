@@ -1,0 +1,275 @@
+"""A record and its verdict as the report's template reads them: plain, formatted, in page order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tracer.evidence.verdict import Outcome, PromptOutcome, Verdict
+from tracer.record import PromptRecord, Record
+from tracer.report.effects import Arrays, answer_holds
+from tracer.report.interventions import InterventionView, SplitSummary, intervention_view
+from tracer.report.members import SupernodeView, supernode_view
+from tracer.report.provenance import Provenance, provenance
+from tracer.report.text import number, p_value, percent, plural, show_token
+
+VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
+OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?"}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many expectations came out one way; a filter button."""
+
+    name: str
+    icon: str
+    n: int
+
+
+@dataclass(frozen=True)
+class VerdictView:
+    """The headline."""
+
+    name: str
+    icon: str
+    reason: str
+    declared: str
+    as_expected: bool
+
+
+@dataclass(frozen=True)
+class SplitCell:
+    """One intervention on one split, on the first screen."""
+
+    counts: tuple[Count, ...]
+    summary: SplitSummary | None
+    prompts: str
+
+
+@dataclass(frozen=True)
+class GlanceRow:
+    """One intervention on the first screen, discovery beside held out."""
+
+    name: str
+    clamps: tuple[tuple[str, str], ...]
+    measure: str | None
+    discovery: SplitCell | None
+    held_out: SplitCell | None
+
+
+@dataclass(frozen=True)
+class PromptLine:
+    """An expectation on one prompt."""
+
+    prompt: str
+    name: str
+    icon: str
+    observed: str
+    p: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class OutcomeView:
+    """An expectation as a row."""
+
+    intervention: str
+    split: str
+    expectation: str
+    expected: str
+    observed: str
+    interval: str
+    name: str
+    icon: str
+    reason: str
+    summary: str
+    open: bool
+    prompts: tuple[PromptLine, ...]
+
+
+@dataclass(frozen=True)
+class PromptView:
+    """A prompt as the model saw it."""
+
+    name: str
+    split: str
+    text: str
+    answer: str
+    top: str
+    probability: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    claim: str
+    source: str | None
+    link: str | None
+    facts: tuple[str, ...]
+    verdict: VerdictView
+    caveats: tuple[str, ...]
+    post_hoc: tuple[str, ...]
+    glance: tuple[GlanceRow, ...]
+    interventions: tuple[InterventionView, ...]
+    counts: tuple[Count, ...]
+    outcomes: tuple[OutcomeView, ...]
+    supernodes: tuple[SupernodeView, ...]
+    prompts: tuple[PromptView, ...]
+    provenance: Provenance
+
+
+def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
+    """Everything the report says, ready to be written out."""
+    hypothesis = record.hypothesis
+    interventions = tuple(intervention_view(record, n, arrays) for n in record.interventions)
+    return Page(
+        title=hypothesis.hypothesis,
+        claim=verdict.claim,
+        source=hypothesis.source,
+        link=safe_link(hypothesis.source),
+        facts=_facts(record),
+        verdict=verdict_view(verdict),
+        caveats=(*verdict.caveats, *record.notes, *record.lock_notes),
+        post_hoc=verdict.post_hoc,
+        glance=tuple(_glance(record, view, verdict.outcomes) for view in interventions),
+        interventions=interventions,
+        counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
+        outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)),
+        supernodes=tuple(supernode_view(record, s) for s in record.supernodes.values()),
+        prompts=tuple(_prompt(p) for p in record.prompts.values()),
+        provenance=provenance(record),
+    )
+
+
+def safe_link(source: str | None) -> str | None:
+    """The address if a browser would fetch it as a page, else None: it stays plain text."""
+    if source is None or any(char.isspace() or not char.isprintable() for char in source):
+        return None
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return None
+    return source if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def verdict_view(verdict: Verdict) -> VerdictView:
+    """The headline, with what the file declared told plainly."""
+    return VerdictView(
+        name=verdict.verdict,
+        icon=VERDICTS[verdict.verdict],
+        reason=verdict.reason,
+        declared=_declared(verdict),
+        as_expected=verdict.as_expected,
+    )
+
+
+def _declared(verdict: Verdict) -> str:
+    if verdict.expected == "refuted":
+        return {
+            "refuted": "Published as a failure; failed as stated.",
+            "confirmed": "Published as a failure, but it held here.",
+            "inconclusive": "Published as a failure; not settled here.",
+            "error": "Published as a failure; not measured here.",
+        }[verdict.verdict]
+    return "" if verdict.verdict == "confirmed" else "The file expected this to be confirmed."
+
+
+def _facts(record: Record) -> tuple[str, ...]:
+    model = record.model
+    started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
+    facts = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
+    return facts if record.status == "complete" else (*facts, "still measuring")
+
+
+def count(icons: dict[str, str], names: Sequence[str]) -> tuple[Count, ...]:
+    """How often each name occurs, in the icons' order."""
+    found = Counter(names)
+    return tuple(Count(name, icon, found[name]) for name, icon in icons.items())
+
+
+def _glance(record: Record, view: InterventionView, outcomes: Sequence[Outcome]) -> GlanceRow:
+    mine = [o for o in outcomes if o.intervention == view.name]
+    trials = record.interventions[view.name].trials
+    cells = {
+        held_out: _split_cell(
+            [o.outcome for o in mine if (o.split == "held out") == held_out],
+            view.held_out if held_out else view.discovery,
+            [name for name in trials if record.prompts[name].held_out == held_out],
+        )
+        for held_out in (False, True)
+    }
+    return GlanceRow(
+        name=view.name,
+        clamps=tuple((clamp.label, clamp.pill) for clamp in view.clamps),
+        measure=view.measure,
+        discovery=cells[False],
+        held_out=cells[True],
+    )
+
+
+def _split_cell(
+    outcomes: Sequence[str], summary: SplitSummary | None, prompts: Sequence[str]
+) -> SplitCell | None:
+    if not prompts:
+        return None
+    counts = tuple(c for c in count(OUTCOMES, outcomes) if c.n)
+    return SplitCell(counts=counts, summary=summary, prompts=plural(len(prompts), "prompt"))
+
+
+def _worst_first(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    order = ["failed", "untested", "held"]
+    return sorted(outcomes, key=lambda o: order.index(o.outcome))
+
+
+def _outcome(outcome: Outcome) -> OutcomeView:
+    told = {"held": outcome.n_held, "failed": outcome.n_failed, "untested": outcome.n_untested}
+    parts = [f"{n} {name}" for name, n in told.items() if n]
+    return OutcomeView(
+        intervention=outcome.intervention,
+        split=outcome.split,
+        expectation=outcome.expectation,
+        expected=outcome.expected,
+        observed=outcome.observed,
+        interval="–" if outcome.wilson is None else _interval(outcome.wilson),
+        name=outcome.outcome,
+        icon=OUTCOMES[outcome.outcome],
+        reason=outcome.reason or "",
+        summary=f"{plural(len(outcome.prompts), 'prompt')}: {', '.join(parts)}"
+        f" (at least {outcome.needed} must hold)",
+        open=outcome.outcome != "held",
+        prompts=tuple(_prompt_line(p) for p in outcome.prompts),
+    )
+
+
+def _interval(wilson: tuple[float, float]) -> str:
+    low, high = (number(100 * bound, 0) for bound in wilson)
+    return f"{low}–{high} %"
+
+
+def _prompt_line(outcome: PromptOutcome) -> PromptLine:
+    return PromptLine(
+        prompt=outcome.prompt,
+        name=outcome.outcome,
+        icon=OUTCOMES[outcome.outcome],
+        observed=outcome.observed,
+        p=p_value(outcome.p) if outcome.p is not None else "–",
+        reason=outcome.reason or "",
+    )
+
+
+def _prompt(prompt: PromptRecord) -> PromptView:
+    top = prompt.baseline.top[0]
+    return PromptView(
+        name=prompt.name,
+        split="held out" if prompt.held_out else "discovery",
+        text=prompt.text,
+        answer=show_token(prompt.answer) if prompt.answer is not None else "–",
+        top=show_token(top.token),
+        probability=percent(top.probability),
+        holds=answer_holds(prompt),
+    )
