@@ -77,6 +77,7 @@ def test_keys_given_twice_and_keys_that_are_not_text_leave_the_rest_readable():
         ("a: &x [*x]\n", 1, 4, "its aliases nest deeper than 40 levels"),
         ("a: b\x00c\n", 1, 5, "the character '\\x00' is not allowed in YAML"),
         ('a: "\\ud800"\n', 1, 4, "half of a surrogate pair"),
+        ("a: [" + "x," * 100_001 + "]", 1, 4, "it holds more than 100,000 values"),
         ("a: " + "[" * 100_000, 1, 42, "nested deeper than 40 levels"),
     ],
 )

@@ -17,6 +17,7 @@ from tracer.hypothesis.problem import KeyPath, Problem, did_you_mean, show
 from tracer.hypothesis.yaml_core import (
     MAP,
     MAX_NESTING,
+    MAX_VALUES,
     SEQ,
     STR,
     CoreDumper,
@@ -27,7 +28,6 @@ from tracer.hypothesis.yaml_core import (
 )
 
 MAX_BYTES = 1 << 20
-MAX_VALUES = 100_000
 
 
 class Mark(NamedTuple):

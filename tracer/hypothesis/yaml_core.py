@@ -20,6 +20,7 @@ SEQ = "tag:yaml.org,2002:seq"
 MAP = "tag:yaml.org,2002:map"
 
 MAX_NESTING = 40
+MAX_VALUES = 100_000
 
 _SCALARS = {
     NULL: re.compile(r"^(?:~|null|Null|NULL|)$"),
@@ -51,10 +52,16 @@ class CoreLoader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str | None, list[tuple[str, re.Pattern[str]]]] = {}
     _nesting = 0
+    _n_values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Refuse nesting deeper than any hypothesis has, before the stack runs out."""
+        """Refuse what is deeper or longer than any hypothesis, before it costs anything."""
         self._nesting += 1
+        self._n_values += 1
+        if self._n_values > MAX_VALUES:
+            refuse(
+                f"it holds more than {MAX_VALUES:,} values", parent.start_mark if parent else None
+            )
         if self._nesting > MAX_NESTING:
             refuse(
                 f"nested deeper than {MAX_NESTING} levels", parent.start_mark if parent else None
