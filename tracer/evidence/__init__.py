@@ -1,0 +1,1 @@
+"""What counts as evidence: judging reads measurements only, never a model."""

@@ -29,7 +29,9 @@ class Outcome(Recorded):
 
     intervention: str
     split: SplitName
-    expectation: str = Field(description="Measure and test, e.g. 'logit( Sacramento) − logit( Austin)'.")
+    expectation: str = Field(
+        description="Measure and test, e.g. 'logit( Sacramento) − logit( Austin)'."
+    )
     expected: str = Field(description="E.g. '> 1.00 on 8 of 9 prompts'.")
     observed: str = Field(description="E.g. '9 of 9, median +3.1'.")
     outcome: OutcomeName
