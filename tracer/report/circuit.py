@@ -203,7 +203,7 @@ def _box(
         percent_width=text_width(shown, 11.5) + 10,
         of_source=of_source,
         pill=pill,
-        pill_width=text_width(pill or "", 12) + 14,
+        pill_width=text_width(pill or "", 12.0) + 14,
         ghost=share is not None and share <= GHOST,
         injected=injected,
         title=f"{supernode.label}: {shown} of {reference}"

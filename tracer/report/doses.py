@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from tracer.hypothesis.expectations import Rises
 from tracer.record import Record, Trial
@@ -57,7 +58,7 @@ def _series(
         points = [
             (dose.factor, p)
             for dose in trial.doses
-            if (p := probability(dose.reading, token)) is not None
+            if (p := probability(dose.reading, token)) is not None and isfinite(p)
         ]
         lines.append((token, points))
     return lines

@@ -1,18 +1,20 @@
 """The number each intervention is about, before and after the clamps and on its controls.
 
-Nothing is judged here. The p-value shown is the one the judge tests: (1 + controls at least as
-extreme as the clamp) / (controls + 1), one-sided, in the direction the file asks for.
+Nothing is judged here: the p-value shown is the one the judge tests, in the direction the file asks
+for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from tracer.evidence.statistics import monte_carlo_p
 from tracer.hypothesis.expectations import (
     Expectation,
     LogitDiff,
@@ -67,11 +69,11 @@ class Comparison:
 
 
 def measures(spec: InterventionSpec) -> tuple[Measure, ...]:
-    """The intervention's measures, most telling first; those compared with controls lead."""
-    found = {m for e in spec.expect if (m := _measure(e)) is not None}
+    """The intervention's measures: compared with controls, then differences, then file order."""
+    found = list(dict.fromkeys(m for e in spec.expect if (m := _measure(e)) is not None))
     compared = {(m.kind, m.tokens) for m in found if m.tail is not None}
     kept = [m for m in found if m.tail is not None or (m.kind, m.tokens) not in compared]
-    return tuple(sorted(kept, key=lambda m: (m.tail is None, m.kind, m.tokens, m.tail or "")))
+    return tuple(sorted(kept, key=lambda m: (m.tail is None, m.kind)))
 
 
 def _measure(expectation: Expectation) -> Measure | None:
@@ -125,6 +127,8 @@ def _compare(
     after = _value(measure, trial.reading, tokens)
     if trial.problem is not None or before is None or after is None:
         return None
+    if not (isfinite(before) and isfinite(after)):
+        return None
     controls = _controls(measure, tokens, trial, f"controls/{intervention}/{trial.prompt}", arrays)
     return Comparison(
         prompt=trial.prompt,
@@ -165,8 +169,7 @@ def _p(
 ) -> float | None:
     if tail is None or not controls:
         return None
-    extreme = sum(c >= after if tail == "above" else c <= after for c in controls)
-    return (1 + extreme) / (len(controls) + 1)
+    return monte_carlo_p(after, np.array(controls), tail)
 
 
 def answer_holds(prompt: PromptRecord) -> bool:

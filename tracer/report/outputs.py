@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from tracer.record import Reading, Record, Trial
 from tracer.report.effects import fill, find, measures
@@ -56,4 +57,4 @@ def bar_limit(record: Record, trials: Sequence[Trial]) -> float:
         for trial in trials
         for reading in (trial.reading, record.prompts[trial.prompt].baseline)
     ]
-    return max([0.05, *highest])
+    return max([0.05, *(p for p in highest if isfinite(p))])

@@ -96,14 +96,18 @@ def bars(outputs: Sequence[Output], limit: float) -> Bars:
                 full=show_token(o.token),
                 asked=o.asked,
                 y=i * row + 3,
-                before=scale(o.before or 0.0),
+                before=scale(_length(o.before)),
                 before_label=_bounded(o.before, o.bound_before),
-                after=scale(o.after or 0.0),
+                after=scale(_length(o.after)),
                 after_label=_bounded(o.after, o.bound_after),
             )
             for i, o in enumerate(outputs)
         ),
     )
+
+
+def _length(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else 0.0
 
 
 def _bounded(value: float | None, bound: float) -> str:

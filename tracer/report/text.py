@@ -7,6 +7,7 @@ than show (control characters, bidirectional overrides) becomes visible, and hom
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -57,6 +58,8 @@ def plural(n: int, word: str) -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """A fixed-point number with a true minus sign, and no negative zero."""
+    if not math.isfinite(value):
+        return "not a number"
     text = f"{value:.{digits}f}"
     if float(text) == 0:
         text = text.removeprefix("-")
@@ -66,11 +69,13 @@ def number(value: float, digits: int = 2) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """A difference: '+2.32', '−1.27'."""
     text = number(value, digits)
-    return text if text.startswith(MINUS) or float(text) == 0 else "+" + text
+    return f"+{text}" if value > 0 and text.strip("0.") else text
 
 
 def percent(share: float) -> str:
     """A probability or fraction with the digits that are worth reading."""
+    if not math.isfinite(share):
+        return "not a number"
     value = 100 * share
     if 0 < value < 0.1:
         return "<0.1 %"

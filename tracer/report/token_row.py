@@ -69,8 +69,10 @@ def _fitting(
     for radius in range(min(len(tokens), MOST), -1, -1):
         near = _around(keep, radius, len(tokens))
         chips = _chips(tokens, near, clamped, columns, left)
-        if chips[-1].x + chips[-1].width <= right:
-            return _with_middles(_spread(chips, right), near)
+        last = chips[-1]
+        end = last.middle + max(columns.get(len(tokens) - 1, 0.0), last.width) / 2
+        if end <= right:
+            return _with_middles(_spread(chips, right - end), near)
     return None
 
 
@@ -115,12 +117,11 @@ def _chips(
 
 
 def _chip(text: str, kind: Literal["clamped", "read", "plain", "gap"]) -> TokenChip:
-    return TokenChip(text=text, x=0.0, width=text_width(text, TOKEN_SIZE) + 8, kind=kind)
+    return TokenChip(text=text, x=0.0, width=text_width(text, TOKEN_SIZE) + 10, kind=kind)
 
 
-def _spread(chips: tuple[TokenChip, ...], right: float) -> tuple[TokenChip, ...]:
-    room = (right - chips[-1].x - chips[-1].width) / len(chips)
-    step = min(room, SPREAD)
+def _spread(chips: tuple[TokenChip, ...], room: float) -> tuple[TokenChip, ...]:
+    step = min(room / len(chips), SPREAD)
     return tuple(replace(chip, x=chip.x + i * step) for i, chip in enumerate(chips))
 
 
