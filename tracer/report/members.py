@@ -61,7 +61,8 @@ def _rule(record: Record, supernode: SupernodeRecord) -> str:
     """How a supernode was found, in a sentence."""
     spec = record.hypothesis.supernodes.get(supernode.name)
     where = f"at {supernode.at} ({supernode.anchor} token)"
-    sources = f" Its own activation is the mean on {', '.join(supernode.source)}."
+    mean = f" Its own activation is the mean on {', '.join(supernode.source)}."
+    sources = mean if supernode.source else ""
     if spec is None or spec.select is None:
         return f"Given by explicit ids, put {where}." + sources
     rule = spec.select
