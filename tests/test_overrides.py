@@ -92,3 +92,10 @@ def test_later_overrides_see_earlier_ones():
     assert not apply_overrides(data, ["controls.random=1", "controls.random=2"])
     assert data == {"controls": {"random": 2}}
     assert parse_override("a[0].b=x").path == ("a", 0, "b")
+
+
+def test_an_override_inside_a_model_the_file_leaves_out_keeps_the_default(tmp_path: Path):
+    path = tmp_path / "default.yaml"
+    path.write_text("".join(li for li in GOOD.splitlines(True) if not li.startswith("model:")))
+    spec = read(str(path), ["model.device=cpu"]).hypothesis.model_spec
+    assert (spec.name, spec.device) == ("gemma-3-270m", "cpu")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 from tracer.hypothesis.problem import KeyPath, Problem, dotted, show, unknown
-from tracer.hypothesis.shape import known_keys, short_key
+from tracer.hypothesis.shape import default_scalar, known_keys, short_key
 from tracer.hypothesis.source import parse_value
 from tracer.hypothesis.yaml_core import YamlMistake
 
@@ -69,6 +69,8 @@ def _enter(holder: Any, override: Override, depth: int, key: str | int) -> Any:
     if isinstance(holder, list):
         return cast("list[Any]", holder)[int(key)]
     inner = holder.get(key)
+    if inner is None:
+        inner = default_scalar(path)
     short = short_key(path)
     if inner is None:
         holder[key] = {}

@@ -66,3 +66,9 @@ def short_key(path: KeyPath) -> str | None:
     if len(path) == 4 and path[0] == "interventions" and path[2] == "clamp":
         return "times"
     return None
+
+
+def default_scalar(path: KeyPath) -> str | None:
+    """The scalar that stands at the top of the file where it says nothing: the default `model`."""
+    field = Hypothesis.model_fields.get(str(path[0])) if len(path) == 1 else None
+    return field.default if field and isinstance(field.default, str) else None
