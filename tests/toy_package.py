@@ -19,6 +19,7 @@ MODULE = "toy_gguf_part{}"
 
 def write_package(root: Path) -> NamedModel:
     """Put the package's modules into `root`, and say how the registry would name them."""
+    root.mkdir(exist_ok=True)
     whole = root / "toy.gguf"
     write_gguf(whole)
     data = whole.read_bytes()

@@ -1,0 +1,90 @@
+"""Every way in which the hub refuses is a sentence with a way out."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from heard import Heard
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import are_progress_bars_disabled
+
+from tracer.errors import ModelUnavailable
+from tracer.model import hub
+from tracer.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
+from tracer.model.sources import HubSource
+
+SOURCE = HubSource("org/name", "v9", "Or install the package.")
+
+
+def response(status: int) -> httpx2.Response:
+    return httpx2.Response(status, request=httpx2.Request("GET", "https://huggingface.co/x"))
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", refuse)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (GatedRepoError("", response=response(403)), "is gated: accept its licence at https://"),
+        (RepositoryNotFoundError("", response=response(401)), "no model 'org/name', or it is priv"),
+        (RevisionNotFoundError("", response=response(404)), "org/name has no revision 'v9'"),
+        (HfHubHTTPError("", response=response(403)), r"refuses org/name \(HTTP 403\): log in"),
+        (HfHubHTTPError("", response=response(503)), r"HTTP 503\); try again later"),
+        (LocalEntryNotFoundError(""), "HF_HUB_OFFLINE forbids a download"),
+        (OSError(errno.ENOSPC, "No space left"), "cannot be stored .* No space left. HF_HOME"),
+        (httpx2.ReadTimeout("slow"), "broke off: slow. Run again to resume it"),
+        (OfflineModeIsEnabled("offline"), "broke off: offline"),
+    ],
+)
+def test_each_refusal_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+):
+    fail_with(monkeypatch, error)
+    with pytest.raises(ModelUnavailable, match=sentence) as caught:
+        download(SOURCE, MODEL_PATTERNS, Heard())
+    assert str(caught.value).endswith("Or install the package.")
+
+
+def test_no_network_is_told_as_such(monkeypatch: pytest.MonkeyPatch):
+    fail_with(monkeypatch, LocalEntryNotFoundError(""))
+    monkeypatch.setattr(hub.huggingface_hub, "is_offline_mode", lambda: False)
+    with pytest.raises(ModelUnavailable, match="cannot be reached: no network"):
+        download(SOURCE, MODEL_PATTERNS, Heard())
+
+
+def test_the_real_client_offline():
+    with pytest.raises(ModelUnavailable, match="org/name is not in the hub's cache"):
+        download(HubSource("org/name", None), MODEL_PATTERNS, Heard())
+
+
+def test_only_safe_files_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    asked: dict[str, Any] = {}
+
+    def keep(repo: str, **how: Any) -> str:
+        asked.update(how, repo=repo, quiet=are_progress_bars_disabled())
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", keep)
+    before = are_progress_bars_disabled()
+    heard = Heard()
+    assert download(SOURCE, TOKENIZER_PATTERNS, heard) == tmp_path
+    assert heard.labels == ["getting org/name from the hub"]
+    assert (asked["repo"], asked["revision"], asked["quiet"]) == ("org/name", "v9", True)
+    assert not any(p.endswith((".bin", ".py", ".safetensors")) for p in asked["allow_patterns"])
+    assert are_progress_bars_disabled() == before
