@@ -10,9 +10,10 @@ from tracer.attribution import _half_rule, feature_gradients
 from tracer.intervention import BatchLimit, Row, run_rows
 from tracer.model.model import Site
 
-STEP = 1e-4
-FP64 = 1e-6
-"""Central differences in fp64 with this step are good to step²; the rest is rounding."""
+STEP = 1e-2
+NOISE = 1e-4
+"""Norms and softmax compute in float32 even in an fp64 model: about 1e-7 of a logit, over 2·STEP,
+and a central difference is off by the order of STEP²."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_plain_gradient_is_the_slope_of_a_clamp(double, place):
     gradients = feature_gradients(double.model, double.basis, clean, direction, [3, 4], "gradient")
     layer, pos, index = place
     assert float(gradients[layer][pos - 3, index]) == pytest.approx(
-        slope(double, place, "none", direction), abs=FP64
+        slope(double, place, "none", direction), abs=NOISE
     )
 
 
@@ -48,7 +49,7 @@ def test_half_rule_of_the_last_layer_is_the_slope_of_a_direct_effect(double):
     for index in range(4):
         place = (double.basis.n_layers - 1, last, index)
         assert float(gradients[-1][0, index]) == pytest.approx(
-            slope(double, place, "all", [(3, 1.0)]), abs=FP64
+            slope(double, place, "all", [(3, 1.0)]), abs=NOISE
         )
 
 
@@ -66,8 +67,10 @@ def test_half_rule_conserves_relevance(double):
         warnings.simplefilter("ignore")
         logit = double.model.forward(clean.ids, hooks)[0, 3]
     (gradient,) = torch.autograd.grad(logit, [leaf["x"]])
-    assert float((leaf["x"] * gradient).sum()) == pytest.approx(float(logit), abs=1e-9)
-    assert float(logit) == pytest.approx(float(clean.logits[3]), abs=1e-9)
+    assert float((leaf["x"] * gradient).sum().detach()) == pytest.approx(
+        float(logit.detach()), abs=1e-5
+    )
+    assert float(logit.detach()) == pytest.approx(float(clean.logits[3]), abs=1e-5)
 
 
 def test_starting_late_changes_nothing(double):
@@ -77,4 +80,4 @@ def test_starting_late_changes_nothing(double):
     )
     late = feature_gradients(double.model, double.basis, clean, [(3, 1.0)], [4], "gradient")
     for a, b in zip(from_start, late, strict=True):
-        torch.testing.assert_close(a[1], b[0], atol=1e-12, rtol=1e-9)
+        torch.testing.assert_close(a[1], b[0], atol=1e-6, rtol=1e-4)

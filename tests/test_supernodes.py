@@ -92,7 +92,7 @@ def test_nothing_that_scores_zero_or_less_is_kept(bench):
 
 
 def test_a_layer_range_keeps_to_its_layers(bench):
-    assert {ref.layer for ref in resolve(bench, layers=[1, 1]).features} == {1}
+    assert {ref.layer for ref in resolve(bench, layers=[0, 0]).features} == {0}
 
 
 def test_explicit_ids(bench):

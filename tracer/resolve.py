@@ -1,0 +1,118 @@
+"""From a hypothesis file and an open model to a bench: prompts run clean, supernodes resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from tracer.clean import CleanRun, clean_run
+from tracer.errors import EngineError, HypothesisError, Mistake
+from tracer.features.basis import FeatureBasis
+from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.spec import ClampSpec, Hypothesis
+from tracer.lock import Lock
+from tracer.measure import Bench
+from tracer.model.model import Model
+from tracer.progress import Advance, Progress
+from tracer.record import SupernodeRecord
+from tracer.supernodes import from_ids, select
+from tracer.tokens import TokenizedPrompt
+
+
+def open_bench(
+    file: HypothesisFile,
+    model: Model,
+    basis: FeatureBasis,
+    prompts: Mapping[str, TokenizedPrompt],
+    lock: Lock | None,
+    progress: Progress,
+) -> Bench:
+    """Run every prompt clean and resolve every supernode, or take them from a lock.
+
+    Raises:
+        HypothesisError: An explicit feature id or a layer range that the model does not have.
+        EngineError: A prompt's logits are not finite, or a rule finds nothing.
+    """
+    hypothesis = file.hypothesis
+    _check_features(file, basis)
+    clean: dict[str, CleanRun] = {}
+    with progress.task("running the prompts unclamped", len(prompts)) as advance:
+        for name, prompt in prompts.items():
+            clean[name] = clean_run(model, basis, prompt, _positions(hypothesis, prompt))
+            _check_finite(clean[name], hypothesis)
+            advance(1)
+    if lock is None:
+        with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
+            lock = _find(hypothesis, model, basis, clean, advance)
+    return Bench(hypothesis, model, basis, clean, lock)
+
+
+def _find(
+    hypothesis: Hypothesis,
+    model: Model,
+    basis: FeatureBasis,
+    clean: Mapping[str, CleanRun],
+    advance: Advance,
+) -> Lock:
+    found: dict[str, SupernodeRecord] = {}
+    for name, spec in hypothesis.supernodes.items():
+        if spec.select is None:
+            found[name] = from_ids(name, spec)
+        else:
+            found[name] = select(name, spec, model, basis, clean, hypothesis.prompts)
+        if not found[name].features:
+            raise EngineError(
+                f"supernode {name!r}: no feature of the rule scores above zero. "
+                "Widen its layers, or choose other prompts or another direction."
+            )
+        advance(1)
+    return found
+
+
+def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
+    if not bool(torch.isfinite(run.logits).all()):
+        raise EngineError(
+            f"prompt {run.prompt.name!r}: the model's logits are not finite (NaN or infinite) in "
+            f"{hypothesis.model_spec.dtype}, before any clamp. Try dtype float32."
+        )
+
+
+def _check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
+    """Tell every id and layer range that lies outside the basis, at once."""
+    mistakes: list[Mistake] = []
+    last = basis.n_layers - 1
+    for name, spec in file.hypothesis.supernodes.items():
+        if spec.select and spec.select.layers and spec.select.layers[1] > last:
+            where = ("supernodes", name, "select", "layers")
+            message = f"layer {spec.select.layers[1]} is out of range; the last is {last}."
+            mistakes.append(file.mistake(where, message))
+        for n, text in enumerate(spec.features or ()):
+            layer, index = (int(part) for part in text.split("_")[:2])
+            where = ("supernodes", name, "features", n)
+            if layer > last:
+                message = f"{text!r}: layer {layer} is out of range; the last is {last}."
+                mistakes.append(file.mistake(where, message))
+            elif index >= basis.n_features(layer):
+                most = basis.n_features(layer) - 1
+                message = f"{text!r}: layer {layer} has features 0 to {most}."
+                mistakes.append(file.mistake(where, message))
+    if mistakes:
+        raise HypothesisError(file.path, mistakes)
+
+
+def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]:
+    """Every token position a supernode may be read or written at on this prompt."""
+    spans = {"last"}
+    for supernode in hypothesis.supernodes.values():
+        spans.add(supernode.select.at if supernode.select else supernode.at or "last")
+    for intervention in hypothesis.interventions.values():
+        clamps = [c for c in intervention.clamp.values() if isinstance(c, ClampSpec)]
+        spans.update(clamp.at for clamp in clamps if clamp.at)
+    positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}
+    for supernode in hypothesis.supernodes.values():
+        for text in supernode.features or ():
+            parts = text.split("_")
+            if len(parts) == 3 and int(parts[2]) < len(prompt.ids):
+                positions.add(int(parts[2]))
+    return positions

@@ -1,0 +1,192 @@
+"""The straight line of a run: open, resolve, measure, write.
+
+The only place where the torch leg (model, features, supernodes, interventions) meets the
+torch-free one (record, run folder). What was measured is written after every prompt, so a killed
+run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tracer import runs
+from tracer.environment import environment
+from tracer.features.neurons import NeuronBasis
+from tracer.hypothesis.load import HypothesisFile
+from tracer.intervention import batch_limit
+from tracer.lock import changes, reusable
+from tracer.measure import Arrays, Bench, Measurement, measure_prompt, n_rows
+from tracer.model.model import Model
+from tracer.model.weights import open_weights
+from tracer.progress import Progress
+from tracer.readings import reading
+from tracer.record import InterventionRecord, ModelRecord, PromptRecord, Record
+from tracer.resolve import open_bench
+from tracer.tokens import tokenize
+
+
+def measure(
+    file: HypothesisFile,
+    *,
+    reports: Path,
+    lock: Path | None = None,
+    fresh: bool = False,
+    progress: Progress,
+) -> Path:
+    """Measure everything a hypothesis declares; returns its run folder.
+
+    Args:
+        file: The hypothesis.
+        reports: Folder that holds the runs, by hypothesis.
+        lock: A run folder whose supernodes are reused instead of being found again.
+        fresh: Start anew even where an unfinished run could be continued.
+        progress: Hears about every step that takes long.
+
+    Raises:
+        HypothesisError: A token, span or feature id that this model does not have.
+        ModelUnavailable: The model cannot be had here.
+        EngineError: The model gives no finite logits, or memory does not hold one row.
+        UsageError: The lock does not fit.
+    """
+    clock = _Clock()
+    hypothesis = file.hypothesis
+    weights = open_weights(hypothesis.model_spec, progress)
+    with progress.task("wrapping the model"):
+        model = Model(weights)
+        basis = NeuronBasis(model)
+    prompts = tokenize(file, model.tokenizer, model.context)
+    clock.stop("load")
+    reused = None
+    if lock is not None:
+        names = set(hypothesis.supernodes)
+        reused = reusable(runs.read_record(lock), names, basis.name, model.record.fingerprint)
+    bench = open_bench(file, model, basis, prompts, reused, progress)
+    clock.stop("resolve")
+    folder, record, arrays = _begin(file, bench, reports, fresh=fresh, progress=progress)
+    record, arrays = _measure_all(folder, record, arrays, bench, progress)
+    clock.stop("measure")
+    complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
+    runs.write(folder, complete, arrays)
+    return folder
+
+
+class _Clock:
+    """Wall time by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def stop(self, step: str) -> None:
+        now = time.monotonic()
+        self.seconds[step] = round(now - self._last, 3)
+        self._last = now
+
+
+def _begin(
+    file: HypothesisFile, bench: Bench, reports: Path, *, fresh: bool, progress: Progress
+) -> tuple[Path, Record, Arrays]:
+    """A new run folder, or the unfinished one that measures exactly the same."""
+    record = _new_record(file, bench, reports)
+    unfinished = None if fresh else runs.unfinished(reports, record)
+    if unfinished is not None:
+        older = runs.read_record(unfinished)
+        progress.note(f"continuing unfinished run {older.id}")
+        return unfinished, older, dict(runs.read_arrays(unfinished))
+    return runs.create(reports, record), record, {}
+
+
+def _new_record(file: HypothesisFile, bench: Bench, reports: Path) -> Record:
+    hypothesis = file.hypothesis
+    now = datetime.now(UTC)
+    declared = hypothesis.model_dump_json(by_alias=True, exclude_none=True)
+    lock = {name: s.model_dump(mode="json") for name, s in sorted(bench.supernodes.items())}
+    here = environment()
+    fingerprint = _sha256(
+        json.dumps([json.loads(declared), lock, _model_key(bench.model.record), here.tracer])
+    )
+    older = runs.latest(reports, hypothesis.hypothesis)
+    return Record(
+        id=runs.new_id(hypothesis.hypothesis, now, fingerprint),
+        status="measuring",
+        started=now.isoformat(timespec="seconds"),
+        hypothesis=hypothesis,
+        yaml=file.text,
+        file=file.path,
+        overrides=file.overrides,
+        sha256=_sha256(declared),
+        fingerprint=fingerprint,
+        model=bench.model.record,
+        basis=bench.basis.name,
+        environment=here,
+        prompts={name: _prompt_record(bench, name) for name in bench.clean},
+        supernodes=dict(bench.supernodes),
+        lock_notes=changes(older, bench.supernodes) if older else (),
+    )
+
+
+def _model_key(model: ModelRecord) -> list[str]:
+    return [model.fingerprint, model.dtype, model.device]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prompt_record(bench: Bench, name: str) -> PromptRecord:
+    clean = bench.clean[name]
+    spec = bench.hypothesis.prompts[name]
+    prompt = clean.prompt
+    return PromptRecord(
+        name=name,
+        text=prompt.text,
+        token_ids=prompt.ids,
+        tokens=prompt.tokens,
+        spans=dict(prompt.spans),
+        answer=spec.answer,
+        held_out=spec.held_out,
+        baseline=reading(clean.logits, prompt.asked, bench.model.tokenizer),
+    )
+
+
+def _measure_all(
+    folder: Path, record: Record, arrays: Arrays, bench: Bench, progress: Progress
+) -> tuple[Record, Arrays]:
+    """Measure the prompts that are still missing, writing after each."""
+    todo = _unmeasured(record)
+    total = sum(n_rows(bench.hypothesis, prompt) for prompt in todo)
+    with progress.task("clamping", total) as advance:
+        for prompt in todo:
+            limit = batch_limit(bench.model, bench.clean[prompt])
+            found = measure_prompt(bench, prompt, limit, advance)
+            notes = list(found.notes)
+            if limit.halved:
+                notes.append(f"{prompt}: memory ran out; batches were cut to {limit.rows} rows")
+            record = _with_trials(record, prompt, found, notes)
+            arrays = arrays | found.arrays
+            runs.write(folder, record, arrays)
+    return record, arrays
+
+
+def _unmeasured(record: Record) -> list[str]:
+    """Prompts of which an intervention has no trial yet, in the file's order."""
+    wanted = {
+        prompt
+        for name, spec in record.hypothesis.interventions.items()
+        for prompt in spec.prompts
+        if name not in record.interventions or prompt not in record.interventions[name].trials
+    }
+    return [prompt for prompt in record.hypothesis.prompts if prompt in wanted]
+
+
+def _with_trials(record: Record, prompt: str, found: Measurement, notes: list[str]) -> Record:
+    interventions = dict(record.interventions)
+    for name, trial in found.trials.items():
+        before = interventions.get(name, InterventionRecord(name=name, trials={}))
+        interventions[name] = InterventionRecord(name=name, trials=before.trials | {prompt: trial})
+    update = {"interventions": interventions, "notes": (*record.notes, *notes)}
+    return record.model_copy(update=update)
