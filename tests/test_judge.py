@@ -1,0 +1,427 @@
+import math
+
+import numpy as np
+import pytest
+from records import DOSED, LOGSUMEXP, change, clean_reading, make_reading, make_record
+
+from tracer.errors import UsageError
+from tracer.evidence.judge import judge
+from tracer.hypothesis.spec import Hypothesis
+
+SWAP = "texas_to_california"
+HELD_OUT = ("plano", "el_paso", "lubbock")
+DIFF = [" Sacramento", " Austin"]
+
+
+def expecting(*expectations, prompts=("dallas",), doses=None, **top):
+    """The file with one intervention, which expects this."""
+    spec = {"prompts": list(prompts), "clamp": {"texas": 0, "california": 1}}
+    spec["expect"] = list(expectations)
+    if doses is not None:
+        spec["doses"] = {"of": "california", "factors": list(DOSED), "expect": list(doses)}
+    return {"interventions": {SWAP: spec}, **top}
+
+
+def judged(*expectations, n_controls=99, bend=None, clamped=None, baselines=None, **keys):
+    """The outcomes of one intervention that expects this."""
+    record, arrays = make_record(
+        hypothesis=expecting(*expectations, **keys),
+        n_controls=n_controls,
+        clamped=clamped,
+        baselines=baselines,
+    )
+    for path, value in (bend or {}).items():
+        record = change(record, path, value)
+    return judge(record, arrays)
+
+
+def only(verdict):
+    (outcome,) = verdict.outcomes
+    return outcome
+
+
+def test_all_held_is_confirmed_and_says_what_the_model_says():
+    verdict = judge(*make_record())
+    assert verdict.verdict == "confirmed"
+    assert bool(verdict) is True
+    assert verdict.reason == (
+        "all 6 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
+        "1 of 1 discovery and 3 of 3 held-out prompts"
+    )
+    assert len(verdict.outcomes) == 12
+    assert [o.split for o in verdict.outcomes] == ["discovery", "held out"] * 6
+    assert all(o.outcome == "held" for o in verdict.outcomes)
+    assert verdict.post_hoc == ()
+
+
+@pytest.mark.parametrize(
+    ("expectation", "measure", "expected", "observed", "value"),
+    [
+        ({"top": " Sacramento"}, "top token", "' Sacramento'", "' Sacramento' 0.44", None),
+        ({"top_is_not": "{answer}"}, "top token", "not ' Austin'", "' Sacramento' 0.44", None),
+        ({"rank": " Austin", "at_most": 3}, "rank of ' Austin'", "at most 3", "3 (from 1)", 3),
+        (
+            {"probability": " Sacramento", "above": 0.4},
+            "probability of ' Sacramento'",
+            "> 0.40",
+            "0.44 (from 0.08)",
+            0.44,
+        ),
+        (
+            {"probability": " Austin", "below": 0.0625},
+            "probability of ' Austin'",
+            "< 0.0625",
+            "0.060 (from 0.26)",
+            0.06,
+        ),
+        (
+            {"probability": " Austin", "falls_by": 0.19},
+            "probability of ' Austin'",
+            "falls by > 0.19",
+            "−0.20 (0.26 → 0.060)",
+            0.20,
+        ),
+        (
+            {"logit_diff": DIFF, "rises_by": 3},
+            "logit(' Sacramento') − logit(' Austin')",
+            "rises by > 3.00",
+            "+3.17 (−1.18 → +1.99)",
+            math.log(0.44 / 0.06) - math.log(0.08 / 0.26),
+        ),
+        (
+            {"supernode": "say_austin", "fraction_below": 0.6, "of": "source"},
+            "activation of say_austin, share of its source one",
+            "< 0.60",
+            "0.40",
+            0.4,
+        ),
+    ],
+)
+def test_each_measure_is_read_compared_and_worded(expectation, measure, expected, observed, value):
+    outcome = only(judged(expectation))
+    assert outcome.outcome == "held"
+    assert outcome.expectation == measure
+    assert outcome.expected == f"{expected} on 1 of 1 prompt"
+    (prompt,) = outcome.prompts
+    assert prompt.observed.startswith(observed)
+    assert prompt.value == (None if value is None else pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        {"top": " Austin"},
+        {"top_is_not": " Sacramento"},
+        {"rank": " Austin", "at_most": 2},
+        {"probability": " Sacramento", "above": 0.45},
+        {"probability": " Sacramento", "below": 0.43},
+        {"probability": " Sacramento", "rises_by": 0.37},
+        {"probability": " Austin", "falls_by": 0.21},
+        {"logit_diff": DIFF, "falls_by": 0},
+        {"logit_diff": DIFF, "undercuts_controls": 0.01},
+        {"probability": " Austin", "beats_controls": 0.01},
+        {"supernode": "say_austin", "fraction_below": 0.3},
+        {"supernode": "say_austin", "fraction_above": 0.9},
+    ],
+)
+def test_each_measure_can_fail_and_refutes(expectation):
+    verdict = judged(expectation)
+    assert only(verdict).outcome == "failed"
+    assert verdict.verdict == "refuted"
+    assert verdict.reason.startswith("1 of 1 expectation failed: with texas ×0, california ×1")
+
+
+def test_thresholds_are_strict():
+    reading = make_reading(Sacramento=0.5, Austin=0.25)
+    clamped = {(SWAP, "dallas"): reading}
+    value = reading.tokens[" Sacramento"].probability
+    for test in ("above", "below"):
+        failed = judged({"probability": " Sacramento", test: value}, clamped=clamped)
+        assert only(failed).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "expectation"),
+    [
+        ("logit_diff", {"logit_diff": DIFF, "beats_controls": 0.01}),
+        ("probability", {"probability": " Sacramento", "beats_controls": 0.01}),
+        ("probability", {"probability": " Austin", "undercuts_controls": 0.01}),
+    ],
+)
+def test_a_clamp_beyond_all_controls_has_the_smallest_p(name, expectation):
+    (prompt,) = only(judged(expectation)).prompts
+    assert (prompt.outcome, prompt.p) == ("held", 0.01)
+
+
+def test_p_counts_each_control_that_does_as_well():
+    record, arrays = make_record(hypothesis=expecting({"logit_diff": DIFF, "beats_controls": 0.05}))
+    reading = record.interventions[SWAP].trials["dallas"].reading
+    best = reading.tokens[" Sacramento"].logit - reading.tokens[" Austin"].logit
+    logits = arrays[f"controls/{SWAP}/dallas/logits"]
+    logits[7] = (LOGSUMEXP, LOGSUMEXP + best)  # a tie, [' Austin', ' Sacramento']
+    logits[8] = (LOGSUMEXP, LOGSUMEXP + best + 1)
+    logits[9] = (LOGSUMEXP, LOGSUMEXP + best - 1)
+    (prompt,) = only(judge(record, arrays)).prompts
+    assert prompt.p == (1 + 2) / 100
+    assert prompt.outcome == "held"
+
+
+def test_probability_of_controls_is_normalised_by_their_own_sum():
+    asked = expecting({"probability": " Sacramento", "beats_controls": 0.01})
+    record, arrays = make_record(hypothesis=asked)
+    stem = f"controls/{SWAP}/dallas"
+    shares = np.linspace(0.40, 0.47, 99)
+    arrays[f"{stem}/logsumexp"] = np.linspace(3.0, 30.0, 99)
+    arrays[f"{stem}/logits"][:, 1] = np.log(shares) + arrays[f"{stem}/logsumexp"]
+    (prompt,) = only(judge(record, arrays)).prompts
+    assert prompt.p == (1 + int((shares >= 0.44).sum())) / 100
+    assert prompt.outcome == "failed"
+
+
+def test_too_few_controls_are_untested_never_failed():
+    verdict = judged({"logit_diff": DIFF, "undercuts_controls": 0.01}, n_controls=19)
+    assert only(verdict).reason == "99 controls are needed for p ≤ 0.01; 19 were drawn"
+    assert verdict.verdict == "inconclusive"
+    none = judged({"logit_diff": DIFF, "beats_controls": 0.5}, n_controls=0)
+    assert only(none).reason == "1 control is needed for p ≤ 0.50; 0 were drawn"
+
+
+def test_nineteen_controls_are_enough_for_five_percent():
+    assert only(judged({"logit_diff": DIFF, "beats_controls": 0.05}, n_controls=19)).n_held == 1
+
+
+def test_doses_that_rise_hold_and_doses_that_fall_fail():
+    outcome = only(judged(doses=[{"rises": " Sacramento"}]))
+    assert outcome.outcome == "held"
+    assert outcome.expected == "rises, p ≤ 0.05 on 1 of 1 prompt"
+    assert outcome.prompts[0].p == pytest.approx(1 / math.factorial(5))
+    assert outcome.prompts[0].value == pytest.approx(1)
+    assert only(judged(doses=[{"falls": " Austin"}])).outcome == "held"
+    assert only(judged(doses=[{"falls": " Sacramento"}])).outcome == "failed"
+    assert only(judged(doses=[{"rises": " Sacramento", "p": 0.0083}])).outcome == "untested"
+
+
+def test_too_few_doses_are_untested():
+    outcome = only(judged(doses=[{"rises": " Sacramento", "p": 0.005}]))
+    assert outcome.reason == "5 doses can reach p 0.0083 at best, not 0.005"
+
+
+def test_a_dose_that_was_not_measured_is_untested():
+    where = f"interventions.{SWAP}.trials.dallas.doses"
+    outcome = only(judged(doses=[{"rises": " Sacramento"}], bend={where: ()}))
+    assert outcome.reason == "0 of 5 doses measured"
+
+
+def test_doses_that_change_nothing_do_not_rise():
+    record, arrays = make_record(hypothesis=expecting(doses=[{"rises": " Sacramento"}]))
+    where = f"interventions.{SWAP}.trials.dallas.doses"
+    flat = tuple(
+        dose.model_copy(update={"reading": make_reading(Sacramento=0.3 + 1e-8 * dose.factor)})
+        for dose in record.interventions[SWAP].trials["dallas"].doses
+    )
+    verdict = judge(change(record, where, flat), arrays)
+    assert only(verdict).prompts[0].value == 0
+    assert only(verdict).outcome == "failed"
+
+
+AWAY = make_reading(Tallahassee=0.31, Austin=0.2, Sacramento=0.1)
+NOT_AUSTIN = "baseline: model says ' Tallahassee' (0.31), not ' Austin'"
+
+
+def test_a_prompt_whose_baseline_fails_is_untested_never_failed():
+    every = [
+        {"top": " Austin"},
+        {"logit_diff": DIFF, "above": 99},
+        {"supernode": "say_austin", "fraction_below": 0.0},
+        {"logit_diff": DIFF, "undercuts_controls": 0.01},
+    ]
+    verdict = judged(*every, baselines={"plano": AWAY}, prompts=["plano"])
+    assert {o.outcome for o in verdict.outcomes} == {"untested"}
+    assert {o.reason for o in verdict.outcomes} == {NOT_AUSTIN}
+    assert verdict.verdict == "inconclusive"
+    assert verdict.reason == f"4 of 4 expectations could not be tested: {NOT_AUSTIN}"
+
+
+def test_other_prompts_are_judged_where_one_baseline_fails():
+    verdict = judge(*make_record(baselines={"plano": AWAY}))
+    top = next(o for o in verdict.outcomes if o.split == "held out")
+    assert (top.n_held, top.n_failed, top.n_untested, top.needed) == (2, 0, 1, 3)
+    assert top.reason == f"1 of 3 prompts untested: {NOT_AUSTIN} (plano)"
+    assert top.wilson is not None
+    assert verdict.verdict == "inconclusive"
+
+
+def test_a_source_prompt_whose_baseline_fails_leaves_its_clamps_untested():
+    verdict = judge(*make_record(baselines={"oakland": AWAY}))
+    by = {(o.intervention, o.split): o.outcome for o in verdict.outcomes}
+    assert by[("ablate_texas", "held out")] == "held"
+    assert by[(SWAP, "held out")] == "untested"
+    reason = next(o.reason for o in verdict.outcomes if o.intervention == SWAP)
+    assert reason == (
+        "baseline: model says ' Tallahassee' (0.31), not ' Sacramento' on oakland, "
+        "a source of california"
+    )
+
+
+def test_a_discovery_prompt_whose_baseline_fails_spoils_what_was_found_on_it():
+    verdict = judge(*make_record(baselines={"dallas": AWAY}))
+    assert {o.outcome for o in verdict.outcomes} == {"untested"}
+    assert "a source of texas" in verdict.outcomes[1].reason
+
+
+def test_a_prompt_without_an_answer_has_no_baseline_to_fail():
+    prompts = {
+        "dallas": {"city": "Dallas"},
+        "oakland": {"city": "Oakland", "answer": " Sacramento"},
+    }
+    away = {"dallas": AWAY}
+    verdict = judged({"top": " Sacramento"}, baselines=away, prompts=["dallas"])
+    assert only(verdict).outcome == "untested"
+    keys = expecting({"top": " Sacramento"}, prompts=["dallas"]) | {"prompts": prompts}
+    record, arrays = make_record(hypothesis=keys, baselines=away)
+    assert only(judge(record, arrays)).outcome == "held"
+
+
+def test_a_baseline_is_compared_by_id_not_by_look():
+    twin = clean_reading("plano")
+    double = twin.top[0].model_copy(update={"id": 7})
+    twin = twin.model_copy(update={"top": (double, *twin.top[1:])})
+    outcome = only(judged({"top": " Sacramento"}, baselines={"plano": twin}, prompts=["plano"]))
+    assert outcome.outcome == "untested"
+
+
+def test_a_trial_that_could_not_be_measured_is_untested_with_its_problem():
+    bend = {f"interventions.{SWAP}.trials.dallas.problem": "no feature has a place on this prompt"}
+    assert only(judged({"top": " Austin"}, bend=bend)).reason == (
+        "no feature has a place on this prompt"
+    )
+
+
+def nan_in(reading):
+    broken = reading.tokens[" Austin"].model_copy(update={"logit": math.nan})
+    return reading.model_copy(update={"tokens": {**reading.tokens, " Austin": broken}})
+
+
+def test_nan_in_the_output_is_untested():
+    record, arrays = make_record()
+    where = f"interventions.{SWAP}.trials.dallas.reading"
+    broken = change(record, where, nan_in(make_reading(Sacramento=0.4, Austin=0.1)))
+    verdict = judge(broken, arrays)
+    assert {o.reason for o in verdict.outcomes if o.outcome == "untested"} == {
+        "the logits hold NaN"
+    }
+    base = change(record, "prompts.plano.baseline", nan_in(clean_reading("plano")))
+    reasons = {o.reason for o in judge(base, arrays).outcomes if o.outcome == "untested"}
+    assert reasons == {"1 of 3 prompts untested: baseline: the logits hold NaN (plano)"}
+
+
+def test_nan_elsewhere_is_untested_only_where_it_is_read():
+    record, arrays = make_record()
+    arrays[f"controls/{SWAP}/dallas/logits"][3, 0] = math.nan
+    trial = f"interventions.{SWAP}.trials.dallas"
+    doses = record.interventions[SWAP].trials["dallas"].doses
+    first = doses[0].model_copy(update={"reading": nan_in(doses[0].reading)})
+    record = change(record, f"{trial}.doses", (first, *doses[1:]))
+    gone = "interventions.ablate_texas.trials.dallas.supernodes.say_austin.of_clean"
+    record = change(record, gone, math.nan)
+    reasons = [o.reason for o in judge(record, arrays).outcomes if o.outcome == "untested"]
+    assert reasons == [
+        "the activations of say_austin hold NaN",
+        "the logits of its controls hold NaN",
+        "the logits hold NaN at one of the doses",
+    ]
+
+
+def test_a_silent_supernode_is_untested():
+    fraction = {"supernode": "say_austin", "fraction_below": 0.6}
+    where = f"interventions.{SWAP}.trials.dallas.supernodes"
+    bend = {f"{where}.say_austin.of_clean": None}
+    assert only(judged(fraction, bend=bend)).reason == (
+        "no active feature: say_austin is silent on this prompt unclamped"
+    )
+    assert only(judged(fraction, bend={where: {}})).reason == (
+        "say_austin has no place on this prompt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mostly", "n_failing", "n_untested", "needed", "outcome"),
+    [
+        (1.0, 0, 0, 3, "held"),
+        (1.0, 1, 0, 3, "failed"),
+        (1.0, 0, 1, 3, "untested"),
+        (1.0, 1, 1, 3, "failed"),
+        (2 / 3, 1, 0, 2, "held"),
+        (2 / 3, 0, 1, 2, "held"),
+        (2 / 3, 1, 1, 2, "untested"),
+        (2 / 3, 2, 0, 2, "failed"),
+        (0.34, 1, 0, 2, "held"),
+        (0.33, 2, 1, 1, "untested"),
+        (0.33, 3, 0, 1, "failed"),
+    ],
+)
+def test_most_prompts_are_enough_where_the_file_says_so(
+    mostly, n_failing, n_untested, needed, outcome
+):
+    failing = HELD_OUT[:n_failing]
+    away = HELD_OUT[n_failing : n_failing + n_untested]
+    found = only(
+        judged(
+            {"top": " Sacramento", "mostly": mostly},
+            prompts=HELD_OUT,
+            clamped={(SWAP, name): clean_reading(name) for name in failing},
+            baselines={name: AWAY for name in away},
+        )
+    )
+    assert (found.needed, found.outcome) == (needed, outcome)
+    assert (found.n_failed, found.n_untested) == (n_failing, n_untested)
+    assert found.expected == f"' Sacramento' on {needed} of 3 prompts"
+
+
+def test_failing_prompts_are_quoted():
+    verdict = judge(*make_record(clamped={(SWAP, "plano"): clean_reading("plano")}))
+    top = next(o for o in verdict.outcomes if o.outcome == "failed")
+    assert top.observed == "2 of 3 (plano: ' Austin' 0.47 (from ' Austin' 0.47))"
+    assert verdict.reason == (
+        "3 of 6 expectations failed: with texas ×0, california ×1 the model says ' Sacramento' on "
+        "1 of 1 (1 needed) discovery and 2 of 3 (3 needed) held-out prompts"
+    )
+
+
+def test_tokens_that_read_differently_on_each_prompt_stay_as_written():
+    outcome = only(judged({"top_is_not": "{answer}"}, prompts=["plano", "lubbock"]))
+    assert outcome.expected == "not ' Austin' on 2 of 2 prompts"
+    record, arrays = make_record(hypothesis=expecting({"top_is_not": " {city}"}, prompts=HELD_OUT))
+    with pytest.raises(UsageError, match="the token ' Plano' was not read on plano"):
+        judge(record, arrays)
+
+
+def test_an_unfinished_run_concludes_nothing():
+    record, arrays = make_record(clamped={(SWAP, "dallas"): clean_reading("dallas")})
+    record = change(record, "status", "measuring")
+    trials = record.interventions[SWAP].trials
+    record = change(record, f"interventions.{SWAP}.trials", {"dallas": trials["dallas"]})
+    verdict = judge(record, arrays)
+    assert verdict.verdict == "inconclusive"
+    assert verdict.reason.startswith("the run is incomplete: 5 of 8 trials measured")
+    assert verdict.outcomes[-1].reason.startswith("3 of 3 prompts untested: it was not measured")
+    nothing = judge(change(record, "interventions", {}), {})
+    assert {o.outcome for o in nothing.outcomes} == {"untested"}
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    record, arrays = make_record()
+    del arrays[f"controls/{SWAP}/dallas/logits"]
+    with pytest.raises(UsageError, match="'controls/.*/dallas/logits' is missing"):
+        judge(record, arrays)
+
+
+def test_a_negative_result_that_comes_out_is_as_expected():
+    verdict = judged({"top": " Austin"}, expected="refuted")
+    assert (verdict.verdict, verdict.expected, bool(verdict)) == ("refuted", "refuted", True)
+    assert "the file expects to be refuted: it states a negative result" in verdict.caveats
+
+
+def test_the_same_measurements_give_the_same_verdict():
+    assert judge(*make_record()) == judge(*make_record())
+    assert isinstance(make_record()[0].hypothesis, Hypothesis)

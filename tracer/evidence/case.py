@@ -1,0 +1,121 @@
+"""One intervention on one prompt, as a test of it sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from tracer.evidence.verdict import PromptOutcome
+from tracer.evidence.wording import number
+from tracer.hypothesis.spec import PromptSpec
+from tracer.hypothesis.template import render_token
+from tracer.record import PromptRecord, Reading, Trial
+
+
+@dataclass(frozen=True)
+class ControlReadings:
+    """What matched random clamps did on the same prompt."""
+
+    tokens: tuple[str, ...]
+    logits: Float[np.ndarray, "control token"]
+    logsumexp: Float[np.ndarray, " control"]
+
+    @property
+    def n(self) -> int:
+        """How many were drawn."""
+        return len(self.logsumexp)
+
+    def logit(self, token: str) -> Float[np.ndarray, " control"]:
+        """One token's logit under each of them, in double precision."""
+        return self.logits[:, self.tokens.index(token)].astype(np.float64)
+
+    def log_probability(self, token: str) -> Float[np.ndarray, " control"]:
+        """The natural logarithm of one token's probability under each of them."""
+        return self.logit(token) - self.logsumexp.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that a test of one trial may read."""
+
+    declared: PromptSpec
+    """As judged: its variables fill the tokens of an expectation."""
+    prompt: PromptRecord
+    trial: Trial
+    controls: ControlReadings
+    seed: int
+    """Of long dose series, whose orders are drawn."""
+
+    def token(self, written: str) -> str:
+        """A token of an expectation, as it reads on this prompt."""
+        return render_token(written, self.declared)
+
+    def untested(self, reason: str) -> PromptOutcome:
+        """The outcome of what cannot be judged."""
+        return untested(self.trial.prompt, reason)
+
+    def tested(
+        self, *, held: bool, observed: str, value: float | None = None, p: float | None = None
+    ) -> PromptOutcome:
+        """The outcome of a test that was made."""
+        return PromptOutcome(
+            prompt=self.trial.prompt,
+            outcome="held" if held else "failed",
+            observed=observed,
+            value=value,
+            p=p,
+            reason=None,
+        )
+
+
+def untested(prompt: str, reason: str) -> PromptOutcome:
+    """The outcome of a prompt on which nothing can be judged."""
+    return PromptOutcome(
+        prompt=prompt,
+        outcome="untested",
+        observed="not tested",
+        value=None,
+        p=None,
+        reason=reason,
+    )
+
+
+class Wording(NamedTuple):
+    """How one expectation is written in a verdict."""
+
+    measure: str
+    """What is measured: 'top token'."""
+    test: str
+    """What it must be: '> 1.00'."""
+    show: Callable[[float], str] = number
+    """Writes the number that is tested."""
+
+
+def is_top(reading: Reading, token: str) -> bool:
+    """Whether this token is the most probable one; by id where the id was recorded."""
+    asked = reading.tokens.get(token)
+    top = reading.top[0]
+    return top.token == token if asked is None else top.id == asked.id
+
+
+def log_probability(reading: Reading, token: str) -> float:
+    """Natural logarithm of a token's probability, which also tells tiny ones apart."""
+    top = reading.top[0]
+    return reading.tokens[token].logit - (top.logit - math.log(top.probability))
+
+
+def unusable(reading: Reading) -> str | None:
+    """Why nothing can be read off an output: None where it can."""
+    if not reading.top:
+        return "no output was recorded"
+    tokens = (*reading.top, *reading.tokens.values())
+    if any(math.isnan(t.logit) or math.isnan(t.probability) for t in tokens):
+        return "the logits hold NaN"
+    if not reading.top[0].probability > 0:
+        return "the most probable token has no probability"
+    return None

@@ -1,0 +1,93 @@
+"""What a reader of a verdict must be careful about, worked out from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracer.evidence.statistics import holm, wilson
+from tracer.evidence.verdict import Outcome
+from tracer.evidence.wording import counted, named, p_text
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record import Record
+
+FEW = 5
+"""Prompts below which even a clean sweep says little of a rate."""
+
+
+def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Short sentences, the weightiest first."""
+    if record.status == "measuring":
+        yield "the run is incomplete: it was stopped before everything was measured"
+    if hypothesis.expected == "refuted":
+        yield "the file expects to be refuted: it states a negative result"
+    yield from _prompts(hypothesis)
+    yield from _untested(outcomes)
+    yield from _supernodes(record, hypothesis)
+    yield from _overlaps(record)
+    yield from _comparisons(hypothesis, outcomes)
+    if record.model.dtype not in ("float32", "float64"):
+        yield f"measured in {record.model.dtype}: small differences may be rounding"
+    yield from record.lock_notes
+    yield from record.notes
+
+
+def _prompts(hypothesis: Hypothesis) -> Iterator[str]:
+    used = {name for spec in hypothesis.interventions.values() for name in spec.prompts}
+    n_held_out = sum(hypothesis.prompts[name].held_out for name in used)
+    found = any(node.select is not None for node in hypothesis.supernodes.values())
+    if n_held_out == 0:
+        where = "the prompts they were found on" if found else "discovery prompts only"
+        yield f"no held-out prompts: the supernodes are judged on {where}"
+    n, split = (n_held_out, "held-out") if n_held_out else (len(used), "discovery")
+    if n < FEW:
+        yield (
+            f"only {counted(n, f'{split} prompt')}: even {n} of {n} allows a true rate as low as "
+            f"{wilson(n, n)[0]:.2f} (95 % Wilson)"
+        )
+    if any(hypothesis.prompts[name].messages for name in used):
+        yield "chat prompts: the model's own chat template is part of what was tested"
+
+
+def _untested(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    n = sum(len(outcome.prompts) for outcome in outcomes)
+    n_untested = sum(outcome.n_untested for outcome in outcomes)
+    if n_untested:
+        yield f"{n_untested} of {counted(n, 'test')} on single prompts could not be made"
+
+
+def _supernodes(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
+    alone: dict[str, list[str]] = {}
+    for name, spec in hypothesis.supernodes.items():
+        if spec.select is not None and len(spec.select.on) == 1:
+            alone.setdefault(spec.select.on[0], []).append(name)
+    for prompt, names in alone.items():
+        verb = "was" if len(names) == 1 else "were"
+        yield f"{named(names)} {verb} found on one prompt ({prompt}) and may carry its own identity"
+    shares = [
+        f"{name} {100 * node.share:.2g} %"
+        for name, node in record.supernodes.items()
+        if node.share is not None and name in hypothesis.supernodes
+    ]
+    if shares:
+        yield f"share of the positive attribution that it carries: {', '.join(shares)}"
+
+
+def _overlaps(record: Record) -> Iterator[str]:
+    for name, intervention in record.interventions.items():
+        shared = max(
+            (sum(c.n_overridden for c in trial.clamps) for trial in intervention.trials.values()),
+            default=0,
+        )
+        if shared:
+            yield f"{name}: its clamps share {counted(shared, 'feature')}; the later clamp sets it"
+
+
+def _comparisons(hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    if hypothesis.controls.random == 0:
+        yield "no controls: a random clamp of the same size might do the same"
+    ps = [p.p for outcome in outcomes for p in outcome.prompts if p.p is not None]
+    if len(ps) > 1:
+        yield (
+            f"each p is of one prompt, none is pooled: over {counted(len(ps), 'test')} Holm's "
+            f"correction takes the highest from {p_text(max(ps))} to {p_text(max(holm(ps)))}"
+        )

@@ -1,0 +1,130 @@
+"""From outcomes to one word and one sentence: confirmed, refuted or inconclusive, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tracer.evidence.case import Wording
+from tracer.evidence.expectations import AnyExpectation
+from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
+from tracer.evidence.wording import clamp_words, counted
+from tracer.hypothesis.expectations import TopIs, TopIsNot
+from tracer.hypothesis.spec import Hypothesis, InterventionSpec
+from tracer.record import Record
+
+
+class Judged(NamedTuple):
+    """An outcome with what it is the outcome of."""
+
+    spec: InterventionSpec
+    expectation: AnyExpectation
+    wording: Wording
+    outcome: Outcome
+
+
+class Conclusion(NamedTuple):
+    """The verdict's word and its sentence."""
+
+    verdict: VerdictName
+    reason: str
+
+
+Group = list[Judged]
+"""The splits of one expectation."""
+
+
+def conclude(record: Record, hypothesis: Hypothesis, judged: Sequence[Judged]) -> Conclusion:
+    """Failed outweighs untested, and untested held; an incomplete run concludes nothing."""
+    if record.status == "measuring":
+        return Conclusion("inconclusive", _incomplete(record, hypothesis))
+    groups = _groups(judged)
+    if not groups:
+        return Conclusion("inconclusive", "nothing was expected, so nothing was tested")
+    failed = [group for group in groups if _has(group, "failed")]
+    if failed:
+        verb = "expectation" if len(groups) == 1 else "expectations"
+        return Conclusion(
+            "refuted",
+            f"{len(failed)} of {len(groups)} {verb} failed: {_headline(failed, needed=True)}",
+        )
+    untested = [group for group in groups if _has(group, "untested")]
+    if untested:
+        return Conclusion("inconclusive", _not_tested(untested, len(groups)))
+    all_held = "the one expectation" if len(groups) == 1 else f"all {len(groups)} expectations"
+    return Conclusion("confirmed", f"{all_held} held: {_headline(groups, needed=False)}")
+
+
+def _groups(judged: Sequence[Judged]) -> list[Group]:
+    """Splits of one expectation stand next to each other; a split never comes twice in it."""
+    groups: list[Group] = []
+    for one in judged:
+        last = groups[-1][-1] if groups else None
+        splits = {other.outcome.split for other in groups[-1]} if groups else set[str]()
+        same = last is not None and last.spec is one.spec and last.expectation is one.expectation
+        if same and one.outcome.split not in splits:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def _has(group: Group, outcome: OutcomeName) -> bool:
+    return any(one.outcome.outcome == outcome for one in group)
+
+
+def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
+    wanted = sum(len(spec.prompts) for spec in hypothesis.interventions.values())
+    measured = sum(
+        prompt in record.interventions[name].trials
+        for name, spec in hypothesis.interventions.items()
+        if name in record.interventions
+        for prompt in spec.prompts
+    )
+    return (
+        f"the run is incomplete: {measured} of {counted(wanted, 'trial')} measured; "
+        "running it again resumes it"
+    )
+
+
+def _not_tested(untested: list[Group], n_groups: int) -> str:
+    """How much is open, and the first reason; what is not open held."""
+    first = next(one.outcome for one in untested[0] if one.outcome.outcome == "untested")
+    n_held = n_groups - len(untested)
+    held = f"{n_held} held, " if n_held else ""
+    verb = "expectation" if n_groups == 1 else "expectations"
+    return (
+        f"{held}{len(untested)} of {n_groups} {verb} could not be tested: "
+        f"{first.reason or 'no reason was given'}"
+    )
+
+
+def _headline(groups: list[Group], *, needed: bool) -> str:
+    """The expectation a reader asks about first: what the model says, on the most prompts."""
+
+    def weight(group: Group) -> tuple[int, int]:
+        expectation = group[0].expectation
+        kind = 2 if isinstance(expectation, TopIs) else int(isinstance(expectation, TopIsNot))
+        return kind, sum(len(one.outcome.prompts) for one in group)
+
+    group = max(groups, key=weight)
+    where = " and ".join(_count(one.outcome, needed=needed) for one in group)
+    word = "prompt" if len(group[-1].outcome.prompts) == 1 else "prompts"
+    return f"with {clamp_words(group[0].spec)} {_claim(group[0])} on {where} {word}"
+
+
+def _claim(judged: Judged) -> str:
+    test = judged.wording.test
+    match judged.expectation:
+        case TopIs():
+            return f"the model says {test}"
+        case TopIsNot():
+            return f"the model no longer says {test.removeprefix('not ')}"
+        case _:
+            return f"{judged.wording.measure}: {test}"
+
+
+def _count(outcome: Outcome, *, needed: bool) -> str:
+    split = "held-out" if outcome.split == "held out" else outcome.split
+    least = f" ({outcome.needed} needed)" if needed else ""
+    return f"{outcome.n_held} of {len(outcome.prompts)}{least} {split}"

@@ -1,0 +1,144 @@
+"""Judging by other thresholds: what a changed file may ask of measurements that are already made.
+
+Claims, expectations, splits and labels may change, and prompts, interventions or doses may be left
+out; each change is listed. Whatever would have been measured differently needs a new run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any, NamedTuple, cast
+
+from tracer.errors import UsageError
+from tracer.evidence.effect import control_side
+from tracer.evidence.expectations import all_expectations
+from tracer.hypothesis.expectations import (
+    Fraction,
+    LogitDiff,
+    Probability,
+    tokens_of,
+)
+from tracer.hypothesis.problem import KeyPath, dotted, show
+from tracer.hypothesis.spec import ClampSpec, Hypothesis, InterventionSpec
+from tracer.hypothesis.template import render_token
+from tracer.record import Record, Trial
+
+_ABSENT = object()
+_JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")
+_MAY_GO = ("prompts", "interventions", "supernodes")
+
+
+class _Change(NamedTuple):
+    """One place where two files differ; `_ABSENT` stands for what is not there."""
+
+    path: KeyPath
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        where = dotted(self.path)
+        if self.new is _ABSENT:
+            return f"{where}: left out"
+        if self.old is _ABSENT:
+            return f"{where}: added, {_told(self.new)}"
+        return f"{where}: measured with {_told(self.old)}, judged with {_told(self.new)}"
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Whether the new value would have been measured differently."""
+        head, *rest = self.path
+        if head in _JUDGED_ONLY:
+            return False
+        match head, rest:
+            case ("prompts", [_, "held_out"]) | ("supernodes", [_, "label"]):
+                return False
+            case ("interventions", [_, "expect", *_] | [_, "doses", "expect", *_]):
+                return False
+            case ("interventions", [_, "doses"] | [_, "prompts", _] | [_, "doses", "factors", _]):
+                return self.new is not _ABSENT
+            case _:
+                return head not in _MAY_GO or len(rest) != 1 or self.new is not _ABSENT
+
+
+def post_hoc(record: Record, hypothesis: Hypothesis) -> tuple[str, ...]:
+    """How a hypothesis differs from the one that was measured, one sentence a part.
+
+    Raises:
+        UsageError: It asks for what this run did not measure; all of it at once.
+    """
+    changes = list(_differences(_comparable(record.hypothesis), _comparable(hypothesis)))
+    unmeasured = [str(change) for change in changes if change.needs_measuring]
+    unmeasured += _unmeasured(record, hypothesis)
+    if unmeasured:
+        raise UsageError(
+            f"run {record.id} does not have what this asks for; make a new run for it:\n"
+            + "\n".join(f"  {text}" for text in dict.fromkeys(unmeasured))
+        )
+    return tuple(map(str, changes))
+
+
+def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
+    """The declared data in one form: short forms written out, ordered things as lists."""
+    data = hypothesis.model_dump(mode="json", by_alias=True)
+    data["model"] = hypothesis.model_spec.model_dump(mode="json", exclude={"device"})
+    for name, spec in hypothesis.interventions.items():
+        inner = data["interventions"][name]
+        inner["clamp"] = [[clamped, _long(clamp)] for clamped, clamp in spec.clamp.items()]
+        inner["prompts"] = {prompt: "tested" for prompt in spec.prompts}
+        if spec.doses is not None:
+            inner["doses"]["factors"] = {repr(f): "tested" for f in spec.doses.factors}
+    return data
+
+
+def _long(clamp: float | ClampSpec) -> dict[str, Any]:
+    spec = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
+    return spec.model_dump(mode="json", by_alias=True)
+
+
+def _differences(old: Any, new: Any, path: KeyPath = ()) -> Iterator[_Change]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        before, after = cast(dict[str, Any], old), cast(dict[str, Any], new)
+        for key in dict.fromkeys([*before, *after]):
+            pair = (before.get(key, _ABSENT), after.get(key, _ABSENT))
+            yield from _differences(*pair, (*path, key))
+    elif isinstance(old, list) and isinstance(new, list):
+        first, second = cast(list[Any], old), cast(list[Any], new)
+        for index, pair in enumerate(zip_longest(first, second, fillvalue=_ABSENT)):
+            yield from _differences(*pair, (*path, index))
+    elif old != new:
+        yield _Change(path, old, new)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        given = cast(dict[str, Any], value)
+        value = {key: inner for key, inner in given.items() if inner is not None}
+    return show(value)
+
+
+def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
+    """Readings that the expectations ask for and the trials lack."""
+    for name, spec in hypothesis.interventions.items():
+        observed = record.interventions.get(name)
+        for prompt in spec.prompts if observed else ():
+            trial = observed.trials.get(prompt) if observed else None
+            if trial is not None and trial.problem is None and prompt in hypothesis.prompts:
+                yield from _missing(f"interventions.{name}", spec, record, hypothesis, trial)
+
+
+def _missing(
+    place: str, spec: InterventionSpec, record: Record, hypothesis: Hypothesis, trial: Trial
+) -> Iterator[str]:
+    prompt = record.prompts[trial.prompt]
+    readings = [trial.reading, prompt.baseline, *(dose.reading for dose in trial.doses)]
+    for expectation in all_expectations(spec):
+        if isinstance(expectation, Fraction) and expectation.supernode not in record.supernodes:
+            yield f"{place}: no supernode {expectation.supernode!r} was measured"
+        compared = isinstance(expectation, Probability | LogitDiff) and control_side(expectation)
+        for written in (token for tokens in tokens_of(expectation).values() for token in tokens):
+            token = render_token(written, hypothesis.prompts[trial.prompt])
+            if any(token not in reading.tokens for reading in readings):
+                yield f"{place}: the token {token!r} was not read on {trial.prompt}"
+            elif compared and trial.n_controls and token not in trial.control_tokens:
+                yield f"{place}: the token {token!r} was not read under controls"
