@@ -1,8 +1,8 @@
 """Turn a quantised GGUF file into what loads in seconds: bf16 safetensors and a tokenizer.
 
 Reading GGUF means dequantising every tensor and rebuilding the tokenizer's merges, most of a minute
-each time. The dequantised weights are rounded to bf16, the precision the model was trained in; this
-rounding is two orders of magnitude below that of the 4-bit blocks themselves.
+each time. The dequantised weights are rounded to bf16, which halves the cache; on gemma-3-270m this
+changes a weight matrix by at most 0.17 % of its norm, and logits after one prompt by up to 0.1.
 """
 
 from __future__ import annotations
