@@ -71,14 +71,14 @@ def test_all_held_is_confirmed_and_says_what_the_model_says():
             {"probability": " Austin", "below": 0.0625},
             "probability of ' Austin'",
             "< 0.0625",
-            "0.060 (from 0.26)",
+            "0.06 (from 0.26)",
             0.06,
         ),
         (
             {"probability": " Austin", "falls_by": 0.19},
             "probability of ' Austin'",
             "falls by > 0.19",
-            "−0.20 (0.26 → 0.060)",
+            "−0.20 (0.26 → 0.06)",
             0.20,
         ),
         (

@@ -19,9 +19,9 @@ class PromptOutcome(Recorded):
     prompt: str
     outcome: OutcomeName
     observed: str = Field(description="For people, e.g. '+2.32 (from −1.27)'.")
-    value: float | None = Field(None, description="The number that was tested, where there is one.")
-    p: float | None = Field(None, description="p-value of the test, where it is one.")
-    reason: str | None = Field(None, description="Why it is untested.")
+    value: float | None = Field(default=None, description="The number that was tested, where there is one.")
+    p: float | None = Field(default=None, description="p-value of the test, where it is one.")
+    reason: str | None = Field(default=None, description="Why it is untested.")
 
 
 class Outcome(Recorded):
@@ -49,7 +49,7 @@ class Outcome(Recorded):
 class Verdict(Recorded):
     """The judgement of one run; truthy exactly when it came out as the file expected."""
 
-    schema_: Literal["tracer.verdict/1"] = Field("tracer.verdict/1", alias="schema")
+    schema_: Literal["tracer.verdict/1"] = Field(default="tracer.verdict/1", alias="schema")
     run: str
     hypothesis: str
     claim: str
@@ -59,7 +59,7 @@ class Verdict(Recorded):
     outcomes: tuple[Outcome, ...]
     caveats: tuple[str, ...] = Field(description="What a reader must be careful about.")
     post_hoc: tuple[str, ...] = Field(
-        (), description="Parts of the file that differ from what was declared when measured."
+        default=(), description="Parts of the file that differ from what was declared when measured."
     )
 
     @property

@@ -32,7 +32,7 @@ def number(value: float) -> str:
     if value == 0 or size >= 0.1:
         text = f"{value:.2f}"
     elif size >= 0.001:
-        text = np.format_float_positional(value, precision=2, unique=False, fractional=False)
+        text = f"{value:.2g}"
     else:
         text = f"{value:.1e}"
     return text.replace("-", MINUS)
