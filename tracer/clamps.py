@@ -190,8 +190,10 @@ def draw_controls(
         W_dec = _decoder(basis, layer, drawn.flatten()).view(n, len(indices), -1)
         norm = torch.einsum("nf,nfd->nd", change, W_dec).norm(dim=-1)
         scaled = clean[drawn] + change * (sizes[layer, pos] / norm)[:, None]
-        for control, chosen, targets in zip(controls, drawn.tolist(), scaled.tolist(), strict=True):
-            control.update({(layer, pos, i): v for i, v in zip(chosen, targets, strict=True)})
+        chosen: list[list[int]] = drawn.tolist()
+        targets: list[list[float]] = scaled.tolist()
+        for control, features, values in zip(controls, chosen, targets, strict=True):
+            control.update({(layer, pos, i): v for i, v in zip(features, values, strict=True)})
     return controls
 
 

@@ -224,8 +224,10 @@ def _collect(
     found: dict[Place, float] = {}
     for layer, flat in wanted.items() if row.read else ():
         mine = flat.row == number
-        columns = (flat.pos[mine].tolist(), flat.index[mine].tolist(), read[layer][mine].tolist())
-        for pos, index, value in zip(*columns, strict=True):
+        positions: list[int] = flat.pos[mine].tolist()
+        indices: list[int] = flat.index[mine].tolist()
+        values: list[float] = read[layer][mine].tolist()
+        for pos, index, value in zip(positions, indices, values, strict=True):
             found[(layer, pos + start, index)] = value
     found.update(row.values)
     return torch.tensor(

@@ -111,12 +111,7 @@ def _plan(bench: Bench, name: str, spec: InterventionSpec, prompt: str) -> _Plan
     clamps = resolve_clamps(spec, bench.supernodes, bench.clean, prompt)
     read = tuple(p for places in _read_places(bench, prompt).values() for p in places)
     main = Row(assign(clamps, clean).values, spec.freeze, read)
-    doses: list[Row] = []
-    for factor in spec.doses.factors if spec.doses else ():
-        dosed = [
-            replace(c, times=factor) if c.supernode.name == spec.doses.of else c for c in clamps
-        ]
-        doses.append(Row(assign(dosed, clean).values, spec.freeze))
+    doses = _dose_rows(spec, clamps, clean)
     drawn = draw_controls(
         clamps,
         clean,
@@ -130,6 +125,17 @@ def _plan(bench: Bench, name: str, spec: InterventionSpec, prompt: str) -> _Plan
         note = "no controls: too few features change on this prompt to draw matched ones from"
     controls = [Row(values, spec.freeze, is_control=True) for values in drawn or ()]
     return _Planned(name, clamps, main, doses, controls, note)
+
+
+def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> list[Row]:
+    """The intervention once for each factor of its dose series."""
+    if spec.doses is None:
+        return []
+    dosed, rows = spec.doses.of, list[Row]()
+    for factor in spec.doses.factors:
+        changed = [replace(c, times=factor) if c.supernode.name == dosed else c for c in clamps]
+        rows.append(Row(assign(changed, clean).values, spec.freeze))
+    return rows
 
 
 def _all_members(supernodes: Mapping[str, SupernodeRecord]) -> dict[int, frozenset[int]]:

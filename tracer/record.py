@@ -44,9 +44,15 @@ class FeatureRef(Recorded):
 
     layer: int
     index: int
-    offset: int = Field(0, description="Tokens left of the anchor token; 0 is the anchor itself.")
-    position: int | None = Field(None, description="Absolute token position; overrides the span.")
-    score: float | None = Field(None, description="Attribution score; None for explicit ids.")
+    offset: int = Field(
+        default=0, description="Tokens left of the anchor token; 0 is the anchor itself."
+    )
+    position: int | None = Field(
+        default=None, description="Absolute token position; overrides the span."
+    )
+    score: float | None = Field(
+        default=None, description="Attribution score; None for explicit ids."
+    )
 
 
 class SupernodeRecord(Recorded):
@@ -58,8 +64,10 @@ class SupernodeRecord(Recorded):
     anchor: Literal["last", "first"] = Field(description="Which token of the span offset 0 is.")
     features: tuple[FeatureRef, ...]
     source: tuple[str, ...] = Field(description="Prompts whose mean activation is its own.")
-    share: float | None = Field(None, description="Share of the positive attribution it carries.")
-    n_candidates: int | None = Field(None, description="Features the rule scored.")
+    share: float | None = Field(
+        default=None, description="Share of the positive attribution it carries."
+    )
+    n_candidates: int | None = Field(default=None, description="Features the rule scored.")
 
 
 class PromptRecord(Recorded):
@@ -116,7 +124,9 @@ class Trial(Recorded):
     doses: tuple[Dose, ...] = ()
     n_controls: int
     control_tokens: tuple[str, ...] = ()
-    problem: str | None = Field(None, description="Why it could not be measured; None if it was.")
+    problem: str | None = Field(
+        default=None, description="Why it could not be measured; None if it was."
+    )
 
 
 class InterventionRecord(Recorded):
@@ -154,7 +164,7 @@ class Environment(Recorded):
 class Record(Recorded):
     """Everything one run observed."""
 
-    schema_: Literal["tracer.run/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["tracer.run/1"] = Field(default=SCHEMA, alias="schema")
     id: str
     status: Literal["measuring", "complete"]
     started: str = Field(description="UTC, ISO 8601.")
@@ -171,11 +181,15 @@ class Record(Recorded):
     environment: Environment
     prompts: dict[str, PromptRecord]
     supernodes: dict[str, SupernodeRecord]
-    lock_notes: tuple[str, ...] = Field((), description="How the lock differs from an older one.")
+    lock_notes: tuple[str, ...] = Field(
+        default=(), description="How the lock differs from an older one."
+    )
     interventions: dict[str, InterventionRecord] = {}
     notes: tuple[str, ...] = Field(
-        (), description="Deviations a reader must know, e.g. halved batch."
+        default=(), description="Deviations a reader must know, e.g. halved batch."
     )
-    seconds: dict[str, float] = Field({}, description="Wall time by step; comparisons drop this.")
+    seconds: dict[str, float] = Field(
+        default={}, description="Wall time by step; comparisons drop this."
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

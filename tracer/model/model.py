@@ -199,8 +199,12 @@ class Model:
             rows_from: Layers below this one are computed once; no hook may tell rows apart there.
         """
         cache = _cache(prefix, rows, rows_from) if prefix is not None else None
-        widen = (Site("resid_pre", rows_from), lambda x: x.expand(rows, -1, -1))
-        with self._hooked([widen, *hooks] if rows > 1 else hooks):
+
+        def widen(x: Tensor) -> Tensor:
+            return x.expand(rows, -1, -1)
+
+        entrance: tuple[Site, Hook] = (Site("resid_pre", rows_from), widen)
+        with self._hooked([entrance, *hooks] if rows > 1 else hooks):
             out = self._bridge.original_model(
                 ids[None].to(self.device),
                 past_key_values=cache,
