@@ -151,6 +151,10 @@ def make_reading(**probabilities: float) -> Reading:
     )
 
 
+AWAY = make_reading(Tallahassee=0.31, Austin=0.2, Sacramento=0.1)
+"""A baseline that no prompt asks for."""
+
+
 def clean_reading(prompt: str) -> Reading:
     """The unclamped output of one of the prompts."""
     if prompt == "oakland":

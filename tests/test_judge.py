@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from records import DOSED, LOGSUMEXP, change, clean_reading, make_reading, make_record
+from records import AWAY, DOSED, LOGSUMEXP, change, clean_reading, make_reading, make_record
 
 from tracer.errors import UsageError
 from tracer.evidence.judge import judge
@@ -224,7 +224,6 @@ def test_doses_that_change_nothing_do_not_rise():
     assert only(verdict).outcome == "failed"
 
 
-AWAY = make_reading(Tallahassee=0.31, Austin=0.2, Sacramento=0.1)
 NOT_AUSTIN = "baseline: model says ' Tallahassee' (0.31), not ' Austin'"
 
 

@@ -69,7 +69,7 @@ def _supernodes(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
         if node.share is not None and name in hypothesis.supernodes
     ]
     if shares:
-        yield f"share of the positive attribution that it carries: {', '.join(shares)}"
+        yield f"each supernode's share of the positive attribution: {', '.join(shares)}"
 
 
 def _overlaps(record: Record) -> Iterator[str]:

@@ -86,7 +86,9 @@ def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
         inner = data["interventions"][name]
         inner["clamp"] = [[clamped, _long(clamp)] for clamped, clamp in spec.clamp.items()]
         inner["prompts"] = {prompt: "tested" for prompt in spec.prompts}
-        if spec.doses is not None:
+        if spec.doses is None:
+            del inner["doses"]
+        else:
             inner["doses"]["factors"] = {repr(f): "tested" for f in spec.doses.factors}
     return data
 

@@ -19,7 +19,9 @@ class PromptOutcome(Recorded):
     prompt: str
     outcome: OutcomeName
     observed: str = Field(description="For people, e.g. '+2.32 (from −1.27)'.")
-    value: float | None = Field(default=None, description="The number that was tested, where there is one.")
+    value: float | None = Field(
+        default=None, description="The number that was tested, where there is one."
+    )
     p: float | None = Field(default=None, description="p-value of the test, where it is one.")
     reason: str | None = Field(default=None, description="Why it is untested.")
 
@@ -59,7 +61,8 @@ class Verdict(Recorded):
     outcomes: tuple[Outcome, ...]
     caveats: tuple[str, ...] = Field(description="What a reader must be careful about.")
     post_hoc: tuple[str, ...] = Field(
-        default=(), description="Parts of the file that differ from what was declared when measured."
+        default=(),
+        description="Parts of the file that differ from what was declared when measured.",
     )
 
     @property
