@@ -154,7 +154,7 @@ def print_verdict(
         screen.say(name, "bold")
         own = [o for o in verdict.outcomes if o.intervention == name]
         screen.table(
-            [("expectation", 4), ("expected", 3), ("observed", 4), ("outcome", 0)],
+            [("expectation", 3), ("expected", 3), ("observed", 5), ("outcome", 0)],
             _rows(screen, own, per_prompt=per_prompt),
         )
     screen.say()
@@ -233,7 +233,7 @@ def _row(screen: Screen, outcome: Outcome) -> list[Text]:
 def _prompt_row(screen: Screen, prompt: PromptOutcome) -> list[Text]:
     return [
         screen.text(f"  {prompt.prompt}", "dim"),
-        screen.text("" if prompt.p is None else f"p = {prompt.p:.3g}", "dim"),
+        screen.text(""),
         _observed(screen, prompt),
         _mark(screen, prompt),
     ]

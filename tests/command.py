@@ -1,0 +1,80 @@
+"""The command line in a temporary folder, with a synthetic engine behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+import tracer
+from tests.records import YAML, change, make_reading, make_record
+from tracer import runs
+from tracer.cli.app import run_command
+from tracer.hypothesis.load import HypothesisFile
+from tracer.progress import Progress
+from tracer.record import Record
+
+Bend = Callable[[Record], Record]
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Engine:
+    """Stands in for the torch leg: notes what it was asked, and writes a synthetic run."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.raises: dict[str, BaseException] = {}
+        self.refuting: set[str] = set()
+
+    def measure(
+        self,
+        file: HypothesisFile,
+        *,
+        reports: Path,
+        lock: Path | None = None,
+        fresh: bool = False,
+        progress: Progress,
+    ) -> Path:
+        name = file.hypothesis.hypothesis
+        self.asked.append({"file": file, "reports": reports, "lock": lock, "fresh": fresh})
+        with progress.task("measuring"):
+            if name in self.raises:
+                raise self.raises[name]
+        clamped = (
+            {("texas_to_california", "dallas"): make_reading(Austin=0.5, Sacramento=0.1)}
+            if name in self.refuting
+            else None
+        )
+        record, arrays = make_record(clamped=clamped)
+        record = change(record, "hypothesis", file.hypothesis)
+        record = change(record, "id", f"{name}/20260102T030405Z-{len(self.asked):06d}")
+        folder = runs.create(reports, record)
+        runs.write(folder, record, arrays)
+        return folder
+
+
+def write_file(path: Path, name: str = "two_hop", *, expected: str = "confirmed") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = YAML.replace("hypothesis: two_hop", f"hypothesis: {name}\nexpected: {expected}")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def use_engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    engine = Engine()
+    monkeypatch.setitem(vars(tracer), "runner", SimpleNamespace(measure=engine.measure))
+    return engine
+
+
+def call(capfd: pytest.CaptureFixture[str], *arguments: str) -> Result:
+    code = run_command(arguments)
+    captured = capfd.readouterr()
+    return Result(code, captured.out, captured.err)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import tracer
+from tests.command import Result, call, write_file
+from tests.test_plan import CONFIG
+from tracer.cli import local
+from tracer.errors import HypothesisError, Mistake
+from tracer.tokens import TokenizedPrompt
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tracer_(capfd: pytest.CaptureFixture[str]) -> Command:
+    return partial(call, capfd)
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
+    """A tokenizer is at hand, and finds these mistakes."""
+    mistakes: list[Mistake] = []
+    (folder / "config.json").write_text(json.dumps({"model_type": "gemma3_text", **CONFIG}))
+
+    def tokenize(file: Any, tokenizer: Any, context: int) -> dict[str, TokenizedPrompt]:
+        if mistakes:
+            raise HypothesisError(file.path, mistakes)
+        spans = {"city": (7, 9), "last": (9, 10)}
+        return {
+            name: TokenizedPrompt(name, "", tuple(range(10)), ("",) * 10, spans, None, {})
+            for name in file.hypothesis.prompts
+        }
+
+    opened = SimpleNamespace(tokenizer=None, context=512)
+    weights = SimpleNamespace(open_tokenizer=lambda spec, progress: opened)
+    ready = SimpleNamespace(ready_tokenizer=lambda spec, progress: folder)
+    monkeypatch.setattr(local, "why_not_here", lambda file: None)
+    monkeypatch.setattr("tracer.cli.check.why_not_here", lambda file: None)
+    monkeypatch.setattr(local, "tokenize", tokenize)
+    monkeypatch.setitem(vars(tracer), "weights", weights)
+    monkeypatch.setitem(vars(tracer), "folder", ready)
+    return mistakes
+
+
+def test_validate_a_good_file(tracer_: Command, here: list[Mistake]):
+    file = str(write_file(Path("a.yaml")))
+    result = tracer_("validate", file)
+    assert (result.code, result.out) == (0, "a.yaml: ok\n")
+
+
+def test_validate_tells_tokens_too(tracer_: Command, here: list[Mistake]):
+    here.append(Mistake(7, 3, "prompts.dallas.answer", "'Austin' is two tokens"))
+    result = tracer_("validate", str(write_file(Path("a.yaml"))))
+    assert (result.code, result.out) == (4, "")
+    assert "a.yaml:7:3: prompts.dallas.answer: 'Austin' is two tokens" in result.err
+
+
+def test_validate_says_what_was_not_checked(tracer_: Command):
+    file = str(write_file(Path("a.yaml")))
+    result = tracer_("validate", file, "--model", "nobody/nothing-here")
+    assert result.code == 0
+    assert "a.yaml: ok" in result.out
+    assert "tokens were not checked. nobody/nothing-here" in " ".join(result.out.split())
+
+
+def test_validate_finds_every_mistake_of_every_file(tracer_: Command, here: list[Mistake]):
+    write_file(Path("hypotheses/a.yaml"))
+    Path("hypotheses/b.yaml").write_text("hypothesis: b\nclaim: c\nprompt: {}\n")
+    Path("hypotheses/c.yaml").write_text("")
+    result = tracer_("validate")
+    assert result.code == 4
+    assert "hypotheses/a.yaml: ok" in result.out
+    assert "hypotheses/b.yaml:3" in result.err
+    assert "hypotheses/c.yaml" in result.err
+
+
+def test_validate_json(tracer_: Command, here: list[Mistake]):
+    write_file(Path("hypotheses/a.yaml"))
+    Path("hypotheses/b.yaml").write_text("claim: c\n")
+    document = json.loads(tracer_("validate", "--json").out)
+    assert (document["schema"], document["exit_code"]) == ("tracer.validation/1", 4)
+    assert {each["file"]: each["exit_code"] for each in document["results"]} == {
+        "hypotheses/a.yaml": 0,
+        "hypotheses/b.yaml": 4,
+    }
+
+
+def test_an_empty_folder_selects_nothing(tracer_: Command, folder: Path):
+    (folder / "hypotheses").mkdir()
+    assert tracer_("validate").code == 5
+    assert tracer_("plan").code == 5
+
+
+def test_plan(tracer_: Command, here: list[Mistake]):
+    result = tracer_("plan", str(write_file(Path("a.yaml"))))
+    assert result.code == 0
+    text = " ".join(result.out.split())
+    assert "clean passes 5" in text
+    assert "rows 820" in text
+    assert "tokens 1,640, 20 % of one full pass per row" in text
+    assert "GiB" in text
+    assert "time roughly" in text
+    assert "texas_to_california 4 4 20 396 420" in text
+    assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_plan_without_a_tokenizer(tracer_: Command):
+    file = str(write_file(Path("a.yaml")))
+    result = tracer_("plan", file, "--model", "nobody/nothing-here")
+    assert result.code == 0
+    assert "rows             820" in result.out
+    assert "GiB" not in result.out
+    assert "no tokens, memory or time. nobody/nothing-here" in result.err
+
+
+def test_plan_of_a_file_that_does_not_fit_the_model(tracer_: Command, here: list[Mistake]):
+    here.append(Mistake(7, 3, "prompts.dallas.answer", "'Austin' is two tokens"))
+    assert tracer_("plan", str(write_file(Path("a.yaml")))).code == 4

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import errno
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.command import Engine, Result, call, use_engine, write_file
+from tracer.errors import EngineError, ModelUnavailable
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    return use_engine(monkeypatch)
+
+
+@pytest.fixture
+def tracer_(capfd: pytest.CaptureFixture[str]) -> Command:
+    return partial(call, capfd)
+
+
+def test_a_run_prints_its_verdict_and_writes_its_files(engine: Engine, tracer_: Command):
+    file = write_file(Path("two_hop.yaml"))
+    result = tracer_("run", str(file))
+    assert result.code == 0
+    assert result.out.startswith("✔ CONFIRMED  two_hop")
+    assert "\x1b" not in result.out + result.err
+    assert "importing PyTorch and TransformerLens\nmeasuring\n" in result.err
+    [path] = Path("reports").glob("two_hop/*/report.html")
+    assert str(path) in result.out
+    assert path.with_name("verdict.json").exists()
+
+
+def test_not_as_expected_is_1(engine: Engine, tracer_: Command):
+    engine.refuting = {"two_hop", "negative"}
+    write_file(Path("hypotheses/a.yaml"))
+    write_file(Path("hypotheses/b.yaml"), "negative", expected="refuted")
+    assert tracer_("run").code == 1
+    result = tracer_("run", "-k", "negative")
+    assert result.code == 0
+    assert "✔ REFUTED as expected  negative" in result.out
+
+
+def test_the_worst_ending_wins_and_the_others_still_run(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    write_file(Path("hypotheses/b.yaml"), "b")
+    Path("hypotheses/c.yaml").write_text("hypothesis: 3\n")
+    engine.raises = {"a": EngineError("prompt 'dallas': the logits are not finite.")}
+    result = tracer_("run")
+    assert result.code == 3
+    assert "✔ CONFIRMED  b" in result.out
+    assert "prompt 'dallas': the logits are not finite." in result.err
+    assert "hypotheses/c.yaml:1" in result.err
+    engine.raises = {"a": ModelUnavailable("no such model.")}
+    assert tracer_("run").code == 4
+    engine.raises, engine.refuting = {}, {"b"}
+    assert tracer_("run", "hypotheses/a.yaml", "hypotheses/b.yaml").code == 1
+
+
+def test_exitfirst_stops_at_the_first_that_is_not_as_expected(engine: Engine, tracer_: Command):
+    for name in "abc":
+        write_file(Path(f"hypotheses/{name}.yaml"), name)
+    engine.refuting = {"b"}
+    assert tracer_("run", "-x").code == 1
+    assert [asked["file"].hypothesis.hypothesis for asked in engine.asked] == ["a", "b"]
+
+
+def test_an_interruption_stops_everything_and_says_how_to_go_on(engine: Engine, tracer_: Command):
+    for name in "abc":
+        write_file(Path(f"hypotheses/{name}.yaml"), name)
+    engine.raises = {"b": KeyboardInterrupt()}
+    result = tracer_("run", "--json", "out.json")
+    assert result.code == 2
+    assert "the same command resumes" in result.err
+    assert len(engine.asked) == 2
+    codes = [r["exit_code"] for r in json.loads(Path("out.json").read_text())["results"]]
+    assert codes == [0, 2]
+
+
+def test_failed_selects_what_came_out_otherwise_the_last_time(engine: Engine, tracer_: Command):
+    for name in ("good", "bad", "never"):
+        write_file(Path(f"hypotheses/{name}.yaml"), name)
+    engine.refuting = {"bad"}
+    tracer_("run", "-k", "good or bad")
+    engine.asked.clear()
+    tracer_("run", "--failed")
+    assert [asked["file"].hypothesis.hypothesis for asked in engine.asked] == ["bad"]
+    engine.refuting = set()
+    assert tracer_("run", "--failed").code == 0
+    assert tracer_("run", "--failed").code == 5
+
+
+def test_nothing_selected_is_5(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"))
+    result = tracer_("run", "-k", "nonsense")
+    assert (result.code, engine.asked) == (5, [])
+    assert "nothing selected" in result.err
+    assert not Path("reports").exists()
+    assert tracer_("run", "-t", "two-hop").code == 0
+
+
+def test_overrides_reach_the_hypothesis(engine: Engine, tracer_: Command):
+    file = str(write_file(Path("two_hop.yaml")))
+    arguments = ["--model", "smollm2-135m", "--device", "cpu", "--dtype", "bfloat16"]
+    result = tracer_(
+        "run", file, *arguments, "--seed", "7", "--set", "controls.random=9", "--fresh", "-q"
+    )
+    assert result.code in (0, 1), result.err
+    hypothesis = engine.asked[0]["file"].hypothesis
+    assert hypothesis.model_spec.model_dump() == {
+        "name": "smollm2-135m",
+        "revision": None,
+        "dtype": "bfloat16",
+        "device": "cpu",
+    }
+    assert (hypothesis.seed, hypothesis.controls.random) == (7, 9)
+    assert engine.asked[0]["fresh"]
+    assert len(result.out.splitlines()) == 1
+    assert result.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--dtype", "int3"], "model.dtype"),
+        (["--set", "controls.rando=9"], "controls"),
+        (["--features", "clt"], "features"),
+        (["--seed", "many"], "--seed"),
+        (["--nonsense"], "--nonsense"),
+        (["-k", "a and"], "did not expect the end"),
+        (["absent.yaml"], "absent.yaml: no such file or folder."),
+    ],
+)
+def test_bad_usage_is_4_and_a_sentence(
+    engine: Engine, tracer_: Command, arguments: list[str], sentence: str
+):
+    file = str(write_file(Path("two_hop.yaml")))
+    result = tracer_("run", file, *arguments)
+    assert result.code == 4
+    assert sentence in result.err
+    assert "Traceback" not in result.err
+    assert engine.asked == []
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_first(engine: Engine, tracer_: Command):
+    file = str(write_file(Path("two_hop.yaml")))
+    Path("taken").write_text("a file")
+    for out in ("taken", "taken/below"):
+        result = tracer_("run", file, "--out", out)
+        assert result.code == 4
+        assert f"--out {out}: cannot write there" in result.err
+    result = tracer_("run", file, "--json", "taken/below/x.json")
+    assert result.code == 4
+    assert engine.asked == []
+
+
+def test_a_full_disk_is_a_sentence(engine: Engine, tracer_: Command):
+    file = str(write_file(Path("two_hop.yaml")))
+    engine.raises = {"two_hop": OSError(errno.ENOSPC, "No space left on device", "run.json")}
+    result = tracer_("run", file)
+    assert result.code == 3
+    assert "run.json: No space left on device." in result.err
+    engine.raises = {"two_hop": PermissionError(errno.EACCES, "Permission denied", "run.json")}
+    assert tracer_("run", file).code == 4
+
+
+def test_json_on_stdout_stands_alone(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    Path("hypotheses/b.yaml").write_text("claim: x\n")
+    result = tracer_("run", "--json", "-")
+    document = json.loads(result.out)
+    assert document["schema"] == "tracer.verdicts/1"
+    assert document["exit_code"] == result.code == 4
+    by_file = {each["file"]: each for each in document["results"]}
+    assert by_file["hypotheses/a.yaml"]["verdict"]["schema"] == "tracer.verdict/1"
+    assert by_file["hypotheses/a.yaml"]["as_expected"] is True
+    assert by_file["hypotheses/b.yaml"]["mistakes"][0]["message"]
+    assert "CONFIRMED" in result.err
+
+
+def test_junit_tells_of_failures_and_of_files_without_a_verdict(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    write_file(Path("hypotheses/b.yaml"), "b")
+    Path("hypotheses/c.yaml").write_text("")
+    engine.refuting = {"b"}
+    assert tracer_("run", "--junitxml", "out/verdicts.xml").code == 4
+    suites = {suite.get("name"): suite for suite in ET.parse("out/verdicts.xml").getroot()}
+    assert suites.keys() == {"a", "b", "hypotheses/c.yaml"}
+    assert suites["a"].get("failures") == suites["a"].get("errors") == "0"
+    assert suites["b"].get("failures") != "0"
+    assert suites["hypotheses/c.yaml"].get("errors") == "1"

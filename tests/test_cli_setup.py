@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import tracer
+from tests.command import Result, call
+from tracer.hypothesis.load import read
+from tracer.hypothesis.published import json_schema
+
+Command = Callable[..., Result]
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tracer_(capfd: pytest.CaptureFixture[str]) -> Command:
+    return partial(call, capfd)
+
+
+def in_a_process(*arguments: str, code: str = "", **variables: str):
+    command = [sys.executable, *(("-c", code) if code else ("-m", "tracer")), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120
+    )
+
+
+def test_init_writes_a_file_that_is_valid_and_never_replaces_one(tracer_: Command):
+    assert tracer_("init").code == 0
+    path = Path("hypotheses/my_hypothesis.yaml")
+    assert read(str(path)).hypothesis.hypothesis == "my_hypothesis"
+    path.write_text("mine")
+    result = tracer_("init")
+    assert result.code == 4
+    assert "exists already; it was left as it is." in result.err
+    assert path.read_text() == "mine"
+    assert tracer_("init", "x.txt").code == 4
+    assert not Path("x.txt").exists()
+
+
+def test_schema(tracer_: Command):
+    assert json.loads(tracer_("schema").out) == json_schema()
+
+
+def test_models(tracer_: Command):
+    result = tracer_("models")
+    assert result.code == 0
+    assert "gemma-3-270m\n" in result.out
+    assert "pip install" in result.out
+
+
+def test_version_and_help(tracer_: Command):
+    assert tracer_("--version").out == f"tracer {tracer.__version__}\n"
+    result = tracer_("--help")
+    assert result.code == 0
+    commands = "run validate plan list show judge report models schema init"
+    assert all(f" {command} " in result.out for command in commands.split())
+    assert "5 nothing selected" in " ".join(result.out.split())
+    for command in commands.split():
+        assert tracer_(command, "--help").code == 0
+
+
+def test_an_unknown_command_is_4(tracer_: Command):
+    result = tracer_("frobnicate")
+    assert result.code == 4
+    assert "frobnicate" in result.err
+
+
+def test_the_version_is_the_projects():
+    assert f'version = "{tracer.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_front_needs_no_torch():
+    code = (
+        "import sys, tracer, tracer.cli.app; tracer.Run, tracer.load, tracer.run, tracer.Verdict;"
+        "print([m for m in ('torch', 'transformers', 'transformer_lens') if m in sys.modules])"
+    )
+    done = in_a_process(code=code)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_mistake_of_ours_is_a_traceback_and_3():
+    code = (
+        "import tracer, types; from tracer.__main__ import main\n"
+        "tracer.runner = types.SimpleNamespace(measure=lambda *a, **k: 1 / 0)\n"
+        "import sys; sys.argv = ['tracer', 'run', 'x.yaml']; main()"
+    )
+    assert in_a_process("init", "x.yaml").returncode == 0
+    done = in_a_process(code=code)
+    assert done.returncode == 3
+    assert "ZeroDivisionError" in done.stderr
+    assert "a mistake in tracer itself" in done.stderr
+
+
+def test_a_terminal_without_unicode_is_served():
+    done = in_a_process("init", "x.yaml", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    done = in_a_process("--help", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0, done.stderr
+    done = in_a_process("list", "x.yaml", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        tracer.nonsense  # noqa: B018
+    assert {"load", "run", "Run", "Hypothesis", "Verdict"} <= set(dir(tracer))

@@ -1,0 +1,97 @@
+"""From Python and notebooks, the same as from the shell: `load` a hypothesis, `run` it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import tracer
+from tracer.errors import HypothesisError
+from tracer.hypothesis.load import (
+    FROM_PYTHON,
+    HypothesisFile,
+    from_hypothesis,
+    place_mistake,
+    read,
+)
+from tracer.hypothesis.overrides import apply_overrides
+from tracer.hypothesis.parts import read_parts
+from tracer.hypothesis.spec import Hypothesis
+from tracer.overrides import Replacements
+from tracer.progress import Progress, Silent
+from tracer.result import Run, settle
+
+
+def load(path: str | Path, set: Iterable[str] = ()) -> Hypothesis:
+    """Read and check a hypothesis file.
+
+    Args:
+        path: a YAML file.
+        set: replacements 'path=value', e.g. "controls.random=19".
+
+    Raises:
+        HypothesisError: everything that is wrong with it, each with its line.
+    """
+    return read(str(path), set).hypothesis
+
+
+def run(
+    hypothesis: str | Path | Hypothesis,
+    *,
+    reports: str | Path = "reports",
+    set: Iterable[str] = (),
+    model: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    seed: int | None = None,
+    lock: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Measure a hypothesis, judge it, write its report, and give the run.
+
+    An unfinished run of the same hypothesis, model and seed is taken up where it stopped.
+
+    Args:
+        hypothesis: a file, or what `load` gave.
+        reports: the folder that runs are kept in.
+        set: replacements 'path=value' on the file's data, as `--set`.
+        model: another model: a registered name, a Hugging Face id or a folder.
+        device: `auto`, `cpu`, `cuda`, …
+        dtype: `float32`, `bfloat16`, `float16` or `float64`.
+        seed: of the random controls.
+        lock: a run folder whose supernodes are taken as they are; differences are recorded.
+        fresh: never take up an unfinished run.
+        progress: told of every step; silent by default.
+
+    Raises:
+        HypothesisError: everything that is wrong with the hypothesis.
+        ModelUnavailable: the model cannot be had; says what is missing.
+        EngineError: a measurement could not be made.
+    """
+    replaced = Replacements(model, None, device, dtype, seed, tuple(set)).overrides()
+    folder = tracer.runner.measure(
+        _file(hypothesis, replaced),
+        reports=Path(reports),
+        lock=None if lock is None else Path(lock),
+        fresh=fresh,
+        progress=progress or Silent(),
+    )
+    return settle(folder)
+
+
+def _file(hypothesis: str | Path | Hypothesis, overrides: tuple[str, ...]) -> HypothesisFile:
+    if isinstance(hypothesis, Hypothesis):
+        return from_hypothesis(_replaced(hypothesis, overrides))
+    return read(str(hypothesis), overrides)
+
+
+def _replaced(hypothesis: Hypothesis, overrides: tuple[str, ...]) -> Hypothesis:
+    data = hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    problems = apply_overrides(data, overrides)
+    reading = read_parts(data)
+    problems += reading.problems
+    if problems or reading.hypothesis is None:
+        mistakes = [place_mistake(problem, {}, overrides) for problem in problems]
+        raise HypothesisError(FROM_PYTHON, mistakes)
+    return reading.hypothesis

@@ -1,0 +1,169 @@
+"""`tracer validate` and `tracer plan`: what is wrong with a file, and what a run of it costs."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from tracer.cli import options
+from tracer.cli.endings import stderr, stdout, worst
+from tracer.cli.files import Broken, gather, read_all
+from tracer.cli.local import tokenize_here, why_not_here
+from tracer.cli.machine import Ending, to_json, write_stdout
+from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK, TracerError
+from tracer.hypothesis.load import HypothesisFile
+from tracer.liveness import progress_on
+from tracer.overrides import Replacements
+from tracer.plan import Plan, PromptSize, make_plan
+from tracer.progress import Progress
+from tracer.terminal import Screen
+
+VALIDATION = "tracer.validation/1"
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def validate(
+    files: options.Files = None,
+    set_: options.Sets = None,
+    model: options.Model = None,
+    json_: Json = False,
+) -> int:
+    """Find every mistake in hypothesis files, without running anything.
+
+    Tokens are checked where the model's tokenizer is already here; nothing is downloaded.
+
+    tracer validate
+
+    tracer validate hypotheses/two_hop.yaml --model smollm2-135m
+    """
+    paths = gather(files or [])
+    if not paths:
+        return _nothing()
+    found = read_all(paths, Replacements(model=model, set=tuple(set_ or ())).overrides())
+    screen = stderr() if json_ else stdout()
+    endings = [_broken(broken) for broken in found.broken]
+    with progress_on(stderr(), quiet=json_) as progress:
+        endings += [_checked(file, screen, progress) for file in found.files]
+    code = worst(ending.code for ending in endings)
+    if json_:
+        write_stdout(to_json(endings, code, VALIDATION))
+    return code
+
+
+def _nothing() -> int:
+    stderr().say("nothing selected: there is no hypothesis file here.")
+    return EXIT_NOTHING_SELECTED
+
+
+def _broken(broken: Broken) -> Ending:
+    return _refused(str(broken.path), None, broken.error)
+
+
+def _refused(path: str, name: str | None, error: TracerError) -> Ending:
+    stderr().say(str(error))
+    return Ending(path, name, error.exit_code, error=error, sentence=str(error))
+
+
+def _checked(file: HypothesisFile, screen: Screen, progress: Progress) -> Ending:
+    name = file.hypothesis.hypothesis
+    unchecked = why_not_here(file)
+    if unchecked is None:
+        try:
+            tokenize_here(file, progress)
+        except TracerError as error:
+            return _refused(file.path, name, error)
+    screen.say(f"{file.path}: ok", "green")
+    if unchecked is not None:
+        screen.say(f"{file.path}: tokens were not checked. {unchecked}")
+    return Ending(file.path, name, EXIT_OK)
+
+
+def plan(
+    files: options.Files = None,
+    set_: options.Sets = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+) -> int:
+    """Say how many passes a run takes, how much memory and roughly how long.
+
+    tracer plan hypotheses/two_hop.yaml
+
+    tracer plan --set controls.random=999
+    """
+    paths = gather(files or [])
+    if not paths:
+        return _nothing()
+    replaced = Replacements(model, None, device, dtype, None, tuple(set_ or ())).overrides()
+    found = read_all(paths, replaced)
+    codes = [_broken(broken).code for broken in found.broken]
+    with progress_on(stderr(), quiet=False) as progress:
+        plans = [_planned(file, progress) for file in found.files]
+    for planned in plans:
+        if isinstance(planned, Ending):
+            codes.append(planned.code)
+        else:
+            print_plan(stdout(), planned)
+    return worst(codes)
+
+
+def _planned(file: HypothesisFile, progress: Progress) -> Plan | Ending:
+    cores = os.cpu_count() or 1
+    unknown = why_not_here(file)
+    if unknown is not None:
+        stderr().say(f"{file.path}: no tokens, memory or time. {unknown}")
+        return make_plan(file.hypothesis)
+    try:
+        here = tokenize_here(file, progress)
+    except TracerError as error:
+        return _refused(file.path, file.hypothesis.hypothesis, error)
+    sizes = {name: PromptSize(len(p.ids), p.spans) for name, p in here.prompts.items()}
+    return make_plan(file.hypothesis, sizes=sizes, model=here.model, cores=cores)
+
+
+def print_plan(screen: Screen, plan: Plan) -> None:
+    """The plan's counts, then one row per intervention."""
+    screen.say(plan.hypothesis, "bold")
+    for label, value in _facts(plan):
+        screen.say(f"  {label:<16} {value}")
+    cells = [_row(screen, plan, name) for name in dict.fromkeys(r.intervention for r in plan.rows)]
+    headings = ("intervention", "prompts", "clamps", "doses", "controls", "rows")
+    screen.table([(heading, 0) for heading in headings], cells)
+    screen.say()
+
+
+def _facts(plan: Plan) -> list[tuple[str, str]]:
+    facts = [
+        ("clean passes", f"{plan.prompts}"),
+        ("backward passes", f"{plan.backward}"),
+        ("rows", f"{plan.n_rows:,} (clamped versions of prompts)"),
+    ]
+    if plan.batches is not None:
+        facts.append(("batched passes", f"{plan.batches:,}"))
+    if plan.tokens is not None and plan.tokens_full:
+        share = f"{100 * plan.tokens / plan.tokens_full:.0f} %"
+        facts.append(("tokens", f"{plan.tokens:,}, {share} of one full pass per row"))
+    if plan.bytes is not None:
+        facts.append(("peak memory", f"about {plan.bytes / 2**30:.1f} GiB"))
+    if plan.seconds is not None:
+        facts.append(("time", f"roughly {_duration(plan.seconds)}"))
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _row(screen: Screen, plan: Plan, intervention: str) -> list[Text]:
+    rows = [r for r in plan.rows if r.intervention == intervention]
+    counts = (
+        len(rows),
+        sum(r.clamps for r in rows),
+        sum(r.doses for r in rows),
+        sum(r.controls for r in rows),
+        sum(r.total for r in rows),
+    )
+    return [screen.text(intervention), *(screen.text(f"{count:,}") for count in counts)]

@@ -1,0 +1,53 @@
+"""What can be known of a file's tokens here and now: no download, no conversion, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tracer
+from tracer.hypothesis.load import HypothesisFile
+from tracer.model.hf_folder import read_config
+from tracer.model.sources import locate
+from tracer.plan import ModelSize
+from tracer.progress import Progress
+from tracer.tokens import TokenizedPrompt, tokenize
+
+NO_LIMIT = 2**31
+"""Context length of a model whose config does not say."""
+_WHY_NOT = {
+    "to convert": "its data package is installed but not converted yet, which the first run does",
+    "to download": "it is not in the hub's cache",
+}
+
+
+class Tokenized(NamedTuple):
+    """A file's prompts as its model's tokenizer reads them, and the model's sizes."""
+
+    prompts: Mapping[str, TokenizedPrompt]
+    model: ModelSize | None
+
+
+def why_not_here(file: HypothesisFile) -> str | None:
+    """Why the file's tokenizer is not at hand; None where it is."""
+    spec = file.hypothesis.model_spec
+    location = locate(spec)
+    if location.state == "ready":
+        return None
+    return f"{spec.name}: {location.reason or _WHY_NOT[location.state]}"
+
+
+def tokenize_here(file: HypothesisFile, progress: Progress) -> Tokenized:
+    """Tokenize with a model that `why_not_here` has no objection to.
+
+    Raises:
+        HypothesisError: with every token and prompt that does not fit this model.
+        ModelUnavailable: what is there cannot be read.
+    """
+    spec = file.hypothesis.model_spec
+    with progress.task(f"opening the tokenizer of {spec.name}"):
+        opened = tracer.weights.open_tokenizer(spec, progress)
+        config = read_config(tracer.folder.ready_tokenizer(spec, progress))
+    tokenizer: Any = opened.tokenizer
+    prompts = tokenize(file, tokenizer, opened.context or NO_LIMIT)
+    return Tokenized(prompts, ModelSize.from_config(config))

@@ -1,0 +1,96 @@
+"""What `--json` and `--junitxml` write: the endings of a command, for programs.
+
+The JSON has a versioned shape:
+
+    {"schema": "tracer.verdicts/1", "tracer": "0.1.0", "exit_code": 1, "results": [
+      {"file": "…", "hypothesis": "…", "exit_code": 0, "run": "reports/…", "verdict": {…}},
+      {"file": "…", "hypothesis": null, "exit_code": 4, "error": "…", "mistakes": [
+        {"line": 3, "column": 1, "where": "prompts.dallas", "message": "…"}]}]}
+
+`verdict` has the shape of a run's `verdict.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracer import __version__
+from tracer.errors import HypothesisError
+from tracer.evidence.verdict import Verdict
+from tracer.junit import junit_xml
+
+SCHEMA = "tracer.verdicts/1"
+STDOUT = Path("-")
+
+
+class Ending(NamedTuple):
+    """How one file of a command ended."""
+
+    file: str
+    hypothesis: str | None
+    code: int
+    run: Path | None = None
+    verdict: Verdict | None = None
+    error: BaseException | None = None
+    sentence: str | None = None
+    """The error, as the user read it."""
+
+
+def to_json(endings: Sequence[Ending], code: int, schema: str = SCHEMA) -> str:
+    """The endings as one JSON document."""
+    document = {
+        "schema": schema,
+        "tracer": __version__,
+        "exit_code": code,
+        "results": [_result(ending) for ending in endings],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+def _result(ending: Ending) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "file": ending.file,
+        "hypothesis": ending.hypothesis,
+        "exit_code": ending.code,
+    }
+    if ending.run is not None:
+        result["run"] = ending.run.as_posix()
+    if ending.verdict is not None:
+        result["verdict"] = ending.verdict.model_dump(mode="json", by_alias=True)
+        result["as_expected"] = ending.verdict.as_expected
+    if ending.sentence is not None:
+        result["error"] = ending.sentence
+    if isinstance(ending.error, HypothesisError):
+        result["mistakes"] = [mistake._asdict() for mistake in ending.error.mistakes]
+    return result
+
+
+def to_junit(endings: Sequence[Ending]) -> str:
+    """The endings as JUnit XML; a file that came to no verdict is a suite with one error."""
+    return junit_xml([_verdict(ending) for ending in endings])
+
+
+def _verdict(ending: Ending) -> Verdict:
+    if ending.verdict is not None:
+        return ending.verdict
+    return Verdict(
+        run="",
+        hypothesis=ending.hypothesis or ending.file,
+        claim="",
+        verdict="error",
+        expected="confirmed",
+        reason=ending.sentence or "",
+        outcomes=(),
+        caveats=(),
+    )
+
+
+def write_stdout(text: str) -> None:
+    """Write a document to standard output as UTF-8, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.flush()

@@ -1,0 +1,63 @@
+"""Arguments and options that several commands share, and what they say about themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+REPORTS = Path("reports")
+"""Where runs are kept when `--out` does not say otherwise."""
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILES]...",
+        help="Hypothesis files; a folder means its YAML files. Default: hypotheses/.",
+        show_default=False,
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Replace one value of the file, e.g. controls.random=19. Repeatable.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Another model: a registered name, a Hugging Face id or a folder."
+    ),
+]
+Features = Annotated[str | None, typer.Option(metavar="NAME", help="Another feature basis.")]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:0, mps, …")]
+Dtype = Annotated[
+    str | None, typer.Option(metavar="NAME", help="float32, bfloat16, float16 or float64.")
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Another seed for the random controls.")
+]
+Expression = Annotated[
+    str | None,
+    typer.Option(
+        "-k",
+        metavar="EXPRESSION",
+        help="Only hypotheses whose name matches: parts of names with and, or, not, ().",
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-t", "--tag", metavar="TAG", help="Only hypotheses with this tag. Repeatable: any of them."
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="The folder that runs are kept in.")
+]
+In = Annotated[Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")]
+RUN_HELP = "A run folder, or a hypothesis name: its latest run."
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)]

@@ -1,0 +1,187 @@
+"""`tracer run`: measure, judge, report, one file after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import tracer
+from tracer.cli import options
+from tracer.cli.endings import (
+    os_exit_code,
+    os_sentence,
+    require_writable,
+    stderr,
+    stdout,
+    worst,
+)
+from tracer.cli.files import Broken, Filters, gather, read_all
+from tracer.cli.latest import not_as_expected
+from tracer.cli.machine import STDOUT, Ending, to_json, to_junit, write_stdout
+from tracer.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_NOT_CONFIRMED,
+    EXIT_NOTHING_SELECTED,
+    EXIT_OK,
+    TracerError,
+)
+from tracer.hypothesis.load import HypothesisFile
+from tracer.liveness import progress_on
+from tracer.overrides import Replacements
+from tracer.result import Run, settle
+from tracer.runs import write_text
+from tracer.terminal import Screen, print_verdict, print_verdict_line
+
+
+def run(
+    files: options.Files = None,
+    expression: options.Expression = None,
+    tags: options.Tags = None,
+    failed: Annotated[
+        bool,
+        typer.Option("--failed", help="Only hypotheses whose latest run was not as expected."),
+    ] = False,
+    exitfirst: Annotated[
+        bool,
+        typer.Option("-x", "--exitfirst", help="Stop after the first that is not as expected."),
+    ] = False,
+    set_: options.Sets = None,
+    model: options.Model = None,
+    features: options.Features = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    seed: options.Seed = None,
+    out: options.Out = options.REPORTS,
+    lock: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Use the supernodes of this run, and say what changed."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do not take up an unfinished run.")
+    ] = False,
+    json_: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Verdicts as JSON; - is standard output."),
+    ] = None,
+    junitxml: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Verdicts as JUnit XML, for CI.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="One line per hypothesis, no progress.")
+    ] = False,
+) -> int:
+    """Measure hypotheses, judge them, and write a report of each.
+
+    tracer run hypotheses/two_hop.yaml
+
+    tracer run -k "two_hop and not language" --device cuda
+
+    tracer run --failed --set controls.random=999 --junitxml verdicts.xml
+
+    A run that was interrupted is taken up by the same command.
+    """
+    replaced = Replacements(model, features, device, dtype, seed, tuple(set_ or ())).overrides()
+    found = read_all(gather(files or []), replaced)
+    only = not_as_expected(out) if failed else None
+    chosen = Filters(expression, tuple(tags or ()), only).choose(found.files)
+    if not chosen and not found.broken:
+        stderr().say("nothing selected: no hypothesis file passes the filters.")
+        return EXIT_NOTHING_SELECTED
+    require_writable(out, "--out")
+    for path, option in ((json_, "--json"), (junitxml, "--junitxml")):
+        if path is not None and path != STDOUT:
+            require_writable(path.parent, option)
+    job = _Job(
+        reports=out,
+        lock=lock,
+        fresh=fresh,
+        quiet=quiet,
+        screen=stderr() if json_ == STDOUT else stdout(),
+        exitfirst=exitfirst,
+    )
+    endings = list(job.endings(found.broken, chosen))
+    code = worst(ending.code for ending in endings)
+    _write(endings, code, json_, junitxml)
+    return code
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The options that every file of one command shares."""
+
+    reports: Path
+    lock: Path | None
+    fresh: bool
+    quiet: bool
+    exitfirst: bool
+    screen: Screen
+
+    def endings(
+        self, broken: Sequence[Broken], files: Sequence[HypothesisFile]
+    ) -> Iterator[Ending]:
+        """End every file in turn; an interruption ends them all."""
+        for path, error in broken:
+            yield self._failed(str(path), None, error, str(error), error.exit_code)
+            if self.exitfirst:
+                return
+        for n, file in enumerate(files):
+            if n and not self.quiet:
+                self.screen.say()
+            ending = self._end(file)
+            yield ending
+            if ending.code == EXIT_INTERRUPTED or (self.exitfirst and ending.code != EXIT_OK):
+                return
+
+    def _end(self, file: HypothesisFile) -> Ending:
+        name, path = file.hypothesis.hypothesis, str(file.path)
+        try:
+            run = self._measured(file)
+        except KeyboardInterrupt as stop:
+            sentence = "interrupted; what was measured is kept, and the same command resumes."
+            return self._failed(path, name, stop, sentence, EXIT_INTERRUPTED)
+        except TracerError as error:
+            return self._failed(path, name, error, str(error), error.exit_code)
+        except OSError as error:
+            return self._failed(path, name, error, os_sentence(error), os_exit_code(error))
+        self._print(run)
+        code = EXIT_OK if run.verdict else EXIT_NOT_CONFIRMED
+        return Ending(path, name, code, run=run.path, verdict=run.verdict)
+
+    def _measured(self, file: HypothesisFile) -> Run:
+        with progress_on(stderr(), quiet=self.quiet) as progress:
+            with progress.task("importing PyTorch and TransformerLens"):
+                measure = tracer.runner.measure
+            folder = measure(
+                file,
+                reports=self.reports,
+                lock=self.lock,
+                fresh=self.fresh,
+                progress=progress,
+            )
+            with progress.task("judging and writing the report"):
+                return settle(folder)
+
+    def _print(self, run: Run) -> None:
+        if self.quiet:
+            print_verdict_line(self.screen, run.verdict)
+        else:
+            print_verdict(self.screen, run.verdict, run.facts)
+
+    def _failed(
+        self, path: str, name: str | None, error: BaseException, sentence: str, code: int
+    ) -> Ending:
+        stderr().say(sentence)
+        return Ending(path, name, code, error=error, sentence=sentence)
+
+
+def _write(endings: Sequence[Ending], code: int, json_: Path | None, junitxml: Path | None) -> None:
+    if json_ == STDOUT:
+        write_stdout(to_json(endings, code))
+    elif json_ is not None:
+        write_text(json_, to_json(endings, code))
+    if junitxml is not None:
+        write_text(junitxml, to_junit(endings))

@@ -1,0 +1,136 @@
+"""A run, as Python and notebooks hold it: what was observed, what was judged, where it lies.
+
+Nothing here needs torch: an earlier run opens, shows itself and is judged again from its folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from tracer import runs
+from tracer.arrays import Arrays
+from tracer.errors import UsageError
+from tracer.evidence.judge import judge
+from tracer.evidence.verdict import Outcome, Verdict
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record import Record
+from tracer.report.render import render
+from tracer.terminal import Facts, clean, verdict_text
+
+REPORT = "report.html"
+
+_COLOURS = {"held": "#1a7f37", "failed": "#cf222e", "untested": "#9a6700"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, opened; printing it shows the verdict table, a notebook shows it as HTML."""
+
+    path: Path
+    record: Record
+    verdict: Verdict
+    """Truthy exactly when it came out as the file expected."""
+    arrays: Arrays
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run folder; it is judged now where no verdict was written.
+
+        Raises:
+            UsageError: There is no complete run.
+        """
+        folder = Path(path)
+        record, arrays = _complete(folder), runs.read_arrays(folder)
+        verdict = runs.read_verdict(folder)
+        if verdict is None:
+            verdict = judge(record, arrays)
+        return cls(folder, record, verdict, arrays)
+
+    def judge(self, hypothesis: Hypothesis | None = None) -> Run:
+        """The same measurements judged again, nothing written.
+
+        Args:
+            hypothesis: with other expectations; the verdict says what was changed after measuring.
+        """
+        verdict = judge(self.record, self.arrays, hypothesis=hypothesis)
+        return Run(self.path, self.record, verdict, self.arrays)
+
+    def save(self) -> Run:
+        """Write `verdict.json` and `report.html` into the run folder; gives the run back."""
+        runs.write_verdict(self.path, self.verdict)
+        self.report(self.path / REPORT)
+        return self
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, by default into the run folder, and say where it is."""
+        target = self.path / REPORT if path is None else Path(path)
+        runs.write_text(target, render(self.record, self.verdict, self.arrays))
+        return target
+
+    @property
+    def facts(self) -> Facts:
+        """Where its files are and how long it took."""
+        names = (REPORT, "run.json")
+        paths = tuple(str(self.path / name) for name in names if (self.path / name).exists())
+        return Facts(paths, sum(self.record.seconds.values()) or None)
+
+    def __str__(self) -> str:
+        return verdict_text(self.verdict, self.facts)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.verdict.hypothesis}: {self.verdict.verdict})"
+
+    def _repr_html_(self) -> str:
+        verdict = self.verdict
+        rows = "".join(_html_row(outcome) for outcome in verdict.outcomes)
+        headings = ("intervention", "split", "expectation", "expected", "observed", "outcome")
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in headings)
+        link = ""
+        if (self.path / REPORT).exists():
+            href = escape((self.path / REPORT).as_posix(), quote=True)
+            link = f"<p><a href='{href}'>{_html(REPORT)}</a></p>"
+        return (
+            f"<div><p><b>{_html(verdict.verdict)}</b> {_html(verdict.hypothesis)}: "
+            f"{_html(verdict.reason)}</p><p><i>{_html(verdict.claim)}</i></p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{link}</div>"
+        )
+
+
+def settle(folder: Path) -> Run:
+    """Judge a measured run and write verdict and report beside its record.
+
+    Raises:
+        UsageError: The folder holds no complete run.
+        OSError: A file cannot be written.
+    """
+    record, arrays = _complete(folder), runs.read_arrays(folder)
+    return Run(folder, record, judge(record, arrays), arrays).save()
+
+
+def _complete(folder: Path) -> Record:
+    record = runs.read_record(folder)
+    if record.status != "complete":
+        raise UsageError(
+            f"{folder}: this run was stopped before everything was measured. "
+            f"`tracer run {record.file}` takes it up again."
+        )
+    return record
+
+
+def _html(text: str) -> str:
+    return escape(clean(text), quote=True)
+
+
+def _html_row(outcome: Outcome) -> str:
+    texts = (
+        outcome.intervention,
+        outcome.split,
+        outcome.expectation,
+        outcome.expected,
+        "; ".join(part for part in (outcome.observed, outcome.reason or "") if part),
+    )
+    cells = "".join(f"<td style='text-align:left'>{_html(text)}</td>" for text in texts)
+    colour = _COLOURS[outcome.outcome]
+    return f"<tr>{cells}<td style='text-align:left;color:{colour}'>{outcome.outcome}</td></tr>"
