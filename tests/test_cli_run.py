@@ -102,6 +102,30 @@ def test_failed_selects_what_came_out_otherwise_the_last_time(engine: Engine, tr
     assert tracer_("run", "--failed").code == 5
 
 
+def test_a_lock_is_found_before_the_engine_is_asked(engine: Engine, tracer_: Command):
+    file = str(write_file(Path("two_hop.yaml")))
+    result = tracer_("run", file, "--lock", "two_hop")
+    assert (result.code, engine.asked) == (4, [])
+    assert "no run 'two_hop'" in result.err
+    tracer_("run", file)
+    tracer_("run", file, "--lock", "two_hop")
+    [first, _] = sorted(Path("reports/two_hop").iterdir())
+    assert [asked["lock"] for asked in engine.asked] == [None, first]
+
+
+def test_several_files_are_summed_up(engine: Engine, tracer_: Command):
+    for name in "ab":
+        write_file(Path(f"{name}.yaml"), name)
+    engine.refuting = {"b"}
+    result = tracer_("run", "a.yaml", "b.yaml", "-q")
+    assert [line[:12] for line in result.out.splitlines()] == [
+        "✔ CONFIRMED ",
+        "✘ REFUTED  b",
+        "2 hypotheses",
+    ]
+    assert result.out.endswith("2 hypotheses: 1 as expected, 1 not as expected\n")
+
+
 def test_nothing_selected_is_5(engine: Engine, tracer_: Command):
     write_file(Path("hypotheses/a.yaml"))
     result = tracer_("run", "-k", "nonsense")

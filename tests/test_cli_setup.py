@@ -105,6 +105,20 @@ def test_a_mistake_of_ours_is_a_traceback_and_3():
     assert "a mistake in tracer itself" in done.stderr
 
 
+def test_ctrl_c_is_2_and_a_sentence():
+    code = (
+        "import tracer, types, os, signal, time; from tracer.__main__ import main\n"
+        "stop = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
+        "tracer.runner = types.SimpleNamespace(measure=stop)\n"
+        "import sys; sys.argv = ['tracer', 'run', 'x.yaml']; main()"
+    )
+    assert in_a_process("init", "x.yaml").returncode == 0
+    done = in_a_process(code=code)
+    assert done.returncode == 2
+    assert "the same command resumes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_terminal_without_unicode_is_served():
     done = in_a_process("init", "x.yaml", PYTHONIOENCODING="ascii")
     assert done.returncode == 0

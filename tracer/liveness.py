@@ -61,7 +61,7 @@ class _Count(ProgressColumn):
 
 def _spinner(screen: Screen) -> RichProgress:
     return RichProgress(
-        SpinnerColumn(),
+        SpinnerColumn("line" if screen.ascii else "dots"),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         _Count(),

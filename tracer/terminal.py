@@ -81,7 +81,7 @@ class Screen:
         self.console = Console(
             file=cast("IO[str]", file), width=width, markup=False, highlight=False, emoji=False
         )
-        self._plain = not _can_say(self.console.encoding)
+        self.ascii = not _can_say(self.console.encoding)
 
     @property
     def live(self) -> bool:
@@ -91,7 +91,7 @@ class Screen:
     def text(self, text: str, style: str = "") -> Text:
         """Untrusted text, safe to print here."""
         line = clean(text)
-        if self._plain:
+        if self.ascii:
             line = line.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
         return Text(line, style=style)
 
@@ -109,7 +109,7 @@ class Screen:
     def table(self, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[Text]]) -> None:
         """Print rows under headings; a column's number is its share of the width, 0 its minimum."""
         table = Table(
-            box=box.ASCII2 if self._plain else box.SIMPLE_HEAD,
+            box=box.ASCII2 if self.ascii else box.SIMPLE_HEAD,
             show_edge=False,
             pad_edge=False,
             expand=any(share for _, share in columns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +24,28 @@ from tracer.cli.files import Broken, Filters, gather, read_all
 from tracer.cli.latest import not_as_expected
 from tracer.cli.machine import STDOUT, Ending, to_json, to_junit, write_stdout
 from tracer.errors import (
+    EXIT_ENGINE,
     EXIT_INTERRUPTED,
     EXIT_NOT_CONFIRMED,
     EXIT_NOTHING_SELECTED,
     EXIT_OK,
+    EXIT_USAGE,
     TracerError,
 )
 from tracer.hypothesis.load import HypothesisFile
 from tracer.liveness import progress_on
 from tracer.overrides import Replacements
 from tracer.result import Run, settle
-from tracer.runs import write_text
+from tracer.runs import resolve, write_text
 from tracer.terminal import Screen, print_verdict, print_verdict_line
+
+_WORDS = {
+    EXIT_OK: "as expected",
+    EXIT_NOT_CONFIRMED: "not as expected",
+    EXIT_USAGE: "could not be used",
+    EXIT_ENGINE: "broke off",
+    EXIT_INTERRUPTED: "interrupted",
+}
 
 
 def run(
@@ -57,7 +68,7 @@ def run(
     seed: options.Seed = None,
     out: options.Out = options.REPORTS,
     lock: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="RUN", help="Use the supernodes of this run, and say what changed."),
     ] = None,
     fresh: Annotated[
@@ -91,13 +102,14 @@ def run(
     if not chosen and not found.broken:
         stderr().say("nothing selected: no hypothesis file passes the filters.")
         return EXIT_NOTHING_SELECTED
+    locked = None if lock is None else resolve(lock, out)
     require_writable(out, "--out")
     for path, option in ((json_, "--json"), (junitxml, "--junitxml")):
         if path is not None and path != STDOUT:
             require_writable(path.parent, option)
     job = _Job(
         reports=out,
-        lock=lock,
+        lock=locked,
         fresh=fresh,
         quiet=quiet,
         screen=stderr() if json_ == STDOUT else stdout(),
@@ -105,6 +117,8 @@ def run(
     )
     endings = list(job.endings(found.broken, chosen))
     code = worst(ending.code for ending in endings)
+    if len(endings) > 1:
+        job.screen.say(_summary(endings))
     _write(endings, code, json_, junitxml)
     return code
 
@@ -176,6 +190,12 @@ class _Job:
     ) -> Ending:
         stderr().say(sentence)
         return Ending(path, name, code, error=error, sentence=sentence)
+
+
+def _summary(endings: Sequence[Ending]) -> str:
+    counts = Counter(ending.code for ending in endings)
+    told = [f"{counts[code]} {word}" for code, word in _WORDS.items() if counts[code]]
+    return f"{len(endings)} hypotheses: {', '.join(told)}"
 
 
 def _write(endings: Sequence[Ending], code: int, json_: Path | None, junitxml: Path | None) -> None:
