@@ -22,8 +22,8 @@ PROCESS_BYTES = 700 * 2**20
 """Python with torch, transformers and TransformerLens imported, before any weight."""
 START_SECONDS = 15.0
 """Importing the libraries and opening a model that is already converted."""
-FLOPS_PER_CORE = 15e9
-"""Multiply-adds count as two; fp32, small batches, one CPU core of a laptop."""
+FLOPS_PER_CORE = 5e9
+"""Multiply-adds count as two; fp32, hooks and small matrices included, as a small run took."""
 FLOPS_GPU = 10e12
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -185,7 +185,7 @@ def _rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Ite
                 prompt=prompt,
                 clamps=1,
                 doses=len(spec.doses.factors) if spec.doses else 0,
-                controls=hypothesis.controls.random,
+                controls=hypothesis.n_controls(name),
                 freeze=spec.freeze,
                 start=_start(spec, hypothesis, sizes[prompt]) if sizes else None,
             )

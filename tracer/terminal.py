@@ -179,7 +179,7 @@ def _headline(screen: Screen, verdict: Verdict) -> Text:
         word += " as expected" if verdict.as_expected else f" (expected: {verdict.expected})"
     colour = "green" if verdict.as_expected else _miss_colour(verdict)
     head = screen.text(f"{_icon(verdict)} {word}  {verdict.hypothesis}", f"bold {colour}")
-    return head + screen.text(f"  {verdict.reason}")
+    return Text.assemble(head, screen.text(f"  {verdict.reason}"))
 
 
 def verdict_text(verdict: Verdict, facts: Facts | None = None, width: int = 80) -> str:
