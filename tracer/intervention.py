@@ -2,8 +2,8 @@
 
 A row sets single features to values; everything downstream reacts unless frozen. What a clamp
 cannot change is not computed: positions before the first clamped one come from the clean pass's
-keys and values, layers below the first clamped one are run once for all rows, and logits are taken at
-the last position only. A feature is set by adding (value − its current activation) × its write
+keys and values, layers below the first clamped one are run once for all rows, and logits are taken
+at the last position only. A feature is set by adding (value − its current activation) × its write
 vector where the basis writes.
 
 Freeze modes: `none`; `attention`, every pattern as in the clean pass; `all`, also every norm scale
@@ -138,7 +138,7 @@ def _run_batch(
         logits = model.forward(
             clean.ids[start:], hooks, prefix=prefix, rows=len(rows), rows_from=layer
         )
-    if not bool(torch.isfinite(logits).all()):
+    if not bool(torch.isfinite(logits.sum(-1)).all()):
         raise EngineError(
             f"prompt {clean.prompt.name!r}: the model's logits are not finite (NaN or infinite) "
             "under a clamp. Try dtype float32, or a smaller factor."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from tracer.arrays import Arrays, control_key
 from tracer.clamps import Clamp, assign, clamp_records, draw_controls, resolve_clamps
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis
@@ -20,8 +20,6 @@ from tracer.progress import Advance
 from tracer.readings import activation, control_readings, empty_readings, reading
 from tracer.record import Activation, Dose, Reading, SupernodeRecord, Trial
 from tracer.supernodes import place
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -83,14 +81,14 @@ def measure_prompt(bench: Bench, prompt: str, limit: BatchLimit, advance: Advanc
                 after[number] = read
         advance(len(numbers))
     trials: dict[str, Trial] = {}
-    arrays: Arrays = {}
+    arrays: dict[str, Any] = {}
     first = 0
     for plan in plans:
         last = first + len(plan.rows)
         trials[plan.name] = _trial(bench, plan, clean, first, readings, after[first])
         for key, column in kept._asdict().items():
             own = column[last - len(plan.controls) : last]
-            arrays[f"controls/{plan.name}/{prompt}/{key}"] = own.numpy()
+            arrays[control_key(plan.name, prompt, key)] = own.numpy()
         first = last
     notes = tuple(f"{plan.name} on {prompt}: {plan.note}" for plan in plans if plan.note)
     return Measurement(trials, arrays, notes)
@@ -98,10 +96,9 @@ def measure_prompt(bench: Bench, prompt: str, limit: BatchLimit, advance: Advanc
 
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
     """How many rows a prompt's measurement takes."""
-    per_clamp = 1 + hypothesis.controls.random
     return sum(
-        per_clamp + (len(spec.doses.factors) if spec.doses else 0)
-        for spec in hypothesis.interventions.values()
+        1 + hypothesis.n_controls(name) + (len(spec.doses.factors) if spec.doses else 0)
+        for name, spec in hypothesis.interventions.items()
         if prompt in spec.prompts
     )
 
@@ -117,7 +114,7 @@ def _plan(bench: Bench, name: str, spec: InterventionSpec, prompt: str) -> _Plan
         clean,
         bench.basis,
         _all_members(bench.supernodes),
-        bench.hypothesis.controls.random,
+        bench.hypothesis.n_controls(name),
         f"{bench.hypothesis.seed}/{name}",
     )
     note = None

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tracer import runs
+from tracer.arrays import Arrays
 from tracer.environment import environment
 from tracer.features.neurons import NeuronBasis
 from tracer.hypothesis.load import HypothesisFile
 from tracer.intervention import batch_limit
 from tracer.lock import changes, reusable
-from tracer.measure import Arrays, Bench, Measurement, measure_prompt, n_rows
+from tracer.measure import Bench, Measurement, measure_prompt, n_rows
 from tracer.model.model import Model
 from tracer.model.weights import open_weights
 from tracer.progress import Progress
@@ -167,7 +168,7 @@ def _measure_all(
             if limit.halved:
                 notes.append(f"{prompt}: memory ran out; batches were cut to {limit.rows} rows")
             record = _with_trials(record, prompt, found, notes)
-            arrays = arrays | found.arrays
+            arrays = {**arrays, **found.arrays}
             runs.write(folder, record, arrays)
     return record, arrays
 

@@ -11,7 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from tracer.hypothesis.expectations import DoseExpectation, Expectation, TokenPair
+from tracer.hypothesis.expectations import (
+    DoseExpectation,
+    Expectation,
+    Thresholds,
+    TokenPair,
+)
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -207,9 +212,15 @@ class InterventionSpec(Declared):
     expect: tuple[Expectation, ...] = ()
     doses: Doses | None = None
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether an expectation compares it with controls; else none are drawn for it."""
+        tests = [e for e in self.expect if isinstance(e, Thresholds)]
+        return any(e.beats_controls or e.undercuts_controls for e in tests)
+
 
 class Controls(Declared):
-    """Matched random feature sets the clamps are compared with."""
+    """Matched random feature sets, for the interventions whose expectations compare with them."""
 
     random: int = Field(default=99, ge=0, le=9999)
 
@@ -232,6 +243,10 @@ class Hypothesis(Declared):
     supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
     interventions: dict[Name, InterventionSpec] = Field(min_length=1)
     controls: Controls = Controls()
+
+    def n_controls(self, intervention: str) -> int:
+        """How many controls an intervention has on each of its prompts."""
+        return self.controls.random if self.interventions[intervention].is_compared else 0
 
     @property
     def model_spec(self) -> ModelSpec:

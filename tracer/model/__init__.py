@@ -1,0 +1,1 @@
+"""Language models: where weights come from, and the model as the engine sees it."""
