@@ -35,16 +35,16 @@ def hypothesis(**replaced: Any) -> Hypothesis:
 def test_counts_that_need_no_tokenizer():
     plan = make_plan(hypothesis())
     assert (plan.prompts, plan.backward) == (5, 3)
-    assert [rows.total for rows in plan.rows] == [100] * 4 + [105] * 4
-    assert plan.n_rows == 820
+    assert [rows.total for rows in plan.rows] == [1] * 4 + [105] * 4
+    assert plan.n_rows == 424
     assert (plan.tokens, plan.batches, plan.bytes, plan.seconds) == (None, None, None, None)
 
 
 def test_tokens_start_at_the_first_clamped_position():
     plan = make_plan(hypothesis(), sizes=SIZES)
     assert {rows.start for rows in plan.rows} == {8}
-    assert plan.tokens == 820 * 2
-    assert plan.tokens_full == 820 * 10
+    assert plan.tokens == 424 * 2
+    assert plan.tokens_full == 424 * 10
     assert plan.batches is None
 
 
@@ -83,7 +83,7 @@ def test_everything_with_a_model():
     assert GEMMA is not None and plan.batches is not None and plan.bytes is not None
     limit = GEMMA.rows_per_batch(10)
     assert 1 < limit <= MAX_ROWS
-    assert plan.batches == sum(-(-rows // limit) for rows in (205, 205, 205, 205))
+    assert plan.batches == sum(-(-rows // limit) for rows in (106, 106, 106, 106))
     assert 1.0e9 < plan.bytes < 3 * 2**30
     assert plan.seconds is not None and 15 < plan.seconds < 120
     on_gpu = hypothesis(model={"name": "gemma-3-270m", "device": "cuda"})
