@@ -1,0 +1,23 @@
+"""A tiny YAML to an HTML file, and the same bytes the second time."""
+
+import re
+
+import yaml
+
+from tests.bench import TINY
+from tracer.cli.app import run_command
+
+
+def test_yaml_to_html(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    pages = []
+    for out in ("first", "second"):
+        assert run_command(["run", "tiny.yaml", "--out", out]) in (0, 1)
+        [folder] = (tmp_path / out / "tiny").iterdir()
+        assert {p.name for p in folder.iterdir()} >= {"run.json", "report.html", "verdict.json"}
+        page = (folder / "report.html").read_text()
+        pages.append(re.sub(r"\d{8}T\d{6}\.\d{3}Z|\d{4}-\d\d-\d\d[T ][\d:+]*|--out \w+", "", page))
+    without_times = [re.sub(r"[\d.]+ s\b", "", page) for page in pages]
+    assert without_times[0] == without_times[1]

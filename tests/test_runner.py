@@ -1,0 +1,161 @@
+"""A tiny hypothesis from file to record: resumed, locked, compared with one-by-one clamps."""
+
+import numpy as np
+import pytest
+import yaml
+
+import tracer.runner
+from tests.bench import ATOL, TINY, logits_by_hand
+from tracer import runs
+from tracer.clamps import assign, resolve_clamps
+from tracer.errors import HypothesisError, UsageError
+from tracer.hypothesis.load import read
+from tracer.measure import measure_prompt
+from tracer.intervention import BatchLimit
+from tracer.progress import Silent
+from tracer.runner import measure
+
+
+@pytest.fixture
+def file(tiny, tmp_path):
+    return write(tmp_path, tiny)
+
+
+def write(folder, model, **changes):
+    data = TINY | {"model": {"name": str(model), "device": "cpu"}} | changes
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return path
+
+
+def run(file, reports, **options):
+    return measure(read(str(file)), reports=reports, progress=Silent(), **options)
+
+
+def test_a_record_holds_what_the_model_does(file, tmp_path, bench):
+    record = runs.read_record(run(file, tmp_path / "reports"))
+    arrays = runs.read_arrays(tmp_path / "reports" / record.id)
+    assert record.status == "complete"
+    clean = bench.clean["plano"]
+    clamps = resolve_clamps(
+        bench.hypothesis.interventions["swap"], bench.supernodes, bench.clean, "plano"
+    )
+    logits = logits_by_hand(bench, "plano", assign(clamps, clean).values)
+    trial = record.interventions["swap"].trials["plano"]
+    for token, found in trial.reading.tokens.items():
+        assert found.logit == pytest.approx(float(logits[found.id]), abs=ATOL), token
+    assert trial.reading.top[0].id == int(logits.argmax())
+    assert [d.factor for d in trial.doses] == [0, 1, 2, 3]
+    shape = (9, len(trial.control_tokens))
+    assert arrays["controls/swap/plano/logits"].shape == shape
+    assert arrays["controls/swap/plano/top"].shape == (9,)
+
+
+def test_the_same_input_gives_the_same_record(file, tmp_path):
+    first, second = (
+        runs.read_record(run(file, tmp_path / name)) for name in ("one", "other")
+    )
+    assert dropped(first) == dropped(second)
+
+
+def dropped(record):
+    return record.model_dump(exclude={"id", "started", "seconds"})
+
+
+def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
+    reports = tmp_path / "reports"
+    whole = runs.read_record(run(file, tmp_path / "whole"))
+    measured = []
+
+    def once(bench, prompt, limit, advance):
+        if measured:
+            raise KeyboardInterrupt
+        measured.append(prompt)
+        return measure_prompt(bench, prompt, limit, advance)
+
+    monkeypatch.setattr(tracer.runner, "measure_prompt", once)
+    with pytest.raises(KeyboardInterrupt):
+        run(file, reports)
+    [stopped] = runs.find_runs(reports)
+    assert stopped.status == "measuring"
+    assert measured == ["dallas"]
+    monkeypatch.setattr(tracer.runner, "measure_prompt", measure_prompt)
+    folder = run(file, reports)
+    assert folder == stopped.folder
+    assert dropped(runs.read_record(folder)) == dropped(whole)
+    arrays = runs.read_arrays(folder)
+    for key, value in runs.read_arrays(tmp_path / "whole" / whole.id).items():
+        np.testing.assert_array_equal(arrays[key], value)
+
+
+def test_fresh_does_not_continue(file, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracer.runner, "measure_prompt", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(file, tmp_path / "reports")
+    monkeypatch.setattr(tracer.runner, "measure_prompt", measure_prompt)
+    run(file, tmp_path / "reports", fresh=True)
+    states = sorted(entry.status for entry in runs.find_runs(tmp_path / "reports"))
+    assert states == ["complete", "measuring"]
+
+
+def test_a_lock_is_reused(file, tiny, tmp_path):
+    first = run(file, tmp_path / "reports")
+    other = write(tmp_path, tiny, supernodes=changed_rule())
+    locked = run(other, tmp_path / "reports", lock=first)
+    assert runs.read_record(locked).supernodes == runs.read_record(first).supernodes
+
+
+def test_without_a_lock_a_run_says_what_changed(file, tiny, tmp_path):
+    first = runs.read_record(run(file, tmp_path / "reports"))
+    other = write(tmp_path, tiny, supernodes=changed_rule())
+    second = runs.read_record(run(other, tmp_path / "reports"))
+    [note] = second.lock_notes
+    assert note.startswith(f"texas: 2 of 4 features of run {first.id} are gone and 0 are new")
+
+
+def changed_rule():
+    texas = {"select": TINY["supernodes"]["texas"]["select"] | {"top": 2}}
+    return TINY["supernodes"] | {"texas": texas}
+
+
+def test_a_lock_of_other_weights_is_refused(file, tiny_llama, tmp_path):
+    first = run(file, tmp_path / "reports")
+    with pytest.raises(UsageError, match="was found on other weights"):
+        run(write(tmp_path, tiny_llama), tmp_path / "reports", lock=first)
+
+
+def test_features_the_model_does_not_have_are_told_at_once(tiny, tmp_path):
+    supernodes = TINY["supernodes"] | {
+        "texas": {"features": ["7_1", "0_999", "1_3"], "at": "city", "source": ["dallas"]},
+        "california": {
+            "select": TINY["supernodes"]["california"]["select"] | {"layers": [0, 40]}
+        },
+    }
+    file = write(tmp_path, tiny, supernodes=supernodes)
+    with pytest.raises(HypothesisError) as caught:
+        run(file, tmp_path / "reports")
+    text = str(caught.value)
+    assert "'7_1': layer 7 is out of range; the last is 1." in text
+    assert "'0_999': layer 0 has features 0 to" in text
+    assert "layer 40 is out of range; the last is 1." in text
+    assert not (tmp_path / "reports").exists()
+
+
+def test_controls_are_drawn_only_where_they_are_read(tiny, tmp_path):
+    swap = TINY["interventions"]["swap"] | {"expect": [{"top_is_not": " Austin"}]}
+    file = write(tmp_path, tiny, interventions={"swap": swap})
+    record = runs.read_record(run(file, tmp_path / "reports"))
+    assert all(t.n_controls == 0 for t in record.interventions["swap"].trials.values())
+
+
+def test_memory_that_ran_out_is_noted(bench):
+    limit = BatchLimit(3)
+    found = measure_prompt(bench, "dallas", limit, lambda n: None)
+    whole = measure_prompt(bench, "dallas", BatchLimit(64), lambda n: None)
+    a, b = found.trials["swap"].reading.tokens, whole.trials["swap"].reading.tokens
+    assert a.keys() == b.keys()
+    for token in a:
+        assert a[token].logit == pytest.approx(b[token].logit, abs=ATOL)
