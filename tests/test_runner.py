@@ -10,8 +10,8 @@ from tracer import runs
 from tracer.clamps import assign, resolve_clamps
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import read
-from tracer.measure import measure_prompt
 from tracer.intervention import BatchLimit
+from tracer.measure import measure_prompt
 from tracer.progress import Silent
 from tracer.runner import measure
 
@@ -52,9 +52,7 @@ def test_a_record_holds_what_the_model_does(file, tmp_path, bench):
 
 
 def test_the_same_input_gives_the_same_record(file, tmp_path):
-    first, second = (
-        runs.read_record(run(file, tmp_path / name)) for name in ("one", "other")
-    )
+    first, second = (runs.read_record(run(file, tmp_path / name)) for name in ("one", "other"))
     assert dropped(first) == dropped(second)
 
 
@@ -130,9 +128,7 @@ def test_a_lock_of_other_weights_is_refused(file, tiny_llama, tmp_path):
 def test_features_the_model_does_not_have_are_told_at_once(tiny, tmp_path):
     supernodes = TINY["supernodes"] | {
         "texas": {"features": ["7_1", "0_999", "1_3"], "at": "city", "source": ["dallas"]},
-        "california": {
-            "select": TINY["supernodes"]["california"]["select"] | {"layers": [0, 40]}
-        },
+        "california": {"select": TINY["supernodes"]["california"]["select"] | {"layers": [0, 40]}},
     }
     file = write(tmp_path, tiny, supernodes=supernodes)
     with pytest.raises(HypothesisError) as caught:

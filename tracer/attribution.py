@@ -36,7 +36,7 @@ def feature_gradients(
     direction: Direction,
     positions: Sequence[int],
     rule: Rule,
-) -> tuple[Float[Tensor, "pos feature"], ...]:
+) -> tuple[Float[Tensor, "_ feature"], ...]:
     """∂direction/∂activation of every feature at `positions`, one tensor per layer."""
     start = min(positions)
     written: dict[Site, Tensor] = {}

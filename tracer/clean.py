@@ -23,7 +23,7 @@ class CleanRun:
     logits: Float[Tensor, " vocab"]
     prefix: Prefix
     positions: tuple[int, ...]
-    activations: tuple[Float[Tensor, "pos feature"], ...]
+    activations: tuple[Float[Tensor, "_ feature"], ...]
     """Per layer, at `positions` only."""
 
     def activation(self, layer: int, pos: int) -> Float[Tensor, " feature"]:
