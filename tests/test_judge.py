@@ -6,6 +6,7 @@ from records import AWAY, DOSED, LOGSUMEXP, change, clean_reading, make_reading,
 
 from tracer.errors import UsageError
 from tracer.evidence.judge import judge
+from tracer.hypothesis.expectations import TopIs
 from tracer.hypothesis.spec import Hypothesis
 
 SWAP = "texas_to_california"
@@ -424,3 +425,14 @@ def test_a_negative_result_that_comes_out_is_as_expected():
 def test_the_same_measurements_give_the_same_verdict():
     assert judge(*make_record()) == judge(*make_record())
     assert isinstance(make_record()[0].hypothesis, Hypothesis)
+
+
+def test_a_reason_names_the_variable_of_each_prompt_not_its_braces():
+    record, arrays = make_record()
+    judged = record.hypothesis
+    swap = judged.interventions["texas_to_california"]
+    own = swap.model_copy(update={"expect": (TopIs(top="{answer}"),), "doses": None})
+    changed = judged.model_copy(update={"interventions": {"texas_to_california": own}})
+    reason = judge(record, arrays, hypothesis=changed).reason
+    assert "{" not in reason
+    assert "the model says each prompt's own answer" in reason

@@ -11,6 +11,7 @@ from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
 from tracer.evidence.wording import clamp_words, counted
 from tracer.hypothesis.expectations import TopIs, TopIsNot
 from tracer.hypothesis.spec import Hypothesis, InterventionSpec
+from tracer.hypothesis.template import variables
 from tracer.record import Record
 
 
@@ -116,6 +117,8 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
 def _claim(judged: Judged) -> str:
     test = judged.wording.test
     match judged.expectation:
+        case TopIs(top=token) if variables(token):
+            return f"the model says each prompt's own {', '.join(variables(token))}"
         case TopIs():
             return f"the model says {test}"
         case TopIsNot():
