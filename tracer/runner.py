@@ -160,12 +160,15 @@ def _measure_all(
     """Measure the prompts that are still missing, writing after each."""
     todo = _unmeasured(record)
     total = sum(n_rows(bench.hypothesis, prompt) for prompt in todo)
+    fits: int | None = None  # rows that memory was found to hold, once it ran out
     with progress.task("clamping", total) as advance:
         for prompt in todo:
             limit = batch_limit(bench.model, bench.clean[prompt])
+            limit.rows = min(limit.rows, fits or limit.rows)
             found = measure_prompt(bench, prompt, limit, advance)
             notes = list(found.notes)
             if limit.halved:
+                fits = limit.rows
                 notes.append(f"{prompt}: memory ran out; batches were cut to {limit.rows} rows")
             record = _with_trials(record, prompt, found, notes)
             arrays = {**arrays, **found.arrays}
