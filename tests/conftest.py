@@ -10,10 +10,19 @@ from pathlib import Path
 
 import pytest
 from bench import make_bench
-from tiny_models import save_gemma3, save_gpt2, save_llama
+from opened import open_tiny
+from tiny_models import (
+    save_gemma2,
+    save_gemma3,
+    save_gpt2,
+    save_llama,
+    save_neox,
+    save_qwen3,
+)
 from transformers.utils import logging
 
 from tracer.measure import Bench
+from tracer.model.model import Model
 
 logging.disable_progress_bar()
 
@@ -40,3 +49,20 @@ def bench(tiny: Path) -> Bench:
 def tiny_gpt2_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """A model without gates, with biases, opened for measuring."""
     return make_bench(save_gpt2(tmp_path_factory.mktemp("tiny_gpt2")))
+
+
+ARCHITECTURES = {
+    "gemma3": save_gemma3,
+    "gemma2": save_gemma2,
+    "llama": save_llama,
+    "qwen3": save_qwen3,
+    "gpt2": save_gpt2,
+    "pythia": save_neox,
+}
+
+
+@pytest.fixture(scope="session", params=ARCHITECTURES)
+def each_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A tiny model of every architecture that is tested."""
+    name = request.param
+    return open_tiny(ARCHITECTURES[name](tmp_path_factory.mktemp(name)))

@@ -21,6 +21,12 @@ def double(tiny):
     return make_bench(tiny, dtype="float64")
 
 
+def gradients_of(bench, clean, direction, positions, rule):
+    """Of every feature."""
+    every = [torch.arange(bench.basis.n_features(layer)) for layer in range(bench.basis.n_layers)]
+    return feature_gradients(bench.model, bench.basis, clean, direction, positions, rule, every)
+
+
 def slope(bench, place, freeze, direction):
     clean = bench.clean["dallas"]
     now = float(clean.activation(*place[:2])[place[2]])
@@ -34,7 +40,7 @@ def slope(bench, place, freeze, direction):
 def test_plain_gradient_is_the_slope_of_a_clamp(double, place):
     direction = [(3, 1.0), (7, -1.0)]
     clean = double.clean["dallas"]
-    gradients = feature_gradients(double.model, double.basis, clean, direction, [3, 4], "gradient")
+    gradients = gradients_of(double, clean, direction, [3, 4], "gradient")
     layer, pos, index = place
     assert float(gradients[layer][pos - 3, index]) == pytest.approx(
         slope(double, place, "none", direction), abs=NOISE
@@ -45,7 +51,7 @@ def test_half_rule_of_the_last_layer_is_the_slope_of_a_direct_effect(double):
     """Above the last MLP only the frozen norm is left, so the two must agree exactly."""
     clean = double.clean["dallas"]
     last = len(clean.ids) - 1
-    gradients = feature_gradients(double.model, double.basis, clean, [(3, 1.0)], [last], "half")
+    gradients = gradients_of(double, clean, [(3, 1.0)], [last], "half")
     for index in range(4):
         place = (double.basis.n_layers - 1, last, index)
         assert float(gradients[-1][0, index]) == pytest.approx(
@@ -75,9 +81,7 @@ def test_half_rule_conserves_relevance(double):
 
 def test_starting_late_changes_nothing(double):
     clean = double.clean["dallas"]
-    from_start = feature_gradients(
-        double.model, double.basis, clean, [(3, 1.0)], [0, 4], "gradient"
-    )
-    late = feature_gradients(double.model, double.basis, clean, [(3, 1.0)], [4], "gradient")
+    from_start = gradients_of(double, clean, [(3, 1.0)], [0, 4], "gradient")
+    late = gradients_of(double, clean, [(3, 1.0)], [4], "gradient")
     for a, b in zip(from_start, late, strict=True):
         torch.testing.assert_close(a[1], b[0], atol=1e-6, rtol=1e-4)

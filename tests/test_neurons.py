@@ -10,29 +10,34 @@ def test_writes_sum_to_the_mlp_output(bench):
     clean = bench.clean["dallas"]
     seen = {}
     for layer in range(bench.basis.n_layers):
-        bench.model.clean(
-            clean.ids, [(Site("mlp_out", layer), lambda x, n=layer: seen.__setitem__(n, x[0, 4]))]
-        )
+        site = bench.basis.output_site(layer)
+        assert site == Site("mlp_out", layer)
+        assert list(bench.basis.write_layers(layer)) == [layer]
+        bench.model.clean(clean.ids, [(site, lambda x, n=layer: seen.__setitem__(n, x[0, 4]))])
         index = torch.arange(bench.basis.n_features(layer))
-        (write,) = bench.basis.writes(layer, index)
-        assert write.site == Site("mlp_out", layer)
-        summed = clean.activation(layer, 4) @ write.vectors
+        summed = clean.activation(layer, 4) @ bench.basis.W_dec(layer, index, layer)
         torch.testing.assert_close(summed, seen[layer], atol=ATOL, rtol=0)
 
 
-def test_read_vectors_give_the_activation_back(bench, tiny_gpt2_bench):
+def test_read_vectors_and_constants_give_the_activation_back(bench, tiny_gpt2_bench):
     for each in (bench, tiny_gpt2_bench):
-        x = torch.randn(each.basis.writes(0, torch.tensor([0]))[0].vectors.shape[1])
+        x = torch.randn(3, 32)
         hidden = each.model.mlp_parts(1, x).hidden
-        index = torch.tensor([0, 3, 5])
-        e = each.basis.read_vectors(1, x, index)
-        if each is bench:
-            torch.testing.assert_close(e @ x, hidden[index], atol=ATOL, rtol=0)
-        else:
-            parts = each.model.mlp_parts(1, x)
-            bias = parts.up - each.model.W_in(1) @ x
-            constant = (hidden / parts.up * bias)[index]
-            torch.testing.assert_close(e @ x + constant, hidden[index], atol=ATOL, rtol=0)
+        pos, index = torch.tensor([0, 2, 1]), torch.tensor([0, 3, 5])
+        e, constants = each.basis.readers(1, x, pos, index)
+        found = (e * x[pos]).sum(1) + constants
+        torch.testing.assert_close(found, hidden[pos, index], atol=ATOL, rtol=0)
+        assert (constants != 0).any() == (each is tiny_gpt2_bench)
+
+
+def test_pulling_back_is_the_sum_over_read_vectors(bench, tiny_gpt2_bench):
+    for each in (bench, tiny_gpt2_bench):
+        x, index = torch.randn(3, 32), torch.tensor([1, 4])
+        gradient = torch.randn(3, 2, 2)
+        found = each.basis.pull_back(0, x, gradient, index)
+        for pos in range(3):
+            e = each.basis.readers(0, x, torch.full((2,), pos), index).vectors
+            torch.testing.assert_close(found[pos], gradient[pos] @ e, atol=ATOL, rtol=1e-5)
 
 
 def test_encoding_single_features_equals_encoding_all(bench):
@@ -43,7 +48,7 @@ def test_encoding_single_features_equals_encoding_all(bench):
 
 
 def test_gradient_is_the_write_vectors_dot_product(bench):
-    at_write = torch.randn(bench.basis.writes(1, torch.tensor([0]))[0].vectors.shape[1])
-    every = bench.basis.gradient(1, {Site("mlp_out", 1): at_write})
-    (write,) = bench.basis.writes(1, torch.tensor([2]))
-    torch.testing.assert_close(every[2], write.vectors[0] @ at_write, atol=ATOL, rtol=1e-5)
+    at_output, index = torch.randn(32), torch.tensor([2])
+    found = bench.basis.gradient(1, {1: at_output}, index)
+    wanted = bench.basis.W_dec(1, index, 1)[0] @ at_output
+    torch.testing.assert_close(found[0], wanted, atol=ATOL, rtol=1e-5)

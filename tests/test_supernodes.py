@@ -43,6 +43,7 @@ def by_hand(bench, on, against, layer):
             [(bench.clean[n].prompt.asked[" Austin"], 1.0)],
             [at_city(n)],
             "gradient",
+            [torch.arange(bench.basis.n_features(n)) for n in range(bench.basis.n_layers)],
         )[layer][0]
         for n in on
     ]

@@ -8,11 +8,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen3Config,
 )
 
 CONTEXT = 256
@@ -98,6 +101,34 @@ def save_gpt2(folder: Path) -> Path:
         eos_token_id=SPECIAL.index("<eos>"),
     )
     return save(config, tokenizer, folder)
+
+
+def save_gemma2(folder: Path) -> Path:
+    """Post-norms and soft caps on attention and logits."""
+    tokenizer = tiny_tokenizer()
+    config = Gemma2Config(
+        **shape(tokenizer),
+        query_pre_attn_scalar=8,
+        sliding_window=8,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=3.0,
+    )
+    return save(config, tokenizer, folder)
+
+
+def save_qwen3(folder: Path) -> Path:
+    """Norms on queries and keys."""
+    tokenizer = tiny_tokenizer()
+    return save(Qwen3Config(**shape(tokenizer)), tokenizer, folder)
+
+
+def save_neox(folder: Path) -> Path:
+    """Pythia: attention and MLP side by side, LayerNorms, biases."""
+    tokenizer = tiny_tokenizer()
+    sizes = shape(tokenizer)
+    for key in ("num_key_value_heads", "head_dim"):
+        del sizes[key]
+    return save(GPTNeoXConfig(**sizes, rotary_pct=0.5), tokenizer, folder)
 
 
 def save(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.clean import CleanRun
@@ -36,15 +36,17 @@ def feature_gradients(
     direction: Direction,
     positions: Sequence[int],
     rule: Rule,
-) -> tuple[Float[Tensor, "_ feature"], ...]:
-    """∂direction/∂activation of every feature at `positions`, one tensor per layer."""
+    candidates: Sequence[Int[Tensor, " _"]],
+) -> tuple[Float[Tensor, "_ _"], ...]:
+    """∂direction/∂activation of each layer's candidates at `positions`, one tensor per layer."""
     start = min(positions)
     written: dict[Site, Tensor] = {}
 
     def keep(site: Site) -> Hook:
         return lambda x: written.__setitem__(site, x)
 
-    sites = sorted({s for layer in range(basis.n_layers) for s in basis.write_sites(layer)})
+    layers = range(basis.n_layers)
+    sites = [basis.output_site(layer) for layer in layers]
     watch: list[tuple[Site, Hook]] = [(site, keep(site)) for site in sites]
     leaf: tuple[Site, Hook] = (Site("resid_pre", 0), lambda x: x.detach().requires_grad_())
     frozen = _half_rule(model) if rule == "half" else []
@@ -57,8 +59,8 @@ def feature_gradients(
         assert isinstance(target, Tensor)
         grads = torch.autograd.grad(target, [written[site] for site in sites])
     columns = [pos - start for pos in positions]
-    at_writes = {site: grad[0, columns] for site, grad in zip(sites, grads, strict=True)}
-    return tuple(basis.gradient(layer, at_writes) for layer in range(basis.n_layers))
+    at_outputs = {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
+    return tuple(basis.gradient(layer, at_outputs, candidates[layer]) for layer in layers)
 
 
 def _half_rule(model: Model) -> list[tuple[Site, Hook]]:

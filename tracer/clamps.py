@@ -148,7 +148,8 @@ def _by_group(values: Mapping[Place, float]) -> dict[tuple[int, int], list[int]]
 def _decoder(
     basis: FeatureBasis, layer: int, index: Int[Tensor, " n"]
 ) -> Float[Tensor, "n d_written"]:
-    return torch.cat([w.vectors.float() for w in basis.writes(layer, index)], dim=-1)
+    written = [basis.W_dec(layer, index, to).float() for to in basis.write_layers(layer)]
+    return torch.cat(written, dim=-1)
 
 
 def draw_controls(

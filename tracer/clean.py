@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.features.basis import FeatureBasis
-from tracer.model.model import Hook, Model, Prefix, Site
+from tracer.model.model import Hook, Model, Site
+from tracer.model.prefix import Prefix
 from tracer.tokens import TokenizedPrompt
 
 

@@ -5,10 +5,6 @@ cannot change is not computed: positions before the first clamped one come from 
 keys and values, layers below the first clamped one are run once for all rows, and logits are taken
 at the last position only. A feature is set by adding (value − its current activation) × its write
 vector where the basis writes.
-
-Freeze modes: `none`; `attention`, every pattern as in the clean pass; `all`, also every norm scale
-and every feature's input as in the clean pass, so that only the clamped features' direct paths
-to the logits are left, which makes the effect linear in the clamps.
 """
 
 from __future__ import annotations
@@ -16,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -25,9 +21,9 @@ from torch import Tensor
 from tracer.clean import CleanRun
 from tracer.errors import EngineError
 from tracer.features.basis import FeatureBasis
-from tracer.model.model import Hook, Model, Prefix, Site
+from tracer.freeze import Freeze, held_hooks
+from tracer.model.model import Hook, Model, Site
 
-Freeze = Literal["none", "attention", "all"]
 Place = tuple[int, int, int]
 """(layer, position, feature index)."""
 
@@ -133,8 +129,9 @@ def _run_batch(
     read: dict[int, Tensor] = {}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
-        frozen = _frozen(model, basis, clean, start, prefix, rows[0].freeze)
-        hooks = [*frozen, *_clamp_hooks(basis, clamps, wanted, read)]
+        frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
+        base = _clean_values(clean, clamps, start) if rows[0].freeze == "all" else None
+        hooks = [*frozen, *_clamp_hooks(basis, clamps, wanted, read, base)]
         logits = model.forward(
             clean.ids[start:], hooks, prefix=prefix, rows=len(rows), rows_from=layer
         )
@@ -177,8 +174,12 @@ def _clamp_hooks(
     clamps: dict[int, _Flat],
     wanted: dict[int, _Flat],
     read: dict[int, Tensor],
+    base: dict[int, Tensor] | None,
 ) -> list[tuple[Site, Hook]]:
-    """Hooks that read features, set the clamped ones, and fill `read` by layer."""
+    """Hooks that read features, set the clamped ones, and fill `read` by layer.
+
+    `base` holds what the clamped features are changed from; None takes what they are by then.
+    """
     pending: dict[Site, list[tuple[_Flat, Tensor]]] = {}
 
     def encode(layer: int) -> Hook:
@@ -187,10 +188,16 @@ def _clamp_hooks(
                 row = flat.row if x.shape[0] > 1 else torch.zeros_like(flat.row)
                 read[layer] = basis.encode_at(layer, x, row, flat.pos, flat.index)
             if flat := clamps.get(layer):
-                now = basis.encode_at(layer, x, flat.row, flat.pos, flat.index)
-                change = flat.value.to(x.dtype) - now
-                for site, vectors in basis.writes(layer, flat.index):
-                    pending.setdefault(site, []).append((flat, change[:, None] * vectors))
+                now = (
+                    basis.encode_at(layer, x, flat.row, flat.pos, flat.index)
+                    if base is None
+                    else base[layer]
+                )
+                change = (flat.value - now).to(x.dtype)[:, None]
+                for to in basis.write_layers(layer):
+                    vectors = basis.W_dec(layer, flat.index, to).to(x.dtype)
+                    site = basis.output_site(to)
+                    pending.setdefault(site, []).append((flat, change * vectors))
 
         return hook
 
@@ -207,7 +214,7 @@ def _clamp_hooks(
         return hook
 
     layers = sorted(clamps.keys() | wanted.keys())
-    sites = sorted({site for layer in clamps for site in basis.write_sites(layer)})
+    sites = sorted({basis.output_site(to) for n in clamps for to in basis.write_layers(n)})
     reads: list[tuple[Site, Hook]] = [(basis.read_site(n), encode(n)) for n in layers]
     return reads + [(site, write(site)) for site in sites]
 
@@ -239,28 +246,14 @@ def _collect(
     )
 
 
-def _frozen(
-    model: Model,
-    basis: FeatureBasis,
-    clean: CleanRun,
-    start: int,
-    prefix: Prefix,
-    freeze: Freeze,
-) -> list[tuple[Site, Hook]]:
-    """Hooks that hold a clean pass's values at every site the mode freezes."""
-    if freeze == "none":
-        return []
-    sites = [Site("pattern", layer) for layer in range(model.n_layers)]
-    if freeze == "all":
-        sites += [basis.read_site(layer) for layer in range(basis.n_layers)]
-        sites += model.scale_sites
-    held: dict[Site, Tensor] = {}
-
-    def keep(site: Site) -> Hook:
-        return lambda x: held.__setitem__(site, x)
-
-    def hold(site: Site) -> Hook:
-        return lambda x: held[site].expand_as(x)
-
-    model.forward(clean.ids[start:], [(site, keep(site)) for site in sites], prefix=prefix)
-    return [(site, hold(site)) for site in sites]
+def _clean_values(clean: CleanRun, clamps: dict[int, _Flat], start: int) -> dict[int, Tensor]:
+    """Clean activations of the clamped features, by layer."""
+    return {
+        layer: torch.stack(
+            [
+                clean.activation(layer, pos + start)[index]
+                for pos, index in zip(flat.pos.tolist(), flat.index.tolist(), strict=True)
+            ]
+        )
+        for layer, flat in clamps.items()
+    }

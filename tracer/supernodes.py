@@ -9,10 +9,11 @@ have is left out there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.attribution import Direction, feature_gradients
@@ -132,14 +133,31 @@ def score(
     active = _mean([_activations(run, rule, offsets, layers) for run in used[: len(rule.on)]])
     if rule.against:
         active -= _mean([_activations(run, rule, offsets, layers) for run in used[len(rule.on) :]])
-    gradients: list[Tensor] = []
+    widths = [basis.n_features(layer) for layer in layers]
+    candidates = _candidates(active, layers, widths, basis.n_layers)
+    scores = torch.zeros_like(active)
     for run in used[: len(rule.on)]:
         direction = _direction(rule, prompts[run.prompt.name], run.prompt)
         positions = _positions(run.prompt, rule, offsets)
-        by_layer = feature_gradients(model, basis, run, direction, positions, rule.rule)
-        gradients.append(torch.cat([by_layer[layer] for layer in layers], dim=-1))
-    widths = [basis.n_features(layer) for layer in layers]
-    return Scored(active * _mean(gradients), layers, widths)
+        found = feature_gradients(model, basis, run, direction, positions, rule.rule, candidates)
+        starts = accumulate(widths, initial=0)
+        for layer, start in zip(layers, starts, strict=False):
+            scores[:, start + candidates[layer]] += found[layer]
+    return Scored(active * scores / len(rule.on), layers, widths)
+
+
+def _candidates(
+    active: Float[Tensor, "offset candidate"],
+    layers: range,
+    widths: Sequence[int],
+    n_layers: int,
+) -> list[Int[Tensor, " _"]]:
+    """By layer, the features whose score can differ from zero."""
+    none = torch.zeros(0, dtype=torch.long, device=active.device)
+    found = [none] * n_layers
+    for layer, block in zip(layers, active.split(list(widths), dim=1), strict=True):
+        found[layer] = (block != 0).any(0).nonzero()[:, 0]
+    return found
 
 
 def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:

@@ -5,12 +5,16 @@ a read site and *written*, times a fixed vector, at one or more write sites. Thr
 MLP neurons (read the hidden unit, write once), per-layer transcoders (read the MLP's input, write
 once) and cross-layer transcoders (read once, write to their own and every later layer).
 Nothing else in the engine knows which one it has.
+
+In the local replacement model a feature is linear in what stands at its layer's *input site*:
+pre-activation = e·x + constant, with a read vector e. What features and `b_dec` do not explain of
+the MLP's output is the error.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxtyping import Float, Int
@@ -19,11 +23,11 @@ from torch import Tensor
 from tracer.model.model import Site
 
 
-class Write(NamedTuple):
-    """What a feature adds at a site per unit of activation: its row of `W_dec`."""
+class Readers(NamedTuple):
+    """What features read: vectors e and constants with e·x + constant = pre-activation."""
 
-    site: Site
     vectors: Float[Tensor, "n d_model"]
+    constants: Float[Tensor, " n"]
 
 
 class FeatureBasis(ABC):
@@ -39,6 +43,18 @@ class FeatureBasis(ABC):
     @abstractmethod
     def read_site(self, layer: int) -> Site:
         """Where the layer's features are encoded."""
+
+    @abstractmethod
+    def input_site(self, layer: int) -> Site:
+        """What the features read linearly: `mlp_in`, `ln2_normalized` or `resid_mid`."""
+
+    @abstractmethod
+    def output_site(self, layer: int) -> Site:
+        """What the features of this and earlier layers explain: `mlp_out` or `mlp_resid`."""
+
+    @abstractmethod
+    def write_layers(self, layer: int) -> range:
+        """The layers whose output site the layer's features write to, its own first."""
 
     @abstractmethod
     def encode(
@@ -58,24 +74,42 @@ class FeatureBasis(ABC):
         """Activations of single features, each at a row and position of `x`."""
 
     @abstractmethod
-    def writes(self, layer: int, index: Int[Tensor, " n"]) -> Sequence[Write]:
-        """Where features write and what, the layer's own site first."""
+    def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
+        """What features add at layer `to`'s output site per unit of activation."""
 
     @abstractmethod
-    def write_sites(self, layer: int) -> Sequence[Site]:
-        """The sites the layer's features write to."""
+    def b_dec(self, layer: int) -> Float[Tensor, " d_model"] | None:
+        """What the basis adds at the layer's output site whatever fires; None for nothing."""
+
+    @abstractmethod
+    def W_skip(self, layer: int) -> Float[Tensor, "d_model d_model"] | None:
+        """Linear part of the basis's output, `x @ W_skip.T` of the input site; None for none."""
 
     @abstractmethod
     def gradient(
-        self, layer: int, at_writes: Mapping[Site, Float[Tensor, "*batch d_model"]]
-    ) -> Float[Tensor, "*batch feature"]:
-        """Derivative by each feature's activation, from the derivative at its write sites."""
+        self,
+        layer: int,
+        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "*batch n"]:
+        """Derivative by features' activations, from that by the output sites, by layer."""
 
     @abstractmethod
-    def read_vectors(
-        self, layer: int, x: Float[Tensor, " d_model"], index: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n d_model"]:
-        """What each feature reads: vectors e with e·x (+ bias) = its pre-activation at `x`.
+    def readers(
+        self,
+        layer: int,
+        x: Float[Tensor, "pos d_model"],
+        pos: Int[Tensor, " n"],
+        index: Int[Tensor, " n"],
+    ) -> Readers:
+        """What each feature reads at its position, where `x` stands at the input site."""
 
-        `x` is the MLP's input at one position, after its norm.
-        """
+    @abstractmethod
+    def pull_back(
+        self,
+        layer: int,
+        x: Float[Tensor, "pos d_model"],
+        gradient: Float[Tensor, "pos row n"],
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "pos row d_model"]:
+        """Derivative by the input site, from that by features' pre-activations: Σ gradient · e."""

@@ -11,44 +11,55 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache
 
 from tracer.errors import ModelUnavailable
+from tracer.model.blocks import Block, Unembedding, read_block, read_unembedding
+from tracer.model.prefix import Prefix, cache_of
 from tracer.model.weights import Weights
 from tracer.record import ModelRecord
 
 SiteKind = Literal[
     "resid_pre",
+    "resid_mid",
     "ln1_scale",
     "ln1_post_scale",
     "ln2_scale",
+    "ln2_normalized",
     "ln2_post_scale",
     "pattern",
+    "mlp_in",
     "mlp_gate",
     "mlp_up",
     "mlp_hidden",
     "mlp_out",
+    "mlp_resid",
+    "resid_post",
     "final_scale",
     "unembed_in",
 ]
 _HOOK_NAMES: dict[SiteKind, str] = {
     "resid_pre": "blocks.{layer}.hook_in",
+    "resid_mid": "blocks.{layer}.hook_resid_mid",
     "ln1_scale": "blocks.{layer}.ln1.hook_scale",
     "ln1_post_scale": "blocks.{layer}.ln1_post.hook_scale",
     "ln2_scale": "blocks.{layer}.ln2.hook_scale",
+    "ln2_normalized": "blocks.{layer}.ln2.hook_normalized",
     "ln2_post_scale": "blocks.{layer}.ln2_post.hook_scale",
     "pattern": "blocks.{layer}.attn.hook_pattern",
+    "mlp_in": "blocks.{layer}.mlp.hook_in",
     "mlp_gate": "blocks.{layer}.mlp.gate.hook_out",
     "mlp_up": "blocks.{layer}.mlp.in.hook_out",
     "mlp_hidden": "blocks.{layer}.mlp.out.hook_in",
     "mlp_out": "blocks.{layer}.mlp.hook_out",
+    "mlp_resid": "blocks.{layer}.hook_mlp_out",
+    "resid_post": "blocks.{layer}.hook_out",
     "final_scale": "ln_final.hook_scale",
     "unembed_in": "unembed.hook_in",
 }
@@ -66,26 +77,12 @@ Hook = Callable[[Tensor], Tensor | None]
 """Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
 
 
-@dataclass(frozen=True)
-class Prefix:
-    """Keys and values of a clean pass, one pair per layer, each `[1, head, pos, d_head]`."""
-
-    keys: tuple[Float[Tensor, "1 head pos d_head"], ...]
-    values: tuple[Float[Tensor, "1 head pos d_head"], ...]
-
-    def until(self, pos: int) -> Prefix:
-        """The part before position `pos`."""
-        return Prefix(
-            tuple(k[:, :, :pos] for k in self.keys), tuple(v[:, :, :pos] for v in self.values)
-        )
-
-
 class MlpParts(NamedTuple):
-    """Inside of one MLP at one position; `gate` is None where there is none."""
+    """Inside of one MLP; `gate` is None where there is none."""
 
-    gate: Float[Tensor, " feature"] | None
-    up: Float[Tensor, " feature"]
-    hidden: Float[Tensor, " feature"]
+    gate: Float[Tensor, "pos feature"] | None
+    up: Float[Tensor, "pos feature"]
+    hidden: Float[Tensor, "pos feature"]
 
 
 class CleanPass(NamedTuple):
@@ -105,6 +102,7 @@ class Model:
         self.n_layers: int = weights.record.n_layers
         self.context: int = int(self._bridge.cfg.n_ctx)
         self.device: torch.device = next(weights.hf_model.parameters()).device
+        self.dtype: torch.dtype = next(weights.hf_model.parameters()).dtype
         self._names = set(self._bridge.hook_dict)
 
     def has(self, kind: SiteKind) -> bool:
@@ -155,18 +153,39 @@ class Model:
         """Whether the MLP multiplies a gate with a linear reading."""
         return self.has("mlp_gate") and self.has("mlp_up")
 
-    def mlp_parts(self, layer: int, x: Float[Tensor, " d_model"]) -> MlpParts:
-        """What a layer's MLP computes from an input that has passed its norm."""
+    def b_in(self, layer: int) -> Float[Tensor, " feature"] | None:
+        """Bias of the up projection; None without one."""
+        return _bias(self._bridge.blocks[layer].mlp, "in")
+
+    def b_gate(self, layer: int) -> Float[Tensor, " feature"] | None:
+        """Bias of the gate projection; None without one."""
+        return _bias(self._bridge.blocks[layer].mlp, "gate")
+
+    def b_out(self, layer: int) -> Float[Tensor, " d_model"] | None:
+        """Bias of the down projection; None without one."""
+        return _bias(self._bridge.blocks[layer].mlp, "out")
+
+    def mlp_parts(self, layer: int, x: Float[Tensor, "pos d_model"]) -> MlpParts:
+        """What a layer's MLP computes from inputs that have passed its norm, in their dtype."""
         seen: dict[SiteKind, Tensor] = {}
 
         def keep(kind: SiteKind) -> Hook:
-            return lambda tensor: seen.__setitem__(kind, tensor[0, 0])
+            return lambda tensor: seen.__setitem__(kind, tensor[0].to(x.dtype))
 
         kinds: tuple[SiteKind, ...] = ("mlp_up", "mlp_hidden")
         kinds = ("mlp_gate", *kinds) if self.is_gated else kinds
         with torch.no_grad(), self._hooked([(Site(k, layer), keep(k)) for k in kinds]):
-            self._bridge.blocks[layer].mlp(x[None, None])
+            self._bridge.blocks[layer].mlp(x[None].to(self.dtype))
         return MlpParts(seen.get("mlp_gate"), seen["mlp_up"], seen["mlp_hidden"])
+
+    def block(self, layer: int) -> Block:
+        """Attention's weights and the norms of a layer."""
+        return read_block(self._bridge.blocks[layer])
+
+    @property
+    def unembedding(self) -> Unembedding:
+        """The last norm and what turns its output into logits, before any soft cap."""
+        return read_unembedding(self._bridge)
 
     def clean(self, ids: Int[Tensor, " pos"], hooks: Sequence[tuple[Site, Hook]]) -> CleanPass:
         """One pass over a whole prompt that keeps every layer's keys and values.
@@ -200,7 +219,7 @@ class Model:
             rows: Width of the batch.
             rows_from: Layers below this one are computed once; no hook may tell rows apart there.
         """
-        cache = _cache(prefix, rows, rows_from) if prefix is not None else None
+        cache = cache_of(prefix, rows, rows_from) if prefix is not None else None
 
         def widen(x: Tensor) -> Tensor:
             return x.expand(rows, -1, -1)
@@ -249,6 +268,12 @@ def _boot(weights: Weights) -> Any:
         ) from error
 
 
+def _bias(mlp: Any, projection: str) -> Tensor | None:
+    """A projection's bias under TransformerLens's name for the projection."""
+    bias = getattr(getattr(mlp, projection, None), "bias", None)
+    return bias.detach() if isinstance(bias, Tensor) else None
+
+
 def _precise(logits: Tensor) -> Tensor:
     """In float32 at least, whatever the model computes in."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -261,15 +286,3 @@ def _adapt(ours: Hook) -> Callable[..., Tensor | None]:
         return ours(tensor)
 
     return theirs
-
-
-def _cache(prefix: Prefix, rows: int, rows_from: int) -> DynamicCache:
-    """A cache whose layers from `rows_from` on hold a prefix per row, without copying it."""
-    cache = DynamicCache()
-    for layer, (keys, values) in enumerate(zip(prefix.keys, prefix.values, strict=True)):
-        n = rows if layer >= rows_from else 1
-        entry = DynamicLayer()
-        entry.lazy_initialization(keys, values)
-        entry.keys, entry.values = keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1)
-        cache.layers.append(entry)
-    return cache

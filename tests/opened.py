@@ -1,0 +1,124 @@
+"""A tiny model opened for attribution graphs, and their edges by autograd on the model itself."""
+
+import warnings
+
+import numpy as np
+import torch
+
+from tracer.hypothesis.spec import ModelSpec
+from tracer.model.model import Model, Site
+from tracer.model.weights import open_weights
+from tracer.progress import Silent
+from tracer.replacement.attribute import attribute
+from tracer.replacement.targets import salient
+
+TEXT = "the capital of the state containing Dallas is in the city of Texas"
+
+
+def open_tiny(folder, dtype="float32"):
+    """The model saved in a folder."""
+    return Model(open_weights(ModelSpec(name=str(folder), dtype=dtype, device="cpu"), Silent()))
+
+
+def ids_of(model, text=TEXT):
+    """Its tokens."""
+    return torch.tensor(model.tokenizer(text)["input_ids"])
+
+
+def graph_of(model, basis, n=80, text=TEXT, toward=None, required=()):
+    """The graph of a text."""
+    toward = toward or (lambda frozen: salient(frozen, model.tokenizer))
+    return attribute(model, basis, ids_of(model, text), toward, n, Silent(), required)
+
+
+def relative_error(found, wanted):
+    """Largest difference in each row over the row's largest entry."""
+    scale = np.abs(wanted).max(1, keepdims=True)
+    return float((np.abs(found - wanted) / np.where(scale == 0, 1, scale)).max())
+
+
+def edges_by_autograd(model, basis, graph, ids):
+    """Every edge from gradients through the model, with patterns, scales and MLPs detached."""
+    seen, leaves = {}, {}
+    nodes = graph.nodes
+
+    def keep(site):
+        return lambda x: seen.__setitem__(site, x)
+
+    def cut(layer):
+        def hook(x):
+            leaves[layer] = x.detach().requires_grad_()
+            W_skip = basis.W_skip(layer)
+            if W_skip is None:
+                return leaves[layer]
+            read = seen[basis.input_site(layer)]
+            return leaves[layer] + (read - read.detach()) @ W_skip.T
+
+        return hook
+
+    def embed(x):
+        leaves["embedding"] = x.detach().requires_grad_()
+        return leaves["embedding"]
+
+    layers = range(model.n_layers)
+    hooks = [(Site("resid_pre", 0), embed), (Site("unembed_in", 0), keep(Site("unembed_in", 0)))]
+    hooks += [(site, torch.Tensor.detach) for site in model.scale_sites]
+    hooks += [(Site("pattern", layer), torch.Tensor.detach) for layer in layers]
+    hooks += [(basis.input_site(layer), keep(basis.input_site(layer))) for layer in layers]
+    hooks += [(basis.output_site(layer), cut(layer)) for layer in layers]
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.forward(ids, hooks)
+        targets = _targets(model, basis, nodes, seen)
+        order = [leaves[layer] for layer in layers] + [leaves["embedding"]]
+        rows = []
+        for target in targets:
+            found = torch.autograd.grad(target, order, retain_graph=True, allow_unused=True)
+            rows.append(
+                [
+                    torch.zeros_like(x[0]) if g is None else g[0]
+                    for g, x in zip(found, order, strict=True)
+                ]
+            )
+    return np.stack([_row(model, basis, nodes, leaves, seen, grads) for grads in rows])
+
+
+def _given(gradient, leaf):
+    return torch.zeros_like(leaf[0]) if gradient is None else gradient[0]
+
+
+def _targets(model, basis, nodes, seen):
+    found = []
+    for layer, pos, index in nodes.features.tolist():
+        x = seen[basis.input_site(layer)][0]
+        one = torch.tensor([pos]), torch.tensor([index])
+        reader = basis.readers(layer, x.detach(), *one).vectors[0]
+        found.append(reader @ x[pos])
+    end = model.unembedding
+    last = seen[Site("unembed_in", 0)][0, -1]
+    logits = last @ end.W_U
+    return found + [logits[logit.token] - logits.mean() for logit in nodes.logits]
+
+
+def _row(model, basis, nodes, leaves, seen, grads):
+    """One target's edges: every source's write times the gradient where it writes."""
+    left = [leaves[layer][0].detach().clone() for layer in range(model.n_layers)]
+    row = []
+    for (layer, pos, index), active in zip(
+        nodes.features.tolist(), nodes.activations.tolist(), strict=True
+    ):
+        edge = 0.0
+        for to in basis.write_layers(layer):
+            write = active * basis.W_dec(layer, torch.tensor([index]), to)[0]
+            left[to][pos] -= write
+            edge += float(write @ grads[to][pos])
+        row.append(edge)
+    for layer in range(model.n_layers):
+        if basis.b_dec(layer) is not None:
+            left[layer] -= basis.b_dec(layer)
+        if basis.W_skip(layer) is not None:
+            left[layer] -= seen[basis.input_site(layer)][0].detach() @ basis.W_skip(layer).T
+    row += [float(left[layer][pos] @ grads[layer][pos]) for layer, pos in nodes.errors.tolist()]
+    return row + [
+        float(grads[-1][pos] @ leaves["embedding"][0, pos].detach()) for pos in nodes.tokens
+    ]

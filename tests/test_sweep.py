@@ -1,0 +1,85 @@
+"""The sweep gives the edges that autograd finds, and they add up to what each target is."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
+from tracer.features.neurons import NeuronBasis
+from tracer.replacement import order
+
+REL = 1e-4
+"""fp32, over the row's largest edge: sums of some thousand products in another order."""
+
+
+@pytest.fixture(scope="module")
+def neurons(each_model):
+    basis = NeuronBasis(each_model)
+    return each_model, basis, graph_of(each_model, basis)
+
+
+def test_the_sweep_is_autograd_through_the_frozen_model(neurons):
+    model, basis, graph = neurons
+    wanted = edges_by_autograd(model, basis, graph, ids_of(model))
+    assert relative_error(graph.edges, wanted) < REL
+
+
+def test_edges_and_constants_add_up_to_the_target(neurons):
+    _, _, graph = neurons
+    total = graph.edges.sum(1) + graph.constants
+    scale = np.abs(graph.edges).max(1)
+    assert (np.abs(total - graph.values) / scale).max() < REL
+
+
+def test_a_neurons_value_is_its_activation(neurons):
+    _, _, graph = neurons
+    found = graph.values[: graph.nodes.n_features]
+    assert np.allclose(found, graph.nodes.activations, atol=1e-5)
+
+
+def test_small_chunks_and_a_small_budget_change_nothing(neurons, monkeypatch):
+    model, basis, graph = neurons
+    monkeypatch.setattr(order, "CHUNK_CELLS", 30)
+    monkeypatch.setattr(order, "BUDGET", 20_000)
+    again = graph_of(model, basis)
+    assert relative_error(again.edges, graph.edges) < 1e-5
+    assert np.allclose(again.constants, graph.constants, atol=1e-5)
+
+
+def test_nothing_flows_up_or_forward(neurons):
+    _, _, graph = neurons
+    features = graph.nodes.features
+    up = features[:, None, 0] <= features[None, :, 0]
+    forward = features[:, None, 1] < features[None, :, 1]
+    among = graph.edges[: len(features), : len(features)]
+    assert (among[up | forward] == 0).all()
+
+
+def test_opening_special_tokens_have_no_features_and_their_embedding_is_a_node(neurons):
+    model, _, graph = neurons
+    assert model.tokenizer.bos_token_id == int(ids_of(model)[0])
+    assert graph.nodes.features[:, 1].min() > 0
+    assert graph.nodes.tokens[0] == 0
+    assert (graph.edges[:, graph.nodes.token_columns.start] != 0).any()
+
+
+def test_what_is_left_out_is_in_the_errors(neurons):
+    model, basis, graph = neurons
+    every = graph_of(model, basis, n=10**6)
+    assert every.subject.relevance_share == pytest.approx(1.0)
+    errors = every.edges[:, every.nodes.error_columns]
+    assert np.abs(errors).max() < 1e-5 * np.abs(every.edges).max()
+    assert (graph.edges[:, graph.nodes.error_columns] != 0).any()
+    rows = every.nodes.find(graph.nodes.features)
+    shared = every.edges[np.ix_(rows, rows)]
+    kept = len(rows)
+    assert np.allclose(graph.edges[:kept, :kept], shared, atol=1e-5 * np.abs(shared).max())
+
+
+def test_required_features_are_kept_where_they_are_active(each_model):
+    basis = NeuronBasis(each_model)
+    place = (0, 3, 5)
+    graph = graph_of(each_model, basis, n=10, required=[place, (0, 0, 1)])
+    assert graph.nodes.n_features == 10
+    assert graph.nodes.find(np.array([place]))[0] >= 0
+    assert torch.isfinite(torch.tensor(graph.edges)).all()

@@ -1,0 +1,95 @@
+"""The weights that a frozen block is made of: value and output maps of attention, and the norms.
+
+Norms are told by what they do, not by their class: an affine map after the division by a scale.
+Weight and bias are read off by probing, so that every convention (Gemma's 1 + w, say) comes out
+right.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+PROBE = 1e4
+"""Size of the probe: large, so that a norm's epsilon is lost in it."""
+
+
+class Norm(NamedTuple):
+    """y = w · (x − mean if it centres) / scale + b, in float32 at least."""
+
+    w: Float[Tensor, " d_model"]
+    b: Float[Tensor, " d_model"]
+    centres: bool
+
+
+class Block(NamedTuple):
+    """One layer without its MLP and its query-key circuit; None where a part is missing."""
+
+    ln1: Norm | None
+    W_V: Float[Tensor, "group d_model d_head"]
+    b_V: Float[Tensor, "group d_head"] | None
+    W_O: Float[Tensor, "head d_head d_model"]
+    b_O: Float[Tensor, " d_model"] | None
+    ln1_post: Norm | None
+    ln2: Norm | None
+    ln2_post: Norm | None
+    is_parallel: bool
+    """Whether the MLP reads what the attention reads, and not its result."""
+
+
+class Unembedding(NamedTuple):
+    """What stands between the last residual stream and the logits."""
+
+    ln_final: Norm
+    W_U: Float[Tensor, "d_model vocab"]
+    b_U: Float[Tensor, " vocab"] | None
+
+
+def read_block(bridge: Any) -> Block:
+    """Read one block of a TransformerLens bridge."""
+    norms = {name: _norm(bridge, name) for name in ("ln1", "ln1_post", "ln2", "ln2_post")}
+    attn = bridge.attn
+    return Block(
+        W_V=attn.W_V.detach(),
+        b_V=_detached(attn.b_V),
+        W_O=attn.W_O.detach(),
+        b_O=_detached(attn.b_O),
+        is_parallel="Parallel" in type(bridge).__name__,
+        **norms,
+    )
+
+
+def read_unembedding(bridge: Any) -> Unembedding:
+    """Read the end of a TransformerLens bridge."""
+    ln_final = _norm(bridge, "ln_final")
+    assert ln_final is not None
+    bias = getattr(bridge, "b_U", None)
+    return Unembedding(ln_final, bridge.W_U.detach(), _detached(bias))
+
+
+def _detached(weight: Tensor | None) -> Tensor | None:
+    return None if weight is None else weight.detach()
+
+
+def _norm(parent: Any, name: str) -> Norm | None:
+    """The norm of this name, by what it makes of three probes."""
+    bridge = getattr(parent, name, None)
+    if bridge is None:
+        return None
+    some = next(bridge.original_component.parameters(), None)
+    if some is None:
+        return None
+    dtype = torch.promote_types(some.dtype, torch.float32)
+    module = copy.deepcopy(bridge.original_component).to(dtype)
+    sign = torch.ones(some.shape[-1], device=some.device, dtype=dtype)
+    sign[::2] = -1
+    with torch.no_grad():
+        plus, minus = module(PROBE * sign), module(-PROBE * sign)
+        level = module(PROBE * torch.ones_like(sign))
+    bias = (plus + minus) / 2
+    centres = bool((level - bias).norm() < 1e-3 * (plus - minus).norm() / 2)
+    return Norm((plus - minus) / 2 * sign, bias, centres)

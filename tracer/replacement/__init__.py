@@ -1,0 +1,1 @@
+"""The local replacement model of one prompt, and the graph that a sweep takes from it."""

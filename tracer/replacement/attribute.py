@@ -1,0 +1,116 @@
+"""From a prompt to its attribution graph: freeze, rank, choose, sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from tracer.errors import UsageError
+from tracer.features.basis import FeatureBasis
+from tracer.graph.graph import AttributionGraph, Subject
+from tracer.graph.nodes import Nodes
+from tracer.model.model import Model
+from tracer.progress import Progress
+from tracer.replacement.features import Chosen, chosen
+from tracer.replacement.relevance import most_relevant, relevance
+from tracer.replacement.state import Frozen, freeze
+from tracer.replacement.sweep import n_steps, sweep
+from tracer.replacement.targets import Targets
+
+Place = tuple[int, int, int]
+"""(layer, position, index)."""
+Toward = Callable[[Frozen], Targets]
+"""Names the targets once the prompt has been run; see `tracer.replacement.targets`."""
+
+
+def attribute(
+    model: Model,
+    basis: FeatureBasis,
+    ids: Int[Tensor, " pos"],
+    toward: Toward,
+    max_features: int,
+    progress: Progress,
+    required: Iterable[Place] = (),
+) -> AttributionGraph:
+    """The attribution graph of a prompt, nothing pruned.
+
+    At most `max_features` are kept, the most relevant; what the others write is in the error nodes.
+    Features that are `required` are kept whatever their relevance, where they are active.
+
+    Raises:
+        UsageError: A prompt of one token has nothing to attribute to.
+        ModelUnavailable: The model's blocks are not what the sweep knows.
+        EngineError: Numbers that are not finite.
+    """
+    if len(ids) < 2:
+        raise UsageError("an attribution graph needs a prompt of at least two tokens.")
+    with progress.task("freezing the prompt"):
+        frozen = freeze(model, basis, ids)
+        targets = toward(frozen)
+    with progress.task("ranking features"):
+        relevant = relevance(basis, frozen, targets)
+    kept = chosen(frozen, _places(frozen, relevant, max_features, required))
+    with progress.task("sweeping", n_steps(frozen, kept, targets)) as advance:
+        swept = sweep(basis, frozen, kept, targets, advance)
+    return AttributionGraph(
+        subject=_subject(model, basis, frozen, kept, relevant),
+        nodes=_nodes(frozen, kept, targets),
+        edges=swept.edges.T.float().cpu().numpy(),
+        constants=swept.constants.float().cpu().numpy(),
+        values=swept.values.float().cpu().numpy(),
+    )
+
+
+def _places(
+    frozen: Frozen, relevant: tuple[Tensor, ...], n: int, required: Iterable[Place]
+) -> list[Place]:
+    must = {
+        place
+        for place in required
+        if frozen.n_fixed <= place[1] < frozen.n_pos
+        and float(frozen.activations[place[0]][place[1], place[2]]) != 0
+    }
+    best = [place for place in most_relevant(relevant, n) if place not in must]
+    return [*must, *best[: max(0, n - len(must))]]
+
+
+def _subject(
+    model: Model,
+    basis: FeatureBasis,
+    frozen: Frozen,
+    kept: Chosen,
+    relevant: tuple[Tensor, ...],
+) -> Subject:
+    total = sum(float(each.double().sum()) for each in relevant)
+    carried = sum(
+        float(relevant[layer][each.pos, each.index].double().sum())
+        for layer, each in enumerate(kept.layers)
+    )
+    active = [each[frozen.n_fixed :] != 0 for each in frozen.activations]
+    ids = list(frozen.ids)
+    return Subject(
+        prompt=model.tokenizer.decode(ids),
+        tokens=tuple(model.tokenizer.decode([token]) for token in ids),
+        token_ids=frozen.ids,
+        model=model.record.name,
+        fingerprint=model.record.fingerprint,
+        basis=basis.name,
+        n_layers=frozen.n_layers,
+        n_active=sum(int(each.sum()) for each in active),
+        relevance_share=carried / total if total > 0 else 0.0,
+    )
+
+
+def _nodes(frozen: Frozen, kept: Chosen, targets: Targets) -> Nodes:
+    carried = torch.arange(frozen.n_fixed, frozen.n_pos)
+    layers = torch.arange(frozen.n_layers)
+    return Nodes(
+        features=kept.table().cpu().numpy(),
+        activations=torch.cat([each.activations for each in kept.layers]).float().cpu().numpy(),
+        errors=torch.cartesian_prod(layers, carried).numpy(),
+        tokens=torch.arange(frozen.n_pos).numpy(),
+        logits=targets.logits,
+    )

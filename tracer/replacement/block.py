@@ -1,0 +1,161 @@
+"""One layer of the local replacement model: attention patterns and norm scales held as on a prompt.
+
+With both held, all that a layer does besides its MLP is an affine map of the residual stream. Its
+linear part, carried backwards, is
+
+    dL/dx[src] += Σ_head A[head, dst, src] · dL/dx[dst] · U[head] · V[group of head]
+
+with U and V the output and value maps of attention, the norms' weights folded into them, and A the
+pattern with the norms' scales folded in. `attend` is the same map forwards; it tells whether this
+is really what the model's block does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.model.blocks import Block, Norm
+
+
+@dataclass(frozen=True)
+class FrozenNorm:
+    """A norm whose scale is held: affine in what it is given."""
+
+    norm: Norm | None
+    scale: Float[Tensor, "pos 1"]
+    has_weight: bool = True
+    """False for the part of a norm before its learned weight and bias."""
+
+    def __call__(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
+        """Forwards."""
+        return self.linear(x, slice(None)) + self.bias
+
+    def linear(
+        self, x: Float[Tensor, "*batch n d_model"], pos: slice | Tensor
+    ) -> Float[Tensor, "*batch n d_model"]:
+        """The linear part forwards, for vectors at the given positions."""
+        if self.norm is None:
+            return x
+        return self._weighted(_centred(x, self.norm)) / self.scale[pos]
+
+    def back(
+        self, gradient: Float[Tensor, "*batch d_model"], scale: Float[Tensor, "*#batch 1"]
+    ) -> Float[Tensor, "*batch d_model"]:
+        """The linear part backwards, for gradients at positions of the given scales."""
+        if self.norm is None:
+            return gradient
+        return _centred(self._weighted(gradient), self.norm) / scale
+
+    @property
+    def bias(self) -> Tensor:
+        """What it adds whatever it is given; one number 0 for nothing."""
+        if self.norm is None or not self.has_weight:
+            return torch.zeros(1, dtype=self.scale.dtype, device=self.scale.device)
+        return self.norm.b.to(self.scale.dtype)
+
+    def _weighted(self, x: Tensor) -> Tensor:
+        assert self.norm is not None
+        return x * self.norm.w.to(x.dtype) if self.has_weight else x
+
+
+@dataclass(frozen=True)
+class FrozenBlock:
+    """A layer's attention and norms on one prompt."""
+
+    weights: Block
+    pattern: Float[Tensor, "head pos pos"]
+    """[head, destination, source]."""
+    before: FrozenNorm
+    """Before attention."""
+    after: FrozenNorm
+    """After attention."""
+    read: FrozenNorm
+    """From the residual stream to what features read."""
+    write: FrozenNorm
+    """From what features write to the residual stream."""
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether features read the stream before this layer's attention has added to it."""
+        return self.weights.is_parallel
+
+    def attend(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
+        """What attention adds to a residual stream, biases included."""
+        block = self.weights
+        v = torch.einsum("pd,gdk->gpk", self.before(x), block.W_V.to(x.dtype))
+        if block.b_V is not None:
+            v = v + block.b_V.to(x.dtype)[:, None]
+        z = self.pattern @ v.repeat_interleave(self.n_shared, 0)
+        out = torch.einsum("hpk,hkd->pd", z, block.W_O.to(x.dtype))
+        if block.b_O is not None:
+            out = out + block.b_O.to(x.dtype)
+        return self.after(out)
+
+    @property
+    def n_shared(self) -> int:
+        """Query heads that share one value head."""
+        return len(self.weights.W_O) // len(self.weights.W_V)
+
+    @cached_property
+    def U(self) -> Float[Tensor, "head d_model d_head"]:
+        """The output map backwards, with the weight of the norm behind it."""
+        norm, out = self.after.norm, self.weights.W_O.to(self.pattern.dtype)
+        if norm is not None:
+            out = _centred(out, norm) * norm.w.to(out.dtype)
+        return out.transpose(1, 2).contiguous()
+
+    @cached_property
+    def V(self) -> Float[Tensor, "group d_head d_model"]:
+        """The value map backwards, with the weight of the norm before it."""
+        norm, value = self.before.norm, self.weights.W_V.to(self.pattern.dtype).transpose(1, 2)
+        if norm is not None:
+            value = _centred(value * norm.w.to(value.dtype), norm)
+        return value.contiguous()
+
+    @cached_property
+    def A(self) -> Float[Tensor, "group pos shared pos"]:
+        """The pattern by [group, source, head in group, destination], over the norms' scales."""
+        pattern = self.pattern
+        if self.after.norm is not None:
+            pattern = pattern / self.after.scale
+        if self.before.norm is not None:
+            pattern = pattern / self.before.scale.T
+        grouped = pattern.unflatten(0, (-1, self.n_shared))
+        return grouped.permute(0, 3, 1, 2).contiguous()
+
+    def attend_back(
+        self, gradient: Float[Tensor, "pos row d_model"], first: int
+    ) -> Float[Tensor, "fixed row d_model"]:
+        """Carry gradients back through attention: adds to them in place.
+
+        Args:
+            gradient: By the residual stream at positions `first`, `first` + 1, …
+            first: The number of opening positions that are not carried.
+
+        Returns:
+            What arrives at the opening positions.
+        """
+        n_pos, n_rows, d_model = gradient.shape
+        if n_rows == 0:
+            return gradient.new_zeros(first, 0, d_model)
+        flat = gradient.view(n_pos * n_rows, d_model)
+        z = torch.matmul(flat, self.U)
+        here = slice(first, first + n_pos)
+        arriving = torch.zeros(first * n_rows, d_model, dtype=flat.dtype, device=flat.device)
+        for A, V, of_group in zip(self.A, self.V, z.split(self.n_shared), strict=True):
+            mixed = A[: here.stop, :, here].reshape(here.stop, -1) @ of_group.view(
+                self.n_shared * n_pos, -1
+            )
+            mixed = mixed.view(here.stop * n_rows, -1)
+            arriving.addmm_(mixed[: first * n_rows], V)
+            flat.addmm_(mixed[first * n_rows :], V)
+        return arriving.view(first, n_rows, d_model)
+
+
+def _centred(x: Tensor, norm: Norm) -> Tensor:
+    return x - x.mean(-1, keepdim=True) if norm.centres else x

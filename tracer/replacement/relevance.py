@@ -1,0 +1,100 @@
+"""How relevant every active feature is to the targets: one backward pass ranks them all.
+
+The gradient of each target is carried down once, through attention *and* through every active
+feature, each linear as in the local replacement model. A feature's relevance is
+
+    Σ_target weight · |activation · d target / d activation|
+
+which counts all paths from the feature to a target, with their signs. No feature is left out, so
+the relevance of the ones a graph keeps, as a share of all, tells what the graph carries.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.features.basis import FeatureBasis
+from tracer.replacement.state import Frozen
+from tracer.replacement.targets import Targets
+
+BLOCK_CELLS = 1 << 24
+"""Positions × targets × features taken at once."""
+
+
+def relevance(
+    basis: FeatureBasis, frozen: Frozen, targets: Targets
+) -> tuple[Float[Tensor, "pos feature"], ...]:
+    """Relevance of every feature, by layer; 0 for those not active or at an opening position."""
+    first = frozen.n_fixed
+    n_carried = frozen.n_pos - first
+    gradient = torch.zeros(
+        n_carried, len(targets.logits), targets.vectors.shape[1], dtype=frozen.dtype
+    ).to(frozen.device)
+    gradient[-1] = targets.vectors
+    weights = torch.tensor([logit.weight for logit in targets.logits]).to(gradient)
+    at_outputs: dict[int, Tensor] = {}
+    found: list[Tensor] = []
+    for layer in reversed(range(frozen.n_layers)):
+        block = frozen.blocks[layer]
+        at_outputs[layer] = block.write.back(gradient, block.write.scale[first:, None])
+        relevant, at_input = _through_features(basis, frozen, layer, at_outputs, weights)
+        found.insert(0, relevant)
+        if (W_skip := basis.W_skip(layer)) is not None:
+            at_input = at_input + at_outputs[layer] @ W_skip.to(at_input.dtype)
+        added = block.read.back(at_input, block.read.scale[first:, None])
+        if not block.is_parallel:
+            gradient += added
+        block.attend_back(gradient, first)
+        if block.is_parallel:
+            gradient += added
+        for above in [to for to in at_outputs if not _is_written_below(basis, to, layer)]:
+            del at_outputs[above]
+    return tuple(found)
+
+
+def most_relevant(
+    relevant: tuple[Float[Tensor, "pos feature"], ...], n: int
+) -> list[tuple[int, int, int]]:
+    """The n most relevant features, as (layer, position, index), strongest first."""
+    candidates = [
+        (each[each > 0], layer, (each > 0).nonzero()) for layer, each in enumerate(relevant)
+    ]
+    values = torch.cat([value for value, _, _ in candidates])
+    places = torch.cat(
+        [torch.cat([torch.full_like(p[:, :1], layer), p], 1) for _, layer, p in candidates]
+    )
+    best = torch.sort(values, descending=True, stable=True).indices[:n]
+    return [(layer, pos, index) for layer, pos, index in places[best].tolist()]
+
+
+def _through_features(
+    basis: FeatureBasis,
+    frozen: Frozen,
+    layer: int,
+    at_outputs: dict[int, Tensor],
+    weights: Float[Tensor, " target"],
+) -> tuple[Float[Tensor, "pos feature"], Float[Tensor, "carried target d_model"]]:
+    """A layer's relevance at all positions, and the gradient by what its features read."""
+    first, x = frozen.n_fixed, frozen.inputs[layer]
+    active = frozen.activations[layer].to(x.dtype)
+    relevant = torch.zeros_like(active)
+    at_input = torch.zeros_like(at_outputs[layer])
+    index = (active[first:] != 0).any(0).nonzero()[:, 0]
+    size = max(1, BLOCK_CELLS // max(1, len(weights) * len(index)))
+    for start in range(first, frozen.n_pos, size):
+        here = slice(start, start + size)
+        carried = slice(start - first, start - first + size)
+        there = {to: each[carried] for to, each in at_outputs.items()}
+        gradient = basis.gradient(layer, there, index)
+        mine = active[here][:, index]
+        relevant[here, index] = torch.einsum("prn,r->pn", gradient.abs(), weights) * mine.abs()
+        through = gradient * (mine != 0)[:, None]
+        at_input[carried] = basis.pull_back(layer, x[here], through, index)
+    return relevant, at_input
+
+
+def _is_written_below(basis: FeatureBasis, above: int, layer: int) -> bool:
+    """Whether features of layers below this one write to a layer above."""
+    return any(above in basis.write_layers(below) for below in range(layer))
