@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _SUBFOLDERS = "*/*"
 _hub: Any = huggingface_hub
 
 
-def download(source: HubSource, patterns: tuple[str, ...], progress: Progress) -> Path:
+def download(source: HubSource, patterns: Sequence[str], progress: Progress) -> Path:
     """The repository's files of these patterns; the folder's name is the commit.
 
     Weights that are not safetensors, and code, are never fetched.
@@ -41,13 +41,41 @@ def download(source: HubSource, patterns: tuple[str, ...], progress: Progress) -
     Raises:
         ModelUnavailable: No network, no such repository or revision, or no permission.
     """
+    return download_folder(source, "", patterns, progress)
+
+
+def download_folder(
+    source: HubSource, folder: str, patterns: Sequence[str], progress: Progress
+) -> Path:
+    """The same for files of one folder inside the repository; what comes back is the repository's.
+
+    Raises:
+        ModelUnavailable: As `download`.
+    """
+    within = f"{folder}/" if folder else ""
+    wanted = [within + pattern for pattern in patterns]
+    return _snapshot(source, wanted, within + _SUBFOLDERS, progress)
+
+
+def download_files(source: HubSource, files: Sequence[str], progress: Progress) -> Path:
+    """Single files of a repository, by their paths inside the folder that comes back.
+
+    Raises:
+        ModelUnavailable: As `download`.
+    """
+    return _snapshot(source, files, None, progress)
+
+
+def _snapshot(
+    source: HubSource, wanted: Sequence[str], unwanted: str | None, progress: Progress
+) -> Path:
     with progress.task(f"getting {source.repo} from the hub"), _no_bars():
         try:
             folder: str = _hub.snapshot_download(
                 source.repo,
                 revision=source.revision,
-                allow_patterns=list(patterns),
-                ignore_patterns=_SUBFOLDERS,
+                allow_patterns=list(wanted),
+                ignore_patterns=unwanted,
             )
         except (HTTPError, OSError, XetDownloadError) as error:
             sentence = f"{explain(error, source)} {source.hint}".strip()

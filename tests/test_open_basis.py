@@ -1,0 +1,188 @@
+"""From a name to a basis that fits the model, or to a sentence on why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from dictionaries import (
+    CONFIG,
+    D_MODEL,
+    random,
+    skip,
+    transcoder,
+    write_clt,
+    write_config,
+    write_npz,
+    write_saelens,
+    write_transcoders,
+)
+from heard import Heard
+from safetensors.torch import save_file
+
+from tracer.errors import ModelUnavailable, TracerError, UsageError
+from tracer.features.address import HubFile, parse_hub_folder
+from tracer.features.clt import CltBasis
+from tracer.features.neurons import NeuronBasis
+from tracer.features.open_basis import open_basis
+from tracer.features.registry import DICTIONARIES
+from tracer.features.transcoder import TranscoderBasis
+from tracer.hypothesis.spec import ModelSpec
+from tracer.model import hub
+from tracer.model.model import Model
+from tracer.model.weights import open_weights
+
+COMMIT = "0" * 40
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> Model:
+    return Model(open_weights(ModelSpec(name=str(tiny)), Heard()))
+
+
+def test_neurons_have_no_dictionary(model: Model):
+    opened = open_basis("neurons", model, Heard())
+    assert isinstance(opened.basis, NeuronBasis)
+    assert opened[1:] == ("neurons", None, None)
+
+
+def test_a_folder_becomes_a_basis_that_the_model_can_feed(model: Model, tmp_path: Path):
+    folder = write_transcoders(tmp_path / "d", more={"W_skip": skip})
+    opened = open_basis(str(folder), model, Heard())
+    basis = opened.basis
+    assert isinstance(basis, TranscoderBasis)
+    assert (opened.source, opened.revision) == (str(folder), None)
+    assert opened.fingerprint is not None and len(opened.fingerprint) == 64
+    seen: list[torch.Tensor] = []
+    model.clean(torch.tensor([2, 300, 301]), [(basis.read_site(1), seen.append)])
+    acts = basis.encode(1, seen[0])
+    weights = transcoder(1)
+    expected = (seen[0] @ weights["W_enc"].T + weights["b_enc"]).clamp(min=0)
+    torch.testing.assert_close(acts, expected, atol=1e-4, rtol=0)
+
+
+def test_a_cross_layer_folder_becomes_its_basis(model: Model, tmp_path: Path):
+    assert isinstance(open_basis(str(write_clt(tmp_path / "d")), model, Heard()).basis, CltBasis)
+
+
+def test_dictionaries_of_another_model(model: Model, tmp_path: Path):
+    three = write_clt(tmp_path / "three", 3)
+    sentence = "three has cross-layer transcoders for 3 layers, model .* has 2: it belongs to"
+    with pytest.raises(UsageError, match=sentence):
+        open_basis(str(three), model, Heard())
+    narrow = write_config(tmp_path / "narrow", CONFIG)
+    for layer in range(2):
+        tensors = {"W_enc": random(4, 8, seed=0), "W_dec": random(4, 8, seed=1)}
+        tensors |= {"b_enc": torch.zeros(4), "b_dec": torch.zeros(8)}
+        save_file(tensors, narrow / f"layer_{layer}.safetensors")
+    with pytest.raises(UsageError, match=f"reads vectors of width 8, model .* has {D_MODEL}"):
+        open_basis(str(narrow), model, Heard())
+
+
+def test_a_model_without_the_hook_point(model: Model, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr(model, "_names", set())
+    with pytest.raises(ModelUnavailable, match="features: .*d needs mlp_in, mlp_resid, which"):
+        open_basis(str(write_transcoders(tmp_path / "d")), model, Heard())
+
+
+def test_a_registered_name_suits_its_models_only(model: Model, monkeypatch: Any):
+    sentence = "'clt-llama-3.2-1b-524k' are for meta-llama/Llama-3.2-1B; this model is .*name the "
+    with pytest.raises(UsageError, match=sentence + "repository: mntss/clt-llama-3.2-1b-524k"):
+        open_basis("clt-llama-3.2-1b-524k", model, Heard())
+    record = model.record.model_copy(update={"name": "gemma-3-270m"})
+    monkeypatch.setattr(model, "record", record)
+    name = "gemma-scope-2-270m-pt-transcoder-width-16k-l0-small"
+    with pytest.raises(ModelUnavailable, match="mwhanna/gemma-scope-2-270m-pt is not in the hub's"):
+        open_basis(name, model, Heard())
+
+
+def test_registered_dictionaries_have_an_address():
+    for entry in DICTIONARIES.values():
+        text = "/".join(filter(None, (entry.repo, entry.folder)))
+        assert parse_hub_folder(text) == entry.place
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("org/repo", HubFile("org/repo", "", None)),
+        ("org/repo@v1", HubFile("org/repo", "", "v1")),
+        ("org/repo/a/b_1@refs/pr/1", HubFile("org/repo", "a/b_1", "refs/pr/1")),
+        ("hf://org/repo/a?revision=x", HubFile("org/repo", "a", "x")),
+        ("org/../repo", None),
+        ("org", None),
+        ("org/repo/*", None),
+        ("org/repo\n", None),
+        ("o/" + "r" * 600, None),
+    ],
+)
+def test_addresses(name: str, place: HubFile | None):
+    assert parse_hub_folder(name) == place
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("neuron", r"unknown features 'neuron'. Did you mean 'neurons'\? Known names: neurons, ge"),
+        ("a b", "unknown features 'a b'. Known names"),
+        ("x" * 9000, "unknown features 'xxx"),
+        ("a\0b", "unknown features"),
+        ("./nowhere", r"features './nowhere': no such folder"),
+    ],
+)
+def test_names_that_are_none(model: Model, name: str, sentence: str):
+    with pytest.raises(UsageError, match=sentence):
+        open_basis(name, model, Heard())
+
+
+def test_the_real_hub_client_offline(model: Model):
+    with pytest.raises(ModelUnavailable, match="org/name is not in the hub's cache"):
+        open_basis("org/name/folder@v1", model, Heard())
+
+
+@pytest.fixture
+def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A hub with a dictionary in a folder of one repository that names files of another."""
+    asked: list[dict[str, Any]] = []
+    names = [f"layer_{n}/params.npz" for n in range(2)]
+    entries = [f"hf://google/scope/{name}?revision=v2" for name in names]
+    hooks = {"feature_input_hook": "ln2.hook_normalized", "transcoders": entries}
+    write_config(tmp_path / "org/set" / COMMIT / "small", CONFIG | hooks)
+    for layer, name in enumerate(names):
+        write_npz(tmp_path / "google/scope" / COMMIT / name, layer)
+
+    def snapshot(repo: str, **how: Any) -> str:
+        asked.append({"repo": repo, **how})
+        return str(tmp_path / repo / COMMIT)
+
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot)
+    return asked
+
+
+def test_a_download_asks_each_repository_once(model: Model, fake_hub: list[dict[str, Any]]):
+    heard = Heard()
+    opened = open_basis("org/set/small@v1", model, heard)
+    assert (opened.source, opened.revision) == ("org/set/small", COMMIT)
+    assert [asked["repo"] for asked in fake_hub] == ["org/set", "google/scope"]
+    assert [asked["revision"] for asked in fake_hub] == ["v1", "v2"]
+    patterns = fake_hub[0]["allow_patterns"]
+    assert "small/config.yaml" in patterns
+    assert all(each.startswith("small/") for each in patterns)
+    assert fake_hub[0]["ignore_patterns"] == "small/*/*"
+    assert fake_hub[1]["allow_patterns"] == [f"layer_{n}/params.npz" for n in range(2)]
+    assert heard.labels[0] == "getting org/set from the hub"
+    with pytest.raises(UsageError, match="org/set has no dictionary in 'large'"):
+        open_basis("org/set/large", model, heard)
+
+
+def test_saelens_folders_open_too(model: Model, tmp_path: Path):
+    basis = open_basis(str(write_saelens(tmp_path / "d")), model, Heard()).basis
+    assert basis.read_site(0).kind == "ln2_normalized"
+
+
+def test_mistakes_are_the_users(model: Model, tmp_path: Path):
+    with pytest.raises(TracerError) as caught:
+        open_basis(str(tmp_path), model, Heard())
+    assert caught.value.exit_code == 4

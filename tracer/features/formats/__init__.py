@@ -1,0 +1,1 @@
+"""One file per format in which dictionaries are published; each reads a folder."""
