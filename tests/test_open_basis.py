@@ -113,6 +113,8 @@ def test_registered_dictionaries_have_an_address():
         ("hf://org/repo/a?revision=x", HubFile("org/repo", "a", "x")),
         ("org/../repo", None),
         ("org", None),
+        ("org/a--b", None),
+        ("hf://org/repo.git", None),
         ("org/repo/*", None),
         ("org/repo\n", None),
         ("o/" + "r" * 600, None),

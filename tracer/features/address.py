@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
 from tracer.errors import UsageError
 
 _PART = r"[A-Za-z0-9][\w.-]*"
@@ -31,7 +34,7 @@ class HubFile(NamedTuple):
 def parse_hub_folder(name: str) -> HubFile | None:
     """Repository and folder that a name stands for; None where it has neither form."""
     found = (_URI if name.startswith("hf://") else _SHORT).fullmatch(name[:_MAX])
-    if found is None or len(name) > _MAX or ".." in name:
+    if found is None or len(name) > _MAX or ".." in name or not _is_repo_id(found[1]):
         return None
     return HubFile(found[1], found[2].strip("/"), found[3])
 
@@ -46,3 +49,12 @@ def parse_hub_file(uri: str) -> HubFile:
     if found is None or not found.path:
         raise UsageError(f"{uri[:120]!r} is no address of a file on the hub ({_FORM}).")
     return found
+
+
+def _is_repo_id(repo: str) -> bool:
+    """By the hub's own rules, which forbid a few more names."""
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        return False
+    return True
