@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
 from tracer.features.neurons import NeuronBasis
+from tracer.features.open_basis import open_basis
+from tracer.progress import Silent
 from tracer.replacement import order
 
+TOPK = CONFIG | {"activation": "topk", "k": 5}
 REL = 1e-4
 """fp32, over the row's largest edge: sums of some thousand products in another order."""
 
@@ -16,6 +20,38 @@ REL = 1e-4
 def neurons(each_model):
     basis = NeuronBasis(each_model)
     return each_model, basis, graph_of(each_model, basis)
+
+
+DICTIONARIES = {
+    "transcoder": lambda folder: write_transcoders(folder),
+    "jumprelu": lambda folder: write_gemma_scope_2(folder),
+    "topk": lambda folder: write_transcoders(folder, config=TOPK),
+    "clt": lambda folder: write_clt(folder),
+}
+
+
+@pytest.fixture(scope="module", params=DICTIONARIES)
+def dictionary(request, each_model, tmp_path_factory):
+    """Every kind of dictionary on every architecture."""
+    folder = DICTIONARIES[request.param](tmp_path_factory.mktemp("dictionary"))
+    basis = open_basis(str(folder), each_model, Silent()).basis
+    return each_model, basis, graph_of(each_model, basis)
+
+
+def test_dictionaries_are_swept_like_neurons(dictionary):
+    model, basis, graph = dictionary
+    assert graph.nodes.n_features > 20
+    wanted = edges_by_autograd(model, basis, graph, ids_of(model))
+    assert relative_error(graph.edges, wanted) < REL
+    total = graph.edges.sum(1) + graph.constants
+    scale = np.abs(graph.edges).max(1)
+    assert (np.abs(total - graph.values) / scale).max() < REL
+
+
+def test_a_dictionarys_value_is_its_pre_activation(dictionary):
+    _, _, graph = dictionary
+    found = graph.values[: graph.nodes.n_features]
+    assert np.allclose(found, graph.nodes.activations, rtol=1e-4, atol=1e-5)
 
 
 def test_the_sweep_is_autograd_through_the_frozen_model(neurons):

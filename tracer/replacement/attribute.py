@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Int
@@ -67,14 +68,15 @@ def attribute(
 def _places(
     frozen: Frozen, relevant: tuple[Tensor, ...], n: int, required: Iterable[Place]
 ) -> list[Place]:
-    must = {
-        place
-        for place in required
-        if frozen.n_fixed <= place[1] < frozen.n_pos
-        and float(frozen.activations[place[0]][place[1], place[2]]) != 0
-    }
-    best = [place for place in most_relevant(relevant, n) if place not in must]
+    must = {place for place in required if _is_active(frozen, place)}
+    best = [place for place in most_relevant(frozen, relevant, n) if place not in must]
     return [*must, *best[: max(0, n - len(must))]]
+
+
+def _is_active(frozen: Frozen, place: Place) -> bool:
+    layer, pos, index = place
+    where = torch.tensor([[pos], [index]], device=frozen.device)
+    return bool(frozen.active[layer].at(where[0], where[1])[0] != 0)
 
 
 def _subject(
@@ -86,10 +88,9 @@ def _subject(
 ) -> Subject:
     total = sum(float(each.double().sum()) for each in relevant)
     carried = sum(
-        float(relevant[layer][each.pos, each.index].double().sum())
-        for layer, each in enumerate(kept.layers)
+        float(replace(active, values=found).at(layer.pos, layer.index).double().sum())
+        for active, found, layer in zip(frozen.active, relevant, kept.layers, strict=True)
     )
-    active = [each[frozen.n_fixed :] != 0 for each in frozen.activations]
     ids = list(frozen.ids)
     return Subject(
         prompt=model.tokenizer.decode(ids),
@@ -99,7 +100,7 @@ def _subject(
         fingerprint=model.record.fingerprint,
         basis=basis.name,
         n_layers=frozen.n_layers,
-        n_active=sum(int(each.sum()) for each in active),
+        n_active=sum(len(each.values) for each in frozen.active),
         relevance_share=carried / total if total > 0 else 0.0,
     )
 

@@ -58,7 +58,7 @@ def chosen(frozen: Frozen, places: Iterable[tuple[int, int, int]]) -> Chosen:
     for layer, found in enumerate(by_layer):
         table = torch.tensor(found, dtype=torch.long, device=frozen.device).view(-1, 2)
         pos, index = table[:, 0], table[:, 1]
-        layers.append(Layer(start, pos, index, frozen.activations[layer][pos, index]))
+        layers.append(Layer(start, pos, index, frozen.active[layer].at(pos, index)))
         start += len(found)
     return Chosen(tuple(layers))
 

@@ -25,8 +25,8 @@ BLOCK_CELLS = 1 << 24
 
 def relevance(
     basis: FeatureBasis, frozen: Frozen, targets: Targets
-) -> tuple[Float[Tensor, "pos feature"], ...]:
-    """Relevance of every feature, by layer; 0 for those not active or at an opening position."""
+) -> tuple[Float[Tensor, " active"], ...]:
+    """Relevance of every active feature, by layer, in the order of `frozen.active`."""
     first = frozen.n_fixed
     n_carried = frozen.n_pos - first
     gradient = torch.zeros(
@@ -55,18 +55,18 @@ def relevance(
 
 
 def most_relevant(
-    relevant: tuple[Float[Tensor, "pos feature"], ...], n: int
+    frozen: Frozen, relevant: tuple[Float[Tensor, " _"], ...], n: int
 ) -> list[tuple[int, int, int]]:
     """The n most relevant features, as (layer, position, index), strongest first."""
-    candidates = [
-        (each[each > 0], layer, (each > 0).nonzero()) for layer, each in enumerate(relevant)
-    ]
-    values = torch.cat([value for value, _, _ in candidates])
-    places = torch.cat(
-        [torch.cat([torch.full_like(p[:, :1], layer), p], 1) for _, layer, p in candidates]
+    values = torch.cat(relevant)
+    best = torch.sort(values, descending=True, stable=True).indices[: min(n, len(values))]
+    best = best[values[best] > 0]
+    layer = torch.cat(
+        [torch.full_like(each.pos, number) for number, each in enumerate(frozen.active)]
     )
-    best = torch.sort(values, descending=True, stable=True).indices[:n]
-    return [(layer, pos, index) for layer, pos, index in places[best].tolist()]
+    pos = torch.cat([each.pos for each in frozen.active])
+    index = torch.cat([each.index for each in frozen.active])
+    return list(zip(layer[best].tolist(), pos[best].tolist(), index[best].tolist(), strict=True))
 
 
 def _through_features(
@@ -75,23 +75,23 @@ def _through_features(
     layer: int,
     at_outputs: dict[int, Tensor],
     weights: Float[Tensor, " target"],
-) -> tuple[Float[Tensor, "pos feature"], Float[Tensor, "carried target d_model"]]:
-    """A layer's relevance at all positions, and the gradient by what its features read."""
-    first, x = frozen.n_fixed, frozen.inputs[layer]
-    active = frozen.activations[layer].to(x.dtype)
-    relevant = torch.zeros_like(active)
+) -> tuple[Float[Tensor, " active"], Float[Tensor, "carried target d_model"]]:
+    """A layer's relevance, and the gradient by what its features read."""
+    first, x, active = frozen.n_fixed, frozen.inputs[layer], frozen.active[layer]
+    relevant = torch.zeros_like(active.values)
     at_input = torch.zeros_like(at_outputs[layer])
-    index = (active[first:] != 0).any(0).nonzero()[:, 0]
+    index = active.index.long().unique()
     size = max(1, BLOCK_CELLS // max(1, len(weights) * len(index)))
     for start in range(first, frozen.n_pos, size):
-        here = slice(start, start + size)
-        carried = slice(start - first, start - first + size)
+        stop = min(start + size, frozen.n_pos)
+        block = active.block(start, stop, index)
+        carried = slice(start - first, stop - first)
         there = {to: each[carried] for to, each in at_outputs.items()}
         gradient = basis.gradient(layer, there, index)
-        mine = active[here][:, index]
-        relevant[here, index] = torch.einsum("prn,r->pn", gradient.abs(), weights) * mine.abs()
-        through = gradient * (mine != 0)[:, None]
-        at_input[carried] = basis.pull_back(layer, x[here], through, index)
+        found = torch.einsum("prn,r->pn", gradient.abs(), weights) * block.activations.abs()
+        relevant[block.entries] = found[block.row, block.column].to(relevant.dtype)
+        through = gradient * (block.activations != 0)[:, None]
+        at_input[carried] = basis.pull_back(layer, x[start:stop], through, index)
     return relevant, at_input
 
 

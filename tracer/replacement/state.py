@@ -18,6 +18,7 @@ from tracer.errors import EngineError, ModelUnavailable
 from tracer.features.basis import FeatureBasis
 from tracer.model.blocks import Block, Unembedding
 from tracer.model.model import Hook, Model, Site, SiteKind
+from tracer.replacement.active import Active, active
 from tracer.replacement.block import FrozenBlock, FrozenNorm
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
@@ -42,7 +43,8 @@ class Frozen:
     """What stands at each layer's input site."""
     outputs: tuple[Float[Tensor, "pos d_model"], ...]
     """What stands at each layer's output site."""
-    activations: tuple[Float[Tensor, "pos feature"], ...]
+    active: tuple[Active, ...]
+    """Each layer's active features, after the opening positions."""
     resid_post: Float[Tensor, " d_model"]
     """After the last layer, at the last position."""
     final_scale: Float[Tensor, "1 1"]
@@ -89,15 +91,18 @@ def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Froze
     layers = range(model.n_layers)
     blocks = tuple(_block(model, basis, layer, seen) for layer in layers)
     final = seen[Site("final_scale", 0)][-1:]
+    first = n_fixed(ids.tolist(), model.tokenizer.all_special_ids)
     frozen = Frozen(
         ids=tuple(ids.tolist()),
-        n_fixed=n_fixed(ids.tolist(), model.tokenizer.all_special_ids),
+        n_fixed=first,
         logits=logits,
         blocks=blocks,
         resid_pre=tuple(seen[Site("resid_pre", layer)] for layer in layers),
         inputs=tuple(seen[basis.input_site(layer)] for layer in layers),
         outputs=tuple(seen[basis.output_site(layer)] for layer in layers),
-        activations=tuple(basis.encode(layer, seen[basis.read_site(layer)]) for layer in layers),
+        active=tuple(
+            active(basis.encode(layer, seen.pop(basis.read_site(layer))), first) for layer in layers
+        ),
         resid_post=seen[Site("resid_post", model.n_layers - 1)][-1],
         final_scale=final,
         unembedding=model.unembedding,
@@ -165,7 +170,7 @@ def _read_norm(
 
 
 def _check_finite(frozen: Frozen) -> None:
-    tensors = [frozen.logits, *frozen.activations]
+    tensors = [frozen.logits, *(each.values for each in frozen.active)]
     if not all(bool(torch.isfinite(x).all()) for x in tensors):
         raise EngineError(
             "the model's logits or activations are not finite (NaN or infinite) on this prompt. "
