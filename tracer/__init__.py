@@ -8,7 +8,8 @@ In three lines, from Python or a notebook:
 
 Public names: `load` reads a file into a `Hypothesis`; `run` measures and judges one and gives a
 `Run`; `Run.open` opens an earlier one; a run's `Verdict` is truthy exactly when it came out as the
-file expected. Mistakes a user can do something about are `tracer.errors.TracerError`.
+file expected; `attribution_graph` takes the graph of a prompt. Mistakes a user can do something
+about are `tracer.errors.TracerError`.
 
 Names are resolved when they are first used, here and nowhere else, so that reading, judging and
 reporting work without torch, and so that a front end can draw while torch is being imported.
@@ -20,26 +21,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracer import feature_card as feature_card
+    from tracer import graphs as graphs
     from tracer import runner as runner
     from tracer.api import load, run
     from tracer.evidence.verdict import Verdict
+    from tracer.graphs import attribution_graph
     from tracer.hypothesis.spec import Hypothesis
     from tracer.model import folder as folder
     from tracer.model import weights as weights
     from tracer.result import Run
 
 __version__ = "0.1.0"
-__all__ = ["Hypothesis", "Run", "Verdict", "load", "run"]
+__all__ = ["Hypothesis", "Run", "Verdict", "attribution_graph", "load", "run"]
 
 _HOMES = {
     "Hypothesis": "tracer.hypothesis.spec",
     "Run": "tracer.result",
     "Verdict": "tracer.evidence.verdict",
+    "attribution_graph": "tracer.graphs",
     "load": "tracer.api",
     "run": "tracer.api",
 }
 _ENGINE = {
+    "feature_card": "tracer.feature_card",
     "folder": "tracer.model.folder",
+    "graphs": "tracer.graphs",
     "runner": "tracer.runner",
     "weights": "tracer.model.weights",
 }

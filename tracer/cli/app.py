@@ -10,6 +10,8 @@ import typer
 from tracer import __version__
 from tracer.cli.check import plan, validate
 from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
+from tracer.cli.features import features
+from tracer.cli.graph import graph
 from tracer.cli.look import list_, show
 from tracer.cli.rejudge import judge, report
 from tracer.cli.run import run
@@ -32,10 +34,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-_MEASURE, _READ, _SETUP = "Measure", "Read runs", "Set up"
+_MEASURE, _LOOK, _READ, _SETUP = "Measure", "Look inside", "Read runs", "Set up"
 app.command(rich_help_panel=_MEASURE)(run)
 app.command(rich_help_panel=_MEASURE)(validate)
 app.command(rich_help_panel=_MEASURE)(plan)
+app.command(rich_help_panel=_LOOK)(graph)
+app.command(rich_help_panel=_LOOK)(features)
 app.command("list", rich_help_panel=_READ)(list_)
 app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(judge)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.bench import TINY
+from tests.command import Result, call
+from tests.graphs import empty_graph, hand_graph
+from tests.opened import TEXT, graph_of, open_tiny
+from tracer.features.neurons import NeuronBasis
+from tracer.graph import frontend_import
+from tracer.graph.files import read
+from tracer.graph.influence import influence
+from tracer.graph.prune import prune
+from tracer.graph.scores import scores
+from tracer.graph.summary import kept_influence, summarise
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def tracer_(
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny: Path,
+) -> Command:
+    """`tracer graph` on the tiny model, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    small = ("--model", str(tiny), "--device", "cpu", "--max-features", "40")
+    return partial(call, capfd, "graph", *small)
+
+
+@pytest.fixture
+def whole(tiny: Path):
+    model = open_tiny(tiny)
+    return graph_of(model, NeuronBasis(model), 40)
+
+
+def test_it_writes_a_graph_and_sums_it_up(tracer_: Command, whole):
+    result = tracer_(TEXT)
+    assert result.code == 0, result.err
+    [path] = Path("graphs").glob("*.json")
+    assert path.name.startswith("the-capital-of-the-state-containing-dallas-is-in-the-city")
+    found, wanted = read(path), prune(whole)
+    np.testing.assert_array_equal(found.nodes.features, wanted.nodes.features)
+    assert found.pruning == wanted.pruning
+    assert str(path) in result.out and str(path.with_suffix(".safetensors")) in result.out
+    assert "<bos>the capital of the state containing Dallas" in result.out
+    share = f"{100 * whole.subject.relevance_share:.0f} %"
+    text = " ".join(result.out.split())
+    assert f"40 of 1,664 active neurons carry {share} of the relevance; the rest is in" in text
+    n_nodes = wanted.nodes.n_sources + len(wanted.nodes.logits)
+    assert f"{n_nodes} nodes, {(wanted.edges != 0).sum()} edges" in text
+    assert f"replacement score {scores(whole).replacement:.2f}" in text
+    assert max(len(line) for line in result.out.splitlines() if "graphs/" not in line) <= 80
+    assert "\x1b" not in result.out + result.err
+
+
+def test_the_same_graph_has_the_same_name_and_another_its_own(tracer_: Command):
+    for more in ([], [], ["--toward", " Austin"], ["--prune", "none"], ["--max-features", "39"]):
+        assert tracer_(TEXT, *more).code == 0
+    assert len(list(Path("graphs").glob("*.json"))) == 4
+
+
+def test_json_tells_the_same_to_programs(tracer_: Command, whole):
+    result = tracer_(TEXT, "--json", "--frontend", "--out", "a/b", "--prune", "0.6,0.9")
+    document = json.loads(result.out)
+    assert document["schema"] == "tracer.graphs/1"
+    [graph] = document["graphs"]
+    pruned = prune(whole, 0.6, 0.9)
+    assert graph["tokens"][0] == "<bos>"
+    assert graph["pruning"] == {"nodes": 0.6, "edges": 0.9}
+    assert (graph["n_active"], graph["n_kept"]) == (whole.subject.n_active, 40)
+    assert graph["replacement"] == pytest.approx(scores(whole).replacement)
+    assert graph["targets"][0]["label"] == whole.nodes.logits[0].label
+    by_hand = influence(whole).features
+    strongest = np.argsort(-by_hand)[0]
+    layer, pos, index = whole.nodes.features[strongest].tolist()
+    [first, *_] = graph["features"]
+    assert first["id"] == f"{layer}_{index}_{pos}"
+    assert first["influence"] == pytest.approx(float(by_hand[strongest]))
+    files = [Path(name) for name in graph["files"]]
+    assert all(file.is_file() for file in files)
+    assert files[2].parent == Path("a/b/frontend")
+    back = frontend_import.read(files[2])
+    np.testing.assert_array_equal(back.nodes.features, pruned.nodes.features)
+
+
+def test_prompts_of_a_file_with_its_own_model(tracer_: Command, tiny: Path, capfd):
+    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
+    Path("tiny.yaml").write_text(yaml.safe_dump(data))
+    names = ("--prompt", "oakland", "--prompt", "plano")
+    result = call(capfd, "graph", "tiny.yaml", *names, "--max-features", "20", "--json")
+    assert result.code == 0, result.err
+    graphs = json.loads(result.out)["graphs"]
+    assert [graph["name"] for graph in graphs] == ["tiny-oakland", "tiny-plano"]
+    assert Path(graphs[0]["files"][0]).name.startswith("tiny-oakland-")
+    result = tracer_("tiny.yaml", "--prompt", "dalas")
+    assert (result.code, "no prompt 'dalas'. Did you mean 'dallas'?" in result.err) == (4, True)
+    assert "absent.yaml: there is no such file" in tracer_("absent.yaml").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--prune", "0.8,1.2"], "--prune '0.8,1.2': two shares between 0 and 1 are expected"),
+        (["--prune", "nan,0.5"], "--prune 'nan,0.5'"),
+        (["--prune", "0.8"], "--prune '0.8'"),
+        (["--prune", "all"], "--prune 'all'"),
+        (["--features", "nonsense"], "unknown features 'nonsense'"),
+        (["--against", " Texas"], "`against` goes with exactly one token"),
+        (["--toward", " Austin Texas"], "' Austin Texas' is 2 tokens"),
+        (["--dtype", "int3"], "dtype 'int3' is not known"),
+        (["--device", "abacus"], "device 'abacus' is not known"),
+        (["--prompt", "dallas"], "a text was given"),
+        (["--max-features", "0"], "from 1 to 50,000 features"),
+        (["--model", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_bad_usage_is_4_and_a_sentence(tracer_: Command, arguments: list[str], sentence: str):
+    result = tracer_(TEXT, *arguments)
+    assert result.code == 4
+    assert sentence in result.err
+    assert "Traceback" not in result.err
+    assert not list(Path().rglob("*.json"))
+
+
+def test_a_prompt_of_one_token_is_a_sentence(tracer_: Command):
+    result = tracer_("")
+    assert (result.code, "a graph needs at least 2" in result.err) == (4, True)
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_first(tracer_: Command):
+    Path("taken").write_text("a file")
+    result = tracer_(TEXT, "--out", "taken/below", "--frontend")
+    assert result.code == 4
+    assert "--out taken/below/frontend: cannot write there" in result.err
+    assert "loading" not in result.err
+
+
+def test_a_terminal_is_only_told_what_it_shows(tracer_: Command):
+    result = tracer_("the capital\x1b[31m\x07 of\u202e the state\n is")
+    assert result.code == 0, result.err
+    assert not {"\x1b", "\x07", "\u202e"} & set(result.out)
+    assert os.listdir("graphs")[0].startswith("the-capital-31m-of-the-state-is-")
+
+
+def test_a_summary_by_hand():
+    graph = hand_graph()
+    found = summarise(graph, graph, kept_influence(graph, graph), n=2)
+    assert (found.n_kept, found.n_nodes, found.n_edges) == (3, 8, 11)
+    assert [feature.id for feature in found.features] == ["1_2_1", "0_7_1"]
+    strongest = found.features[0].strongest
+    assert strongest == (" X", True, 3.0)
+    assert found.features[1].strongest == ("1_2_1", False, -2.0)
+    assert found.features[0].influence == pytest.approx(0.6 * 3 / 4 + 0.3 / 4)
+
+
+def test_a_summary_of_no_features():
+    graph = empty_graph()
+    assert summarise(graph, graph, kept_influence(graph, graph)).features == ()
+
+
+def test_influence_is_that_of_the_whole_graph(whole):
+    pruned = prune(whole, 0.5, 0.9)
+    kept = kept_influence(whole, pruned)
+    found = influence(whole)
+    by_name = dict(zip(map(tuple, whole.nodes.features.tolist()), found.features, strict=True))
+    by_name |= dict(zip(map(tuple, whole.nodes.errors.tolist()), found.errors, strict=True))
+    places = [*pruned.nodes.features.tolist(), *pruned.nodes.errors.tolist()]
+    assert kept[: len(places)].tolist() == [by_name[tuple(place)] for place in places]
+    assert kept[len(places) :].tolist() == found.tokens.tolist()

@@ -1,0 +1,193 @@
+"""`tracer features`: what features are, by the tokens they speak for and the text they are on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+import tracer
+from tracer import __version__
+from tracer.card import Card, Example, FeatureId, Line, OnText, Spoken
+from tracer.cli import options
+from tracer.cli.endings import stderr, stdout
+from tracer.cli.machine import write_stdout
+from tracer.cli.percent import percent
+from tracer.errors import EXIT_OK, UsageError
+from tracer.hypothesis.problem import shorten, show
+from tracer.hypothesis.spec import Hypothesis
+from tracer.liveness import progress_on
+from tracer.model.named import named_model
+from tracer.terminal import Screen
+
+SCHEMA = "tracer.features/1"
+MAX_FEATURES = 100
+MAX_BYTES = 4 << 20
+_ID = re.compile(r"([0-9]{1,4})_([0-9]{1,9})(?:_[0-9]{1,7})?", re.ASCII)
+_MAX_TOKEN, _MAX_SIDE = 16, 40
+
+
+def features(
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...",
+            help="layer_index, or layer_index_position as in a graph.",
+            show_default=False,
+        ),
+    ],
+    model: options.Model = None,
+    features: options.Features = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also where these lines make them strongly active."),
+    ] = None,
+    top: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="Length of each list.")
+    ] = 10,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> int:
+    """Tell what features are: tokens they promote, and text they are active on.
+
+    tracer features 12_1034 15_220_9
+
+    tracer features 12_1034 --text sentences.txt --top 5
+
+    Tokens are those of the direct path to the output, scores in standard deviations over the
+    vocabulary: a direction, up to scale.
+    """
+    wanted = _parsed(ids)
+    spec = named_model(model, device, dtype)
+    basis = Hypothesis.model_fields["features"].default if features is None else features
+    lines = None if text is None else read_lines(text)
+    with progress_on(stderr(), quiet=json_) as progress:
+        with progress.task("importing PyTorch and TransformerLens"):
+            make = tracer.feature_card.feature_cards
+        cards = make(wanted, spec, basis, lines, top, progress)
+    if json_:
+        write_stdout(_to_json(cards, spec.name, basis))
+        return EXIT_OK
+    for card in cards:
+        _print(stdout(), card)
+    return EXIT_OK
+
+
+def _parsed(ids: Sequence[str]) -> list[FeatureId]:
+    found: dict[FeatureId, None] = {}
+    for text in ids:
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise UsageError(
+                f"{show(text)} is no feature id: write layer_index, e.g. 12_1034, or "
+                "layer_index_position."
+            )
+        found[int(match[1]), int(match[2])] = None
+    if len(found) > MAX_FEATURES:
+        raise UsageError(f"{len(found)} features; at most {MAX_FEATURES} are told of at a time.")
+    return list(found)
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of a UTF-8 file that are not blank.
+
+    Raises:
+        UsageError: It is no such file, too large, or has no text.
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file.")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MiB; give a part of it.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        line = data[: wrong.start].count(b"\n") + 1
+        raise UsageError(f"{path}:{line}: not UTF-8; save the file as UTF-8.") from None
+    found = [Line(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), 1)]
+    kept = [line for line in found if line.text.strip()]
+    if not kept:
+        raise UsageError(f"{path}: there is no text in it.")
+    return kept
+
+
+def _to_json(cards: Sequence[Card], model: str, basis: str) -> str:
+    document = {
+        "schema": SCHEMA,
+        "tracer": __version__,
+        "model": model,
+        "basis": basis,
+        "features": [_data(card) for card in cards],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _data(card: Card) -> dict[str, Any]:
+    on_text = card.on_text
+    return {
+        "id": f"{card.layer}_{card.index}",
+        "promoted": [spoken._asdict() for spoken in card.promoted],
+        "suppressed": [spoken._asdict() for spoken in card.suppressed],
+        "write_norms": [norm._asdict() for norm in card.write_norms],
+        "on_text": on_text
+        and {
+            **on_text._asdict(),
+            "positive": [example._asdict() for example in on_text.positive],
+            "negative": [example._asdict() for example in on_text.negative],
+        },
+    }
+
+
+def _print(screen: Screen, card: Card) -> None:
+    screen.say(f"{card.layer}_{card.index}", "bold")
+    screen.paragraph(_norms(card))
+    for word, spoken in (("promotes", card.promoted), ("suppresses", card.suppressed)):
+        screen.paragraph(f"{word}  {_tokens(spoken)}")
+    if card.on_text is not None:
+        _print_on_text(screen, card.on_text)
+    screen.say()
+
+
+def _norms(card: Card) -> str:
+    first, last = card.write_norms[0], card.write_norms[-1]
+    if first == last:
+        return f"write norm {first.norm:.3g}"
+    norms = ", ".join(f"{each.norm:.3g}" for each in card.write_norms)
+    return f"write norms {norms} at layers {first.layer} to {last.layer}"
+
+
+def _tokens(spoken: Sequence[Spoken]) -> str:
+    return ", ".join(f"{shorten(repr(s.token), _MAX_TOKEN)} {s.score:+.1f}" for s in spoken)
+
+
+def _print_on_text(screen: Screen, on_text: OnText) -> None:
+    screen.paragraph(f"on the text  {_activity(on_text)}")
+    for name, examples in (("highest", on_text.positive), ("lowest", on_text.negative)):
+        if examples:
+            screen.say()
+            rows = [_row(screen, example) for example in examples]
+            screen.table([(name, 0), ("line", 0), ("text", 1)], rows)
+
+
+def _activity(on_text: OnText) -> str:
+    n, positive, negative = on_text.n_tokens, on_text.n_positive, on_text.n_negative
+    if not negative:
+        return f"active on {percent(positive / n)} of {n:,} tokens"
+    shares = f"positive on {percent(positive / n)}, negative on {percent(negative / n)}"
+    return f"{shares} of {n:,} tokens"
+
+
+def _row(screen: Screen, example: Example) -> list[Text]:
+    before, after = example.before[-_MAX_SIDE:], example.after[:_MAX_SIDE]
+    shown = Text.assemble(
+        screen.text(before), screen.text(f"[{example.token}]", "bold"), screen.text(after)
+    )
+    return [screen.text(f"{example.activation:+.3g}"), screen.text(f"{example.line}"), shown]
