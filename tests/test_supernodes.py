@@ -98,7 +98,7 @@ def test_a_layer_range_keeps_to_its_layers(bench):
 
 def test_explicit_ids(bench):
     spec = SupernodeSpec.model_validate({"features": ["1_7", "0_3_2"], "source": ["dallas"]})
-    found = from_ids("s", spec)
+    found = from_ids("s", spec, spec.features)
     prompt = bench.clean["dallas"].prompt
     places = [place(ref, prompt, found.at, found.anchor) for ref in found.features]
     assert [(r.layer, r.index) for r in found.features] == [(1, 7), (0, 3)]

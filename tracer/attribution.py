@@ -21,19 +21,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.clean import CleanRun
+from tracer.direction import LogitDirection
 from tracer.features.basis import FeatureBasis
 from tracer.hypothesis.spec import Rule
 from tracer.model.model import Hook, Model, Site
-
-Direction = Sequence[tuple[int, float]]
-"""Token ids with their coefficients; (token, 1), (foil, −1) is a logit difference."""
 
 
 def feature_gradients(
     model: Model,
     basis: FeatureBasis,
     clean: CleanRun,
-    direction: Direction,
+    direction: LogitDirection,
     positions: Sequence[int],
     rule: Rule,
     candidates: Sequence[Int[Tensor, " _"]],

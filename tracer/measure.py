@@ -106,7 +106,7 @@ def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
 def _plan(bench: Bench, name: str, spec: InterventionSpec, prompt: str) -> _Planned:
     clean = bench.clean[prompt]
     clamps = resolve_clamps(spec, bench.supernodes, bench.clean, prompt)
-    read = tuple(p for places in _read_places(bench, prompt).values() for p in places)
+    read = tuple(p for places in read_places(bench, prompt).values() for p in places)
     main = Row(assign(clamps, clean).values, spec.freeze, read)
     doses = _dose_rows(spec, clamps, clean)
     drawn = draw_controls(
@@ -144,7 +144,7 @@ def _all_members(supernodes: Mapping[str, SupernodeRecord]) -> dict[int, frozens
     return {layer: frozenset(indices) for layer, indices in members.items()}
 
 
-def _read_places(bench: Bench, prompt: str) -> dict[str, list[Place]]:
+def read_places(bench: Bench, prompt: str) -> dict[str, list[Place]]:
     """Where each supernode's members are on a prompt that has their span."""
     tokenized = bench.clean[prompt].prompt
     places: dict[str, list[Place]] = {}
@@ -188,7 +188,7 @@ def _activations(bench: Bench, clean: CleanRun, after: Tensor) -> dict[str, Acti
     """Every supernode's activation after the clamps, as shares of clean and source."""
     found: dict[str, Activation] = {}
     read = after
-    for name, places in _read_places(bench, clean.prompt.name).items():
+    for name, places in read_places(bench, clean.prompt.name).items():
         mine, read = read[: len(places)], read[len(places) :]
         before = torch.tensor([float(clean.activation(la, pos)[i]) for la, pos, i in places])
         found[name] = activation(mine, before, _source(bench, name, places))

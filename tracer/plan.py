@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tracer.hypothesis.explicit import explicit_features
 from tracer.hypothesis.spec import ClampSpec, Hypothesis, InterventionSpec, SupernodeSpec
 
 ROW_BUDGET = 512 * 2**20
@@ -206,7 +207,7 @@ def _first_position(supernode: SupernodeSpec, clamp: float | ClampSpec, size: Pr
     at = at or (select.at if select else supernode.at) or "last"
     start, end = size.spans.get(at, (size.n_tokens - 1, size.n_tokens))
     first = end - 1 if select is None or select.tokens == "last" else start
-    absolute = [f.split("_")[2] for f in supernode.features or () if f.count("_") == 2]
+    absolute = [f.split("_")[2] for f in explicit_features(supernode) or () if f.count("_") == 2]
     return min([int(position) for position in absolute if position.isdigit()] or [first])
 
 

@@ -9,8 +9,9 @@ import torch
 from tracer.clean import CleanRun, clean_run
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.features.basis import FeatureBasis
+from tracer.hypothesis.explicit import explicit_features, fitting_features
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.spec import ClampSpec, Hypothesis
+from tracer.hypothesis.spec import ClampSpec, Hypothesis, SupernodeSpec
 from tracer.lock import Lock
 from tracer.measure import Bench
 from tracer.model.model import Model
@@ -58,16 +59,34 @@ def _find(
     found: dict[str, SupernodeRecord] = {}
     for name, spec in hypothesis.supernodes.items():
         if spec.select is None:
-            found[name] = from_ids(name, spec)
+            ids, _ = fitting_features(spec, _widths(basis))
+            found[name] = from_ids(name, spec, ids)
         else:
             found[name] = select(name, spec, model, basis, clean, hypothesis.prompts)
         if not found[name].features:
-            raise EngineError(
-                f"supernode {name!r}: no feature of the rule scores above zero. "
-                "Widen its layers, or choose other prompts or another direction."
-            )
+            raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
         advance(1)
     return found
+
+
+def _nothing_found(spec: SupernodeSpec) -> str:
+    if spec.select is None:
+        return "none of its features is one that this basis has."
+    return (
+        "no feature of the rule scores above zero. "
+        "Widen its layers, or choose other prompts or another direction."
+    )
+
+
+def left_out(hypothesis: Hypothesis, basis: FeatureBasis) -> tuple[str, ...]:
+    """What of Neuronpedia addresses this basis cannot have, a sentence each."""
+    specs = hypothesis.supernodes.values()
+    widths = _widths(basis)
+    return tuple(note for spec in specs for note in fitting_features(spec, widths).notes)
+
+
+def _widths(basis: FeatureBasis) -> list[int]:
+    return [basis.n_features(layer) for layer in range(basis.n_layers)]
 
 
 def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
@@ -111,7 +130,7 @@ def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]
         spans.update(clamp.at for clamp in clamps if clamp.at)
     positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}
     for supernode in hypothesis.supernodes.values():
-        for text in supernode.features or ():
+        for text in explicit_features(supernode) or ():
             parts = text.split("_")
             if len(parts) == 3 and int(parts[2]) < len(prompt.ids):
                 positions.add(int(parts[2]))

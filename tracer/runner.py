@@ -16,7 +16,9 @@ from pathlib import Path
 from tracer import runs
 from tracer.arrays import Arrays
 from tracer.environment import environment
-from tracer.features.neurons import NeuronBasis
+from tracer.features.open_basis import OpenBasis, open_basis
+from tracer.graph.files import write as write_graph
+from tracer.graph_measure import measure_graph
 from tracer.hypothesis.load import HypothesisFile
 from tracer.intervention import batch_limit
 from tracer.lock import changes, reusable
@@ -25,8 +27,8 @@ from tracer.model.model import Model
 from tracer.model.weights import open_weights
 from tracer.progress import Progress
 from tracer.readings import reading
-from tracer.record import InterventionRecord, ModelRecord, PromptRecord, Record
-from tracer.resolve import open_bench
+from tracer.record import BasisRecord, InterventionRecord, ModelRecord, PromptRecord, Record
+from tracer.resolve import left_out, open_bench
 from tracer.tokens import tokenize
 
 
@@ -58,16 +60,20 @@ def measure(
     weights = open_weights(hypothesis.model_spec, progress)
     with progress.task("wrapping the model"):
         model = Model(weights)
-        basis = NeuronBasis(model)
+    opened = open_basis(hypothesis.features, model, progress)
     prompts = tokenize(file, model.tokenizer, model.context)
     clock.stop("load")
     reused = None
     if lock is not None:
         names = set(hypothesis.supernodes)
-        reused = reusable(runs.read_record(lock), names, basis.name, model.record.fingerprint)
-    bench = open_bench(file, model, basis, prompts, reused, progress)
+        reused = reusable(
+            runs.read_record(lock), names, opened.basis.name, model.record.fingerprint
+        )
+    bench = open_bench(file, model, opened.basis, prompts, reused, progress)
     clock.stop("resolve")
-    folder, record, arrays = _begin(file, bench, reports, fresh=fresh, progress=progress)
+    folder, record, arrays = _begin(file, bench, opened, reports, fresh=fresh, progress=progress)
+    record = _measure_graphs(folder, record, arrays, bench, progress)
+    clock.stop("graphs")
     record, arrays = _measure_all(folder, record, arrays, bench, progress)
     clock.stop("measure")
     complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
@@ -89,10 +95,16 @@ class _Clock:
 
 
 def _begin(
-    file: HypothesisFile, bench: Bench, reports: Path, *, fresh: bool, progress: Progress
+    file: HypothesisFile,
+    bench: Bench,
+    opened: OpenBasis,
+    reports: Path,
+    *,
+    fresh: bool,
+    progress: Progress,
 ) -> tuple[Path, Record, Arrays]:
     """A new run folder, or the unfinished one that measures exactly the same."""
-    record = _new_record(file, bench, reports)
+    record = _new_record(file, bench, opened, reports)
     unfinished = None if fresh else runs.unfinished(reports, record)
     if unfinished is not None:
         older = runs.read_record(unfinished)
@@ -101,15 +113,17 @@ def _begin(
     return runs.create(reports, record), record, {}
 
 
-def _new_record(file: HypothesisFile, bench: Bench, reports: Path) -> Record:
+def _new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: Path) -> Record:
     hypothesis = file.hypothesis
     now = datetime.now(UTC)
     declared = hypothesis.model_dump_json(by_alias=True, exclude_none=True)
     lock = {name: s.model_dump(mode="json") for name, s in sorted(bench.supernodes.items())}
     here = environment()
-    fingerprint = _sha256(
-        json.dumps([json.loads(declared), lock, _model_key(bench.model.record), here.tracer])
-    )
+    dictionary = _dictionary(opened)
+    parts = [json.loads(declared), lock, _model_key(bench.model.record), here.tracer]
+    if dictionary is not None:
+        parts.append([dictionary.fingerprint, dictionary.revision])
+    fingerprint = _sha256(json.dumps(parts))
     older = runs.latest(reports, hypothesis.hypothesis)
     return Record(
         id=runs.new_id(hypothesis.hypothesis, now, fingerprint),
@@ -123,10 +137,20 @@ def _new_record(file: HypothesisFile, bench: Bench, reports: Path) -> Record:
         fingerprint=fingerprint,
         model=bench.model.record,
         basis=bench.basis.name,
+        dictionary=dictionary,
         environment=here,
         prompts={name: _prompt_record(bench, name) for name in bench.clean},
         supernodes=dict(bench.supernodes),
         lock_notes=changes(older, bench.supernodes) if older else (),
+        notes=left_out(hypothesis, bench.basis),
+    )
+
+
+def _dictionary(opened: OpenBasis) -> BasisRecord | None:
+    if opened.fingerprint is None and opened.revision is None:
+        return None
+    return BasisRecord(
+        source=opened.source, revision=opened.revision, fingerprint=opened.fingerprint
     )
 
 
@@ -152,6 +176,21 @@ def _prompt_record(bench: Bench, name: str) -> PromptRecord:
         held_out=spec.held_out,
         baseline=reading(clean.logits, prompt.asked, bench.model.tokenizer),
     )
+
+
+def _measure_graphs(
+    folder: Path, record: Record, arrays: Arrays, bench: Bench, progress: Progress
+) -> Record:
+    """Build the graphs that are still missing, writing after each."""
+    spec = bench.hypothesis.graph
+    for prompt in spec.prompts if spec else ():
+        if prompt in record.graphs:
+            continue
+        found = measure_graph(bench, prompt, progress)
+        write_graph(folder / found.record.file, found.pruned)
+        record = record.model_copy(update={"graphs": record.graphs | {prompt: found.record}})
+        runs.write(folder, record, arrays)
+    return record
 
 
 def _measure_all(

@@ -16,20 +16,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracer.attribution import Direction, feature_gradients
+from tracer.attribution import feature_gradients
 from tracer.clean import CleanRun
+from tracer.direction import direction_of
 from tracer.features.basis import FeatureBasis
+from tracer.graph.influence import influence
 from tracer.hypothesis.spec import (
-    LogitDiffDirection,
     PromptSpec,
     Selection,
     SupernodeSpec,
-    TokenDirection,
 )
-from tracer.hypothesis.template import render_token
 from tracer.model.model import Model
+from tracer.progress import Silent
 from tracer.record import FeatureRef, SupernodeRecord
+from tracer.replacement.attribute import attribute
+from tracer.replacement.targets import toward
 from tracer.tokens import TokenizedPrompt
+
+GRAPH_FEATURES = 2048
+"""Kept in each graph that the rule `influence` reads."""
 
 Anchor = Literal["last", "first"]
 
@@ -71,11 +76,10 @@ def span_positions(prompt: TokenizedPrompt, at: str) -> range:
     return range(*prompt.spans[at])
 
 
-def from_ids(name: str, spec: SupernodeSpec) -> SupernodeRecord:
+def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> SupernodeRecord:
     """A supernode of explicit ids: `layer_index`, or `layer_index_position`."""
-    assert spec.features is not None
     refs: list[FeatureRef] = []
-    for text in spec.features:
+    for text in features:
         layer, index, *position = (int(part) for part in text.split("_"))
         refs.append(
             FeatureRef(layer=layer, index=index, position=position[0] if position else None)
@@ -130,20 +134,55 @@ def score(
     layers = range(first, min(last, basis.n_layers - 1) + 1)
     used = [clean[name] for name in (*rule.on, *rule.against)]
     offsets = range(_n_offsets(rule, [run.prompt for run in used]))
-    active = _mean([_activations(run, rule, offsets, layers) for run in used[: len(rule.on)]])
-    if rule.against:
-        active -= _mean([_activations(run, rule, offsets, layers) for run in used[len(rule.on) :]])
     widths = [basis.n_features(layer) for layer in layers]
+    if rule.rule == "influence":
+        found = [_influences(model, basis, run, rule, prompts, offsets, layers) for run in used]
+        return Scored(_contrast(found, len(rule.on)), layers, widths)
+    active = _contrast([_activations(run, rule, offsets, layers) for run in used], len(rule.on))
     candidates = _candidates(active, layers, widths, basis.n_layers)
-    scores = torch.zeros_like(active)
+    gradients = torch.zeros_like(active)
     for run in used[: len(rule.on)]:
-        direction = _direction(rule, prompts[run.prompt.name], run.prompt)
+        direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
         positions = _positions(run.prompt, rule, offsets)
-        found = feature_gradients(model, basis, run, direction, positions, rule.rule, candidates)
-        starts = accumulate(widths, initial=0)
-        for layer, start in zip(layers, starts, strict=False):
-            scores[:, start + candidates[layer]] += found[layer]
-    return Scored(active * scores / len(rule.on), layers, widths)
+        grads = feature_gradients(model, basis, run, direction, positions, rule.rule, candidates)
+        for layer, start in zip(layers, accumulate(widths, initial=0), strict=False):
+            gradients[:, start + candidates[layer]] += grads[layer]
+    return Scored(active * gradients / len(rule.on), layers, widths)
+
+
+def _contrast(values: list[Tensor], n_on: int) -> Tensor:
+    """Mean over `on`, less the mean over `against` where there is one."""
+    found = _mean(values[:n_on])
+    return found - _mean(values[n_on:]) if len(values) > n_on else found
+
+
+def _influences(
+    model: Model,
+    basis: FeatureBasis,
+    run: CleanRun,
+    rule: Selection,
+    prompts: Mapping[str, PromptSpec],
+    offsets: range,
+    layers: range,
+) -> Float[Tensor, "offset candidate"]:
+    """Influence of every candidate in one prompt's graph; 0 for those the graph does not keep."""
+    direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
+    graph = attribute(
+        model,
+        basis,
+        run.ids,
+        lambda frozen: toward(frozen, direction, model.tokenizer),
+        GRAPH_FEATURES,
+        Silent(),
+    )
+    found = influence(graph).features
+    rows = {pos: row for row, pos in enumerate(_positions(run.prompt, rule, offsets))}
+    starts = dict(zip(layers, accumulate(basis.n_features(n) for n in layers), strict=True))
+    scores = torch.zeros(len(offsets), starts[layers[-1]])
+    for (layer, pos, index), value in zip(graph.nodes.features.tolist(), found, strict=True):
+        if layer in starts and pos in rows:
+            scores[rows[pos], starts[layer] - basis.n_features(layer) + index] = float(value)
+    return scores
 
 
 def _candidates(
@@ -193,17 +232,3 @@ def _activations(
 
 def _mean(tensors: list[Tensor]) -> Tensor:
     return torch.stack(tensors).mean(0)
-
-
-def _direction(rule: Selection, spec: PromptSpec, prompt: TokenizedPrompt) -> Direction:
-    match rule.toward:
-        case TokenDirection(token=token):
-            return [(prompt.asked[render_token(token, spec)], 1.0)]
-        case LogitDiffDirection(logit_diff=(token, foil)):
-            return [
-                (prompt.asked[render_token(token, spec)], 1.0),
-                (prompt.asked[render_token(foil, spec)], -1.0),
-            ]
-        case "answer":
-            assert prompt.answer_id is not None
-            return [(prompt.answer_id, 1.0)]

@@ -95,7 +95,9 @@ def tokenize(
     """
     reader = _Reader(file, tokenizer, context)
     hypothesis = file.hypothesis
-    asked = asked_tokens(hypothesis.supernodes.items(), hypothesis.interventions.items())
+    asked = asked_tokens(
+        hypothesis.supernodes.items(), hypothesis.interventions.items(), hypothesis.graph
+    )
     prompts = {name: reader.prompt(name, asked) for name in hypothesis.prompts}
     if reader.mistakes:
         raise HypothesisError(file.path, list(dict.fromkeys(reader.mistakes)))

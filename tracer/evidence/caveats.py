@@ -23,6 +23,7 @@ def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome])
     yield from _prompts(hypothesis)
     yield from _untested(outcomes)
     yield from _supernodes(record, hypothesis)
+    yield from _graphs(record)
     yield from _overlaps(record)
     yield from _comparisons(hypothesis, outcomes)
     if record.model.dtype not in ("float32", "float64"):
@@ -70,6 +71,15 @@ def _supernodes(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
     ]
     if shares:
         yield f"each supernode's share of the positive attribution: {', '.join(shares)}"
+
+
+def _graphs(record: Record) -> Iterator[str]:
+    for prompt, graph in record.graphs.items():
+        yield (
+            f"the graph of {prompt} keeps {graph.n_features:,} of {graph.n_active:,} active "
+            f"features, which carry {100 * graph.relevance_share:.0f} % of the relevance; the "
+            "rest is in its error nodes"
+        )
 
 
 def _overlaps(record: Record) -> Iterator[str]:

@@ -9,8 +9,8 @@ from tracer.evidence.case import Wording
 from tracer.evidence.expectations import AnyExpectation
 from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
 from tracer.evidence.wording import clamp_words, counted
-from tracer.hypothesis.expectations import TopIs, TopIsNot
-from tracer.hypothesis.spec import Hypothesis, InterventionSpec
+from tracer.hypothesis.expectations import Edge, TopIs, TopIsNot
+from tracer.hypothesis.spec import GraphSpec, Hypothesis, InterventionSpec
 from tracer.hypothesis.template import variables
 from tracer.record import Record
 
@@ -18,8 +18,8 @@ from tracer.record import Record
 class Judged(NamedTuple):
     """An outcome with what it is the outcome of."""
 
-    spec: InterventionSpec
-    expectation: AnyExpectation
+    spec: InterventionSpec | GraphSpec
+    expectation: AnyExpectation | Edge
     wording: Wording
     outcome: Outcome
 
@@ -75,6 +75,13 @@ def _has(group: Group, outcome: OutcomeName) -> bool:
 
 
 def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
+    graphs = hypothesis.graph.prompts if hypothesis.graph else ()
+    missing = [prompt for prompt in graphs if prompt not in record.graphs]
+    if missing:
+        return (
+            f"the run is incomplete: {len(graphs) - len(missing)} of "
+            f"{counted(len(graphs), 'graph')} measured; running it again resumes it"
+        )
     wanted = sum(len(spec.prompts) for spec in hypothesis.interventions.values())
     measured = sum(
         prompt in record.interventions[name].trials
@@ -111,7 +118,10 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
     group = max(groups, key=weight)
     where = " and ".join(_count(one.outcome, needed=needed) for one in group)
     word = "prompt" if len(group[-1].outcome.prompts) == 1 else "prompts"
-    return f"with {clamp_words(group[0].spec)} {_claim(group[0])} on {where} {word}"
+    spec = group[0].spec
+    if isinstance(spec, GraphSpec):
+        return f"in the attribution graph, {_claim(group[0])} on {where} {word}"
+    return f"with {clamp_words(spec)} {_claim(group[0])} on {where} {word}"
 
 
 def _claim(judged: Judged) -> str:

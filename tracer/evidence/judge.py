@@ -16,12 +16,14 @@ from tracer.evidence.baseline import found_on, source_problem, trial_problem
 from tracer.evidence.case import Case, ControlReadings, untested
 from tracer.evidence.caveats import caveats
 from tracer.evidence.conclusion import Judged, conclude
+from tracer.evidence.edges import judge_edge, word_edge
 from tracer.evidence.expectations import AnyExpectation, all_expectations, judge_case, word
 from tracer.evidence.outcomes import gather
 from tracer.evidence.rejudging import post_hoc
 from tracer.evidence.verdict import PromptOutcome, SplitName, Verdict
 from tracer.evidence.wording import show_token
 from tracer.hypothesis.expectations import Fraction
+from tracer.hypothesis.graph_rules import GRAPH
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
 from tracer.record import Record, Trial
@@ -52,6 +54,7 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
         for expectation in all_expectations(spec)
         for one in bench.judge(name, expectation)
     ]
+    judged += bench.judge_graph()
     outcomes = tuple(one.outcome for one in judged)
     verdict, reason = conclude(record, asked, judged)
     return Verdict(
@@ -80,13 +83,29 @@ class _Bench:
         """One outcome for each split that has prompts."""
         spec = self.asked.interventions[intervention]
         for split in _SPLITS:
-            held_out = split == "held out"
-            prompts = [p for p in spec.prompts if self.asked.prompts[p].held_out == held_out]
+            prompts = self._of_split(spec.prompts, split)
             if prompts:
                 wording = word(expectation, spec.doses, self._shower(prompts))
                 found = [self._on(intervention, expectation, prompt) for prompt in prompts]
                 outcome = gather(intervention, split, wording, expectation.mostly, found)
                 yield Judged(spec, expectation, wording, outcome)
+
+    def judge_graph(self) -> Iterator[Judged]:
+        """Outcomes of what is expected of the attribution graphs."""
+        spec = self.asked.graph
+        for expectation in spec.expect if spec else ():
+            assert spec is not None
+            for split in _SPLITS:
+                prompts = self._of_split(spec.prompts, split)
+                if prompts:
+                    wording = word_edge(expectation)
+                    found = [judge_edge(self.record, expectation, prompt) for prompt in prompts]
+                    outcome = gather(GRAPH, split, wording, expectation.mostly, found)
+                    yield Judged(spec, expectation, wording, outcome)
+
+    def _of_split(self, prompts: Sequence[str], split: SplitName) -> list[str]:
+        held_out = split == "held out"
+        return [p for p in prompts if self.asked.prompts[p].held_out == held_out]
 
     def _on(self, intervention: str, expectation: AnyExpectation, prompt: str) -> PromptOutcome:
         observed = self.record.interventions.get(intervention)

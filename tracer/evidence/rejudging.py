@@ -55,6 +55,10 @@ class _Change(NamedTuple):
                 return False
             case ("interventions", [_, "expect", *_] | [_, "doses", "expect", *_]):
                 return False
+            case ("graph", ["expect", *_]):
+                return False
+            case ("graph", [] | ["prompts", _]):
+                return self.new is not _ABSENT
             case ("interventions", [_, "doses"] | [_, "prompts", _] | [_, "doses", "factors", _]):
                 return self.new is not _ABSENT
             case _:
@@ -82,6 +86,10 @@ def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
     """The declared data in one form: short forms written out, ordered things as lists."""
     data = hypothesis.model_dump(mode="json", by_alias=True)
     data["model"] = hypothesis.model_spec.model_dump(mode="json", exclude={"device"})
+    if hypothesis.graph is None:
+        del data["graph"]
+    else:
+        data["graph"]["prompts"] = {prompt: "graphed" for prompt in hypothesis.graph.prompts}
     for name, spec in hypothesis.interventions.items():
         inner = data["interventions"][name]
         inner["clamp"] = [[clamped, _long(clamp)] for clamped, clamp in spec.clamp.items()]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection, Toward
 from tracer.hypothesis.expectations import DoseExpectation, Expectation, tokens_of
 from tracer.hypothesis.problem import KeyPath
 from tracer.hypothesis.spec import (
-    Direction,
+    GraphSpec,
     InterventionSpec,
-    LogitDiffDirection,
     SupernodeSpec,
-    TokenDirection,
 )
 
 
@@ -27,21 +26,23 @@ class Asked(NamedTuple):
 def asked_tokens(
     supernodes: Iterable[tuple[str, SupernodeSpec]],
     interventions: Iterable[tuple[str, InterventionSpec]],
+    graph: GraphSpec | None,
 ) -> list[Asked]:
     """Tokens of expectations, dose expectations and directions; answers are the prompts' own."""
     found: list[Asked] = []
     for name, node in supernodes:
         if node.select is not None:
-            path = ("supernodes", name, "select", "toward")
-            found += [
-                Asked(path, token, node.select.on) for token in direction_tokens(node.select.toward)
-            ]
+            path, rule = ("supernodes", name, "select", "toward"), node.select
+            found += [Asked(path, token, rule.explained) for token in direction_tokens(rule.toward)]
     for name, intervention in interventions:
         place = ("interventions", name)
         found += _expected((*place, "expect"), intervention.expect, intervention.prompts)
         if intervention.doses is not None:
             of_doses = intervention.doses.expect
             found += _expected((*place, "doses", "expect"), of_doses, intervention.prompts)
+    if graph is not None:
+        tokens = direction_tokens(graph.toward)
+        found += [Asked(("graph", "toward"), token, graph.prompts) for token in tokens]
     return found
 
 
@@ -55,12 +56,12 @@ def _expected(
             yield from (Asked((*path, number, key), token, prompts) for token in tokens)
 
 
-def direction_tokens(direction: Direction) -> tuple[str, ...]:
-    """The tokens a direction names; `answer` names none, it is the prompt's own."""
+def direction_tokens(direction: Direction | Toward) -> tuple[str, ...]:
+    """The tokens a direction names; the words name none, they are the prompt's own."""
     match direction:
         case TokenDirection():
             return (direction.token,)
         case LogitDiffDirection():
             return direction.logit_diff
-        case "answer":
+        case "answer" | "salient":
             return ()

@@ -102,6 +102,27 @@ class Falls(Expected):
     p: Alpha = 0.05
 
 
+class EdgeTest(BaseModel):
+    """Which supernodes an edge joins, and what it must be; one bound or both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    from_: str = Field(alias="from", description="The source supernode.")
+    to: str = Field(description="The target supernode, or `output`: what the graph explains.")
+    above: Number | None = None
+    below: Number | None = None
+
+
+class Edge(Expected):
+    """The direct effect of one supernode on another in the attribution graph, from -1 to 1.
+
+    The sum of all edges between their features, as a share of everything that enters the target,
+    signs left out: Σ edge(from → to) / Σ |edge(any → to)|.
+    """
+
+    edge: EdgeTest
+
+
 _KEYS = ("top", "top_is_not", "rank", "probability", "logit_diff", "supernode")
 _DOSE_KEYS = ("rises", "falls")
 

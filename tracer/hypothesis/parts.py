@@ -15,11 +15,15 @@ from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
 from tracer.hypothesis.spec import (
     Controls,
+    GraphSpec,
     Hypothesis,
     InterventionSpec,
     PromptSpec,
     SupernodeSpec,
 )
+
+NEURONS = "neurons"
+"""The basis that every model has."""
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -33,6 +37,8 @@ class Parts:
     supernodes: Mapping[str, SupernodeSpec | None]
     interventions: Mapping[str, InterventionSpec | None]
     controls: Controls
+    graph: GraphSpec | None
+    features: str
     broken: frozenset[KeyPath]
     """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
 
@@ -90,6 +96,8 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.supernodes,
         hypothesis.interventions,
         hypothesis.controls,
+        hypothesis.graph,
+        hypothesis.features,
         frozenset(),
     )
 
@@ -102,6 +110,8 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _section(SupernodeSpec, data.get("supernodes")),
         _section(InterventionSpec, data.get("interventions")),
         _pruned(Controls, data.get("controls", {})) or Controls(),
+        _pruned(GraphSpec, data["graph"]) if isinstance(data.get("graph"), dict) else None,
+        features if isinstance(features := data.get("features"), str) else NEURONS,
         broken,
     )
 

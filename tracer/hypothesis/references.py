@@ -7,12 +7,15 @@ unused because of it, is not told: it may be what is broken.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from tracer.features.registry import DICTIONARIES
 from tracer.hypothesis.asked import Asked, asked_tokens
 from tracer.hypothesis.expectations import Fraction
+from tracer.hypothesis.graph_rules import graph_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
-from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.problem import Problem, prompts_named
+from tracer.hypothesis.parts import NEURONS, Parts
+from tracer.hypothesis.problem import Problem, prompts_named, unknown
 from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
 from tracer.hypothesis.spec import ClampSpec
 from tracer.hypothesis.supernode_rules import supernode_problems
@@ -21,11 +24,13 @@ from tracer.hypothesis.template import TemplateMistake, render_token, variables
 
 def reference_problems(parts: Parts) -> list[Problem]:
     """Every mistake in what the parts say about each other, each once."""
-    asked = asked_tokens(parts.known_supernodes(), parts.known_interventions())
+    asked = asked_tokens(parts.known_supernodes(), parts.known_interventions(), parts.graph)
     found = [
         *prompt_problems(parts, _asked_variables(asked)),
         *supernode_problems(parts),
         *intervention_problems(parts),
+        *graph_problems(parts),
+        *_basis_problems(parts),
         *_token_problems(parts, asked),
         *_unused_prompts(parts),
         *_unused_supernodes(parts),
@@ -44,6 +49,17 @@ def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
         for prompt in prompts:
             names.setdefault(prompt, set()).update(used)
     return names
+
+
+def _basis_problems(parts: Parts) -> Iterator[Problem]:
+    """A word that is no folder and no address has to be a known name."""
+    name = parts.features
+    if name == NEURONS or name in DICTIONARIES or any(mark in name for mark in "/\\.~"):
+        return
+    if not Path(name).is_dir():
+        known = [NEURONS, *DICTIONARIES]
+        yield Problem(("features",), f"{unknown('features', name, known)} A folder or a hub id "
+                      "(owner/name) is allowed too.")  # fmt: skip
 
 
 def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:
@@ -78,6 +94,7 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
         used.update(spec.prompts)
         for clamp in spec.clamp.values():
             used.update(clamp.from_ or () if isinstance(clamp, ClampSpec) else ())
+    used.update(parts.graph.prompts if parts.graph else ())
     for name in parts.prompts:
         if name not in used and name not in RESERVED:
             yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")
@@ -90,6 +107,8 @@ def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
     for _, spec in parts.known_interventions():
         used.update(spec.clamp)
         used.update(e.supernode for e in spec.expect if isinstance(e, Fraction))
+    for edge in parts.graph.expect if parts.graph else ():
+        used.update((edge.edge.from_, edge.edge.to))
     for name in parts.supernodes:
         if name not in used:
             message = "nobody uses this supernode: clamp it, expect something of it, or remove it"

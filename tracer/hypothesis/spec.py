@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from tracer.hypothesis.directions import Declared, Direction, Toward
 from tracer.hypothesis.expectations import (
     DoseExpectation,
+    Edge,
     Expectation,
     Thresholds,
-    TokenPair,
 )
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
@@ -24,12 +25,6 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 HERE = "here"
 """Reserved prompt name in `from:`: the prompt that the intervention is run on."""
-
-
-class Declared(BaseModel):
-    """Base of everything a file declares."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 def _length_tag(value: Any) -> str:
@@ -90,41 +85,16 @@ class PromptSpec(Declared):
         return dict(self.__pydantic_extra__ or {})
 
 
-class TokenDirection(Declared):
-    """Toward the logit of one token."""
-
-    token: str
-
-
-class LogitDiffDirection(Declared):
-    """Toward logit(first) − logit(second)."""
-
-    logit_diff: TokenPair
-
-
-def _direction_tag(value: Any) -> str:
-    if isinstance(value, dict):
-        return "<pair>" if "logit_diff" in value else "<token>"
-    if isinstance(value, BaseModel):
-        return "<pair>" if isinstance(value, LogitDiffDirection) else "<token>"
-    return "<word>"
-
-
-Direction = Annotated[
-    Annotated[Literal["answer"], Tag("<word>")]
-    | Annotated[TokenDirection, Tag("<token>")]
-    | Annotated[LogitDiffDirection, Tag("<pair>")],
-    Discriminator(_direction_tag),
-]
 Which = Literal["last", "first", "all"]
-Rule = Literal["gradient", "half"]
+Rule = Literal["gradient", "half", "influence"]
 
 
 class Selection(Declared):
     """A rule that finds a supernode by attribution patching on discovery prompts.
 
     The score of a feature is (mean activation on `on` − mean activation on `against`) × mean
-    gradient of the direction on `on`; without `against` the contrast is zero.
+    gradient of the direction on `on`; without `against` the contrast is zero. By rule `influence`
+    it is its mean influence in the attribution graphs of `on`, less that in those of `against`.
     """
 
     on: tuple[Name, ...] = Field(min_length=1, description="Source prompts, averaged.")
@@ -138,7 +108,8 @@ class Selection(Declared):
     )
     toward: Direction = "answer"
     rule: Rule = Field(
-        default="gradient", description="Plain gradient, or the linearised half rule."
+        default="gradient",
+        description="Plain gradient, the linearised half rule, or influence in attribution graphs.",
     )
     top: int | None = Field(default=None, ge=1, description="Keep the k strongest.")
     share: float | None = Field(
@@ -147,6 +118,18 @@ class Selection(Declared):
         le=1,
         description="Keep the strongest that carry this share of the positive sum.",
     )
+
+    @property
+    def explained(self) -> tuple[str, ...]:
+        """Prompts on which the direction is asked for."""
+        return (*self.on, *self.against) if self.rule == "influence" else self.on
+
+
+class NeuronpediaGroup(Declared):
+    """A group of features as it is pinned in a graph page's address; nothing is fetched."""
+
+    url: str = Field(description="https://www.neuronpedia.org/<model>/graph?…&supernodes=…")
+    group: str = Field(description="The label of the group in the address.")
 
 
 class SupernodeSpec(Declared):
@@ -158,6 +141,9 @@ class SupernodeSpec(Declared):
     select: Selection | None = None
     features: tuple[str, ...] | None = Field(
         default=None, description="'layer_index' (put at `at`) or 'layer_index_position', quoted."
+    )
+    neuronpedia: NeuronpediaGroup | None = Field(
+        default=None, description="Explicit ids, taken from a Neuronpedia graph's address."
     )
     at: Name | None = Field(
         default=None, description="Where 'layer_index' features sit; default: last."
@@ -219,6 +205,30 @@ class InterventionSpec(Declared):
         return any(e.beats_controls or e.undercuts_controls for e in tests)
 
 
+class GraphSpec(Declared):
+    """Attribution graphs of some prompts, and what must show in them."""
+
+    prompts: tuple[Name, ...] = Field(min_length=1)
+    toward: Toward = Field(
+        default="salient",
+        description="What is explained: salient logits, the answer, a token, or a difference.",
+    )
+    max_features: int = Field(
+        default=2048,
+        ge=1,
+        le=100_000,
+        description="Features kept, the most relevant; supernode members are always kept.",
+    )
+    check: int = Field(
+        default=20,
+        ge=0,
+        le=1000,
+        description="Features that are ablated one by one, to compare with what the graph predicts;"
+        " supernodes always are.",
+    )
+    expect: tuple[Edge, ...] = ()
+
+
 class Controls(Declared):
     """Matched random feature sets, for the interventions whose expectations compare with them."""
 
@@ -234,7 +244,11 @@ class Hypothesis(Declared):
     tags: tuple[str, ...] = ()
     expected: Literal["confirmed", "refuted"] = "confirmed"
     model: ModelForm = "gemma-3-270m"
-    features: Literal["neurons"] = "neurons"
+    features: str = Field(
+        default="neurons",
+        min_length=1,
+        description="neurons, a registered set of transcoders, a folder, or a hub id.",
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     template: str | None = Field(
         default=None, description="Text of the prompts that have none themselves."
@@ -242,6 +256,7 @@ class Hypothesis(Declared):
     prompts: dict[Name, PromptSpec] = Field(min_length=1)
     supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
     interventions: dict[Name, InterventionSpec] = Field(min_length=1)
+    graph: GraphSpec | None = None
     controls: Controls = Controls()
 
     def n_controls(self, intervention: str) -> int:

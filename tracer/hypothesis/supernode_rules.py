@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tracer.errors import UsageError
+from tracer.hypothesis.explicit import explicit_features
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import KeyPath, Problem, prompts_named, unknown
 from tracer.hypothesis.prompt_rules import LAST, span_places
@@ -24,6 +26,8 @@ def supernode_problems(parts: Parts) -> Iterator[Problem]:
             yield from _selection_problems(parts, (*path, "select"), node.select)
         if node.features is not None:
             yield from _feature_problems((*path, "features"), node.features)
+        if node.neuronpedia is not None:
+            yield from _address_problems((*path, "neuronpedia"), node)
         if node.source is not None:
             yield from prompt_list(parts, (*path, "source"), node.source, discovery="a source")
         if anchored(node):
@@ -38,6 +42,8 @@ def anchor(node: SupernodeSpec) -> str:
 
 def anchored(node: SupernodeSpec) -> bool:
     """Whether any of its features sits at a span, not at a position of its own."""
+    if node.neuronpedia is not None:
+        return False
     return node.features is None or not all(map(_has_position, node.features))
 
 
@@ -122,16 +128,19 @@ def span_problems(
 
 
 def _kind_problems(path: KeyPath, node: SupernodeSpec) -> Iterator[Problem]:
-    if node.select is None and node.features is None:
+    kinds = ("select", "features", "neuronpedia")
+    given = [kind for kind in kinds if getattr(node, kind) is not None]
+    if not given:
         yield Problem(path, "it has no features: give it a rule, `select`, or ids, `features`")
-    if node.select is not None and node.features is not None:
-        yield Problem(path, "it has both `select` and `features`; one is expected")
+    if len(given) > 1:
+        named = " and ".join(f"`{kind}`" for kind in given)
+        yield Problem(path, f"it has both {named}; one is expected")
     if node.select is not None and node.at is not None:
         yield Problem(
             (*path, "at"),
             "a selected supernode sits where it was found: write `at` inside `select`",
         )
-    elif node.at is not None and node.features and not anchored(node):
+    elif node.at is not None and (node.features or node.neuronpedia) and not anchored(node):
         yield Problem((*path, "at"), "it says nothing: every feature has a position of its own")
     select = node.select
     if select is not None and (select.top is None) == (select.share is None):
@@ -155,7 +164,7 @@ def _selection_problems(parts: Parts, path: KeyPath, select: Selection) -> Itera
         )
     without = [
         name
-        for name in select.on
+        for name in select.explained
         if (prompt := parts.prompts.get(name)) is not None
         and prompt.answer is None
         and parts.is_whole("prompts", name)
@@ -166,6 +175,13 @@ def _selection_problems(parts: Parts, path: KeyPath, select: Selection) -> Itera
             f"`answer` has no meaning on {prompts_named(without)}, which has no answer: give one, "
             "or write {token: …} or {logit_diff: [.., ..]}",
         )
+
+
+def _address_problems(path: KeyPath, node: SupernodeSpec) -> Iterator[Problem]:
+    try:
+        explicit_features(node)
+    except UsageError as error:
+        yield Problem(path, str(error))
 
 
 def _feature_problems(path: KeyPath, features: tuple[str, ...]) -> Iterator[Problem]:

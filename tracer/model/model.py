@@ -103,6 +103,8 @@ class Model:
         self.context: int = int(self._bridge.cfg.n_ctx)
         self.device: torch.device = next(weights.hf_model.parameters()).device
         self.dtype: torch.dtype = next(weights.hf_model.parameters()).dtype
+        text: Any = weights.hf_model.config.get_text_config()
+        self.soft_cap: float | None = getattr(text, "final_logit_softcapping", None)
         self._names = set(self._bridge.hook_dict)
 
     def has(self, kind: SiteKind) -> bool:

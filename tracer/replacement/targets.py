@@ -58,6 +58,14 @@ def difference(frozen: Frozen, tokenizer: object, token: int, foil: int) -> Targ
     return directions(frozen, (Logit(label, None, 1.0),), weights)
 
 
+def toward(frozen: Frozen, direction: Sequence[tuple[int, float]], tokenizer: object) -> Targets:
+    """One token, (token, 1), or a difference of two, (token, 1), (foil, −1)."""
+    first, *rest = [token for token, _ in direction]
+    return (
+        difference(frozen, tokenizer, first, *rest) if rest else tokens(frozen, tokenizer, [first])
+    )
+
+
 def directions(
     frozen: Frozen, logits: tuple[Logit, ...], weights: Float[Tensor, "target vocab"]
 ) -> Targets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracer.hypothesis.spec import Direction, LogitDiffDirection, TokenDirection
+from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection
 from tracer.record import Record, SupernodeRecord
 from tracer.report.text import percent, plural, show_token
 

@@ -1,0 +1,75 @@
+"""Judging edges of an attribution graph."""
+
+import pytest
+
+from tests.bench import TINY
+from tests.records import make_record
+from tracer.evidence.edges import judge_edge, word_edge
+from tracer.hypothesis.expectations import Edge
+from tracer.record import GraphEdge, GraphRecord
+
+
+def edge(**bounds):
+    return Edge.model_validate({"edge": {"from": "texas", "to": "say_austin", **bounds}})
+
+
+def with_graph(**changes):
+    record, _ = make_record()
+    prompt = next(iter(record.prompts))
+    graph = GraphRecord(
+        **{
+            "file": "graph.json",
+            "target": "x",
+            "n_active": 10,
+            "n_features": 5,
+            "relevance_share": 0.5,
+            "n_pruned": 2,
+            "replacement": 0.5,
+            "completeness": 0.8,
+            "supernode_replacement": None,
+            "supernode_completeness": None,
+            "members": {"texas": 2, "say_austin": 1},
+            "edges": (
+                GraphEdge(source="texas", target="say_austin", weight=0.4, share=0.2),
+                GraphEdge(source="say_austin", target="texas", weight=0.0, share=None),
+            ),
+            "ablations": (),
+        }
+        | changes
+    )
+    return record.model_copy(update={"graphs": {prompt: graph}}), prompt
+
+
+@pytest.mark.parametrize(
+    ("bounds", "outcome"),
+    [
+        ({"above": 0.1}, "held"),
+        ({"above": 0.2}, "failed"),
+        ({"below": 0.3}, "held"),
+        ({"above": 0.0, "below": 0.1}, "failed"),
+    ],
+)
+def test_the_share_is_held_against_the_bounds(bounds, outcome):
+    record, prompt = with_graph()
+    found = judge_edge(record, edge(**bounds), prompt)
+    assert (found.outcome, found.value, found.observed) == (outcome, 0.2, "+0.20")
+
+
+def test_what_is_silent_or_missing_is_untested():
+    record, prompt = with_graph(members={"texas": 0, "say_austin": 1})
+    silent = judge_edge(record, edge(above=0), prompt)
+    assert silent.reason == "no active feature: texas is silent on this prompt"
+    record, prompt = with_graph(members={"texas": 2})
+    assert judge_edge(record, edge(above=0), prompt).reason == (
+        "say_austin has no place on this prompt"
+    )
+    record, prompt = with_graph(edges=())
+    assert "nothing enters" in judge_edge(record, edge(above=0), prompt).reason
+    assert "was not measured" in judge_edge(make_record()[0], edge(above=0), prompt).reason
+
+
+def test_it_reads_as_a_sentence():
+    wording = word_edge(edge(above=0.1, below=0.5))
+    assert wording.measure == "edge texas → say_austin, share of what enters say_austin"
+    assert wording.test == "> 0.10 and < 0.50"
+    assert "graph" not in TINY

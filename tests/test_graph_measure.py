@@ -1,0 +1,54 @@
+"""A hypothesis with a graph, on a tiny model: what the graph predicts is what clamps do."""
+
+import numpy as np
+import pytest
+
+from tests.bench import TINY, make_bench
+from tracer.evidence.calibration import direct, total
+from tracer.graph_measure import measure_graph
+from tracer.progress import Silent
+
+GRAPH = {"prompts": ["dallas"], "max_features": 60, "check": 12}
+
+
+@pytest.fixture(scope="module", params=["salient", {"token": " Austin"}, "pair"])
+def measured(request, tiny):
+    toward = request.param
+    if toward == "pair":
+        toward = {"logit_diff": [" Sacramento", " Austin"]}
+    bench = make_bench(tiny, hypothesis=TINY | {"graph": GRAPH | {"toward": toward}})
+    return bench, measure_graph(bench, "dallas", Silent())
+
+
+def test_with_everything_frozen_the_graph_is_right(measured):
+    _, found = measured
+    ablations = found.record.ablations
+    assert [a.name for a in ablations if a.is_supernode] == ["texas", "california"]
+    assert len(ablations) == 2 + GRAPH["check"]
+    for each in ablations:
+        assert each.measured_direct == pytest.approx(each.predicted_direct, abs=2e-5)
+    assert direct(ablations).worst < 1e-3
+    assert total(ablations, free=True).n == len(ablations)
+
+
+def test_members_are_kept_and_their_edges_are_told(measured):
+    bench, found = measured
+    record = found.record
+    assert record.members == {"texas": 4, "california": 4}
+    assert record.n_features == GRAPH["max_features"]
+    ends = {(edge.source, edge.target) for edge in record.edges}
+    assert ("texas", "output") in ends and ("texas", "california") in ends
+    to_output = {e.source: e.weight for e in record.edges if e.target == "output"}
+    for each in record.ablations[:2]:
+        assert to_output[each.name] == pytest.approx(-each.predicted_direct, abs=1e-6)
+
+
+def test_the_target_is_what_the_section_asks_for(measured):
+    bench, found = measured
+    clean = bench.clean["dallas"]
+    spec = bench.hypothesis.graph.toward
+    if spec == "salient":
+        assert found.record.target == bench.model.tokenizer.decode([int(clean.logits.argmax())])
+    else:
+        assert " Austin" in found.record.target
+    assert np.isfinite(found.pruned.edges).all()

@@ -1,0 +1,60 @@
+"""What may stand in the graph section, and what its mistakes are told as."""
+
+import pytest
+
+from tests.bench import TINY
+from tracer.errors import HypothesisError
+from tracer.hypothesis.load import from_hypothesis
+from tracer.hypothesis.spec import Hypothesis
+
+
+def told(graph, **changes):
+    data = TINY | changes | {"graph": graph}
+    try:
+        from_hypothesis(Hypothesis.model_validate(data))
+    except HypothesisError as error:
+        return str(error)
+    return ""
+
+
+def expecting(**edge):
+    return {"prompts": ["dallas"], "expect": [{"edge": edge}]}
+
+
+def test_a_sound_section_is_accepted():
+    assert told(expecting(**{"from": "texas", "to": "output", "above": 0})) == ""
+
+
+@pytest.mark.parametrize(
+    ("graph", "sentence"),
+    [
+        ({"prompts": ["dalas"]}, "no prompt 'dalas'"),
+        ({"prompts": ["dallas"], "toward": "answer"}, "`answer` has no meaning on prompt 'dallas'"),
+        (expecting(**{"from": "texs", "to": "output", "above": 0}), "no supernode 'texs'"),
+        (expecting(**{"from": "texas", "to": "outptu", "above": 0}), "no supernode 'outptu'"),
+        (expecting(**{"from": "texas", "to": "output"}), "it tests nothing"),
+        (expecting(**{"from": "texas", "to": "output", "above": 2}), "a share, from -1 to 1"),
+        (expecting(**{"from": "texas", "to": "output", "above": 0.5, "below": 0.1}), "no edge"),
+    ],
+)
+def test_mistakes_are_told(graph, sentence):
+    assert sentence in told(graph)
+
+
+def test_an_unknown_basis_is_told_with_the_nearest_word():
+    sentence = told({"prompts": ["dallas"]}, features="neuron")
+    assert "'neuron'" in sentence and "'neurons'" in sentence and "hub id" in sentence
+    assert told({"prompts": ["dallas"]}, features="mwhanna/gemma-scope-transcoders") == ""
+
+
+def test_supernodes_from_an_address():
+    url = (
+        "https://www.neuronpedia.org/gemma-2-2b/graph?slug=x&supernodes="
+        "%5B%5B%22Texas%22%2C%221_2_3%22%2C%22E_5_2%22%5D%5D"
+    )
+    node = {"neuronpedia": {"url": url, "group": "Texas"}, "source": ["dallas"]}
+    supernodes = TINY["supernodes"] | {"texas": node}
+    assert told({"prompts": ["dallas"]}, supernodes=supernodes) == ""
+    node = {"neuronpedia": {"url": url, "group": "Ohio"}, "source": ["dallas"]}
+    wrong = told({"prompts": ["dallas"]}, supernodes=TINY["supernodes"] | {"texas": node})
+    assert "no supernode 'Ohio'" in wrong and "'Texas'" in wrong

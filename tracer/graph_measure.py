@@ -1,0 +1,214 @@
+"""Measure the attribution graph of one prompt of a hypothesis, and hold it against clamps.
+
+The graph is linear and the model is not, so the graph is checked where it makes a prediction:
+every supernode, and some single features, are ablated in the real model, with everything frozen
+(where the graph must be right), with attention frozen, and free. Half of the single features are
+the most influential ones, half are drawn at random from those the graph keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.clean import clean_run
+from tracer.direction import LogitDirection, direction_of
+from tracer.freeze import Freeze
+from tracer.graph.effects import ablation_effects, edges_between
+from tracer.graph.graph import AttributionGraph
+from tracer.graph.influence import influence
+from tracer.graph.prune import prune
+from tracer.graph.scores import scores, supernode_scores
+from tracer.hypothesis.graph_rules import OUTPUT
+from tracer.hypothesis.spec import GraphSpec
+from tracer.intervention import Row, batch_limit, run_rows
+from tracer.measure import Bench, read_places
+from tracer.progress import Advance, Progress
+from tracer.record import Ablation, GraphEdge, GraphRecord
+from tracer.replacement import targets
+from tracer.replacement.attribute import Place, attribute
+from tracer.replacement.state import Frozen
+from tracer.replacement.targets import Targets
+
+FREEZES: tuple[Freeze, ...] = ("all", "attention", "none")
+Members = Mapping[str, Int[np.ndarray, " _"]]
+"""Rows of each supernode's features that are in the graph."""
+
+
+class MeasuredGraph(NamedTuple):
+    """The numbers, and the pruned graph they are about."""
+
+    record: GraphRecord
+    pruned: AttributionGraph
+
+
+class _Item(NamedTuple):
+    """What is ablated: a supernode, or a single feature."""
+
+    name: str
+    is_supernode: bool
+    rows: Int[np.ndarray, " _"]
+
+
+def measure_graph(bench: Bench, prompt: str, progress: Progress) -> MeasuredGraph:
+    """Build a prompt's graph, read the supernodes off it, and check it by ablations."""
+    spec = bench.hypothesis.graph
+    assert spec is not None
+    clean = bench.clean[prompt]
+    places = read_places(bench, prompt)
+    required = [place for each in places.values() for place in each]
+    graph = attribute(
+        bench.model,
+        bench.basis,
+        clean.ids,
+        lambda frozen: _explained(bench, spec, prompt, frozen),
+        spec.max_features,
+        progress,
+        required,
+    )
+    members = {name: _rows(graph, each) for name, each in places.items()}
+    items = _items(graph, members, spec.check, bench.hypothesis.seed)
+    with progress.task(f"ablating on {prompt}", len(FREEZES) * len(items)) as advance:
+        ablations = _ablations(bench, prompt, graph, items, advance)
+    pruned = prune(graph)
+    return MeasuredGraph(_record(prompt, graph, pruned, members, ablations), pruned)
+
+
+def _explained(bench: Bench, spec: GraphSpec, prompt: str, frozen: Frozen) -> Targets:
+    """What a graph section asks to be explained on a prompt."""
+    if spec.toward == "salient":
+        return targets.salient(frozen, bench.model.tokenizer)
+    return targets.toward(frozen, _direction(bench, spec, prompt), bench.model.tokenizer)
+
+
+def _direction(bench: Bench, spec: GraphSpec, prompt: str) -> LogitDirection:
+    """What ablations are measured by: the direction, or the most probable token."""
+    clean = bench.clean[prompt]
+    if spec.toward == "salient":
+        return [(int(clean.logits.argmax()), 1.0)]
+    return direction_of(spec.toward, bench.hypothesis.prompts[prompt], clean.prompt)
+
+
+def _rows(graph: AttributionGraph, places: Sequence[Place]) -> Int[np.ndarray, " _"]:
+    found = graph.nodes.find(np.array(places, dtype=np.int64).reshape(-1, 3))
+    return found[found >= 0]
+
+
+def _items(graph: AttributionGraph, members: Members, n: int, seed: int) -> list[_Item]:
+    """Supernodes, then single features: the most influential half, then some at random."""
+    order = np.argsort(-influence(graph).features, kind="stable")
+    top, rest = order[: (n + 1) // 2], order[(n + 1) // 2 :]
+    drawn = np.random.default_rng(seed).permutation(rest)[: n // 2]
+    singles = [np.array([row]) for row in (*top, *drawn)]
+    named = [_Item(name, True, rows) for name, rows in members.items() if len(rows)]
+    return named + [_Item(_id(graph, rows), False, rows) for rows in singles]
+
+
+def _id(graph: AttributionGraph, rows: Int[np.ndarray, " 1"]) -> str:
+    layer, pos, index = graph.nodes.features[rows[0]].tolist()
+    return f"{layer}_{index}_{pos}"
+
+
+def _ablations(
+    bench: Bench, prompt: str, graph: AttributionGraph, items: Sequence[_Item], advance: Advance
+) -> tuple[Ablation, ...]:
+    groups = [item.rows for item in items]
+    predicted = ablation_effects(graph, groups, graph.nodes.n_features)
+    measured = _measured(bench, prompt, graph, groups, advance)
+    return tuple(
+        Ablation(
+            name=item.name,
+            is_supernode=item.is_supernode,
+            n_features=len(item.rows),
+            predicted_direct=float(predicted.direct[number]),
+            predicted_total=float(predicted.total[number]),
+            measured_direct=measured["all"][number],
+            measured_attention=measured["attention"][number],
+            measured_free=measured["none"][number],
+        )
+        for number, item in enumerate(items)
+    )
+
+
+def _measured(
+    bench: Bench,
+    prompt: str,
+    graph: AttributionGraph,
+    groups: Sequence[Int[np.ndarray, " _"]],
+    advance: Advance,
+) -> dict[Freeze, list[float]]:
+    """Change of the explained quantity when each group is set to 0, by freeze mode."""
+    places = [[(f[0], f[1], f[2]) for f in graph.nodes.features[g].tolist()] for g in groups]
+    positions = {pos for group in places for _, pos, _ in group}
+    clean = clean_run(bench.model, bench.basis, bench.clean[prompt].prompt, positions)
+    read = _reader(bench, prompt)
+    before = float(read(clean.logits[None])[0])
+    rows = [Row(dict.fromkeys(each, 0.0), freeze) for freeze in FREEZES for each in places]
+    after = torch.zeros(len(rows))
+    limit = batch_limit(bench.model, clean)
+    for numbers, logits, _ in run_rows(bench.model, bench.basis, clean, rows, limit):
+        after[numbers] = read(logits).cpu()
+        advance(len(numbers))
+    changes = (after - before).view(len(FREEZES), len(groups)).tolist()
+    return dict(zip(FREEZES, changes, strict=True))
+
+
+def _reader(
+    bench: Bench, prompt: str
+) -> Callable[[Float[Tensor, "row vocab"]], Float[Tensor, " row"]]:
+    """What the graph's first target is, read off logits: less their mean, without the soft cap."""
+    spec, cap = bench.hypothesis.graph, bench.model.soft_cap
+    assert spec is not None
+    direction = _direction(bench, spec, prompt)
+    of_mean = sum(coefficient for _, coefficient in direction)
+
+    def read(logits: Tensor) -> Tensor:
+        plain = logits if cap is None else cap * torch.atanh(logits / cap)
+        named = [coefficient * plain[:, token] for token, coefficient in direction]
+        return torch.stack(named).sum(0) - of_mean * plain.mean(-1)
+
+    return read
+
+
+def _record(
+    prompt: str,
+    graph: AttributionGraph,
+    pruned: AttributionGraph,
+    members: Members,
+    ablations: tuple[Ablation, ...],
+) -> GraphRecord:
+    whole = scores(graph)
+    kept = np.zeros(graph.nodes.n_features, dtype=bool)
+    for rows in members.values():
+        kept[rows] = True
+    named = supernode_scores(graph, kept)
+    return GraphRecord(
+        file=f"graph-{prompt}.json",
+        target=graph.nodes.logits[0].label,
+        n_active=graph.subject.n_active,
+        n_features=graph.nodes.n_features,
+        relevance_share=graph.subject.relevance_share,
+        n_pruned=pruned.nodes.n_features,
+        replacement=whole.replacement,
+        completeness=whole.completeness,
+        supernode_replacement=named.replacement,
+        supernode_completeness=named.completeness,
+        members={name: len(rows) for name, rows in members.items()},
+        edges=tuple(_edges(graph, members)),
+        ablations=ablations,
+    )
+
+
+def _edges(graph: AttributionGraph, members: Members) -> Iterator[GraphEdge]:
+    """Between every two supernodes, and from each to what is explained."""
+    ends = {**members, OUTPUT: np.array([graph.nodes.n_features])}
+    for source, from_rows in members.items():
+        for target, to_rows in ends.items():
+            if source != target and len(from_rows) and len(to_rows):
+                weight, share = edges_between(graph, from_rows, to_rows)
+                yield GraphEdge(source=source, target=target, weight=weight, share=share)
