@@ -1,0 +1,264 @@
+"""How much the linear sweep saves over batched autograd: the same edges, both ways, in one run.
+
+    python benchmarks/graphs.py [--case NAME] [--pairs 3]
+    python benchmarks/graphs.py --long
+
+Both ways start from a frozen prompt and the features of its graph. Autograd (`rival.py`) first
+tries its batch sizes and keeps the one that promises to be quickest. Then the ways alternate;
+medians over pairs, their ratio and the ratio of every pair are printed, after what the two ways'
+edges differ by: a fast wrong answer is no result. Where autograd would take longer than a minute
+only some of its batches are timed, evenly spread over the layers, and the output says so.
+`--long` graphs a prompt of a thousand tokens in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from graph_task import TEXT, Task, open_model, opened, prompt, start, toward
+from rival import Timed, run, try_sizes
+from torch import Tensor
+
+from tracer.errors import ModelUnavailable
+from tracer.features.basis import FeatureBasis
+from tracer.features.neurons import NeuronBasis
+from tracer.model.model import Model
+from tracer.progress import Silent
+from tracer.replacement.attribute import attribute
+from tracer.replacement.order import sweep_order
+from tracer.replacement.sweep import sweep
+
+LONG_TEXT = Path(__file__).parent.parent / "README.md"
+LONG_TOKENS, LONG_FEATURES = 1000, 2048
+AUTOGRAD_SECONDS = 60.0
+"""What one run of autograd may take before only some of its batches are run."""
+SQUARE = 2048
+out = sys.stdout
+
+
+class Case(NamedTuple):
+    """One graph."""
+
+    model: str
+    tokens: int
+    features: int | None
+    """None keeps all that reach a target."""
+    is_whole: bool = False
+    """Whether a whole `attribute` call is timed as well."""
+
+    @property
+    def name(self) -> str:
+        """What `--case` takes."""
+        return f"{self.model}-{self.tokens}-{self.features or 'all'}"
+
+
+CASES = (
+    Case("gemma-3-270m", 12, 512),
+    Case("gemma-3-270m", 12, 2048),
+    Case("gemma-3-270m", 40, 512),
+    Case("gemma-3-270m", 40, 2048, is_whole=True),
+    Case("smollm2-135m", 12, 512),
+    Case("smollm2-135m", 12, 2048),
+    Case("smollm2-135m", 12, None),
+    Case("smollm2-135m", 40, 512),
+    Case("smollm2-135m", 40, 2048),
+    Case("smollm2-135m", 40, None),
+)
+
+
+class Pair(NamedTuple):
+    """One way after the other, and a matrix product."""
+
+    sweep: float
+    rival: Timed
+    error: float
+    square: float
+    """Operations per second of a square matrix product."""
+
+
+def pair(task: Task, size: int, most: int) -> Pair:
+    """Sweep, then autograd, then a matrix product."""
+    _, basis, frozen, kept, targets = task
+    started = time.perf_counter()
+    swept = sweep(basis, frozen, kept, targets, lambda n: None)
+    seconds = time.perf_counter() - started
+    rival = run(task, size, most)
+    error = max(difference(swept.edges[:, rows].T, rival.edges[rows]) for rows in rival.done)
+    return Pair(seconds, rival.without_edges(), error, square_speed())
+
+
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference in a row, over the row's largest edge."""
+    largest = theirs.abs().amax(1).clamp_min(1e-30)
+    return float(((ours - theirs).abs().amax(1) / largest).max())
+
+
+def square_speed() -> float:
+    """Operations per second of a square matrix product, the median of five."""
+    a, b = torch.randn(2, SQUARE, SQUARE)
+    seconds: list[float] = []
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        seconds.append(time.perf_counter() - started)
+    return 2 * SQUARE**3 / statistics.median(seconds)
+
+
+def operations(task: Task) -> float:
+    """What the sweep multiplies and adds: output and value maps, patterns, edges."""
+    frozen, layers = task.frozen, task.chosen.layers
+    assert not frozen.blocks[0].is_parallel
+    heads, d_head, d_model = frozen.blocks[0].weights.W_O.shape
+    groups = len(frozen.blocks[0].weights.W_V)
+    order = sweep_order(frozen, task.chosen, len(task.targets.logits))
+    total = 0
+    for columns in order.chunks:
+        rows = order.layer[columns]
+        reach = int(order.pos[columns].max()) + 1
+        n_pos = reach - frozen.n_fixed
+        maps = d_head * d_model * (n_pos * heads + reach * groups)
+        patterns = reach * n_pos * heads * d_head
+        for layer, features in enumerate(layers):
+            sources = int((features.pos < reach).sum()) + n_pos
+            total += int((rows > layer).sum()) * sources * d_model
+            total += int((rows >= layer).sum()) * (maps + patterns)
+        total += len(rows) * reach * d_model
+    return 2.0 * total
+
+
+def batches_to_run(found: Timed) -> int:
+    """All, or as many as fit into `AUTOGRAD_SECONDS`, but three at least."""
+    share = (AUTOGRAD_SECONDS - found.start) / found.batches
+    return found.n_batches if share >= 1 else max(3, int(found.n_batches * share))
+
+
+def report(case: Case, model: Model, basis: FeatureBasis, n_pairs: int) -> None:
+    """Measure one case and print it."""
+    task = start(model, basis, case.tokens, case.features)
+    tried = try_sizes(task)
+    found = min(tried, key=lambda timed: timed.seconds)
+    most = batches_to_run(found)
+    pairs = [pair(task, found.size, most) for _ in range(n_pairs)]
+    out.write(
+        f"{case.name}: {task.chosen.n} {_kind(basis)} "
+        f"of {sum(len(x.values) for x in task.frozen.active)} active, "
+        f"{task.n_targets} targets; {torch.get_num_threads()} threads; {n_pairs} pairs; largest "
+        f"error {max(each.error for each in pairs):.1e} of a row's maximum\n"
+    )
+    promised = ", ".join(f"{each.size}: {each.seconds:.2f} s" for each in tried)
+    out.write(f"  autograd by batch size, from three batches of each: {promised}\n")
+    report_ways(pairs)
+    if case.is_whole:
+        report_whole(case, model, basis, n_pairs)
+    report_rate(task, pairs)
+
+
+def _kind(basis: FeatureBasis) -> str:
+    return "neurons" if isinstance(basis, NeuronBasis) else "features of random transcoders"
+
+
+def report_ways(pairs: list[Pair]) -> None:
+    """Seconds of both ways and their ratios."""
+    ours = [each.sweep for each in pairs]
+    theirs = [each.rival.seconds for each in pairs]
+    fixed = statistics.median(each.rival.start for each in pairs)
+    rival = pairs[0].rival
+    ratios = ", ".join(f"{b / a:.1f}" for a, b in zip(ours, theirs, strict=True))
+    part = f"{len(rival.done)} timed and scaled" if len(rival.done) < rival.n_batches else "all run"
+    out.write(
+        f"  sweep     {listed(ours)}\n"
+        f"  autograd  {listed(theirs)}; {rival.n_batches} batches of {rival.size}, {part}; "
+        f"{fixed:.2f} s of it for the forward pass and the sources\n"
+        f"  sweep is {statistics.median(theirs) / statistics.median(ours):.1f}x faster "
+        f"(single pairs {ratios})\n"
+    )
+
+
+def report_whole(case: Case, model: Model, basis: FeatureBasis, n: int) -> None:
+    """Seconds from a prompt to its graph."""
+    seconds: list[float] = []
+    for _ in range(n):
+        started = time.perf_counter()
+        graph_of(model, basis, prompt(model, TEXT, case.tokens), case.features or 0)
+        seconds.append(time.perf_counter() - started)
+    out.write(f"  attribute {listed(seconds)}: freezing, ranking and choosing included\n")
+
+
+def report_rate(task: Task, pairs: list[Pair]) -> None:
+    """How near the sweep is to a matrix product."""
+    work = operations(task)
+    rate = work / statistics.median(each.sweep for each in pairs)
+    square = statistics.median(each.square for each in pairs)
+    out.write(
+        f"  sweep: {work / 1e9:.0f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {rate / square:.2f} of a "
+        f"{SQUARE}² matrix product's {square / 1e9:.0f}\n"
+    )
+
+
+def listed(seconds: list[float]) -> str:
+    """The median and what it is of."""
+    each = " ".join(f"{n:.2f}" for n in seconds)
+    return f"{statistics.median(seconds):8.2f} s ({each})"
+
+
+def graph_of(model: Model, basis: FeatureBasis, ids: Tensor, n: int) -> None:
+    """A whole graph, as a user asks for it."""
+    attribute(model, basis, ids, partial(toward, model), n, Silent())
+
+
+def report_long() -> None:
+    """A long prompt alone in this process: seconds, and the peak with and without it."""
+    model = open_model("gemma-3-270m")
+    basis = NeuronBasis(model)
+    ids = prompt(model, LONG_TEXT.read_text(encoding="utf-8"), LONG_TOKENS)
+    before = peak_mb()
+    started = time.perf_counter()
+    graph_of(model, basis, ids, LONG_FEATURES)
+    out.write(
+        f"gemma-3-270m, {LONG_TOKENS} tokens, {LONG_FEATURES} neurons; {torch.get_num_threads()} "
+        f"threads: {time.perf_counter() - started:.1f} s, peak {peak_mb():.0f} MB, "
+        f"{before:.0f} MB of it before\n"
+    )
+
+
+def peak_mb() -> float:
+    """This process's peak so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", choices=[case.name for case in CASES])
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        report_long()
+        return
+    if options.long:
+        subprocess.run([sys.executable, __file__, "--alone"], check=True)
+        return
+    cases = [case for case in CASES if options.case in (None, case.name)]
+    for name in dict.fromkeys(case.model for case in cases):
+        try:
+            with opened(name) as (model, basis):
+                for case in cases:
+                    if case.model == name:
+                        report(case, model, basis, options.pairs)
+        except ModelUnavailable as error:
+            out.write(f"{name} is left out: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
