@@ -133,6 +133,13 @@ def test_bad_usage_is_4_and_a_sentence(tracer_: Command, arguments: list[str], s
     assert not list(Path().rglob("*.json"))
 
 
+def test_nothing_but_tokens_and_logits_may_be_left(tracer_: Command):
+    result = tracer_("the capital of", "--max-features", "5000", "--prune", "0,0")
+    assert result.code == 0, result.err
+    assert "carry 100 % of the relevance\n" in result.out
+    assert "strongest edge" not in result.out
+
+
 def test_a_prompt_of_one_token_is_a_sentence(tracer_: Command):
     result = tracer_("")
     assert (result.code, "a graph needs at least 2" in result.err) == (4, True)

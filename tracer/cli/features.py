@@ -1,4 +1,14 @@
-"""`tracer features`: what features are, by the tokens they speak for and the text they are on."""
+"""`tracer features`: what features are, by the tokens they speak for and the text they are on.
+
+`--json` prints
+
+    {"schema": "tracer.features/1", "tracer": "0.1.0", "model": "…", "basis": "neurons",
+     "features": [{"id": "12_1034", "promoted": [{"token": " Austin", "score": 5.1}],
+       "suppressed": […], "write_norms": [{"layer": 12, "norm": 1.3}],
+       "on_text": {"n_tokens": 90, "n_positive": 40, "n_negative": 50,
+         "positive": [{"activation": 2.5, "line": 3, "before": "…", "token": " Dallas",
+           "after": "…"}], "negative": […]}}]}
+"""
 
 from __future__ import annotations
 

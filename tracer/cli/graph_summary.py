@@ -30,6 +30,8 @@ from tracer.terminal import Screen
 
 SCHEMA = "tracer.graphs/1"
 _MAX_PROMPT = 400
+_ALL = 1 - 1e-6
+"""A share of relevance from here on leaves no rest but rounding."""
 _MAX_TOKEN = 13
 """So that a row of the longest ids fits into 80 columns."""
 
@@ -93,9 +95,10 @@ def print_graph(screen: Screen, each: Written) -> None:
     rows = [(shorten(repr(logit.label), 50), _weight(logit)) for logit in each.logits]
     _table(screen, ("explained", "probability"), rows)
     screen.say()
-    headings = ("feature", "at token", "activation", "influence", "strongest edge to")
-    _table(screen, headings, [_row(feature) for feature in each.summary.features])
-    screen.say()
+    if each.summary.features:
+        headings = ("feature", "at token", "activation", "influence", "strongest edge to")
+        _table(screen, headings, [_row(feature) for feature in each.summary.features])
+        screen.say()
     for path in each.paths:
         screen.say(f"  {path}")
     screen.say()
@@ -104,15 +107,16 @@ def print_graph(screen: Screen, each: Written) -> None:
 def _sentences(each: Written) -> list[str]:
     subject, summary = each.subject, each.summary
     what = subject.basis if subject.basis == "neurons" else "features"
-    share = percent(subject.relevance_share)
+    carried = f"carry {percent(subject.relevance_share)} of the relevance"
+    if subject.relevance_share < _ALL:
+        carried += "; the rest is in the error nodes"
     cut = "nothing pruned"
     if each.pruning is not None:
         cut = f"pruned to {each.pruning.nodes:g} of the nodes' influence, "
         cut += f"{each.pruning.edges:g} of the edges'"
     return [
         f"{subject.model}, {subject.basis}, {len(subject.tokens):,} tokens",
-        f"{summary.n_kept:,} of {subject.n_active:,} active {what} carry {share} of the "
-        "relevance; the rest is in the error nodes",
+        f"{summary.n_kept:,} of {subject.n_active:,} active {what} {carried}",
         f"{summary.n_nodes:,} nodes, {summary.n_edges:,} edges; {cut}",
         f"replacement score {_score(summary.scores.replacement)}, completeness score "
         f"{_score(summary.scores.completeness)}, both of the whole graph",
@@ -132,7 +136,7 @@ def _row(feature: InfluentialFeature) -> tuple[str, ...]:
         feature.id,
         _shown(feature.token),
         f"{feature.activation:+.3g}",
-        f"{feature.influence:.4f}",
+        f"{feature.influence:.3g}",
         _edge(feature.strongest),
     )
 
