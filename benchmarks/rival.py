@@ -95,6 +95,7 @@ def run(task: Task, size: int, most: int) -> Timed:
         before = time.perf_counter()
         graph.carry(rows)
         seconds.append(time.perf_counter() - before)
+    graph.close()
     batches = statistics.mean(seconds) * n_batches
     return Timed(size, n_batches, done, graph.edges, ready - started, batches)
 
@@ -144,6 +145,11 @@ class Graph:
             gradients.append(gradient)
         below = [self._leaves[layer] for layer in range(-1, int(layers.max()))]
         torch.autograd.grad(outputs, below, gradients, retain_graph=True)
+
+    def close(self) -> None:
+        """Let the graph go: it and the hooks in it hold each other, which no collector sees."""
+        self._inputs.clear()
+        self._leaves.clear()
 
     def _hooks(self, task: Task) -> list[tuple[Site, Hook]]:
         layers, end = range(task.frozen.n_layers), task.frozen.n_layers
