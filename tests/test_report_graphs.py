@@ -1,0 +1,79 @@
+"""The report's graph section: numbers from the record, hostile names as text."""
+
+import pytest
+
+from tests.records import make_record
+from tracer.evidence.judge import judge
+from tracer.record import Ablation, GraphEdge, GraphRecord
+from tracer.report.graphs import graph_views
+from tracer.report.render import render
+
+
+@pytest.fixture
+def recorded():
+    record, arrays = make_record()
+    prompt = next(iter(record.prompts))
+    first, second = list(record.supernodes)[:2]
+    graph = GraphRecord(
+        file="graph-x.json",
+        target="<script>alert(1)</script>",
+        n_active=1_000_000,
+        n_features=2048,
+        relevance_share=0.22,
+        n_pruned=300,
+        replacement=0.42,
+        completeness=None,
+        supernode_replacement=0.1,
+        supernode_completeness=0.5,
+        members={first: 2, second: 1},
+        edges=(
+            GraphEdge(source=first, target="output", weight=-0.5, share=-0.01),
+            GraphEdge(source=first, target=second, weight=2.0, share=0.25),
+            GraphEdge(source=second, target=first, weight=0.0, share=None),
+        ),
+        ablations=tuple(
+            Ablation(
+                name=name,
+                is_supernode=n == 0,
+                n_features=1,
+                predicted_direct=x,
+                predicted_total=x,
+                measured_direct=x,
+                measured_attention=x / 2,
+                measured_free=-x,
+            )
+            for n, (name, x) in enumerate([(first, 1.0), ("1_2_3", -0.5), ("4_5_6", 0.25)])
+        ),
+    )
+    return record.model_copy(update={"graphs": {prompt: graph}}), arrays
+
+
+def test_the_section_tells_what_the_graph_carries_and_how_right_it_is(recorded):
+    record, _ = recorded
+    (view,) = graph_views(record)
+    assert "2,048 of 1,000,000 active features" in view.kept and "22 %" in view.kept
+    assert [edge.share for edge in view.edges] == ["+25.00 %", "−1.00 %"]
+    assert view.edges[1].target == "the output"
+    assert dict(view.facts)["Completeness score"] == "–"
+    direct, attention, free = view.calibrations
+    assert direct.summary == "r 1.00, slope 1.00, same sign 3 of 3"
+    assert attention.summary == "r 1.00, slope 0.50, same sign 3 of 3"
+    assert free.summary == "r −1.00, slope −1.00, same sign 0 of 3"
+
+
+def test_agreement_lies_on_the_diagonal(recorded):
+    record, _ = recorded
+    plot = graph_views(record)[0].calibrations[0].plot
+    for dot in plot.dots:
+        across = (dot.x - plot.left) / (plot.right - plot.left)
+        up = (plot.bottom - dot.y) / (plot.bottom - plot.top)
+        assert across == pytest.approx(up)
+
+
+def test_a_run_with_a_graph_renders_and_escapes(recorded):
+    record, arrays = recorded
+    page = render(record, judge(record, arrays), arrays)
+    assert "held against clamps" in page
+    assert "<script>alert(1)" not in page
+    without = record.model_copy(update={"graphs": {}})
+    assert "held against clamps" not in render(without, judge(without, arrays), arrays)
