@@ -9,7 +9,7 @@ from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
 from tracer.features.neurons import NeuronBasis
 from tracer.features.open_basis import open_basis
 from tracer.progress import Silent
-from tracer.replacement import order
+from tracer.replacement import down, order, sweep
 
 TOPK = CONFIG | {"activation": "topk", "k": 5}
 REL = 1e-4
@@ -38,8 +38,11 @@ def dictionary(request, each_model, tmp_path_factory):
     return each_model, basis, graph_of(each_model, basis)
 
 
-def test_dictionaries_are_swept_like_neurons(dictionary):
-    model, basis, graph = dictionary
+@pytest.mark.parametrize("meeting", [0, 1, 2])
+def test_dictionaries_are_swept_like_neurons(dictionary, monkeypatch, meeting):
+    model, basis, _ = dictionary
+    monkeypatch.setattr(sweep, "meeting_layer", lambda *nodes: meeting)
+    graph = graph_of(model, basis)
     assert graph.nodes.n_features > 20
     wanted = edges_by_autograd(model, basis, graph, ids_of(model))
     assert relative_error(graph.edges, wanted) < REL
@@ -76,10 +79,20 @@ def test_a_neurons_value_is_its_activation(neurons):
 def test_small_chunks_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
     monkeypatch.setattr(order, "CHUNK_CELLS", 30)
-    monkeypatch.setattr(order, "BUDGET", 20_000)
+    monkeypatch.setattr(down, "BUDGET", 20_000)
     again = graph_of(model, basis)
     assert relative_error(again.edges, graph.edges) < 1e-5
     assert np.allclose(again.constants, graph.constants, atol=1e-5)
+
+
+@pytest.mark.parametrize("meeting", [0, 1, 2])
+def test_it_does_not_matter_where_they_meet(neurons, monkeypatch, meeting):
+    model, basis, graph = neurons
+    monkeypatch.setattr(sweep, "meeting_layer", lambda *nodes: meeting)
+    again = graph_of(model, basis)
+    assert relative_error(again.edges, graph.edges) < REL
+    assert np.allclose(again.constants, graph.constants, atol=1e-4)
+    assert np.allclose(again.values, graph.values, atol=1e-5)
 
 
 def test_nothing_flows_up_or_forward(neurons):

@@ -18,7 +18,7 @@ from tracer.progress import Progress
 from tracer.replacement.features import Chosen, chosen
 from tracer.replacement.relevance import most_relevant, relevance
 from tracer.replacement.state import Frozen, freeze
-from tracer.replacement.sweep import n_steps, sweep
+from tracer.replacement.sweep import journey, sweep
 from tracer.replacement.targets import Targets
 
 Place = tuple[int, int, int]
@@ -54,7 +54,8 @@ def attribute(
     with progress.task("ranking features"):
         relevant = relevance(basis, frozen, targets)
     kept = chosen(frozen, _places(frozen, relevant, max_features, required))
-    with progress.task("sweeping", n_steps(frozen, kept, targets)) as advance:
+    n_steps = journey(frozen, kept, targets).n_steps(frozen)
+    with progress.task("sweeping", n_steps) as advance:
         swept = sweep(basis, frozen, kept, targets, advance)
     return AttributionGraph(
         subject=_subject(model, basis, frozen, kept, relevant),

@@ -156,6 +156,33 @@ class FrozenBlock:
             flat.addmm_(mixed[first * n_rows :], V)
         return arriving.view(first, n_rows, d_model)
 
+    def attend_on(self, stream: Float[Tensor, "pos row d_model"], positions: slice) -> None:
+        """Carry parts of the residual stream on through attention: adds to them in place.
+
+        They stand at `positions`, which end with the prompt.
+        """
+        n_pos, n_rows, d_model = stream.shape
+        if n_rows == 0:
+            return
+        flat = stream.view(n_pos * n_rows, d_model)
+        n_heads, _, d_head = self.U.shape
+        z = torch.empty(n_pos, n_rows, n_heads, d_head, dtype=flat.dtype, device=flat.device)
+        for group, (A, V) in enumerate(zip(self.A, self.V, strict=True)):
+            v = (flat @ V.T).view(n_pos, n_rows * d_head)
+            for head in range(self.n_shared):
+                mixed = A[positions, head, positions].T @ v
+                z[:, :, group * self.n_shared + head] = mixed.view(n_pos, n_rows, d_head)
+        flat.addmm_(z.view(n_pos * n_rows, -1), self.U.transpose(1, 2).reshape(-1, d_model))
+
+    def attend_from(
+        self, stands: Float[Tensor, "row fixed d_model"], to: slice
+    ) -> Float[Tensor, "row pos d_model"]:
+        """What attention at the positions `to` takes from what stands at the opening positions."""
+        n = stands.shape[1]
+        v = torch.einsum("fsd,gkd->fsgk", stands, self.V)
+        z = torch.einsum("gsht,fsgk->ftghk", self.A[:, :n, :, to], v).flatten(2, 3)
+        return torch.einsum("fthk,hdk->ftd", z, self.U)
+
 
 def _centred(x: Tensor, norm: Norm) -> Tensor:
     return x - x.mean(-1, keepdim=True) if norm.centres else x

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.features.basis import FeatureBasis
-from tracer.replacement.block import FrozenBlock
 from tracer.replacement.state import Frozen
 
 
@@ -38,20 +37,10 @@ def open_prompt(basis: FeatureBasis, frozen: Frozen) -> Opening:
     for layer, block in enumerate(frozen.blocks):
         of_token.append(x)
         rest.append(frozen.resid_pre[layer][:n] - x.sum(0))
-        middle = x + _attend(block, x)
+        middle = x + block.attend_from(x, slice(n))
         W_skip = basis.W_skip(layer)
         if W_skip is not None:
             read = block.read.linear(x if block.is_parallel else middle, slice(n))
             middle = middle + block.write.linear(read @ W_skip.to(x.dtype).T, slice(n))
         x = middle
     return Opening(tuple(of_token), tuple(rest))
-
-
-def _attend(
-    block: FrozenBlock, x: Float[Tensor, "fixed pos d_model"]
-) -> Float[Tensor, "fixed pos d_model"]:
-    """The linear part of attention, among the opening positions."""
-    n = x.shape[1]
-    v = torch.einsum("fsd,gkd->fsgk", x, block.V)
-    z = torch.einsum("gsht,fsgk->ftghk", block.A[:, :n, :, :n], v).flatten(2, 3)
-    return torch.einsum("fthk,hdk->ftd", z, block.U)

@@ -1,0 +1,113 @@
+"""The edge matrix while it is filled: where rows and columns stand, and what is read off a layer.
+
+Rows are sources in the graph's order, and one more for all that is constant. Columns are targets in
+the order in which they are found: those that travel, then those that are passed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.features.basis import FeatureBasis
+from tracer.replacement.features import Chosen, biases, errors, positions, written
+from tracer.replacement.state import Frozen
+from tracer.replacement.targets import Targets
+
+
+class Readers(NamedTuple):
+    """Targets of one layer: read vectors by the residual stream, and what each adds up to."""
+
+    vectors: Float[Tensor, "n d_model"]
+    constants: Float[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+
+class Writers(NamedTuple):
+    """What a layer's features and errors add to the residual stream, in no order."""
+
+    rows: Int[Tensor, " n"]
+    pos: Int[Tensor, " n"]
+    vectors: Float[Tensor, "n d_model"]
+
+    def by_position(self, frozen: Frozen) -> list[tuple[Tensor, Tensor]]:
+        """Rows and vectors at each carried position."""
+        at = positions(self.pos - frozen.n_fixed, frozen.n_pos - frozen.n_fixed)
+        return [(self.rows[which], self.vectors[which]) for which in at]
+
+
+class Ledger:
+    """A graph in the making."""
+
+    def __init__(
+        self,
+        basis: FeatureBasis,
+        frozen: Frozen,
+        chosen: Chosen,
+        targets: Targets,
+        found: Int[Tensor, " target"],
+    ) -> None:
+        """`found` lists the targets in column order."""
+        self.basis, self.frozen, self.chosen, self.targets = basis, frozen, chosen, targets
+        self.n_carried = frozen.n_pos - frozen.n_fixed
+        self.first_token = chosen.n + frozen.n_layers * self.n_carried
+        self.constant = self.first_token + frozen.n_pos
+        self.edges = torch.zeros(
+            self.constant + 1, len(found), dtype=frozen.dtype, device=frozen.device
+        )
+        self.values = torch.zeros_like(self.edges[0])
+        self._found = found
+        self.column = torch.argsort(found)
+        """Of each target."""
+
+    def note(self, columns: Tensor | slice, readers: Readers, which: Tensor | slice) -> None:
+        """Keep targets' values and own constants."""
+        self.values[columns] = readers.values[which]
+        self.edges[self.constant, columns] += readers.constants[which]
+
+    def logits(self) -> Readers:
+        """The explained logits as targets."""
+        _, vectors, constants = self.targets
+        return Readers(vectors, constants, vectors @ self.frozen.resid_post + constants)
+
+    def readers(self, layer: int) -> Readers:
+        """A layer's features as targets."""
+        frozen, read = self.frozen, self.frozen.blocks[layer].read
+        features, x = self.chosen.layers[layer], frozen.inputs[layer]
+        vectors, constants = self.basis.readers(layer, x, features.pos, features.index)
+        return Readers(
+            read.back(vectors, read.scale[features.pos]),
+            constants + (vectors * read.bias).sum(1),
+            constants + (vectors * x[features.pos]).sum(1),
+        )
+
+    def writers(self, layer: int) -> Writers:
+        """Features that write at a layer, and its errors."""
+        frozen, write = self.frozen, self.frozen.blocks[layer].write
+        rows, pos, writes = written(self.basis, frozen, self.chosen, layer)
+        left = write.linear(errors(self.basis, frozen, layer, pos, writes), slice(None))
+        carried = torch.arange(frozen.n_fixed, frozen.n_pos, device=pos.device)
+        first = self.chosen.n + layer * self.n_carried
+        return Writers(
+            torch.cat([rows, first + carried - frozen.n_fixed]),
+            torch.cat([pos, carried]),
+            torch.cat([write.linear(writes, pos), left[frozen.n_fixed :]]),
+        )
+
+    def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"]:
+        """What a layer's output site adds to the stream whatever fires."""
+        bias = biases(self.basis, self.frozen, layer).expand_as(self.frozen.inputs[layer])
+        return self.frozen.blocks[layer].write(bias)
+
+    def attention_bias(self, layer: int) -> Float[Tensor, "pos d_model"]:
+        """What a layer's attention adds whatever it reads."""
+        return self.frozen.blocks[layer].attend(torch.zeros_like(self.frozen.inputs[layer]))
+
+    def restore_order(self) -> None:
+        """Put the targets into the graph's order, a block of sources at a time."""
+        for block in self.edges.split(1024):
+            block.copy_(block[:, self.column])
+        self.values = self.values[self.column]

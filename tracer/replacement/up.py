@@ -1,0 +1,137 @@
+"""Carry sources up: as parts of the residual stream, from where they write to the meeting.
+
+Features, errors and embeddings travel in chunks. One chunk more holds what comes from the opening
+positions, and all that is constant: these get something new at every layer.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.progress import Advance
+from tracer.replacement.ledger import Ledger, Readers, Writers
+from tracer.replacement.opening import Opening
+from tracer.replacement.order import Chunk, Order
+
+BEFORE = -1
+"""The layer that embeddings enter at."""
+
+
+class Up:
+    """Sources on their way up."""
+
+    def __init__(self, ledger: Ledger, order: Order, opening: Opening) -> None:
+        self._ledger, self._order, self._opening = ledger, order, opening
+        frozen = ledger.frozen
+        self._place = torch.full((ledger.constant + 1,), -1, device=frozen.device)
+        self._place[order.row] = torch.arange(len(order.row), device=frozen.device)
+        self.chunks = [self._chunk(places) for places in order.chunks]
+        first, n_layers = ledger.first_token, frozen.n_fixed + 1
+        self._opening_rows = torch.tensor(
+            [*range(first, first + frozen.n_fixed), ledger.constant], device=frozen.device
+        )
+        empty = torch.zeros(
+            ledger.n_carried, n_layers, len(frozen.resid_post), dtype=frozen.dtype
+        ).to(frozen.device)
+        self.from_opening = Chunk(
+            slice(0, n_layers), [], slice(frozen.n_fixed, frozen.n_pos), empty
+        )
+
+    def rows(self, chunk: Chunk) -> Tensor:
+        """Which sources a chunk's streams are of."""
+        return self._opening_rows if chunk is self.from_opening else self._order.row[chunk.live]
+
+    def climb(self, meeting: int, advance: Advance) -> list[Chunk]:
+        """Carry all sources below a layer up to it, meeting the targets on the way."""
+        self._enter_tokens()
+        everyone = [self.from_opening, *self.chunks]
+        for layer in range(meeting):
+            self._pass_layer(layer, everyone)
+            advance(1)
+        return everyone
+
+    def _chunk(self, places: slice) -> Chunk:
+        frozen, n_pos = self._ledger.frozen, self._order.of(places)
+        empty = frozen.resid_post.new_zeros(n_pos, 0, len(frozen.resid_post))
+        layers: list[int] = self._order.layer[places].tolist()
+        return Chunk(places, layers, slice(frozen.n_pos - n_pos, frozen.n_pos), empty)
+
+    def _enter_tokens(self) -> None:
+        frozen = self._ledger.frozen
+        pos = torch.arange(frozen.n_fixed, frozen.n_pos, device=frozen.device)
+        tokens = Writers(self._ledger.first_token + pos, pos, frozen.resid_pre[0][pos])
+        for chunk in self.chunks:
+            self._write(chunk, BEFORE, tokens)
+
+    def _pass_layer(self, layer: int, chunks: list[Chunk]) -> None:
+        ledger, block = self._ledger, self._ledger.frozen.blocks[layer]
+        features = ledger.chosen.layers[layer]
+        readers, writers = ledger.readers(layer), ledger.writers(layer)
+        first = int(ledger.column[features.start]) if len(features.pos) else 0
+        columns = slice(first, first + len(features.pos))
+        ledger.note(columns, readers, slice(None))
+        for chunk in chunks:
+            skipped = self._meet_in_parallel(layer, chunk, readers, columns)
+            block.attend_on(chunk.stream, chunk.positions)
+            if chunk is self.from_opening:
+                self._attend_to_opening(layer)
+            if block.is_parallel:
+                chunk.stream += skipped
+            else:
+                self._meet(layer, chunk, readers, columns)
+                chunk.stream += self._skip(layer, chunk)
+            if chunk is self.from_opening:
+                chunk.stream[:, -1] += ledger.mlp_bias(layer)[chunk.positions]
+            else:
+                self._write(chunk, layer, writers)
+
+    def _meet_in_parallel(
+        self, layer: int, chunk: Chunk, readers: Readers, columns: slice
+    ) -> Float[Tensor, "pos row d_model"] | float:
+        """Where attention and MLP stand side by side, features read before attention adds."""
+        if not self._ledger.frozen.blocks[layer].is_parallel:
+            return 0.0
+        self._meet(layer, chunk, readers, columns)
+        return self._skip(layer, chunk)
+
+    def _meet(self, layer: int, chunk: Chunk, readers: Readers, columns: slice) -> None:
+        """Products of what is carried with what the layer's features read, by position."""
+        pos = self._ledger.chosen.layers[layer].pos
+        rows, start = self.rows(chunk), columns.start
+        counts = torch.bincount(pos, minlength=self._ledger.frozen.n_pos).tolist()
+        stop = 0
+        for at, count in enumerate(counts):
+            begin, stop = stop, stop + count
+            if count and at >= chunk.positions.start:
+                found = chunk.stream[at - chunk.positions.start] @ readers.vectors[begin:stop].T
+                there = self._ledger.edges[:, start + begin : start + stop]
+                there.index_add_(0, rows, found)
+
+    def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | float:
+        """What passes through the linear part of a basis, around its features."""
+        W_skip = self._ledger.basis.W_skip(layer)
+        if W_skip is None:
+            return 0.0
+        block, here = self._ledger.frozen.blocks[layer], chunk.positions
+        rows_first = chunk.stream.transpose(0, 1)
+        read = block.read.linear(rows_first, here)
+        return block.write.linear(read @ W_skip.to(read.dtype).T, here).transpose(0, 1)
+
+    def _attend_to_opening(self, layer: int) -> None:
+        """What attention takes from the opening positions, and what it adds of itself."""
+        ledger, block = self._ledger, self._ledger.frozen.blocks[layer]
+        chunk, opening = self.from_opening, self._opening
+        stands = torch.cat([opening.of_token[layer], opening.rest[layer][None]])
+        chunk.stream += block.attend_from(stands, chunk.positions).transpose(0, 1)
+        chunk.stream[:, -1] += ledger.attention_bias(layer)[chunk.positions]
+
+    def _write(self, chunk: Chunk, layer: int, writers: Writers) -> None:
+        """Take in the chunk's sources of a layer, and add what is written there."""
+        chunk.enter(layer)
+        place = self._place[writers.rows]
+        mine = (place >= chunk.places.start) & (place < chunk.places.stop)
+        at = writers.pos[mine] - chunk.positions.start
+        row = place[mine] - chunk.places.start
+        chunk.stream.index_put_((at, row), writers.vectors[mine], accumulate=True)
