@@ -34,8 +34,8 @@ from tracer.features.neurons import NeuronBasis
 from tracer.model.model import Model
 from tracer.progress import Silent
 from tracer.replacement.attribute import attribute
-from tracer.replacement.order import sweep_order
-from tracer.replacement.sweep import sweep
+from tracer.replacement.state import Frozen
+from tracer.replacement.sweep import journey, sweep
 
 LONG_TEXT = Path(__file__).parent.parent / "README.md"
 LONG_TOKENS, LONG_FEATURES = 1000, 2048
@@ -114,25 +114,34 @@ def square_speed() -> float:
 
 
 def operations(task: Task) -> float:
-    """What the sweep multiplies and adds: output and value maps, patterns, edges."""
-    frozen, layers = task.frozen, task.chosen.layers
-    assert not frozen.blocks[0].is_parallel
+    """What the sweep multiplies and adds: output and value maps, patterns, edges, meetings."""
+    _, _, frozen, kept, targets = task
+    plan = journey(frozen, kept, targets)
+    total = 0
+    for chunk in plan.down.chunks:
+        width, layer_of = plan.down.of(chunk), plan.down.layer[chunk]
+        for layer in range(plan.meeting, frozen.n_layers):
+            sources = int((kept.layers[layer].pos < width + frozen.n_fixed).sum()) + width
+            total += int((layer_of >= layer).sum()) * carried(frozen, width)
+            total += int((layer_of > layer).sum()) * sources * frozen.resid_post.numel()
+    for chunk in plan.up.chunks:
+        width, layer_of = plan.up.of(chunk), plan.up.layer[chunk]
+        for layer in range(plan.meeting):
+            readers = int((kept.layers[layer].pos >= frozen.n_pos - width).sum())
+            live = int((layer_of < layer).sum())
+            total += live * (carried(frozen, width) + readers * frozen.resid_post.numel())
+        for other in plan.down.chunks if plan.meeting else ():
+            both = max(0, plan.down.of(other) + width - (frozen.n_pos - frozen.n_fixed))
+            pairs = (chunk.stop - chunk.start) * (other.stop - other.start)
+            total += pairs * both * frozen.resid_post.numel()
+    return 2.0 * total
+
+
+def carried(frozen: Frozen, width: int) -> int:
+    """Products for one traveller through one layer: both maps, and the patterns."""
     heads, d_head, d_model = frozen.blocks[0].weights.W_O.shape
     groups = len(frozen.blocks[0].weights.W_V)
-    order = sweep_order(frozen, task.chosen, len(task.targets.logits))
-    total = 0
-    for columns in order.chunks:
-        rows = order.layer[columns]
-        reach = int(order.pos[columns].max()) + 1
-        n_pos = reach - frozen.n_fixed
-        maps = d_head * d_model * (n_pos * heads + reach * groups)
-        patterns = reach * n_pos * heads * d_head
-        for layer, features in enumerate(layers):
-            sources = int((features.pos < reach).sum()) + n_pos
-            total += int((rows > layer).sum()) * sources * d_model
-            total += int((rows >= layer).sum()) * (maps + patterns)
-        total += len(rows) * reach * d_model
-    return 2.0 * total
+    return width * d_head * (d_model * (heads + groups) + heads * width)
 
 
 def batches_to_run(found: Timed) -> int:

@@ -208,7 +208,9 @@ def _readings(task: Task) -> Readings:
     frozen, (logits, vectors, _) = task.frozen, task.targets
     pos = [features.pos for features in task.chosen.layers]
     read = [
-        task.basis.readers(layer, frozen.inputs[layer], features.pos, features.index).vectors
+        task.basis.readers(
+            layer, frozen.inputs[layer], features.pos, features.index, features.activations
+        ).vectors
         for layer, features in enumerate(task.chosen.layers)
     ]
     counts = torch.tensor([*map(len, pos), len(logits)])

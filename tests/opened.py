@@ -89,9 +89,10 @@ def _given(gradient, leaf):
 
 def _targets(model, basis, nodes, seen):
     found = []
-    for layer, pos, index in nodes.features.tolist():
+    features = zip(nodes.features.tolist(), nodes.activations.tolist(), strict=True)
+    for (layer, pos, index), active in features:
         x = seen[basis.input_site(layer)][0]
-        one = torch.tensor([pos]), torch.tensor([index])
+        one = torch.tensor([pos]), torch.tensor([index]), torch.tensor([active])
         reader = basis.readers(layer, x.detach(), *one).vectors[0]
         found.append(reader @ x[pos])
     end = model.unembedding

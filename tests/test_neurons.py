@@ -24,7 +24,7 @@ def test_read_vectors_and_constants_give_the_activation_back(bench, tiny_gpt2_be
         x = torch.randn(3, 32)
         hidden = each.model.mlp_parts(1, x).hidden
         pos, index = torch.tensor([0, 2, 1]), torch.tensor([0, 3, 5])
-        e, constants = each.basis.readers(1, x, pos, index)
+        e, constants = each.basis.readers(1, x, pos, index, hidden[pos, index])
         found = (e * x[pos]).sum(1) + constants
         torch.testing.assert_close(found, hidden[pos, index], atol=ATOL, rtol=0)
         assert (constants != 0).any() == (each is tiny_gpt2_bench)
@@ -35,8 +35,10 @@ def test_pulling_back_is_the_sum_over_read_vectors(bench, tiny_gpt2_bench):
         x, index = torch.randn(3, 32), torch.tensor([1, 4])
         gradient = torch.randn(3, 2, 2)
         found = each.basis.pull_back(0, x, gradient, index)
+        hidden = each.model.mlp_parts(0, x).hidden
         for pos in range(3):
-            e = each.basis.readers(0, x, torch.full((2,), pos), index).vectors
+            at = torch.full((2,), pos)
+            e = each.basis.readers(0, x, at, index, hidden[at, index]).vectors
             torch.testing.assert_close(found[pos], gradient[pos] @ e, atol=ATOL, rtol=1e-5)
 
 

@@ -109,7 +109,7 @@ def test_the_type_asked_for_is_the_type_of_the_answer(jump: TranscoderBasis, dty
     x = X.to(dtype)
     assert jump.encode(0, x).dtype == dtype
     assert jump.encode_at(0, x, zero, zero, zero).dtype == dtype
-    assert {each.dtype for each in jump.readers(0, x[0], zero, zero)} == {dtype}
+    assert {each.dtype for each in jump.readers(0, x[0], zero, zero, x[0, zero, 0])} == {dtype}
 
 
 def test_gradient_and_pull_back_are_the_derivatives(relu: TranscoderBasis):
@@ -131,7 +131,7 @@ def test_gradient_and_pull_back_are_the_derivatives(relu: TranscoderBasis):
 
 def test_readers_give_the_pre_activation(relu: TranscoderBasis):
     pos = torch.tensor([0, 2, 1, 1])
-    readers = relu.readers(0, X[1], pos, INDEX)
+    readers = relu.readers(0, X[1], pos, INDEX, torch.zeros(len(pos)))
     found = (readers.vectors * X[1][pos]).sum(-1) + readers.constants
     expected = [pre(0, 1, p, f) for p, f in zip(pos.tolist(), INDEX.tolist(), strict=True)]
     torch.testing.assert_close(found, torch.tensor(expected), atol=ATOL, rtol=0)

@@ -101,8 +101,9 @@ class FeatureBasis(ABC):
         x: Float[Tensor, "pos d_model"],
         pos: Int[Tensor, " n"],
         index: Int[Tensor, " n"],
+        activations: Float[Tensor, " n"],
     ) -> Readers:
-        """What each feature reads at its position, where `x` stands at the input site."""
+        """What each feature reads at its position, where it has the given activation at `x`."""
 
     @abstractmethod
     def pull_back(

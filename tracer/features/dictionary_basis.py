@@ -106,6 +106,7 @@ class DictionaryBasis(FeatureBasis):
         x: Float[Tensor, "pos d_model"],
         pos: Int[Tensor, " n"],
         index: Int[Tensor, " n"],
+        activations: Float[Tensor, " n"],
     ) -> Readers:
         """Rows of the encoder and its biases, the same at every position."""
         encoder = self._encoder(layer)

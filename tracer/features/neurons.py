@@ -90,19 +90,24 @@ class NeuronBasis(FeatureBasis):
         x: Float[Tensor, "pos d_model"],
         pos: Int[Tensor, " n"],
         index: Int[Tensor, " n"],
+        activations: Float[Tensor, " n"],
     ) -> Readers:
-        """The half rule: e = ½·σ(g)·w_u + ½·u·(σ(g)/g)·w_g, so that e·x = σ(g)·u exactly.
+        """The half rule: e = ½·(a/u)·w_u + ½·(a/g)·w_g, so that e·x = a = σ(g)·u exactly.
 
-        A plain MLP reads once: e = (σ(g)/g)·w_in, so that e·x = σ(g). A projection's bias times
-        its slope is the constant beside e·x.
+        A plain MLP reads once: e = (a/u)·w_in. A projection's bias times its slope is the constant
+        beside e·x.
         """
-        vectors = torch.zeros(len(index), x.shape[1], dtype=x.dtype, device=x.device)
-        constants = torch.zeros(len(index), dtype=x.dtype, device=x.device)
-        for slope, W, bias in self._readings(layer, x):
-            mine = slope[pos, index]
-            vectors += mine[:, None] * W[index].to(x.dtype)
-            if bias is not None:
-                constants += mine * bias[index].to(x.dtype)
+        vectors = x.new_zeros(len(index), x.shape[1])
+        constants = x.new_zeros(len(index))
+        projections = self._projections(layer)
+        here = x[pos]
+        for W, bias in projections:
+            rows = W[index].to(x.dtype)
+            offset = 0.0 if bias is None else bias[index].to(x.dtype)
+            reading = (rows * here).sum(1) + offset
+            slope = _ratio(activations.to(x.dtype), reading) / len(projections)
+            vectors += slope[:, None] * rows
+            constants += slope * offset
         return Readers(vectors, constants)
 
     def pull_back(
@@ -113,22 +118,20 @@ class NeuronBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, "pos row d_model"]:
         """See `FeatureBasis.pull_back`."""
-        total = torch.zeros(*gradient.shape[:2], x.shape[1], dtype=x.dtype, device=x.device)
-        for slope, W, _ in self._readings(layer, x):
-            total += (gradient * slope[:, index][:, None]) @ _rows(W, index).to(x.dtype)
+        parts = self._model.mlp_parts(layer, x)
+        projections = self._projections(layer)
+        readings = [parts.up] if parts.gate is None else [parts.up, parts.gate]
+        total = x.new_zeros(*gradient.shape[:2], x.shape[1])
+        for (W, _), reading in zip(projections, readings, strict=True):
+            slope = _ratio(parts.hidden, reading)[:, index] / len(projections)
+            total += (gradient * slope[:, None]) @ _rows(W, index).to(x.dtype)
         return total
 
-    def _readings(
-        self, layer: int, x: Float[Tensor, "pos d_model"]
-    ) -> list[tuple[Float[Tensor, "pos feature"], Tensor, Tensor | None]]:
-        """The projections a neuron is linear in: its share of slope at `x`, weight and bias."""
+    def _projections(self, layer: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Weight and bias of what a neuron multiplies: the up projection, and the gate."""
         model = self._model
-        parts = model.mlp_parts(layer, x)
-        up = (_ratio(parts.hidden, parts.up), model.W_in(layer), model.b_in(layer))
-        if parts.gate is None:
-            return [up]
-        gate = (_ratio(parts.hidden, parts.gate), model.W_gate(layer), model.b_gate(layer))
-        return [(slope / 2, W, bias) for slope, W, bias in (up, gate)]
+        up = (model.W_in(layer), model.b_in(layer))
+        return [up, (model.W_gate(layer), model.b_gate(layer))] if model.is_gated else [up]
 
 
 def _rows(W: Float[Tensor, "feature d_model"], index: Int[Tensor, " n"]) -> Tensor:

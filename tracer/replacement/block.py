@@ -97,6 +97,16 @@ class FrozenBlock:
         return self.after(out)
 
     @property
+    def attention_bias(self) -> Float[Tensor, "pos d_model"] | None:
+        """What attention adds whatever it reads; None for nothing."""
+        norms = [each.norm.b for each in (self.before, self.after) if each.norm is not None]
+        biases = [*norms, self.weights.b_V, self.weights.b_O]
+        if not any(bias is not None and bool((bias != 0).any()) for bias in biases):
+            return None
+        n_pos, d_model = self.pattern.shape[-1], self.weights.W_O.shape[-1]
+        return self.attend(self.pattern.new_zeros(n_pos, d_model))
+
+    @property
     def n_shared(self) -> int:
         """Query heads that share one value head."""
         return len(self.weights.W_O) // len(self.weights.W_V)
@@ -108,6 +118,11 @@ class FrozenBlock:
         if norm is not None:
             out = _centred(out, norm) * norm.w.to(out.dtype)
         return out.transpose(1, 2).contiguous()
+
+    @cached_property
+    def U_rows(self) -> Float[Tensor, "out d_model"]:
+        """The output map forwards, all heads' dimensions in a row."""
+        return self.U.transpose(1, 2).reshape(-1, self.U.shape[1])
 
     @cached_property
     def V(self) -> Float[Tensor, "group d_head d_model"]:
@@ -167,21 +182,21 @@ class FrozenBlock:
         flat = stream.view(n_pos * n_rows, d_model)
         n_heads, _, d_head = self.U.shape
         z = torch.empty(n_pos, n_rows, n_heads, d_head, dtype=flat.dtype, device=flat.device)
-        for group, (A, V) in enumerate(zip(self.A, self.V, strict=True)):
+        by_group = z.unflatten(2, (-1, self.n_shared)).permute(2, 3, 0, 1, 4)
+        for A, V, out in zip(self.A, self.V, by_group, strict=True):
             v = (flat @ V.T).view(n_pos, n_rows * d_head)
-            for head in range(self.n_shared):
-                mixed = A[positions, head, positions].T @ v
-                z[:, :, group * self.n_shared + head] = mixed.view(n_pos, n_rows, d_head)
-        flat.addmm_(z.view(n_pos * n_rows, -1), self.U.transpose(1, 2).reshape(-1, d_model))
+            mixed = A[positions, :, positions].flatten(1).T @ v
+            out.copy_(mixed.view(out.shape))
+        flat.addmm_(z.view(n_pos * n_rows, -1), self.U_rows)
 
     def attend_from(
         self, stands: Float[Tensor, "row fixed d_model"], to: slice
     ) -> Float[Tensor, "row pos d_model"]:
         """What attention at the positions `to` takes from what stands at the opening positions."""
-        n = stands.shape[1]
-        v = torch.einsum("fsd,gkd->fsgk", stands, self.V)
-        z = torch.einsum("gsht,fsgk->ftghk", self.A[:, :n, :, to], v).flatten(2, 3)
-        return torch.einsum("fthk,hdk->ftd", z, self.U)
+        n, n_pos = stands.shape[1], to.stop - to.start
+        v = (stands @ self.V.flatten(0, 1).T).unflatten(-1, self.V.shape[:2])
+        z = torch.einsum("gsht,fsgk->ftghk", self.A[:, :n, :, to], v)
+        return z.reshape(len(stands), n_pos, -1) @ self.U_rows
 
 
 def _centred(x: Tensor, norm: Norm) -> Tensor:

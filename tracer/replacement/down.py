@@ -51,8 +51,8 @@ class Down:
         ledger, block = self._ledger, self._ledger.frozen.blocks[layer]
         readers = ledger.readers(layer)
         writers = ledger.writers(layer).by_position(ledger.frozen)
-        attention_bias = _unless_zero(ledger.attention_bias(layer))
-        mlp_bias = _unless_zero(ledger.mlp_bias(layer))
+        attention_bias = block.attention_bias
+        mlp_bias = ledger.mlp_bias(layer)
         for chunk in chunks:
             self._meet(chunk, writers)
             self._add_constants(chunk, mlp_bias)
@@ -127,7 +127,3 @@ class Down:
         ledger.edges[first : first + ledger.frozen.n_fixed, chunk.live] += tokens
         constants = torch.einsum("prd,pd->r", arriving, rest)
         ledger.edges[ledger.constant, chunk.live] += constants
-
-
-def _unless_zero(bias: Tensor) -> Tensor | None:
-    return bias if bool((bias != 0).any()) else None

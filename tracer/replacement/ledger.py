@@ -77,7 +77,9 @@ class Ledger:
         """A layer's features as targets."""
         frozen, read = self.frozen, self.frozen.blocks[layer].read
         features, x = self.chosen.layers[layer], frozen.inputs[layer]
-        vectors, constants = self.basis.readers(layer, x, features.pos, features.index)
+        vectors, constants = self.basis.readers(
+            layer, x, features.pos, features.index, features.activations
+        )
         return Readers(
             read.back(vectors, read.scale[features.pos]),
             constants + (vectors * read.bias).sum(1),
@@ -97,14 +99,11 @@ class Ledger:
             torch.cat([write.linear(writes, pos), left[frozen.n_fixed :]]),
         )
 
-    def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"]:
-        """What a layer's output site adds to the stream whatever fires."""
+    def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"] | None:
+        """What a layer's output site adds to the stream whatever fires; None for nothing."""
         bias = biases(self.basis, self.frozen, layer).expand_as(self.frozen.inputs[layer])
-        return self.frozen.blocks[layer].write(bias)
-
-    def attention_bias(self, layer: int) -> Float[Tensor, "pos d_model"]:
-        """What a layer's attention adds whatever it reads."""
-        return self.frozen.blocks[layer].attend(torch.zeros_like(self.frozen.inputs[layer]))
+        added = self.frozen.blocks[layer].write(bias)
+        return added if bool((added != 0).any()) else None
 
     def restore_order(self) -> None:
         """Put the targets into the graph's order, a block of sources at a time."""

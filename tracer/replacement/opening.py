@@ -37,7 +37,7 @@ def open_prompt(basis: FeatureBasis, frozen: Frozen) -> Opening:
     for layer, block in enumerate(frozen.blocks):
         of_token.append(x)
         rest.append(frozen.resid_pre[layer][:n] - x.sum(0))
-        middle = x + block.attend_from(x, slice(n))
+        middle = x + block.attend_from(x, slice(0, n))
         W_skip = basis.W_skip(layer)
         if W_skip is not None:
             read = block.read.linear(x if block.is_parallel else middle, slice(n))

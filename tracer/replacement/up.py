@@ -83,7 +83,7 @@ class Up:
                 self._meet(layer, chunk, readers, columns)
                 chunk.stream += self._skip(layer, chunk)
             if chunk is self.from_opening:
-                chunk.stream[:, -1] += ledger.mlp_bias(layer)[chunk.positions]
+                self._add_constant(ledger.mlp_bias(layer))
             else:
                 self._write(chunk, layer, writers)
 
@@ -121,11 +121,15 @@ class Up:
 
     def _attend_to_opening(self, layer: int) -> None:
         """What attention takes from the opening positions, and what it adds of itself."""
-        ledger, block = self._ledger, self._ledger.frozen.blocks[layer]
+        block = self._ledger.frozen.blocks[layer]
         chunk, opening = self.from_opening, self._opening
         stands = torch.cat([opening.of_token[layer], opening.rest[layer][None]])
         chunk.stream += block.attend_from(stands, chunk.positions).transpose(0, 1)
-        chunk.stream[:, -1] += ledger.attention_bias(layer)[chunk.positions]
+        self._add_constant(block.attention_bias)
+
+    def _add_constant(self, bias: Float[Tensor, "pos d_model"] | None) -> None:
+        if bias is not None:
+            self.from_opening.stream[:, -1] += bias[self.from_opening.positions]
 
     def _write(self, chunk: Chunk, layer: int, writers: Writers) -> None:
         """Take in the chunk's sources of a layer, and add what is written there."""
