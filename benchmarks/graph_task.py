@@ -30,9 +30,9 @@ from tracer.replacement.state import Frozen, freeze
 from tracer.replacement.targets import Targets, salient
 
 TEXT = (
-    "Fact: Austin is the capital of Texas, Sacramento of California, Tallahassee of Florida. The "
-    "capital of the state containing Miami is Tallahassee. The capital of the state containing "
-    "Dallas is the city of"
+    "Fact: Austin is the capital of Texas, Sacramento of California, Tallahassee of Florida and "
+    "Columbus of Ohio. The capital of the state containing Miami is Tallahassee. The capital of "
+    "the state containing Dallas, a city known for its football team, is the city of"
 )
 WIDTH, FIRING = 4096, 20
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.model.blocks import Block, Norm
+from tracer.replacement.cohort import Cohort
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,32 @@ class FrozenBlock:
             out.copy_(mixed.view(out.shape))
         flat.addmm_(z.view(n_pos * n_rows, -1), self.U_rows)
 
+    def spread_on(self, cohort: Cohort, positions: slice) -> Cohort:
+        """What `attend_on` does, on a few terms."""
+        v = torch.einsum("krd,ged->gkre", cohort.terms, self.V).repeat_interleave(self.n_shared, 0)
+        images = v.flatten(1, 2) @ self.U.transpose(1, 2)
+        mixed = torch.einsum(
+            "gsht,skr->tghkr", self.A[:, positions, :, positions], cohort.coefficients
+        )
+        return _grown(cohort, images, mixed)
+
+    def spread_back(
+        self, cohort: Cohort, first: int
+    ) -> tuple[Cohort, Float[Tensor, "fixed row d_model"]]:
+        """What `attend_back` does, on a few terms: the cohort, and what the opening gets."""
+        n_pos = len(cohort.coefficients)
+        z = (cohort.terms.flatten(0, 1) @ self.U).unflatten(0, (-1, self.n_shared))
+        images = (z @ self.V[:, None]).flatten(0, 1)
+        here = slice(first, first + n_pos)
+        mixed = torch.einsum(
+            "gsht,tkr->sghkr", self.A[:, : here.stop, :, here], cohort.coefficients
+        )
+        grown = _grown(cohort, images, mixed[first:])
+        n_new = len(grown.terms) - len(cohort.terms)
+        fixed = mixed[:first].reshape(first, n_new, cohort.n_rows)
+        arriving = fixed.permute(2, 0, 1) @ grown.terms[-n_new:].transpose(0, 1)
+        return grown, arriving.transpose(0, 1)
+
     def attend_from(
         self, stands: Float[Tensor, "row fixed d_model"], to: slice
     ) -> Float[Tensor, "row pos d_model"]:
@@ -196,7 +223,17 @@ class FrozenBlock:
         n, n_pos = stands.shape[1], to.stop - to.start
         v = (stands @ self.V.flatten(0, 1).T).unflatten(-1, self.V.shape[:2])
         z = torch.einsum("gsht,fsgk->ftghk", self.A[:, :n, :, to], v)
-        return z.reshape(len(stands), n_pos, -1) @ self.U_rows
+        return z.reshape(len(stands), n_pos, len(self.U_rows)) @ self.U_rows
+
+
+def _grown(
+    cohort: Cohort,
+    images: Float[Tensor, "head cells d_model"],
+    mixed: Float[Tensor, "pos group shared term row"],
+) -> Cohort:
+    """A cohort with every head's images of its terms, in the given proportions."""
+    terms = images.reshape(-1, cohort.n_rows, images.shape[-1])
+    return cohort.with_terms(terms, mixed.flatten(1, 3))
 
 
 def _centred(x: Tensor, norm: Norm) -> Tensor:

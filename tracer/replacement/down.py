@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.replacement.ledger import Ledger, Readers
+from tracer.replacement.ledger import Ledger, Readers, Writers
 from tracer.replacement.meeting import BUDGET
 from tracer.replacement.opening import Opening
 from tracer.replacement.order import Chunk, Order
@@ -50,20 +50,30 @@ class Down:
         """Meet the sources of a layer, take in the targets that read in it, and go below it."""
         ledger, block = self._ledger, self._ledger.frozen.blocks[layer]
         readers = ledger.readers(layer)
-        writers = ledger.writers(layer).by_position(ledger.frozen)
+        writers = ledger.writers(layer)
+        by_position = writers.features_by_position()
         attention_bias = block.attention_bias
         mlp_bias = ledger.mlp_bias(layer)
         for chunk in chunks:
-            self._meet(chunk, writers)
+            self._meet(chunk, writers, by_position)
             self._add_constants(chunk, mlp_bias)
             skipped = self._skip(layer, chunk)
             if not block.is_parallel:
                 self._enter_layer(layer, chunk, readers, skipped)
             self._add_constants(chunk, attention_bias)
-            arriving = block.attend_back(chunk.stream, ledger.frozen.n_fixed)
-            self._reach_opening(layer, chunk, arriving)
+            self._attend(layer, chunk)
             if block.is_parallel:
                 self._enter_layer(layer, chunk, readers, skipped)
+
+    def _attend(self, layer: int, chunk: Chunk) -> None:
+        """Go back through a layer's attention."""
+        block, n_fixed = self._ledger.frozen.blocks[layer], self._ledger.frozen.n_fixed
+        chunk.mature(len(block.U))
+        arriving = block.attend_back(chunk.stream, n_fixed)
+        self._reach_opening(layer, chunk.live, arriving)
+        for number, (places, cohort) in enumerate(chunk.cohorts()):
+            chunk.young[number], arriving = block.spread_back(cohort, n_fixed)
+            self._reach_opening(layer, places, arriving)
 
     def reach_tokens(self, chunks: list[Chunk]) -> None:
         """At the bottom the sources are the embeddings."""
@@ -71,19 +81,34 @@ class Down:
         first = ledger.first_token + ledger.frozen.n_fixed
         embedding = ledger.frozen.resid_pre[0][ledger.frozen.n_fixed :]
         for chunk in chunks:
+            chunk.arrive()
             block = torch.einsum("prd,pd->pr", chunk.stream, embedding[: chunk.n_pos])
             ledger.edges[first : first + chunk.n_pos, chunk.live] += block
 
-    def _meet(self, chunk: Chunk, writers: list[tuple[Tensor, Tensor]]) -> None:
-        edges = self._ledger.edges[:, chunk.live]
-        for gradient, (rows, vectors) in zip(chunk.stream, writers, strict=False):
-            edges.index_add_(0, rows, vectors @ gradient.T)
+    def _meet(
+        self, chunk: Chunk, writers: Writers, by_position: list[tuple[int, Tensor, Tensor]]
+    ) -> None:
+        edges, start = self._ledger.edges, chunk.positions.start
+        if chunk.live.stop > chunk.live.start:
+            first = int(writers.rows[writers.n_features])
+            errors = torch.einsum("prd,pd->pr", chunk.stream, writers.errors[: chunk.n_pos])
+            edges[first : first + chunk.n_pos, chunk.live] += errors
+            for pos, rows, vectors in by_position:
+                if pos < chunk.positions.stop:
+                    found = vectors @ chunk.stream[pos - start].T
+                    edges[:, chunk.live].index_add_(0, rows, found)
+        if chunk.young:
+            near = writers.pos < chunk.positions.stop
+            rows, at = writers.rows[near], writers.pos[near] - start
+            for places, cohort in chunk.cohorts():
+                edges[:, places].index_add_(0, rows, cohort.meet(at, writers.vectors[near]))
 
     def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | None:
         """What goes back through the linear part of a basis, around its features."""
         W_skip = self._ledger.basis.W_skip(layer)
         if W_skip is None:
             return None
+        chunk.arrive()
         block, here = self._ledger.frozen.blocks[layer], chunk.positions
         at_output = block.write.back(chunk.stream, block.write.scale[here, None])
         at_input = at_output @ W_skip.to(at_output.dtype)
@@ -102,28 +127,25 @@ class Down:
 
     def _enter(self, chunk: Chunk, layer: int, readers: Readers, first_row: int) -> None:
         """Add the chunk's targets of one layer to those on their way."""
-        n_before = chunk.stream.shape[1]
         columns = chunk.entering(layer)
         which = self._order.row[columns] - first_row
-        if not len(which):
-            return
-        chunk.enter(layer)
         self._ledger.note(columns, readers, which)
-        at = self._order.pos[columns] - chunk.positions.start
-        rows = torch.arange(n_before, n_before + len(which), device=at.device)
-        chunk.stream[at, rows] = readers.vectors[which]
+        chunk.enter(self._order.pos[columns], readers.vectors[which])
 
     def _add_constants(self, chunk: Chunk, bias: Float[Tensor, "pos d_model"] | None) -> None:
-        if bias is not None:
-            found = torch.einsum("prd,pd->r", chunk.stream, bias[chunk.positions])
-            self._ledger.edges[self._ledger.constant, chunk.live] += found
+        if bias is None:
+            return
+        edges, here = self._ledger.edges[self._ledger.constant], bias[chunk.positions]
+        edges[chunk.live] += torch.einsum("prd,pd->r", chunk.stream, here)
+        every = torch.arange(chunk.n_pos, device=here.device)
+        for places, cohort in chunk.cohorts():
+            edges[places] += cohort.meet(every, here).sum(0)
 
     def _reach_opening(
-        self, layer: int, chunk: Chunk, arriving: Float[Tensor, "fixed row d_model"]
+        self, layer: int, places: slice, arriving: Float[Tensor, "fixed row d_model"]
     ) -> None:
         ledger, first = self._ledger, self._ledger.first_token
         of_token, rest = self._opening.of_token[layer], self._opening.rest[layer]
         tokens = torch.einsum("prd,fpd->fr", arriving, of_token)
-        ledger.edges[first : first + ledger.frozen.n_fixed, chunk.live] += tokens
-        constants = torch.einsum("prd,pd->r", arriving, rest)
-        ledger.edges[ledger.constant, chunk.live] += constants
+        ledger.edges[first : first + ledger.frozen.n_fixed, places] += tokens
+        ledger.edges[ledger.constant, places] += torch.einsum("prd,pd->r", arriving, rest)

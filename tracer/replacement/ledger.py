@@ -27,16 +27,25 @@ class Readers(NamedTuple):
 
 
 class Writers(NamedTuple):
-    """What a layer's features and errors add to the residual stream, in no order."""
+    """What a layer adds to the residual stream: its features, then an error at every position."""
 
     rows: Int[Tensor, " n"]
     pos: Int[Tensor, " n"]
     vectors: Float[Tensor, "n d_model"]
+    n_features: int
 
-    def by_position(self, frozen: Frozen) -> list[tuple[Tensor, Tensor]]:
-        """Rows and vectors at each carried position."""
-        at = positions(self.pos - frozen.n_fixed, frozen.n_pos - frozen.n_fixed)
-        return [(self.rows[which], self.vectors[which]) for which in at]
+    @property
+    def errors(self) -> Float[Tensor, "pos d_model"]:
+        """The errors, one for each carried position."""
+        return self.vectors[self.n_features :]
+
+    def features_by_position(self) -> list[tuple[int, Tensor, Tensor]]:
+        """Position, rows and vectors, where there are features."""
+        n = self.n_features
+        if n == 0:
+            return []
+        at = positions(self.pos[:n], int(self.pos[:n].max()) + 1)
+        return [(pos, self.rows[w], self.vectors[w]) for pos, w in enumerate(at) if len(w)]
 
 
 class Ledger:
@@ -97,6 +106,7 @@ class Ledger:
             torch.cat([rows, first + carried - frozen.n_fixed]),
             torch.cat([pos, carried]),
             torch.cat([write.linear(writes, pos), left[frozen.n_fixed :]]),
+            len(rows),
         )
 
     def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"] | None:

@@ -84,8 +84,8 @@ class _Travel(NamedTuple):
 
 def _down(frozen: Frozen, targets: Nodes, layer: int) -> _Travel:
     mine = targets.layer >= layer
-    steps = (targets.layer + 1).clamp_max(frozen.n_layers)[mine] - layer
     width = targets.pos[mine] + 1 - frozen.n_fixed
+    steps = _whole((targets.layer + 1).clamp_max(frozen.n_layers)[mine] - layer, width, frozen)
     at = torch.bincount(targets.pos[mine], minlength=frozen.n_pos).double()
     return _Travel(float((steps * width).sum()), at.flip(0).cumsum(0).flip(0))
 
@@ -93,9 +93,17 @@ def _down(frozen: Frozen, targets: Nodes, layer: int) -> _Travel:
 def _up(frozen: Frozen, sources: Nodes, layer: int) -> _Travel:
     mine = sources.layer < layer
     width = frozen.n_pos - sources.pos[mine]
-    travelled = float(((layer - 1 - sources.layer[mine]) * width).sum())
+    steps = _whole(layer - 1 - sources.layer[mine], width, frozen)
+    travelled = float((steps * width).sum())
     at = torch.bincount(sources.pos[mine], minlength=frozen.n_pos).double()
     return _Travel(travelled, at.cumsum(0))
+
+
+def _whole(steps: Tensor, width: Tensor, frozen: Frozen) -> Tensor:
+    """Layers that are passed with a whole stream: the first ones cost little, see `Cohort`."""
+    growth = 1 + len(frozen.blocks[0].weights.W_O)
+    young = (growth <= width).long() + (growth**2 <= width).long()
+    return (steps - young).clamp_min(0)
 
 
 def _overlap(frozen: Frozen, down: _Travel, up: _Travel) -> float:

@@ -2,17 +2,19 @@
 
 Targets travel down, sources up. A target at position p is carried at the positions up to p, a
 source at those from p on: its *width*. Travellers are sorted by width, cut into chunks, and each
-chunk is sorted by the layer it enters at, so that those on their way are always a prefix.
+chunk is sorted by the layer they enter at, so that those on their way are always a prefix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from tracer.replacement.cohort import Cohort, entering
 
 CHUNK_CELLS = 2048
 """Rows × positions of one chunk: enough for the matrix products, few enough to stay in cache."""
@@ -75,7 +77,7 @@ def _cut(width: Int[Tensor, " n"]) -> Iterator[slice]:
 
 @dataclass
 class Chunk:
-    """Travellers that are carried together."""
+    """Travellers that are carried together; the later they entered, the further behind."""
 
     places: slice
     """In their order."""
@@ -83,7 +85,9 @@ class Chunk:
     positions: slice
     """Where they are carried."""
     stream: Float[Tensor, "pos row d_model"]
-    """By the residual stream (gradients, going down) or in it (going up), of those that entered."""
+    """By the residual stream (gradients, going down) or in it (going up), of those long on it."""
+    young: list[Cohort] = field(default_factory=list[Cohort])
+    """Those that entered last, oldest first."""
 
     @property
     def n_pos(self) -> int:
@@ -92,17 +96,33 @@ class Chunk:
 
     @property
     def live(self) -> slice:
-        """Places of those that have entered."""
+        """Places of those in `stream`."""
         return slice(self.places.start, self.places.start + self.stream.shape[1])
+
+    def cohorts(self) -> Iterator[tuple[slice, Cohort]]:
+        """The young, with their places."""
+        start = self.live.stop
+        for cohort in self.young:
+            yield slice(start, start + cohort.n_rows), cohort
+            start += cohort.n_rows
 
     def entering(self, layer: int) -> slice:
         """Places of those that enter at a layer."""
-        n = sum(1 for each in self.layer if each == layer)
-        return slice(self.live.stop, self.live.stop + n)
+        start = self.live.stop + sum(cohort.n_rows for cohort in self.young)
+        return slice(start, start + sum(1 for each in self.layer if each == layer))
 
-    def enter(self, layer: int) -> slice:
-        """Take in those of a layer, with nothing in their streams; gives their places."""
-        places = self.entering(layer)
-        fresh = self.stream.new_zeros(self.n_pos, places.stop - places.start, self.stream.shape[2])
-        self.stream = torch.cat([self.stream, fresh], dim=1)
-        return places
+    def enter(self, at: Int[Tensor, " row"], vectors: Float[Tensor, "row d_model"]) -> None:
+        """Take in the next ones, each with a vector at a position."""
+        if len(vectors):
+            self.young.append(entering(at - self.positions.start, vectors, self.n_pos))
+
+    def mature(self, n_heads: int) -> None:
+        """Give those a whole stream for whom terms no longer pay."""
+        while self.young and not self.young[0].pays(n_heads):
+            self.stream = torch.cat([self.stream, self.young.pop(0).dense()], dim=1)
+
+    def arrive(self) -> None:
+        """Give everyone a whole stream."""
+        dense = [cohort.dense() for cohort in self.young]
+        self.stream = torch.cat([self.stream, *dense], dim=1)
+        self.young = []

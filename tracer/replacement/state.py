@@ -25,6 +25,8 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
 """Largest difference, over the largest entry of the stream, between our blocks and the model's."""
 LOW_PRECISION = 0.05
 """The same for models that compute in half precision."""
+_LAYER = "layer {} does more than attention, norms and an MLP added to a residual stream"
+_END = "after the last layer it does more than a norm, an unembedding and a soft cap"
 
 
 @dataclass(frozen=True)
@@ -184,20 +186,34 @@ def _check(model: Model, frozen: Frozen, seen: dict[Site, Tensor]) -> None:
         before = frozen.resid_pre[layer]
         middle = before + block.attend(before)
         read = before if block.is_parallel else middle
-        _compare(model, layer, block.read(read), frozen.inputs[layer])
+        _compare(model, _LAYER.format(layer), block.read(read), frozen.inputs[layer])
         last = layer == frozen.n_layers - 1
         after = seen[Site("resid_post", layer)] if last else frozen.resid_pre[layer + 1]
-        _compare(model, layer, middle + block.write(frozen.outputs[layer]), after)
+        written = middle + block.write(frozen.outputs[layer])
+        _compare(model, _LAYER.format(layer), written, after)
     final = FrozenNorm(frozen.unembedding.ln_final, frozen.final_scale)
-    there = seen[Site("resid_post", frozen.n_layers - 1)][-1:]
-    _compare(model, frozen.n_layers, final(there), seen[Site("unembed_in", 0)][-1:])
+    normed = final(seen[Site("resid_post", frozen.n_layers - 1)][-1:])
+    _compare(model, _END, normed, seen[Site("unembed_in", 0)][-1:])
+    _compare(model, _END, _logits(model, frozen, seen[Site("unembed_in", 0)][-1]), frozen.logits)
 
 
-def _compare(model: Model, layer: int, ours: Tensor, theirs: Tensor) -> None:
+def _logits(
+    model: Model, frozen: Frozen, normed: Float[Tensor, " d_model"]
+) -> Float[Tensor, " vocab"]:
+    """In the unembedding's own type: a copy of it in another would be large."""
+    end = frozen.unembedding
+    logits = normed.to(end.W_U.dtype) @ end.W_U
+    if end.b_U is not None:
+        logits = logits + end.b_U
+    logits = logits.to(frozen.logits.dtype)
+    cap = model.soft_cap
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def _compare(model: Model, part: str, ours: Tensor, theirs: Tensor) -> None:
     error = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
     if error > TOLERANCE.get(model.dtype, LOW_PRECISION):
         raise ModelUnavailable(
-            f"{model.record.name}: no attribution graph, because layer {layer} of "
-            f"{model.record.architecture} does more than attention, norms and an MLP added to a "
-            f"residual stream (it differs by {error:.1g} of its largest entry)."
+            f"{model.record.name}: no attribution graph, because {part} (it differs by "
+            f"{error:.1g} of its largest entry; the model is {model.record.architecture})."
         )

@@ -99,6 +99,8 @@ def sweep(
 
 def _meet(ledger: Ledger, up: Up, risen: list[Chunk], fallen: list[Chunk]) -> None:
     """Edges of targets from above with sources from below, over the positions both are at."""
+    for chunk in fallen:
+        chunk.arrive()
     targets = [chunk.stream.transpose(0, 1).contiguous() for chunk in fallen]
     for source in risen:
         stream = source.stream.transpose(0, 1).contiguous()

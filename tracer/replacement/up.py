@@ -50,6 +50,8 @@ class Up:
         for layer in range(meeting):
             self._pass_layer(layer, everyone)
             advance(1)
+        for chunk in everyone:
+            chunk.arrive()
         return everyone
 
     def _chunk(self, places: slice) -> Chunk:
@@ -61,7 +63,7 @@ class Up:
     def _enter_tokens(self) -> None:
         frozen = self._ledger.frozen
         pos = torch.arange(frozen.n_fixed, frozen.n_pos, device=frozen.device)
-        tokens = Writers(self._ledger.first_token + pos, pos, frozen.resid_pre[0][pos])
+        tokens = Writers(self._ledger.first_token + pos, pos, frozen.resid_pre[0][pos], 0)
         for chunk in self.chunks:
             self._write(chunk, BEFORE, tokens)
 
@@ -74,18 +76,23 @@ class Up:
         ledger.note(columns, readers, slice(None))
         for chunk in chunks:
             skipped = self._meet_in_parallel(layer, chunk, readers, columns)
-            block.attend_on(chunk.stream, chunk.positions)
+            self._attend(layer, chunk)
             if chunk is self.from_opening:
                 self._attend_to_opening(layer)
-            if block.is_parallel:
-                chunk.stream += skipped
-            else:
+            if not block.is_parallel:
                 self._meet(layer, chunk, readers, columns)
-                chunk.stream += self._skip(layer, chunk)
+                skipped = self._skip(layer, chunk)
+            chunk.stream += skipped
             if chunk is self.from_opening:
                 self._add_constant(ledger.mlp_bias(layer))
             else:
                 self._write(chunk, layer, writers)
+
+    def _attend(self, layer: int, chunk: Chunk) -> None:
+        block = self._ledger.frozen.blocks[layer]
+        chunk.mature(len(block.U))
+        block.attend_on(chunk.stream, chunk.positions)
+        chunk.young = [block.spread_on(cohort, chunk.positions) for cohort in chunk.young]
 
     def _meet_in_parallel(
         self, layer: int, chunk: Chunk, readers: Readers, columns: slice
@@ -99,21 +106,31 @@ class Up:
     def _meet(self, layer: int, chunk: Chunk, readers: Readers, columns: slice) -> None:
         """Products of what is carried with what the layer's features read, by position."""
         pos = self._ledger.chosen.layers[layer].pos
-        rows, start = self.rows(chunk), columns.start
-        counts = torch.bincount(pos, minlength=self._ledger.frozen.n_pos).tolist()
-        stop = 0
-        for at, count in enumerate(counts):
-            begin, stop = stop, stop + count
-            if count and at >= chunk.positions.start:
-                found = chunk.stream[at - chunk.positions.start] @ readers.vectors[begin:stop].T
-                there = self._ledger.edges[:, start + begin : start + stop]
-                there.index_add_(0, rows, found)
+        start = columns.start
+        if chunk.live.stop > chunk.live.start:
+            rows, stop = self.rows(chunk), 0
+            found, counts = torch.unique_consecutive(pos, return_counts=True)
+            for at, count in zip(found.tolist(), counts.tolist(), strict=True):
+                begin, stop = stop, stop + count
+                if at >= chunk.positions.start:
+                    here = chunk.stream[at - chunk.positions.start]
+                    there = self._ledger.edges[:, start + begin : start + stop]
+                    there.index_add_(0, rows, here @ readers.vectors[begin:stop].T)
+        if not chunk.young:
+            return
+        near = pos >= chunk.positions.start
+        begin = start + int((~near).sum())
+        at, vectors = pos[near] - chunk.positions.start, readers.vectors[near]
+        for places, cohort in chunk.cohorts():
+            there = self._ledger.edges[:, begin : columns.stop]
+            there.index_add_(0, self._order.row[places], cohort.meet(at, vectors).T)
 
     def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | float:
         """What passes through the linear part of a basis, around its features."""
         W_skip = self._ledger.basis.W_skip(layer)
         if W_skip is None:
             return 0.0
+        chunk.arrive()
         block, here = self._ledger.frozen.blocks[layer], chunk.positions
         rows_first = chunk.stream.transpose(0, 1)
         read = block.read.linear(rows_first, here)
@@ -132,10 +149,18 @@ class Up:
             self.from_opening.stream[:, -1] += bias[self.from_opening.positions]
 
     def _write(self, chunk: Chunk, layer: int, writers: Writers) -> None:
-        """Take in the chunk's sources of a layer, and add what is written there."""
-        chunk.enter(layer)
+        """Add what is written at a layer, and take in the chunk's sources that enter there."""
         place = self._place[writers.rows]
-        mine = (place >= chunk.places.start) & (place < chunk.places.stop)
-        at = writers.pos[mine] - chunk.positions.start
-        row = place[mine] - chunk.places.start
-        chunk.stream.index_put_((at, row), writers.vectors[mine], accumulate=True)
+
+        def mine(places: slice) -> tuple[Tensor, Tensor, Tensor]:
+            here = (place >= places.start) & (place < places.stop)
+            at = writers.pos[here] - chunk.positions.start
+            return place[here] - places.start, at, writers.vectors[here]
+
+        row, at, vectors = mine(chunk.live)
+        chunk.stream.index_put_((at, row), vectors, accumulate=True)
+        for number, (places, cohort) in enumerate(chunk.cohorts()):
+            chunk.young[number] = cohort.with_writes(*mine(places))
+        row, at, vectors = mine(chunk.entering(layer))
+        order = torch.argsort(row)
+        chunk.enter(at[order] + chunk.positions.start, vectors[order])
