@@ -108,6 +108,22 @@ def test_prompts_of_a_file_with_its_own_model(tracer_: Command, tiny: Path, capf
     assert "absent.yaml: there is no such file" in tracer_("absent.yaml").err
 
 
+def test_a_file_s_graph_section_is_taken_unless_an_option_says_otherwise(
+    tiny: Path, tmp_path, capfd
+):
+    section = {"prompts": ["oakland"], "toward": {"token": " Austin"}, "max_features": 9}
+    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}, "graph": section}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(data))
+    told = ("graph", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path), "--json")
+    [graph] = json.loads(call(capfd, *told).out)["graphs"]
+    assert (graph["name"], graph["n_kept"]) == ("tiny-oakland", 9)
+    assert [target["label"] for target in graph["targets"]] == [" Austin"]
+    other = ("--prompt", "dallas", "--toward", " Texas", "--max-features", "5")
+    [graph] = json.loads(call(capfd, *told, *other).out)["graphs"]
+    assert (graph["name"], graph["n_kept"]) == ("tiny-dallas", 5)
+    assert [target["label"] for target in graph["targets"]] == [" Texas"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -130,6 +146,7 @@ def test_bad_usage_is_4_and_a_sentence(tracer_: Command, arguments: list[str], s
     assert result.code == 4
     assert sentence in result.err
     assert "Traceback" not in result.err
+    assert "nonsense" not in arguments or "loading" not in result.err
     assert not list(Path().rglob("*.json"))
 
 

@@ -12,6 +12,7 @@ from tracer.graph import frontend_export
 from tracer.graph.frontend_export import export, write
 from tracer.graph.frontend_format import validate
 from tracer.graph.frontend_ids import cantor
+from tracer.graph.frontend_supernodes import Group, supernodes
 from tracer.graph.graph import AttributionGraph, Pruning, Subject
 from tracer.graph.nodes import Logit, Nodes
 
@@ -141,6 +142,14 @@ def test_what_is_written_is_valid_and_the_same_each_time(tmp_path: Path):
     assert validate(data) == []
 
 
+def test_supernodes_are_kept_as_they_are():
+    groups = (Group("Texas", ("5_15589_2", "9_9_9")), Group("none", ()))
+    data = export(two_features(), INFLUENCES, "dallas", supernodes=groups)
+    assert data["qParams"]["supernodes"] == [["Texas", "5_15589_2", "9_9_9"], ["none"]]
+    assert validate(data) == []
+    assert supernodes(data) == dict(groups)
+
+
 @pytest.mark.parametrize("slug", ["", "../secret", "a b", ".hidden", "x" * 201])
 def test_a_slug_is_a_plain_name(slug: str):
     with pytest.raises(UsageError, match="is no slug: letters, digits"):
@@ -148,7 +157,7 @@ def test_a_slug_is_a_plain_name(slug: str):
 
 
 def test_more_than_neuronpedia_takes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(frontend_export, "MAX_BYTES", 100)
+    monkeypatch.setattr(frontend_export, "MAX_JSON_BYTES", 100)
     with pytest.raises(UsageError, match="Neuronpedia takes at most"):
         write(tmp_path / "g.json", two_features(), INFLUENCES, "dallas")
     assert not list(tmp_path.iterdir())

@@ -8,72 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.graph_json import (
+    AUSTIN,
+    ERROR,
+    FEATURE,
+    SAY_AUSTIN,
+    TEXAS,
+    TWIN,
+    dallas,
+    entry,
+    link,
+    saved,
+)
 from tracer.errors import UsageError
-from tracer.graph import frontend_import
+from tracer.graph import frontend_import, json_file
 from tracer.graph.frontend_export import write
 from tracer.graph.frontend_format import validate
 from tracer.graph.frontend_import import read
 from tracer.graph.frontend_supernodes import supernodes
 from tracer.graph.graph import AttributionGraph, Pruning, Subject
 from tracer.graph.nodes import Logit, Nodes
-
-
-def entry(node_id: str, kind: str, **more: Any) -> dict[str, Any]:
-    node = {
-        "node_id": node_id,
-        "feature": 0,
-        "layer": "0",
-        "ctx_idx": 0,
-        "jsNodeId": "",
-        "clerp": "",
-    }
-    return node | {"feature_type": kind} | more
-
-
-FEATURE, ERROR = "cross layer transcoder", "mlp reconstruction error"
-TEXAS, AUSTIN, SAY_AUSTIN = "20_15589_4", "27_22605_4", "23_12237_4"
-TWIN = "0_5_2"
-"""A feature of layer 0, and the error of layer 5 as older files call it."""
-
-
-def link(source: str, target: str, weight: float = 1.0) -> dict[str, Any]:
-    return {"source": source, "target": target, "weight": weight}
-
-
-def dallas() -> dict[str, Any]:
-    """A file as older circuit-tracers write it: ids and fields of the Dallas graph."""
-    return {
-        "metadata": {
-            "slug": "gemma-fact-dallas-austin",
-            "scan": "gemma-2-2b",
-            "prompt_tokens": ["<bos>", "Fact", ":", " Dallas", " is"],
-            "prompt": "<bos>Fact: Dallas is",
-            "node_threshold": 0.8,
-        },
-        "qParams": {"pinnedIds": "27_22605_4,E_26865_3", "supernodes": '[["Texas","20_15589_4"]]'},
-        "nodes": [
-            entry(TWIN, FEATURE, feature=20, ctx_idx=2, activation=2.0),
-            entry(TEXAS, FEATURE, feature=2015589, layer=20, activation=8.5),
-            entry(SAY_AUSTIN, FEATURE, feature=None, activation=None),
-            entry(TWIN, ERROR, feature=-1, layer="5"),
-            entry("21_-1_4", ERROR, feature=-1, layer="21"),
-            entry("E_26865_3", "embedding", layer="E"),
-            entry(AUSTIN, "logit", token_prob=0.42, clerp='Output " Austin" (p=0.420)'),
-            entry("27_8770_4", "logit", clerp='Output " "x"" (p=0.061)'),
-        ],
-        "links": [
-            link("E_26865_3", TEXAS, -3),
-            link(TEXAS, SAY_AUSTIN, 0.25),
-            link(SAY_AUSTIN, AUSTIN, 2.0),
-            link("21_-1_4", AUSTIN, 4.0),
-        ],
-    }
-
-
-def saved(tmp_path: Path, data: object) -> Path:
-    path = tmp_path / "graph.json"
-    path.write_text(json.dumps(data), encoding="utf-8")
-    return path
 
 
 def test_a_round_trip_keeps_nodes_edges_and_logits(tmp_path: Path):
@@ -189,7 +143,12 @@ MISFITS = [
     (put("nodes", 0, "ctx_idx", True), "found true; a whole number is expected"),
     (put("nodes", 0, "layer", 1.5), r"nodes\[0\]\.layer: found 1.5; text is expected"),
     (put("nodes", 1, "activation", "hot"), r"nodes\[1\]\.activation: found 'hot'; a number"),
-    (put("nodes", 1, "activation", 1e39), "less than or equal to"),
+    (put("nodes", 1, "activation", 1e39), "a number within"),
+    (
+        put("links", 0, "weight", 1.1e30),
+        r"links\[0\]\.weight: found 1.1e\+30; a number within ±1e\+30",
+    ),
+    (put("links", 0, "weight", -1.1e30), r"found -1.1e\+30; a number within ±1e\+30"),
     (put("nodes", 1, "activation", HUGE), r"nodes\[1\]\.activation"),
     (put("links", 0, "weight", None), r"links\[0\]\.weight: found nothing; a number is expected"),
     (put("metadata", "prompt_tokens", "abc"), "metadata.prompt_tokens: found 'abc'; a list"),
@@ -233,7 +192,9 @@ CONTRADICTIONS = [
     (more("nodes", entry("1_1_5", FEATURE)), "at position 5, but there are only 5 prompt tokens"),
     (more("nodes", entry("26_1_4", "logit", token_prob=0)), r"logits stand in layers \[26, 27\]"),
     (more("nodes", entry("27_1_4", "logit")), "the logit '27_1_4' has no probability"),
-    (put("nodes", 6, "token_prob", -0.1), "the logit '27_22605_4' has no probability"),
+    (put("nodes", 6, "token_prob", -0.1), "the logit '27_22605_4' has no probability from 0 to 1"),
+    (put("nodes", 6, "token_prob", 1.01), "the logit '27_22605_4' has no probability from 0 to 1"),
+    (put("nodes", 6, dallas()["nodes"][6] | {"token_prob": None, "clerp": '"x" (p=42)'}), "has no"),
     (put("nodes", []), "it has no logit nodes"),
 ]
 
@@ -291,7 +252,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(frontend_import, "MAX_EDGES", 10)
     with pytest.raises(UsageError, match="5 × 6 edges are possible .* at most 10"):
         read(path)
-    monkeypatch.setattr(frontend_import, "MAX_BYTES", 100)
+    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 100)
     with pytest.raises(UsageError, match="the file is larger than"):
         read(path)
 

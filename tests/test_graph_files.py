@@ -182,7 +182,7 @@ def test_tensors_that_are_no_graph_are_told(tmp_path, change, sentence):
 def test_a_matrix_too_large_to_make_is_refused_before_it_is_made(tmp_path, monkeypatch):
     write(tmp_path, hand_graph())
     rewrite(tmp_path, lambda found: None, {"features": 2**30})
-    refused(tmp_path, "1073741826 × 1073741827 cells are more than the 4000000000 that are read")
+    refused(tmp_path, "1073741826 × 1073741827 cells are more than the 5000000000 that are read")
     write(tmp_path, hand_graph())
     monkeypatch.setattr(tensors, "MAX_CELLS", 29)
     refused(tmp_path, "5 × 6 cells are more than the 29")

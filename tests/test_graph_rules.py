@@ -1,9 +1,13 @@
 """What may stand in the graph section, and what its mistakes are told as."""
 
 import pytest
+from pydantic import ValidationError
 
 from tests.bench import TINY
 from tracer.errors import HypothesisError
+from tracer.graph.document import Counts
+from tracer.graph.limits import MAX_FEATURES
+from tracer.graph.tensors import too_large
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 
@@ -19,6 +23,16 @@ def told(graph, **changes):
 
 def expecting(**edge):
     return {"prompts": ["dallas"], "expect": [{"edge": edge}]}
+
+
+def test_a_section_asks_for_no_more_than_a_graph_may_have():
+    sound = {"prompts": ["dallas"], "max_features": MAX_FEATURES}
+    assert told(sound) == ""
+    with pytest.raises(ValidationError, match="less than or equal to 50000"):
+        told(sound | {"max_features": MAX_FEATURES + 1})
+    features, others = MAX_FEATURES, MAX_FEATURES - 20
+    counts = Counts(features=features, errors=others, tokens=0, logits=10, edges=0)
+    assert too_large(counts) is None
 
 
 def test_a_sound_section_is_accepted():
@@ -43,7 +57,7 @@ def test_mistakes_are_told(graph, sentence):
 
 def test_an_unknown_basis_is_told_with_the_nearest_word():
     sentence = told({"prompts": ["dallas"]}, features="neuron")
-    assert "'neuron'" in sentence and "'neurons'" in sentence and "hub id" in sentence
+    assert "'neuron'" in sentence and "'neurons'" in sentence and "Hugging Face id" in sentence
     assert told({"prompts": ["dallas"]}, features="mwhanna/gemma-scope-transcoders") == ""
 
 

@@ -37,8 +37,8 @@ def graph_of(tiny, prompt=TEXT, **more):
     return tracer.attribution_graph(prompt, **more)
 
 
-def of_file(tiny, prompts=(), answer=None, **more):
-    data = TINY | {"prompts": {n: dict(p) for n, p in TINY["prompts"].items()}}
+def of_file(tiny, prompts=(), answer=None, section=None, **more):
+    data = TINY | {"prompts": {n: dict(p) for n, p in TINY["prompts"].items()}, "graph": section}
     data["prompts"]["dallas"]["answer"] = answer
     file = from_hypothesis(Hypothesis.model_validate(data))
     request = GraphRequest(file, named_model(str(tiny), "cpu"), "neurons", prompts, **more)
@@ -103,6 +103,38 @@ def test_an_answer_among_the_most_probable_is_not_explained_twice(tiny, model):
     answer = model.tokenizer.decode([int(probabilities(model, ids).argmax())])
     [found] = of_file(tiny, ("dallas",), answer=answer)
     assert len(found.graph.nodes.logits) == 10
+
+
+@pytest.mark.parametrize(
+    ("toward", "asked", "explained"),
+    [
+        ("answer", {}, ["Sacramento"]),
+        ({"token": " Austin"}, {}, ["Austin"]),
+        ({"token": " Austin"}, {"toward": (" Texas", " Austin")}, ["Texas", "Austin"]),
+    ],
+)
+def test_a_section_says_what_is_explained_on_its_prompts(tiny, model, toward, asked, explained):
+    section = {"prompts": ["dallas"], "toward": toward, "max_features": 7}
+    [found] = of_file(tiny, answer=" Sacramento", section=section, **asked)
+    assert (found.name, found.graph.nodes.n_features) == ("tiny-dallas", 7)
+    wanted = [model.tokenizer.convert_tokens_to_ids(f"Ġ{word}") for word in explained]
+    assert [logit.token for logit in found.graph.nodes.logits] == wanted
+
+
+def test_a_section_may_explain_a_difference_or_the_salient(tiny, model):
+    section = {"prompts": ["dallas"], "toward": {"logit_diff": [" Austin", " Texas"]}}
+    [found] = of_file(tiny, section=section, max_features=5)
+    [logit] = found.graph.nodes.logits
+    assert (logit.label, found.graph.nodes.n_features) == (" Austin − Texas", 5)
+    [found] = of_file(tiny, answer=" Sacramento", section={"prompts": ["dallas"]}, max_features=5)
+    top = probabilities(model, ids_of(model, "the capital of Dallas is")).topk(10)
+    assert [logit.token for logit in found.graph.nodes.logits] == top.indices.tolist()
+
+
+def test_a_section_says_nothing_of_other_prompts(tiny):
+    section = {"prompts": ["dallas"], "toward": {"token": " Austin"}, "max_features": 7}
+    [other, its] = of_file(tiny, ("oakland", "dallas"), section=section)
+    assert (len(other.graph.nodes.logits), len(its.graph.nodes.logits)) == (10, 1)
 
 
 @pytest.mark.parametrize(

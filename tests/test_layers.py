@@ -21,6 +21,7 @@ TORCH_FREE = (
     "tracer.runs",
     "tracer.junit",
     "tracer.evidence.judge",
+    "tracer.graph.existing",
     "tracer.graph.frontend_export",
     "tracer.graph.frontend_import",
     "tracer.graph.neuronpedia",

@@ -6,42 +6,66 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracer.errors import UsageError
+from tracer.features.names import require_possible
 from tracer.graph.graph import AttributionGraph
+from tracer.graph.limits import KEPT_FEATURES, MAX_FEATURES
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.problem import shorten, unknown
-from tracer.hypothesis.spec import ModelSpec
-
-MAX_FEATURES = 50_000
-"""The edge matrix grows with the square: 10 GB."""
+from tracer.hypothesis.spec import GraphSpec, ModelSpec
 
 
 @dataclass(frozen=True)
 class GraphRequest:
-    """One text, or prompts of a hypothesis, and what their graphs are to explain."""
+    """One text, or prompts of a hypothesis, and what their graphs are to explain.
+
+    What is not said here, the hypothesis's `graph:` section says, where there is one.
+    """
 
     source: str | HypothesisFile
     model: ModelSpec
     features: str
     prompts: tuple[str, ...] = ()
-    """Names of the file's prompts; none means all of them."""
+    """Names of the file's prompts; none means those of the section, or all of them."""
     toward: tuple[str, ...] = ()
-    """Tokens to explain; none means the most probable ones, and a prompt's answer."""
+    """Tokens to explain; none means what the section explains on its prompts, and elsewhere the
+    most probable ones and a prompt's answer."""
     against: str | None = None
     """With exactly one token in `toward`: the difference of the two logits."""
-    max_features: int = 2048
+    max_features: int | None = None
+
+    @property
+    def section(self) -> GraphSpec | None:
+        """What the file says of graphs."""
+        return None if isinstance(self.source, str) else self.source.hypothesis.graph
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The file's prompts to take graphs of, each once; none of a text."""
+        if isinstance(self.source, str):
+            return ()
+        of_section = self.section.prompts if self.section else ()
+        return tuple(dict.fromkeys(self.prompts or of_section or self.source.hypothesis.prompts))
+
+    @property
+    def kept_features(self) -> int:
+        """So many of the active features are kept, the most relevant."""
+        if self.max_features is not None:
+            return self.max_features
+        return self.section.max_features if self.section else KEPT_FEATURES
 
     def check(self) -> None:
         """Refuse what no model could answer.
 
         Raises:
-            UsageError: A prompt the file does not have, too many features, tokens that do not go
-                together, or a text that is none.
+            UsageError: A prompt the file does not have, unknown features or too many of them,
+                tokens that do not go together, or a text that is none.
         """
         if self.against is not None and len(self.toward) != 1:
             raise UsageError("`against` goes with exactly one token in `toward`.")
-        if not 1 <= self.max_features <= MAX_FEATURES:
-            n = self.max_features
+        n = self.kept_features
+        if not 1 <= n <= MAX_FEATURES:
             raise UsageError(f"from 1 to {MAX_FEATURES:,} features can be kept, not {n}.")
+        require_possible(self.features)
         for text in (*self.toward, *filter(None, [self.against])):
             _require_text(text)
         if isinstance(self.source, str):

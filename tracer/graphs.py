@@ -1,20 +1,23 @@
 """The straight line of an attribution graph: open, tokenize, choose what to explain, attribute.
 
 Without a wish, a graph explains the most probable next tokens. With one it explains the tokens that
-are named, or how one token comes to be ahead of another.
+are named, or how one token comes to be ahead of another. A hypothesis may say its wish itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
+from tracer.direction import LogitDirection, direction_of
 from tracer.errors import UsageError
 from tracer.graph.graph import AttributionGraph
+from tracer.graph.limits import KEPT_FEATURES
 from tracer.graph.prune import prune as prune_graph
 from tracer.graph_request import GraphRequest, NamedGraph
+from tracer.hypothesis.load import HypothesisFile
 from tracer.model.model import Model
 from tracer.model.named import named_model
 from tracer.opened import memory_told, open_both
@@ -23,7 +26,7 @@ from tracer.replacement import targets
 from tracer.replacement.attribute import Toward, attribute
 from tracer.replacement.state import Frozen
 from tracer.replacement.targets import Targets
-from tracer.tokens import token_id, tokenize
+from tracer.tokens import TokenizedPrompt, token_id, tokenize
 
 
 def attribution_graph(
@@ -33,7 +36,7 @@ def attribution_graph(
     features: str = "neurons",
     toward: str | Sequence[str] | None = None,
     against: str | None = None,
-    max_features: int = 2048,
+    max_features: int = KEPT_FEATURES,
     prune: tuple[float, float] | None = (0.8, 0.98),
     device: str | None = None,
     dtype: str | None = None,
@@ -81,34 +84,46 @@ def graphs(request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
     """
     request.check()
     model, basis = open_both(request.model, request.features, progress)
-    for name, ids, answer in _prompts(request, model):
-        _require_length(name or "the prompt", ids, model)
-        toward = _toward(request, model, answer)
-        with memory_told(f"the graph of {len(ids):,} tokens"):
-            tensor = torch.tensor(ids)
-            graph = attribute(model, basis, tensor, toward, request.max_features, progress)
-        yield NamedGraph(name, graph)
+    for prompt in _prompts(request, model):
+        _require_length(prompt.name or "the prompt", prompt.ids, model)
+        toward = _toward(request, model, prompt)
+        with memory_told(f"the graph of {len(prompt.ids):,} tokens"):
+            ids = torch.tensor(prompt.ids)
+            graph = attribute(model, basis, ids, toward, request.kept_features, progress)
+        yield NamedGraph(prompt.name, graph)
 
 
 class _Prompt(NamedTuple):
     name: str | None
     ids: tuple[int, ...]
     answer: int | None
+    declared: LogitDirection | Literal["salient"] | None
+    """What the file says its graph explains; None where it says nothing."""
 
 
 def _prompts(request: GraphRequest, model: Model) -> list[_Prompt]:
     file = request.source
     if isinstance(file, str):
         found = model.tokenizer(file, add_special_tokens=True, return_offsets_mapping=True)
-        return [_Prompt(None, tuple(found["input_ids"]), None)]
+        return [_Prompt(None, tuple(found["input_ids"]), None, None)]
     tokenized = tokenize(file, model.tokenizer, model.context)
-    names = dict.fromkeys(request.prompts or tokenized)
+    title = file.hypothesis.hypothesis
     return [
-        _Prompt(
-            f"{file.hypothesis.hypothesis}-{name}", tokenized[name].ids, tokenized[name].answer_id
-        )
-        for name in names
+        _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found))
+        for name, found in ((name, tokenized[name]) for name in request.names)
     ]
+
+
+def _declared(
+    file: HypothesisFile, prompt: TokenizedPrompt
+) -> LogitDirection | Literal["salient"] | None:
+    """What the graph section explains on a prompt; its tokens are known on its own prompts only."""
+    section = file.hypothesis.graph
+    if section is None or prompt.name not in section.prompts:
+        return None
+    if section.toward == "salient":
+        return "salient"
+    return direction_of(section.toward, file.hypothesis.prompts[prompt.name], prompt)
 
 
 def _require_length(name: str, ids: Sequence[int], model: Model) -> None:
@@ -119,7 +134,7 @@ def _require_length(name: str, ids: Sequence[int], model: Model) -> None:
         )
 
 
-def _toward(request: GraphRequest, model: Model, answer: int | None) -> Toward:
+def _toward(request: GraphRequest, model: Model, prompt: _Prompt) -> Toward:
     tokenizer = model.tokenizer
     wanted = [_token(text, model) for text in dict.fromkeys(request.toward)]
     foil = None if request.against is None else _token(request.against, model)
@@ -131,7 +146,13 @@ def _toward(request: GraphRequest, model: Model, answer: int | None) -> Toward:
             return targets.difference(frozen, tokenizer, wanted[0], foil)
         if wanted:
             return targets.tokens(frozen, tokenizer, wanted)
-        return _salient_and(frozen, tokenizer, answer)
+        match prompt.declared:
+            case None:
+                return _salient_and(frozen, tokenizer, prompt.answer)
+            case "salient":
+                return targets.salient(frozen, tokenizer)
+            case direction:
+                return targets.toward(frozen, direction, tokenizer)
 
     return toward
 

@@ -29,6 +29,7 @@ from tracer.cli.endings import stderr, stdout
 from tracer.cli.machine import write_stdout
 from tracer.cli.percent import percent
 from tracer.errors import EXIT_OK, UsageError
+from tracer.features.names import require_possible
 from tracer.hypothesis.problem import shorten, show
 from tracer.hypothesis.spec import Hypothesis
 from tracer.liveness import progress_on
@@ -76,6 +77,7 @@ def features(
     wanted = _parsed(ids)
     spec = named_model(model, device, dtype)
     basis = Hypothesis.model_fields["features"].default if features is None else features
+    require_possible(basis)
     lines = None if text is None else read_lines(text)
     with progress_on(stderr(), quiet=json_) as progress:
         with progress.task("importing PyTorch and TransformerLens"):

@@ -1,32 +1,30 @@
-"""`tracer graph`: attribution graphs of a prompt, or of a hypothesis's prompts, as files."""
+"""`tracer graph`: attribution graphs of a prompt, of a hypothesis's prompts, or of a file."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 import tracer
 from tracer.cli import options
-from tracer.cli.endings import require_writable, stderr, stdout
-from tracer.cli.graph_summary import Written, print_graph, to_json
+from tracer.cli.endings import stderr, stdout
+from tracer.cli.graph_summary import Origin, Written, print_graph, to_json
+from tracer.cli.graph_writer import Found, Writer
 from tracer.cli.machine import write_stdout
 from tracer.errors import EXIT_OK, UsageError
-from tracer.graph import files, frontend_export
+from tracer.graph import existing
 from tracer.graph.graph import Pruning
-from tracer.graph.prune import prune
-from tracer.graph.summary import kept_influence, summarise
-from tracer.graph_request import GraphRequest, NamedGraph
-from tracer.hypothesis.load import HypothesisFile, read
+from tracer.graph.limits import KEPT_FEATURES
+from tracer.graph_request import GraphRequest
+from tracer.hypothesis.load import read
 from tracer.hypothesis.problem import show
-from tracer.hypothesis.spec import Hypothesis, ModelSpec
+from tracer.hypothesis.spec import Hypothesis
 from tracer.liveness import progress_on
 from tracer.model.named import named_model
 from tracer.overrides import Replacements
@@ -35,7 +33,22 @@ from tracer.progress import Progress
 GRAPHS = Path("graphs")
 FRONTEND = "frontend"
 """The folder, inside that of the graphs, for what Neuronpedia and circuit-tracer read."""
-_NAME_LENGTH = 60
+PRUNING = Pruning(0.8, 0.98)
+_DIGEST = re.compile(r"-[0-9a-f]{8}\Z")
+"""What a graph that we wrote has at the end of its name."""
+
+
+class _Asked(NamedTuple):
+    """What is said of a graph that is to be taken; a graph that exists has its answers."""
+
+    prompt: tuple[str, ...]
+    model: str | None
+    features: str | None
+    device: str | None
+    dtype: str | None
+    toward: tuple[str, ...]
+    against: str | None
+    max_features: int | None
 
 
 def graph(
@@ -43,7 +56,8 @@ def graph(
         str,
         typer.Argument(
             metavar="PROMPT",
-            help="A text, or a hypothesis file (.yaml): its prompts, with its model.",
+            help="A text; a hypothesis file (.yaml): its prompts, with its model; or a graph "
+            "(.json), ours or Neuronpedia's or circuit-tracer's.",
             show_default=False,
         ),
     ],
@@ -52,7 +66,8 @@ def graph(
         typer.Option(
             "--prompt",
             metavar="NAME",
-            help="Only this prompt of the file. Repeatable.",
+            help="Only this prompt of the file. Repeatable. Default: those of its graph section, "
+            "or all.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +79,8 @@ def graph(
         list[str] | None,
         typer.Option(
             metavar="TOKEN",
-            help="A token to explain, e.g. ' Austin'. Repeatable. Default: the most probable.",
+            help="A token to explain, e.g. ' Austin'. Repeatable. Default: what the file's graph "
+            "section explains, or the most probable.",
             show_default=False,
         ),
     ] = None,
@@ -73,19 +89,33 @@ def graph(
         typer.Option(metavar="TOKEN", help="Explain logit(toward) − logit(this) instead."),
     ] = None,
     max_features: Annotated[
-        int, typer.Option(metavar="N", help="Keep so many of the active features.")
-    ] = 2048,
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Keep so many of the active features. Default: as many as the file's graph "
+            f"section, or {KEPT_FEATURES}.",
+            show_default=False,
+        ),
+    ] = None,
     pruning: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--prune",
             metavar="NODES,EDGES",
-            help="Shares of the influence to keep; `none` keeps all.",
+            help="Shares of the influence to keep; `none` keeps all. Default: "
+            f"{PRUNING.nodes},{PRUNING.edges}; of a graph file, none.",
+            show_default=False,
         ),
-    ] = "0.8,0.98",
+    ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder to write to.")
-    ] = GRAPHS,
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="The folder to write to. Default: graphs; a graph file is only looked at.",
+            show_default=False,
+        ),
+    ] = None,
     frontend: Annotated[
         bool,
         typer.Option(
@@ -101,46 +131,62 @@ def graph(
     tracer graph "The opposite of small is" --toward " big" --against " tiny"
 
     tracer graph hypotheses/two_hop.yaml --prompt dallas --frontend
+
+    tracer graph downloaded.json --out graphs
     """
-    source, spec, basis = _source(prompt, model, features, device, dtype)
-    request = GraphRequest(
-        source,
-        spec,
-        basis,
+    asked = _Asked(
         tuple(prompts or ()),
+        model,
+        features,
+        device,
+        dtype,
         tuple(toward or ()),
         against,
         max_features,
     )
+    export = (out or GRAPHS) / FRONTEND if frontend else None
+    if prompt.endswith(".json"):
+        _require_nothing(prompt, asked)
+        writer = Writer(_pruning(pruning, None), out, export)
+        return _run(partial(_read, Path(prompt)), writer, json_=json_)
+    request = _request(prompt, asked)
     request.check()
-    writer = _Writer(request, _pruning(pruning), out, frontend)
-    require_writable(writer.folders[-1], "--out")
-    written: list[Written] = []
-    try:
-        with progress_on(stderr(), quiet=json_) as progress:
-            for found in _graphs(request, progress):
-                written.append(writer.write(found, progress))
-    finally:
-        for each in () if json_ else written:
-            print_graph(stdout(), each)
-    if json_:
-        write_stdout(to_json(written))
-    return EXIT_OK
+    writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export)
+    return _run(partial(_take, request), writer, json_=json_)
 
 
-def _source(
-    prompt: str, model: str | None, features: str | None, device: str | None, dtype: str | None
-) -> tuple[str | HypothesisFile, ModelSpec, str]:
+def _require_nothing(path: str, asked: _Asked) -> None:
+    for name, value in asked._asdict().items():
+        if value not in (None, ()):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for a graph that is yet to be taken; {path} is "
+                "one already."
+            )
+
+
+def _request(prompt: str, asked: _Asked) -> GraphRequest:
     """What to graph, with which model and features: the file's own where no option says other."""
     if prompt.endswith((".yaml", ".yml")):
-        file = read(prompt, Replacements(model=model, device=device, dtype=dtype).overrides())
-        own = file.hypothesis.features
-        return file, file.hypothesis.model_spec, own if features is None else features
-    default = Hypothesis.model_fields["features"].default
-    return prompt, named_model(model, device, dtype), default if features is None else features
+        replaced = Replacements(model=asked.model, device=asked.device, dtype=asked.dtype)
+        source = read(prompt, replaced.overrides())
+        spec, own = source.hypothesis.model_spec, source.hypothesis.features
+    else:
+        source, spec = prompt, named_model(asked.model, asked.device, asked.dtype)
+        own = Hypothesis.model_fields["features"].default
+    return GraphRequest(
+        source,
+        spec,
+        own if asked.features is None else asked.features,
+        asked.prompt,
+        asked.toward,
+        asked.against,
+        asked.max_features,
+    )
 
 
-def _pruning(text: str) -> Pruning | None:
+def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
+    if text is None:
+        return default
     if text == "none":
         return None
     try:
@@ -155,61 +201,37 @@ def _pruning(text: str) -> Pruning | None:
     return Pruning(nodes, edges)
 
 
-def _graphs(request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
+def _run(find: Callable[[Progress], Iterator[Found]], writer: Writer, *, json_: bool) -> int:
+    """Take or read each graph, write it, and tell of all that were written."""
+    writer.require_writable()
+    written: list[Written] = []
+    try:
+        with progress_on(stderr(), quiet=json_) as progress:
+            for found in find(progress):
+                written.append(writer.write(found, progress))
+    finally:
+        for each in () if json_ else written:
+            print_graph(stdout(), each)
+    if json_:
+        write_stdout(to_json(written))
+    return EXIT_OK
+
+
+def _take(request: GraphRequest, progress: Progress) -> Iterator[Found]:
     with progress.task("importing PyTorch and TransformerLens"):
         make = tracer.graphs.graphs
-    return make(request, progress)
+    words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
+    for name, graph in make(request, progress):
+        subject = graph.subject
+        explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
+        of_what = (subject.fingerprint, subject.basis, subject.token_ids)
+        identity = (*of_what, explained, request.kept_features)
+        yield Found(graph, name, name or words, identity, None)
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """Where graphs of one command go, and what is cut from them."""
-
-    request: GraphRequest
-    pruning: Pruning | None
-    out: Path
-    frontend: bool
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """What must be there; the last is inside the others."""
-        return (self.out, self.out / FRONTEND) if self.frontend else (self.out,)
-
-    def write(self, found: NamedGraph, progress: Progress) -> Written:
-        """Prune a graph, write its files, and sum it up."""
-        whole = found.graph
-        with progress.task("pruning and writing the graph"):
-            cut = self.pruning
-            pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
-            influences = kept_influence(whole, pruned)
-            slug = self._slug(found)
-            paths = [files.write(self.out / f"{slug}.json", pruned)]
-            paths.append(paths[0].with_suffix(".safetensors"))
-            if self.frontend:
-                paths.append(self.out / FRONTEND / f"{slug}.json")
-                frontend_export.write(paths[-1], pruned, influences, slug)
-        return Written(
-            name=found.name,
-            subject=pruned.subject,
-            logits=pruned.nodes.logits,
-            pruning=cut,
-            summary=summarise(whole, pruned, influences),
-            paths=tuple(path.as_posix() for path in paths),
-        )
-
-    def _slug(self, found: NamedGraph) -> str:
-        """A name to read, and a hash: the same graph has the same name, another one never."""
-        subject = found.graph.subject
-        words = found.name or "-".join(re.findall("[a-z0-9]+", str(self.request.source).lower()))
-        identity = (
-            subject.fingerprint,
-            subject.basis,
-            subject.token_ids,
-            self.request.toward,
-            self.request.against,
-            self.request.max_features,
-            self.pruning and astuple(self.pruning),
-        )
-        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
-        readable = words[:_NAME_LENGTH].strip("-_") or "prompt"
-        return f"{readable}-{digest}"
+def _read(path: Path, progress: Progress) -> Iterator[Found]:
+    with progress.task("reading the graph"):
+        graph, supernodes, sha256 = existing.read(path)
+    words = re.sub("[^A-Za-z0-9._-]+", "-", _DIGEST.sub("", path.stem)).lstrip("._-")
+    origin = Origin(str(path), graph.pruning, supernodes)
+    yield Found(graph, None, words, sha256, origin)

@@ -8,20 +8,26 @@
 "targets": [{"label": " Austin", "token": 34, "weight": 0.41}],
 "features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
 "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5}}],
+"source": null, "supernodes": [],
 "files": ["graphs/….json", "graphs/….safetensors"]}]}
+
+Of a graph that was read, `source` is its file and `supernodes` are the file's, [{"label": "Texas",
+"ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the graph. Where the
+file does not tell them, `n_active` and `relevance_share` are null.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.text import Text
 
 from tracer import __version__
 from tracer.cli.percent import percent
+from tracer.graph.frontend_supernodes import Group
 from tracer.graph.graph import Pruning, Subject
 from tracer.graph.nodes import Logit
 from tracer.graph.summary import InfluentialFeature, Strongest, Summary
@@ -34,17 +40,32 @@ _ALL = 1 - 1e-6
 """A share of relevance from here on leaves no rest but rounding."""
 _MAX_TOKEN = 13
 """So that a row of the longest ids fits into 80 columns."""
+_MAX_IDS = 20
+"""Of a supernode; a sentence with more is no longer read."""
+
+
+class Origin(NamedTuple):
+    """The file that a graph was read from, and what it says beside the graph."""
+
+    path: str
+    pruning: Pruning | None
+    """What had been cut before."""
+    supernodes: tuple[Group, ...]
 
 
 @dataclass(frozen=True)
 class Written:
-    """A graph that has been written, without its nodes and edges."""
+    """A graph that has been taken or read, without its nodes and edges."""
 
     name: str | None
     subject: Subject
     logits: tuple[Logit, ...]
     pruning: Pruning | None
     summary: Summary
+    origin: Origin | None
+    """None of a graph that was taken now."""
+    absent: frozenset[str]
+    """Ids in the origin's supernodes that the graph does not have."""
     paths: tuple[str, ...]
 
 
@@ -55,28 +76,44 @@ def to_json(written: Iterable[Written]) -> str:
         "tracer": __version__,
         "graphs": [_data(each) for each in written],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file's name may hold bytes that are no UTF-8; so written, they are JSON.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _data(each: Written) -> dict[str, Any]:
-    subject, summary = each.subject, each.summary
+    subject, summary, told = each.subject, each.summary, _is_told(each)
     return {
         "name": each.name,
         "prompt": subject.prompt,
         "tokens": list(subject.tokens),
         "model": subject.model,
         "basis": subject.basis,
-        "n_active": subject.n_active,
+        "n_active": subject.n_active if told else None,
         "n_kept": summary.n_kept,
-        "relevance_share": subject.relevance_share,
+        "relevance_share": subject.relevance_share if told else None,
         "pruning": each.pruning and asdict(each.pruning),
         "n_nodes": summary.n_nodes,
         "n_edges": summary.n_edges,
         **summary.scores._asdict(),
         "targets": [asdict(logit) for logit in each.logits],
         "features": [_feature_data(feature) for feature in summary.features],
+        "source": each.origin and each.origin.path,
+        "supernodes": [
+            {**group._asdict(), "absent": [name for name in group.ids if name in each.absent]}
+            for group in _supernodes(each)
+        ],
         "files": list(each.paths),
     }
+
+
+def _is_told(each: Written) -> bool:
+    """Only what we made knows its model, and how much of it is in the graph."""
+    return each.subject.fingerprint != ""
+
+
+def _supernodes(each: Written) -> tuple[Group, ...]:
+    return each.origin.supernodes if each.origin else ()
 
 
 def _feature_data(feature: InfluentialFeature) -> dict[str, Any]:
@@ -99,28 +136,61 @@ def print_graph(screen: Screen, each: Written) -> None:
         headings = ("feature", "at token", "activation", "influence", "strongest edge to")
         _table(screen, headings, [_row(feature) for feature in each.summary.features])
         screen.say()
+    for group in _supernodes(each):
+        screen.paragraph(_grouped(group, each.absent))
     for path in each.paths:
         screen.say(f"  {path}")
     screen.say()
 
 
-def _sentences(each: Written) -> list[str]:
+def _grouped(group: Group, absent: frozenset[str]) -> str:
+    """A supernode's label and ids, and which of them are not there."""
+    sentence = f"supernode {shorten(repr(group.label), 50)}: {_ids(group.ids)}"
+    missing = [name for name in group.ids if name in absent]
+    return f"{sentence}; not in the graph: {_ids(missing)}" if missing else sentence
+
+
+def _ids(names: Sequence[str]) -> str:
+    shown = [shorten(name, 40) for name in names[:_MAX_IDS]]
+    more = len(names) - len(shown)
+    return (", ".join(shown) or "nothing") + (f" and {more:,} more" if more else "")
+
+
+def _sentences(each: Written) -> Iterator[str]:
     subject, summary = each.subject, each.summary
+    yield f"{subject.model}, {subject.basis}, {len(subject.tokens):,} tokens"
+    yield _carried(each)
+    yield f"{summary.n_nodes:,} nodes, {summary.n_edges:,} edges; {_cut(each)}"
+    whole = "the graph in the file" if each.origin else "the whole graph"
+    yield (
+        f"replacement score {_score(summary.scores.replacement)}, completeness score "
+        f"{_score(summary.scores.completeness)}, both of {whole}"
+    )
+
+
+def _carried(each: Written) -> str:
+    subject, n_kept = each.subject, f"{each.summary.n_kept:,}"
     what = subject.basis if subject.basis == "neurons" else "features"
+    if not _is_told(each):
+        return f"{n_kept} {what}; the file does not tell how many more were active"
     carried = f"carry {percent(subject.relevance_share)} of the relevance"
+    if each.origin and each.origin.pruning:
+        carried = f"left of those that {carried}"
     if subject.relevance_share < _ALL:
         carried += "; the rest is in the error nodes"
-    cut = "nothing pruned"
-    if each.pruning is not None:
-        cut = f"pruned to {each.pruning.nodes:g} of the nodes' influence, "
-        cut += f"{each.pruning.edges:g} of the edges'"
-    return [
-        f"{subject.model}, {subject.basis}, {len(subject.tokens):,} tokens",
-        f"{summary.n_kept:,} of {subject.n_active:,} active {what} {carried}",
-        f"{summary.n_nodes:,} nodes, {summary.n_edges:,} edges; {cut}",
-        f"replacement score {_score(summary.scores.replacement)}, completeness score "
-        f"{_score(summary.scores.completeness)}, both of the whole graph",
-    ]
+    return f"{n_kept} of {subject.n_active:,} active {what} {carried}"
+
+
+def _cut(each: Written) -> str:
+    if each.pruning is None:
+        return "nothing pruned" if _is_told(each) else "the file tells of no pruning"
+    cut = f"pruned to {_shares(each.pruning)}"
+    before = each.origin and each.origin.pruning
+    return f"{cut}; before that to {_shares(before)}" if before and before != each.pruning else cut
+
+
+def _shares(pruning: Pruning) -> str:
+    return f"{pruning.nodes:g} of the nodes' influence, {pruning.edges:g} of the edges'"
 
 
 def _score(score: float | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from tracer.features.clt import CltBasis
 from tracer.features.dictionary import Dictionary, check_model
 from tracer.features.fingerprint import fingerprint
 from tracer.features.formats.recognise import read_dictionary
+from tracer.features.names import NEURONS, is_folder, unknown_features
 from tracer.features.neurons import NeuronBasis
 from tracer.features.registry import DICTIONARIES, NamedDictionary
 from tracer.features.transcoder import TranscoderBasis
@@ -24,7 +24,6 @@ from tracer.model.model import Model
 from tracer.model.sources import HubSource
 from tracer.progress import Progress
 
-NEURONS = "neurons"
 HUB_PATTERNS = (
     "config.yaml",
     "layer_*.safetensors",
@@ -92,19 +91,12 @@ def _locate(name: str, model: Model, progress: Progress) -> _Located:
         return _Located(folder.resolve(), str(folder.resolve()), None)
     place = parse_hub_folder(name)
     if place is None:
-        raise UsageError(_unknown(name))
+        raise UsageError(unknown_features(name))
     return _download(place, progress)
 
 
 def _looks_like_folder(name: str) -> bool:
-    return name.startswith((".", "~", os.sep)) or "\\" in name or _is_folder(name)
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).is_dir()
-    except (OSError, ValueError):  # too long, or with a null character
-        return False
+    return name.startswith((".", "~", os.sep)) or "\\" in name or is_folder(name)
 
 
 def _require_suited(named: NamedDictionary, model: Model) -> None:
@@ -132,13 +124,3 @@ def _fetch(files: Sequence[HubFile], progress: Progress) -> list[Path]:
         paths = [file.path for file in files if (file.repo, file.revision) == (repo, revision)]
         folders[repo, revision] = download_files(HubSource(repo, revision), paths, progress)
     return [folders[file.repo, file.revision] / file.path for file in files]
-
-
-def _unknown(name: str) -> str:
-    near = get_close_matches(name.lower(), [NEURONS, *DICTIONARIES], n=1, cutoff=0.6)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
-    return (
-        f"unknown features {name[:120]!r}.{guess} Known names: {NEURONS}, "
-        f"{', '.join(DICTIONARIES)}. Otherwise give a folder, or a Hugging Face id of the form "
-        "organisation/name[/folder][@revision]."
-    )

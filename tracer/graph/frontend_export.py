@@ -31,10 +31,9 @@ from tracer.graph.frontend_ids import (
     feature_id,
     logit_id,
 )
+from tracer.graph.frontend_supernodes import Group
 from tracer.graph.graph import AttributionGraph, Pruning
-
-MAX_BYTES = 100_000_000
-"""Neuronpedia takes no larger file."""
+from tracer.graph.limits import MAX_JSON_BYTES
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _WHOLE = Pruning(nodes=1.0, edges=1.0)
@@ -45,6 +44,7 @@ def export(
     influences: Float[np.ndarray, " source"],
     slug: str,
     scan: str | None = None,
+    supernodes: Sequence[Group] = (),
 ) -> dict[str, Any]:
     """The graph as plain data, ready for JSON.
 
@@ -53,6 +53,7 @@ def export(
         influences: of each source on the logits, ≥ 0, in the order of the edges' columns.
         slug: the graph's name in its file name and URL.
         scan: what the page calls the model; without it, the model's name less its owner.
+        supernodes: groups of ids, in the graph or not: the page leaves out what it does not find.
 
     Raises:
         UsageError: the slug has characters that no file name or URL can do without harm.
@@ -63,18 +64,19 @@ def export(
             "them, a letter or digit first."
         )
     kept = (graph.pruning or _WHOLE).nodes
-    nodes = [*_sources(graph, _ranks(influences, kept)), *_logits(graph)]
+    names = source_ids(graph), logit_ids(graph)
+    nodes = [*_sources(graph, names[0], _ranks(influences, kept)), *_logits(graph, names[1])]
     return {
         "metadata": _metadata(graph, slug, scan),
         "qParams": {
             "pinnedIds": [],
-            "supernodes": [],
+            "supernodes": [[group.label, *group.ids] for group in supernodes],
             "linkType": "both",
             "clickedId": "",
             "sg_pos": "",
         },
         "nodes": nodes,
-        "links": _links(graph, [node["node_id"] for node in nodes]),
+        "links": _links(graph, *names),
     }
 
 
@@ -84,6 +86,7 @@ def write(
     influences: Float[np.ndarray, " source"],
     slug: str,
     scan: str | None = None,
+    supernodes: Sequence[Group] = (),
 ) -> None:
     """Write what `export` gives, whole or not at all.
 
@@ -91,13 +94,13 @@ def write(
         UsageError: a bad slug, or more than Neuronpedia takes.
         OSError: it cannot be written.
     """
-    data = export(graph, influences, slug, scan)
+    data = export(graph, influences, slug, scan, supernodes)
     text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     content = (text + "\n").encode("utf-8", "backslashreplace")
-    if len(content) > MAX_BYTES:
+    if len(content) > MAX_JSON_BYTES:
         raise UsageError(
             f"{path}: the graph's JSON has {len(content) / 1e6:.0f} MB; Neuronpedia takes at most "
-            f"{MAX_BYTES / 1e6:.0f} MB. Prune more."
+            f"{MAX_JSON_BYTES / 1e6:.0f} MB. Prune more."
         )
     write_bytes(path, content)
 
@@ -138,31 +141,52 @@ def _ranks(influences: Float[np.ndarray, " source"], kept: float) -> list[float]
     return ranks.tolist()
 
 
-def _sources(graph: AttributionGraph, ranks: Sequence[float]) -> Iterator[dict[str, Any]]:
-    """Features, errors and tokens, in the order of the edges' columns."""
-    rank = iter(ranks)
+def source_ids(graph: AttributionGraph) -> list[str]:
+    """Ids of features, errors and tokens, in the order of the edges' columns."""
+    nodes, tokens = graph.nodes, graph.subject.token_ids
+    return [
+        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
+        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
+        *(embedding_id(tokens[pos], pos) for pos in nodes.tokens.tolist()),
+    ]
+
+
+def logit_ids(graph: AttributionGraph) -> list[str]:
+    """Ids of the logits, in the order of the edges' last rows."""
+    pos, n_layers = len(graph.subject.tokens) - 1, graph.subject.n_layers
+    return [logit_id(n_layers, token, pos) for token in _vocabulary_ids(graph)]
+
+
+def _vocabulary_ids(graph: AttributionGraph) -> list[int]:
+    logits = graph.nodes.logits
+    return [FIRST_VIRTUAL_TOKEN + n if x.token is None else x.token for n, x in enumerate(logits)]
+
+
+def _sources(
+    graph: AttributionGraph, names: Sequence[str], ranks: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    rest = zip(names, ranks, strict=True)
     nodes = graph.nodes
     activations = _shortest(nodes.activations)
     for (layer, pos, index), activation in zip(nodes.features.tolist(), activations, strict=True):
-        name = feature_id(layer, index, pos)
+        name, rank = next(rest)
         node = _node(name, FEATURE, str(layer), pos, cantor(layer, index), f"{layer}_{index}-0")
-        yield node | {"influence": next(rank), "activation": activation}
+        yield node | {"influence": rank, "activation": activation}
     for layer, pos in nodes.errors.tolist():
-        node = _node(error_id(layer, pos), ERROR, str(layer), pos, -1, f"{layer}_-1-{pos}")
-        yield node | {"influence": next(rank)}
+        name, rank = next(rest)
+        node = _node(name, ERROR, str(layer), pos, -1, f"{layer}_-1-{pos}")
+        yield node | {"influence": rank}
     for pos in nodes.tokens.tolist():
-        token = graph.subject.token_ids[pos]
-        node = _node(embedding_id(token, pos), EMBEDDING, "E", pos, pos, f"E_{token}-{pos}")
-        yield node | {"influence": next(rank)}
+        name, rank = next(rest)
+        js_id = f"E_{graph.subject.token_ids[pos]}-{pos}"
+        yield _node(name, EMBEDDING, "E", pos, pos, js_id) | {"influence": rank}
 
 
-def _logits(graph: AttributionGraph) -> Iterator[dict[str, Any]]:
-    pos = len(graph.subject.tokens) - 1
-    n_layers = graph.subject.n_layers
-    for n, logit in enumerate(graph.nodes.logits):
-        token = FIRST_VIRTUAL_TOKEN + n if logit.token is None else logit.token
-        name = logit_id(n_layers, token, pos)
-        node = _node(name, LOGIT, str(n_layers + 1), pos, token, f"L_{token}-{pos}")
+def _logits(graph: AttributionGraph, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    pos, layer = len(graph.subject.tokens) - 1, str(graph.subject.n_layers + 1)
+    tokens = _vocabulary_ids(graph)
+    for n, (name, token, logit) in enumerate(zip(names, tokens, graph.nodes.logits, strict=True)):
+        node = _node(name, LOGIT, layer, pos, token, f"L_{token}-{pos}")
         yield node | {
             "token_prob": logit.weight,
             "is_target_logit": n == 0,
@@ -191,14 +215,15 @@ def _node(
     }
 
 
-def _links(graph: AttributionGraph, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Edges by target, each target's by source; `names` are of sources, then logits."""
-    nodes = graph.nodes
-    receivers = [*names[: nodes.n_features], *names[nodes.n_sources :]]
+def _links(
+    graph: AttributionGraph, senders: Sequence[str], logits: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Edges by target, each target's by source."""
+    receivers = [*senders[: graph.nodes.n_features], *logits]
     targets, sources = np.nonzero(graph.edges)
     weights = _shortest(graph.edges[targets, sources])
     return [
-        {"source": names[source], "target": receivers[target], "weight": weight}
+        {"source": senders[source], "target": receivers[target], "weight": weight}
         for target, source, weight in zip(targets.tolist(), sources.tolist(), weights, strict=True)
     ]
 

@@ -1,7 +1,7 @@
 """What stands in a graph JSON, as strictly as Neuronpedia's schema wants it and no stricter.
 
-Keys nobody here reads are let through. Numbers must be finite and fit float32, which the graph is
-kept in.
+Keys nobody here reads are let through. Numbers are bounded as in our own files, so that no sum of
+them overflows.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from tracer.graph.limits import LARGEST
 from tracer.hypothesis.problem import dotted, show
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def _text_of_whole(value: object) -> object:
@@ -37,9 +35,11 @@ _EXPECTED = {
     "dataclass_type": "a mapping is expected",
 }
 
+_BEYOND = ("less_than_equal", "greater_than_equal")
+
 Text = Annotated[str, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 LayerText = Annotated[Text, BeforeValidator(_text_of_whole)]
 """Old files have a number here."""
@@ -135,8 +135,13 @@ def _misfit(detail: ErrorDetails) -> str:
     where = dotted(detail["loc"]) or "the file"
     if detail["type"] == "missing":
         return f"{where}: it is missing"
-    reason = _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").lower()
-    return f"{where}: found {_found(detail['input'])}; {reason}"
+    return f"{where}: found {_found(detail['input'])}; {_reason(detail)}"
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] in _BEYOND and abs(detail["input"]) > LARGEST:
+        return f"a number within ±{LARGEST:.0e} is expected"
+    return _EXPECTED.get(detail["type"]) or detail["msg"].removeprefix("Value error, ").lower()
 
 
 def _found(value: object) -> str:

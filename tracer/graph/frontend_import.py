@@ -16,10 +16,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from tracer.errors import UsageError
-from tracer.graph.frontend_export import MAX_BYTES
+from tracer.graph import json_file
 from tracer.graph.frontend_format import GraphFile, Metadata, NodeEntry, misfits
 from tracer.graph.frontend_ids import (
     EMBEDDING,
@@ -65,34 +64,22 @@ def read(path: Path) -> AttributionGraph:
     Raises:
         UsageError: it is missing, unreadable, over 100 MB, no JSON, or no such graph.
     """
+    return of_data(json_file.read(path).data, path)
+
+
+def of_data(data: object, path: Path) -> AttributionGraph:
+    """The graph of a parsed graph JSON; sentences name the file at `path`.
+
+    Raises:
+        UsageError: it is no such graph.
+    """
     try:
-        return _graph(_parse(_content(path)))
+        return _graph(_parse(data))
     except UsageError as problem:
         raise UsageError(f"{path}: {problem}") from None
 
 
-def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise UsageError("this is a folder, not a file.")
-    try:
-        if path.exists() and not path.is_file():
-            raise UsageError("this is not a regular file.")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError("there is no such file.") from None
-    except (OSError, ValueError) as problem:
-        raise UsageError(f"it cannot be read ({problem}).") from None
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB.")
-    return content
-
-
-def _parse(content: bytes) -> GraphFile:
-    try:
-        data = from_json(content, allow_inf_nan=False)
-    except ValueError as problem:
-        raise UsageError(f"cut short, or no JSON ({problem}).") from None
+def _parse(data: object) -> GraphFile:
     try:
         return GraphFile.model_validate(data)
     except ValidationError as error:
@@ -213,8 +200,10 @@ def _logit(name: LogitName, entry: NodeEntry) -> Logit:
     weight = entry.token_prob
     if weight is None and output and output[2].count(".") < 2 and output[2] != ".":
         weight = float(output[2])
-    if weight is None or weight < 0:
-        raise UsageError(f"the logit {show(entry.node_id)} has no probability: `token_prob`.")
+    if weight is None or not 0 <= weight <= 1:
+        raise UsageError(
+            f"the logit {show(entry.node_id)} has no probability from 0 to 1: `token_prob`."
+        )
     is_token = name.token < FIRST_VIRTUAL_TOKEN
     return Logit(output[1] if output else entry.clerp, name.token if is_token else None, weight)
 

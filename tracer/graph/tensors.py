@@ -11,12 +11,8 @@ from jaxtyping import Float, Int
 from tracer.graph.blocks import rows_of
 from tracer.graph.document import Counts
 from tracer.graph.graph import AttributionGraph
+from tracer.graph.limits import LARGEST, MAX_CELLS
 from tracer.graph.nodes import Nodes
-
-MAX_CELLS = 4_000_000_000
-"""Of the edge matrix that is made in memory: 16 GB."""
-LARGEST = 1e30
-"""No edge, activation or value is larger; sums of edges stay far inside float32."""
 
 Tensors = dict[str, np.ndarray]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tracer.features.names import NEURONS
 from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
 from tracer.hypothesis.spec import (
@@ -21,9 +22,6 @@ from tracer.hypothesis.spec import (
     PromptSpec,
     SupernodeSpec,
 )
-
-NEURONS = "neurons"
-"""The basis that every model has."""
 
 Part = TypeVar("Part", bound=BaseModel)
 

@@ -7,15 +7,14 @@ unused because of it, is not told: it may be what is broken.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from tracer.features.registry import DICTIONARIES
+from tracer.features.names import misnamed
 from tracer.hypothesis.asked import Asked, asked_tokens
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.graph_rules import graph_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
-from tracer.hypothesis.parts import NEURONS, Parts
-from tracer.hypothesis.problem import Problem, prompts_named, unknown
+from tracer.hypothesis.parts import Parts
+from tracer.hypothesis.problem import Problem, prompts_named
 from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
 from tracer.hypothesis.spec import ClampSpec
 from tracer.hypothesis.supernode_rules import supernode_problems
@@ -52,14 +51,9 @@ def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
 
 
 def _basis_problems(parts: Parts) -> Iterator[Problem]:
-    """A word that is no folder and no address has to be a known name."""
-    name = parts.features
-    if name == NEURONS or name in DICTIONARIES or any(mark in name for mark in "/\\.~"):
-        return
-    if not Path(name).is_dir():
-        known = [NEURONS, *DICTIONARIES]
-        yield Problem(("features",), f"{unknown('features', name, known)} A folder or a hub id "
-                      "(owner/name) is allowed too.")  # fmt: skip
+    wrong = misnamed(parts.features)
+    if wrong:
+        yield Problem(("features",), wrong)
 
 
 def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:

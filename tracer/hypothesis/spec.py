@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from tracer.graph.limits import KEPT_FEATURES, MAX_FEATURES
 from tracer.hypothesis.directions import Declared, Direction, Toward
 from tracer.hypothesis.expectations import (
     DoseExpectation,
@@ -214,9 +215,9 @@ class GraphSpec(Declared):
         description="What is explained: salient logits, the answer, a token, or a difference.",
     )
     max_features: int = Field(
-        default=2048,
+        default=KEPT_FEATURES,
         ge=1,
-        le=100_000,
+        le=MAX_FEATURES,
         description="Features kept, the most relevant; supernode members are always kept.",
     )
     check: int = Field(

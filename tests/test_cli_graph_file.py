@@ -1,0 +1,193 @@
+"""`tracer graph FILE.json`: looking at, pruning and converting graphs, without a model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.command import Result, call
+from tests.graph_json import TEXAS, dallas, entry
+from tests.graphs import empty_graph, hand_graph, random_graph
+from tracer.errors import UsageError
+from tracer.graph import existing, files, frontend_import, json_file
+from tracer.graph.frontend_supernodes import Group
+from tracer.graph.prune import prune
+from tracer.graph.scores import scores
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def tracer_(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    """`tracer graph` in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return partial(call, capfd, "graph")
+
+
+def downloaded(**changes: Any) -> str:
+    Path("dallas.json").write_text(json.dumps(dallas() | changes))
+    return "dallas.json"
+
+
+def words(result: Result) -> str:
+    assert result.code == 0, result.err
+    return " ".join(result.out.split())
+
+
+def test_one_of_ours_is_summed_up_and_left_as_it_is(tracer_: Command):
+    files.write(Path("g.json"), hand_graph())
+    before = sorted(Path().iterdir())
+    text = words(tracer_("g.json"))
+    assert "3 of 40 active neurons carry 90 % of the relevance; the rest is in" in text
+    assert "8 nodes, 11 edges; nothing pruned" in text
+    assert f"replacement score {scores(hand_graph()).replacement:.2f}" in text
+    assert "both of the graph in the file" in text
+    assert "1_2_1" in text and "supernode" not in text
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_downloaded_one_says_what_it_does_not_know(tracer_: Command):
+    groups = [["Texas", TEXAS, "5_5_5"], ["say Austin"]]
+    name = downloaded(qParams={"supernodes": groups})
+    text = words(tracer_(name))
+    assert "gemma-2-2b, gemma-2-2b, 5 tokens" in text
+    assert "3 features; the file does not tell how many more were active" in text
+    assert "8 nodes, 4 edges; pruned to 0.8 of the nodes' influence, 1 of the edges'" in text
+    assert f"supernode 'Texas': {TEXAS}, 5_5_5; not in the graph: 5_5_5" in text
+    assert "supernode 'say Austin': nothing" in text
+    [graph] = json.loads(tracer_(name, "--json").out)["graphs"]
+    assert (graph["source"], graph["n_active"], graph["relevance_share"]) == (name, None, None)
+    assert graph["supernodes"] == [
+        {"label": "Texas", "ids": [TEXAS, "5_5_5"], "absent": ["5_5_5"]},
+        {"label": "say Austin", "ids": [], "absent": []},
+    ]
+    assert graph["files"] == []
+    assert [path.name for path in Path().iterdir()] == [name]
+
+
+def test_theirs_becomes_ours_and_ours_theirs(tracer_: Command):
+    name = downloaded()
+    [graph] = json.loads(tracer_(name, "--out", "a", "--json").out)["graphs"]
+    ours = graph["files"][0]
+    assert [Path(path).suffix for path in graph["files"]] == [".json", ".safetensors"]
+    wanted = frontend_import.read(Path(name))
+    np.testing.assert_array_equal(files.read(Path(ours)).edges, wanted.edges)
+    [graph] = json.loads(tracer_(ours, "--frontend", "--json").out)["graphs"]
+    [theirs] = graph["files"]
+    assert Path(theirs).parent == Path("graphs/frontend")
+    assert Path(theirs).name.count("-") == 1
+    back = existing.read(Path(theirs))
+    np.testing.assert_array_equal(back.graph.edges, wanted.edges)
+    assert back.graph.nodes.logits == wanted.nodes.logits
+
+
+def test_supernodes_are_kept_in_theirs(tracer_: Command):
+    result = tracer_(downloaded(), "--out", "a", "--frontend", "--json")
+    [graph] = json.loads(result.out)["graphs"]
+    assert len(graph["files"]) == 3
+    assert existing.read(Path(graph["files"][2])).supernodes == (Group("Texas", (TEXAS,)),)
+
+
+def test_a_graph_can_be_pruned_further(tracer_: Command):
+    whole = prune(random_graph(3), 0.9, 0.99)
+    files.write(Path("g.json"), whole)
+    result = tracer_("g.json", "--prune", "0.5,0.8", "--out", "a")
+    [path] = Path("a").glob("*.json")
+    wanted = prune(whole, 0.5, 0.8)
+    found = files.read(path)
+    np.testing.assert_array_equal(found.edges, wanted.edges)
+    assert found.pruning == wanted.pruning
+    text = words(result)
+    n, left = whole.nodes.n_features, wanted.nodes
+    assert f"{n} of 40 active neurons left of those that carry 90 % of the relevance" in text
+    assert f"{left.n_sources + len(left.logits)} nodes" in text
+    assert "pruned to 0.5 of the nodes' influence, 0.8 of the edges'; before that to 0.9" in text
+    assert files.read(Path("g.json")).pruning == whole.pruning
+    tracer_("g.json", "--out", "a")
+    assert len(list(Path("a").glob("*.json"))) == 2
+
+
+def test_a_graph_without_features_is_summed_up(tracer_: Command):
+    files.write(Path("g.json"), empty_graph())
+    assert "0 of 40 active neurons" in words(tracer_("g.json", "--prune", "0.5,0.5"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--model", "m"),
+        ("--features", "neurons"),
+        ("--device", "cpu"),
+        ("--dtype", "float32"),
+        ("--toward", " Austin"),
+        ("--against", " Texas"),
+        ("--max-features", "5"),
+        ("--prompt", "dallas"),
+    ],
+)
+def test_what_a_graph_has_answered_is_refused(tracer_: Command, option: str, value: str):
+    result = tracer_(downloaded(), option, value)
+    sentence = f"{option} is for a graph that is yet to be taken; dallas.json is one already."
+    assert (result.code, result.err.strip()) == (4, sentence)
+
+
+def wrong_type() -> str:
+    return downloaded(nodes=[*dallas()["nodes"], entry("1_2_3", "lorsa")])
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: "absent.json", "absent.json: there is no such file."),
+        (lambda: Path("x.json").mkdir() or "x.json", "x.json: this is a folder"),
+        (lambda: Path("x.json").write_text("{") and "x.json", "x.json: cut short, or no JSON"),
+        (lambda: Path("x.json").write_text("[]") and "x.json", "x.json: no attribution graph"),
+        (wrong_type, "dallas.json: it has nodes of the types 'lorsa'; only"),
+    ],
+)
+def test_what_cannot_be_read_is_4_and_a_sentence(
+    tracer_: Command, make: Callable[[], str], sentence: str
+):
+    result = tracer_(make(), "--prune", "0.5,0.9")
+    assert result.code == 4
+    assert sentence in result.err and "Traceback" not in result.err
+    assert result.out == ""
+
+
+def test_a_file_too_large_is_not_read(tracer_: Command, monkeypatch: pytest.MonkeyPatch):
+    name = downloaded()
+    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 100)
+    assert "the file is larger than" in tracer_(name).err
+    with pytest.raises(UsageError):
+        existing.read(Path(name))
+
+
+def test_a_terminal_is_only_told_what_it_shows(tracer_: Command):
+    bad = "\x1b[31m\u202e"
+    name = downloaded(qParams={"supernodes": [[f"a{bad}", f"1_2{bad}"]]})
+    result = tracer_(name)
+    assert "supernode" in words(result) and not {"\x1b", "\u202e"} & set(result.out)
+
+
+def test_it_needs_no_torch(tmp_path: Path):
+    path = files.write(tmp_path / "g.json", hand_graph())
+    program = (
+        "import sys; from tracer.cli.app import run_command; "
+        f"code = run_command(['graph', {str(path)!r}, '--prune', '0.8,0.98', '--frontend', "
+        f"'--out', {str(tmp_path / 'out')!r}]); "
+        "sys.exit(code or 10 * bool({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
