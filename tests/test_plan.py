@@ -91,6 +91,15 @@ def test_everything_with_a_model():
     assert faster.seconds is not None and faster.seconds < plan.seconds
 
 
+def test_graphs_are_counted_and_take_time():
+    graph = {"prompts": ["dallas", "plano"], "max_features": 4096}
+    without = make_plan(hypothesis(), sizes=SIZES, model=GEMMA, cores=2)
+    plan = make_plan(hypothesis(graph=graph), sizes=SIZES, model=GEMMA, cores=2)
+    assert (without.graphs, plan.graphs) == (0, 2)
+    assert plan.seconds is not None and without.seconds is not None
+    assert plan.seconds > without.seconds
+
+
 def test_rows_per_batch_is_the_engines_own(tiny: Path):
     """The plan repeats a rule of the engine, which needs torch; the two must agree."""
     bench = make_bench(tiny)

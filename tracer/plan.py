@@ -125,6 +125,8 @@ class Plan:
     backward: int
     """Backward passes, one per prompt a selection rule reads a gradient on."""
     rows: tuple[Rows, ...]
+    graphs: int = 0
+    """Attribution graphs, one per prompt that the file wants one of."""
     batches: int | None = None
     tokens: int | None = None
     """Tokens the rows compute, prefixes reused."""
@@ -160,6 +162,7 @@ def make_plan(
         prompts=len(hypothesis.prompts),
         backward=sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select),
         rows=rows,
+        graphs=len(_graphed(hypothesis)),
     )
     if sizes is None:
         return plan
@@ -258,5 +261,23 @@ def _seconds(
         for batch in batches
     )
     work = clean + 3 * plan.backward * model.flops(longest) + rows
+    work += sum(_graph(hypothesis, lengths[name], model) for name in _graphed(hypothesis))
     on_gpu = hypothesis.model_spec.device.startswith("cuda")
     return START_SECONDS + work / (FLOPS_GPU if on_gpu else cores * FLOPS_PER_CORE)
+
+
+def _graphed(hypothesis: Hypothesis) -> tuple[str, ...]:
+    return hypothesis.graph.prompts if hypothesis.graph else ()
+
+
+def _graph(hypothesis: Hypothesis, n_tokens: int, model: ModelSize) -> float:
+    """An attribution graph and the ablations that check it, three freeze modes each.
+
+    A kept feature is carried through a quarter of the layers, at half of the positions.
+    """
+    spec = hypothesis.graph
+    assert spec is not None
+    maps = 2.0 * model.d_model * model.d_head * (model.n_heads + model.n_kv_heads)
+    sweep = spec.max_features * model.n_layers / 4 * n_tokens / 2 * maps
+    ablated = spec.check + len(hypothesis.supernodes)
+    return sweep + 3 * (1 + ablated) * model.flops(n_tokens)
