@@ -16,6 +16,7 @@ import pytest
 from tests.command import Result, call
 from tests.graph_json import TEXAS, dallas, entry
 from tests.graphs import empty_graph, hand_graph, random_graph
+from tracer.cli import graph_writer
 from tracer.errors import UsageError
 from tracer.graph import existing, files, frontend_import, json_file
 from tracer.graph.frontend_supernodes import Group
@@ -170,6 +171,27 @@ def test_a_file_too_large_is_not_read(tracer_: Command, monkeypatch: pytest.Monk
     assert "the file is larger than" in tracer_(name).err
     with pytest.raises(UsageError):
         existing.read(Path(name))
+
+
+def test_of_much_only_a_part_is_told(tracer_: Command):
+    groups = [[f"s{n}", *(f"1_{m}_1" for m in range(30))] for n in range(25)]
+    logits = [entry(f"27_{n}_4", "logit", token_prob=0.01) for n in range(30)]
+    nodes = [*dallas()["nodes"], *logits]
+    name = downloaded(nodes=nodes, qParams={"supernodes": groups})
+    text = words(tracer_(name))
+    assert "1_19_1 and 10 more; not in the graph" in text
+    assert "and 5 more supernodes" in text and "and 12 more logits" in text
+    [graph] = json.loads(tracer_(name, "--json").out)["graphs"]
+    assert (len(graph["supernodes"]), len(graph["targets"])) == (25, 32)
+
+
+def test_running_out_of_memory_is_a_sentence(tracer_: Command, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(graph_writer, "kept_influence", fail)
+    result = tracer_(downloaded())
+    assert (result.code, "memory does not hold the graph's 30" in result.err) == (3, True)
 
 
 def test_a_terminal_is_only_told_what_it_shows(tracer_: Command):

@@ -40,8 +40,8 @@ _ALL = 1 - 1e-6
 """A share of relevance from here on leaves no rest but rounding."""
 _MAX_TOKEN = 13
 """So that a row of the longest ids fits into 80 columns."""
-_MAX_IDS = 20
-"""Of a supernode; a sentence with more is no longer read."""
+_MAX_SHOWN = 20
+"""Ids of a supernode, supernodes, or explained logits; more are no longer read."""
 
 
 class Origin(NamedTuple):
@@ -129,18 +129,33 @@ def print_graph(screen: Screen, each: Written) -> None:
     for sentence in _sentences(each):
         screen.paragraph(sentence)
     screen.say()
-    rows = [(shorten(repr(logit.label), 50), _weight(logit)) for logit in each.logits]
+    logits = each.logits[:_MAX_SHOWN]
+    rows = [(shorten(repr(logit.label), 50), _weight(logit)) for logit in logits]
     _table(screen, ("explained", "probability"), rows)
+    _say_more(screen, len(each.logits) - len(logits), "logits")
     screen.say()
     if each.summary.features:
         headings = ("feature", "at token", "activation", "influence", "strongest edge to")
         _table(screen, headings, [_row(feature) for feature in each.summary.features])
         screen.say()
-    for group in _supernodes(each):
-        screen.paragraph(_grouped(group, each.absent))
+    _print_supernodes(screen, each)
     for path in each.paths:
         screen.say(f"  {path}")
     screen.say()
+
+
+def _print_supernodes(screen: Screen, each: Written) -> None:
+    groups = _supernodes(each)
+    for group in groups[:_MAX_SHOWN]:
+        screen.paragraph(_grouped(group, each.absent))
+    _say_more(screen, len(groups) - _MAX_SHOWN, "supernodes")
+    if groups:
+        screen.say()
+
+
+def _say_more(screen: Screen, n: int, what: str) -> None:
+    if n > 0:
+        screen.paragraph(f"and {n:,} more {what}")
 
 
 def _grouped(group: Group, absent: frozenset[str]) -> str:
@@ -151,14 +166,15 @@ def _grouped(group: Group, absent: frozenset[str]) -> str:
 
 
 def _ids(names: Sequence[str]) -> str:
-    shown = [shorten(name, 40) for name in names[:_MAX_IDS]]
+    shown = [shorten(name, 40) for name in names[:_MAX_SHOWN]]
     more = len(names) - len(shown)
     return (", ".join(shown) or "nothing") + (f" and {more:,} more" if more else "")
 
 
 def _sentences(each: Written) -> Iterator[str]:
     subject, summary = each.subject, each.summary
-    yield f"{subject.model}, {subject.basis}, {len(subject.tokens):,} tokens"
+    names = f"{shorten(subject.model)}, {shorten(subject.basis)}"
+    yield f"{names}, {len(subject.tokens):,} tokens"
     yield _carried(each)
     yield f"{summary.n_nodes:,} nodes, {summary.n_edges:,} edges; {_cut(each)}"
     whole = "the graph in the file" if each.origin else "the whole graph"

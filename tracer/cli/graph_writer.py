@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from tracer.cli.endings import require_writable
 from tracer.cli.graph_summary import Origin, Written
+from tracer.errors import EngineError
 from tracer.graph import files, frontend_export
 from tracer.graph.existing import absent
 from tracer.graph.graph import AttributionGraph, Pruning
@@ -60,13 +61,28 @@ class Writer:
                 require_writable(folder, "--out")
 
     def write(self, found: Found, progress: Progress) -> Written:
-        """Prune a graph, write its files, and sum it up."""
+        """Prune a graph, write its files, and sum it up.
+
+        Raises:
+            UsageError: One of the formats cannot hold it.
+            EngineError: Memory ran out.
+            OSError: A file cannot be written.
+        """
+        n_cells = found.graph.edges.size
+        try:
+            with progress.task("pruning and summing up the graph"):
+                return self._written(found)
+        except MemoryError as error:
+            raise EngineError(
+                f"memory does not hold the graph's {n_cells:,} possible edges and their sums."
+            ) from error
+
+    def _written(self, found: Found) -> Written:
         whole, cut = found.graph, self.pruning
-        with progress.task("pruning and writing the graph"):
-            pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
-            influences = kept_influence(whole, pruned)
-            summary = summarise(whole, pruned, influences)
-            paths = list(self._files(found, pruned, influences))
+        pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
+        influences = kept_influence(whole, pruned)
+        summary = summarise(whole, pruned, influences)
+        paths = list(self._files(found, pruned, influences))
         return Written(
             name=found.name,
             subject=pruned.subject,

@@ -38,7 +38,7 @@ from tracer.graph.frontend_ids import (
 from tracer.graph.frontend_links import Seats, Twins, edge_matrix
 from tracer.graph.graph import AttributionGraph, Pruning, Subject
 from tracer.graph.nodes import Logit, Nodes
-from tracer.hypothesis.problem import listed, show
+from tracer.hypothesis.problem import listed, shorten, show
 
 MAX_EDGES = 1 << 28
 """Room for edges, there or not: 1 GiB."""
@@ -113,7 +113,7 @@ def _entries(nodes: Sequence[NodeEntry]) -> _Entries:
     unknown = {node.feature_type for node in nodes} - {FEATURE, ERROR, EMBEDDING, LOGIT}
     if unknown:
         raise UsageError(
-            f"it has nodes of the types {listed(sorted(unknown))}; only "
+            f"it has nodes of the types {listed(sorted(map(shorten, unknown)))}; only "
             f"{listed([FEATURE, ERROR, EMBEDDING, LOGIT])} are read."
         )
     logits = _of_kind(nodes, LOGIT, parse_logit)
