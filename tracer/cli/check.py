@@ -139,7 +139,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
     facts = [
         ("clean passes", f"{plan.prompts}"),
         ("backward passes", f"{plan.backward}"),
-        ("attribution graphs", f"{plan.graphs}"),
+        ("graphs", f"{plan.graphs}"),
         ("rows", f"{plan.n_rows:,} (clamped versions of prompts)"),
     ]
     if plan.batches is not None:
