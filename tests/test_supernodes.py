@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from tracer.attribution import feature_gradients
+from tracer.graph.influence import influence
 from tracer.hypothesis.spec import SupernodeSpec
+from tracer.progress import Silent
+from tracer.replacement.attribute import attribute
+from tracer.replacement.targets import tokens
 from tracer.supernodes import from_ids, place, score, select
 
 
@@ -103,3 +107,42 @@ def test_explicit_ids(bench):
     places = [place(ref, prompt, found.at, found.anchor) for ref in found.features]
     assert [(r.layer, r.index) for r in found.features] == [(1, 7), (0, 3)]
     assert places == [len(prompt.ids) - 1, 2]
+
+
+def test_the_rule_influence_reads_the_graphs(bench):
+    found = score(
+        rule(rule="influence", against=None).select,
+        bench.model,
+        bench.basis,
+        bench.clean,
+        bench.hypothesis.prompts,
+    ).scores[0]
+    clean = bench.clean["dallas"]
+    token = clean.prompt.asked[" Austin"]
+    graph = attribute(
+        bench.model,
+        bench.basis,
+        clean.ids,
+        lambda frozen: tokens(frozen, bench.model.tokenizer, [token]),
+        2048,
+        Silent(),
+    )
+    at_city = clean.prompt.spans["city"][1] - 1
+    wanted = torch.zeros_like(found)
+    for (layer, pos, index), value in zip(
+        graph.nodes.features.tolist(), influence(graph).features, strict=True
+    ):
+        if pos == at_city:
+            wanted[layer * 64 + index] = value
+    assert int((found > 0).sum()) > 20
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)
+
+
+def test_influence_is_contrasted_with_the_other_prompts(bench):
+    spec = rule(rule="influence").select
+    both = score(spec, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).scores
+    alone = rule(rule="influence", against=None).select
+    on = score(alone, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).scores
+    other = alone.model_copy(update={"on": ("oakland",)})
+    against = score(other, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).scores
+    torch.testing.assert_close(both, on - against)
