@@ -1,6 +1,7 @@
 """A tiny model opened for attribution graphs, and their edges by autograd on the model itself."""
 
 import warnings
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -63,10 +64,9 @@ def edges_by_autograd(model, basis, graph, ids):
     layers = range(model.n_layers)
     hooks = [(Site("resid_pre", 0), embed), (Site("unembed_in", 0), keep(Site("unembed_in", 0)))]
     hooks += [(site, torch.Tensor.detach) for site in model.scale_sites]
-    hooks += [(Site("pattern", layer), torch.Tensor.detach) for layer in layers]
     hooks += [(basis.input_site(layer), keep(basis.input_site(layer))) for layer in layers]
     hooks += [(basis.output_site(layer), cut(layer)) for layer in layers]
-    with torch.enable_grad(), warnings.catch_warnings():
+    with torch.enable_grad(), _held_patterns(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.forward(ids, hooks)
         targets = _targets(model, basis, nodes, seen)
@@ -83,8 +83,13 @@ def edges_by_autograd(model, basis, graph, ids):
     return np.stack([_row(model, basis, nodes, leaves, seen, grads) for grads in rows])
 
 
-def _given(gradient, leaf):
-    return torch.zeros_like(leaf[0]) if gradient is None else gradient[0]
+def _held_patterns():
+    """Every softmax gives a constant.
+
+    A hook on the pattern would do nothing where TransformerLens leaves attention to Hugging Face.
+    """
+    softmax = torch.nn.functional.softmax
+    return patch("torch.nn.functional.softmax", lambda *x, **more: softmax(*x, **more).detach())
 
 
 def _targets(model, basis, nodes, seen):

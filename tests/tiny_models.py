@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -129,6 +130,14 @@ def save_neox(folder: Path) -> Path:
     for key in ("num_key_value_heads", "head_dim"):
         del sizes[key]
     return save(GPTNeoXConfig(**sizes, rotary_pct=0.5), tokenizer, folder)
+
+
+def save_other(kind: type[PreTrainedConfig], folder: Path, **more: Any) -> Path:
+    """Any other architecture; `more` replaces keys of its configuration, None takes them out."""
+    tokenizer = tiny_tokenizer()
+    keys = shape(tokenizer) | more
+    config = kind(**{key: value for key, value in keys.items() if value is not None})
+    return save(config, tokenizer, folder)
 
 
 def save(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:

@@ -51,8 +51,9 @@ class Unembedding(NamedTuple):
 
 def read_block(bridge: Any) -> Block:
     """Read one block of a TransformerLens bridge."""
-    norms = {name: _norm(bridge, name) for name in ("ln1", "ln1_post", "ln2", "ln2_post")}
     attn = bridge.attn
+    like = attn.W_O[0, 0]
+    norms = {name: _norm(bridge, name, like) for name in ("ln1", "ln1_post", "ln2", "ln2_post")}
     return Block(
         W_V=attn.W_V.detach(),
         b_V=_detached(attn.b_V),
@@ -65,7 +66,7 @@ def read_block(bridge: Any) -> Block:
 
 def read_unembedding(bridge: Any) -> Unembedding:
     """Read the end of a TransformerLens bridge."""
-    ln_final = _norm(bridge, "ln_final")
+    ln_final = _norm(bridge, "ln_final", bridge.W_U[:, 0])
     assert ln_final is not None
     bias = getattr(bridge, "b_U", None)
     return Unembedding(ln_final, bridge.W_U.detach(), _detached(bias))
@@ -75,17 +76,18 @@ def _detached(weight: Tensor | None) -> Tensor | None:
     return None if weight is None else weight.detach()
 
 
-def _norm(parent: Any, name: str) -> Norm | None:
-    """The norm of this name, by what it makes of three probes."""
+def _norm(parent: Any, name: str, like: Float[Tensor, " d_model"]) -> Norm | None:
+    """The norm of this name, by what it makes of three probes.
+
+    One without weights (OLMo's) is probed like any other, in the type of `like`.
+    """
     bridge = getattr(parent, name, None)
-    if bridge is None:
+    if bridge is None or isinstance(bridge.original_component, torch.nn.Identity):
         return None
-    some = next(bridge.original_component.parameters(), None)
-    if some is None:
-        return None
+    some = next(bridge.original_component.parameters(), like)
     dtype = torch.promote_types(some.dtype, torch.float32)
     module = copy.deepcopy(bridge.original_component).to(dtype)
-    sign = torch.ones(some.shape[-1], device=some.device, dtype=dtype)
+    sign = torch.ones(like.shape[-1], device=like.device, dtype=dtype)
     sign[::2] = -1
     with torch.no_grad():
         plus, minus = module(PROBE * sign), module(-PROBE * sign)
