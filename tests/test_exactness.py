@@ -1,158 +1,62 @@
 """Edges proved by intervening: nothing here goes through the sweep.
 
 A source is doubled in the model itself, with patterns, norm scales and every MLP's output held, and
-each target moves by the edge. Three layers, so that something is held in between; float64, so that
-what is left is rounding of the float32 edges.
+each target moves by the edge.
 """
 
-import warnings
-from typing import NamedTuple
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma3TextConfig, GPT2Config
 
-from tests.dictionaries import CONFIG, skip, threshold, write_clt, write_transcoders
-from tests.opened import TEXT, graph_of, ids_of, open_tiny, relative_error
-from tests.tiny_models import CONTEXT, save_other
-from tracer.clean import CleanRun, clean_run
-from tracer.features.basis import FeatureBasis
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
+from tests.opened import relative_error
+from tests.proving import (
+    DICTIONARIES,
+    FEATURES,
+    MODELS,
+    N_FEATURES,
+    N_LAYERS,
+    basis_of,
+    case_of,
+    clamped,
+    multiplied,
+    run,
+    three_layers,
+)
 from tracer.freeze import held_hooks
-from tracer.graph.graph import AttributionGraph
-from tracer.intervention import BatchLimit, Row, run_rows
-from tracer.model.model import Model, Site
-from tracer.progress import Silent
-from tracer.tokens import TokenizedPrompt
+from tracer.model.model import Site
 
-REL = 1e-5
+REL = 2e-6
 """Over a target's largest edge: norms and softmax compute in float32 even in a float64 model."""
-N_LAYERS, N_EACH = 3, 14
-N_FEATURES = N_LAYERS * N_EACH
-FEATURES = slice(0, N_FEATURES)
-MODELS = {
-    "gemma3": {
-        "kind": Gemma3TextConfig,
-        "num_hidden_layers": N_LAYERS,
-        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-        "sliding_window": 8,
-        "query_pre_attn_scalar": 8,
-    },
-    "gpt2": {
-        "kind": GPT2Config,
-        "n_embd": 32,
-        "n_layer": N_LAYERS,
-        "n_head": 4,
-        "n_positions": CONTEXT,
-        **dict.fromkeys(
-            ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        ),
-        **dict.fromkeys(("num_key_value_heads", "head_dim", "max_position_embeddings")),
-    },
-}
-"""Norms before and after, one that centres, gates, biases, sliding windows."""
-JUMPRELU = {"activation_function.threshold": threshold, "W_skip": skip}
-DICTIONARIES = {
-    "jumprelu with skip": lambda at: write_transcoders(at, more=JUMPRELU, n_layers=N_LAYERS),
-    "topk": lambda at: write_transcoders(
-        at, config=CONFIG | {"activation": "topk", "k": 5}, n_layers=N_LAYERS
-    ),
-    "clt": lambda at: write_clt(at, N_LAYERS),
-}
-
-
-class Case(NamedTuple):
-    model: Model
-    basis: FeatureBasis
-    clean: CleanRun
-    graph: AttributionGraph
-
-    @property
-    def places(self):
-        return [tuple(row) for row in self.graph.nodes.features.tolist()]
-
-    def activation(self, place):
-        layer, pos, index = place
-        return float(self.clean.activation(layer, pos)[index])
-
-    def edges(self, rows, columns=slice(None)):
-        return self.graph.edges[rows, columns]
-
-    @property
-    def largest(self):
-        """Of each feature's incoming edges."""
-        return np.abs(self.graph.edges[FEATURES]).max(1)
-
-    def explained(self, logits):
-        """Of last logits: those that the graph explains, less the vocabulary's mean."""
-        tokens = [logit.token for logit in self.graph.nodes.logits]
-        return (logits - logits.mean(-1, keepdim=True))[..., tokens]
-
-
-def case_of(model, basis):
-    ids = ids_of(model)
-    tokens = tuple(ids.tolist())
-    prompt = TokenizedPrompt("it", TEXT, tokens, tuple(map(str, tokens)), {}, None, {})
-    clean = clean_run(model, basis, prompt, range(len(ids)))
-    spread = [place for layer in range(N_LAYERS) for place in active(clean, layer)]
-    return Case(model, basis, clean, graph_of(model, basis, N_FEATURES, required=spread))
-
-
-def active(clean, layer):
-    """As many of a layer's active features as of any other's, over all positions."""
-    places = (clean.activations[layer][1:] != 0).nonzero() + torch.tensor([1, 0])
-    some = places[:: len(places) // N_EACH][:N_EACH]
-    return [(layer, pos, index) for pos, index in some.tolist()]
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    return open_tiny(save_other(folder=folder, **MODELS[request.param]), dtype="float64")
-
-
-def basis_of(kind, model, tmp_path_factory):
-    if kind == "neurons":
-        return NeuronBasis(model)
-    folder = DICTIONARIES[kind](tmp_path_factory.mktemp("dictionary"))
-    return open_basis(str(folder), model, Silent()).basis
-
-
-@pytest.fixture(scope="module", params=["neurons", *DICTIONARIES])
-def case(request, model, tmp_path_factory):
-    """Every kind of features on every model."""
-    return case_of(model, basis_of(request.param, model, tmp_path_factory))
+    return three_layers(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")
-def neurons(model):
-    return case_of(model, NeuronBasis(model))
-
-
-@pytest.fixture(scope="module", params=DICTIONARIES)
-def dictionary(request, model, tmp_path_factory):
-    return case_of(model, basis_of(request.param, model, tmp_path_factory))
-
-
-def clamped(case, values, read=()):
-    """Explained logits, and activations read, for each set of clamps under the freeze."""
-    rows = [Row(each, "all", tuple(read)) for each in values]
-    logits, activations = [None] * len(rows), [None] * len(rows)
-    for found in run_rows(case.model, case.basis, case.clean, rows, BatchLimit(16)):
-        for n, row, active in zip(found.rows, found.logits, found.activations, strict=True):
-            logits[n], activations[n] = case.explained(row), active
-    return torch.stack(logits).numpy(), torch.stack(activations).numpy()
-
-
-def multiplied(case, factors, read=()):
-    """The same, for each feature set to its activation times each factor."""
-    values = [{p: f * case.activation(p)} for f in factors for p in case.places]
-    logits, activations = clamped(case, values, read)
-    return logits.reshape(len(factors), -1, logits.shape[1]), activations.reshape(
-        len(factors), len(case.places), -1
+def cases(model, tmp_path_factory):
+    """By kind of features, each attributed once."""
+    return cache(
+        lambda kind: case_of(model, basis_of(kind, model, tmp_path_factory.mktemp("dictionary")))
     )
+
+
+@pytest.fixture(params=["neurons", *DICTIONARIES])
+def case(request, cases):
+    return cases(request.param)
+
+
+@pytest.fixture(params=DICTIONARIES)
+def dictionary(request, cases):
+    return cases(request.param)
+
+
+@pytest.fixture
+def neurons(cases):
+    return cases("neurons")
 
 
 def test_doubling_a_feature_moves_every_logit_by_its_edge(case):
@@ -203,14 +107,6 @@ def readings(case, doubled=None):
         hooks.append((basis.output_site(doubled[0]), write))
     run(case, [*hooks, *((site, keep(site)) for site in sites)])
     return [torch.stack([seen[Site(kind, layer)] for kind in kinds]) for layer in range(N_LAYERS)]
-
-
-def run(case, hooks, rows=1):
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return case.model.forward(
-            case.clean.ids, hooks, prefix=case.clean.prefix.until(0), rows=rows
-        )
 
 
 def test_a_neurons_edge_is_its_activation_times_the_mean_relative_change_of_its_readings(neurons):
