@@ -24,7 +24,7 @@ from tracer.model.model import Model
 from tracer.progress import Silent
 from tracer.tokens import TokenizedPrompt
 
-N_LAYERS, N_EACH = 3, 14
+N_LAYERS, N_EACH = 3, 10
 N_FEATURES = N_LAYERS * N_EACH
 FEATURES = slice(0, N_FEATURES)
 MODELS = {
@@ -124,7 +124,7 @@ def clamped(case, values, read=()):
     """Explained logits, and activations read, for each set of clamps under the freeze."""
     rows = [Row(each, "all", tuple(read)) for each in values]
     logits, activations = [None] * len(rows), [None] * len(rows)
-    for found in run_rows(case.model, case.basis, case.clean, rows, BatchLimit(16)):
+    for found in run_rows(case.model, case.basis, case.clean, rows, BatchLimit(64)):
         for n, row, active in zip(found.rows, found.logits, found.activations, strict=True):
             logits[n], activations[n] = case.explained(row), active
     return torch.stack(logits).numpy(), torch.stack(activations).numpy()
