@@ -27,6 +27,7 @@ from tracer.features.open_basis import open_basis
 from tracer.graph.influence import influence
 from tracer.graph.prune import prune
 from tracer.graph.scores import scores, supernode_scores
+from tracer.model.held import require_held
 from tracer.progress import Silent
 from tracer.replacement.attribute import attribute
 from tracer.replacement.state import freeze
@@ -152,6 +153,18 @@ def test_weights_that_are_not_finite(tmp_path, bad):
         graph_of(model, NeuronBasis(model), n=10)
 
 
+@pytest.mark.parametrize("key", ["W_dec", "b_dec"])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_decoders_that_are_not_finite(model, tmp_path, key, bad):
+    path = write_transcoders(tmp_path) / "layer_0.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    tensors[key].view(-1)[5] = bad
+    save_file(tensors, path)
+    basis = open_basis(str(tmp_path), model, Silent()).basis
+    with pytest.raises(EngineError, match="edges of features: .* not finite"):
+        graph_of(model, basis)
+
+
 def all_off(folder):
     """Transcoders whose features are off everywhere."""
     write_transcoders(folder)
@@ -242,3 +255,16 @@ def test_no_features_at_all_can_be_asked_for(model):
     )
     assert graph.nodes.n_features == 0
     is_autograd(model, basis, graph, ids_of(model))
+
+
+HELD = {"phi": True, "olmo": False, "olmo2": True, "gpt-j": False, "gpt-neo": False}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_cannot_be_held_is_not_frozen(name, tmp_path_factory):
+    model = opened(tmp_path_factory, SUPPORTED[name])
+    if HELD[name]:
+        require_held(model, "freeze: all")
+    else:
+        with pytest.raises(ModelUnavailable, match="freeze: all needs attention patterns"):
+            require_held(model, "freeze: all")

@@ -24,6 +24,7 @@ from tracer.clean import CleanRun
 from tracer.direction import LogitDirection
 from tracer.features.basis import FeatureBasis
 from tracer.hypothesis.spec import Rule
+from tracer.model.held import require_held
 from tracer.model.model import Hook, Model, Site
 
 
@@ -63,6 +64,7 @@ def feature_gradients(
 
 def _half_rule(model: Model) -> list[tuple[Site, Hook]]:
     """Hooks under which a backward pass follows the linearised model."""
+    require_held(model, "rule: half")
     hooks: list[tuple[Site, Hook]] = [(site, torch.Tensor.detach) for site in model.scale_sites]
     for layer in range(model.n_layers):
         hooks.append((Site("pattern", layer), torch.Tensor.detach))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis
+from tracer.model.held import require_held
 from tracer.model.model import Hook, Model, Site
 
 Freeze = Literal["none", "attention", "all"]
@@ -26,9 +27,14 @@ def held_hooks(
     start: int,
     freeze: Freeze,
 ) -> list[tuple[Site, Hook]]:
-    """Hooks that hold a clean pass's values at every site the mode freezes."""
+    """Hooks that hold a clean pass's values at every site the mode freezes.
+
+    Raises:
+        ModelUnavailable: Its patterns or norm scales cannot be held.
+    """
     if freeze == "none":
         return []
+    require_held(model, f"freeze: {freeze}")
     sites = [Site("pattern", layer) for layer in range(model.n_layers)]
     inputs: list[Site] = []
     if freeze == "all":

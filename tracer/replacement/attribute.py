@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from tracer.errors import UsageError
+from tracer.errors import EngineError, UsageError
 from tracer.features.basis import FeatureBasis
 from tracer.graph.graph import AttributionGraph, Subject
 from tracer.graph.nodes import Nodes
@@ -53,10 +53,12 @@ def attribute(
         targets = toward(frozen)
     with progress.task("ranking features"):
         relevant = relevance(basis, frozen, targets)
+    _require_finite(basis, *relevant)
     kept = chosen(frozen, _places(frozen, relevant, max_features, required))
     n_steps = journey(frozen, kept, targets).n_steps(frozen)
     with progress.task("sweeping", n_steps) as advance:
         swept = sweep(basis, frozen, kept, targets, advance)
+    _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
     return AttributionGraph(
         subject=_subject(model, basis, frozen, kept, relevant),
         nodes=_nodes(frozen, kept, targets),
@@ -64,6 +66,15 @@ def attribute(
         constants=swept.constants.float().cpu().numpy(),
         values=swept.values.float().cpu().numpy(),
     )
+
+
+def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:
+    """Weights that nothing was encoded with, decoders and biases, show only here."""
+    if not all(bool(torch.isfinite(x).all()) for x in found):
+        raise EngineError(
+            f"edges of features: {basis.name} are not finite (NaN or infinite): its decoders, "
+            "biases or skip matrices hold such numbers, or numbers too large for the dtype."
+        )
 
 
 def _places(
