@@ -19,6 +19,9 @@ from tracer.replacement.cohort import Cohort, entering
 CHUNK_CELLS = 2048
 """Rows × positions of one chunk: enough for the matrix products, few enough to stay in cache."""
 
+LEAST_ROWS = 16
+"""However long the prompt."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -63,7 +66,7 @@ def _cut(width: Int[Tensor, " n"]) -> Iterator[slice]:
     values, counts = torch.unique_consecutive(width, return_counts=True)
     start = stop = 0
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        most = max(1, CHUNK_CELLS // max(1, value))
+        most = max(LEAST_ROWS, CHUNK_CELLS // max(1, value))
         if stop > start and stop - start + count > most:
             yield slice(start, stop)
             start = stop

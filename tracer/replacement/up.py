@@ -28,16 +28,14 @@ class Up:
         self._place = torch.full((ledger.constant + 1,), -1, device=frozen.device)
         self._place[order.row] = torch.arange(len(order.row), device=frozen.device)
         self.chunks = [self._chunk(places) for places in order.chunks]
-        first, n_layers = ledger.first_token, frozen.n_fixed + 1
+        first, n_rows = ledger.first_token, frozen.n_fixed + 1
         self._opening_rows = torch.tensor(
             [*range(first, first + frozen.n_fixed), ledger.constant], device=frozen.device
         )
         empty = torch.zeros(
-            ledger.n_carried, n_layers, len(frozen.resid_post), dtype=frozen.dtype
+            ledger.n_carried, n_rows, len(frozen.resid_post), dtype=frozen.dtype
         ).to(frozen.device)
-        self.from_opening = Chunk(
-            slice(0, n_layers), [], slice(frozen.n_fixed, frozen.n_pos), empty
-        )
+        self.from_opening = Chunk(slice(0, n_rows), [], slice(frozen.n_fixed, frozen.n_pos), empty)
 
     def rows(self, chunk: Chunk) -> Tensor:
         """Which sources a chunk's streams are of."""
