@@ -114,27 +114,39 @@ def square_speed() -> float:
 
 
 def operations(task: Task) -> float:
-    """What the sweep multiplies and adds: output and value maps, patterns, edges, meetings."""
+    """What the sweep multiplies and adds: output and value maps, patterns, edges, meetings.
+
+    The first passes of a traveller, which are made on a few terms, are not counted.
+    """
     _, _, frozen, kept, targets = task
     plan = journey(frozen, kept, targets)
+    d_model, last = frozen.resid_post.numel(), frozen.n_layers - 1
     total = 0
     for chunk in plan.down.chunks:
         width, layer_of = plan.down.of(chunk), plan.down.layer[chunk]
         for layer in range(plan.meeting, frozen.n_layers):
             sources = int((kept.layers[layer].pos < width + frozen.n_fixed).sum()) + width
-            total += int((layer_of >= layer).sum()) * carried(frozen, width)
-            total += int((layer_of > layer).sum()) * sources * frozen.resid_post.numel()
+            passes = layer_of.clamp_max(last) - layer
+            total += int((passes >= young(frozen, width)).sum()) * carried(frozen, width)
+            total += int((layer_of > layer).sum()) * sources * d_model
     for chunk in plan.up.chunks:
         width, layer_of = plan.up.of(chunk), plan.up.layer[chunk]
         for layer in range(plan.meeting):
             readers = int((kept.layers[layer].pos >= frozen.n_pos - width).sum())
-            live = int((layer_of < layer).sum())
-            total += live * (carried(frozen, width) + readers * frozen.resid_post.numel())
+            passes = layer - 1 - layer_of
+            total += int((passes >= young(frozen, width)).sum()) * carried(frozen, width)
+            total += int((layer_of < layer).sum()) * readers * d_model
         for other in plan.down.chunks if plan.meeting else ():
             both = max(0, plan.down.of(other) + width - (frozen.n_pos - frozen.n_fixed))
             pairs = (chunk.stop - chunk.start) * (other.stop - other.start)
-            total += pairs * both * frozen.resid_post.numel()
+            total += pairs * both * d_model
     return 2.0 * total
+
+
+def young(frozen: Frozen, width: int) -> int:
+    """Passes that are made on a few terms."""
+    growth = 1 + len(frozen.blocks[0].weights.W_O)
+    return int(growth <= width) + int(growth**2 <= width)
 
 
 def carried(frozen: Frozen, width: int) -> int:

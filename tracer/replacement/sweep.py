@@ -15,6 +15,7 @@ on top.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -101,14 +102,26 @@ def _meet(ledger: Ledger, up: Up, risen: list[Chunk], fallen: list[Chunk]) -> No
     """Edges of targets from above with sources from below, over the positions both are at."""
     for chunk in fallen:
         chunk.arrive()
-    targets = [chunk.stream.transpose(0, 1).contiguous() for chunk in fallen]
-    for source in risen:
-        stream = source.stream.transpose(0, 1).contiguous()
-        rows = up.rows(source)
-        for target, gradient in zip(fallen, targets, strict=True):
-            n = target.positions.stop - source.positions.start
-            assert source.positions.start >= target.positions.start
+    targets = [(_joined(alike), alike) for alike in _alike(fallen)]
+    for sources in _alike(risen):
+        stream, start = _joined(sources), sources[0].positions.start
+        rows = torch.cat([up.rows(chunk) for chunk in sources])
+        for gradient, alike in targets:
+            n = alike[0].positions.stop - start
+            assert start >= alike[0].positions.start
             if n > 0:
-                there = gradient[:, target.n_pos - n :].flatten(1)
+                there = gradient[:, alike[0].n_pos - n :].flatten(1)
                 found = stream[:, :n].flatten(1) @ there.T
-                ledger.edges[:, target.live].index_add_(0, rows, found)
+                columns = slice(alike[0].live.start, alike[-1].live.stop)
+                ledger.edges[:, columns].index_add_(0, rows, found)
+
+
+def _alike(chunks: list[Chunk]) -> list[list[Chunk]]:
+    """Runs of chunks that are carried at the same positions."""
+    runs = groupby(chunks, key=lambda chunk: (chunk.positions.start, chunk.positions.stop))
+    return [list(run) for _, run in runs]
+
+
+def _joined(chunks: list[Chunk]) -> Float[Tensor, "row pos d_model"]:
+    """Their streams in one, by row."""
+    return torch.cat([chunk.stream for chunk in chunks], dim=1).transpose(0, 1).contiguous()
