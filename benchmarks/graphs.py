@@ -34,6 +34,7 @@ from tracer.features.neurons import NeuronBasis
 from tracer.model.model import Model
 from tracer.progress import Silent
 from tracer.replacement.attribute import attribute
+from tracer.replacement.meeting import young_passes
 from tracer.replacement.state import Frozen
 from tracer.replacement.sweep import journey, sweep
 
@@ -89,7 +90,8 @@ def pair(task: Task, size: int, most: int) -> Pair:
     """Sweep, then autograd, then a matrix product."""
     _, basis, frozen, kept, targets = task
     started = time.perf_counter()
-    swept = sweep(basis, frozen, kept, targets, lambda n: None)
+    plan = journey(frozen, kept, targets)
+    swept = sweep(basis, frozen, kept, targets, plan, lambda n: None)
     seconds = time.perf_counter() - started
     rival = run(task, size, most)
     error = max(difference(swept.edges[:, rows].T, rival.edges[rows]) for rows in rival.done)
@@ -121,32 +123,29 @@ def operations(task: Task) -> float:
     _, _, frozen, kept, targets = task
     plan = journey(frozen, kept, targets)
     d_model, last = frozen.resid_post.numel(), frozen.n_layers - 1
+    n_heads = len(frozen.blocks[0].weights.W_O)
     total = 0
     for chunk in plan.down.chunks:
         width, layer_of = plan.down.of(chunk), plan.down.layer[chunk]
+        young = int(young_passes(torch.tensor([width]), n_heads))
         for layer in range(plan.meeting, frozen.n_layers):
             sources = int((kept.layers[layer].pos < width + frozen.n_fixed).sum()) + width
             passes = layer_of.clamp_max(last) - layer
-            total += int((passes >= young(frozen, width)).sum()) * carried(frozen, width)
+            total += int((passes >= young).sum()) * carried(frozen, width)
             total += int((layer_of > layer).sum()) * sources * d_model
     for chunk in plan.up.chunks:
         width, layer_of = plan.up.of(chunk), plan.up.layer[chunk]
+        young = int(young_passes(torch.tensor([width]), n_heads))
         for layer in range(plan.meeting):
             readers = int((kept.layers[layer].pos >= frozen.n_pos - width).sum())
             passes = layer - 1 - layer_of
-            total += int((passes >= young(frozen, width)).sum()) * carried(frozen, width)
+            total += int((passes >= young).sum()) * carried(frozen, width)
             total += int((layer_of < layer).sum()) * readers * d_model
         for other in plan.down.chunks if plan.meeting else ():
             both = max(0, plan.down.of(other) + width - (frozen.n_pos - frozen.n_fixed))
             pairs = (chunk.stop - chunk.start) * (other.stop - other.start)
             total += pairs * both * d_model
     return 2.0 * total
-
-
-def young(frozen: Frozen, width: int) -> int:
-    """Passes that are made on a few terms."""
-    growth = 1 + len(frozen.blocks[0].weights.W_O)
-    return int(growth <= width) + int(growth**2 <= width)
 
 
 def carried(frozen: Frozen, width: int) -> int:

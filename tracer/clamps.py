@@ -12,9 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tracer.clean import CleanRun
-from tracer.features.basis import FeatureBasis
+from tracer.features.basis import FeatureBasis, Place
 from tracer.hypothesis.spec import HERE, ClampSpec, InterventionSpec
-from tracer.intervention import Place
 from tracer.record import ClampRecord, SupernodeRecord
 from tracer.supernodes import place
 

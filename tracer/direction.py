@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection
+from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection, Toward
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
 from tracer.tokens import TokenizedPrompt
 
 LogitDirection = Sequence[tuple[int, float]]
 """Token ids with their coefficients; (token, 1), (foil, −1) is a logit difference."""
+Wish = LogitDirection | Literal["salient"]
+"""What a graph explains on one prompt."""
 
 
 def direction_of(
-    toward: Direction | Literal["answer"], declared: PromptSpec, prompt: TokenizedPrompt
+    toward: Direction, declared: PromptSpec, prompt: TokenizedPrompt
 ) -> LogitDirection:
     """The direction's tokens as they read on a prompt, by id."""
     match toward:
@@ -29,3 +31,8 @@ def direction_of(
         case "answer":
             assert prompt.answer_id is not None
             return [(prompt.answer_id, 1.0)]
+
+
+def wish_of(toward: Toward, declared: PromptSpec, prompt: TokenizedPrompt) -> Wish:
+    """What a graph section explains, by id."""
+    return "salient" if toward == "salient" else direction_of(toward, declared, prompt)

@@ -20,9 +20,9 @@ from tracer.errors import UsageError
 from tracer.feature_text import on_text
 from tracer.features.basis import FeatureBasis
 from tracer.hypothesis.spec import ModelSpec
-from tracer.model.blocks import Norm
+from tracer.memory import memory_told
 from tracer.model.model import Model
-from tracer.opened import Opened, memory_told, open_both
+from tracer.opened import Opened, open_both
 from tracer.progress import Progress
 
 
@@ -71,7 +71,8 @@ def write_direction(opened: Opened, feature: FeatureId) -> Float[Tensor, " d_mod
     for to in opened.basis.write_layers(feature[0]):
         write = _write(opened.basis, feature, to)
         if opened.basis.output_site(to).kind == "mlp_out":
-            write = _through(opened.model.block(to).ln2_post, write)
+            post = opened.model.block(to).ln2_post
+            write = write if post is None else post.linear(write)
         parts.append(write)
     return torch.stack(parts).sum(0)
 
@@ -80,17 +81,9 @@ def _vocabulary_scores(
     model: Model, directions: Float[Tensor, "n d_model"]
 ) -> Float[Tensor, "n vocab"]:
     end = model.unembedding
-    logits = _through(end.ln_final, directions) @ end.W_U.to(directions.dtype)
+    logits = end.ln_final.linear(directions) @ end.W_U.to(directions.dtype)
     centred = logits - logits.mean(-1, keepdim=True)
     return centred / centred.std(-1, correction=0, keepdim=True).clamp_min(1e-30)
-
-
-def _through(norm: Norm | None, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_model"]:
-    """A norm's linear part without its scale."""
-    if norm is None:
-        return x
-    centred = x - x.mean(-1, keepdim=True) if norm.centres else x
-    return centred * norm.w.to(x.dtype)
 
 
 def _write(basis: FeatureBasis, feature: FeatureId, to: int) -> Float[Tensor, " d_model"]:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from tracer.card import Example, FeatureId, Line, OnText
 from tracer.errors import EngineError
+from tracer.memory import memory_told
 from tracer.model.model import Hook, Site
-from tracer.opened import Opened, memory_told
+from tracer.opened import Opened
 from tracer.progress import Progress
 from tracer.replacement.state import n_fixed
 
@@ -106,7 +107,7 @@ def _activations(
     opened: Opened, features: Sequence[FeatureId], ids: Sequence[int]
 ) -> Float[Tensor, "feature pos"]:
     """Of single features at every position of one line."""
-    model, basis = opened
+    model, basis = opened.model, opened.basis
     seen: dict[Site, Tensor] = {}
 
     def keep(site: Site) -> tuple[Site, Hook]:

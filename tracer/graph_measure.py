@@ -17,23 +17,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.clean import clean_run
-from tracer.direction import LogitDirection, direction_of
+from tracer.direction import Wish, wish_of
+from tracer.features.basis import Place
 from tracer.freeze import Freeze
 from tracer.graph.effects import ablation_effects, edges_between
+from tracer.graph.frontend_ids import id_of_row
 from tracer.graph.graph import AttributionGraph
 from tracer.graph.influence import influence
 from tracer.graph.prune import prune
 from tracer.graph.scores import scores, supernode_scores
 from tracer.hypothesis.graph_rules import OUTPUT
-from tracer.hypothesis.spec import GraphSpec
 from tracer.intervention import Row, batch_limit, run_rows
 from tracer.measure import Bench, read_places
 from tracer.progress import Advance, Progress
 from tracer.record import Ablation, GraphEdge, GraphRecord
 from tracer.replacement import targets
-from tracer.replacement.attribute import Place, attribute
-from tracer.replacement.state import Frozen
-from tracer.replacement.targets import Targets
+from tracer.replacement.attribute import attribute
 
 FREEZES: tuple[Freeze, ...] = ("all", "attention", "none")
 Members = Mapping[str, Int[np.ndarray, " _"]]
@@ -60,13 +59,13 @@ def measure_graph(bench: Bench, prompt: str, progress: Progress) -> MeasuredGrap
     spec = bench.hypothesis.graph
     assert spec is not None
     clean = bench.clean[prompt]
-    places = read_places(bench, prompt)
+    places, wish = read_places(bench, prompt), _wish(bench, prompt)
     required = [place for each in places.values() for place in each]
     graph = attribute(
         bench.model,
         bench.basis,
         clean.ids,
-        lambda frozen: _explained(bench, spec, prompt, frozen),
+        lambda frozen: targets.explained(frozen, wish, bench.model.tokenizer),
         spec.max_features,
         progress,
         required,
@@ -79,19 +78,11 @@ def measure_graph(bench: Bench, prompt: str, progress: Progress) -> MeasuredGrap
     return MeasuredGraph(_record(prompt, graph, pruned, members, ablations), pruned)
 
 
-def _explained(bench: Bench, spec: GraphSpec, prompt: str, frozen: Frozen) -> Targets:
-    """What a graph section asks to be explained on a prompt."""
-    if spec.toward == "salient":
-        return targets.salient(frozen, bench.model.tokenizer)
-    return targets.toward(frozen, _direction(bench, spec, prompt), bench.model.tokenizer)
-
-
-def _direction(bench: Bench, spec: GraphSpec, prompt: str) -> LogitDirection:
-    """What ablations are measured by: the direction, or the most probable token."""
-    clean = bench.clean[prompt]
-    if spec.toward == "salient":
-        return [(int(clean.logits.argmax()), 1.0)]
-    return direction_of(spec.toward, bench.hypothesis.prompts[prompt], clean.prompt)
+def _wish(bench: Bench, prompt: str) -> Wish:
+    """What the graph section explains on a prompt."""
+    spec = bench.hypothesis.graph
+    assert spec is not None
+    return wish_of(spec.toward, bench.hypothesis.prompts[prompt], bench.clean[prompt].prompt)
 
 
 def _rows(graph: AttributionGraph, places: Sequence[Place]) -> Int[np.ndarray, " _"]:
@@ -106,12 +97,7 @@ def _items(graph: AttributionGraph, members: Members, n: int, seed: int) -> list
     drawn = np.random.default_rng(seed).permutation(rest)[: n // 2]
     singles = [np.array([row]) for row in (*top, *drawn)]
     named = [_Item(name, True, rows) for name, rows in members.items() if len(rows)]
-    return named + [_Item(_id(graph, rows), False, rows) for rows in singles]
-
-
-def _id(graph: AttributionGraph, rows: Int[np.ndarray, " 1"]) -> str:
-    layer, pos, index = graph.nodes.features[rows[0]].tolist()
-    return f"{layer}_{index}_{pos}"
+    return named + [_Item(id_of_row(graph.nodes, int(rows[0])), False, rows) for rows in singles]
 
 
 def _ablations(
@@ -161,10 +147,10 @@ def _measured(
 def _reader(
     bench: Bench, prompt: str
 ) -> Callable[[Float[Tensor, "row vocab"]], Float[Tensor, " row"]]:
-    """What the graph's first target is, read off logits: less their mean, without the soft cap."""
-    spec, cap = bench.hypothesis.graph, bench.model.soft_cap
-    assert spec is not None
-    direction = _direction(bench, spec, prompt)
+    """The graph's first target, read off logits: less their mean, without the soft cap."""
+    wish, cap = _wish(bench, prompt), bench.model.soft_cap
+    top = [(int(bench.clean[prompt].logits.argmax()), 1.0)]
+    direction = top if wish == "salient" else wish
     of_mean = sum(coefficient for _, coefficient in direction)
 
     def read(logits: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ are named, or how one token comes to be ahead of another. A hypothesis may say i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from tracer.direction import LogitDirection, direction_of
+from tracer.direction import Wish, wish_of
 from tracer.errors import UsageError
 from tracer.graph.graph import AttributionGraph
 from tracer.graph.limits import KEPT_FEATURES
@@ -20,7 +20,7 @@ from tracer.graph_request import GraphRequest, NamedGraph
 from tracer.hypothesis.load import HypothesisFile
 from tracer.model.model import Model
 from tracer.model.named import named_model
-from tracer.opened import memory_told, open_both
+from tracer.opened import open_both
 from tracer.progress import Progress, Silent
 from tracer.replacement import targets
 from tracer.replacement.attribute import Toward, attribute
@@ -83,13 +83,13 @@ def graphs(request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
         UsageError, ModelUnavailable, EngineError: See `attribution_graph`.
     """
     request.check()
-    model, basis = open_both(request.model, request.features, progress)
+    opened = open_both(request.model, request.features, progress)
+    model = opened.model
     for prompt in _prompts(request, model):
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
-        with memory_told(f"the graph of {len(prompt.ids):,} tokens"):
-            ids = torch.tensor(prompt.ids)
-            graph = attribute(model, basis, ids, toward, request.kept_features, progress)
+        ids = torch.tensor(prompt.ids)
+        graph = attribute(model, opened.basis, ids, toward, request.kept_features, progress)
         yield NamedGraph(prompt.name, graph)
 
 
@@ -97,14 +97,14 @@ class _Prompt(NamedTuple):
     name: str | None
     ids: tuple[int, ...]
     answer: int | None
-    declared: LogitDirection | Literal["salient"] | None
+    declared: Wish | None
     """What the file says its graph explains; None where it says nothing."""
 
 
 def _prompts(request: GraphRequest, model: Model) -> list[_Prompt]:
     file = request.source
     if isinstance(file, str):
-        found = model.tokenizer(file, add_special_tokens=True, return_offsets_mapping=True)
+        found = model.tokenizer(file, add_special_tokens=True)
         return [_Prompt(None, tuple(found["input_ids"]), None, None)]
     tokenized = tokenize(file, model.tokenizer, model.context)
     title = file.hypothesis.hypothesis
@@ -114,16 +114,12 @@ def _prompts(request: GraphRequest, model: Model) -> list[_Prompt]:
     ]
 
 
-def _declared(
-    file: HypothesisFile, prompt: TokenizedPrompt
-) -> LogitDirection | Literal["salient"] | None:
+def _declared(file: HypothesisFile, prompt: TokenizedPrompt) -> Wish | None:
     """What the graph section explains on a prompt; its tokens are known on its own prompts only."""
     section = file.hypothesis.graph
     if section is None or prompt.name not in section.prompts:
         return None
-    if section.toward == "salient":
-        return "salient"
-    return direction_of(section.toward, file.hypothesis.prompts[prompt.name], prompt)
+    return wish_of(section.toward, file.hypothesis.prompts[prompt.name], prompt)
 
 
 def _require_length(name: str, ids: Sequence[int], model: Model) -> None:
@@ -146,18 +142,14 @@ def _toward(request: GraphRequest, model: Model, prompt: _Prompt) -> Toward:
             return targets.difference(frozen, tokenizer, wanted[0], foil)
         if wanted:
             return targets.tokens(frozen, tokenizer, wanted)
-        match prompt.declared:
-            case None:
-                return _salient_and(frozen, tokenizer, prompt.answer)
-            case "salient":
-                return targets.salient(frozen, tokenizer)
-            case direction:
-                return targets.toward(frozen, direction, tokenizer)
+        if prompt.declared is not None:
+            return targets.explained(frozen, prompt.declared, tokenizer)
+        return _salient_and(frozen, tokenizer, prompt.answer)
 
     return toward
 
 
-def _salient_and(frozen: Frozen, tokenizer: object, answer: int | None) -> Targets:
+def _salient_and(frozen: Frozen, tokenizer: Any, answer: int | None) -> Targets:
     found = targets.salient(frozen, tokenizer)
     ids = [logit.token for logit in found.logits if logit.token is not None]
     if answer is None or answer in ids:

@@ -20,12 +20,10 @@ from torch import Tensor
 
 from tracer.clean import CleanRun
 from tracer.errors import EngineError
-from tracer.features.basis import FeatureBasis
+from tracer.features.basis import FeatureBasis, Place
 from tracer.freeze import Freeze, held_hooks
+from tracer.memory import is_out_of_memory
 from tracer.model.model import Hook, Model, Site
-
-Place = tuple[int, int, int]
-"""(layer, position, feature index)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def run_rows(
         try:
             yield _run_batch(model, basis, clean, batch, [rows[n] for n in batch])
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if len(batch) == 1:
                 raise EngineError(
@@ -105,11 +103,6 @@ def run_rows(
             limit.halved += 1
             continue
         order = order[len(batch) :]
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or "can't allocate memory" in str(error)
 
 
 def _start(row: Row, clean: CleanRun) -> tuple[int, int]:

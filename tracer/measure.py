@@ -12,9 +12,9 @@ from torch import Tensor
 from tracer.arrays import Arrays, control_key
 from tracer.clamps import Clamp, assign, clamp_records, draw_controls, resolve_clamps
 from tracer.clean import CleanRun
-from tracer.features.basis import FeatureBasis
+from tracer.features.basis import FeatureBasis, Place
 from tracer.hypothesis.spec import Hypothesis, InterventionSpec
-from tracer.intervention import BatchLimit, Place, Row, run_rows
+from tracer.intervention import BatchLimit, Row, run_rows
 from tracer.model.model import Model
 from tracer.progress import Advance
 from tracer.readings import activation, control_readings, empty_readings, reading

@@ -16,15 +16,14 @@ from pathlib import Path
 from tracer import runs
 from tracer.arrays import Arrays
 from tracer.environment import environment
-from tracer.features.open_basis import OpenBasis, open_basis
+from tracer.features.open_basis import OpenBasis
 from tracer.graph.files import write as write_graph
 from tracer.graph_measure import measure_graph
 from tracer.hypothesis.load import HypothesisFile
 from tracer.intervention import batch_limit
 from tracer.lock import changes, reusable
 from tracer.measure import Bench, Measurement, measure_prompt, n_rows
-from tracer.model.model import Model
-from tracer.model.weights import open_weights
+from tracer.opened import open_both
 from tracer.progress import Progress
 from tracer.readings import reading
 from tracer.record import BasisRecord, InterventionRecord, ModelRecord, PromptRecord, Record
@@ -57,10 +56,8 @@ def measure(
     """
     clock = _Clock()
     hypothesis = file.hypothesis
-    weights = open_weights(hypothesis.model_spec, progress)
-    with progress.task("wrapping the model"):
-        model = Model(weights)
-    opened = open_basis(hypothesis.features, model, progress)
+    opened = open_both(hypothesis.model_spec, hypothesis.features, progress)
+    model = opened.model
     prompts = tokenize(file, model.tokenizer, model.context)
     clock.stop("load")
     reused = None
@@ -71,7 +68,9 @@ def measure(
         )
     bench = open_bench(file, model, opened.basis, prompts, reused, progress)
     clock.stop("resolve")
-    folder, record, arrays = _begin(file, bench, opened, reports, fresh=fresh, progress=progress)
+    folder, record, arrays = _begin(
+        file, bench, opened.features, reports, fresh=fresh, progress=progress
+    )
     record = _measure_graphs(folder, record, arrays, bench, progress)
     clock.stop("graphs")
     record, arrays = _measure_all(folder, record, arrays, bench, progress)

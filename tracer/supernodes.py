@@ -30,7 +30,7 @@ from tracer.model.model import Model
 from tracer.progress import Silent
 from tracer.record import FeatureRef, SupernodeRecord
 from tracer.replacement.attribute import attribute
-from tracer.replacement.targets import toward
+from tracer.replacement.targets import explained
 from tracer.tokens import TokenizedPrompt
 
 GRAPH_FEATURES = 2048
@@ -171,7 +171,7 @@ def _influences(
         model,
         basis,
         run.ids,
-        lambda frozen: toward(frozen, direction, model.tokenizer),
+        lambda frozen: explained(frozen, direction, model.tokenizer),
         GRAPH_FEATURES,
         Silent(),
     )

@@ -22,6 +22,9 @@ from torch import Tensor
 
 from tracer.model.model import Site
 
+Place = tuple[int, int, int]
+"""(layer, position, feature index)."""
+
 
 class Readers(NamedTuple):
     """What features read: vectors e and constants with e·x + constant = pre-activation."""

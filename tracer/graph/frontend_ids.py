@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from tracer.graph.nodes import Nodes
+
 FEATURE = "cross layer transcoder"
 """The type of every feature, whatever the basis: their pages know no other."""
 ERROR = "mlp reconstruction error"
@@ -66,6 +68,12 @@ class LogitName(NamedTuple):
 def feature_id(layer: int, index: int, pos: int) -> str:
     """Name of a feature."""
     return f"{layer}_{index}_{pos}"
+
+
+def id_of_row(nodes: Nodes, row: int) -> str:
+    """The id of the feature in a row of the edge matrix."""
+    layer, pos, index = nodes.features[row].tolist()
+    return feature_id(layer, index, pos)
 
 
 def error_id(layer: int, pos: int) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.graph.frontend_ids import feature_id
+from tracer.graph.frontend_ids import id_of_row
 from tracer.graph.graph import AttributionGraph
 from tracer.graph.influence import influence
 from tracer.graph.scores import Scores, scores
@@ -92,7 +92,7 @@ def kept_influence(
 
 def _feature(graph: AttributionGraph, row: int, influence: float) -> InfluentialFeature:
     return InfluentialFeature(
-        id=_id(graph, row),
+        id=id_of_row(graph.nodes, row),
         token=graph.subject.tokens[int(graph.nodes.features[row, 1])],
         activation=float(graph.nodes.activations[row]),
         influence=influence,
@@ -108,9 +108,4 @@ def _strongest(graph: AttributionGraph, column: int) -> Strongest | None:
     weight, n_features = float(edges[target]), graph.nodes.n_features
     if target >= n_features:
         return Strongest(graph.nodes.logits[target - n_features].label, True, weight)
-    return Strongest(_id(graph, target), False, weight)
-
-
-def _id(graph: AttributionGraph, row: int) -> str:
-    layer, pos, index = graph.nodes.features[row].tolist()
-    return feature_id(layer, index, pos)
+    return Strongest(id_of_row(graph.nodes, target), False, weight)

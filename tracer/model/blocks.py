@@ -25,6 +25,21 @@ class Norm(NamedTuple):
     b: Float[Tensor, " d_model"]
     centres: bool
 
+    def linear(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_model"]:
+        """The linear part without the division: w · (x − mean)."""
+        return self._centred(x) * self.w.to(x.dtype)
+
+    def back(self, gradient: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_model"]:
+        """The transpose of `linear`."""
+        return self._centred(gradient * self.w.to(gradient.dtype))
+
+    def plain(self) -> Norm:
+        """The norm before its learned weight and bias."""
+        return Norm(torch.ones_like(self.w), torch.zeros_like(self.b), self.centres)
+
+    def _centred(self, x: Tensor) -> Tensor:
+        return x - x.mean(-1, keepdim=True) if self.centres else x
+
 
 class Block(NamedTuple):
     """One layer without its MLP and its query-key circuit; None where a part is missing."""

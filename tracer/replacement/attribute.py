@@ -10,9 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracer.errors import EngineError, UsageError
-from tracer.features.basis import FeatureBasis
+from tracer.features.basis import FeatureBasis, Place
 from tracer.graph.graph import AttributionGraph, Subject
 from tracer.graph.nodes import Nodes
+from tracer.memory import memory_told
 from tracer.model.model import Model
 from tracer.progress import Progress
 from tracer.replacement.features import Chosen, chosen
@@ -21,8 +22,6 @@ from tracer.replacement.state import Frozen, freeze
 from tracer.replacement.sweep import journey, sweep
 from tracer.replacement.targets import Targets
 
-Place = tuple[int, int, int]
-"""(layer, position, index)."""
 Toward = Callable[[Frozen], Targets]
 """Names the targets once the prompt has been run; see `tracer.replacement.targets`."""
 
@@ -44,28 +43,29 @@ def attribute(
     Raises:
         UsageError: A prompt of one token has nothing to attribute to.
         ModelUnavailable: The model's blocks are not what the sweep knows.
-        EngineError: Numbers that are not finite.
+        EngineError: Numbers that are not finite, or too little memory.
     """
     if len(ids) < 2:
         raise UsageError("an attribution graph needs a prompt of at least two tokens.")
-    with progress.task("freezing the prompt"):
-        frozen = freeze(model, basis, ids)
-        targets = toward(frozen)
-    with progress.task("ranking features"):
-        relevant = relevance(basis, frozen, targets)
-    _require_finite(basis, *relevant)
-    kept = chosen(frozen, _places(frozen, relevant, max_features, required))
-    n_steps = journey(frozen, kept, targets).n_steps(frozen)
-    with progress.task("sweeping", n_steps) as advance:
-        swept = sweep(basis, frozen, kept, targets, advance)
-    _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
-    return AttributionGraph(
-        subject=_subject(model, basis, frozen, kept, relevant),
-        nodes=_nodes(frozen, kept, targets),
-        edges=swept.edges.T.float().cpu().numpy(),
-        constants=swept.constants.float().cpu().numpy(),
-        values=swept.values.float().cpu().numpy(),
-    )
+    with memory_told(f"the graph of {len(ids):,} tokens"):
+        with progress.task("freezing the prompt"):
+            frozen = freeze(model, basis, ids)
+            targets = toward(frozen)
+        with progress.task("ranking features"):
+            relevant = relevance(basis, frozen, targets)
+        _require_finite(basis, *relevant)
+        kept = chosen(frozen, _places(frozen, relevant, max_features, required))
+        plan = journey(frozen, kept, targets)
+        with progress.task("sweeping", plan.n_steps(frozen)) as advance:
+            swept = sweep(basis, frozen, kept, targets, plan, advance)
+        _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
+        return AttributionGraph(
+            subject=_subject(model, basis, frozen, kept, relevant),
+            nodes=_nodes(frozen, kept, targets),
+            edges=swept.edges.T.float().cpu().numpy(),
+            constants=swept.constants.float().cpu().numpy(),
+            values=swept.values.float().cpu().numpy(),
+        )
 
 
 def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:

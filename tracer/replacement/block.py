@@ -29,8 +29,6 @@ class FrozenNorm:
 
     norm: Norm | None
     scale: Float[Tensor, "pos 1"]
-    has_weight: bool = True
-    """False for the part of a norm before its learned weight and bias."""
 
     def __call__(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
         """Forwards."""
@@ -42,7 +40,7 @@ class FrozenNorm:
         """The linear part forwards, for vectors at the given positions."""
         if self.norm is None:
             return x
-        return self._weighted(_centred(x, self.norm)) / self.scale[pos]
+        return self.norm.linear(x) / self.scale[pos]
 
     def back(
         self, gradient: Float[Tensor, "*batch d_model"], scale: Float[Tensor, "*#batch 1"]
@@ -50,18 +48,14 @@ class FrozenNorm:
         """The linear part backwards, for gradients at positions of the given scales."""
         if self.norm is None:
             return gradient
-        return _centred(self._weighted(gradient), self.norm) / scale
+        return self.norm.back(gradient) / scale
 
     @property
     def bias(self) -> Tensor:
         """What it adds whatever it is given; one number 0 for nothing."""
-        if self.norm is None or not self.has_weight:
+        if self.norm is None:
             return torch.zeros(1, dtype=self.scale.dtype, device=self.scale.device)
         return self.norm.b.to(self.scale.dtype)
-
-    def _weighted(self, x: Tensor) -> Tensor:
-        assert self.norm is not None
-        return x * self.norm.w.to(x.dtype) if self.has_weight else x
 
 
 @dataclass(frozen=True)
@@ -116,8 +110,7 @@ class FrozenBlock:
     def U(self) -> Float[Tensor, "head d_model d_head"]:
         """The output map backwards, with the weight of the norm behind it."""
         norm, out = self.after.norm, self.weights.W_O.to(self.pattern.dtype)
-        if norm is not None:
-            out = _centred(out, norm) * norm.w.to(out.dtype)
+        out = out if norm is None else norm.linear(out)
         return out.transpose(1, 2).contiguous()
 
     @cached_property
@@ -129,8 +122,7 @@ class FrozenBlock:
     def V(self) -> Float[Tensor, "group d_head d_model"]:
         """The value map backwards, with the weight of the norm before it."""
         norm, value = self.before.norm, self.weights.W_V.to(self.pattern.dtype).transpose(1, 2)
-        if norm is not None:
-            value = _centred(value * norm.w.to(value.dtype), norm)
+        value = value if norm is None else norm.back(value)
         return value.contiguous()
 
     @cached_property
@@ -234,7 +226,3 @@ def _grown(
     """A cohort with every head's images of its terms, in the given proportions."""
     terms = images.reshape(-1, cohort.n_rows, images.shape[-1])
     return cohort.with_terms(terms, mixed.flatten(1, 3))
-
-
-def _centred(x: Tensor, norm: Norm) -> Tensor:
-    return x - x.mean(-1, keepdim=True) if norm.centres else x

@@ -26,9 +26,7 @@ def passes(frozen: Frozen, order: Order) -> Iterator[list[Chunk]]:
         if together and n_bytes + size > BUDGET / 2:
             yield together
             together, n_bytes = [], 0
-        empty = torch.zeros(n_pos, 0, d_model, dtype=frozen.dtype, device=frozen.device)
-        layers: list[int] = order.layer[places].tolist()
-        together.append(Chunk(places, layers, slice(first, first + n_pos), empty))
+        together.append(order.chunk(places, slice(first, first + n_pos), frozen.resid_post))
         n_bytes += size
     if together:
         yield together

@@ -101,9 +101,16 @@ def _up(frozen: Frozen, sources: Nodes, layer: int) -> _Travel:
 
 def _whole(steps: Tensor, width: Tensor, frozen: Frozen) -> Tensor:
     """Layers that are passed with a whole stream: the first ones cost little, see `Cohort`."""
-    growth = 1 + len(frozen.blocks[0].weights.W_O)
-    young = (growth <= width).long() + (growth**2 <= width).long()
-    return (steps - young).clamp_min(0)
+    return (steps - young_passes(width, len(frozen.blocks[0].weights.W_O))).clamp_min(0)
+
+
+def young_passes(width: Int[Tensor, " n"], n_heads: int) -> Int[Tensor, " n"]:
+    """Passes through attention that `Cohort` makes on terms, for travellers of such widths."""
+    passes, n_terms = torch.zeros_like(width), 1 + n_heads
+    while bool((n_terms <= width).any()):
+        passes += n_terms <= width
+        n_terms *= 1 + n_heads
+    return passes
 
 
 def _overlap(frozen: Frozen, down: _Travel, up: _Travel) -> float:

@@ -39,6 +39,11 @@ class Order:
         """How many positions a chunk is carried at."""
         return int(self.width[chunk].max())
 
+    def chunk(self, places: slice, positions: slice, like: Float[Tensor, " d_model"]) -> Chunk:
+        """Those at `places`, before any of them has entered."""
+        empty = like.new_zeros(positions.stop - positions.start, 0, len(like))
+        return Chunk(places, self.layer[places].tolist(), positions, empty)
+
 
 def travel_order(
     row: Int[Tensor, " n"],

@@ -29,9 +29,7 @@ def relevance(
     """Relevance of every active feature, by layer, in the order of `frozen.active`."""
     first = frozen.n_fixed
     n_carried = frozen.n_pos - first
-    gradient = torch.zeros(
-        n_carried, len(targets.logits), targets.vectors.shape[1], dtype=frozen.dtype
-    ).to(frozen.device)
+    gradient = targets.vectors.new_zeros(n_carried, *targets.vectors.shape)
     gradient[-1] = targets.vectors
     weights = torch.tensor([logit.weight for logit in targets.logits]).to(gradient)
     at_outputs: dict[int, Tensor] = {}

@@ -176,7 +176,9 @@ def _read_norm(
     norm = weights.ln1 if shared else weights.ln2
     kind: SiteKind = "ln1_scale" if shared else "ln2_scale"
     scale = seen.get(Site(kind, site.layer), nothing.scale)
-    return FrozenNorm(norm, scale, has_weight=site.kind != "ln2_normalized")
+    if norm is not None and site.kind == "ln2_normalized":
+        norm = norm.plain()
+    return FrozenNorm(norm, scale)
 
 
 def _check_finite(frozen: Frozen) -> None:

@@ -73,14 +73,18 @@ def journey(frozen: Frozen, chosen: Chosen, targets: Targets) -> Journey:
 
 
 def sweep(
-    basis: FeatureBasis, frozen: Frozen, chosen: Chosen, targets: Targets, advance: Advance
+    basis: FeatureBasis,
+    frozen: Frozen,
+    chosen: Chosen,
+    targets: Targets,
+    plan: Journey,
+    advance: Advance,
 ) -> Swept:
     """Every edge of the graph; `advance` hears of each layer passed.
 
     Costs 2·d_head·d_model·(heads + groups) operations for each traveller, layer and position, and
     2·d_model for each edge (times the positions where both are carried, for those that meet).
     """
-    plan = journey(frozen, chosen, targets)
     ledger = Ledger(basis, frozen, chosen, targets, torch.cat([plan.down.row, plan.passed]))
     opening = open_prompt(basis, frozen)
     up, down = Up(ledger, plan.up, opening), Down(ledger, plan.down, opening)

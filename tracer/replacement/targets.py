@@ -6,12 +6,13 @@ A token's target is its logit less the mean over the vocabulary, before any soft
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tracer.direction import Wish
 from tracer.graph.nodes import Logit
 from tracer.replacement.block import FrozenNorm
 from tracer.replacement.state import Frozen
@@ -29,7 +30,7 @@ class Targets(NamedTuple):
     constants: Float[Tensor, " target"]
 
 
-def salient(frozen: Frozen, tokenizer: object) -> Targets:
+def salient(frozen: Frozen, tokenizer: Any) -> Targets:
     """The most probable tokens: at most ten, as few as reach 95 % of the probability."""
     probabilities = torch.softmax(frozen.logits.double(), 0)
     top = torch.topk(probabilities, min(N_SALIENT, len(probabilities)))
@@ -38,7 +39,7 @@ def salient(frozen: Frozen, tokenizer: object) -> Targets:
     return tokens(frozen, tokenizer, top.indices[:n].tolist())
 
 
-def tokens(frozen: Frozen, tokenizer: object, ids: Sequence[int]) -> Targets:
+def tokens(frozen: Frozen, tokenizer: Any, ids: Sequence[int]) -> Targets:
     """Named tokens; influence starts at each with its probability."""
     probabilities = torch.softmax(frozen.logits.double(), 0)
     logits = tuple(
@@ -49,7 +50,7 @@ def tokens(frozen: Frozen, tokenizer: object, ids: Sequence[int]) -> Targets:
     return directions(frozen, logits, weights - 1 / len(frozen.logits))
 
 
-def difference(frozen: Frozen, tokenizer: object, token: int, foil: int) -> Targets:
+def difference(frozen: Frozen, tokenizer: Any, token: int, foil: int) -> Targets:
     """logit(token) − logit(foil), as one target of weight 1."""
     label = f"{_decoded(tokenizer, token)} −{_decoded(tokenizer, foil)}"
     weights = torch.zeros(1, len(frozen.logits), dtype=frozen.dtype, device=frozen.device)
@@ -58,9 +59,11 @@ def difference(frozen: Frozen, tokenizer: object, token: int, foil: int) -> Targ
     return directions(frozen, (Logit(label, None, 1.0),), weights)
 
 
-def toward(frozen: Frozen, direction: Sequence[tuple[int, float]], tokenizer: object) -> Targets:
-    """One token, (token, 1), or a difference of two, (token, 1), (foil, −1)."""
-    first, *rest = [token for token, _ in direction]
+def explained(frozen: Frozen, wish: Wish, tokenizer: Any) -> Targets:
+    """The salient tokens, one token, (token, 1), or a difference of two, (token, 1), (foil, −1)."""
+    if wish == "salient":
+        return salient(frozen, tokenizer)
+    first, *rest = [token for token, _ in wish]
     return (
         difference(frozen, tokenizer, first, *rest) if rest else tokens(frozen, tokenizer, [first])
     )
@@ -79,6 +82,5 @@ def directions(
     return Targets(logits, norm.back(vectors, frozen.final_scale), constants)
 
 
-def _decoded(tokenizer: object, token: int) -> str:
-    decode = getattr(tokenizer, "decode")  # noqa: B009
-    return str(decode([token]))
+def _decoded(tokenizer: Any, token: int) -> str:
+    return str(tokenizer.decode([token]))

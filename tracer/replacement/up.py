@@ -32,9 +32,7 @@ class Up:
         self._opening_rows = torch.tensor(
             [*range(first, first + frozen.n_fixed), ledger.constant], device=frozen.device
         )
-        empty = torch.zeros(
-            ledger.n_carried, n_rows, len(frozen.resid_post), dtype=frozen.dtype
-        ).to(frozen.device)
+        empty = frozen.resid_post.new_zeros(ledger.n_carried, n_rows, len(frozen.resid_post))
         self.from_opening = Chunk(slice(0, n_rows), [], slice(frozen.n_fixed, frozen.n_pos), empty)
 
     def rows(self, chunk: Chunk) -> Tensor:
@@ -54,9 +52,8 @@ class Up:
 
     def _chunk(self, places: slice) -> Chunk:
         frozen, n_pos = self._ledger.frozen, self._order.of(places)
-        empty = frozen.resid_post.new_zeros(n_pos, 0, len(frozen.resid_post))
-        layers: list[int] = self._order.layer[places].tolist()
-        return Chunk(places, layers, slice(frozen.n_pos - n_pos, frozen.n_pos), empty)
+        at = slice(frozen.n_pos - n_pos, frozen.n_pos)
+        return self._order.chunk(places, at, frozen.resid_post)
 
     def _enter_tokens(self) -> None:
         frozen = self._ledger.frozen
@@ -73,7 +70,10 @@ class Up:
         columns = slice(first, first + len(features.pos))
         ledger.note(columns, readers, slice(None))
         for chunk in chunks:
-            skipped = self._meet_in_parallel(layer, chunk, readers, columns)
+            skipped = 0.0
+            if block.is_parallel:
+                self._meet(layer, chunk, readers, columns)
+                skipped = self._skip(layer, chunk)
             self._attend(layer, chunk)
             if chunk is self.from_opening:
                 self._attend_to_opening(layer)
@@ -91,15 +91,6 @@ class Up:
         chunk.mature(len(block.U))
         block.attend_on(chunk.stream, chunk.positions)
         chunk.young = [block.spread_on(cohort, chunk.positions) for cohort in chunk.young]
-
-    def _meet_in_parallel(
-        self, layer: int, chunk: Chunk, readers: Readers, columns: slice
-    ) -> Float[Tensor, "pos row d_model"] | float:
-        """Where attention and MLP stand side by side, features read before attention adds."""
-        if not self._ledger.frozen.blocks[layer].is_parallel:
-            return 0.0
-        self._meet(layer, chunk, readers, columns)
-        return self._skip(layer, chunk)
 
     def _meet(self, layer: int, chunk: Chunk, readers: Readers, columns: slice) -> None:
         """Products of what is carried with what the layer's features read, by position."""
