@@ -5,7 +5,7 @@ import torch
 
 from tests.bench import ATOL, TINY, make_bench
 from tracer.clamps import assign, clamp_records, draw_controls, resolve_clamps, writes
-from tracer.hypothesis.spec import InterventionSpec
+from tracer.hypothesis.interventions import InterventionSpec
 
 
 def clamps_of(bench, clamp, prompt="dallas"):

@@ -12,7 +12,7 @@ from tracer.evidence.wording import (
     show_token,
     signed,
 )
-from tracer.hypothesis.spec import InterventionSpec
+from tracer.hypothesis.interventions import InterventionSpec
 
 
 @pytest.mark.parametrize(

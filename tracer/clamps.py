@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis, Place
-from tracer.hypothesis.spec import HERE, ClampSpec, InterventionSpec
+from tracer.hypothesis.interventions import HERE, ClampSpec, InterventionSpec
 from tracer.record import ClampRecord, SupernodeRecord
 from tracer.supernodes import place
 

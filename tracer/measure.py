@@ -13,7 +13,8 @@ from tracer.arrays import Arrays, control_key
 from tracer.clamps import Clamp, assign, clamp_records, draw_controls, resolve_clamps
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis, Place
-from tracer.hypothesis.spec import Hypothesis, InterventionSpec
+from tracer.hypothesis.interventions import InterventionSpec
+from tracer.hypothesis.spec import Hypothesis
 from tracer.intervention import BatchLimit, Row, run_rows
 from tracer.model.model import Model
 from tracer.progress import Advance

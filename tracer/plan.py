@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tracer.hypothesis.explicit import explicit_features
-from tracer.hypothesis.spec import ClampSpec, Hypothesis, InterventionSpec, SupernodeSpec
+from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
+from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
 
 ROW_BUDGET = 512 * 2**20
 """Bytes the engine lets one batch of rows use."""

@@ -10,8 +10,9 @@ from tracer.clean import CleanRun, clean_run
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.features.basis import FeatureBasis
 from tracer.hypothesis.explicit import explicit_features, fitting_features
+from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.spec import ClampSpec, Hypothesis, SupernodeSpec
+from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
 from tracer.lock import Lock
 from tracer.measure import Bench
 from tracer.model.model import Model

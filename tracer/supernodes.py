@@ -21,11 +21,7 @@ from tracer.clean import CleanRun
 from tracer.direction import direction_of
 from tracer.features.basis import FeatureBasis
 from tracer.graph.influence import influence
-from tracer.hypothesis.spec import (
-    PromptSpec,
-    Selection,
-    SupernodeSpec,
-)
+from tracer.hypothesis.spec import PromptSpec, Selection, SupernodeSpec
 from tracer.model.model import Model
 from tracer.progress import Silent
 from tracer.record import FeatureRef, SupernodeRecord

@@ -10,7 +10,8 @@ from tracer.evidence.expectations import AnyExpectation
 from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
 from tracer.evidence.wording import clamp_words, counted
 from tracer.hypothesis.expectations import Edge, TopIs, TopIsNot
-from tracer.hypothesis.spec import GraphSpec, Hypothesis, InterventionSpec
+from tracer.hypothesis.interventions import InterventionSpec
+from tracer.hypothesis.spec import GraphSpec, Hypothesis
 from tracer.hypothesis.template import variables
 from tracer.record import Record
 

@@ -9,7 +9,7 @@ from tracer.evidence.statistics import Side, attainable_spearman_p, spearman_tes
 from tracer.evidence.verdict import PromptOutcome
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations import DoseExpectation, Falls, Rises
-from tracer.hypothesis.spec import Doses
+from tracer.hypothesis.interventions import Doses
 
 N_DIGITS = 5
 """Log-probabilities that agree to so many decimals are ties: fp32 tells no more of them."""

@@ -19,7 +19,7 @@ from tracer.hypothesis.expectations import (
     Probability,
     Rises,
 )
-from tracer.hypothesis.spec import Doses, InterventionSpec
+from tracer.hypothesis.interventions import Doses, InterventionSpec
 
 AnyExpectation = Expectation | DoseExpectation
 

@@ -19,8 +19,9 @@ from tracer.hypothesis.expectations import (
     Probability,
     tokens_of,
 )
+from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
 from tracer.hypothesis.problem import KeyPath, dotted, show
-from tracer.hypothesis.spec import ClampSpec, Hypothesis, InterventionSpec
+from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
 from tracer.record import Record, Trial
 

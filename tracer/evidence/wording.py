@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tracer.hypothesis.spec import ClampSpec, InterventionSpec
+from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
 
 MINUS = "\u2212"
 _N_NAMES = 4

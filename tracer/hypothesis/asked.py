@@ -7,12 +7,9 @@ from typing import NamedTuple
 
 from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection, Toward
 from tracer.hypothesis.expectations import DoseExpectation, Expectation, tokens_of
+from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath
-from tracer.hypothesis.spec import (
-    GraphSpec,
-    InterventionSpec,
-    SupernodeSpec,
-)
+from tracer.hypothesis.spec import GraphSpec, SupernodeSpec
 
 
 class Asked(NamedTuple):

@@ -11,9 +11,10 @@ from tracer.hypothesis.expectations import (
     Probability,
     Thresholds,
 )
+from tracer.hypothesis.interventions import HERE, ClampSpec, InterventionSpec
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import KeyPath, Problem, listed, unknown
-from tracer.hypothesis.spec import HERE, ClampSpec, InterventionSpec, SupernodeSpec
+from tracer.hypothesis.spec import SupernodeSpec
 from tracer.hypothesis.supernode_rules import (
     anchor,
     anchored,

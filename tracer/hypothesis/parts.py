@@ -12,16 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tracer.features.names import NEURONS
+from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
-from tracer.hypothesis.spec import (
-    Controls,
-    GraphSpec,
-    Hypothesis,
-    InterventionSpec,
-    PromptSpec,
-    SupernodeSpec,
-)
+from tracer.hypothesis.spec import Controls, GraphSpec, Hypothesis, PromptSpec, SupernodeSpec
 
 Part = TypeVar("Part", bound=BaseModel)
 

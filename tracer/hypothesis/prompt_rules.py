@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from tracer.hypothesis.interventions import HERE
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import KeyPath, Problem, did_you_mean, listed, shorten
-from tracer.hypothesis.spec import HERE, PromptSpec
+from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import (
     Place,
     Rendered,

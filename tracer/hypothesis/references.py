@@ -13,10 +13,10 @@ from tracer.hypothesis.asked import Asked, asked_tokens
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.graph_rules import graph_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
+from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import Problem, prompts_named
 from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
-from tracer.hypothesis.spec import ClampSpec
 from tracer.hypothesis.supernode_rules import supernode_problems
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
 

@@ -7,30 +7,14 @@ default stands only here. References between parts (does this prompt exist?) are
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from tracer.graph.limits import KEPT_FEATURES, MAX_FEATURES
 from tracer.hypothesis.directions import Declared, Direction, Toward
-from tracer.hypothesis.expectations import (
-    DoseExpectation,
-    Edge,
-    Expectation,
-    Thresholds,
-)
-
-NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-"""A name the file gives to a prompt, supernode or intervention; also safe as part of a path."""
-
-HERE = "here"
-"""Reserved prompt name in `from:`: the prompt that the intervention is run on."""
-
-
-def _length_tag(value: Any) -> str:
-    """Short forms are scalars, long forms mappings: a mistake is told about the form used."""
-    return "<long>" if isinstance(value, dict | BaseModel) else "<short>"
+from tracer.hypothesis.expectations import Edge
+from tracer.hypothesis.interventions import InterventionSpec, Name, length_tag
 
 
 class ModelSpec(Declared):
@@ -46,7 +30,7 @@ class ModelSpec(Declared):
 
 ModelForm = Annotated[
     Annotated[ModelSpec, Tag("<long>")] | Annotated[str, Tag("<short>")],
-    Discriminator(_length_tag),
+    Discriminator(length_tag),
 ]
 
 
@@ -153,57 +137,6 @@ class SupernodeSpec(Declared):
         default=None,
         description="Prompts whose mean activation is this supernode's own; default: `on`.",
     )
-
-
-class ClampSpec(Declared):
-    """Set every feature of a supernode to `times` × its mean activation on `from`."""
-
-    times: float = Field(default=1.0, allow_inf_nan=False)
-    from_: tuple[Name, ...] | None = Field(
-        default=None,
-        alias="from",
-        description="Prompts, averaged; `here` is the clamped prompt itself.",
-    )
-    at: Name | None = Field(default=None, description="Put the features at this span instead.")
-
-
-Factor = Annotated[float, Field(allow_inf_nan=False)]
-ClampForm = Annotated[
-    Annotated[Factor, Tag("<short>")] | Annotated[ClampSpec, Tag("<long>")],
-    Discriminator(_length_tag),
-]
-
-
-class Doses(Declared):
-    """One clamp of the intervention repeated at several factors, the others as they are."""
-
-    of: Name
-    factors: tuple[Factor, ...] = Field(min_length=2, max_length=50)
-    expect: tuple[DoseExpectation, ...] = ()
-
-
-class InterventionSpec(Declared):
-    """Named clamps on prompts, and what must happen.
-
-    Where two clamps of one intervention name the same feature at the same position, the one
-    written later wins, and the run says how many were shared.
-    """
-
-    prompts: tuple[Name, ...] = Field(min_length=1)
-    clamp: dict[Name, ClampForm] = Field(min_length=1)
-    freeze: Literal["none", "attention", "all"] = Field(
-        default="none",
-        description="none: everything downstream reacts; attention: patterns stay as in the clean "
-        "run; all: patterns, norm scales and every other feature stay (direct effects).",
-    )
-    expect: tuple[Expectation, ...] = ()
-    doses: Doses | None = None
-
-    @property
-    def is_compared(self) -> bool:
-        """Whether an expectation compares it with controls; else none are drawn for it."""
-        tests = [e for e in self.expect if isinstance(e, Thresholds)]
-        return any(e.beats_controls or e.undercuts_controls for e in tests)
 
 
 class GraphSpec(Declared):

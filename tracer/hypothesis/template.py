@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tracer.hypothesis.interventions import NAME_PATTERN
 from tracer.hypothesis.problem import did_you_mean, listed
-from tracer.hypothesis.spec import NAME_PATTERN, PromptSpec
+from tracer.hypothesis.spec import PromptSpec
 
 _MARKUP = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(NAME_PATTERN)

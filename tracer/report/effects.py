@@ -24,7 +24,7 @@ from tracer.hypothesis.expectations import (
     TopIs,
     TopIsNot,
 )
-from tracer.hypothesis.spec import InterventionSpec
+from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.template import render_token
 from tracer.record import PromptRecord, Reading, Record, TokenReading, Trial
 from tracer.report.text import percent, show_token, signed
