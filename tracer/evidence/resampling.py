@@ -1,0 +1,91 @@
+"""Inference across prompts: the paired sign-flip test, and intervals from resampled templates.
+
+Prompts are few and not normal, so nothing here assumes a distribution. The sign-flip test asks only
+that a paired difference is as likely to come out with either sign when there is no effect
+(Fisher 1935, §21); the bootstrap draws whole clusters, because prompts of one template are not
+independent of each other (Davison & Hinkley 1997, §3.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from tracer.evidence.statistics import Side
+
+EXACT_SIGNS_UP_TO = 32
+"""Most differences of which every choice of signs is counted: two halves of 2^16 sums each."""
+N_FLIPS = 19_999
+"""Random choices of signs for more differences than that."""
+N_RESAMPLES = 9_999
+
+
+def sign_flip_p(differences: Sequence[float], side: Side, seed: int = 0) -> float:
+    """How often the sum would be as far to a side if every difference could have either sign.
+
+    Every choice of signs is counted up to `EXACT_SIGNS_UP_TO` differences; beyond it `N_FLIPS` are
+    drawn from the seed, and the observed one is counted with them. A sum that differs by rounding
+    alone is a tie, against the hypothesis.
+
+    Args:
+        differences: one paired difference per prompt, finite, at least one.
+        side: `above` asks whether the differences are unusually high.
+        seed: of the draws, where not every choice is counted.
+    """
+    given = np.asarray(differences, dtype=np.float64)
+    assert given.size and bool(np.isfinite(given).all())
+    d = given if side == "above" else -given
+    least = d.sum() - 1e-9 * np.abs(d).sum()
+    if len(d) > EXACT_SIGNS_UP_TO:
+        signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(N_FLIPS, len(d)))
+        return (1 + int(np.count_nonzero(signs @ d >= least))) / (N_FLIPS + 1)
+    one, other = _signed_sums(d[: len(d) // 2]), np.sort(_signed_sums(d[len(d) // 2 :]))
+    n_below = int(np.searchsorted(other, least - one).sum())
+    return 1 - n_below / 2 ** len(d)
+
+
+def attainable_sign_flip_p(n: int) -> float:
+    """The smallest p of `sign_flip_p` on n differences, none of them 0: 2⁻ⁿ while all are counted.
+
+    5 prompts are the fewest that can reach 0.05, 7 the fewest for 0.01.
+    """
+    return 2.0**-n if n <= EXACT_SIGNS_UP_TO else 1 / (N_FLIPS + 1)
+
+
+def bootstrap_interval(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    seed: int,
+    n: int = N_RESAMPLES,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean, drawing whole clusters with replacement.
+
+    Args:
+        values: one per prompt, finite.
+        clusters: which template each comes from; at least two different ones, since a single
+            cluster says nothing about how clusters differ.
+        seed: of the draws.
+        n: resamples.
+        level: probability between the bounds.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    order = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    number = np.array([order[cluster] for cluster in clusters])
+    assert bool(np.isfinite(array).all()) and len(array) == len(number)
+    sums, sizes = np.bincount(number, weights=array), np.bincount(number)
+    assert len(sums) > 1
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(n, len(sums)))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _signed_sums(d: Float[np.ndarray, " prompt"]) -> Float[np.ndarray, " choice"]:
+    """Sum under each of the 2ⁿ choices of signs."""
+    sums = np.zeros(1)
+    for value in d:
+        sums = np.concatenate([sums - value, sums + value])
+    return sums
