@@ -45,6 +45,8 @@ class Task(NamedTuple):
     frozen: Frozen
     chosen: Chosen
     targets: Targets
+    picked: Tensor
+    """The features' rows as a graph takes them: the most relevant first; all, in their order."""
 
     @property
     def n_targets(self) -> int:
@@ -107,5 +109,9 @@ def start(model: Model, basis: FeatureBasis, n_tokens: int, n_features: int | No
     targets = toward(model, frozen)
     relevant = relevance(basis, frozen, targets)
     n = sum(map(len, relevant)) if n_features is None else n_features
-    kept = chosen(frozen, most_relevant(frozen, relevant, n))
-    return Task(model, basis, frozen, kept, targets)
+    places = most_relevant(frozen, relevant, n)
+    row = {place: row for row, place in enumerate(sorted(places))}
+    picked = torch.tensor([row[place] for place in places])
+    if n_features is None:
+        picked = picked.sort().values
+    return Task(model, basis, frozen, chosen(frozen, places), targets, picked)

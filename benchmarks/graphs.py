@@ -1,13 +1,14 @@
 """How much the linear sweep saves over batched autograd: the same edges, both ways, in one run.
 
-    python benchmarks/graphs.py [--case NAME] [--pairs 3]
+    python benchmarks/graphs.py [--case NAME] [--rounds 3]
     python benchmarks/graphs.py --long
 
-Both ways start from a frozen prompt and the features of its graph. Autograd (`rival.py`) first
-tries its batch sizes and keeps the one that promises to be quickest. Then the ways alternate;
-medians over pairs, their ratio and the ratio of every pair are printed, after what the two ways'
-edges differ by: a fast wrong answer is no result. Where autograd would take longer than a minute
-only some of its batches are timed, evenly spread over the layers, and the output says so.
+Both ways start from a frozen prompt and the features of its graph. Autograd (`rival.py`) takes the
+targets in either of two orders, as they are picked or sorted by layer; in each it first tries its
+batch sizes and keeps the one that promises to be quickest. Then sweep and both rivals alternate;
+medians over rounds, their ratio and the ratio of every round are printed, after what the ways'
+edges differ by: a fast wrong answer is no result. Where autograd would take longer than
+`AUTOGRAD_SECONDS` only some of its batches are timed, evenly spread, and the output says so.
 `--long` graphs a prompt of a thousand tokens in a process of its own.
 """
 
@@ -25,7 +26,7 @@ from typing import NamedTuple
 
 import torch
 from graph_task import TEXT, Task, open_model, opened, prompt, start, toward
-from rival import Timed, run, try_sizes
+from rival import Timed, as_picked, from_above, run, try_sizes
 from torch import Tensor
 
 from tracer.errors import ModelUnavailable
@@ -40,7 +41,8 @@ from tracer.replacement.sweep import journey, sweep
 
 LONG_TEXT = Path(__file__).parent.parent / "README.md"
 LONG_TOKENS, LONG_FEATURES = 1000, 2048
-AUTOGRAD_SECONDS = 60.0
+RIVALS = {"as picked": as_picked, "from above": from_above}
+AUTOGRAD_SECONDS = 20.0
 """What one run of autograd may take before only some of its batches are run."""
 SQUARE = 2048
 out = sys.stdout
@@ -76,26 +78,31 @@ CASES = (
 )
 
 
-class Pair(NamedTuple):
+class Round(NamedTuple):
     """One way after the other, and a matrix product."""
 
     sweep: float
-    rival: Timed
+    rivals: dict[str, Timed]
     error: float
     square: float
     """Operations per second of a square matrix product."""
 
 
-def pair(task: Task, size: int, most: int) -> Pair:
-    """Sweep, then autograd, then a matrix product."""
-    _, basis, frozen, kept, targets = task
+def take_round(task: Task, best: dict[str, Timed]) -> Round:
+    """Sweep, then autograd in each order at its best batch size, then a matrix product."""
+    _, basis, frozen, kept, targets, _ = task
     started = time.perf_counter()
     plan = journey(frozen, kept, targets)
     swept = sweep(basis, frozen, kept, targets, plan, lambda n: None)
     seconds = time.perf_counter() - started
-    rival = run(task, size, most)
-    error = max(difference(swept.edges[:, rows].T, rival.edges[rows]) for rows in rival.done)
-    return Pair(seconds, rival.without_edges(), error, square_speed())
+    rivals: dict[str, Timed] = {}
+    error = 0.0
+    for name, tried in best.items():
+        rival = run(task, RIVALS[name], tried.size, batches_to_run(tried))
+        for rows, edges in zip(rival.done, rival.edges, strict=True):
+            error = max(error, difference(swept.edges[:, rows].T, edges))
+        rivals[name] = rival.without_edges()
+    return Round(seconds, rivals, error, square_speed())
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
@@ -120,7 +127,7 @@ def operations(task: Task) -> float:
 
     The first passes of a traveller, which are made on a few terms, are not counted.
     """
-    _, _, frozen, kept, targets = task
+    _, _, frozen, kept, targets, _ = task
     plan = journey(frozen, kept, targets)
     d_model, last = frozen.resid_post.numel(), frozen.n_layers - 1
     n_heads = len(frozen.blocks[0].weights.W_O)
@@ -161,45 +168,45 @@ def batches_to_run(found: Timed) -> int:
     return found.n_batches if share >= 1 else max(3, int(found.n_batches * share))
 
 
-def report(case: Case, model: Model, basis: FeatureBasis, n_pairs: int) -> None:
+def report(case: Case, model: Model, basis: FeatureBasis, n_rounds: int) -> None:
     """Measure one case and print it."""
     task = start(model, basis, case.tokens, case.features)
-    tried = try_sizes(task)
-    found = min(tried, key=lambda timed: timed.seconds)
-    most = batches_to_run(found)
-    pairs = [pair(task, found.size, most) for _ in range(n_pairs)]
+    tried = {name: try_sizes(task, ordering) for name, ordering in RIVALS.items()}
+    best = {name: min(sizes, key=lambda each: each.seconds) for name, sizes in tried.items()}
+    rounds = [take_round(task, best) for _ in range(n_rounds)]
     out.write(
         f"{case.name}: {task.chosen.n} {_kind(basis)} "
         f"of {sum(len(x.values) for x in task.frozen.active)} active, "
-        f"{task.n_targets} targets; {torch.get_num_threads()} threads; {n_pairs} pairs; largest "
-        f"error {max(each.error for each in pairs):.1e} of a row's maximum\n"
+        f"{task.n_targets} targets; {torch.get_num_threads()} threads; {n_rounds} rounds; largest "
+        f"error {max(each.error for each in rounds):.1e} of a row's maximum\n"
+        f"  sweep {listed([each.sweep for each in rounds])}\n"
     )
-    promised = ", ".join(f"{each.size}: {each.seconds:.2f} s" for each in tried)
-    out.write(f"  autograd by batch size, from three batches of each: {promised}\n")
-    report_ways(pairs)
+    for name in RIVALS:
+        report_rival(name, tried[name], rounds)
     if case.is_whole:
-        report_whole(case, model, basis, n_pairs)
-    report_rate(task, pairs)
+        report_whole(case, model, basis, n_rounds)
+    report_rate(task, rounds)
 
 
 def _kind(basis: FeatureBasis) -> str:
     return "neurons" if isinstance(basis, NeuronBasis) else "features of random transcoders"
 
 
-def report_ways(pairs: list[Pair]) -> None:
-    """Seconds of both ways and their ratios."""
-    ours = [each.sweep for each in pairs]
-    theirs = [each.rival.seconds for each in pairs]
-    fixed = statistics.median(each.rival.start for each in pairs)
-    rival = pairs[0].rival
+def report_rival(name: str, tried: list[Timed], rounds: list[Round]) -> None:
+    """Seconds of autograd in one order, and what the sweep saves over it."""
+    ours = [each.sweep for each in rounds]
+    theirs = [each.rivals[name].seconds for each in rounds]
+    fixed = statistics.median(each.rivals[name].start for each in rounds)
+    rival = rounds[0].rivals[name]
+    promised = ", ".join(f"{each.size}: {each.seconds:.2f} s" for each in tried)
     ratios = ", ".join(f"{b / a:.1f}" for a, b in zip(ours, theirs, strict=True))
     part = f"{len(rival.done)} timed and scaled" if len(rival.done) < rival.n_batches else "all run"
     out.write(
-        f"  sweep     {listed(ours)}\n"
-        f"  autograd  {listed(theirs)}; {rival.n_batches} batches of {rival.size}, {part}; "
-        f"{fixed:.2f} s of it for the forward pass and the sources\n"
-        f"  sweep is {statistics.median(theirs) / statistics.median(ours):.1f}x faster "
-        f"(single pairs {ratios})\n"
+        f"  autograd, targets {name}: {listed(theirs)}; {rival.n_batches} batches of {rival.size}, "
+        f"{part}; {fixed:.2f} s of it for the forward pass and the sources\n"
+        f"    by batch size, from three batches of each: {promised}\n"
+        f"    sweep is {statistics.median(theirs) / statistics.median(ours):.1f}x faster "
+        f"(single rounds {ratios})\n"
     )
 
 
@@ -213,11 +220,11 @@ def report_whole(case: Case, model: Model, basis: FeatureBasis, n: int) -> None:
     out.write(f"  attribute {listed(seconds)}: freezing, ranking and choosing included\n")
 
 
-def report_rate(task: Task, pairs: list[Pair]) -> None:
+def report_rate(task: Task, rounds: list[Round]) -> None:
     """How near the sweep is to a matrix product."""
     work = operations(task)
-    rate = work / statistics.median(each.sweep for each in pairs)
-    square = statistics.median(each.square for each in pairs)
+    rate = work / statistics.median(each.sweep for each in rounds)
+    square = statistics.median(each.square for each in rounds)
     out.write(
         f"  sweep: {work / 1e9:.0f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {rate / square:.2f} of a "
         f"{SQUARE}² matrix product's {square / 1e9:.0f}\n"
@@ -227,7 +234,7 @@ def report_rate(task: Task, pairs: list[Pair]) -> None:
 def listed(seconds: list[float]) -> str:
     """The median and what it is of."""
     each = " ".join(f"{n:.2f}" for n in seconds)
-    return f"{statistics.median(seconds):8.2f} s ({each})"
+    return f"{statistics.median(seconds):.2f} s ({each})"
 
 
 def graph_of(model: Model, basis: FeatureBasis, ids: Tensor, n: int) -> None:
@@ -259,7 +266,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=[case.name for case in CASES])
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -275,7 +282,7 @@ def main() -> None:
             with opened(name) as (model, basis):
                 for case in cases:
                     if case.model == name:
-                        report(case, model, basis, options.pairs)
+                        report(case, model, basis, options.rounds)
         except ModelUnavailable as error:
             out.write(f"{name} is left out: {error}\n")
 

@@ -3,10 +3,13 @@
 The prompt is run once, as many times side by side as a batch has targets, with attention patterns,
 norm scales and the MLPs' outputs detached. Every batch then goes backwards through that one graph.
 What makes it quick: weights need no gradients; the MLPs and the unembedding, through which nothing
-goes back, are run for one row only; targets are taken from the highest layer down, so a
-batch starts no higher than it must; each layer's gradient meets the layer's sources while it is
+goes back, are run for one row only; each layer's gradient meets the layer's sources while it is
 warm, in one matrix product per position that writes straight to its place among the edges, and is
-let go; batches are of even size, so none is padded.
+let go; batches are of even size, so none is padded, and go back from their highest layer.
+
+Two orders of the targets. `as_picked` is how they come: logits, then features as a graph takes
+them. Then nearly every batch has a target near the top and goes back through the whole model.
+`from_above` sorts them by layer, so that a batch starts no higher than it must.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from tracer.replacement.features import errors, written
 
 SIZES = (8, 16, 32, 64, 128)
 Meet = Callable[[Tensor], Tensor]
+Ordering = Callable[[Task], Tensor]
+"""Rows of the targets, as they are put into batches."""
 
 
 class Readings(NamedTuple):
-    """What each target reads, and where, in the graph's order: from the lowest layer up."""
+    """What each target reads, and where, in the order of the batches."""
 
     layer: Tensor
     """The number of layers for a logit."""
@@ -53,10 +58,10 @@ class Timed(NamedTuple):
 
     size: int
     n_batches: int
-    done: list[slice]
-    """Rows that were computed."""
-    edges: Tensor
-    """[target, source]; 0 in rows that were not computed."""
+    done: list[Tensor]
+    """Rows that were computed, by batch."""
+    edges: list[Tensor]
+    """[target, source] for each of them."""
     start: float
     """Seconds for the forward pass and the sources."""
     batches: float
@@ -69,24 +74,35 @@ class Timed(NamedTuple):
 
     def without_edges(self) -> Timed:
         """Only the times."""
-        return self._replace(edges=torch.zeros(0, 0))
+        return self._replace(edges=[])
 
 
-def try_sizes(task: Task) -> list[Timed]:
+def as_picked(task: Task) -> Tensor:
+    """Logits, then features as a graph takes them."""
+    return torch.cat([torch.arange(task.chosen.n, task.n_targets), task.picked])
+
+
+def from_above(task: Task) -> Tensor:
+    """By layer, from the highest down."""
+    return torch.arange(task.n_targets).flip(0)
+
+
+def try_sizes(task: Task, ordering: Ordering) -> list[Timed]:
     """What each batch size promises, from three of its batches."""
-    return [run(task, size, 3).without_edges() for size in SIZES]
+    return [run(task, ordering, size, 3).without_edges() for size in SIZES]
 
 
-def run(task: Task, size: int, most: int) -> Timed:
-    """All edges, or those of `most` batches spread evenly over the layers.
+def run(task: Task, ordering: Ordering, size: int, most: int) -> Timed:
+    """All edges, or those of `most` batches spread evenly over the order.
 
     Where only some batches are run, one more goes first and is not counted.
     """
     n_batches = math.ceil(task.n_targets / size)
     size = math.ceil(task.n_targets / n_batches)
-    done = [_rows(task.n_targets, size, n) for n in _spread(n_batches, most)]
+    done = [slice(n * size, (n + 1) * size) for n in _spread(n_batches, most)]
     started = time.perf_counter()
-    graph = Graph(task, size)
+    order = ordering(task)
+    graph = Graph(task, order, size)
     ready = time.perf_counter()
     if len(done) < n_batches:
         graph.carry(done[0])
@@ -97,7 +113,8 @@ def run(task: Task, size: int, most: int) -> Timed:
         seconds.append(time.perf_counter() - before)
     graph.close()
     batches = statistics.mean(seconds) * n_batches
-    return Timed(size, n_batches, done, graph.edges, ready - started, batches)
+    edges = [graph.edges[rows] for rows in done]
+    return Timed(size, n_batches, [order[rows] for rows in done], edges, ready - started, batches)
 
 
 def _spread(n: int, most: int) -> list[int]:
@@ -106,22 +123,16 @@ def _spread(n: int, most: int) -> list[int]:
     return [(2 * part + 1) * n // (2 * most) for part in range(most)]
 
 
-def _rows(n_targets: int, size: int, n: int) -> slice:
-    """The n-th batch from the top."""
-    stop = n_targets - n * size
-    return slice(max(0, stop - size), stop)
-
-
 class Graph:
     """The frozen model, expanded and run once, with its autograd graph kept."""
 
-    def __init__(self, task: Task, size: int) -> None:
+    def __init__(self, task: Task, order: Tensor, size: int) -> None:
         frozen, chosen = task.frozen, task.chosen
         n_errors = frozen.n_layers * (frozen.n_pos - frozen.n_fixed)
         self.edges = torch.zeros(task.n_targets, chosen.n + n_errors + frozen.n_pos)
         self._into = self.edges
         self._size = size
-        self._readings = _readings(task)
+        self._readings = Readings(*(each[order] for each in _readings(task)))
         self._sources = [_sources(task, layer) for layer in range(frozen.n_layers)]
         self._embedding = frozen.resid_pre[0]
         self._first = frozen.n_fixed
