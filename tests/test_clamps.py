@@ -4,8 +4,18 @@ import pytest
 import torch
 
 from tests.bench import ATOL, TINY, make_bench
-from tracer.clamps import assign, clamp_records, draw_controls, resolve_clamps, writes
+from tracer.clamps import (
+    Clamp,
+    assign,
+    clamp_records,
+    draw_controls,
+    natural_change,
+    resolve_clamps,
+    writes,
+)
+from tracer.hypothesis.amount import Amount
 from tracer.hypothesis.interventions import InterventionSpec
+from tracer.record import FeatureRef, SupernodeRecord
 
 
 def clamps_of(bench, clamp, prompt="dallas"):
@@ -56,6 +66,68 @@ def test_a_later_clamp_takes_over_and_the_record_says_so(bench):
     assert (second.n_features, second.n_overridden) == (4, 0)
     assert first.write_norm == 0
     assert all(v != 0 for v in assign(clamps, bench.clean["dallas"]).values.values())
+
+
+def with_maxima(bench, maximum):
+    """The bench's supernodes, every feature with this maximum."""
+    return {
+        name: each.model_copy(
+            update={
+                "features": tuple(r.model_copy(update={"maximum": maximum}) for r in each.features)
+            }
+        )
+        for name, each in bench.supernodes.items()
+    }
+
+
+def in_unit(bench, clamp):
+    """The clamps on dallas of texas alone, with maxima of 8."""
+    spec = InterventionSpec.model_validate({"prompts": ["dallas"], "clamp": {"texas": clamp}})
+    return resolve_clamps(spec, with_maxima(bench, 8.0), bench.clean, "dallas")
+
+
+def test_a_value_is_set_as_it_is_and_an_amount_is_added_to_the_prompts_own(bench):
+    clean = bench.clean["dallas"]
+    assert set(assign(in_unit(bench, {"to": 2.5}), clean).values.values()) == {2.5}
+    added = assign(in_unit(bench, {"add": -0.5}), clean).values
+    for (layer, pos, index), value in added.items():
+        assert value == pytest.approx(float(clean.activation(layer, pos)[index]) - 0.5 * 8)
+    here = assign(in_unit(bench, {"times": 3, "from": ["here"]}), clean).values
+    for (layer, pos, index), value in here.items():
+        assert value == pytest.approx(3 * float(clean.activation(layer, pos)[index]))
+
+
+def test_the_record_says_the_amount_in_its_unit_and_no_source_where_none_was_read(bench):
+    [record] = clamp_records(in_unit(bench, {"add": -0.5}), bench.clean["dallas"], bench.basis)
+    assert (record.times, record.to, record.add, record.source) == (None, None, -0.5, ())
+    assert record.amount.words() == "+ −0.5 × maximum"
+
+
+@pytest.mark.parametrize("clamp", [{"to": 2.5}, {"add": 2}])
+def test_controls_of_values_and_amounts_match_the_write(bench, clamp):
+    clean, clamps = bench.clean["dallas"], in_unit(bench, clamp)
+    size = {
+        k: float(w.norm())
+        for k, w in writes(bench.basis, clean, assign(clamps, clean).values).items()
+    }
+    controls = draw_controls(clamps, clean, bench.basis, {}, 5, "seed")
+    assert controls is not None
+    for control in controls:
+        for key, write in writes(bench.basis, clean, control).items():
+            assert float(write.norm()) == pytest.approx(size[key], rel=1e-4)
+
+
+def test_an_inactive_feature_does_not_stand_for_an_active_one():
+    clean = torch.tensor([0.0, 3.0, 0.0, 1.0])
+    features = (FeatureRef(layer=0, index=1, maximum=8.0), FeatureRef(layer=0, index=2))
+    node = SupernodeRecord(
+        name="n", label="n", at="last", anchor="last", features=features, source=()
+    )
+    adds = Clamp(node, Amount("add", 2.0), "last", (), "last")
+    assert natural_change(adds, 0, clean).tolist() == [0, 16, 0, 16]
+    sets = Clamp(node, Amount("to", 2.0), "last", (), "last")
+    assert natural_change(sets, 0, clean).tolist() == [0, -1, 0, 1]
+    assert natural_change(sets, 1, clean).tolist() == [2, -1, 2, 1]
 
 
 def test_controls_match_count_place_and_size_and_avoid_the_supernodes(bench):

@@ -7,6 +7,24 @@ from declared import DIFF, DOSES, SWAP, TEXAS, TOP, accepted, assert_mistake, ch
 
 CASES = [
     (
+        "california: 1}",
+        "california: {times: 1, to: 2}}",
+        "interventions.swap.clamp.california",
+        "it has `times` and `to`; one of them says how much",
+    ),
+    (
+        "california: 1}",
+        "california: {to: 2, from: [oakland]}}",
+        "interventions.swap.clamp.california.from",
+        "it says nothing beside `to`",
+    ),
+    (
+        "california: 1}",
+        "california: {add: 2}}",
+        "interventions.swap.clamp.california.add",
+        "'california' has no `maxima` to add a multiple of",
+    ),
+    (
         "[dallas, plano]",
         "[dalas, plano]",
         "interventions.swap.prompts[0]",
@@ -116,6 +134,21 @@ def test_explicit_features_need_a_source_exactly_where_an_activation_is_multipli
     assert mistake.where == "interventions.swap.expect[1].of"
     [mistake] = mistakes(tmp_path, changed(bare, ("of: california", "of: texas")))
     assert mistake.where == "interventions.swap.clamp.texas"
+
+
+def test_a_clamp_that_adds_counts_in_the_maxima_of_its_features(tmp_path: Path):
+    bare = (TEXAS, "    features: [1_2, 1_2_3, 3_4_5]\n    maxima: {'1_2': 7, '3_4': 8.5}")
+    adds = ("texas: 0", "texas: {add: -2}")
+    accepted(tmp_path, changed(bare, adds))
+    [mistake] = mistakes(tmp_path, changed((bare[0], bare[1].replace(", '3_4': 8.5", "")), adds))
+    assert mistake.where == "supernodes.texas.maxima"
+    assert "no maximum is given for 3_4" in mistake.message
+    [mistake] = mistakes(tmp_path, changed((bare[0], bare[1].replace("8.5", "8, '9_9': 1")), adds))
+    assert mistake.where == "supernodes.texas.maxima.9_9"
+    assert "no feature '9_9'" in mistake.message
+    ruled = changed((TEXAS, TEXAS + "\n    maxima: {'1_2': 7}"))
+    [mistake] = mistakes(tmp_path, ruled)
+    assert "a rule may find any feature" in mistake.message
 
 
 def test_controls_must_be_there_to_be_beaten_and_something_must_be_expected(tmp_path: Path):

@@ -114,6 +114,11 @@ def test_fewer_doses_are_judged_by_what_they_can_reach():
         (("prompts", "waco"), {"city": "Waco"}, "prompts.waco: added"),
         (("supernodes", "texas", "select", "top"), 20, "supernodes.texas.select.top: measured"),
         (("supernodes", "x"), {"features": ["1_2"]}, "supernodes.x: added"),
+        (
+            ("interventions", SWAP, "clamp", "texas"),
+            {"to": 0},
+            f"interventions.{SWAP}.clamp[0][1].times",
+        ),
         (("interventions", SWAP, "clamp", "texas"), -1, f"interventions.{SWAP}.clamp[0][1].times"),
         (
             ("interventions", SWAP, "clamp"),

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tracer.hypothesis.amount import Amount
 from tracer.report.effects import Comparison, Measure
 from tracer.report.plots import Output, bars, dose_panel, nice_ticks, strip
 
@@ -54,7 +55,11 @@ def test_strips_put_discovery_first_and_every_control_on_the_axis():
 
 def test_a_dose_curve_passes_through_its_points_in_order_of_factor():
     panel = dose_panel(
-        "p", [(" a", [(2.0, 0.5), (0.0, 0.1), (1.0, 0.3)])], 0.5, 1.0, held_out=False
+        "p",
+        [(" a", [(2.0, 0.5), (0.0, 0.1), (1.0, 0.3)])],
+        0.5,
+        Amount("times", 1.0),
+        held_out=False,
     )
     (x0, y0), (x1, y1), (x2, y2) = panel.lines[0].points
     assert x0 < x1 < x2
@@ -64,5 +69,7 @@ def test_a_dose_curve_passes_through_its_points_in_order_of_factor():
 
 
 def test_a_factor_outside_the_series_is_not_marked():
-    panel = dose_panel("p", [(" a", [(0.0, 0.1), (1.0, 0.3)])], 0.5, 4.0, held_out=True)
+    series = [(" a", [(0.0, 0.1), (1.0, 0.3)])]
+    panel = dose_panel("p", series, 0.5, Amount("to", 4.0), held_out=True)
     assert panel.used is None
+    assert panel.description == "·a: = 0 10 %, = 1 30 %"

@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from tracer.report.text import (
     clean,
-    factor,
     number,
     p_value,
     percent,
@@ -72,7 +71,6 @@ def test_percent(share: float, shown: str):
 def test_numbers():
     assert (signed(2.324), signed(-1.27), signed(-0.001)) == ("+2.32", "−1.27", "0.00")
     assert (number(math.inf), signed(math.nan)) == ("not a number", "not a number")
-    assert (factor(0.0), factor(-1.0), factor(1.5)) == ("×0", "×−1", "×1.5")
     assert (p_value(0.01), p_value(0.0001)) == ("0.010", "<0.001")
     assert (plural(1, "prompt"), plural(9, "prompt")) == ("1 prompt", "9 prompts")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis, Place
+from tracer.hypothesis.amount import Amount
 from tracer.hypothesis.interventions import HERE, ClampSpec, InterventionSpec
 from tracer.record import ClampRecord, SupernodeRecord
 from tracer.supernodes import place
@@ -23,7 +24,7 @@ class Clamp:
     """One declared clamp, with its supernode resolved and its sources known."""
 
     supernode: SupernodeRecord
-    times: float
+    amount: Amount
     at: str
     sources: tuple[CleanRun, ...]
     sources_at: str
@@ -35,6 +36,12 @@ class Clamp:
             pos = place(ref, prompt.prompt, self.at, self.supernode.anchor)
             if pos is not None:
                 yield member, (ref.layer, pos, ref.index)
+
+    def maximum(self, member: int) -> float:
+        """A member's greatest activation over a dataset, as the file gives it."""
+        maximum = self.supernode.features[member].maximum
+        assert maximum is not None, "an amount in maxima was let through without them"
+        return maximum
 
     def source_activations(self, member: int) -> Float[Tensor, " feature"] | None:
         """Mean activation over the sources of a member's whole layer, at the member's place.
@@ -68,13 +75,13 @@ def resolve_clamps(
     clamps: list[Clamp] = []
     for name, given in spec.clamp.items():
         declared = given if isinstance(given, ClampSpec) else ClampSpec(times=given)
-        supernode = supernodes[name]
+        supernode, amount = supernodes[name], declared.amount
         at = declared.at or supernode.at
-        sources = declared.from_ or supernode.source
+        sources = (declared.from_ or supernode.source) if amount.unit == "times" else ()
         runs = tuple(clean[prompt if source == HERE else source] for source in sources)
         here_only = set(sources) == {HERE}
         sources_at = at if here_only else supernode.at
-        clamps.append(Clamp(supernode, declared.times, at, runs, sources_at))
+        clamps.append(Clamp(supernode, amount, at, runs, sources_at))
     return clamps
 
 
@@ -83,17 +90,27 @@ def assign(clamps: Sequence[Clamp], prompt: CleanRun) -> Assignment:
     assignment = Assignment({}, {})
     for number, clamp in enumerate(clamps):
         for member, where in clamp.places(prompt):
-            index = clamp.supernode.features[member].index
-            if clamp.times == 0:
-                value = 0.0
-            else:
-                own = clamp.source_activations(member)
-                if own is None:
-                    continue
-                value = clamp.times * float(own[index])
+            value = _value(clamp, member, where, prompt)
+            if value is None:
+                continue
             assignment.values[where] = value
             assignment.owner[where] = (number, member)
     return assignment
+
+
+def _value(clamp: Clamp, member: int, where: Place, prompt: CleanRun) -> float | None:
+    """What a member is set to; None where no source has the place its activation is read at."""
+    layer, pos, index = where
+    amount = clamp.amount
+    if amount.unit == "to":
+        return amount.value
+    if amount.unit == "add":
+        now = float(prompt.activation(layer, pos)[index])
+        return now + amount.value * clamp.maximum(member)
+    if amount.value == 0:
+        return 0.0
+    own = clamp.source_activations(member)
+    return None if own is None else amount.value * float(own[index])
 
 
 def clamp_records(
@@ -109,7 +126,7 @@ def clamp_records(
         records.append(
             ClampRecord(
                 supernode=clamp.supernode.name,
-                times=clamp.times,
+                **{clamp.amount.unit: clamp.amount.value},
                 source=tuple(run.prompt.name for run in clamp.sources),
                 positions=tuple(sorted({pos for _, pos, _ in wanted})),
                 n_features=len(wanted),
@@ -163,9 +180,10 @@ def draw_controls(
 
     Each control has the same number of features at every (layer, position), none of them in
     `excluded` (by layer). A drawn feature is clamped by the rule of the feature it stands for: the
-    same factor times its own activation on the same sources. Then its change is scaled so that the
-    summed write at each (layer, position) has the norm of the real one. Prompts whose clamps sit
-    alike draw the same features under the same seed.
+    same factor times its own activation on the same sources, the same value, or, since its own
+    maximum is not known, the same amount added; by value or amount, an active feature stands for an
+    active one. Then its change is scaled so that the summed write at each (layer, position) has the
+    norm of the real one. Prompts whose clamps sit alike draw the same features under the same seed.
 
     Returns:
         None where a layer has too few features with a change to draw from.
@@ -179,7 +197,7 @@ def draw_controls(
     for (layer, pos), indices in sorted(_by_group(real.values).items()):
         roles = [real.owner[(layer, pos, index)] for index in indices]
         clean = prompt.activation(layer, pos).float()
-        changes = torch.stack([_natural(clamps[c], m, clean) for c, m in roles])
+        changes = torch.stack([natural_change(clamps[c], m, clean) for c, m in roles])
         pool = _pool(changes, excluded.get(layer, frozenset()))
         if len(pool) < len(indices):
             return None
@@ -201,15 +219,26 @@ def _seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def _natural(
+def natural_change(
     clamp: Clamp, member: int, clean: Float[Tensor, " feature"]
 ) -> Float[Tensor, " feature"]:
-    """Change of every feature of the layer, were it clamped as this member is."""
-    if clamp.times == 0:
-        return -clean
-    own = clamp.source_activations(member)
-    assert own is not None
-    return clamp.times * own.float() - clean
+    """Change of every feature of the layer, were it clamped as this member is.
+
+    0 for one that cannot stand for it: an inactive one for an active one, by value or amount.
+    """
+    amount = clamp.amount
+    if amount.unit == "times":
+        if amount.value == 0:
+            return -clean
+        own = clamp.source_activations(member)
+        assert own is not None
+        return amount.value * own.float() - clean
+    if amount.unit == "to":
+        change = amount.value - clean
+    else:
+        change = torch.full_like(clean, amount.value * clamp.maximum(member))
+    is_active = bool(clean[clamp.supernode.features[member].index] != 0)
+    return torch.where(clean == 0, 0.0, change) if is_active else change
 
 
 def _pool(

@@ -13,6 +13,7 @@ from tracer.arrays import Arrays, control_key
 from tracer.clamps import Clamp, assign, clamp_records, draw_controls, resolve_clamps
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis, Place
+from tracer.hypothesis.amount import Amount
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.spec import Hypothesis
 from tracer.intervention import BatchLimit, Row, run_rows
@@ -131,7 +132,10 @@ def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> 
         return []
     dosed, rows = spec.doses.of, list[Row]()
     for factor in spec.doses.factors:
-        changed = [replace(c, times=factor) if c.supernode.name == dosed else c for c in clamps]
+        changed = [
+            replace(c, amount=Amount(c.amount.unit, factor)) if c.supernode.name == dosed else c
+            for c in clamps
+        ]
         rows.append(Row(assign(changed, clean).values, spec.freeze))
     return rows
 
@@ -202,7 +206,7 @@ def _source(bench: Bench, name: str, places: list[Place]) -> Tensor | None:
     if not supernode.source or len(places) != len(supernode.features):
         return None
     runs = tuple(bench.clean[source] for source in supernode.source)
-    clamp = Clamp(supernode, 1.0, supernode.at, runs, supernode.at)
+    clamp = Clamp(supernode, Amount("times", 1.0), supernode.at, runs, supernode.at)
     values = [clamp.source_activations(member) for member in range(len(supernode.features))]
     indices = [ref.index for ref in supernode.features]
     return torch.tensor(

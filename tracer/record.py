@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracer.hypothesis.amount import Amount, amount_of
 from tracer.hypothesis.spec import Hypothesis
 
 SCHEMA = "tracer.run/1"
@@ -52,6 +53,9 @@ class FeatureRef(Recorded):
     )
     score: float | None = Field(
         default=None, description="Attribution score; None for explicit ids."
+    )
+    maximum: float | None = Field(
+        default=None, description="Greatest activation over a dataset, where the file says it."
     )
 
 
@@ -101,12 +105,21 @@ class ClampRecord(Recorded):
     """One clamp as it was carried out on one prompt."""
 
     supernode: str
-    times: float
-    source: tuple[str, ...] = Field(description="Prompts the activations came from.")
+    times: float | None = Field(default=None, description="The clamp's amount, in one of three")
+    to: float | None = Field(default=None, description="units; exactly one is given:")
+    add: float | None = Field(default=None, description="see `tracer.hypothesis.amount`.")
+    source: tuple[str, ...] = Field(
+        description="Prompts the activations came from; none where the amount needs none."
+    )
     positions: tuple[int, ...] = Field(description="Token positions written to.")
     n_features: int
     n_overridden: int = Field(description="Features that a later clamp of the same run took over.")
     write_norm: float = Field(description="L2 norm of the summed write, over layers and positions.")
+
+    @property
+    def amount(self) -> Amount:
+        """How much, and in which unit."""
+        return amount_of(self.times, self.to, self.add)
 
 
 class Trial(Recorded):

@@ -18,7 +18,7 @@ from tracer.measure import Bench
 from tracer.model.model import Model
 from tracer.progress import Advance, Progress
 from tracer.record import SupernodeRecord
-from tracer.supernodes import from_ids, select
+from tracer.supernodes import from_ids, select, with_maxima
 from tracer.tokens import TokenizedPrompt
 
 
@@ -47,7 +47,8 @@ def open_bench(
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
             lock = _find(hypothesis, model, basis, clean, advance)
-    return Bench(hypothesis, model, basis, clean, lock)
+    supernodes = {name: with_maxima(lock[name], hypothesis.supernodes[name]) for name in lock}
+    return Bench(hypothesis, model, basis, clean, supernodes)
 
 
 def _find(

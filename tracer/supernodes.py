@@ -19,6 +19,7 @@ from torch import Tensor
 from tracer.attribution import feature_gradients
 from tracer.clean import CleanRun
 from tracer.direction import direction_of
+from tracer.errors import UsageError
 from tracer.features.basis import FeatureBasis
 from tracer.graph.influence import influence
 from tracer.hypothesis.spec import PromptSpec, Selection, SupernodeSpec
@@ -88,6 +89,28 @@ def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> Superno
         features=tuple(refs),
         source=spec.source or (),
     )
+
+
+def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRecord:
+    """The supernode with what the file says of its features' maxima, also where it was locked.
+
+    Raises:
+        UsageError: A feature of the lock has none.
+    """
+    if spec.maxima is None:
+        return supernode
+    ids = [f"{ref.layer}_{ref.index}" for ref in supernode.features]
+    missing = [id_ for id_ in ids if id_ not in spec.maxima]
+    if missing:
+        raise UsageError(
+            f"supernode {supernode.name!r}: its `maxima` lack {', '.join(missing)}, "
+            "which the lock has."
+        )
+    features = tuple(
+        ref.model_copy(update={"maximum": spec.maxima[id_]})
+        for ref, id_ in zip(supernode.features, ids, strict=True)
+    )
+    return supernode.model_copy(update={"features": features})
 
 
 def select(

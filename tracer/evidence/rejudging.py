@@ -104,7 +104,8 @@ def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
 
 def _long(clamp: float | ClampSpec) -> dict[str, Any]:
     spec = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
-    return spec.model_dump(mode="json", by_alias=True)
+    amount = spec.amount
+    return spec.model_dump(mode="json", by_alias=True) | {amount.unit: amount.value}
 
 
 def _differences(old: Any, new: Any, path: KeyPath = ()) -> Iterator[_Change]:

@@ -68,4 +68,4 @@ def clamp_words(spec: InterventionSpec) -> str:
 def _clamp(name: str, clamp: float | ClampSpec) -> str:
     spec = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
     source = f" from {named(spec.from_)}" if spec.from_ else ""
-    return f"{name} ×{spec.times:g}{source}".replace("×-", f"×{MINUS}")
+    return f"{name} {spec.amount.words()}{source}"

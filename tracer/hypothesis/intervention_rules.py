@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tracer.hypothesis.amount import UNITS
 from tracer.hypothesis.expectations import (
     Expectation,
     Fraction,
@@ -58,12 +59,24 @@ def _clamp_problems(
         yield from prompt_list(
             parts, (*place, "from"), clamp.from_, discovery="a donor", reserved=(HERE,)
         )
+    yield from _amount_problems(place, clamp)
     node = parts.supernodes[name]
     if clamp.at is not None:
         yield from span_problems(parts, (*place, "at"), clamp.at, spec.prompts)
     if node is None:
         return
     yield from _clamp_needs(parts, place, spec, node, clamp)
+
+
+def _amount_problems(place: KeyPath, clamp: ClampSpec) -> Iterator[Problem]:
+    """One unit says how much; only a multiple of an activation comes from other prompts."""
+    given = [unit for unit in UNITS if getattr(clamp, unit) is not None]
+    if len(given) > 1:
+        named = " and ".join(f"`{unit}`" for unit in given)
+        yield Problem(place, f"it has {named}; one of them says how much")
+    elif clamp.from_ is not None and clamp.amount.unit != "times":
+        message = f"it says nothing beside `{given[0]}`, which takes no activation from elsewhere"
+        yield Problem((*place, "from"), message)
 
 
 def _clamp_needs(
@@ -79,10 +92,14 @@ def _clamp_needs(
     elif clamp.at is not None:
         message = f"it says nothing: every feature of {name!r} has a position of its own"
         yield Problem((*place, "at"), message)
-    factors = {clamp.times}
+    unit, value = clamp.amount
+    if unit == "add" and node.maxima is None and parts.is_whole("supernodes", name):
+        message = f"{name!r} has no `maxima` to add a multiple of: give it those of its features"
+        yield Problem((*place, "add"), message)
+    factors = {value}
     if spec.doses is not None and spec.doses.of == name:
         factors |= set(spec.doses.factors)
-    needs_source = any(factors) and clamp.from_ is None
+    needs_source = unit == "times" and any(factors) and clamp.from_ is None
     if needs_source and not has_source(node) and parts.is_whole("supernodes", name):
         yield Problem(
             place,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, StringConstraints, Tag
 
+from tracer.hypothesis.amount import Amount, amount_of
 from tracer.hypothesis.directions import Declared
 from tracer.hypothesis.expectations import DoseExpectation, Expectation, Thresholds
 
@@ -22,10 +23,20 @@ def length_tag(value: Any) -> str:
     return "<long>" if isinstance(value, dict | BaseModel) else "<short>"
 
 
-class ClampSpec(Declared):
-    """Set every feature of a supernode to `times` × its mean activation on `from`."""
+Factor = Annotated[float, Field(allow_inf_nan=False)]
 
-    times: float = Field(default=1.0, allow_inf_nan=False)
+
+class ClampSpec(Declared):
+    """Set every feature of a supernode: by `times`, `to` or `add`, and ×1 where none is given."""
+
+    times: Factor | None = Field(
+        default=None, description="Multiple of the feature's mean activation on `from`."
+    )
+    to: Factor | None = Field(default=None, description="This value, whatever the prompt.")
+    add: Factor | None = Field(
+        default=None,
+        description="Its activation on the clamped prompt, plus this multiple of its maximum.",
+    )
     from_: tuple[Name, ...] | None = Field(
         default=None,
         alias="from",
@@ -33,8 +44,12 @@ class ClampSpec(Declared):
     )
     at: Name | None = Field(default=None, description="Put the features at this span instead.")
 
+    @property
+    def amount(self) -> Amount:
+        """How much, and in which unit."""
+        return amount_of(self.times, self.to, self.add)
 
-Factor = Annotated[float, Field(allow_inf_nan=False)]
+
 ClampForm = Annotated[
     Annotated[Factor, Tag("<short>")] | Annotated[ClampSpec, Tag("<long>")],
     Discriminator(length_tag),
@@ -42,7 +57,10 @@ ClampForm = Annotated[
 
 
 class Doses(Declared):
-    """One clamp of the intervention repeated at several factors, the others as they are."""
+    """One clamp of the intervention repeated at several factors, the others as they are.
+
+    A factor is in the unit of the clamp: a multiple, a value, or multiples of the maximum.
+    """
 
     of: Name
     factors: tuple[Factor, ...] = Field(min_length=2, max_length=50)

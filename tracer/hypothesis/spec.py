@@ -117,6 +117,9 @@ class NeuronpediaGroup(Declared):
     group: str = Field(description="The label of the group in the address.")
 
 
+Maximum = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class SupernodeSpec(Declared):
     """A named group of features that stand for a concept: a rule, or explicit ids."""
 
@@ -136,6 +139,11 @@ class SupernodeSpec(Declared):
     source: tuple[Name, ...] | None = Field(
         default=None,
         description="Prompts whose mean activation is this supernode's own; default: `on`.",
+    )
+    maxima: dict[str, Maximum] | None = Field(
+        default=None,
+        description="By 'layer_index', the feature's greatest activation over a dataset; "
+        "a clamp that says `add` counts in it.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tracer.errors import UsageError
 from tracer.hypothesis.explicit import explicit_features
@@ -28,6 +28,8 @@ def supernode_problems(parts: Parts) -> Iterator[Problem]:
             yield from _feature_problems((*path, "features"), node.features)
         if node.neuronpedia is not None:
             yield from _address_problems((*path, "neuronpedia"), node)
+        if node.maxima is not None:
+            yield from _maxima_problems((*path, "maxima"), node, node.maxima)
         if node.source is not None:
             yield from prompt_list(parts, (*path, "source"), node.source, discovery="a source")
         if anchored(node):
@@ -182,6 +184,26 @@ def _address_problems(path: KeyPath, node: SupernodeSpec) -> Iterator[Problem]:
         explicit_features(node)
     except UsageError as error:
         yield Problem(path, str(error))
+
+
+def _maxima_problems(
+    path: KeyPath, node: SupernodeSpec, maxima: Mapping[str, float]
+) -> Iterator[Problem]:
+    if node.select is not None:
+        message = "a rule may find any feature, so their maxima cannot be listed: give ids instead"
+        yield Problem(path, message)
+        return
+    try:
+        given = explicit_features(node) or ()
+    except UsageError:
+        return
+    ids = list(dict.fromkeys("_".join(feature.split("_")[:2]) for feature in given))
+    for id_ in maxima:
+        if id_ not in ids:
+            yield Problem((*path, id_), unknown("feature", id_, ids))
+    missing = [id_ for id_ in ids if id_ not in maxima]
+    if missing:
+        yield Problem(path, f"no maximum is given for {', '.join(missing)}")
 
 
 def _feature_problems(path: KeyPath, features: tuple[str, ...]) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tracer.hypothesis.expectations import Fraction
 from tracer.record import ClampRecord, Record, SupernodeRecord, Trial
-from tracer.report.text import factor, percent, plural, shorten, text_width
+from tracer.report.text import percent, plural, shorten, text_width
 from tracer.report.token_row import TokenChip, token_row
 
 WIDTH = 760.0
@@ -157,7 +157,7 @@ def _positions(
 
 
 def _injected(clamp: ClampRecord | None, prompt: str) -> bool:
-    return clamp is not None and clamp.times > 0 and prompt not in clamp.source
+    return clamp is not None and clamp.amount.value > 0 and prompt not in clamp.source
 
 
 def _mean_layer(supernode: SupernodeRecord) -> float:
@@ -193,7 +193,7 @@ def _box(
         of_source = activation.of_source is not None and (injected or activation.of_clean is None)
         share = activation.of_source if of_source else activation.of_clean
     shown = percent(share) if share is not None else "?"
-    pill = factor(clamp.times) if clamp is not None else None
+    pill = clamp.amount.words() if clamp is not None else None
     width = _box_width(supernode)
     reference = "its source" if of_source else "unclamped"
     return Box(

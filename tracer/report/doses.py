@@ -14,6 +14,7 @@ from tracer.report.plots import DosePanel, dose_panel, nice_ticks
 from tracer.report.text import show_token
 
 N_DOSE_TOKENS = 4
+_UNITS = {"times": "factor", "to": "value", "add": "multiple of the maximum"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class DoseView:
     """The dose series of one intervention."""
 
     supernode: str
+    unit: str
+    """What the doses are: 'factor', 'value' or 'multiple of the maximum'."""
     tokens: tuple[str, ...]
     panels: tuple[DosePanel, ...]
 
@@ -37,9 +40,10 @@ def doses(record: Record, name: str, trials: Sequence[Trial]) -> DoseView | None
     series = {t.prompt: _series(record, t, tokens) for t in dosed}
     highest = max((p for s in series.values() for _, pts in s for _, p in pts), default=0.0)
     limit = nice_ticks(0.0, max(highest, 0.01), 3)[-1]
-    used = {c.supernode: c.times for c in dosed[0].clamps}.get(spec.of)
+    used = next(c.amount for c in dosed[0].clamps if c.supernode == spec.of)
     return DoseView(
         supernode=record.supernodes[spec.of].label,
+        unit=_UNITS[used.unit],
         tokens=tuple(show_token(token) for token in tokens),
         panels=tuple(
             dose_panel(prompt, s, min(limit, 1.0), used, held_out=record.prompts[prompt].held_out)

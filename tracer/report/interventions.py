@@ -13,7 +13,7 @@ from tracer.report.doses import DoseView, doses
 from tracer.report.effects import Arrays, Comparison, Measure, answer_holds, compare, measures
 from tracer.report.outputs import bar_limit, output_bars
 from tracer.report.plots import Bars, Strip, strip
-from tracer.report.text import factor, number, p_value, percent, plural, show_token
+from tracer.report.text import number, p_value, percent, plural, show_token
 
 FREEZE = {
     "none": "Nothing frozen: everything after the clamp reacts.",
@@ -147,9 +147,9 @@ def _clamp_line(record: Record, clamp: ClampRecord) -> ClampLine:
     taken = f", {clamp.n_overridden} of them taken over by a later clamp"
     return ClampLine(
         label=supernode.label,
-        pill=factor(clamp.times),
-        detail=f"{plural(clamp.n_features, 'feature')} of {clamp.supernode}, "
-        f"activations from {', '.join(clamp.source)}"
+        pill=clamp.amount.words(),
+        detail=f"{plural(clamp.n_features, 'feature')} of {clamp.supernode}"
+        + (f", activations from {', '.join(clamp.source)}" if clamp.source else "")
         + (taken if clamp.n_overridden else "")
         + f"; size of the write {number(clamp.write_norm, 1)}",
     )

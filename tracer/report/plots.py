@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracer.hypothesis.amount import Amount
 from tracer.report.effects import Comparison, Measure
 from tracer.report.text import MINUS, p_value, percent, plural, shorten, show_token
 
@@ -245,9 +246,12 @@ Series = Sequence[tuple[str, Sequence[tuple[float, float]]]]
 
 
 def dose_panel(
-    prompt: str, series: Series, limit: float, used: float | None, *, held_out: bool
+    prompt: str, series: Series, limit: float, used: Amount, *, held_out: bool
 ) -> DosePanel:
-    """Lay out one prompt's dose curves; `limit` is the top of the axis shared by all prompts."""
+    """Lay out one prompt's dose curves; `limit` is the top of the axis shared by all prompts.
+
+    `used` is the amount of the intervention itself, whose unit the doses have.
+    """
     width, height = 236.0, 142.0
     factors = sorted({f for _, points in series for f, _ in points})
     x = Scale(factors[0], factors[-1] + (0.0 if len(factors) > 1 else 1.0), 40.0, width - 14)
@@ -255,7 +259,7 @@ def dose_panel(
     lines: list[DoseLine] = []
     for style, (token, values) in enumerate(series):
         points = tuple((x(f), y(p)) for f, p in sorted(values))
-        told = ", ".join(f"×{f:g} {percent(p)}" for f, p in sorted(values)).replace("-", MINUS)
+        told = ", ".join(f"{Amount(used.unit, f).words()} {percent(p)}" for f, p in sorted(values))
         lines.append(
             DoseLine(
                 style=style,
@@ -273,6 +277,6 @@ def dose_panel(
         lines=tuple(lines),
         x_ticks=tuple(Tick(x(f), f"{f:g}".replace("-", MINUS)) for f in shown),
         y_ticks=tuple(Tick(y(p), percent(p)) for p in nice_ticks(0.0, limit, 3) if p <= limit),
-        used=x(used) if used is not None and factors[0] <= used <= factors[-1] else None,
+        used=x(used.value) if factors[0] <= used.value <= factors[-1] else None,
         description="; ".join(line.title for line in lines),
     )

@@ -85,11 +85,6 @@ def percent(share: float) -> str:
     return f"{number(value, digits)} %" if value else "0 %"
 
 
-def factor(times: float) -> str:
-    """A clamp's factor as its pill shows it: '×0', '×−1', '×1.5'."""
-    return "×" + f"{times:g}".replace("-", MINUS)
-
-
 def p_value(p: float) -> str:
     """A p-value as it is compared with its level."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
