@@ -60,7 +60,7 @@ interventions:
     expect:
       - {{top: " Sacramento"}}
       - {{logit_diff: [" Sacramento", " Austin"], above: 1.0}}
-      - {{logit_diff: [" Sacramento", " Austin"], beats_controls: 0.01}}
+      - {{logit_diff: [" Sacramento", " Austin"], beats_controls: 0.05}}
     doses: {{of: california, factors: [0, 0.5, 1, 1.5, 2], expect: [{{rises: " Sacramento"}}]}}
 controls: {{random: 99}}
 """
@@ -107,7 +107,7 @@ HYPOTHESIS: dict[str, Any] = {
             "expect": [
                 {"top": " Sacramento"},
                 {"logit_diff": [" Sacramento", " Austin"], "above": 1.0},
-                {"logit_diff": [" Sacramento", " Austin"], "beats_controls": 0.01},
+                {"logit_diff": [" Sacramento", " Austin"], "beats_controls": 0.05},
             ],
             "doses": {
                 "of": "california",

@@ -52,10 +52,10 @@ def test_supernodes_found_on_one_prompt_are_named_with_it():
 
 
 def test_each_p_is_told_to_be_of_one_prompt():
-    # Four p of 0.01 and four of 1/120: Holm takes the highest to max(8/120, 4 × 0.01).
+    # Two tests: the doses' p of 1/120 counts twice, the controls' 0.01 once.
     assert (
-        "each p is of one prompt, none is pooled: over 8 tests Holm's correction takes the highest "
-        "from 0.01 to 0.067" in caveats()
+        "each p is that of the prompt that decides, none is pooled, and all expectations are "
+        "corrected together (Holm): the highest is 0.017" in caveats()
     )
 
 

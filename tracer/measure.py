@@ -14,6 +14,7 @@ from tracer.clamps import Clamp, assign, clamp_records, draw_controls, resolve_c
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis, Place
 from tracer.hypothesis.amount import Amount
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.spec import Hypothesis
 from tracer.intervention import BatchLimit, Row, run_rows
@@ -63,7 +64,7 @@ def measure_prompt(bench: Bench, prompt: str, limit: BatchLimit, advance: Advanc
     """Run every intervention that names a prompt: clamps, doses and controls are rows."""
     plans = [
         _plan(bench, name, spec, prompt)
-        for name, spec in bench.hypothesis.interventions.items()
+        for name, spec in measured(bench.hypothesis).items()
         if prompt in spec.prompts
     ]
     rows = [row for plan in plans for row in plan.rows]
@@ -99,8 +100,8 @@ def measure_prompt(bench: Bench, prompt: str, limit: BatchLimit, advance: Advanc
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
     """How many rows a prompt's measurement takes."""
     return sum(
-        1 + hypothesis.n_controls(name) + (len(spec.doses.factors) if spec.doses else 0)
-        for name, spec in hypothesis.interventions.items()
+        1 + hypothesis.n_controls(spec) + (len(spec.doses.factors) if spec.doses else 0)
+        for spec in measured(hypothesis).values()
         if prompt in spec.prompts
     )
 
@@ -116,7 +117,7 @@ def _plan(bench: Bench, name: str, spec: InterventionSpec, prompt: str) -> _Plan
         clean,
         bench.basis,
         _all_members(bench.supernodes),
-        bench.hypothesis.n_controls(name),
+        bench.hypothesis.n_controls(spec),
         f"{bench.hypothesis.seed}/{name}",
     )
     note = None
@@ -173,7 +174,7 @@ def _trial(
     after: Tensor,
 ) -> Trial:
     prompt = clean.prompt.name
-    spec = bench.hypothesis.interventions[plan.name]
+    spec = measured(bench.hypothesis)[plan.name]
     factors = spec.doses.factors if spec.doses else ()
     return Trial(
         prompt=prompt,

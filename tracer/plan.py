@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.explicit import explicit_features
 from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
@@ -184,14 +185,14 @@ def make_plan(
 
 
 def _rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Iterable[Rows]:
-    for name, spec in hypothesis.interventions.items():
+    for name, spec in measured(hypothesis).items():
         for prompt in spec.prompts:
             yield Rows(
                 intervention=name,
                 prompt=prompt,
                 clamps=1,
                 doses=len(spec.doses.factors) if spec.doses else 0,
-                controls=hypothesis.n_controls(name),
+                controls=hypothesis.n_controls(spec),
                 freeze=spec.freeze,
                 start=_start(spec, hypothesis, sizes[prompt]) if sizes else None,
             )

@@ -9,6 +9,7 @@ import torch
 from tracer.clean import CleanRun, clean_run
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.features.basis import FeatureBasis
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.explicit import explicit_features, fitting_features
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.load import HypothesisFile
@@ -127,7 +128,7 @@ def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]
     spans = {"last"}
     for supernode in hypothesis.supernodes.values():
         spans.add(supernode.select.at if supernode.select else supernode.at or "last")
-    for intervention in hypothesis.interventions.values():
+    for intervention in measured(hypothesis).values():
         clamps = [c for c in intervention.clamp.values() if isinstance(c, ClampSpec)]
         spans.update(clamp.at for clamp in clamps if clamp.at)
     positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}

@@ -19,6 +19,7 @@ from tracer.environment import environment
 from tracer.features.open_basis import OpenBasis
 from tracer.graph.files import write as write_graph
 from tracer.graph_measure import measure_graph
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.load import HypothesisFile
 from tracer.intervention import batch_limit
 from tracer.lock import changes, reusable
@@ -218,7 +219,7 @@ def _unmeasured(record: Record) -> list[str]:
     """Prompts of which an intervention has no trial yet, in the file's order."""
     wanted = {
         prompt
-        for name, spec in record.hypothesis.interventions.items()
+        for name, spec in measured(record.hypothesis).items()
         for prompt in spec.prompts
         if name not in record.interventions or prompt not in record.interventions[name].trials
     }

@@ -60,7 +60,13 @@ class Case:
         return untested(self.trial.prompt, reason)
 
     def tested(
-        self, *, held: bool, observed: str, value: float | None = None, p: float | None = None
+        self,
+        *,
+        held: bool,
+        observed: str,
+        value: float | None = None,
+        p: float | None = None,
+        least_p: float | None = None,
     ) -> PromptOutcome:
         """The outcome of a test that was made."""
         return PromptOutcome(
@@ -69,6 +75,7 @@ class Case:
             observed=observed,
             value=value,
             p=p,
+            least_p=least_p,
             reason=None,
         )
 
@@ -94,6 +101,8 @@ class Wording(NamedTuple):
     """What it must be: '> 1.00'."""
     show: Callable[[float], str] = number
     """Writes the number that is tested."""
+    alpha: float | None = None
+    """What its p must not exceed; None where nothing is compared with a p."""
 
 
 def is_top(reading: Reading, token: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracer.evidence.statistics import holm, wilson
+from tracer.evidence.statistics import wilson
 from tracer.evidence.verdict import Outcome
 from tracer.evidence.wording import counted, named, p_text
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import Record
 
@@ -33,7 +34,7 @@ def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome])
 
 
 def _prompts(hypothesis: Hypothesis) -> Iterator[str]:
-    used = {name for spec in hypothesis.interventions.values() for name in spec.prompts}
+    used = {name for spec in measured(hypothesis).values() for name in spec.prompts}
     n_held_out = sum(hypothesis.prompts[name].held_out for name in used)
     found = any(node.select is not None for node in hypothesis.supernodes.values())
     if n_held_out == 0:
@@ -95,9 +96,9 @@ def _overlaps(record: Record) -> Iterator[str]:
 def _comparisons(hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterator[str]:
     if hypothesis.controls.random == 0:
         yield "no controls: a random clamp of the same size might do the same"
-    ps = [p.p for outcome in outcomes for p in outcome.prompts if p.p is not None]
-    if len(ps) > 1:
+    ps = [o.p_adjusted for o in outcomes if o.p_adjusted is not None]
+    if ps:
         yield (
-            f"each p is of one prompt, none is pooled: over {counted(len(ps), 'test')} Holm's "
-            f"correction takes the highest from {p_text(max(ps))} to {p_text(max(holm(ps)))}"
+            "each p is that of the prompt that decides, none is pooled, and all expectations are "
+            f"corrected together (Holm): the highest is {p_text(max(ps))}"
         )

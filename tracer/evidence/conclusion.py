@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.evidence.case import Wording
-from tracer.evidence.expectations import AnyExpectation
 from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
-from tracer.evidence.wording import clamp_words, counted
-from tracer.hypothesis.expectations import Edge, TopIs, TopIsNot
-from tracer.hypothesis.interventions import InterventionSpec
-from tracer.hypothesis.spec import GraphSpec, Hypothesis
+from tracer.evidence.wording import counted
+from tracer.hypothesis.expansion import measured
+from tracer.hypothesis.expectations import Expected, TopIs, TopIsNot
+from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import variables
 from tracer.record import Record
 
@@ -19,8 +18,9 @@ from tracer.record import Record
 class Judged(NamedTuple):
     """An outcome with what it is the outcome of."""
 
-    spec: InterventionSpec | GraphSpec
-    expectation: AnyExpectation | Edge
+    where: str
+    """Begins a sentence about it: 'with texas ×0', 'in the attribution graph,'."""
+    expectation: Expected
     wording: Wording
     outcome: Outcome
 
@@ -40,7 +40,7 @@ def conclude(record: Record, hypothesis: Hypothesis, judged: Sequence[Judged]) -
     """Failed outweighs untested, and untested held; an incomplete run concludes nothing."""
     if record.status == "measuring":
         return Conclusion("inconclusive", _incomplete(record, hypothesis))
-    groups = _groups(judged)
+    groups = grouped(judged)
     if not groups:
         return Conclusion("inconclusive", "nothing was expected, so nothing was tested")
     failed = [group for group in groups if _has(group, "failed")]
@@ -57,13 +57,17 @@ def conclude(record: Record, hypothesis: Hypothesis, judged: Sequence[Judged]) -
     return Conclusion("confirmed", f"{all_held} held: {_headline(groups, needed=False)}")
 
 
-def _groups(judged: Sequence[Judged]) -> list[Group]:
+def grouped(judged: Sequence[Judged]) -> list[Group]:
     """Splits of one expectation stand next to each other; a split never comes twice in it."""
     groups: list[Group] = []
     for one in judged:
         last = groups[-1][-1] if groups else None
         splits = {other.outcome.split for other in groups[-1]} if groups else set[str]()
-        same = last is not None and last.spec is one.spec and last.expectation is one.expectation
+        same = (
+            last is not None
+            and last.outcome.intervention == one.outcome.intervention
+            and last.expectation is one.expectation
+        )
         if same and one.outcome.split not in splits:
             groups[-1].append(one)
         else:
@@ -83,15 +87,16 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
             f"the run is incomplete: {len(graphs) - len(missing)} of "
             f"{counted(len(graphs), 'graph')} measured; running it again resumes it"
         )
-    wanted = sum(len(spec.prompts) for spec in hypothesis.interventions.values())
-    measured = sum(
+    specs = measured(hypothesis)
+    wanted = sum(len(spec.prompts) for spec in specs.values())
+    n_measured = sum(
         prompt in record.interventions[name].trials
-        for name, spec in hypothesis.interventions.items()
+        for name, spec in specs.items()
         if name in record.interventions
         for prompt in spec.prompts
     )
     return (
-        f"the run is incomplete: {measured} of {counted(wanted, 'trial')} measured; "
+        f"the run is incomplete: {n_measured} of {counted(wanted, 'trial')} measured; "
         "running it again resumes it"
     )
 
@@ -119,10 +124,7 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
     group = max(groups, key=weight)
     where = " and ".join(_count(one.outcome, needed=needed) for one in group)
     word = "prompt" if len(group[-1].outcome.prompts) == 1 else "prompts"
-    spec = group[0].spec
-    if isinstance(spec, GraphSpec):
-        return f"in the attribution graph, {_claim(group[0])} on {where} {word}"
-    return f"with {clamp_words(spec)} {_claim(group[0])} on {where} {word}"
+    return f"{group[0].where} {_claim(group[0])} on {where} {word}"
 
 
 def _claim(judged: Judged) -> str:

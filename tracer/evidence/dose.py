@@ -19,7 +19,7 @@ def word_dose(expectation: DoseExpectation, doses: Doses, show: Callable[[str], 
     """How it is written; `show` writes a token as it reads on the prompts judged."""
     verb = "rises" if isinstance(expectation, Rises) else "falls"
     measure = f"log p({show(dose_token(expectation))}) over doses of {doses.of}"
-    return Wording(measure, f"{verb}, p ≤ {exact(expectation.p)}", signed)
+    return Wording(measure, f"{verb}, p ≤ {exact(expectation.p)}", signed, expectation.p)
 
 
 def dose_token(expectation: DoseExpectation) -> str:
@@ -53,4 +53,5 @@ def judge_dose(expectation: DoseExpectation, doses: Doses, case: Case) -> Prompt
         observed=f"ρ {signed(rho)}, p {p_text(p)}",
         value=rho,
         p=p,
+        least_p=reachable,
     )

@@ -34,7 +34,8 @@ def word_effect(expectation: Effect, show: Callable[[str], str]) -> Wording:
         measure, write = f"logit({show(first)}) − logit({show(second)})", signed
     test = _test_words(expectation)
     changes = expectation.rises_by is not None or expectation.falls_by is not None
-    return Wording(measure, test, signed if changes else write)
+    alpha = expectation.beats_controls or expectation.undercuts_controls
+    return Wording(measure, test, signed if changes else write, alpha)
 
 
 def judge_effect(expectation: Effect, case: Case) -> PromptOutcome:
@@ -120,6 +121,7 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
         f"{'highest' if side == 'above' else 'lowest'} {_write(expectation, extreme)})",
         value=value,
         p=p,
+        least_p=1 / (n + 1),
     )
 
 

@@ -45,6 +45,7 @@ def gather(
         n_failed=n_failed,
         n_untested=n_untested,
         needed=needed,
+        p=_deciding_p(prompts, needed),
         wilson=wilson(n_held, n_held + n_failed) if n_held + n_failed else None,
         prompts=tuple(prompts),
     )
@@ -54,6 +55,12 @@ def _outcome(n_held: int, n_untested: int, needed: int) -> OutcomeName:
     if n_held >= needed:
         return "held"
     return "failed" if n_held + n_untested < needed else "untested"
+
+
+def _deciding_p(prompts: Sequence[PromptOutcome], needed: int) -> float | None:
+    """The needed-th smallest p: with it, enough prompts hold; None where fewer have one."""
+    ps = sorted(p.p for p in prompts if p.p is not None)
+    return ps[needed - 1] if len(ps) >= needed else None
 
 
 def _observed(wording: Wording, prompts: Sequence[PromptOutcome]) -> str:

@@ -23,6 +23,9 @@ class PromptOutcome(Recorded):
         default=None, description="The number that was tested, where there is one."
     )
     p: float | None = Field(default=None, description="p-value of the test, where it is one.")
+    least_p: float | None = Field(
+        default=None, description="The smallest p that its counts can give."
+    )
     reason: str | None = Field(default=None, description="Why it is untested.")
 
 
@@ -42,6 +45,12 @@ class Outcome(Recorded):
     n_failed: int
     n_untested: int
     needed: int = Field(description="Prompts that must hold: ceil(mostly × prompts).")
+    p: float | None = Field(
+        default=None, description="Of the prompt that decides: the needed-th smallest."
+    )
+    p_adjusted: float | None = Field(
+        default=None, description="The expectation's, after Holm's correction over the hypothesis."
+    )
     wilson: tuple[float, float] | None = Field(
         description="95 % Wilson interval of held / (held + failed); None where nothing was tested."
     )

@@ -201,9 +201,9 @@ class Hypothesis(Declared):
     graph: GraphSpec | None = None
     controls: Controls = Controls()
 
-    def n_controls(self, intervention: str) -> int:
+    def n_controls(self, intervention: InterventionSpec) -> int:
         """How many controls an intervention has on each of its prompts."""
-        return self.controls.random if self.interventions[intervention].is_compared else 0
+        return self.controls.random if intervention.is_compared else 0
 
     @property
     def model_spec(self) -> ModelSpec:

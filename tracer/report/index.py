@@ -70,7 +70,11 @@ def _row(entry: IndexEntry) -> IndexRow:
 
 def _effects(record: Record) -> tuple[tuple[str, str], ...]:
     """Each intervention's median effect, held-out prompts where there are any."""
-    views = [intervention_view(record, name, {}) for name in record.interventions]
+    views = [
+        intervention_view(record, name, {})
+        for name in record.interventions
+        if name in record.hypothesis.interventions
+    ]
     summaries = [(view, view.held_out or view.discovery) for view in views]
     return tuple(
         (f"{view.name}: {view.measure}", told.effect)

@@ -128,7 +128,11 @@ class Page:
 def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
     """Everything the report says, ready to be written out."""
     hypothesis = record.hypothesis
-    interventions = tuple(intervention_view(record, n, arrays) for n in record.interventions)
+    interventions = tuple(
+        intervention_view(record, n, arrays)
+        for n in record.interventions
+        if n in hypothesis.interventions
+    )
     return Page(
         title=hypothesis.hypothesis,
         claim=verdict.claim,

@@ -1,0 +1,93 @@
+"""What was observed, and what is asked of it: where every kind of test finds its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracer.arrays import Arrays, control_key
+from tracer.evidence.baseline import found_on, source_problem, trial_problem
+from tracer.evidence.case import Case, ControlReadings, untested
+from tracer.evidence.expectations import AnyExpectation, judge_case
+from tracer.evidence.verdict import PromptOutcome, SplitName
+from tracer.evidence.wording import show_token
+from tracer.hypothesis.expansion import measured
+from tracer.hypothesis.expectations import Fraction
+from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.template import render_token
+from tracer.record import Record, Trial
+
+_SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run under one set of expectations."""
+
+    record: Record
+    arrays: Arrays
+    asked: Hypothesis
+
+    def splits(self, prompts: Sequence[str]) -> Iterator[tuple[SplitName, list[str]]]:
+        """The prompts of each split that has any."""
+        for split in _SPLITS:
+            held_out = split == "held out"
+            mine = [p for p in prompts if self.asked.prompts[p].held_out == held_out]
+            if mine:
+                yield split, mine
+
+    def on(self, intervention: str, expectation: AnyExpectation, prompt: str) -> PromptOutcome:
+        """Judge an expectation on one trial, if nothing stands in the way."""
+        trial = self.trial(intervention, prompt)
+        if isinstance(trial, str):
+            return untested(prompt, trial)
+        problem = self._reads_problem(expectation)
+        if problem is not None:
+            return untested(prompt, problem)
+        doses = measured(self.asked)[intervention].doses
+        return judge_case(expectation, doses, self.case(intervention, trial))
+
+    def trial(self, intervention: str, prompt: str) -> Trial | str:
+        """One intervention on one prompt, or why nothing can be judged of it."""
+        observed = self.record.interventions.get(intervention)
+        trial = observed.trials.get(prompt) if observed else None
+        if trial is None:
+            return "it was not measured: the run is incomplete"
+        return trial_problem(self.record, trial) or trial
+
+    def _reads_problem(self, expectation: AnyExpectation) -> str | None:
+        """Why the supernode that is read may not be what it is called."""
+        if not isinstance(expectation, Fraction):
+            return None
+        name = expectation.supernode
+        return source_problem(self.record, name, found_on(self.record, name))
+
+    def case(self, intervention: str, trial: Trial) -> Case:
+        """A trial with its controls."""
+
+        def array(what: str, empty: tuple[int, ...]) -> np.ndarray:
+            if trial.n_controls == 0:
+                return np.zeros(empty)
+            return self.arrays[control_key(intervention, trial.prompt, what)]
+
+        tokens = trial.control_tokens
+        return Case(
+            declared=self.asked.prompts[trial.prompt],
+            prompt=self.record.prompts[trial.prompt],
+            trial=trial,
+            controls=ControlReadings(
+                tokens, array("logits", (0, len(tokens))), array("logsumexp", (0,))
+            ),
+            seed=self.asked.seed,
+        )
+
+    def shower(self, prompts: Sequence[str]) -> Callable[[str], str]:
+        """Writes a token as it reads on these prompts, or as in the file where they differ."""
+
+        def show(written: str) -> str:
+            read = {render_token(written, self.asked.prompts[prompt]) for prompt in prompts}
+            return show_token(read.pop() if len(read) == 1 else written)
+
+        return show
