@@ -14,6 +14,7 @@ from tests.records import YAML, change, make_reading, make_record
 from tracer import runs
 from tracer.cli.app import run_command
 from tracer.hypothesis.load import HypothesisFile
+from tracer.measurement_store import Store
 from tracer.progress import Progress
 from tracer.record import Record
 
@@ -41,10 +42,13 @@ class Engine:
         reports: Path,
         lock: Path | None = None,
         fresh: bool = False,
+        store: Store | None = None,
         progress: Progress,
     ) -> Path:
         name = file.hypothesis.hypothesis
-        self.asked.append({"file": file, "reports": reports, "lock": lock, "fresh": fresh})
+        self.asked.append(
+            {"file": file, "reports": reports, "lock": lock, "fresh": fresh, "store": store}
+        )
         with progress.task("measuring"):
             if name in self.raises:
                 raise self.raises[name]

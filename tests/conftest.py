@@ -27,6 +27,15 @@ from tracer.model.model import Model
 logging.disable_progress_bar()
 
 
+@pytest.fixture(autouse=True)
+def own_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or leaves measurements where the user's are kept."""
+    folder = tmp_path / "kept-measurements"
+    for module in ("tracer.api", "tracer.cli.run", "tracer.cli.cache"):
+        monkeypatch.setattr(f"{module}.root", lambda: folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a 2-layer random Gemma 3."""

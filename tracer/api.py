@@ -17,6 +17,7 @@ from tracer.hypothesis.load import (
 from tracer.hypothesis.overrides import apply_overrides
 from tracer.hypothesis.parts import read_parts
 from tracer.hypothesis.spec import Hypothesis
+from tracer.measurement_store import Store, root
 from tracer.overrides import Replacements
 from tracer.progress import Progress, Silent
 from tracer.result import Run, settle
@@ -46,6 +47,7 @@ def run(
     seed: int | None = None,
     lock: str | Path | None = None,
     fresh: bool = False,
+    cache: bool = True,
     progress: Progress | None = None,
 ) -> Run:
     """Measure a hypothesis, judge it, write its report, and give the run.
@@ -62,6 +64,7 @@ def run(
         seed: of the random controls.
         lock: a run folder whose supernodes are taken as they are; differences are recorded.
         fresh: never take up an unfinished run.
+        cache: take what was measured before from the cache, and keep there what is measured.
         progress: told of every step; silent by default.
 
     Raises:
@@ -75,6 +78,7 @@ def run(
         reports=Path(reports),
         lock=None if lock is None else Path(lock),
         fresh=fresh,
+        store=Store(root()) if cache else None,
         progress=progress or Silent(),
     )
     return settle(folder)

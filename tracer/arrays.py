@@ -13,6 +13,11 @@ Arrays = Mapping[str, np.ndarray]
 """By name, as in the safetensors file."""
 
 
+def trial_name(intervention: str, prompt: str) -> str:
+    """What a trial is called where a record lists some."""
+    return f"{intervention}/{prompt}"
+
+
 def control_key(intervention: str, prompt: str, what: str) -> str:
     """Where the controls of one trial are; `what` is logits, logsumexp or top."""
     return f"controls/{intervention}/{prompt}/{what}"

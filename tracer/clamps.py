@@ -148,7 +148,11 @@ def writes(
     summed: dict[tuple[int, int], Tensor] = {}
     for (layer, pos), indices in grouped.items():
         index = torch.tensor(indices, device=prompt.logits.device)
-        target = torch.tensor([values[(layer, pos, i)] for i in indices]).to(prompt.logits)
+        target = torch.tensor(
+            [values[(layer, pos, i)] for i in indices],
+            dtype=torch.float32,
+            device=prompt.logits.device,
+        )
         change = target - prompt.activation(layer, pos)[index].float()
         summed[layer, pos] = change @ _decoder(basis, layer, index)
     return summed

@@ -45,6 +45,13 @@ class Measured(NamedTuple):
     activations: list[Float[Tensor, " read"]]
 
 
+class Ended(NamedTuple):
+    """Some rows' results, with what the unembedding read: `Model.unembed` repeats the logits."""
+
+    measured: Measured
+    unembed_in: Float[Tensor, "row d_model"]
+
+
 @dataclass(frozen=True)
 class _Flat:
     """Entries of one layer, over the rows of a batch."""
@@ -85,6 +92,17 @@ def run_rows(
     Raises:
         EngineError: One row alone does not fit into memory.
     """
+    return (ended.measured for ended in run_to_end(model, basis, clean, rows, limit))
+
+
+def run_to_end(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    rows: Sequence[Row],
+    limit: BatchLimit,
+) -> Iterator[Ended]:
+    """As `run_rows`, keeping what the logits were made from."""
     order = sorted(range(len(rows)), key=lambda n: (rows[n].freeze, *_start(rows[n], clean)))
     while order:
         same = [n for n in order if rows[n].freeze == rows[order[0]].freeze]
@@ -113,18 +131,20 @@ def _start(row: Row, clean: CleanRun) -> tuple[int, int]:
 
 def _run_batch(
     model: Model, basis: FeatureBasis, clean: CleanRun, numbers: list[int], rows: list[Row]
-) -> Measured:
+) -> Ended:
     start = min(_start(row, clean)[0] for row in rows)
     layer = min(_start(row, clean)[1] for row in rows)
     prefix = clean.prefix.until(start)
     clamps = _flatten([row.values for row in rows], start, clean.logits)
     wanted = _flatten([dict.fromkeys(row.read, 0.0) for row in rows], start, clean.logits)
     read: dict[int, Tensor] = {}
+    ends: list[Tensor] = []
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
         frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
         base = _clean_values(clean, clamps, start) if rows[0].freeze == "all" else None
         hooks = [*frozen, *_clamp_hooks(basis, clamps, wanted, read, base)]
+        hooks.append((Site("unembed_in", 0), lambda x: ends.append(x[:, -1])))
         logits = model.forward(
             clean.ids[start:], hooks, prefix=prefix, rows=len(rows), rows_from=layer
         )
@@ -134,7 +154,7 @@ def _run_batch(
             "under a clamp. Try dtype float32, or a smaller factor."
         )
     activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
-    return Measured(numbers, logits, activations)
+    return Ended(Measured(numbers, logits, activations), ends[0])
 
 
 def _flatten(entries: Sequence[dict[Place, float]], start: int, like: Tensor) -> dict[int, _Flat]:

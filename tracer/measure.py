@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tracer.arrays import Arrays, control_key
+from tracer.arrays import Arrays, control_key, trial_name
 from tracer.clamps import Clamp, assign, clamp_records, draw_controls, resolve_clamps
 from tracer.clean import CleanRun
 from tracer.features.basis import FeatureBasis, Place
@@ -17,11 +17,13 @@ from tracer.hypothesis.amount import Amount
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.spec import Hypothesis
-from tracer.intervention import BatchLimit, Row, run_rows
+from tracer.intervention import BatchLimit, Row
 from tracer.model.model import Model
 from tracer.progress import Advance
-from tracer.readings import activation, control_readings, empty_readings, reading
-from tracer.record import Activation, Dose, Reading, SupernodeRecord, Trial
+from tracer.read_rows import RowReadings, read_rows
+from tracer.readings import activation
+from tracer.record import Activation, Dose, SupernodeRecord, Trial
+from tracer.row_cache import RowCache
 from tracer.supernodes import place
 
 
@@ -34,6 +36,7 @@ class Bench:
     basis: FeatureBasis
     clean: Mapping[str, CleanRun]
     supernodes: Mapping[str, SupernodeRecord]
+    row_cache: RowCache | None = None
 
 
 class Measurement(NamedTuple):
@@ -42,11 +45,22 @@ class Measurement(NamedTuple):
     trials: dict[str, Trial]
     arrays: Arrays
     notes: tuple[str, ...]
+    cached: tuple[str, ...]
+    """Names of the trials that were read from the cache."""
+
+    def joined(self, other: Measurement) -> Measurement:
+        """Both, of other interventions."""
+        return Measurement(
+            self.trials | other.trials,
+            {**self.arrays, **other.arrays},
+            self.notes + other.notes,
+            self.cached + other.cached,
+        )
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """One intervention on one prompt: its rows, and where they start in the prompt's batch."""
+    """One intervention on one prompt: its rows."""
 
     name: str
     clamps: list[Clamp]
@@ -62,39 +76,29 @@ class _Planned:
 
 def measure_prompt(bench: Bench, prompt: str, limit: BatchLimit, advance: Advance) -> Measurement:
     """Run every intervention that names a prompt: clamps, doses and controls are rows."""
-    plans = [
-        _plan(bench, name, spec, prompt)
-        for name, spec in measured(bench.hypothesis).items()
-        if prompt in spec.prompts
-    ]
-    rows = [row for plan in plans for row in plan.rows]
+    measurement = Measurement({}, {}, (), ())
+    for name, spec in measured(bench.hypothesis).items():
+        if prompt in spec.prompts:
+            plan = _plan(bench, name, spec, prompt)
+            measurement = measurement.joined(_measure(bench, plan, prompt, limit, advance))
+    return measurement
+
+
+def _measure(
+    bench: Bench, plan: _Planned, prompt: str, limit: BatchLimit, advance: Advance
+) -> Measurement:
+    """One intervention on one prompt: what a change elsewhere in the file leaves as it is."""
     clean = bench.clean[prompt]
-    asked = clean.prompt.asked
-    readings: dict[int, Reading] = {}
-    after: dict[int, Tensor] = {}
-    kept = empty_readings(len(rows), len(asked))
-    for numbers, logits, activations in run_rows(bench.model, bench.basis, clean, rows, limit):
-        for column, values in zip(
-            kept, control_readings(logits, list(asked.values())), strict=True
-        ):
-            column[numbers] = values
-        for number, row, read in zip(numbers, logits, activations, strict=True):
-            if not rows[number].is_control:
-                readings[number] = reading(row, asked, bench.model.tokenizer)
-                after[number] = read
-        advance(len(numbers))
-    trials: dict[str, Trial] = {}
-    arrays: dict[str, Any] = {}
-    first = 0
-    for plan in plans:
-        last = first + len(plan.rows)
-        trials[plan.name] = _trial(bench, plan, clean, first, readings, after[first])
-        for key, column in kept._asdict().items():
-            own = column[last - len(plan.controls) : last]
-            arrays[control_key(plan.name, prompt, key)] = own.numpy()
-        first = last
-    notes = tuple(f"{plan.name} on {prompt}: {plan.note}" for plan in plans if plan.note)
-    return Measurement(trials, arrays, notes)
+    found = read_rows(bench.model, bench.basis, clean, plan.rows, limit, bench.row_cache, advance)
+    n_shown = len(plan.rows) - len(plan.controls)
+    arrays = {
+        control_key(plan.name, prompt, what): column[n_shown:].numpy()
+        for what, column in found.columns._asdict().items()
+    }
+    notes = (f"{plan.name} on {prompt}: {plan.note}",) if plan.note else ()
+    trial = _trial(bench, plan, clean, found)
+    cached = (trial_name(plan.name, prompt),) if found.from_cache else ()
+    return Measurement({plan.name: trial}, arrays, notes, cached)
 
 
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
@@ -169,9 +173,7 @@ def _trial(
     bench: Bench,
     plan: _Planned,
     clean: CleanRun,
-    first: int,
-    readings: Mapping[int, Reading],
-    after: Tensor,
+    found: RowReadings,
 ) -> Trial:
     prompt = clean.prompt.name
     spec = measured(bench.hypothesis)[plan.name]
@@ -179,10 +181,10 @@ def _trial(
     return Trial(
         prompt=prompt,
         clamps=clamp_records(plan.clamps, clean, bench.basis),
-        reading=readings[first],
-        supernodes=_activations(bench, clean, after),
+        reading=found.readings[0],
+        supernodes=_activations(bench, clean, found.activations[0]),
         doses=tuple(
-            Dose(factor=factor, reading=readings[first + 1 + n]) for n, factor in enumerate(factors)
+            Dose(factor=factor, reading=found.readings[n]) for n, factor in enumerate(factors, 1)
         ),
         n_controls=len(plan.controls),
         control_tokens=tuple(clean.prompt.asked),

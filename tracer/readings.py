@@ -52,10 +52,12 @@ def _best(logits: Float[Tensor, " vocab"]) -> list[int]:
     return [int(n) for n in among[order[:n_top]]]
 
 
-def empty_readings(n_rows: int, n_tokens: int) -> ControlReadings:
-    """Room for the readings of `n_rows` rows."""
+def empty_readings(n_rows: int, n_tokens: int, dtype: torch.dtype) -> ControlReadings:
+    """Room for the readings of `n_rows` rows, of logits of a dtype."""
     return ControlReadings(
-        torch.zeros(n_rows, n_tokens), torch.zeros(n_rows), torch.zeros(n_rows, dtype=torch.long)
+        torch.zeros(n_rows, n_tokens, dtype=dtype),
+        torch.zeros(n_rows, dtype=dtype),
+        torch.zeros(n_rows, dtype=torch.long),
     )
 
 

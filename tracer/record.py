@@ -260,6 +260,11 @@ class Record(Recorded):
     notes: tuple[str, ...] = Field(
         default=(), description="Deviations a reader must know, e.g. halved batch."
     )
+    cached: tuple[str, ...] = Field(
+        default=(),
+        description="Trials, as intervention/prompt, that were read from the cache of measurements;"
+        " comparisons drop this.",
+    )
     seconds: dict[str, float] = Field(
         default={}, description="Wall time by step; comparisons drop this."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.intervention import batch_limit
 from tracer.lock import changes, reusable
 from tracer.measure import Bench, Measurement, measure_prompt, n_rows
+from tracer.measurement_store import Store
 from tracer.opened import open_both
 from tracer.progress import Progress
 from tracer.readings import reading
 from tracer.record import BasisRecord, InterventionRecord, ModelRecord, PromptRecord, Record
 from tracer.resolve import left_out, open_bench
+from tracer.row_cache import RowCache, identity
 from tracer.tokens import tokenize
 
 
@@ -38,6 +41,7 @@ def measure(
     reports: Path,
     lock: Path | None = None,
     fresh: bool = False,
+    store: Store | None = None,
     progress: Progress,
 ) -> Path:
     """Measure everything a hypothesis declares; returns its run folder.
@@ -47,6 +51,7 @@ def measure(
         reports: Folder that holds the runs, by hypothesis.
         lock: A run folder whose supernodes are reused instead of being found again.
         fresh: Start anew even where an unfinished run could be continued.
+        store: Where measurements are looked for before they are made, and kept; None: nowhere.
         progress: Hears about every step that takes long.
 
     Raises:
@@ -68,6 +73,9 @@ def measure(
             runs.read_record(lock), names, opened.basis.name, model.record.fingerprint
         )
     bench = open_bench(file, model, opened.basis, prompts, reused, progress)
+    if store is not None:
+        of = identity(model.record, opened.features, environment())
+        bench = replace(bench, row_cache=RowCache(store, of))
     clock.stop("resolve")
     folder, record, arrays = _begin(
         file, bench, opened.features, reports, fresh=fresh, progress=progress
@@ -78,7 +86,18 @@ def measure(
     clock.stop("measure")
     complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
     runs.write(folder, complete, arrays)
+    if store is not None:
+        _tell(store, complete, progress)
     return folder
+
+
+def _tell(store: Store, record: Record, progress: Progress) -> None:
+    """What the cache was good for, and what it could not keep."""
+    if record.cached:
+        total = sum(len(each.trials) for each in record.interventions.values())
+        progress.note(f"{len(record.cached)} of {total} trials came from the cache")
+    if store.failed is not None:
+        progress.note(f"measurements were not all kept for later runs: {store.failed}")
 
 
 class _Clock:
@@ -231,5 +250,9 @@ def _with_trials(record: Record, prompt: str, found: Measurement, notes: list[st
     for name, trial in found.trials.items():
         before = interventions.get(name, InterventionRecord(name=name, trials={}))
         interventions[name] = InterventionRecord(name=name, trials=before.trials | {prompt: trial})
-    update = {"interventions": interventions, "notes": (*record.notes, *notes)}
+    update = {
+        "interventions": interventions,
+        "notes": (*record.notes, *notes),
+        "cached": (*record.cached, *found.cached),
+    }
     return record.model_copy(update=update)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tracer import __version__
+from tracer.cli.cache import cache
 from tracer.cli.check import plan, validate
 from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
@@ -47,6 +48,7 @@ app.command(rich_help_panel=_READ)(report)
 app.command(rich_help_panel=_SETUP)(models)
 app.command(rich_help_panel=_SETUP)(schema)
 app.command(rich_help_panel=_SETUP)(init)
+app.command(rich_help_panel=_SETUP)(cache)
 
 
 def _version(asked: bool | None) -> bool | None:

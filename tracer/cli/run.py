@@ -34,6 +34,7 @@ from tracer.errors import (
 )
 from tracer.hypothesis.load import HypothesisFile
 from tracer.liveness import progress_on
+from tracer.measurement_store import Store, root
 from tracer.overrides import Replacements
 from tracer.result import Run, settle
 from tracer.runs import resolve, write_text
@@ -74,6 +75,10 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not take up an unfinished run.")
     ] = False,
+    no_cache: Annotated[
+        bool,
+        typer.Option("--no-cache", help="Measure everything, and keep nothing for later runs."),
+    ] = False,
     json_: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Verdicts as JSON; - is standard output."),
@@ -111,6 +116,7 @@ def run(
         reports=out,
         lock=locked,
         fresh=fresh,
+        store=None if no_cache else Store(root()),
         quiet=quiet,
         screen=stderr() if json_ == STDOUT else stdout(),
         exitfirst=exitfirst,
@@ -130,6 +136,7 @@ class _Job:
     reports: Path
     lock: Path | None
     fresh: bool
+    store: Store | None
     quiet: bool
     exitfirst: bool
     screen: Screen
@@ -174,6 +181,7 @@ class _Job:
                 reports=self.reports,
                 lock=self.lock,
                 fresh=self.fresh,
+                store=self.store,
                 progress=progress,
             )
             with progress.task("judging and writing the report"):

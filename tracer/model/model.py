@@ -75,6 +75,8 @@ class Site(NamedTuple):
     layer: int
 
 
+_ENDS = Site("unembed_in", 0)
+
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
 
@@ -232,7 +234,7 @@ class Model:
         # product would take seven times as long for.
         batching: list[tuple[Site, Hook]] = [
             (Site("resid_pre", rows_from), widen),
-            (Site("unembed_in", 0), torch.Tensor.contiguous),
+            (_ENDS, torch.Tensor.contiguous),
         ]
         with self._hooked([*batching, *hooks] if rows > 1 else hooks):
             out = self._bridge.original_model(
@@ -242,6 +244,16 @@ class Model:
                 logits_to_keep=1,
             )
         return _precise(out.logits[:, -1])
+
+    def unembed(self, ends: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
+        """Logits of what stood before the unembedding, to the last bit those of the same batch.
+
+        The model's own end is used, whatever it caps or scales: a token is run through it, and its
+        last state is replaced.
+        """
+        whole = ends.to(self.device, self.dtype)[:, None].contiguous()
+        with torch.no_grad():
+            return self.forward(torch.zeros(1, dtype=torch.long), [(_ENDS, lambda x: whole)])
 
     def _hooked(self, hooks: Sequence[tuple[Site, Hook]]) -> AbstractContextManager[Any]:
         return self._bridge.hooks(

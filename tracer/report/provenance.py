@@ -45,6 +45,7 @@ def provenance(record: Record) -> Provenance:
         "Feature basis": record.basis,
         "Seed": str(record.hypothesis.seed),
         "Matched controls asked for": str(record.hypothesis.controls.random),
+        "Read from the cache": f"{len(record.cached)} of {_n_trials(record)} trials",
         "tracer": environment.tracer,
         "Python": environment.python,
         "Platform": f"{environment.platform}, {environment.threads} threads",
@@ -56,3 +57,7 @@ def provenance(record: Record) -> Provenance:
         seconds=tuple((k, f"{number(v, 1)} s") for k, v in record.seconds.items()),
         yaml=record.yaml,
     )
+
+
+def _n_trials(record: Record) -> int:
+    return sum(len(each.trials) for each in record.interventions.values())

@@ -1,0 +1,229 @@
+"""A run that reads its rows from the cache is, to the last bit, the run that measures them."""
+
+import numpy as np
+import pytest
+import yaml
+
+import tracer.read_rows
+import tracer.runner
+from tests.bench import TINY, make_bench
+from tests.heard import Heard
+from tests.test_runner import dropped
+from tracer import runs
+from tracer.hypothesis.load import read
+from tracer.intervention import BatchLimit, Row, run_to_end
+from tracer.measurement_store import Store
+from tracer.model import model as model_module
+from tracer.opened import open_both
+from tracer.read_rows import read_rows
+from tracer.row_cache import RowCache
+from tracer.runner import measure
+
+SWAP = TINY["interventions"]["swap"]
+OFF = {"prompts": ["dallas", "oakland"], "clamp": {"texas": 0}, "expect": [{"top_is_not": "x"}]}
+
+
+OPENED = {}
+"""Models that were opened here, by dtype: opening one takes longer than running it."""
+
+
+def opened_once(spec, features, progress):
+    if (spec, features) not in OPENED:
+        OPENED[spec, features] = open_both(spec, features, progress)
+    return OPENED[spec, features]
+
+
+class Lab:
+    """Runs variants of a hypothesis with a cache, and counts the rows that reach the model."""
+
+    def __init__(self, model, folder, monkeypatch):
+        self.model, self.folder, self.measured, self.n = model, folder, 0, 0
+        self.store = Store(folder / "kept")
+
+        def counted(*arguments):
+            for ended in run_to_end(*arguments):
+                self.measured += len(ended.measured.rows)
+                yield ended
+
+        monkeypatch.setattr(tracer.read_rows, "run_to_end", counted)
+        monkeypatch.setattr(tracer.runner, "open_both", opened_once)
+
+    def run(self, *, cached=True, **changes):
+        """(record, arrays, rows measured, what was told)."""
+        data = TINY | {"model": {"name": str(self.model), "device": "cpu"}} | changes
+        path = self.folder / "tiny.yaml"
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        self.n += 1
+        before, heard = self.measured, Heard()
+        folder = measure(
+            read(str(path)),
+            reports=self.folder / f"reports{self.n}",
+            store=self.store if cached else None,
+            progress=heard,
+        )
+        return (
+            runs.read_record(folder),
+            runs.read_arrays(folder),
+            self.measured - before,
+            heard.notes,
+        )
+
+
+@pytest.fixture
+def lab(tiny, tmp_path, monkeypatch):
+    return Lab(tiny, tmp_path, monkeypatch)
+
+
+def assert_same(one, other):
+    (record, arrays, *_), (record_2, arrays_2, *_) = one, other
+    assert dropped(record) == dropped(record_2)
+    assert arrays.keys() == arrays_2.keys()
+    for name, array in arrays.items():
+        assert array.tobytes() == arrays_2[name].tobytes(), name
+
+
+def test_the_second_run_measures_nothing_and_is_the_same(lab):
+    first, second = lab.run(), lab.run()
+    assert (first[2], second[2]) == (28, 0)
+    assert first[0].cached == ()
+    assert second[0].cached == ("swap/dallas", "swap/plano")
+    assert second[3] == ["2 of 2 trials came from the cache"]
+    assert_same(first, second)
+    assert_same(second, lab.run(cached=False))
+
+
+def test_a_changed_threshold_measures_nothing(lab):
+    lab.run()
+    stricter = SWAP | {"expect": [SWAP["expect"][0] | {"beats_controls": 0.5}]}
+    assert lab.run(interventions={"swap": stricter})[2] == 0
+
+
+def test_only_an_added_intervention_is_measured_though_it_asks_about_more(lab):
+    lab.run()
+    more = {"swap": SWAP, "off": OFF}
+    found = lab.run(interventions=more)
+    assert found[2] == 2
+    assert found[3] == ["2 of 4 trials came from the cache"]
+    assert_same(found, lab.run(interventions=more, cached=False))
+    again = lab.run(interventions=more)
+    assert again[2] == 0
+    assert_same(found, again)
+    assert_same(lab.run(), lab.run(cached=False))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"controls": {"random": 10}},
+        {"interventions": {"swap": SWAP | {"clamp": {"texas": 0, "california": 1.25}}}},
+        {"interventions": {"swap": SWAP | {"freeze": "attention"}}},
+        {"template": "a capital of {city} is"},
+        {"model": {"name": "", "device": "cpu", "dtype": "float64"}},
+    ],
+)
+def test_what_matters_is_measured_anew(lab, changes):
+    lab.run()
+    if "model" in changes:
+        changes = {"model": changes["model"] | {"name": str(lab.model)}}
+    found = lab.run(**changes)
+    assert found[0].cached == ()
+    assert_same(found, lab.run(**changes, cached=False))
+
+
+def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
+    def once(*arguments):
+        if lab.measured:
+            raise KeyboardInterrupt
+        return run_to_end_counted(*arguments)
+
+    run_to_end_counted = tracer.read_rows.run_to_end
+    more = {"off": OFF, "swap": SWAP}
+    monkeypatch.setattr(tracer.read_rows, "run_to_end", once)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(interventions=more)
+    monkeypatch.setattr(tracer.read_rows, "run_to_end", run_to_end_counted)
+    found = lab.run(interventions=more)
+    assert found[0].cached == ("off/dallas",)
+    assert_same(found, lab.run(interventions=more, cached=False))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b""])
+def test_a_damaged_entry_is_measured_and_written_again(lab, damage):
+    first = lab.run()
+    for path in lab.store.folder.rglob("*.safetensors"):
+        path.write_bytes(damage(path.read_bytes()))
+    second = lab.run()
+    assert (second[2], lab.run()[2]) == (28, 0)
+    assert_same(first, second)
+
+
+def test_a_sound_entry_of_other_rows_is_not_taken(bench, tmp_path):
+    clean, rows = bench.clean["dallas"], [Row({(0, 3, 1): 2.0}), Row({(1, 4, 5): 0.0})]
+    cache = RowCache(Store(tmp_path), ("here",))
+    key = cache.key(clean, rows, 8)
+    read_rows(bench.model, bench.basis, clean, rows, BatchLimit(8), cache, lambda n: None)
+    assert cache.read(key, rows) is not None
+    assert cache.read(key, rows[:1]) is None
+    assert cache.read(key, [rows[0], Row({}, is_control=True)]) is None
+    assert cache.read(key, [rows[0], Row({}, read=((0, 3, 1),))]) is None
+    entry = cache.store.read(key)
+    cache.store.write(key, entry.arrays, {"tokens": 3})
+    assert cache.read(key, rows) is None
+
+
+def test_rows_that_did_not_fit_together_are_not_kept(bench, tmp_path, monkeypatch):
+    clean, cache = bench.clean["dallas"], RowCache(Store(tmp_path), ("here",))
+    rows = [Row({(0, 3, n): 2.0}) for n in range(4)]
+    forward = model_module.Model.forward
+
+    def small(self, *arguments, rows=1, **more):
+        if rows > 2:
+            raise MemoryError
+        return forward(self, *arguments, rows=rows, **more)
+
+    monkeypatch.setattr(model_module.Model, "forward", small)
+    limit = BatchLimit(4)
+    read_rows(bench.model, bench.basis, clean, rows, limit, cache, lambda n: None)
+    assert (limit.rows, cache.store.size().entries) == (2, 0)
+    read_rows(bench.model, bench.basis, clean, rows, limit, cache, lambda n: None)
+    assert cache.store.size().entries == 1
+
+
+def test_logits_are_made_again_to_the_last_bit(each_model):
+    """Whatever stands after the unembedding: biases, soft caps."""
+    ids = each_model.tokenizer("the capital of Dallas is", return_tensors="pt")["input_ids"][0]
+    for rows in (1, 7):
+        ends = []
+        hooks = [
+            (model_module.Site("resid_pre", 1), lambda x: x * (1 + ones(x) / 10)),
+            (model_module.Site("unembed_in", 0), lambda x, ends=ends: ends.append(x[:, -1])),
+        ]
+        logits = each_model.forward(ids, hooks, rows=rows)
+        np.testing.assert_array_equal(
+            each_model.unembed(ends[0]).detach().numpy(), logits.detach().numpy()
+        )
+
+
+def ones(x):
+    """Another number for every row."""
+    return x.new_tensor(range(len(x)))[:, None, None]
+
+
+def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
+    bench = make_bench(tiny, dtype="bfloat16")
+    clean, cache = bench.clean["dallas"], RowCache(Store(tmp_path), ("here",))
+    rows = [Row({(0, 3, n): 2.0}, is_control=n > 1) for n in range(5)]
+
+    def columns(tokens, cache):
+        bench.clean["dallas"].prompt.asked.clear()
+        bench.clean["dallas"].prompt.asked.update(tokens)
+        model, basis = bench.model, bench.basis
+        found = read_rows(model, basis, clean, rows, BatchLimit(8), cache, lambda n: None)
+        return found.from_cache, found.readings, [c.numpy().tobytes() for c in found.columns]
+
+    few, more = {"a": 3}, {"b": 5, "a": 3}
+    assert not columns(few, cache)[0]
+    from_cache, *found = columns(more, cache)
+    assert from_cache
+    assert found == list(columns(more, None)[1:])
