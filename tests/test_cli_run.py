@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Engine, Result, call, use_engine, write_file
-from tracer.errors import EngineError, ModelUnavailable
+from tracer.errors import EngineError, ModelUnavailable, OutOfReach
 
 Command = Callable[..., Result]
 
@@ -67,6 +67,39 @@ def test_the_worst_ending_wins_and_the_others_still_run(engine: Engine, tracer_:
     assert tracer_("run").code == 4
     engine.raises, engine.refuting = {}, {"b"}
     assert tracer_("run", "hypotheses/a.yaml", "hypotheses/b.yaml").code == 1
+
+
+def asking_to_be_skipped(path: str, name: str) -> None:
+    file = write_file(Path(path), name)
+    file.write_text(file.read_text().replace("claim:", "if_absent: skip\nclaim:"))
+
+
+def test_what_is_absent_is_skipped_where_the_file_says_so(engine: Engine, tracer_: Command):
+    asking_to_be_skipped("hypotheses/a.yaml", "a")
+    write_file(Path("hypotheses/b.yaml"), "b")
+    engine.raises = {"a": OutOfReach("org/name is gated.")}
+    result = tracer_("run", "-x", "--json", "verdicts.json", "--junitxml", "verdicts.xml")
+    assert result.code == 0
+    assert "− SKIPPED  a  org/name is gated.\n" in result.out
+    assert "2 hypotheses: 1 as expected, 1 skipped" in result.out
+    told = json.loads(Path("verdicts.json").read_text(encoding="utf-8"))["results"][0]
+    assert (told["exit_code"], told["skipped"]) == (5, "org/name is gated.")
+    assert "error" not in told
+    assert ET.parse("verdicts.xml").getroot().get("skipped") == "1"
+    assert tracer_("run", "-k", "a").code == 5
+    engine.refuting = {"b"}
+    assert tracer_("run").code == 1
+
+
+def test_absence_is_an_error_where_the_file_does_not_say(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    asking_to_be_skipped("hypotheses/b.yaml", "b")
+    gated, misspelt = OutOfReach("org/name is gated."), ModelUnavailable("no such folder.")
+    engine.raises = {"a": gated, "b": misspelt}
+    assert tracer_("run", "-k", "a").code == 4
+    result = tracer_("run", "-k", "b")
+    assert result.code == 4
+    assert "no such folder." in result.err
 
 
 def test_exitfirst_stops_at_the_first_that_is_not_as_expected(engine: Engine, tracer_: Command):

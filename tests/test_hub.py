@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import are_progress_bars_disabled
 
-from tracer.errors import ModelUnavailable
+from tracer.errors import ModelUnavailable, OutOfReach
 from tracer.model import hub
 from tracer.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
 from tracer.model.sources import HubSource
@@ -88,3 +88,26 @@ def test_only_safe_files_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert (asked["repo"], asked["revision"], asked["quiet"]) == ("org/name", "v9", True)
     assert not any(p.endswith((".bin", ".py", ".safetensors")) for p in asked["allow_patterns"])
     assert are_progress_bars_disabled() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "absent"),
+    [
+        (GatedRepoError("", response=response(403)), True),
+        (HfHubHTTPError("", response=response(401)), True),
+        (LocalEntryNotFoundError(""), True),
+        (OfflineModeIsEnabled("offline"), True),
+        (RepositoryNotFoundError("", response=response(401)), False),
+        (RevisionNotFoundError("", response=response(404)), False),
+        (HfHubHTTPError("", response=response(503)), False),
+        (OSError(errno.ENOSPC, "No space left"), False),
+        (httpx2.ReadTimeout("slow"), False),
+    ],
+)
+def test_only_what_the_hub_may_have_is_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, absent: bool
+):
+    fail_with(monkeypatch, error)
+    with pytest.raises(ModelUnavailable) as caught:
+        download(SOURCE, MODEL_PATTERNS, Heard())
+    assert isinstance(caught.value, OutOfReach) == absent

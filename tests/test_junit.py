@@ -6,7 +6,7 @@ from verdicts import make_outcome, make_verdict
 
 from tracer.evidence.judge import judge
 from tracer.evidence.verdict import PromptOutcome
-from tracer.junit import junit_xml
+from tracer.junit import Skipped, junit_xml
 
 
 def suites(*verdicts):
@@ -111,3 +111,10 @@ def test_any_text_is_safe_in_xml():
 def test_no_verdicts_are_an_empty_document():
     root = suites()
     assert counts(root) == {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+
+
+def test_a_file_that_was_left_out_is_one_skipped_case():
+    (suite,) = suites(Skipped("two_hop_gemma2", "not in the hub's cache"))
+    assert suite.get("name") == "two_hop_gemma2"
+    assert counts(suite) == {"tests": 1, "failures": 0, "errors": 0, "skipped": 1}
+    assert suite.find("testcase/skipped").get("message") == "not in the hub's cache"

@@ -46,3 +46,13 @@ def test_an_activation_fraction():
     assert activation(torch.tensor([1.0, 5.0]), clean, source).of_source == 3
     assert activation(clean, torch.zeros(2), None).of_clean is None
     assert activation(clean, clean, None).of_source is None
+
+
+def test_the_mean_of_the_features_own_shares():
+    clean, source = torch.tensor([2.0, 4.0, 0.0]), torch.tensor([1.0, 0.0, 4.0])
+    found = activation(torch.tensor([1.0, 6.0, 9.0]), clean, source)
+    assert found.mean_of_clean == (1 / 2 + 6 / 4) / 2
+    assert found.mean_of_source == (1 + 9 / 4) / 2
+    assert found.of_clean == (1 * 2 + 6 * 4) / (2**2 + 4**2)
+    assert activation(clean, torch.zeros(3), None).mean_of_clean is None
+    assert activation(clean, clean, None).mean_of_source is None

@@ -31,6 +31,14 @@ class ModelUnavailable(TracerError):
     exit_code = EXIT_USAGE
 
 
+class OutOfReach(ModelUnavailable):
+    """The hub does not give a model or its features from here: no network, or no permission.
+
+    A misspelt name, an unsound folder and a full disk are none of it. A hypothesis may ask to be
+    skipped then.
+    """
+
+
 class EngineError(TracerError):
     """A measurement could not be made (NaN logits, out of memory at one row)."""
 

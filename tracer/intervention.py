@@ -221,7 +221,8 @@ def _clamp_hooks(
                 return None
             out = x.clone()
             for flat, vectors in additions:
-                out.index_put_((flat.row, flat.pos), vectors, accumulate=True)
+                # A norm may be read in float32 although the model is not.
+                out.index_put_((flat.row, flat.pos), vectors.to(x.dtype), accumulate=True)
             return out
 
         return hook

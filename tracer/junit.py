@@ -2,13 +2,15 @@
 
 A suite is a hypothesis, a case one expectation on one split: failed is a failure, untested is
 skipped with its reason. Where a file expects to be refuted, what failed is what it asked for, so
-its failed cases pass, and one more case says whether the verdict came out as expected.
+its failed cases pass, and one more case says whether the verdict came out as expected. A file that
+was left out is a suite with one skipped case.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from tracer.evidence.verdict import Outcome, Verdict
@@ -17,11 +19,18 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, however escaped (section 2.2)."""
 
 
-def junit_xml(verdicts: Sequence[Verdict]) -> str:
+class Skipped(NamedTuple):
+    """A hypothesis that was not run, and why."""
+
+    hypothesis: str
+    reason: str
+
+
+def junit_xml(endings: Sequence[Verdict | Skipped]) -> str:
     """One document, suites in the order given."""
     root = ET.Element("testsuites", name="tracer")
-    for verdict in verdicts:
-        root.append(_suite(verdict))
+    for ending in endings:
+        root.append(_left_out(ending) if isinstance(ending, Skipped) else _suite(ending))
     _count(root)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
@@ -37,6 +46,15 @@ def _suite(verdict: Verdict) -> ET.Element:
         suite.append(_case(verdict, outcome))
     if not _cases_tell(verdict):
         suite.append(_verdict_case(verdict))
+    _count(suite)
+    return suite
+
+
+def _left_out(skipped: Skipped) -> ET.Element:
+    suite = ET.Element("testsuite", name=_text(skipped.hypothesis))
+    case = _named(skipped.hypothesis, "run")
+    ET.SubElement(case, "skipped", message=_text(skipped.reason))
+    suite.append(case)
     _count(suite)
     return suite
 

@@ -79,6 +79,8 @@ def activation(
     return Activation(
         of_clean=_fraction(after, clean),
         of_source=None if source is None else _fraction(after, source),
+        mean_of_clean=_mean_share(after, clean),
+        mean_of_source=None if source is None else _mean_share(after, source),
     )
 
 
@@ -86,3 +88,10 @@ def _fraction(after: Tensor, reference: Tensor) -> float | None:
     """⟨a, a₀⟩ / ⟨a₀, a₀⟩; None where nothing was active."""
     square = float(reference.double() @ reference.double())
     return float(after.double() @ reference.double()) / square if square > 0 else None
+
+
+def _mean_share(after: Tensor, reference: Tensor) -> float | None:
+    """Mean of aᵢ / a₀ᵢ over the features that are active in the reference; None without any."""
+    active = reference != 0
+    shares = after[active].double() / reference[active].double()
+    return float(shares.mean()) if active.any() else None

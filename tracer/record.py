@@ -92,6 +92,12 @@ class Activation(Recorded):
 
     of_clean: float | None = Field(description="⟨a, a₀⟩/⟨a₀, a₀⟩, a₀ = clean; None if a₀ = 0.")
     of_source: float | None = Field(description="The same with a₀ = mean over its sources.")
+    mean_of_clean: float | None = Field(
+        default=None, description="Mean of aᵢ/a₀ᵢ over the features with a₀ᵢ ≠ 0; None without any."
+    )
+    mean_of_source: float | None = Field(
+        default=None, description="The same with a₀ = mean over its sources."
+    )
 
 
 class Dose(Recorded):

@@ -173,6 +173,12 @@ def print_verdict_line(screen: Screen, verdict: Verdict) -> None:
     screen.console.print(_headline(screen, verdict), soft_wrap=True)
 
 
+def print_skipped(screen: Screen, hypothesis: str, reason: str) -> None:
+    """A file that was left out, and why, on one line."""
+    head = screen.text(f"− SKIPPED  {hypothesis}", "bold yellow")
+    screen.console.print(Text.assemble(head, screen.text(f"  {reason}")), soft_wrap=True)
+
+
 def _headline(screen: Screen, verdict: Verdict) -> Text:
     word = verdict.verdict.upper()
     if verdict.expected != "confirmed":

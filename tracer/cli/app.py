@@ -23,8 +23,8 @@ EXIT_SIGINT = 130
 """What typer makes of a Ctrl-C."""
 EPILOG = (
     "Exit codes: 0 all as expected, 1 some hypothesis not as expected, 2 interrupted, "
-    "3 engine error, 4 bad usage or bad file, 5 nothing selected. "
-    "Of several files the first of 2, 3, 4, 1, 0 that occurs is the command's."
+    "3 engine error, 4 bad usage or bad file, 5 nothing selected, or all of it skipped. "
+    "Of several files the first of 2, 3, 4, 1, 0, 5 that occurs is the command's."
 )
 
 app = typer.Typer(

@@ -13,14 +13,26 @@ from tracer.errors import (
     EXIT_ENGINE,
     EXIT_INTERRUPTED,
     EXIT_NOT_CONFIRMED,
+    EXIT_NOTHING_SELECTED,
     EXIT_OK,
     EXIT_USAGE,
     UsageError,
 )
 from tracer.terminal import Screen
 
-WORST_FIRST = (EXIT_INTERRUPTED, EXIT_ENGINE, EXIT_USAGE, EXIT_NOT_CONFIRMED, EXIT_OK)
-"""The worst ending of several is the command's: what was not judged outweighs what was."""
+WORST_FIRST = (
+    EXIT_INTERRUPTED,
+    EXIT_ENGINE,
+    EXIT_USAGE,
+    EXIT_NOT_CONFIRMED,
+    EXIT_OK,
+    EXIT_NOTHING_SELECTED,
+)
+"""The worst ending of several is the command's: what was not judged outweighs what was.
+
+Files that were skipped weigh nothing beside others, but where all were, nothing came out as
+expected either.
+"""
 _OUT_OF_OUR_HANDS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 

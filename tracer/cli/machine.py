@@ -4,6 +4,7 @@ The JSON has a versioned shape:
 
     {"schema": "tracer.verdicts/1", "tracer": "0.1.0", "exit_code": 1, "results": [
       {"file": "…", "hypothesis": "…", "exit_code": 0, "run": "reports/…", "verdict": {…}},
+      {"file": "…", "hypothesis": "…", "exit_code": 5, "skipped": "…"},
       {"file": "…", "hypothesis": null, "exit_code": 4, "error": "…", "mistakes": [
         {"line": 3, "column": 1, "where": "prompts.dallas", "message": "…"}]}]}
 
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 from tracer import __version__
 from tracer.errors import HypothesisError
 from tracer.evidence.verdict import Verdict
-from tracer.junit import junit_xml
+from tracer.junit import Skipped, junit_xml
 
 SCHEMA = "tracer.verdicts/1"
 STDOUT = Path("-")
@@ -38,6 +39,8 @@ class Ending(NamedTuple):
     error: BaseException | None = None
     sentence: str | None = None
     """The error, as the user read it."""
+    skipped: str | None = None
+    """Why the file was left out, where it asked for that."""
 
 
 def to_json(endings: Sequence[Ending], code: int, schema: str = SCHEMA) -> str:
@@ -62,6 +65,8 @@ def _result(ending: Ending) -> dict[str, Any]:
     if ending.verdict is not None:
         result["verdict"] = ending.verdict.model_dump(mode="json", by_alias=True)
         result["as_expected"] = ending.verdict.as_expected
+    if ending.skipped is not None:
+        result["skipped"] = ending.skipped
     if ending.sentence is not None:
         result["error"] = ending.sentence
     if isinstance(ending.error, HypothesisError):
@@ -71,12 +76,14 @@ def _result(ending: Ending) -> dict[str, Any]:
 
 def to_junit(endings: Sequence[Ending]) -> str:
     """The endings as JUnit XML; a file that came to no verdict is a suite with one error."""
-    return junit_xml([_verdict(ending) for ending in endings])
+    return junit_xml([_suite(ending) for ending in endings])
 
 
-def _verdict(ending: Ending) -> Verdict:
+def _suite(ending: Ending) -> Verdict | Skipped:
     if ending.verdict is not None:
         return ending.verdict
+    if ending.skipped is not None:
+        return Skipped(ending.hypothesis or ending.file, ending.skipped)
     return Verdict(
         run="",
         hypothesis=ending.hypothesis or ending.file,

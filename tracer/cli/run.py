@@ -30,6 +30,7 @@ from tracer.errors import (
     EXIT_NOTHING_SELECTED,
     EXIT_OK,
     EXIT_USAGE,
+    OutOfReach,
     TracerError,
 )
 from tracer.hypothesis.load import HypothesisFile
@@ -38,7 +39,7 @@ from tracer.measurement_store import Store, root
 from tracer.overrides import Replacements
 from tracer.result import Run, settle
 from tracer.runs import resolve, write_text
-from tracer.terminal import Screen, print_verdict, print_verdict_line
+from tracer.terminal import Screen, print_skipped, print_verdict, print_verdict_line
 
 _WORDS = {
     EXIT_OK: "as expected",
@@ -46,7 +47,10 @@ _WORDS = {
     EXIT_USAGE: "could not be used",
     EXIT_ENGINE: "broke off",
     EXIT_INTERRUPTED: "interrupted",
+    EXIT_NOTHING_SELECTED: "skipped",
 }
+_GOING_ON = (EXIT_OK, EXIT_NOTHING_SELECTED)
+"""Endings that `--exitfirst` does not stop at."""
 
 
 def run(
@@ -98,7 +102,9 @@ def run(
 
     tracer run --failed --set controls.random=999 --junitxml verdicts.xml
 
-    A run that was interrupted is taken up by the same command.
+    A run that was interrupted is taken up by the same command. A file that says `if_absent: skip`
+    is left out, with the reason, where the hub does not give its model; where all are, the exit
+    code is 5.
     """
     replaced = Replacements(model, features, device, dtype, seed, tuple(set_ or ())).overrides()
     found = read_all(gather(files or []), replaced)
@@ -154,7 +160,8 @@ class _Job:
                 self.screen.say()
             ending = self._end(file)
             yield ending
-            if ending.code == EXIT_INTERRUPTED or (self.exitfirst and ending.code != EXIT_OK):
+            stops = self.exitfirst and ending.code not in _GOING_ON
+            if ending.code == EXIT_INTERRUPTED or stops:
                 return
 
     def _end(self, file: HypothesisFile) -> Ending:
@@ -165,6 +172,9 @@ class _Job:
             sentence = "interrupted; what was measured is kept, and the same command resumes."
             return self._failed(path, name, stop, sentence, EXIT_INTERRUPTED)
         except TracerError as error:
+            if isinstance(error, OutOfReach) and file.hypothesis.if_absent == "skip":
+                print_skipped(self.screen, name, str(error))
+                return Ending(path, name, EXIT_NOTHING_SELECTED, skipped=str(error))
             return self._failed(path, name, error, str(error), error.exit_code)
         except OSError as error:
             return self._failed(path, name, error, os_sentence(error), os_exit_code(error))

@@ -191,6 +191,11 @@ class Hypothesis(Declared):
         min_length=1,
         description="neurons, a registered set of transcoders, a folder, or a hub id.",
     )
+    if_absent: Literal["error", "skip"] = Field(
+        default="error",
+        description="Where the hub does not give the model or its features from here: an error, or"
+        " the run leaves this file out and says why.",
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     template: str | None = Field(
         default=None, description="Text of the prompts that have none themselves."

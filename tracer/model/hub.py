@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,  # pyright: ignore[reportPrivateImportUsage] -- of whichever HTTP library the hub uses
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
     XetDownloadError,
@@ -23,7 +24,7 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
-from tracer.errors import ModelUnavailable
+from tracer.errors import ModelUnavailable, OutOfReach
 from tracer.model.sources import HubSource
 from tracer.progress import Progress
 
@@ -39,7 +40,8 @@ def download(source: HubSource, patterns: Sequence[str], progress: Progress) -> 
     Weights that are not safetensors, and code, are never fetched.
 
     Raises:
-        ModelUnavailable: No network, no such repository or revision, or no permission.
+        OutOfReach: No network, or no permission.
+        ModelUnavailable: No such repository or revision, or no room for it.
     """
     return download_folder(source, "", patterns, progress)
 
@@ -79,7 +81,8 @@ def _snapshot(
             )
         except (HTTPError, OSError, XetDownloadError) as error:
             sentence = f"{explain(error, source)} {source.hint}".strip()
-            raise ModelUnavailable(sentence) from error
+            kind = OutOfReach if _is_out_of_reach(error) else ModelUnavailable
+            raise kind(sentence) from error
     return Path(folder)
 
 
@@ -115,6 +118,19 @@ def explain(error: Exception, source: HubSource) -> str:
             )
         case _:
             return f"The download of {repo} broke off: {error}. Run again to resume it."
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    """Whether the hub may well have it, but not for this machine or this account."""
+    match error:
+        case GatedRepoError() | LocalEntryNotFoundError() | OfflineModeIsEnabled():
+            return True
+        case RepositoryNotFoundError() | RevisionNotFoundError():
+            return False
+        case HfHubHTTPError():
+            return error.response.status_code in (401, 403)
+        case _:
+            return False
 
 
 def _unreachable(repo: str) -> str:
