@@ -10,7 +10,8 @@ from tests.bench import make_bench
 from tests.records import HYPOTHESIS
 from tracer.hypothesis.spec import Hypothesis
 from tracer.intervention import batch_limit
-from tracer.plan import MAX_ROWS, ModelSize, PromptSize, make_plan
+from tracer.model_size import MAX_ROWS, ModelSize
+from tracer.plan import FLOPS_PER_CORE, PromptSize, make_plan
 
 CONFIG: dict[str, Any] = {
     "num_hidden_layers": 18,
@@ -107,3 +108,15 @@ def test_rows_per_batch_is_the_engines_own(tiny: Path):
     size = ModelSize.from_config(json.loads((tiny / "config.json").read_text()))
     assert size is not None
     assert size.rows_per_batch(len(clean.ids)) == batch_limit(bench.model, clean).rows
+
+
+def test_texts_are_counted_and_take_time():
+    """Each sample, and the unclamped one, passes the prompt once and then every token."""
+    specs = {name: dict(spec) for name, spec in HYPOTHESIS["interventions"].items()}
+    for spec in specs.values():
+        spec["generate"] = {"tokens": 20, "temperature": 1.0, "samples": 3}
+    before = make_plan(hypothesis(), sizes=SIZES, model=GEMMA)
+    plan = make_plan(hypothesis(interventions=specs), sizes=SIZES, model=GEMMA)
+    assert (before.texts, plan.texts) == (0, (2 + 1) * 4 * 3)
+    one = (GEMMA.flops(10) + 20 * GEMMA.flops(1)) / FLOPS_PER_CORE
+    assert plan.seconds - before.seconds == pytest.approx(36 * one)

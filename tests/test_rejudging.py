@@ -184,3 +184,17 @@ def test_a_token_read_without_controls_cannot_be_compared_with_them():
     bent = record.model_copy(update={"interventions": {**record.interventions, SWAP: swap}})
     with pytest.raises(UsageError, match="the token ' Sacramento' was not read under controls"):
         judge(bent, arrays)
+
+
+def test_generated_text_may_be_left_out_but_not_asked_for():
+    data = copy.deepcopy(HYPOTHESIS)
+    data["interventions"][SWAP]["generate"] = {"tokens": 8}
+    record, arrays = make_record(hypothesis=data)
+    assert judge(record, arrays, hypothesis=Hypothesis.model_validate(HYPOTHESIS)).post_hoc == (
+        f"interventions.{SWAP}.generate: left out",
+    )
+    with pytest.raises(UsageError, match="generate: added"):
+        judge(*make_record(), hypothesis=Hypothesis.model_validate(data))
+    data["interventions"][SWAP]["generate"] = {"tokens": 9}
+    with pytest.raises(UsageError, match=r"generate\.tokens: measured with 8"):
+        judge(record, arrays, hypothesis=Hypothesis.model_validate(data))

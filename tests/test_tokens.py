@@ -198,3 +198,11 @@ def test_a_chat_the_model_cannot_format_is_a_sentence(tokenizer: PreTrainedToken
     plain.chat_template = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
     [line] = sentences(chat_file("{role: user, content: 'In {city}'}"), plain)
     assert "changes the messages" in line
+
+
+def test_text_that_leaves_no_room_is_told(tokenizer: PreTrainedTokenizerFast):
+    clamp = "    clamp: {texas: 0, california: 1}"
+    text = changed((clamp, clamp + "\n    generate: {tokens: 500}"))
+    n = len(tokenize(declared(text), tokenizer, 1000)["dallas"].ids)
+    [first, _] = sentences(text, tokenizer, context=n + 499)
+    assert f"dallas is {n} tokens long and 500 are to follow; {n + 499} in all fit" in first

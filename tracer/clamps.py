@@ -29,9 +29,27 @@ class Clamp:
     sources: tuple[CleanRun, ...]
     sources_at: str
     """Span of the source prompts the activations are read at."""
+    onward: bool = False
+    """Whether every feature stays set from its position on."""
 
     def places(self, prompt: CleanRun) -> Iterator[tuple[int, Place]]:
-        """(member, place) of every feature that has a place on a prompt."""
+        """(member, place) of every feature that has a place on a prompt.
+
+        A clamp that goes on has each place from a member's own to the prompt's end; where two
+        members are the same feature, the nearer one on the left decides.
+        """
+        if not self.onward:
+            yield from self._own_places(prompt)
+            return
+        spread: dict[Place, int] = {}
+        for member, (layer, start, index) in sorted(
+            self._own_places(prompt), key=lambda found: found[1][1]
+        ):
+            for pos in range(start, len(prompt.ids)):
+                spread[layer, pos, index] = member
+        yield from ((member, where) for where, member in spread.items())
+
+    def _own_places(self, prompt: CleanRun) -> Iterator[tuple[int, Place]]:
         for member, ref in enumerate(self.supernode.features):
             pos = place(ref, prompt.prompt, self.at, self.supernode.anchor)
             if pos is not None:
@@ -81,8 +99,33 @@ def resolve_clamps(
         runs = tuple(clean[prompt if source == HERE else source] for source in sources)
         here_only = set(sources) == {HERE}
         sources_at = at if here_only else supernode.at
-        clamps.append(Clamp(supernode, amount, at, runs, sources_at))
+        clamps.append(Clamp(supernode, amount, at, runs, sources_at, declared.onward))
     return clamps
+
+
+class GoingOn(NamedTuple):
+    """What clamps that go on do at every position after a prompt, by (layer, feature)."""
+
+    values: dict[tuple[int, int], float]
+    """Set."""
+    added: dict[tuple[int, int], float]
+    """Added to what the feature is by then."""
+
+
+def going_on(clamps: Sequence[Clamp], prompt: CleanRun) -> GoingOn:
+    """The features that are still clamped at a prompt's last position, and go on being so."""
+    onward = [clamp for clamp in clamps if clamp.onward]
+    assignment = assign(onward, prompt)
+    found = GoingOn({}, {})
+    for (layer, pos, index), (number, member) in assignment.owner.items():
+        clamp = onward[number]
+        if pos < len(prompt.ids) - 1:
+            continue
+        if clamp.amount.unit == "add":
+            found.added[layer, index] = clamp.amount.value * clamp.maximum(member)
+        else:
+            found.values[layer, index] = assignment.values[layer, pos, index]
+    return found
 
 
 def assign(clamps: Sequence[Clamp], prompt: CleanRun) -> Assignment:

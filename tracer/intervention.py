@@ -10,9 +10,9 @@ vector where the basis writes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,8 @@ from tracer.features.basis import FeatureBasis, Place
 from tracer.freeze import Freeze, held_hooks
 from tracer.memory import is_out_of_memory
 from tracer.model.model import Hook, Model, Site
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Ended(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Flat:
-    """Entries of one layer, over the rows of a batch."""
+class Flat:
+    """Clamped or read features of one layer, over the rows of a batch."""
 
     row: Int[Tensor, " n"]
     pos: Int[Tensor, " n"]
@@ -103,12 +105,27 @@ def run_to_end(
     limit: BatchLimit,
 ) -> Iterator[Ended]:
     """As `run_rows`, keeping what the logits were made from."""
-    order = sorted(range(len(rows)), key=lambda n: (rows[n].freeze, *_start(rows[n], clean)))
+
+    def run(batch: list[int]) -> Ended:
+        return _run_batch(model, basis, clean, batch, [rows[n] for n in batch])
+
+    return in_batches(rows, clean, limit, run)
+
+
+def in_batches(
+    rows: Sequence[Row], clean: CleanRun, limit: BatchLimit, run: Callable[[list[int]], Result]
+) -> Iterator[Result]:
+    """What `run` makes of batches of rows (by number) that share a freeze mode.
+
+    Raises:
+        EngineError: One row alone does not fit into memory.
+    """
+    order = sorted(range(len(rows)), key=lambda n: (rows[n].freeze, *start_of(rows[n], clean)))
     while order:
         same = [n for n in order if rows[n].freeze == rows[order[0]].freeze]
         batch = same[: limit.rows]
         try:
-            yield _run_batch(model, basis, clean, batch, [rows[n] for n in batch])
+            yield run(batch)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -123,7 +140,7 @@ def run_to_end(
         order = order[len(batch) :]
 
 
-def _start(row: Row, clean: CleanRun) -> tuple[int, int]:
+def start_of(row: Row, clean: CleanRun) -> tuple[int, int]:
     """First clamped position and layer; a row without clamps starts at the last position."""
     pos = min((p for _, p, _ in row.values), default=len(clean.ids) - 1)
     return pos, min((layer for layer, _, _ in row.values), default=0)
@@ -132,18 +149,18 @@ def _start(row: Row, clean: CleanRun) -> tuple[int, int]:
 def _run_batch(
     model: Model, basis: FeatureBasis, clean: CleanRun, numbers: list[int], rows: list[Row]
 ) -> Ended:
-    start = min(_start(row, clean)[0] for row in rows)
-    layer = min(_start(row, clean)[1] for row in rows)
+    start = min(start_of(row, clean)[0] for row in rows)
+    layer = min(start_of(row, clean)[1] for row in rows)
     prefix = clean.prefix.until(start)
-    clamps = _flatten([row.values for row in rows], start, clean.logits)
-    wanted = _flatten([dict.fromkeys(row.read, 0.0) for row in rows], start, clean.logits)
+    clamps = flatten([row.values for row in rows], start, clean.logits)
+    wanted = flatten([dict.fromkeys(row.read, 0.0) for row in rows], start, clean.logits)
     read: dict[int, Tensor] = {}
     ends: list[Tensor] = []
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
         frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
         base = _clean_values(clean, clamps, start) if rows[0].freeze == "all" else None
-        hooks = [*frozen, *_clamp_hooks(basis, clamps, wanted, read, base)]
+        hooks = [*frozen, *clamp_hooks(basis, clamps, wanted, read, base)]
         hooks.append((Site("unembed_in", 0), lambda x: ends.append(x[:, -1])))
         logits = model.forward(
             clean.ids[start:], hooks, prefix=prefix, rows=len(rows), rows_from=layer
@@ -157,7 +174,7 @@ def _run_batch(
     return Ended(Measured(numbers, logits, activations), ends[0])
 
 
-def _flatten(entries: Sequence[dict[Place, float]], start: int, like: Tensor) -> dict[int, _Flat]:
+def flatten(entries: Sequence[Mapping[Place, float]], start: int, like: Tensor) -> dict[int, Flat]:
     """Entries of all rows, by layer; positions count from `start`, earlier ones are dropped.
 
     Tensors are on the device of `like`, values in its dtype.
@@ -172,7 +189,7 @@ def _flatten(entries: Sequence[dict[Place, float]], start: int, like: Tensor) ->
         return torch.tensor([item[n] for item in items], device=like.device)
 
     return {
-        layer: _Flat(
+        layer: Flat(
             column(items, 0),
             column(items, 1),
             column(items, 2),
@@ -182,10 +199,10 @@ def _flatten(entries: Sequence[dict[Place, float]], start: int, like: Tensor) ->
     }
 
 
-def _clamp_hooks(
+def clamp_hooks(
     basis: FeatureBasis,
-    clamps: dict[int, _Flat],
-    wanted: dict[int, _Flat],
+    clamps: dict[int, Flat],
+    wanted: dict[int, Flat],
     read: dict[int, Tensor],
     base: dict[int, Tensor] | None,
 ) -> list[tuple[Site, Hook]]:
@@ -193,7 +210,7 @@ def _clamp_hooks(
 
     `base` holds what the clamped features are changed from; None takes what they are by then.
     """
-    pending: dict[Site, list[tuple[_Flat, Tensor]]] = {}
+    pending: dict[Site, list[tuple[Flat, Tensor]]] = {}
 
     def encode(layer: int) -> Hook:
         def hook(x: Tensor) -> None:
@@ -236,7 +253,7 @@ def _clamp_hooks(
 def _collect(
     row: Row,
     number: int,
-    wanted: dict[int, _Flat],
+    wanted: dict[int, Flat],
     read: dict[int, Tensor],
     clean: CleanRun,
     start: int,
@@ -260,7 +277,7 @@ def _collect(
     )
 
 
-def _clean_values(clean: CleanRun, clamps: dict[int, _Flat], start: int) -> dict[int, Tensor]:
+def _clean_values(clean: CleanRun, clamps: dict[int, Flat], start: int) -> dict[int, Tensor]:
     """Clean activations of the clamped features, by layer."""
     return {
         layer: torch.stack(

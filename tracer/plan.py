@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.explicit import explicit_features
-from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
+from tracer.hypothesis.interventions import ClampSpec, Generation, InterventionSpec
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
+from tracer.model_size import ModelSize
 
-ROW_BUDGET = 512 * 2**20
-"""Bytes the engine lets one batch of rows use."""
-MAX_ROWS = 256
 PROCESS_BYTES = 700 * 2**20
 """Python with torch, transformers and TransformerLens imported, before any weight."""
 START_SECONDS = 15.0
@@ -39,63 +36,6 @@ class PromptSize:
     n_tokens: int
     spans: Mapping[str, tuple[int, int]]
     """Token ranges, end excluded."""
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """The sizes of a decoder with gated MLPs and grouped attention heads."""
-
-    n_layers: int
-    d_model: int
-    d_vocab: int
-    d_mlp: int
-    n_heads: int
-    n_kv_heads: int
-    d_head: int
-    tied: bool
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> ModelSize | None:
-        """Read a Hugging Face `config.json`; None where it names its sizes otherwise."""
-        text: Mapping[str, Any] = config.get("text_config") or config
-        try:
-            n_heads, d_model = int(text["num_attention_heads"]), int(text["hidden_size"])
-            return cls(
-                n_layers=int(text["num_hidden_layers"]),
-                d_model=d_model,
-                d_vocab=int(text["vocab_size"]),
-                d_mlp=int(text["intermediate_size"]),
-                n_heads=n_heads,
-                n_kv_heads=int(text.get("num_key_value_heads") or n_heads),
-                d_head=int(text.get("head_dim") or d_model // n_heads),
-                tied=bool(text.get("tie_word_embeddings", True)),
-            )
-        except (KeyError, TypeError, ValueError):
-            return None
-
-    @property
-    def n_weights(self) -> int:
-        """Weights outside the embeddings: layers × (2·d·h·d_head + 2·d·kv·d_head + 3·d·d_mlp)."""
-        attention = 2 * self.d_model * self.d_head * (self.n_heads + self.n_kv_heads)
-        return self.n_layers * (attention + 3 * self.d_model * self.d_mlp)
-
-    @property
-    def n_embedding(self) -> int:
-        """Weights of the embedding, and of the unembedding where it is not the same matrix."""
-        return self.d_model * self.d_vocab * (1 if self.tied else 2)
-
-    def flops(self, n_tokens: int) -> float:
-        """One pass over n tokens with logits at the last: 2·n·weights + 2·d_model·d_vocab."""
-        return 2.0 * n_tokens * self.n_weights + 2.0 * self.d_model * self.d_vocab
-
-    def row_bytes(self, n_tokens: int) -> int:
-        """One row of a prompt, the engine's own rule: 4·(3·d_vocab + 2·keys_values + 8·d_mlp)."""
-        keys_and_values = 2 * n_tokens * self.n_kv_heads * self.d_head * self.n_layers
-        return 4 * (3 * self.d_vocab + 2 * keys_and_values + 8 * self.d_mlp)
-
-    def rows_per_batch(self, n_tokens: int) -> int:
-        """Rows of a prompt that fit into the budget at once."""
-        return max(1, min(MAX_ROWS, ROW_BUDGET // self.row_bytes(n_tokens)))
 
 
 @dataclass(frozen=True)
@@ -129,6 +69,8 @@ class Plan:
     rows: tuple[Rows, ...]
     graphs: int = 0
     """Attribution graphs, one per prompt that the file wants one of."""
+    texts: int = 0
+    """Texts written, clamped and unclamped, samples counted."""
     batches: int | None = None
     tokens: int | None = None
     """Tokens the rows compute, prefixes reused."""
@@ -165,6 +107,7 @@ def make_plan(
         backward=sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select),
         rows=rows,
         graphs=len(_graphed(hypothesis)),
+        texts=sum(how.samples for _, how in _texts(hypothesis)),
     )
     if sizes is None:
         return plan
@@ -264,8 +207,25 @@ def _seconds(
     )
     work = clean + 3 * plan.backward * model.flops(longest) + rows
     work += sum(_graph(hypothesis, lengths[name], model) for name in _graphed(hypothesis))
+    work += sum(_writing(how, lengths[prompt], model) for prompt, how in _texts(hypothesis))
     on_gpu = hypothesis.model_spec.device.startswith("cuda")
     return START_SECONDS + work / (FLOPS_GPU if on_gpu else cores * FLOPS_PER_CORE)
+
+
+def _texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
+    """Settings by prompt: those of every intervention, and once more for the unclamped texts."""
+    clamped = [
+        (prompt, spec.generate)
+        for spec in hypothesis.interventions.values()
+        for prompt in spec.prompts
+        if spec.generate is not None
+    ]
+    return [*clamped, *dict.fromkeys(clamped)]
+
+
+def _writing(how: Generation, n_tokens: int, model: ModelSize) -> float:
+    """The prompt once for each sample, then every token by a pass of its own."""
+    return how.samples * (model.flops(n_tokens) + how.tokens * model.flops(1))
 
 
 def _graphed(hypothesis: Hypothesis) -> tuple[str, ...]:

@@ -128,6 +128,21 @@ class ClampRecord(Recorded):
         return amount_of(self.times, self.to, self.add)
 
 
+class GeneratedText(Recorded):
+    """One text that the model wrote after a prompt."""
+
+    text: str = Field(description="Without the prompt and without the token that ended it.")
+    token_ids: tuple[int, ...]
+    stopped: bool = Field(description="A stop token ended it; otherwise the limit did.")
+
+
+class Generated(Recorded):
+    """What was written under the clamps, and without them by the same random numbers."""
+
+    clamped: tuple[GeneratedText, ...]
+    clean: tuple[GeneratedText, ...]
+
+
 class Trial(Recorded):
     """One intervention on one prompt.
 
@@ -141,6 +156,9 @@ class Trial(Recorded):
     reading: Reading
     supernodes: dict[str, Activation]
     doses: tuple[Dose, ...] = ()
+    generated: Generated | None = Field(
+        default=None, description="Texts, where the intervention generates; a sample each."
+    )
     n_controls: int
     control_tokens: tuple[str, ...] = ()
     problem: str | None = Field(

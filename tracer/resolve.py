@@ -123,6 +123,21 @@ def _check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
         raise HypothesisError(file.path, mistakes)
 
 
+def _onward_from(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> int:
+    """The first position that a clamp which goes on may start at; the prompt's end without one."""
+    found = [len(prompt.ids)]
+    for intervention in hypothesis.interventions.values():
+        for name, clamp in intervention.clamp.items():
+            if not (isinstance(clamp, ClampSpec) and clamp.onward):
+                continue
+            node = hypothesis.supernodes[name]
+            span = clamp.at or (node.select.at if node.select else node.at) or "last"
+            found += [prompt.spans[span][0]] if span in prompt.spans else []
+            parts = (text.split("_") for text in explicit_features(node) or ())
+            found += [int(each[2]) for each in parts if len(each) == 3]
+    return min(found)
+
+
 def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]:
     """Every token position a supernode may be read or written at on this prompt."""
     spans = {"last"}
@@ -132,6 +147,7 @@ def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]
         clamps = [c for c in intervention.clamp.values() if isinstance(c, ClampSpec)]
         spans.update(clamp.at for clamp in clamps if clamp.at)
     positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}
+    positions.update(range(_onward_from(hypothesis, prompt), len(prompt.ids)))
     for supernode in hypothesis.supernodes.values():
         for text in explicit_features(supernode) or ():
             parts = text.split("_")

@@ -32,6 +32,7 @@ from tracer.readings import reading
 from tracer.record import BasisRecord, InterventionRecord, ModelRecord, PromptRecord, Record
 from tracer.resolve import left_out, open_bench
 from tracer.row_cache import RowCache, identity
+from tracer.text_measure import n_texts, with_texts
 from tracer.tokens import tokenize
 
 
@@ -217,13 +218,15 @@ def _measure_all(
 ) -> tuple[Record, Arrays]:
     """Measure the prompts that are still missing, writing after each."""
     todo = _unmeasured(record)
-    total = sum(n_rows(bench.hypothesis, prompt) for prompt in todo)
+    declared = bench.hypothesis
+    total = sum(n_rows(declared, prompt) + n_texts(declared, prompt) for prompt in todo)
     fits: int | None = None  # rows that memory was found to hold, once it ran out
     with progress.task("clamping", total) as advance:
         for prompt in todo:
             limit = batch_limit(bench.model, bench.clean[prompt])
             limit.rows = min(limit.rows, fits or limit.rows)
             found = measure_prompt(bench, prompt, limit, advance)
+            found = with_texts(bench, prompt, found, limit, advance)
             notes = list(found.notes)
             if limit.halved:
                 fits = limit.rows

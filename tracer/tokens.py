@@ -14,6 +14,7 @@ from jinja2.exceptions import TemplateError
 
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.asked import Asked, asked_tokens
+from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.problem import listed
 from tracer.hypothesis.spec import Message, PromptSpec
@@ -99,9 +100,30 @@ def tokenize(
         hypothesis.supernodes.items(), hypothesis.interventions.items(), hypothesis.graph
     )
     prompts = {name: reader.prompt(name, asked) for name in hypothesis.prompts}
+    for name, spec in hypothesis.interventions.items():
+        reader.mistakes += _too_long(file, name, spec, prompts, context)
     if reader.mistakes:
         raise HypothesisError(file.path, list(dict.fromkeys(reader.mistakes)))
     return {name: prompt for name, prompt in prompts.items() if prompt is not None}
+
+
+def _too_long(
+    file: HypothesisFile,
+    name: str,
+    spec: InterventionSpec,
+    prompts: Mapping[str, TokenizedPrompt | None],
+    context: int,
+) -> Iterator[Mistake]:
+    """Prompts that leave no room for the text that is to be generated after them."""
+    n = spec.generate.tokens if spec.generate else 0
+    for prompt in spec.prompts if n else ():
+        found = prompts[prompt]
+        if found is not None and len(found.ids) <= context < len(found.ids) + n:
+            message = (
+                f"{prompt} is {len(found.ids):,} tokens long and {n:,} are to follow; "
+                f"{context:,} in all fit the model"
+            )
+            yield file.mistake(("interventions", name, "generate", "tokens"), message)
 
 
 def token_id(token: str, tokenizer: Tokenizer) -> int:

@@ -140,6 +140,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
         ("clean passes", f"{plan.prompts}"),
         ("backward passes", f"{plan.backward}"),
         ("graphs", f"{plan.graphs}"),
+        ("texts", f"{plan.texts}"),
         ("rows", f"{plan.n_rows:,} (clamped versions of prompts)"),
     ]
     if plan.batches is not None:

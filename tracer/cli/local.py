@@ -9,7 +9,7 @@ import tracer
 from tracer.hypothesis.load import HypothesisFile
 from tracer.model.hf_folder import read_config
 from tracer.model.sources import locate
-from tracer.plan import ModelSize
+from tracer.model_size import ModelSize
 from tracer.progress import Progress
 from tracer.tokens import TokenizedPrompt, tokenize
 

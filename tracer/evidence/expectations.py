@@ -9,6 +9,7 @@ from tracer.evidence.case import Case, Wording
 from tracer.evidence.dose import judge_dose, word_dose
 from tracer.evidence.effect import judge_effect, word_effect
 from tracer.evidence.output import judge_output, word_output
+from tracer.evidence.texts import judge_text, word_text
 from tracer.evidence.verdict import PromptOutcome
 from tracer.hypothesis.expectations import (
     DoseExpectation,
@@ -20,6 +21,7 @@ from tracer.hypothesis.expectations import (
     Rises,
 )
 from tracer.hypothesis.interventions import Doses, InterventionSpec
+from tracer.hypothesis.text_expectations import InLanguage, RhymesWith, Says, SaysNot
 
 AnyExpectation = Expectation | DoseExpectation
 
@@ -39,6 +41,8 @@ def word(expectation: AnyExpectation, doses: Doses | None, show: Callable[[str],
             return word_fraction(expectation)
         case Probability() | LogitDiff():
             return word_effect(expectation, show)
+        case Says() | SaysNot() | InLanguage() | RhymesWith():
+            return word_text(expectation, show)
         case _:
             return word_output(expectation, show)
 
@@ -53,5 +57,7 @@ def judge_case(expectation: AnyExpectation, doses: Doses | None, case: Case) -> 
             return judge_fraction(expectation, case)
         case Probability() | LogitDiff():
             return judge_effect(expectation, case)
+        case Says() | SaysNot() | InLanguage() | RhymesWith():
+            return judge_text(expectation, case)
         case _:
             return judge_output(expectation, case)

@@ -60,6 +60,8 @@ class _Change(NamedTuple):
                 return False
             case ("graph", [] | ["prompts", _]):
                 return self.new is not _ABSENT
+            case ("interventions", [_, "generate"]):
+                return self.new is not _ABSENT
             case ("interventions", [_, "doses"] | [_, "prompts", _] | [_, "doses", "factors", _]):
                 return self.new is not _ABSENT
             case _:
@@ -95,6 +97,8 @@ def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
         inner = data["interventions"][name]
         inner["clamp"] = [[clamped, _long(clamp)] for clamped, clamp in spec.clamp.items()]
         inner["prompts"] = {prompt: "tested" for prompt in spec.prompts}
+        if spec.generate is None:
+            del inner["generate"]
         if spec.doses is None:
             del inner["doses"]
         else:

@@ -10,6 +10,7 @@ from tracer.hypothesis.expectations import DoseExpectation, Expectation, tokens_
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath
 from tracer.hypothesis.spec import GraphSpec, SupernodeSpec
+from tracer.hypothesis.text_expectations import TextExpectation, words_of
 
 
 class Asked(NamedTuple):
@@ -41,6 +42,17 @@ def asked_tokens(
         tokens = direction_tokens(graph.toward)
         found += [Asked(("graph", "toward"), token, graph.prompts) for token in tokens]
     return found
+
+
+def asked_words(interventions: Iterable[tuple[str, InterventionSpec]]) -> list[Asked]:
+    """The words expected of generated text; they need not be one token."""
+    return [
+        Asked(("interventions", name, "expect", number, key), words, spec.prompts)
+        for name, spec in interventions
+        for number, expectation in enumerate(spec.expect)
+        if isinstance(expectation, TextExpectation)
+        for key, words in words_of(expectation).items()
+    ]
 
 
 def _expected(

@@ -10,21 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-Share = Annotated[float, Field(gt=0, le=1)]
+from tracer.hypothesis.expected import Expected
+from tracer.hypothesis.text_expectations import InLanguage, RhymesWith, Says, SaysNot
+
 Alpha = Annotated[float, Field(gt=0, lt=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 TokenPair = tuple[str, str]
-
-
-class Expected(BaseModel):
-    """Base of all expectations."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mostly: Share = Field(
-        default=1.0,
-        description="Share of the prompts of each split (discovery, held out) it must hold on.",
-    )
 
 
 class TopIs(Expected):
@@ -129,7 +120,18 @@ class Edge(Expected):
     edge: EdgeTest
 
 
-_KEYS = ("top", "top_is_not", "rank", "probability", "logit_diff", "supernode")
+_KEYS = (
+    "top",
+    "top_is_not",
+    "rank",
+    "probability",
+    "logit_diff",
+    "supernode",
+    "says",
+    "says_not",
+    "language",
+    "rhymes_with",
+)
 _DOSE_KEYS = ("rises", "falls")
 
 
@@ -146,7 +148,11 @@ Expectation = Annotated[
     | Annotated[Rank, Tag("<rank>")]
     | Annotated[Probability, Tag("<probability>")]
     | Annotated[LogitDiff, Tag("<logit_diff>")]
-    | Annotated[Fraction, Tag("<supernode>")],
+    | Annotated[Fraction, Tag("<supernode>")]
+    | Annotated[Says, Tag("<says>")]
+    | Annotated[SaysNot, Tag("<says_not>")]
+    | Annotated[InLanguage, Tag("<language>")]
+    | Annotated[RhymesWith, Tag("<rhymes_with>")],
     Discriminator(
         lambda value: _tag(value, _KEYS),
         custom_error_type="no_measure",
@@ -180,5 +186,5 @@ def tokens_of(expectation: Expectation | DoseExpectation) -> dict[str, tuple[str
             return {"rises": (expectation.rises,)}
         case Falls():
             return {"falls": (expectation.falls,)}
-        case Fraction():
+        case Fraction() | Says() | SaysNot() | InLanguage() | RhymesWith():
             return {}

@@ -12,6 +12,7 @@ from tracer.hypothesis.expectations import (
     Probability,
     Thresholds,
 )
+from tracer.hypothesis.generation_rules import generation_problems, text_problems
 from tracer.hypothesis.interventions import HERE, ClampSpec, InterventionSpec
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import KeyPath, Problem, listed, unknown
@@ -24,6 +25,7 @@ from tracer.hypothesis.supernode_rules import (
     prompt_list,
     span_problems,
 )
+from tracer.hypothesis.text_expectations import TextExpectation
 
 _TESTS = tuple(name for name in Thresholds.model_fields if name != "mostly")
 _CONTROL_TESTS = ("beats_controls", "undercuts_controls")
@@ -38,6 +40,7 @@ def intervention_problems(parts: Parts) -> Iterator[Problem]:
         for supernode in spec.clamp:
             yield from _clamp_problems(parts, path, spec, supernode)
         yield from _dose_problems(parts, path, spec)
+        yield from generation_problems((*path, "generate"), spec)
         for index, expectation in enumerate(spec.expect):
             place = (*path, "expect", index)
             yield from _expectation_problems(parts, place, spec, expectation)
@@ -131,6 +134,8 @@ def _expectation_problems(
             if getattr(expectation, test) is not None and parts.controls.random == 0:
                 message = "there are no controls to compare with: `controls.random` is 0"
                 yield Problem((*path, test), message)
+    if isinstance(expectation, TextExpectation):
+        yield from text_problems(path, expectation, spec)
     if isinstance(expectation, Probability):
         yield from _probability_problems(path, expectation)
     if isinstance(expectation, LogitDiff) and len(set(expectation.logit_diff)) == 1:

@@ -43,6 +43,11 @@ class ClampSpec(Declared):
         description="Prompts, averaged; `here` is the clamped prompt itself.",
     )
     at: Name | None = Field(default=None, description="Put the features at this span instead.")
+    onward: bool = Field(
+        default=False,
+        description="Every feature stays set from its position on: to the prompt's end, and at "
+        "every position that is generated.",
+    )
 
     @property
     def amount(self) -> Amount:
@@ -67,6 +72,19 @@ class Doses(Declared):
     expect: tuple[DoseExpectation, ...] = ()
 
 
+class Generation(Declared):
+    """Text that the model writes under the clamps, and without them."""
+
+    tokens: int = Field(ge=1, le=512, description="The most; a stop token ends it earlier.")
+    temperature: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="0 takes the most probable token."
+    )
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**31, description="Of the samples; default: the file's own."
+    )
+    samples: int = Field(default=1, ge=1, le=100, description="Texts for each prompt.")
+
+
 class InterventionSpec(Declared):
     """Named clamps on prompts, and what must happen.
 
@@ -83,6 +101,7 @@ class InterventionSpec(Declared):
     )
     expect: tuple[Expectation, ...] = ()
     doses: Doses | None = None
+    generate: Generation | None = None
 
     @property
     def is_compared(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.features.names import misnamed
-from tracer.hypothesis.asked import Asked, asked_tokens
+from tracer.hypothesis.asked import Asked, asked_tokens, asked_words
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.graph_rules import graph_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
@@ -24,13 +24,14 @@ from tracer.hypothesis.template import TemplateMistake, render_token, variables
 def reference_problems(parts: Parts) -> list[Problem]:
     """Every mistake in what the parts say about each other, each once."""
     asked = asked_tokens(parts.known_supernodes(), parts.known_interventions(), parts.graph)
+    written = [*asked, *asked_words(parts.known_interventions())]
     found = [
-        *prompt_problems(parts, _asked_variables(asked)),
+        *prompt_problems(parts, _asked_variables(written)),
         *supernode_problems(parts),
         *intervention_problems(parts),
         *graph_problems(parts),
         *_basis_problems(parts),
-        *_token_problems(parts, asked),
+        *_token_problems(parts, written),
         *_unused_prompts(parts),
         *_unused_supernodes(parts),
     ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -22,61 +22,15 @@ from transformers.cache_utils import DynamicCache
 from tracer.errors import ModelUnavailable
 from tracer.model.blocks import Block, Unembedding, read_block, read_unembedding
 from tracer.model.prefix import Prefix, cache_of
+from tracer.model.site import HOOK_NAMES, Site, SiteKind
+from tracer.model.stop import stop_ids
 from tracer.model.weights import Weights
 from tracer.record import ModelRecord
 
-SiteKind = Literal[
-    "resid_pre",
-    "resid_mid",
-    "ln1_scale",
-    "ln1_post_scale",
-    "ln2_scale",
-    "ln2_normalized",
-    "ln2_post_scale",
-    "pattern",
-    "attn_out",
-    "mlp_in",
-    "mlp_gate",
-    "mlp_up",
-    "mlp_hidden",
-    "mlp_out",
-    "mlp_resid",
-    "resid_post",
-    "final_scale",
-    "unembed_in",
-]
-_HOOK_NAMES: dict[SiteKind, str] = {
-    "resid_pre": "blocks.{layer}.hook_in",
-    "resid_mid": "blocks.{layer}.hook_resid_mid",
-    "ln1_scale": "blocks.{layer}.ln1.hook_scale",
-    "ln1_post_scale": "blocks.{layer}.ln1_post.hook_scale",
-    "ln2_scale": "blocks.{layer}.ln2.hook_scale",
-    "ln2_normalized": "blocks.{layer}.ln2.hook_normalized",
-    "ln2_post_scale": "blocks.{layer}.ln2_post.hook_scale",
-    "pattern": "blocks.{layer}.attn.hook_pattern",
-    "attn_out": "blocks.{layer}.attn.hook_out",
-    "mlp_in": "blocks.{layer}.mlp.hook_in",
-    "mlp_gate": "blocks.{layer}.mlp.gate.hook_out",
-    "mlp_up": "blocks.{layer}.mlp.in.hook_out",
-    "mlp_hidden": "blocks.{layer}.mlp.out.hook_in",
-    "mlp_out": "blocks.{layer}.mlp.hook_out",
-    "mlp_resid": "blocks.{layer}.hook_mlp_out",
-    "resid_post": "blocks.{layer}.hook_out",
-    "final_scale": "ln_final.hook_scale",
-    "unembed_in": "unembed.hook_in",
-}
 _SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
 
 
-class Site(NamedTuple):
-    """A place in the model: a kind, and its layer (0 where it is not in one)."""
-
-    kind: SiteKind
-    layer: int
-
-
 _ENDS = Site("unembed_in", 0)
-
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
 
@@ -109,11 +63,12 @@ class Model:
         self.dtype: torch.dtype = next(weights.hf_model.parameters()).dtype
         text: Any = weights.hf_model.config.get_text_config()
         self.soft_cap: float | None = getattr(text, "final_logit_softcapping", None)
+        self.stop_ids: frozenset[int] = stop_ids(weights.hf_model, weights.tokenizer)
         self._names = set(self._bridge.hook_dict)
 
     def has(self, kind: SiteKind) -> bool:
         """Whether every layer has a site of this kind."""
-        names = (_HOOK_NAMES[kind].format(layer=layer) for layer in range(self.n_layers))
+        names = (HOOK_NAMES[kind].format(layer=layer) for layer in range(self.n_layers))
         return all(name in self._names for name in names)
 
     def require(self, kinds: Iterable[SiteKind], purpose: str) -> None:
@@ -225,7 +180,6 @@ class Model:
             rows: Width of the batch.
             rows_from: Layers below this one are computed once; no hook may tell rows apart there.
         """
-        cache = cache_of(prefix, rows, rows_from) if prefix is not None else None
 
         def widen(x: Tensor) -> Tensor:
             return x.expand(rows, -1, -1)
@@ -236,9 +190,25 @@ class Model:
             (Site("resid_pre", rows_from), widen),
             (_ENDS, torch.Tensor.contiguous),
         ]
-        with self._hooked([*batching, *hooks] if rows > 1 else hooks):
+        cache = cache_of(prefix, rows, rows_from) if prefix is not None else None
+        return self.go_on(ids[None], [*batching, *hooks] if rows > 1 else hooks, cache)
+
+    def go_on(
+        self,
+        ids: Int[Tensor, "_ pos"],
+        hooks: Sequence[tuple[Site, Hook]],
+        cache: DynamicCache | None,
+    ) -> Float[Tensor, "row vocab"]:
+        """Logits at the last position of rows of tokens; the cache takes their keys and values in.
+
+        Args:
+            ids: The tokens after what the cache holds; a single row may be widened by a hook.
+            hooks: Called in the given order at each site.
+            cache: Keys and values of each row, from `cache_of`; None at the beginning of a text.
+        """
+        with self._hooked(hooks):
             out = self._bridge.original_model(
-                ids[None].to(self.device),
+                ids.to(self.device),
                 past_key_values=cache,
                 use_cache=cache is not None,
                 logits_to_keep=1,
@@ -258,7 +228,7 @@ class Model:
     def _hooked(self, hooks: Sequence[tuple[Site, Hook]]) -> AbstractContextManager[Any]:
         return self._bridge.hooks(
             fwd_hooks=[
-                (_HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook))
+                (HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook))
                 for site, hook in hooks
             ]
         )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from tracer.evidence.verdict import Outcome, PromptOutcome, Verdict
 from tracer.record import PromptRecord, Record
 from tracer.report.effects import Arrays, answer_holds
+from tracer.report.generation import TextView, text_views
 from tracer.report.graphs import GraphView, graph_views
 from tracer.report.interventions import InterventionView, SplitSummary, intervention_view
 from tracer.report.members import SupernodeView, supernode_view
@@ -117,6 +118,7 @@ class Page:
     post_hoc: tuple[str, ...]
     glance: tuple[GlanceRow, ...]
     interventions: tuple[InterventionView, ...]
+    texts: tuple[TextView, ...]
     graphs: tuple[GraphView, ...]
     counts: tuple[Count, ...]
     outcomes: tuple[OutcomeView, ...]
@@ -144,6 +146,7 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         post_hoc=verdict.post_hoc,
         glance=tuple(_glance(record, view, verdict.outcomes) for view in interventions),
         interventions=interventions,
+        texts=text_views(record),
         graphs=graph_views(record),
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
         outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)),
