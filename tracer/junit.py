@@ -3,17 +3,20 @@
 A suite is a hypothesis, a case one expectation on one split: failed is a failure, untested is
 skipped with its reason. Where a file expects to be refuted, what failed is what it asked for, so
 its failed cases pass, and one more case says whether the verdict came out as expected. A file that
-was left out is a suite with one skipped case.
+was left out is a suite with one skipped case. Held against a blessed run, everything that got worse
+is one more failed case, which says what changed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from tracer.evidence.verdict import Outcome, Verdict
+from tracer.regression.compare import Comparison
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, however escaped (section 2.2)."""
@@ -26,17 +29,25 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def junit_xml(endings: Sequence[Verdict | Skipped]) -> str:
-    """One document, suites in the order given."""
+def junit_xml(
+    endings: Sequence[Verdict | Skipped], comparisons: Sequence[Comparison | None] = ()
+) -> str:
+    """One document, suites in the order given.
+
+    Args:
+        endings: verdicts of one run each, or why there is none.
+        comparisons: of the same runs with their baselines, where they have one.
+    """
     root = ET.Element("testsuites", name="tracer")
-    for ending in endings:
-        root.append(_left_out(ending) if isinstance(ending, Skipped) else _suite(ending))
+    for ending, comparison in zip_longest(endings, comparisons):
+        skipped = isinstance(ending, Skipped)
+        root.append(_left_out(ending) if skipped else _suite(ending, comparison))
     _count(root)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(verdict: Verdict) -> ET.Element:
+def _suite(verdict: Verdict, comparison: Comparison | None) -> ET.Element:
     suite = ET.Element("testsuite", name=_text(verdict.hypothesis))
     properties = ET.SubElement(suite, "properties")
     told = {"run": verdict.run, "claim": verdict.claim, "verdict": verdict.verdict}
@@ -46,6 +57,7 @@ def _suite(verdict: Verdict) -> ET.Element:
         suite.append(_case(verdict, outcome))
     if not _cases_tell(verdict):
         suite.append(_verdict_case(verdict))
+    suite.extend(_baseline_cases(comparison) if comparison is not None else ())
     _count(suite)
     return suite
 
@@ -99,6 +111,20 @@ def _verdict_case(verdict: Verdict) -> ET.Element:
     elif not verdict.as_expected:
         ET.SubElement(case, "failure", message=message)
     return case
+
+
+def _baseline_cases(comparison: Comparison) -> Iterator[ET.Element]:
+    """A case for each thing that got worse; one that passes where nothing did."""
+    classname = f"{comparison.hypothesis}.baseline"
+    for finding in comparison.regressions:
+        case = _named(classname, finding.what)
+        failure = ET.SubElement(case, "failure", message=_text(str(finding)))
+        failure.text = _text("\n".join(f"changed: {cause}" for cause in comparison.changed))
+        yield case
+    if comparison:
+        case = _named(classname, f"as in {comparison.before}")
+        ET.SubElement(case, "system-out").text = _text(comparison.summary)
+        yield case
 
 
 def _named(classname: str, name: str) -> ET.Element:

@@ -16,6 +16,8 @@ from tracer.evidence.judge import judge
 from tracer.evidence.verdict import Outcome, Verdict
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import Record
+from tracer.regression.compare import Comparison, compare
+from tracer.regression.essentials import Essentials, Tolerances, essentials
 from tracer.report.render import render
 from tracer.terminal import Facts, clean, verdict_text
 
@@ -62,6 +64,15 @@ class Run:
         runs.write_verdict(self.path, self.verdict)
         self.report(self.path / REPORT)
         return self
+
+    def essentials(self, tolerances: Tolerances | None = None) -> Essentials:
+        """What of it is compared with other runs, and kept where it is blessed."""
+        return essentials(self.record, self.verdict, tolerances)
+
+    def compare(self, earlier: Run | Essentials) -> Comparison:
+        """What came out otherwise than in an earlier run, or in the blessed one."""
+        before = earlier if isinstance(earlier, Essentials) else earlier.essentials()
+        return compare(before, self.essentials())
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report, by default into the run folder, and say where it is."""

@@ -33,6 +33,8 @@ from tracer.run_folder import (
     write_verdict,
 )
 
+LATEST = "latest"
+
 __all__ = [
     "ARRAYS",
     "RECORD",
@@ -155,7 +157,8 @@ def resolve(argument: str, root: Path) -> Path:
 
     Args:
         argument: a run folder, a file in one, a run's id, its unique beginning (with or without
-            the hypothesis), or a hypothesis or its folder, which is its latest run.
+            the hypothesis), or a hypothesis or its folder, which is its latest run; `latest` is
+            the newest of all.
         root: where runs are kept.
 
     Raises:
@@ -172,6 +175,9 @@ def resolve(argument: str, root: Path) -> Path:
     if of_hypothesis:
         readable = [e for e in of_hypothesis if e.status is not None]
         return (readable or of_hypothesis)[-1].folder
+    readable = [e for e in entries if e.status is not None]
+    if wanted == LATEST and readable:
+        return readable[-1].folder
     exact = [e for e in entries if e.id == wanted]
     return _only(exact or _beginning(entries, wanted), wanted, entries, root).folder
 

@@ -10,6 +10,7 @@ import typer
 from tracer import __version__
 from tracer.cli.cache import cache
 from tracer.cli.check import plan, validate
+from tracer.cli.compare import bless, compare
 from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
 from tracer.cli.graph import graph
@@ -45,6 +46,8 @@ app.command("list", rich_help_panel=_READ)(list_)
 app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(judge)
 app.command(rich_help_panel=_READ)(report)
+app.command(rich_help_panel=_READ)(compare)
+app.command(rich_help_panel=_READ)(bless)
 app.command(rich_help_panel=_SETUP)(models)
 app.command(rich_help_panel=_SETUP)(schema)
 app.command(rich_help_panel=_SETUP)(init)

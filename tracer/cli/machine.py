@@ -8,7 +8,8 @@ The JSON has a versioned shape:
       {"file": "…", "hypothesis": null, "exit_code": 4, "error": "…", "mistakes": [
         {"line": 3, "column": 1, "where": "prompts.dallas", "message": "…"}]}]}
 
-`verdict` has the shape of a run's `verdict.json`.
+`verdict` has the shape of a run's `verdict.json`; with `--baseline` there is `baseline`, too, a
+`tracer.comparison/1`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tracer import __version__
 from tracer.errors import HypothesisError
 from tracer.evidence.verdict import Verdict
 from tracer.junit import Skipped, junit_xml
+from tracer.regression.compare import Comparison
 
 SCHEMA = "tracer.verdicts/1"
 STDOUT = Path("-")
@@ -41,6 +43,8 @@ class Ending(NamedTuple):
     """The error, as the user read it."""
     skipped: str | None = None
     """Why the file was left out, where it asked for that."""
+    comparison: Comparison | None = None
+    """With the blessed run, where that was asked for and there is one."""
 
 
 def to_json(endings: Sequence[Ending], code: int, schema: str = SCHEMA) -> str:
@@ -67,6 +71,9 @@ def _result(ending: Ending) -> dict[str, Any]:
         result["as_expected"] = ending.verdict.as_expected
     if ending.skipped is not None:
         result["skipped"] = ending.skipped
+    if ending.comparison is not None:
+        result["baseline"] = ending.comparison.model_dump(mode="json", by_alias=True)
+        result["regressed"] = not ending.comparison
     if ending.sentence is not None:
         result["error"] = ending.sentence
     if isinstance(ending.error, HypothesisError):
@@ -76,7 +83,9 @@ def _result(ending: Ending) -> dict[str, Any]:
 
 def to_junit(endings: Sequence[Ending]) -> str:
     """The endings as JUnit XML; a file that came to no verdict is a suite with one error."""
-    return junit_xml([_suite(ending) for ending in endings])
+    return junit_xml(
+        [_suite(ending) for ending in endings], [ending.comparison for ending in endings]
+    )
 
 
 def _suite(ending: Ending) -> Verdict | Skipped:

@@ -59,5 +59,5 @@ Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="The folder that runs are kept in.")
 ]
 In = Annotated[Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")]
-RUN_HELP = "A run folder, or a hypothesis name: its latest run."
+RUN_HELP = "A run folder or id, a hypothesis name (its latest run), or `latest`."
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)]

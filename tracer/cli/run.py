@@ -12,6 +12,8 @@ import typer
 
 import tracer
 from tracer.cli import options
+from tracer.cli.blessed import Blessed
+from tracer.cli.comparison import print_comparison
 from tracer.cli.endings import (
     os_exit_code,
     os_sentence,
@@ -37,6 +39,7 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.liveness import progress_on
 from tracer.measurement_store import Store, root
 from tracer.overrides import Replacements
+from tracer.regression.compare import Comparison
 from tracer.result import Run, settle
 from tracer.runs import resolve, write_text
 from tracer.terminal import Screen, print_skipped, print_verdict, print_verdict_line
@@ -76,6 +79,15 @@ def run(
         str | None,
         typer.Option(metavar="RUN", help="Use the supernodes of this run, and say what changed."),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Hold each run against its blessed one: a file, a folder of them, or `auto`, "
+            "which is baselines/ beside the hypothesis. Exit code 1 where something got worse.",
+            show_default=False,
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not take up an unfinished run.")
     ] = False,
@@ -114,6 +126,8 @@ def run(
         stderr().say("nothing selected: no hypothesis file passes the filters.")
         return EXIT_NOTHING_SELECTED
     locked = None if lock is None else resolve(lock, out)
+    blessed = Blessed(baseline)
+    blessed.check(chosen)
     require_writable(out, "--out")
     for path, option in ((json_, "--json"), (junitxml, "--junitxml")):
         if path is not None and path != STDOUT:
@@ -126,6 +140,7 @@ def run(
         quiet=quiet,
         screen=stderr() if json_ == STDOUT else stdout(),
         exitfirst=exitfirst,
+        blessed=blessed,
     )
     endings = list(job.endings(found.broken, chosen))
     code = worst(ending.code for ending in endings)
@@ -146,6 +161,7 @@ class _Job:
     quiet: bool
     exitfirst: bool
     screen: Screen
+    blessed: Blessed
 
     def endings(
         self, broken: Sequence[Broken], files: Sequence[HypothesisFile]
@@ -168,6 +184,8 @@ class _Job:
         name, path = file.hypothesis.hypothesis, str(file.path)
         try:
             run = self._measured(file)
+            before = self.blessed.of(file)
+            comparison = run.compare(before) if before is not None else None
         except KeyboardInterrupt as stop:
             sentence = "interrupted; what was measured is kept, and the same command resumes."
             return self._failed(path, name, stop, sentence, EXIT_INTERRUPTED)
@@ -178,9 +196,10 @@ class _Job:
             return self._failed(path, name, error, str(error), error.exit_code)
         except OSError as error:
             return self._failed(path, name, error, os_sentence(error), os_exit_code(error))
-        self._print(run)
-        code = EXIT_OK if run.verdict else EXIT_NOT_CONFIRMED
-        return Ending(path, name, code, run=run.path, verdict=run.verdict)
+        self._print(run, comparison)
+        as_before = comparison is None or bool(comparison)
+        code = EXIT_OK if run.verdict and as_before else EXIT_NOT_CONFIRMED
+        return Ending(path, name, code, run.path, run.verdict, comparison=comparison)
 
     def _measured(self, file: HypothesisFile) -> Run:
         with progress_on(stderr(), quiet=self.quiet) as progress:
@@ -197,11 +216,16 @@ class _Job:
             with progress.task("judging and writing the report"):
                 return settle(folder)
 
-    def _print(self, run: Run) -> None:
+    def _print(self, run: Run, comparison: Comparison | None) -> None:
         if self.quiet:
             print_verdict_line(self.screen, run.verdict)
         else:
             print_verdict(self.screen, run.verdict, run.facts)
+        if comparison is not None and not self.quiet:
+            self.screen.say()
+            print_comparison(self.screen, comparison)
+        elif comparison is None and self.blessed.path is not None:
+            stderr().say(f"{run.verdict.hypothesis}: no baseline; `tracer bless` makes one.")
 
     def _failed(
         self, path: str, name: str | None, error: BaseException, sentence: str, code: int

@@ -1,0 +1,134 @@
+"""`tracer compare` and `tracer bless`: whether a circuit is still what it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracer import runs
+from tracer.cli import options
+from tracer.cli.comparison import print_comparison
+from tracer.cli.endings import stdout
+from tracer.cli.machine import STDOUT, write_stdout
+from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
+from tracer.regression.baseline import bless as keep
+from tracer.regression.baseline import home, in_folder, read_baseline
+from tracer.regression.compare import Comparison
+from tracer.regression.compare import compare as compared
+from tracer.regression.essentials import Essentials, Tolerances
+from tracer.result import Run
+from tracer.run_folder import is_run
+from tracer.runs import resolve
+
+_KEPT = Tolerances()
+_SIDE = "A run folder, a run's id, a hypothesis (its latest run), `latest`, or a baseline file."
+
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Least share of a supernode's members both have, of all that either has. "
+        f"Default: {_KEPT.overlap:g}, or what was blessed.",
+        show_default=False,
+    ),
+]
+Effect = Annotated[
+    float | None,
+    typer.Option(
+        "--effect",
+        metavar="NATS",
+        min=0,
+        help="Most that an effect on a token's log-probability may move. "
+        f"Default: {_KEPT.effect:g} or {_KEPT.share:.0%} of it, or what was blessed.",
+        show_default=False,
+    ),
+]
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help=_SIDE, show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The later one.", show_default=False)],
+    overlap: Overlap = None,
+    effect: Effect = None,
+    json_: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="The same as JSON; - is standard output."),
+    ] = None,
+    in_: options.In = options.REPORTS,
+) -> int:
+    """Say what came out otherwise in B than in A, and what was changed between them.
+
+    Exit code 0: the same came out; 1: something did not.
+
+    tracer compare two_hop/20260102T030405.678Z-0123ab two_hop
+
+    tracer compare hypotheses/baselines/two_hop.json latest
+    """
+    old, new = _opened(a, in_), _opened(b, in_)
+    comparison = compared(old, new, _tolerances(old.tolerances, overlap, effect))
+    if json_ == STDOUT:
+        write_stdout(_document(comparison))
+    else:
+        print_comparison(stdout(), comparison)
+    if json_ is not None and json_ != STDOUT:
+        runs.write_text(json_, _document(comparison))
+    return EXIT_OK if comparison.is_same else EXIT_NOT_CONFIRMED
+
+
+def bless(
+    run: options.RunArgument,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A .json file, or a folder that gets HYPOTHESIS.json. "
+            "Default: baselines/ beside the hypothesis file.",
+            show_default=False,
+        ),
+    ] = None,
+    overlap: Overlap = None,
+    effect: Effect = None,
+    in_: options.In = options.REPORTS,
+) -> int:
+    """Keep what a run came to as the baseline that `tracer run --baseline` holds later ones to.
+
+    tracer bless two_hop
+
+    tracer bless two_hop --effect 0.5 --to hypotheses/baselines
+    """
+    opened = Run.open(resolve(run, in_))
+    kept = opened.essentials(_tolerances(_KEPT, overlap, effect))
+    folder = to or home(opened.record.file)
+    path = folder if folder.suffix == ".json" else in_folder(folder, kept.hypothesis)
+    before = read_baseline(path) if os.path.isfile(path) else None
+    stdout().say(f"{keep(kept, path)}")
+    if before is not None:
+        print_comparison(stdout(), compared(before, kept))
+    return EXIT_OK
+
+
+def _opened(argument: str, reports: Path) -> Essentials:
+    path = Path(argument)
+    if os.path.isfile(path) and not is_run(path.parent):
+        return read_baseline(path)
+    return Run.open(resolve(argument, reports)).essentials()
+
+
+def _tolerances(given: Tolerances, overlap: float | None, effect: float | None) -> Tolerances:
+    """What was blessed, or what was asked for; an effect that is asked for counts alone."""
+    asked: dict[str, float] = {} if overlap is None else {"overlap": overlap}
+    if effect is not None:
+        asked |= {"effect": effect, "share": 0.0}
+    return Tolerances.model_validate(given.model_dump() | asked)
+
+
+def _document(comparison: Comparison) -> str:
+    said = comparison.model_dump(mode="json", by_alias=True)
+    said |= {"same": comparison.is_same, "summary": comparison.summary}
+    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
