@@ -9,15 +9,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from command import Result, call
 from huggingface_hub.errors import LocalEntryNotFoundError
 from stand_ins import KINDS, StandIn, stand_in
 
+from tracer.clean import clean_run
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.load import read
+from tracer.hypothesis.spec import ModelSpec
+from tracer.intervention import BatchLimit, Row, run_rows
 from tracer.model import hub
 from tracer.model.sources import MODELS_VARIABLE
+from tracer.opened import open_both
+from tracer.progress import Silent
 from tracer.result import Run
+from tracer.tokens import TokenizedPrompt
 
 FOLDER = Path(__file__).parent.parent / "hypotheses" / "published"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -168,3 +175,20 @@ def test_two_features_at_one_place_count_once(stand_ins, tracer_: Command):
         "denmark": 0,
     }
     assert {clamp.supernode: clamp.positions for clamp in clamps}["scandinavia"] == (5,)
+
+
+def test_a_clamp_is_the_same_in_bfloat16(stand_ins):
+    """Its transcoders read a norm, which stays in float32; 26 layers of rounding leave a tenth."""
+    place = stand_ins["google/gemma-2-2b"]
+    logits = []
+    for dtype in ("float32", "bfloat16"):
+        spec = ModelSpec(name=str(place.model), dtype=dtype, device="cpu")
+        model, features = open_both(spec, str(place.features), Silent())
+        text = DECLARED["two_hop_gemma2"].prompts["dallas"].text
+        ids = tuple(model.tokenizer(text)["input_ids"])
+        prompt = TokenizedPrompt("dallas", text, ids, (), {}, None, {})
+        clean = clean_run(model, features.basis, prompt, [10])
+        row = Row({(20, 10, 15589): -60.0, (4, 10, 13154): 120.0}, "attention")
+        (measured,) = run_rows(model, features.basis, clean, [row], BatchLimit(1))
+        logits.append(measured.logits[0].float() - clean.logits.float())
+    torch.testing.assert_close(logits[1], logits[0], atol=0.1 * logits[0].abs().max(), rtol=0)

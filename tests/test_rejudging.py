@@ -41,6 +41,8 @@ def test_another_way_to_write_the_same_is_no_change():
     assert judge(record, arrays, hypothesis=long).post_hoc == ()
     model = changed(("model",), {"name": "gemma-3-270m", "device": "cuda"})
     assert judge(record, arrays, hypothesis=model).post_hoc == ()
+    skipping = changed(("if_absent",), "skip")
+    assert judge(record, arrays, hypothesis=skipping).post_hoc == ()
 
 
 def test_a_stricter_threshold_is_judged_and_listed():

@@ -87,7 +87,7 @@ def post_hoc(record: Record, hypothesis: Hypothesis) -> tuple[str, ...]:
 
 def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
     """The declared data in one form: short forms written out, ordered things as lists."""
-    data = hypothesis.model_dump(mode="json", by_alias=True)
+    data = hypothesis.model_dump(mode="json", by_alias=True, exclude={"if_absent"})
     data["model"] = hypothesis.model_spec.model_dump(mode="json", exclude={"device"})
     if hypothesis.graph is None:
         del data["graph"]
