@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from tracer.errors import UsageError
-from tracer.record import Record, Trial
+from tracer.record import CircuitRecord, Record, Trial
 
 Arrays = Mapping[str, np.ndarray]
 """By name, as in the safetensors file."""
@@ -23,6 +23,11 @@ def control_key(intervention: str, prompt: str, what: str) -> str:
     return f"controls/{intervention}/{prompt}/{what}"
 
 
+def circuit_key(circuit: str, prompt: str, what: str) -> str:
+    """Where the scores of one circuit on one prompt are; see `CircuitTrial`."""
+    return f"circuit/{circuit}/{prompt}/{what}"
+
+
 def check_arrays(record: Record, arrays: Arrays) -> None:
     """Make sure that every array a record speaks of is there, in its shape.
 
@@ -34,6 +39,13 @@ def check_arrays(record: Record, arrays: Arrays) -> None:
         for name, intervention in record.interventions.items()
         for prompt, trial in intervention.trials.items()
         for sentence in _misfits(name, prompt, trial, arrays)
+    ]
+    wrong += [
+        f"run {record.id}: its measurements do not fit its record: {sentence}."
+        for name, circuit in record.circuit.items()
+        for prompt, trial in circuit.trials.items()
+        if trial.scores is not None
+        for sentence in _circuit_misfits(name, prompt, circuit, arrays)
     ]
     if wrong:
         raise UsageError("\n".join(wrong))
@@ -50,11 +62,28 @@ def _misfits(intervention: str, prompt: str, trial: Trial, arrays: Arrays) -> li
     found: list[str] = []
     for what, shape in shapes.items():
         key = control_key(intervention, prompt, what)
-        kind = "i" if what == "top" else "f"
-        if key not in arrays:
-            found.append(f"{key!r} is missing")
-        elif arrays[key].shape != shape:
-            found.append(f"{key!r} has shape {list(arrays[key].shape)}, not {list(shape)}")
-        elif arrays[key].dtype.kind != kind:
-            found.append(f"{key!r} holds {arrays[key].dtype}")
+        found += _misfit(key, arrays, shape, "i" if what == "top" else "f")
     return found
+
+
+def _circuit_misfits(
+    name: str, prompt: str, circuit: CircuitRecord, arrays: Arrays
+) -> Iterator[str]:
+    sizes = {
+        "random": circuit.n_random,
+        "random_rest": circuit.n_random,
+        "without": len(circuit.groups),
+        "filler": circuit.n_fillers,
+        "curve": len(circuit.sizes),
+    }
+    for what, size in sizes.items():
+        yield from _misfit(circuit_key(name, prompt, what), arrays, (size,), "f")
+
+
+def _misfit(key: str, arrays: Arrays, shape: tuple[int, ...], kind: str) -> Iterator[str]:
+    if key not in arrays:
+        yield f"{key!r} is missing"
+    elif arrays[key].shape != shape:
+        yield f"{key!r} has shape {list(arrays[key].shape)}, not {list(shape)}"
+    elif arrays[key].dtype.kind != kind:
+        yield f"{key!r} holds {arrays[key].dtype}"

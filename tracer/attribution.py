@@ -14,7 +14,7 @@ Only positions from the first wanted one on are run: earlier ones cannot depend 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -38,6 +38,25 @@ def feature_gradients(
     candidates: Sequence[Int[Tensor, " _"]],
 ) -> tuple[Float[Tensor, "_ _"], ...]:
     """∂direction/∂activation of each layer's candidates at `positions`, one tensor per layer."""
+
+    def target(logits: Tensor) -> Tensor:
+        found = sum(coefficient * logits[token] for token, coefficient in direction)
+        assert isinstance(found, Tensor)
+        return found
+
+    return gradients_of(target, model, basis, clean, positions, rule, candidates)
+
+
+def gradients_of(
+    target: Callable[[Float[Tensor, " vocab"]], Float[Tensor, ""]],
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    positions: Sequence[int],
+    rule: Rule,
+    candidates: Sequence[Int[Tensor, " _"]],
+) -> tuple[Float[Tensor, "_ _"], ...]:
+    """The same of anything that is read off the last logits."""
     start = min(positions)
     written: dict[Site, Tensor] = {}
 
@@ -54,9 +73,7 @@ def feature_gradients(
         logits = model.forward(
             clean.ids[start:], [leaf, *frozen, *watch], prefix=clean.prefix.until(start)
         )
-        target = sum(coefficient * logits[0, token] for token, coefficient in direction)
-        assert isinstance(target, Tensor)
-        grads = torch.autograd.grad(target, [written[site] for site in sites])
+        grads = torch.autograd.grad(target(logits[0]), [written[site] for site in sites])
     columns = [pos - start for pos in positions]
     at_outputs = {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
     return tuple(basis.gradient(layer, at_outputs, candidates[layer]) for layer in layers)

@@ -239,7 +239,7 @@ def draw_controls(
     if n == 0 or not real.values:
         return []
     sizes = {key: float(w.norm()) for key, w in writes(basis, prompt, real.values).items()}
-    generator = torch.Generator().manual_seed(_seed(seed))
+    generator = torch.Generator().manual_seed(seed_of(seed))
     controls: list[dict[Place, float]] = [{} for _ in range(n)]
     for (layer, pos), indices in sorted(_by_group(real.values).items()):
         roles = [real.owner[(layer, pos, index)] for index in indices]
@@ -262,7 +262,8 @@ def draw_controls(
     return controls
 
 
-def _seed(text: str) -> int:
+def seed_of(text: str) -> int:
+    """A generator's seed from a sentence that names what is drawn."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 

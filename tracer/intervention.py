@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.ablation import Kept, ablation_hooks
 from tracer.clean import CleanRun
 from tracer.errors import EngineError
 from tracer.features.basis import FeatureBasis, Place
@@ -37,6 +38,8 @@ class Row:
     read: tuple[Place, ...] = ()
     """Features whose activation after the clamps is wanted."""
     is_control: bool = False
+    kept: Kept | None = None
+    """All that stays, where the MLPs' outputs are ablated; rows run together share its base."""
 
 
 class Measured(NamedTuple):
@@ -115,14 +118,14 @@ def run_to_end(
 def in_batches(
     rows: Sequence[Row], clean: CleanRun, limit: BatchLimit, run: Callable[[list[int]], Result]
 ) -> Iterator[Result]:
-    """What `run` makes of batches of rows (by number) that share a freeze mode.
+    """What `run` makes of batches of rows (by number) that share a freeze mode and a base.
 
     Raises:
         EngineError: One row alone does not fit into memory.
     """
-    order = sorted(range(len(rows)), key=lambda n: (rows[n].freeze, *start_of(rows[n], clean)))
+    order = sorted(range(len(rows)), key=lambda n: (_kind(rows[n]), *start_of(rows[n], clean)))
     while order:
-        same = [n for n in order if rows[n].freeze == rows[order[0]].freeze]
+        same = [n for n in order if _kind(rows[n]) == _kind(rows[order[0]])]
         batch = same[: limit.rows]
         try:
             yield run(batch)
@@ -140,8 +143,15 @@ def in_batches(
         order = order[len(batch) :]
 
 
+def _kind(row: Row) -> tuple[Freeze, bool]:
+    """What the rows of a batch have in common."""
+    return row.freeze, row.kept is not None
+
+
 def start_of(row: Row, clean: CleanRun) -> tuple[int, int]:
-    """First clamped position and layer; a row without clamps starts at the last position."""
+    """First changed position and layer; a row without changes starts at the last position."""
+    if row.kept is not None:
+        return row.kept.base.start, min(row.kept.base.outputs)
     pos = min((p for _, p, _ in row.values), default=len(clean.ids) - 1)
     return pos, min((layer for layer, _, _ in row.values), default=0)
 
@@ -160,7 +170,9 @@ def _run_batch(
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
         frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
         base = _clean_values(clean, clamps, start) if rows[0].freeze == "all" else None
-        hooks = [*frozen, *clamp_hooks(basis, clamps, wanted, read, base)]
+        kept = [row.kept for row in rows if row.kept is not None]
+        ablated = ablation_hooks(basis, kept, start) if kept else []
+        hooks = [*frozen, *ablated, *clamp_hooks(basis, clamps, wanted, read, base)]
         hooks.append((Site("unembed_in", 0), lambda x: ends.append(x[:, -1])))
         logits = model.forward(
             clean.ids[start:], hooks, prefix=prefix, rows=len(rows), rows_from=layer

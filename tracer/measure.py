@@ -120,7 +120,7 @@ def _plan(bench: Bench, name: str, spec: InterventionSpec, prompt: str) -> _Plan
         clamps,
         clean,
         bench.basis,
-        _all_members(bench.supernodes),
+        all_members(bench.supernodes),
         bench.hypothesis.n_controls(spec),
         f"{bench.hypothesis.seed}/{name}",
     )
@@ -145,7 +145,7 @@ def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> 
     return rows
 
 
-def _all_members(supernodes: Mapping[str, SupernodeRecord]) -> dict[int, frozenset[int]]:
+def all_members(supernodes: Mapping[str, SupernodeRecord]) -> dict[int, frozenset[int]]:
     """Feature indices of all supernodes, by layer."""
     members: dict[int, set[int]] = {}
     for supernode in supernodes.values():

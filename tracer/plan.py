@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from tracer.circuit_plan import Tokens, circuit_rows, n_ranked
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.explicit import explicit_features
 from tracer.hypothesis.interventions import ClampSpec, Generation, InterventionSpec
@@ -36,6 +37,7 @@ class PromptSize:
     n_tokens: int
     spans: Mapping[str, tuple[int, int]]
     """Token ranges, end excluded."""
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,12 @@ def make_plan(
         model: without it neither batches, bytes nor seconds.
         cores: CPU cores; a CUDA device is taken from the hypothesis.
     """
-    rows = tuple(_rows(hypothesis, sizes))
+    rows = (*_rows(hypothesis, sizes), *_circuit_rows(hypothesis, sizes))
     plan = Plan(
         hypothesis=hypothesis.hypothesis,
         prompts=len(hypothesis.prompts),
-        backward=sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select),
+        backward=sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select)
+        + n_ranked(hypothesis),
         rows=rows,
         graphs=len(_graphed(hypothesis)),
         texts=sum(how.samples for _, how in _texts(hypothesis)),
@@ -138,6 +141,21 @@ def _rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Ite
                 controls=hypothesis.n_controls(spec),
                 freeze=spec.freeze,
                 start=_start(spec, hypothesis, sizes[prompt]) if sizes else None,
+            )
+
+
+def _circuit_rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Iterable[Rows]:
+    tokens = {n: Tokens(s.ids, s.spans) for n, s in sizes.items()} if sizes else None
+    for name, spec in hypothesis.circuit.items():
+        for found in circuit_rows(spec, hypothesis, tokens):
+            yield Rows(
+                intervention=f"circuit {name}",
+                prompt=found.prompt,
+                clamps=found.scores,
+                doses=found.curve,
+                controls=found.controls,
+                freeze="none",
+                start=found.start,
             )
 
 

@@ -119,6 +119,11 @@ def _check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
                 most = basis.n_features(layer) - 1
                 message = f"{text!r}: layer {layer} has features 0 to {most}."
                 mistakes.append(file.mistake(where, message))
+    for name, circuit in file.hypothesis.circuit.items():
+        if circuit.within.layers and circuit.within.layers[1] > last:
+            where = ("circuit", name, "within", "layers")
+            message = f"layer {circuit.within.layers[1]} is out of range; the last is {last}."
+            mistakes.append(file.mistake(where, message))
     if mistakes:
         raise HypothesisError(file.path, mistakes)
 

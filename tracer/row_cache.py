@@ -126,6 +126,7 @@ def _cause(row: Row, clean: CleanRun) -> list[Any]:
     everything frozen clamps start from it; both may depend on which positions were encoded
     together.
     """
+    assert row.kept is None, "what a row keeps of an ablated pass is not in the key"
     at = [float(clean.activation(layer, pos)[index]) for layer, pos, index in row.read]
     positions = clean.positions if row.freeze == "all" else ()
     values = [[*place, value] for place, value in row.values.items()]

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from tracer import runs
 from tracer.arrays import Arrays
+from tracer.circuit_measure import circuit_record, measure_circuit, n_circuit_rows
+from tracer.circuit_setup import set_up
 from tracer.environment import environment
 from tracer.features.open_basis import OpenBasis
 from tracer.graph.files import write as write_graph
@@ -83,6 +85,8 @@ def measure(
     )
     record = _measure_graphs(folder, record, arrays, bench, progress)
     clock.stop("graphs")
+    record, arrays = _measure_circuits(folder, record, arrays, bench, progress)
+    clock.stop("circuits")
     record, arrays = _measure_all(folder, record, arrays, bench, progress)
     clock.stop("measure")
     complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
@@ -211,6 +215,28 @@ def _measure_graphs(
         record = record.model_copy(update={"graphs": record.graphs | {prompt: found.record}})
         runs.write(folder, record, arrays)
     return record
+
+
+def _measure_circuits(
+    folder: Path, record: Record, arrays: Arrays, bench: Bench, progress: Progress
+) -> tuple[Record, Arrays]:
+    """Measure the prompts of circuits that are still missing, writing after each."""
+    for name, spec in bench.hypothesis.circuit.items():
+        done = record.circuit[name].trials if name in record.circuit else {}
+        todo = [prompt for prompt in spec.prompts if prompt not in done]
+        if not todo:
+            continue
+        circuit = set_up(bench, name)
+        kept = record.circuit.get(name) or circuit_record(circuit)
+        with progress.task(f"circuit {name}", len(todo) * n_circuit_rows(circuit)) as advance:
+            for prompt in todo:
+                limit = batch_limit(bench.model, bench.clean[prompt])
+                trial, found = measure_circuit(bench, circuit, prompt, limit, advance)
+                kept = kept.model_copy(update={"trials": kept.trials | {prompt: trial}})
+                record = record.model_copy(update={"circuit": record.circuit | {name: kept}})
+                arrays = {**arrays, **found}
+                runs.write(folder, record, arrays)
+    return record, arrays
 
 
 def _measure_all(

@@ -6,7 +6,7 @@ with it, so it may be wider than its text; ranges exclude their end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -97,7 +97,10 @@ def tokenize(
     reader = _Reader(file, tokenizer, context)
     hypothesis = file.hypothesis
     asked = asked_tokens(
-        hypothesis.supernodes.items(), hypothesis.interventions.items(), hypothesis.graph
+        hypothesis.supernodes.items(),
+        hypothesis.interventions.items(),
+        hypothesis.graph,
+        hypothesis.circuit.items(),
     )
     prompts = {name: reader.prompt(name, asked) for name in hypothesis.prompts}
     for name, spec in hypothesis.interventions.items():
@@ -124,6 +127,14 @@ def _too_long(
                 f"{context:,} in all fit the model"
             )
             yield file.mistake(("interventions", name, "generate", "tokens"), message)
+
+
+def shared_prefix(ids: Sequence[int], others: Iterable[Sequence[int]]) -> int:
+    """How many first tokens a prompt has in common with all others."""
+    return min(
+        next((n for n, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b), len(ids))
+        for other in others
+    )
 
 
 def token_id(token: str, tokenizer: Tokenizer) -> int:

@@ -120,7 +120,7 @@ def _planned(file: HypothesisFile, progress: Progress) -> Plan | Ending:
         here = tokenize_here(file, progress)
     except TracerError as error:
         return _refused(file.path, file.hypothesis.hypothesis, error)
-    sizes = {name: PromptSize(len(p.ids), p.spans) for name, p in here.prompts.items()}
+    sizes = {name: PromptSize(len(p.ids), p.spans, p.ids) for name, p in here.prompts.items()}
     return make_plan(file.hypothesis, sizes=sizes, model=here.model, cores=cores)
 
 

@@ -26,6 +26,7 @@ def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome])
     yield from _supernodes(record, hypothesis)
     yield from _graphs(record)
     yield from _overlaps(record)
+    yield from _circuits(record)
     yield from _comparisons(hypothesis, outcomes)
     if record.model.dtype not in ("float32", "float64"):
         yield f"measured in {record.model.dtype}: small differences may be rounding"
@@ -81,6 +82,13 @@ def _graphs(record: Record) -> Iterator[str]:
             f"features, which carry {100 * graph.relevance_share:.0f} % of the relevance; the "
             "rest is in its error nodes"
         )
+
+
+def _circuits(record: Record) -> Iterator[str]:
+    for name, circuit in record.circuit.items():
+        if circuit.n_outside:
+            yield f"circuit {name}: {circuit.n_outside} of its features lie outside its scope"
+        yield from (f"circuit {name}: {note}" for note in circuit.notes)
 
 
 def _overlaps(record: Record) -> Iterator[str]:

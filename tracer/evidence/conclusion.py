@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tracer.evidence.case import Wording
 from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
 from tracer.evidence.wording import counted
+from tracer.hypothesis.circuits import SplitTest
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.expectations import Expected, TopIs, TopIsNot
 from tracer.hypothesis.spec import Hypothesis
@@ -20,7 +21,7 @@ class Judged(NamedTuple):
 
     where: str
     """Begins a sentence about it: 'with texas ×0', 'in the attribution graph,'."""
-    expectation: Expected
+    expectation: Expected | SplitTest
     wording: Wording
     outcome: Outcome
 
@@ -87,6 +88,16 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
             f"the run is incomplete: {len(graphs) - len(missing)} of "
             f"{counted(len(graphs), 'graph')} measured; running it again resumes it"
         )
+    waiting = [
+        name
+        for name, spec in hypothesis.circuit.items()
+        if name not in record.circuit or set(spec.prompts) - record.circuit[name].trials.keys()
+    ]
+    if waiting:
+        return (
+            f"the run is incomplete: the circuit {waiting[0]} is not measured on every prompt; "
+            "running it again resumes it"
+        )
     specs = measured(hypothesis)
     wanted = sum(len(spec.prompts) for spec in specs.values())
     n_measured = sum(
@@ -122,6 +133,9 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
         return kind, sum(len(one.outcome.prompts) for one in group)
 
     group = max(groups, key=weight)
+    if isinstance(group[0].expectation, SplitTest):
+        tested = " and ".join(f"{one.outcome.observed} ({one.outcome.split})" for one in group)
+        return f"{group[0].where} {_claim(group[0])}: {tested}"
     where = " and ".join(_count(one.outcome, needed=needed) for one in group)
     word = "prompt" if len(group[-1].outcome.prompts) == 1 else "prompts"
     return f"{group[0].where} {_claim(group[0])} on {where} {word}"

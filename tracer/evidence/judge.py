@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tracer.arrays import Arrays, check_arrays
 from tracer.evidence.bench import Bench
 from tracer.evidence.caveats import caveats
+from tracer.evidence.circuits import judge_circuits
 from tracer.evidence.conclusion import Judged, conclude
 from tracer.evidence.edges import judge_edge, word_edge
 from tracer.evidence.expectations import all_expectations, word
@@ -41,7 +42,7 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
     asked = hypothesis or record.hypothesis
     changes = post_hoc(record, asked)
     bench = Bench(record, arrays, asked)
-    judged = corrected([*_interventions(bench), *_graphs(bench)])
+    judged = corrected([*_interventions(bench), *_graphs(bench), *judge_circuits(bench)])
     outcomes = tuple(one.outcome for one in judged)
     verdict, reason = conclude(record, asked, judged)
     return Verdict(

@@ -56,8 +56,10 @@ class _Change(NamedTuple):
                 return False
             case ("interventions", [_, "expect", *_] | [_, "doses", "expect", *_]):
                 return False
-            case ("graph", ["expect", *_]):
+            case ("graph", ["expect", *_]) | ("circuit", [_, "expect", *_]):
                 return False
+            case ("circuit", [_] | [_, "prompts", _]):
+                return self.new is not _ABSENT
             case ("graph", [] | ["prompts", _]):
                 return self.new is not _ABSENT
             case ("interventions", [_, "generate"]):
@@ -93,6 +95,8 @@ def _comparable(hypothesis: Hypothesis) -> dict[str, Any]:
         del data["graph"]
     else:
         data["graph"]["prompts"] = {prompt: "graphed" for prompt in hypothesis.graph.prompts}
+    for name, circuit in hypothesis.circuit.items():
+        data["circuit"][name]["prompts"] = {prompt: "tested" for prompt in circuit.prompts}
     for name, spec in hypothesis.interventions.items():
         inner = data["interventions"][name]
         inner["clamp"] = [[clamped, _long(clamp)] for clamped, clamp in spec.clamp.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection, Toward
 from tracer.hypothesis.expectations import DoseExpectation, Expectation, tokens_of
 from tracer.hypothesis.interventions import InterventionSpec
@@ -25,6 +26,7 @@ def asked_tokens(
     supernodes: Iterable[tuple[str, SupernodeSpec]],
     interventions: Iterable[tuple[str, InterventionSpec]],
     graph: GraphSpec | None,
+    circuits: Iterable[tuple[str, CircuitSpec]],
 ) -> list[Asked]:
     """Tokens of expectations, dose expectations and directions; answers are the prompts' own."""
     found: list[Asked] = []
@@ -41,6 +43,10 @@ def asked_tokens(
     if graph is not None:
         tokens = direction_tokens(graph.toward)
         found += [Asked(("graph", "toward"), token, graph.prompts) for token in tokens]
+    for name, circuit in circuits:
+        path = ("circuit", name, "metric")
+        tokens = direction_tokens(circuit.metric)
+        found += [Asked(path, token, circuit.prompts) for token in tokens]
     return found
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tracer.features.names import NEURONS
+from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
@@ -30,6 +31,7 @@ class Parts:
     interventions: Mapping[str, InterventionSpec | None]
     controls: Controls
     graph: GraphSpec | None
+    circuits: Mapping[str, CircuitSpec | None]
     features: str
     broken: frozenset[KeyPath]
     """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
@@ -50,6 +52,10 @@ class Parts:
     def known_interventions(self) -> Iterator[tuple[str, InterventionSpec]]:
         """The interventions that could be read."""
         return ((name, spec) for name, spec in self.interventions.items() if spec is not None)
+
+    def known_circuits(self) -> Iterator[tuple[str, CircuitSpec]]:
+        """The circuits that could be read."""
+        return ((name, spec) for name, spec in self.circuits.items() if spec is not None)
 
 
 class Reading(NamedTuple):
@@ -89,6 +95,7 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.interventions,
         hypothesis.controls,
         hypothesis.graph,
+        hypothesis.circuit,
         hypothesis.features,
         frozenset(),
     )
@@ -103,6 +110,7 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _section(InterventionSpec, data.get("interventions")),
         _pruned(Controls, data.get("controls", {})) or Controls(),
         _pruned(GraphSpec, data["graph"]) if isinstance(data.get("graph"), dict) else None,
+        _section(CircuitSpec, data.get("circuit")),
         features if isinstance(features := data.get("features"), str) else NEURONS,
         broken,
     )

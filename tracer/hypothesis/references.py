@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from tracer.features.names import misnamed
 from tracer.hypothesis.asked import Asked, asked_tokens, asked_words
+from tracer.hypothesis.circuit_rules import circuit_problems
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.graph_rules import graph_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
@@ -23,13 +24,16 @@ from tracer.hypothesis.template import TemplateMistake, render_token, variables
 
 def reference_problems(parts: Parts) -> list[Problem]:
     """Every mistake in what the parts say about each other, each once."""
-    asked = asked_tokens(parts.known_supernodes(), parts.known_interventions(), parts.graph)
+    asked = asked_tokens(
+        parts.known_supernodes(), parts.known_interventions(), parts.graph, parts.known_circuits()
+    )
     written = [*asked, *asked_words(parts.known_interventions())]
     found = [
         *prompt_problems(parts, _asked_variables(written)),
         *supernode_problems(parts),
         *intervention_problems(parts),
         *graph_problems(parts),
+        *circuit_problems(parts),
         *_basis_problems(parts),
         *_token_problems(parts, written),
         *_unused_prompts(parts),
@@ -78,7 +82,7 @@ def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:
 
 
 def _unused_prompts(parts: Parts) -> Iterator[Problem]:
-    if not (parts.is_whole("supernodes") and parts.is_whole("interventions")):
+    if not all(map(parts.is_whole, ("supernodes", "interventions", "circuit"))):
         return
     used: set[str] = set()
     for _, node in parts.known_supernodes():
@@ -90,13 +94,15 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
         for clamp in spec.clamp.values():
             used.update(clamp.from_ or () if isinstance(clamp, ClampSpec) else ())
     used.update(parts.graph.prompts if parts.graph else ())
+    for _, circuit in parts.known_circuits():
+        used.update(circuit.prompts, circuit.reference)
     for name in parts.prompts:
         if name not in used and name not in RESERVED:
             yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")
 
 
 def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
-    if not parts.is_whole("interventions"):
+    if not (parts.is_whole("interventions") and parts.is_whole("circuit")):
         return
     used: set[str] = set()
     for _, spec in parts.known_interventions():
@@ -104,6 +110,8 @@ def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
         used.update(e.supernode for e in spec.expect if isinstance(e, Fraction))
     for edge in parts.graph.expect if parts.graph else ():
         used.update((edge.edge.from_, edge.edge.to))
+    for _, circuit in parts.known_circuits():
+        used.update(circuit.supernodes)
     for name in parts.supernodes:
         if name not in used:
             message = "nobody uses this supernode: clamp it, expect something of it, or remove it"

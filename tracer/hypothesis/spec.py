@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from tracer.graph.limits import KEPT_FEATURES, MAX_FEATURES
+from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.directions import Declared, Direction, Toward
 from tracer.hypothesis.expectations import Edge
 from tracer.hypothesis.interventions import InterventionSpec, Name, length_tag
@@ -204,6 +205,9 @@ class Hypothesis(Declared):
     supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
     interventions: dict[Name, InterventionSpec] = Field(min_length=1)
     graph: GraphSpec | None = None
+    circuit: dict[Name, CircuitSpec] = Field(
+        default={}, description="Supernodes taken together, scored and tested as a circuit."
+    )
     controls: Controls = Controls()
 
     def n_controls(self, intervention: InterventionSpec) -> int:

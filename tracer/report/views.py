@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tracer.evidence.verdict import Outcome, PromptOutcome, Verdict
 from tracer.record import PromptRecord, Record
+from tracer.report.circuits import CircuitView, circuit_views
 from tracer.report.effects import Arrays, answer_holds
 from tracer.report.generation import TextView, text_views
 from tracer.report.graphs import GraphView, graph_views
@@ -120,6 +121,7 @@ class Page:
     interventions: tuple[InterventionView, ...]
     texts: tuple[TextView, ...]
     graphs: tuple[GraphView, ...]
+    circuits: tuple[CircuitView, ...]
     counts: tuple[Count, ...]
     outcomes: tuple[OutcomeView, ...]
     supernodes: tuple[SupernodeView, ...]
@@ -148,6 +150,7 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         interventions=interventions,
         texts=text_views(record),
         graphs=graph_views(record),
+        circuits=circuit_views(record, arrays),
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
         outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)),
         supernodes=tuple(supernode_view(record, s) for s in record.supernodes.values()),

@@ -1,0 +1,103 @@
+"""A circuit's scores over the prompts of one split, raw and normalised.
+
+f(X) = (F(X) − F(∅)) / (F(M) − F(∅)), F the metric (Marks et al. 2024): 1 where X does all that the
+model does beyond the ablated one. Faithfulness is f(C), completeness f(M∖C). Where the denominator
+is small the quotient says nothing, and is not given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from tracer.arrays import Arrays, circuit_key
+from tracer.evidence.baseline import baseline_problem, found_on, source_problem
+from tracer.evidence.curve import SHARES, Areas, areas
+from tracer.record import CircuitRecord, CircuitScores, Record
+
+SMALL = 0.25
+"""|F(M) − F(∅)| below which nothing is divided by it: a quarter of a logit, odds of 1.28."""
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """What was measured of a circuit on the prompts of one split that can be judged."""
+
+    circuit: CircuitRecord | None
+    scores: Mapping[str, CircuitScores]
+    """By prompt."""
+    problems: Mapping[str, str]
+    """Why the other prompts cannot be judged."""
+    arrays: Mapping[str, Float[np.ndarray, "prompt _"]]
+    """Scores of random circuits and the like, a row for each prompt of `scores`."""
+
+    def column(self, name: str) -> Float[np.ndarray, " prompt"]:
+        """One of the raw scores."""
+        return np.array([getattr(each, name) for each in self.scores.values()], dtype=np.float64)
+
+    def mean(self) -> CircuitScores:
+        """The raw scores averaged; there is a prompt at least."""
+        names = CircuitScores.model_fields
+        return CircuitScores(**{name: float(self.column(name).mean()) for name in names})
+
+
+def scores_of(record: Record, arrays: Arrays, name: str, prompts: Sequence[str]) -> SplitScores:
+    """A circuit's scores on some prompts."""
+    circuit = record.circuit.get(name)
+    problems: dict[str, str] = {}
+    scores: dict[str, CircuitScores] = {}
+    for prompt in prompts:
+        trial = circuit.trials.get(prompt) if circuit else None
+        if trial is None:
+            problems[prompt] = "it was not measured: the run is incomplete"
+        elif problem := _problem(record, name, prompt) or trial.problem:
+            problems[prompt] = problem
+        elif trial.scores is not None:
+            scores[prompt] = trial.scores
+    kinds = ("random", "random_rest", "without", "filler", "curve") if scores else ()
+    stacked = {
+        kind: np.stack([arrays[circuit_key(name, prompt, kind)] for prompt in scores])
+        for kind in kinds
+    }
+    return SplitScores(circuit, scores, problems, stacked)
+
+
+def _problem(record: Record, name: str, prompt: str) -> str | None:
+    """Why the model lacks on a prompt what the circuit is said to do."""
+    own = baseline_problem(record.prompts[prompt])
+    if own is not None:
+        return own
+    for supernode in record.hypothesis.circuit[name].supernodes:
+        inherited = source_problem(record, supernode, found_on(record, supernode))
+        if inherited is not None:
+            return inherited
+    return None
+
+
+def too_small(scores: CircuitScores) -> bool:
+    """Whether ablating everything moves the metric too little to divide by."""
+    return not abs(scores.whole - scores.empty) >= SMALL
+
+
+def normalised(value: float, scores: CircuitScores) -> float:
+    """F of a raw score; only where the denominator is not `too_small`."""
+    return (value - scores.empty) / (scores.whole - scores.empty)
+
+
+def curve_of(split: SplitScores) -> tuple[float, ...]:
+    """f(C_k) of the means over prompts, by share; () where there is none."""
+    if split.circuit is None or not split.circuit.sizes or not split.scores:
+        return ()
+    mean = split.mean()
+    if too_small(mean):
+        return ()
+    return tuple(normalised(float(f), mean) for f in split.arrays["curve"].mean(0))
+
+
+def areas_of(curve: Sequence[float]) -> Areas:
+    """CPR and CMD of a curve over `SHARES`."""
+    assert len(curve) == len(SHARES)
+    return areas(curve)
