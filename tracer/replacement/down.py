@@ -49,12 +49,9 @@ class Down:
         ledger, block = self._ledger, self._ledger.frozen.blocks[layer]
         readers = ledger.readers(layer)
         writers = ledger.writers(layer)
-        by_position = writers.features_by_position()
         attention_bias = block.attention_bias
-        mlp_bias = ledger.mlp_bias(layer)
         for chunk in chunks:
-            self._meet(chunk, writers, by_position)
-            self._add_constants(chunk, mlp_bias)
+            self._meet(chunk, writers)
             skipped = self._skip(layer, chunk)
             if not block.is_parallel:
                 self._enter_layer(layer, chunk, readers, skipped)
@@ -83,23 +80,14 @@ class Down:
             block = torch.einsum("prd,pd->pr", chunk.stream, embedding[: chunk.n_pos])
             ledger.edges[first : first + chunk.n_pos, chunk.live] += block
 
-    def _meet(
-        self, chunk: Chunk, writers: Writers, by_position: list[tuple[int, Tensor, Tensor]]
-    ) -> None:
-        edges, start = self._ledger.edges, chunk.positions.start
-        if chunk.live.stop > chunk.live.start:
-            first = int(writers.rows[writers.n_features])
-            errors = torch.einsum("prd,pd->pr", chunk.stream, writers.errors[: chunk.n_pos])
-            edges[first : first + chunk.n_pos, chunk.live] += errors
-            for pos, rows, vectors in by_position:
-                if pos < chunk.positions.stop:
-                    found = vectors @ chunk.stream[pos - start].T
-                    edges[:, chunk.live].index_add_(0, rows, found)
-        if chunk.young:
-            near = writers.pos < chunk.positions.stop
-            rows, at = writers.rows[near], writers.pos[near] - start
-            for places, cohort in chunk.cohorts():
-                edges[:, places].index_add_(0, rows, cohort.meet(at, writers.vectors[near]))
+    def _meet(self, chunk: Chunk, writers: Writers) -> None:
+        """Products of what is carried with what the layer writes, by position."""
+        edges = self._ledger.edges
+        at = writers.pos[writers.pos < chunk.positions.stop] - chunk.positions.start
+        rows, vectors = writers.rows[: len(at)], writers.vectors[: len(at)]
+        edges[:, chunk.live].index_add_(0, rows, chunk.meet(at, vectors))
+        for places, cohort in chunk.cohorts():
+            edges[:, places].index_add_(0, rows, cohort.meet(at, vectors))
 
     def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | None:
         """What goes back through the linear part of a basis, around its features."""

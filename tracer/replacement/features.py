@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -109,9 +109,3 @@ def errors(
     if (W_skip := basis.W_skip(layer)) is not None:
         left -= frozen.inputs[layer] @ W_skip.to(left.dtype).T
     return left
-
-
-def positions(pos: Int[Tensor, " n"], n_pos: int) -> Sequence[Int[Tensor, " _"]]:
-    """Which entries stand at each position."""
-    order = torch.argsort(pos, stable=True)
-    return order.split(torch.bincount(pos, minlength=n_pos).tolist())

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.features.basis import FeatureBasis
-from tracer.replacement.features import Chosen, biases, errors, positions, written
+from tracer.replacement.features import Chosen, biases, errors, written
 from tracer.replacement.state import Frozen
 from tracer.replacement.targets import Targets
 
@@ -27,25 +27,14 @@ class Readers(NamedTuple):
 
 
 class Writers(NamedTuple):
-    """What a layer adds to the residual stream: its features, then an error at every position."""
+    """What a layer's MLP adds to the residual stream, sorted by position.
+
+    Features, an error at every carried position, and the bias there where there is one.
+    """
 
     rows: Int[Tensor, " n"]
     pos: Int[Tensor, " n"]
     vectors: Float[Tensor, "n d_model"]
-    n_features: int
-
-    @property
-    def errors(self) -> Float[Tensor, "pos d_model"]:
-        """The errors, one for each carried position."""
-        return self.vectors[self.n_features :]
-
-    def features_by_position(self) -> list[tuple[int, Tensor, Tensor]]:
-        """Position, rows and vectors, where there are features."""
-        n = self.n_features
-        if n == 0:
-            return []
-        at = positions(self.pos[:n], int(self.pos[:n].max()) + 1)
-        return [(pos, self.rows[w], self.vectors[w]) for pos, w in enumerate(at) if len(w)]
 
 
 class Ledger:
@@ -96,18 +85,21 @@ class Ledger:
         )
 
     def writers(self, layer: int) -> Writers:
-        """Features that write at a layer, and its errors."""
+        """Features that write at a layer, its errors, and its bias as part of the constants."""
         frozen, write = self.frozen, self.frozen.blocks[layer].write
         rows, pos, writes = written(self.basis, frozen, self.chosen, layer)
         left = write.linear(errors(self.basis, frozen, layer, pos, writes), slice(None))
         carried = torch.arange(frozen.n_fixed, frozen.n_pos, device=pos.device)
-        first = self.chosen.n + layer * self.n_carried
-        return Writers(
-            torch.cat([rows, first + carried - frozen.n_fixed]),
-            torch.cat([pos, carried]),
-            torch.cat([write.linear(writes, pos), left[frozen.n_fixed :]]),
-            len(rows),
-        )
+        first = self.chosen.n + layer * self.n_carried - frozen.n_fixed
+        parts = [
+            (rows, pos, write.linear(writes, pos)),
+            (first + carried, carried, left[carried]),
+        ]
+        if (bias := self.mlp_bias(layer)) is not None:
+            parts.append((torch.full_like(carried, self.constant), carried, bias[carried]))
+        all_rows, all_pos, vectors = map(torch.cat, zip(*parts, strict=True))
+        order = torch.argsort(all_pos, stable=True)
+        return Writers(all_rows[order], all_pos[order], vectors[order])
 
     def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"] | None:
         """What a layer's output site adds to the stream whatever fires; None for nothing."""
@@ -118,5 +110,5 @@ class Ledger:
     def restore_order(self) -> None:
         """Put the targets into the graph's order, a block of sources at a time."""
         for block in self.edges.split(1024):
-            block.copy_(block[:, self.column])
+            block.copy_(block.index_select(1, self.column))
         self.values = self.values[self.column]

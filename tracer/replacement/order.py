@@ -124,6 +124,17 @@ class Chunk:
         if len(vectors):
             self.young.append(entering(at - self.positions.start, vectors, self.n_pos))
 
+    def meet(
+        self, at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]
+    ) -> Float[Tensor, "n row"]:
+        """Products of `stream` with vectors, each at its position, which ascend."""
+        found = vectors.new_empty(len(vectors), self.stream.shape[1])
+        counts = torch.bincount(at, minlength=self.n_pos).tolist()
+        there = zip(vectors.split(counts), found.split(counts), strict=True)
+        for here, (some, into) in zip(self.stream, there, strict=True):
+            torch.mm(some, here.T, out=into)
+        return found
+
     def mature(self, n_heads: int) -> None:
         """Give those a whole stream for whom terms no longer pay."""
         while self.young and not self.young[0].pays(n_heads):

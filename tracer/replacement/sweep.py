@@ -108,14 +108,16 @@ def _meet(ledger: Ledger, up: Up, risen: list[Chunk], fallen: list[Chunk]) -> No
         chunk.arrive()
     targets = [(_joined(alike), alike) for alike in _alike(fallen)]
     for sources in _alike(risen):
-        stream, start = _joined(sources), sources[0].positions.start
+        stream = _joined(sources)
+        start = sources[0].positions.start
         rows = torch.cat([up.rows(chunk) for chunk in sources])
         for gradient, alike in targets:
-            n = alike[0].positions.stop - start
             assert start >= alike[0].positions.start
-            if n > 0:
-                there = gradient[:, alike[0].n_pos - n :].flatten(1)
-                found = stream[:, :n].flatten(1) @ there.T
+            shared = gradient[start - alike[0].positions.start :]
+            if len(shared):
+                found = stream.new_zeros(stream.shape[1], gradient.shape[1])
+                for here, there in zip(stream[: len(shared)], shared, strict=True):
+                    found.addmm_(here, there.T)
                 columns = slice(alike[0].live.start, alike[-1].live.stop)
                 ledger.edges[:, columns].index_add_(0, rows, found)
 
@@ -126,6 +128,6 @@ def _alike(chunks: list[Chunk]) -> list[list[Chunk]]:
     return [list(run) for _, run in runs]
 
 
-def _joined(chunks: list[Chunk]) -> Float[Tensor, "row pos d_model"]:
-    """Their streams in one, by row."""
-    return torch.cat([chunk.stream for chunk in chunks], dim=1).transpose(0, 1).contiguous()
+def _joined(chunks: list[Chunk]) -> Float[Tensor, "pos row d_model"]:
+    """Their streams in one."""
+    return torch.cat([chunk.stream for chunk in chunks], dim=1)

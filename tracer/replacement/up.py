@@ -58,7 +58,7 @@ class Up:
     def _enter_tokens(self) -> None:
         frozen = self._ledger.frozen
         pos = torch.arange(frozen.n_fixed, frozen.n_pos, device=frozen.device)
-        tokens = Writers(self._ledger.first_token + pos, pos, frozen.resid_pre[0][pos], 0)
+        tokens = Writers(self._ledger.first_token + pos, pos, frozen.resid_pre[0][pos])
         for chunk in self.chunks:
             self._write(chunk, BEFORE, tokens)
 
@@ -95,23 +95,11 @@ class Up:
     def _meet(self, layer: int, chunk: Chunk, readers: Readers, columns: slice) -> None:
         """Products of what is carried with what the layer's features read, by position."""
         pos = self._ledger.chosen.layers[layer].pos
-        start = columns.start
-        if chunk.live.stop > chunk.live.start:
-            rows, stop = self.rows(chunk), 0
-            found, counts = torch.unique_consecutive(pos, return_counts=True)
-            for at, count in zip(found.tolist(), counts.tolist(), strict=True):
-                begin, stop = stop, stop + count
-                if at >= chunk.positions.start:
-                    here = chunk.stream[at - chunk.positions.start]
-                    there = self._ledger.edges[:, start + begin : start + stop]
-                    there.index_add_(0, rows, here @ readers.vectors[begin:stop].T)
-        if not chunk.young:
-            return
-        near = pos >= chunk.positions.start
-        begin = start + int((~near).sum())
-        at, vectors = pos[near] - chunk.positions.start, readers.vectors[near]
+        n_before = int((pos < chunk.positions.start).sum())
+        at, vectors = pos[n_before:] - chunk.positions.start, readers.vectors[n_before:]
+        there = self._ledger.edges[:, columns.start + n_before : columns.stop]
+        there.index_add_(0, self.rows(chunk), chunk.meet(at, vectors).T)
         for places, cohort in chunk.cohorts():
-            there = self._ledger.edges[:, begin : columns.stop]
             there.index_add_(0, self._order.row[places], cohort.meet(at, vectors).T)
 
     def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | float:
