@@ -20,7 +20,7 @@ from tiny_models import SPECIAL, save, shape
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import Gemma2Config, LlamaConfig, PreTrainedTokenizerFast
 
-from tracer.hypothesis.asked import asked_tokens
+from tracer.hypothesis.expectations import tokens_of
 from tracer.hypothesis.spec import Hypothesis
 
 D_MODEL = 8
@@ -87,8 +87,9 @@ def tokenizer_for(hypotheses: Iterable[Hypothesis]) -> PreTrainedTokenizerFast:
             for word in _WORDS.findall(prompt.text or ""):
                 known.update(dict.fromkeys(_SPLIT.get(word, (word,))))
             known.update(dict.fromkeys([prompt.answer] if prompt.answer else []))
-        asked = asked_tokens(one.supernodes.items(), one.interventions.items(), one.graph)
-        known.update(dict.fromkeys(token for _, token, _ in asked))
+        expected = (e for spec in one.interventions.values() for e in spec.expect)
+        asked = (tokens for e in expected for tokens in tokens_of(e).values())
+        known.update(dict.fromkeys(token for tokens in asked for token in tokens))
     pieces = [piece.replace(" ", "▁") for piece in known]
     characters = sorted({c for piece in pieces for c in piece} - set(pieces))
     vocabulary = [(special, 0.0) for special in SPECIAL]
