@@ -36,7 +36,10 @@ def test_a_small_denominator_is_untested_and_so_is_not_a_number():
     assert small.outcome == "untested"
     assert "moves the metric by 0.20, less than 0.25" in small.reason
     broken = outcome_of(FAITHFUL, whole=[float("nan")], circuit=1.1)
-    assert broken.outcome == "untested"
+    assert broken.reason == "a score is not finite (NaN or infinite)"
+    random = np.full((1, 99), np.nan)
+    unknown = outcome_of({"sufficient": 0.05}, whole=[4.0], circuit=1.1, random=random)
+    assert unknown.outcome == "untested" and "not finite" in unknown.reason
 
 
 def test_a_wrong_baseline_and_a_missing_prompt_are_untested():
@@ -74,7 +77,8 @@ def test_sufficiency_counts_the_random_circuits_it_is_ahead_of():
     assert one.p == pytest.approx(binomial(98, 99, 0.9))
     assert one.least_p == pytest.approx(0.9**99)
     assert (found.outcome, one.value) == ("held", pytest.approx(98 / 99))
-    assert one.prompt == "2 prompts together"
+    assert one.prompt == "2 prompts together" and found.wilson is None
+    assert found.expected == "p ≤ 0.05, 2 prompts together"
     mixed = np.array([[3.9] * 20 + [1.0] * 79] * 2)
     found = outcome_of({"sufficient": 0.05}, whole=[4.0, 4.0], circuit=3.5, random=mixed)
     assert found.outcome == "failed" and found.prompts[0].p == pytest.approx(binomial(79, 99, 0.9))

@@ -16,10 +16,13 @@ from jaxtyping import Float
 from tracer.arrays import Arrays, circuit_key
 from tracer.evidence.baseline import baseline_problem, found_on, source_problem
 from tracer.evidence.curve import SHARES, Areas, areas
-from tracer.record import CircuitRecord, CircuitScores, Record
+from tracer.record import CircuitRecord, CircuitScores, CircuitTrial, Record
 
 SMALL = 0.25
 """|F(M) − F(∅)| below which nothing is divided by it: a quarter of a logit, odds of 1.28."""
+
+KINDS = ("random", "random_rest", "without", "filler", "curve")
+"""Arrays of a trial."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,22 @@ def scores_of(record: Record, arrays: Arrays, name: str, prompts: Sequence[str])
             problems[prompt] = "it was not measured: the run is incomplete"
         elif problem := _problem(record, name, prompt) or trial.problem:
             problems[prompt] = problem
-        elif trial.scores is not None:
+        elif trial.scores is not None and _is_finite(trial, arrays, name):
             scores[prompt] = trial.scores
-    kinds = ("random", "random_rest", "without", "filler", "curve") if scores else ()
+        else:
+            problems[prompt] = "a score is not finite (NaN or infinite)"
+    kinds = KINDS if scores else ()
     stacked = {
         kind: np.stack([arrays[circuit_key(name, prompt, kind)] for prompt in scores])
         for kind in kinds
     }
     return SplitScores(circuit, scores, problems, stacked)
+
+
+def _is_finite(trial: CircuitTrial, arrays: Arrays, name: str) -> bool:
+    raw = [] if trial.scores is None else list(trial.scores.model_dump().values())
+    kept = [arrays[circuit_key(name, trial.prompt, kind)] for kind in KINDS]
+    return bool(raw) and all(bool(np.isfinite(values).all()) for values in (raw, *kept))
 
 
 def _problem(record: Record, name: str, prompt: str) -> str | None:

@@ -35,10 +35,13 @@ def judge_circuits(bench: Bench) -> Iterator[Judged]:
                 if isinstance(expectation, Faithfulness | Completeness):
                     wording = word_score(expectation)
                     found = [judge_score(expectation, seen, prompt) for prompt in prompts]
+                    outcome = gather(name, split, wording, expectation.mostly, found)
                 else:
                     wording = word_test(expectation)
-                    found = [_together(run_test(expectation, seen, bench.asked.seed), seen)]
-                outcome = gather(name, split, wording, expectation.mostly, found)
+                    one = _together(run_test(expectation, seen, bench.asked.seed), seen)
+                    gathered = gather(name, split, wording, 1.0, [one])
+                    changes = {"expected": f"{wording.test}, {one.prompt}", "wilson": None}
+                    outcome = gathered.model_copy(update=changes)
                 yield Judged(f"of the circuit {name},", expectation, wording, outcome)
 
 
