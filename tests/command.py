@@ -50,8 +50,9 @@ class Engine:
             {"file": file, "reports": reports, "lock": lock, "fresh": fresh, "store": store}
         )
         with progress.task("measuring"):
-            if name in self.raises:
-                raise self.raises[name]
+            for key in (name, file.hypothesis.model_spec.name):
+                if key in self.raises:
+                    raise self.raises[key]
         clamped = (
             {("texas_to_california", "dallas"): make_reading(Austin=0.5, Sacramento=0.1)}
             if name in self.refuting

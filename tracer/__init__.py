@@ -7,9 +7,10 @@ In three lines, from Python or a notebook:
     print(run)
 
 Public names: `load` reads a file into a `Hypothesis`; `run` measures and judges one and gives a
-`Run`; `Run.open` opens an earlier one; a run's `Verdict` is truthy exactly when it came out as the
-file expected; `attribution_graph` takes the graph of a prompt. Mistakes a user can do something
-about are `tracer.errors.TracerError`.
+`Run`, `run_matrix` does so on several models or feature bases; `Run.open` opens an earlier one; a
+run's `Verdict` is truthy exactly when it came out as the file expected; `attribution_graph` takes
+the graph of a prompt. Mistakes a user can do something about are
+`tracer.errors.TracerError`.
 
 Names are resolved when they are first used, here and nowhere else, so that reading, judging and
 reporting work without torch, and so that a front end can draw while torch is being imported.
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tracer import feature_card as feature_card
     from tracer import graphs as graphs
     from tracer import runner as runner
-    from tracer.api import load, run
+    from tracer.api import load, run, run_matrix
     from tracer.evidence.verdict import Verdict
     from tracer.graphs import attribution_graph
     from tracer.hypothesis.spec import Hypothesis
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tracer.result import Run
 
 __version__ = "0.1.0"
-__all__ = ["Hypothesis", "Run", "Verdict", "attribution_graph", "load", "run"]
+__all__ = ["Hypothesis", "Run", "Verdict", "attribution_graph", "load", "run", "run_matrix"]
 
 _HOMES = {
     "Hypothesis": "tracer.hypothesis.spec",
@@ -42,6 +43,7 @@ _HOMES = {
     "attribution_graph": "tracer.graphs",
     "load": "tracer.api",
     "run": "tracer.api",
+    "run_matrix": "tracer.api",
 }
 _ENGINE = {
     "feature_card": "tracer.feature_card",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import tracer
-from tracer.errors import HypothesisError
+from tracer.errors import HypothesisError, TracerError
 from tracer.hypothesis.load import (
     FROM_PYTHON,
     HypothesisFile,
@@ -17,6 +18,7 @@ from tracer.hypothesis.load import (
 from tracer.hypothesis.overrides import apply_overrides
 from tracer.hypothesis.parts import read_parts
 from tracer.hypothesis.spec import Hypothesis
+from tracer.matrix import Case, Matrix, combinations, page_path
 from tracer.measurement_store import Store, root
 from tracer.overrides import Replacements
 from tracer.progress import Progress, Silent
@@ -82,6 +84,48 @@ def run(
         progress=progress or Silent(),
     )
     return settle(folder)
+
+
+def run_matrix(
+    hypothesis: str | Path | Hypothesis,
+    *,
+    models: Iterable[str] = (),
+    features: Iterable[str] = (),
+    reports: str | Path = "reports",
+    set: Iterable[str] = (),
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Matrix:
+    """Run one hypothesis on every combination of models and feature bases.
+
+    What cannot be run on a combination is a case with its reason; the others go on.
+
+    Args:
+        hypothesis: a file, or what `load` gave.
+        models: registered names, Hugging Face ids or folders; none is the file's own.
+        features: feature bases; none is the file's own.
+        reports: the folder that runs are kept in, and the page that links them.
+        set: replacements 'path=value', as `--set`.
+        fresh: never take up an unfinished run.
+        progress: told of every step; silent by default.
+    """
+    declared = hypothesis if isinstance(hypothesis, Hypothesis) else load(hypothesis)
+    cases, replaced = list[Case](), tuple(set)
+    for model, basis in combinations(models, features):
+        found, problem = None, None
+        given = (*replaced, *((f"features={json.dumps(basis)}",) if basis else ()))
+        try:
+            found = run(
+                hypothesis, reports=reports, set=given, model=model, fresh=fresh, progress=progress
+            )
+        except TracerError as error:
+            problem = str(error)
+        names = (model or declared.model_spec.name, basis or declared.features)
+        cases.append(Case(declared.hypothesis, *names, found, problem))
+    matrix = Matrix(tuple(cases))
+    if any(case.run for case in cases):
+        matrix.page(page_path(Path(reports), declared.hypothesis))
+    return matrix
 
 
 def _file(hypothesis: str | Path | Hypothesis, overrides: tuple[str, ...]) -> HypothesisFile:

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeGuard
 
 from tracer import runs
 from tracer.arrays import Arrays
@@ -165,9 +166,15 @@ def _new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: 
         environment=here,
         prompts={name: _prompt_record(bench, name) for name in bench.clean},
         supernodes=dict(bench.supernodes),
-        lock_notes=changes(older, bench.supernodes) if older else (),
+        lock_notes=changes(older, bench.supernodes) if _is_alike(older, bench) else (),
         notes=left_out(hypothesis, bench.basis),
     )
+
+
+def _is_alike(older: Record | None, bench: Bench) -> TypeGuard[Record]:
+    """Whether a run's features mean what this one's do."""
+    of = None if older is None else (older.model.name, older.basis)
+    return of == (bench.model.record.name, bench.basis.name)
 
 
 def _dictionary(opened: OpenBasis) -> BasisRecord | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracer.cli.portability import Selected
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.regression.baseline import home, in_folder, read_baseline
@@ -21,12 +22,18 @@ class Blessed:
 
     path: Path | None
 
-    def check(self, files: Sequence[HypothesisFile]) -> None:
+    def check(self, selected: Sequence[Selected]) -> None:
         """Find out before anything is measured whether every baseline can be read.
 
         Raises:
-            UsageError: One cannot, or one file is meant for several hypotheses.
+            UsageError: One cannot, or one is meant for several hypotheses, models or bases.
         """
+        if self.path is not None and len(selected) > 1:
+            raise UsageError(
+                "--baseline: a baseline is of one model and one feature basis; hold each "
+                "combination to its own, in a folder of its own."
+            )
+        files = [file for each in selected for file in each.files]
         if self.path is not None and self._is_file and len(files) > 1:
             raise UsageError(
                 f"--baseline {self.path}: one file for {len(files)} hypotheses; name a folder."

@@ -24,6 +24,7 @@ from tracer import __version__
 from tracer.errors import HypothesisError
 from tracer.evidence.verdict import Verdict
 from tracer.junit import Skipped, junit_xml
+from tracer.matrix import Case
 from tracer.regression.compare import Comparison
 
 SCHEMA = "tracer.verdicts/1"
@@ -43,6 +44,8 @@ class Ending(NamedTuple):
     """The error, as the user read it."""
     skipped: str | None = None
     """Why the file was left out, where it asked for that."""
+    case: Case | None = None
+    """Which combination of a matrix it is, where several were run."""
     comparison: Comparison | None = None
     """With the blessed run, where that was asked for and there is one."""
 
@@ -64,6 +67,12 @@ def _result(ending: Ending) -> dict[str, Any]:
         "hypothesis": ending.hypothesis,
         "exit_code": ending.code,
     }
+    if ending.case is not None:
+        result |= {
+            "case": ending.case.id,
+            "model": ending.case.model,
+            "features": ending.case.features,
+        }
     if ending.run is not None:
         result["run"] = ending.run.as_posix()
     if ending.verdict is not None:
@@ -89,13 +98,14 @@ def to_junit(endings: Sequence[Ending]) -> str:
 
 
 def _suite(ending: Ending) -> Verdict | Skipped:
+    name = ending.case.id if ending.case else ending.hypothesis or ending.file
     if ending.verdict is not None:
-        return ending.verdict
+        return ending.verdict.model_copy(update={"hypothesis": name})
     if ending.skipped is not None:
-        return Skipped(ending.hypothesis or ending.file, ending.skipped)
+        return Skipped(name, ending.skipped)
     return Verdict(
         run="",
-        hypothesis=ending.hypothesis or ending.file,
+        hypothesis=name,
         claim="",
         verdict="error",
         expected="confirmed",

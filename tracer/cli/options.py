@@ -41,6 +41,22 @@ Dtype = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Another seed for the random controls.")
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Another model: a registered name, a Hugging Face id or a folder. Repeatable: a run "
+        "for each, with each of --features.",
+        show_default=False,
+    ),
+]
+FeatureBases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features", metavar="NAME", help="Another feature basis. Repeatable.", show_default=False
+    ),
+]
 Expression = Annotated[
     str | None,
     typer.Option(

@@ -22,9 +22,10 @@ from tracer.cli.endings import (
     stdout,
     worst,
 )
-from tracer.cli.files import Broken, Filters, gather, read_all
+from tracer.cli.files import Broken, Filters, gather
 from tracer.cli.latest import not_as_expected
 from tracer.cli.machine import STDOUT, Ending, to_json, to_junit, write_stdout
+from tracer.cli.portability import Selected, select, show_where_it_holds
 from tracer.errors import (
     EXIT_ENGINE,
     EXIT_INTERRUPTED,
@@ -37,6 +38,7 @@ from tracer.errors import (
 )
 from tracer.hypothesis.load import HypothesisFile
 from tracer.liveness import progress_on
+from tracer.matrix import combinations
 from tracer.measurement_store import Store, root
 from tracer.overrides import Replacements
 from tracer.regression.compare import Comparison
@@ -69,8 +71,8 @@ def run(
         typer.Option("-x", "--exitfirst", help="Stop after the first that is not as expected."),
     ] = False,
     set_: options.Sets = None,
-    model: options.Model = None,
-    features: options.Features = None,
+    model: options.Models = None,
+    features: options.FeatureBases = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     seed: options.Seed = None,
@@ -114,20 +116,23 @@ def run(
 
     tracer run --failed --set controls.random=999 --junitxml verdicts.xml
 
+    tracer run hypotheses/two_hop.yaml --model gemma-3-270m --model smollm2-135m-instruct
+
     A run that was interrupted is taken up by the same command. A file that says `if_absent: skip`
     is left out, with the reason, where the hub does not give its model; where all are, the exit
     code is 5.
     """
-    replaced = Replacements(model, features, device, dtype, seed, tuple(set_ or ())).overrides()
-    found = read_all(gather(files or []), replaced)
     only = not_as_expected(out) if failed else None
-    chosen = Filters(expression, tuple(tags or ()), only).choose(found.files)
-    if not chosen and not found.broken:
+    filters = Filters(expression, tuple(tags or ()), only)
+    cells = combinations(model or (), features or ())
+    others = Replacements(None, None, device, dtype, seed, tuple(set_ or ()))
+    selected = select(gather(files or []), cells, others, filters)
+    if not any(each.files or each.broken for each in selected):
         stderr().say("nothing selected: no hypothesis file passes the filters.")
         return EXIT_NOTHING_SELECTED
     locked = None if lock is None else resolve(lock, out)
     blessed = Blessed(baseline)
-    blessed.check(chosen)
+    blessed.check(selected)
     require_writable(out, "--out")
     for path, option in ((json_, "--json"), (junitxml, "--junitxml")):
         if path is not None and path != STDOUT:
@@ -142,8 +147,10 @@ def run(
         exitfirst=exitfirst,
         blessed=blessed,
     )
-    endings = list(job.endings(found.broken, chosen))
+    endings = list(job.all_endings(selected))
     code = worst(ending.code for ending in endings)
+    if len(cells) > 1:
+        show_where_it_holds(job.screen, endings, out)
     if len(endings) > 1:
         job.screen.say(_summary(endings))
     _write(endings, code, json_, junitxml)
@@ -163,22 +170,27 @@ class _Job:
     screen: Screen
     blessed: Blessed
 
+    def all_endings(self, selected: Sequence[Selected]) -> Iterator[Ending]:
+        """End the files of every combination in turn; where one stops, all of them do."""
+        for n, each in enumerate(selected):
+            if n and not self.quiet:
+                self.screen.say()
+            for ending in self.endings(each.broken, each.files):
+                yield each.place(ending) if len(selected) > 1 else ending
+                stops = self.exitfirst and ending.code not in _GOING_ON
+                if ending.code == EXIT_INTERRUPTED or stops:
+                    return
+
     def endings(
         self, broken: Sequence[Broken], files: Sequence[HypothesisFile]
     ) -> Iterator[Ending]:
-        """End every file in turn; an interruption ends them all."""
+        """End every file in turn."""
         for path, error in broken:
             yield self._failed(str(path), None, error, str(error), error.exit_code)
-            if self.exitfirst:
-                return
         for n, file in enumerate(files):
             if n and not self.quiet:
                 self.screen.say()
-            ending = self._end(file)
-            yield ending
-            stops = self.exitfirst and ending.code not in _GOING_ON
-            if ending.code == EXIT_INTERRUPTED or stops:
-                return
+            yield self._end(file)
 
     def _end(self, file: HypothesisFile) -> Ending:
         name, path = file.hypothesis.hypothesis, str(file.path)
