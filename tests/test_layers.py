@@ -33,6 +33,8 @@ TORCH_FREE = (
     "tracer.report.render",
     "tracer.regression.baseline",
     "tracer.regression.compare",
+    "tracer.matrix",
+    "tracer.cli.convert",
     "tracer.cli.compare",
     "tracer.result",
     "tracer.terminal",

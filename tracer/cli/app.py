@@ -11,6 +11,7 @@ from tracer import __version__
 from tracer.cli.cache import cache
 from tracer.cli.check import plan, validate
 from tracer.cli.compare import bless, compare
+from tracer.cli.convert import convert
 from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
 from tracer.cli.graph import graph
@@ -51,6 +52,7 @@ app.command(rich_help_panel=_READ)(bless)
 app.command(rich_help_panel=_SETUP)(models)
 app.command(rich_help_panel=_SETUP)(schema)
 app.command(rich_help_panel=_SETUP)(init)
+app.command(rich_help_panel=_SETUP)(convert)
 app.command(rich_help_panel=_SETUP)(cache)
 
 
