@@ -204,7 +204,7 @@ def report_rival(name: str, tried: list[Timed], rounds: list[Round]) -> None:
     out.write(
         f"  autograd, targets {name}: {listed(theirs)}; {rival.n_batches} batches of {rival.size}, "
         f"{part}; {fixed:.2f} s of it for the forward pass and the sources\n"
-        f"    by batch size, from three batches of each: {promised}\n"
+        f"    by batch size, from some batches of each: {promised}\n"
         f"    sweep is {statistics.median(theirs) / statistics.median(ours):.1f}x faster "
         f"(single rounds {ratios})\n"
     )

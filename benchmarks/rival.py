@@ -29,7 +29,9 @@ from torch import Tensor
 from tracer.model.model import Hook, Site
 from tracer.replacement.features import errors, written
 
-SIZES = (8, 16, 32, 64, 128)
+SIZES = (4, 8, 16, 32, 64, 128)
+TRIED = 96
+"""Targets that a batch size is tried on; three batches at least."""
 Meet = Callable[[Tensor], Tensor]
 Ordering = Callable[[Task], Tensor]
 """Rows of the targets, as they are put into batches."""
@@ -88,8 +90,8 @@ def from_above(task: Task) -> Tensor:
 
 
 def try_sizes(task: Task, ordering: Ordering) -> list[Timed]:
-    """What each batch size promises, from three of its batches."""
-    return [run(task, ordering, size, 3).without_edges() for size in SIZES]
+    """What each batch size promises, from some of its batches."""
+    return [run(task, ordering, n, max(3, TRIED // n)).without_edges() for n in SIZES]
 
 
 def run(task: Task, ordering: Ordering, size: int, most: int) -> Timed:
