@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import (
     Activation,
@@ -215,7 +216,7 @@ def make_record(
                     for prompt in spec.prompts
                 },
             )
-            for name, spec in declared.interventions.items()
+            for name, spec in measured(declared).items()
         },
         seconds={"load": 3.2, "resolve": 2.1, "measure": 11.5},
     )

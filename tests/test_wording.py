@@ -91,4 +91,4 @@ def test_clamps_are_told_in_the_order_they_are_made():
             "clamp": {"b": -2, "a": {"times": 1.5, "from": ["here"]}, "c": 0},
         }
     )
-    assert clamp_words(spec) == "b ×−2, a ×1.5 from here, c ×0"
+    assert clamp_words(spec.clamp) == "b ×−2, a ×1.5 from here, c ×0"

@@ -16,6 +16,7 @@ from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.asked import Asked, asked_tokens
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.parts import parts_of
 from tracer.hypothesis.problem import listed
 from tracer.hypothesis.spec import Message, PromptSpec
 from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
@@ -96,12 +97,7 @@ def tokenize(
     """
     reader = _Reader(file, tokenizer, context)
     hypothesis = file.hypothesis
-    asked = asked_tokens(
-        hypothesis.supernodes.items(),
-        hypothesis.interventions.items(),
-        hypothesis.graph,
-        hypothesis.circuit.items(),
-    )
+    asked = asked_tokens(parts_of(hypothesis))
     prompts = {name: reader.prompt(name, asked) for name in hypothesis.prompts}
     for name, spec in hypothesis.interventions.items():
         reader.mistakes += _too_long(file, name, spec, prompts, context)

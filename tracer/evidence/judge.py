@@ -15,9 +15,12 @@ from tracer.evidence.circuits import judge_circuits
 from tracer.evidence.conclusion import Judged, conclude
 from tracer.evidence.edges import judge_edge, word_edge
 from tracer.evidence.expectations import all_expectations, word
+from tracer.evidence.mediation import judge_mediation
 from tracer.evidence.multiplicity import corrected
+from tracer.evidence.necessity import judge_necessity
 from tracer.evidence.outcomes import gather
 from tracer.evidence.rejudging import post_hoc
+from tracer.evidence.swaps import judge_swaps
 from tracer.evidence.verdict import Verdict
 from tracer.evidence.wording import clamp_words
 from tracer.hypothesis.graph_rules import GRAPH
@@ -42,7 +45,16 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
     asked = hypothesis or record.hypothesis
     changes = post_hoc(record, asked)
     bench = Bench(record, arrays, asked)
-    judged = corrected([*_interventions(bench), *_graphs(bench), *judge_circuits(bench)])
+    judged = corrected(
+        [
+            *_interventions(bench),
+            *judge_necessity(bench),
+            *judge_mediation(bench),
+            *judge_swaps(bench),
+            *_graphs(bench),
+            *judge_circuits(bench),
+        ]
+    )
     outcomes = tuple(one.outcome for one in judged)
     verdict, reason = conclude(record, asked, judged)
     return Verdict(
@@ -67,7 +79,7 @@ def _interventions(bench: Bench) -> Iterator[Judged]:
                 wording = word(expectation, spec.doses, bench.shower(prompts))
                 found = [bench.on(name, expectation, prompt) for prompt in prompts]
                 outcome = gather(name, split, wording, expectation.mostly, found)
-                yield Judged(f"with {clamp_words(spec)}", expectation, wording, outcome)
+                yield Judged(f"with {clamp_words(spec.clamp)}", expectation, wording, outcome)
 
 
 def _graphs(bench: Bench) -> Iterator[Judged]:

@@ -12,14 +12,11 @@ from typing import Any, NamedTuple, cast
 
 from tracer.errors import UsageError
 from tracer.evidence.effect import control_side
-from tracer.evidence.expectations import all_expectations
-from tracer.hypothesis.expectations import (
-    Fraction,
-    LogitDiff,
-    Probability,
-    tokens_of,
-)
-from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
+from tracer.hypothesis.asked import asked_tokens
+from tracer.hypothesis.expansion import measured
+from tracer.hypothesis.expectations import Fraction, LogitDiff, Probability, tokens_of
+from tracer.hypothesis.interventions import ClampSpec
+from tracer.hypothesis.parts import parts_of
 from tracer.hypothesis.problem import KeyPath, dotted, show
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
@@ -27,7 +24,7 @@ from tracer.record import Record, Trial
 
 _ABSENT = object()
 _JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")
-_MAY_GO = ("prompts", "interventions", "supernodes")
+_MAY_GO = ("prompts", "interventions", "supernodes", "necessity", "mediation", "swaps", "circuit")
 
 
 class _Change(NamedTuple):
@@ -54,9 +51,9 @@ class _Change(NamedTuple):
         match head, rest:
             case ("prompts", [_, "held_out"]) | ("supernodes", [_, "label"]):
                 return False
-            case ("interventions", [_, "expect", *_] | [_, "doses", "expect", *_]):
+            case (_, ["expect", *_] | [_, "expect", *_] | [_, "doses", "expect", *_]):
                 return False
-            case ("graph", ["expect", *_]) | ("circuit", [_, "expect", *_]):
+            case ("swaps", [_, "mostly" | "each"]):
                 return False
             case ("circuit", [_] | [_, "prompts", _]):
                 return self.new is not _ABSENT
@@ -138,27 +135,29 @@ def _told(value: Any) -> str:
 
 
 def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
-    """Readings that the expectations ask for and the trials lack."""
-    for name, spec in hypothesis.interventions.items():
-        observed = record.interventions.get(name)
-        for prompt in spec.prompts if observed else ():
-            trial = observed.trials.get(prompt) if observed else None
-            if trial is not None and trial.problem is None and prompt in hypothesis.prompts:
-                yield from _missing(f"interventions.{name}", spec, record, hypothesis, trial)
+    """Readings that the expectations ask for and the run lacks."""
+    for path, written, prompts in asked_tokens(parts_of(hypothesis)):
+        for prompt in prompts:
+            if prompt in record.prompts:
+                token = render_token(written, hypothesis.prompts[prompt])
+                if token not in record.prompts[prompt].baseline.tokens:
+                    yield f"{dotted(path)}: the token {token!r} was not read on {prompt}"
+    for name, spec in measured(hypothesis).items():
+        trials = record.interventions[name].trials if name in record.interventions else {}
+        for expectation in spec.expect:
+            if isinstance(expectation, Fraction) and expectation.supernode not in record.supernodes:
+                yield f"{name}: no supernode {expectation.supernode!r} was measured"
+            if isinstance(expectation, Probability | LogitDiff) and control_side(expectation):
+                for trial in trials.values():
+                    yield from _unread_by_controls(name, expectation, hypothesis, trial)
 
 
-def _missing(
-    place: str, spec: InterventionSpec, record: Record, hypothesis: Hypothesis, trial: Trial
+def _unread_by_controls(
+    name: str, expectation: Probability | LogitDiff, hypothesis: Hypothesis, trial: Trial
 ) -> Iterator[str]:
-    prompt = record.prompts[trial.prompt]
-    readings = [trial.reading, prompt.baseline, *(dose.reading for dose in trial.doses)]
-    for expectation in all_expectations(spec):
-        if isinstance(expectation, Fraction) and expectation.supernode not in record.supernodes:
-            yield f"{place}: no supernode {expectation.supernode!r} was measured"
-        compared = isinstance(expectation, Probability | LogitDiff) and control_side(expectation)
-        for written in (token for tokens in tokens_of(expectation).values() for token in tokens):
-            token = render_token(written, hypothesis.prompts[trial.prompt])
-            if any(token not in reading.tokens for reading in readings):
-                yield f"{place}: the token {token!r} was not read on {trial.prompt}"
-            elif compared and trial.n_controls and token not in trial.control_tokens:
-                yield f"{place}: the token {token!r} was not read under controls"
+    if trial.n_controls == 0 or trial.prompt not in hypothesis.prompts:
+        return
+    for written in (token for tokens in tokens_of(expectation).values() for token in tokens):
+        token = render_token(written, hypothesis.prompts[trial.prompt])
+        if token not in trial.control_tokens:
+            yield f"{name}: the token {token!r} was not read under controls"

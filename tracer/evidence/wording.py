@@ -5,11 +5,11 @@ Signs are true minus signs (U+2212); a threshold is written with all of its digi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tracer.hypothesis.interventions import ClampSpec, InterventionSpec
+from tracer.hypothesis.interventions import ClampSpec
 
 MINUS = "\u2212"
 _N_NAMES = 4
@@ -60,9 +60,9 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(all_names[:_N_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def clamp_words(spec: InterventionSpec) -> str:
-    """What an intervention does: 'texas ×0, california ×−2 from oakland'."""
-    return ", ".join(_clamp(name, clamp) for name, clamp in spec.clamp.items())
+def clamp_words(clamps: Mapping[str, float | ClampSpec]) -> str:
+    """What clamps do: 'texas ×0, california ×−2 from oakland'."""
+    return ", ".join(_clamp(name, clamp) for name, clamp in clamps.items())
 
 
 def _clamp(name: str, clamp: float | ClampSpec) -> str:

@@ -38,20 +38,21 @@ def intervention_problems(parts: Parts) -> Iterator[Problem]:
         path = ("interventions", name)
         yield from prompt_list(parts, (*path, "prompts"), spec.prompts)
         for supernode in spec.clamp:
-            yield from _clamp_problems(parts, path, spec, supernode)
+            yield from clamp_problems(parts, path, spec, supernode)
         yield from _dose_problems(parts, path, spec)
         yield from generation_problems((*path, "generate"), spec)
         for index, expectation in enumerate(spec.expect):
             place = (*path, "expect", index)
-            yield from _expectation_problems(parts, place, spec, expectation)
+            yield from expectation_problems(parts, place, spec, expectation)
         no_doses = spec.doses is None or not spec.doses.expect
         if not spec.expect and no_doses and parts.is_whole(*path):
             yield Problem(path, "it expects nothing: give it `expect`, or `doses` with `expect`")
 
 
-def _clamp_problems(
+def clamp_problems(
     parts: Parts, path: KeyPath, spec: InterventionSpec, name: str
 ) -> Iterator[Problem]:
+    """Mistakes in the clamp of one supernode; `path` is that of what it stands in."""
     place = (*path, "clamp", name)
     if name not in parts.supernodes:
         yield Problem(place, unknown("supernode", name, parts.supernodes))
@@ -122,9 +123,10 @@ def _dose_problems(parts: Parts, path: KeyPath, spec: InterventionSpec) -> Itera
             yield Problem((*path, "doses", "factors", index), f"the dose {factor:g} is given twice")
 
 
-def _expectation_problems(
+def expectation_problems(
     parts: Parts, path: KeyPath, spec: InterventionSpec, expectation: Expectation
 ) -> Iterator[Problem]:
+    """Mistakes in one expectation of clamps; `path` is its own."""
     if isinstance(expectation, Fraction):
         yield from _one_test(parts, path, expectation, _FRACTION_TESTS)
         yield from _fraction_problems(parts, path, spec, expectation)

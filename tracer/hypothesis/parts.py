@@ -17,6 +17,7 @@ from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
 from tracer.hypothesis.spec import Controls, GraphSpec, Hypothesis, PromptSpec, SupernodeSpec
+from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -29,6 +30,9 @@ class Parts:
     prompts: Mapping[str, PromptSpec | None]
     supernodes: Mapping[str, SupernodeSpec | None]
     interventions: Mapping[str, InterventionSpec | None]
+    necessity: Mapping[str, Necessity | None]
+    mediation: Mapping[str, Mediation | None]
+    swaps: Mapping[str, Swaps | None]
     controls: Controls
     graph: GraphSpec | None
     circuits: Mapping[str, CircuitSpec | None]
@@ -43,19 +47,35 @@ class Parts:
 
     def known_prompts(self) -> Iterator[tuple[str, PromptSpec]]:
         """The prompts that could be read."""
-        return ((name, prompt) for name, prompt in self.prompts.items() if prompt is not None)
+        return _known(self.prompts)
 
     def known_supernodes(self) -> Iterator[tuple[str, SupernodeSpec]]:
         """The supernodes that could be read."""
-        return ((name, node) for name, node in self.supernodes.items() if node is not None)
+        return _known(self.supernodes)
 
     def known_interventions(self) -> Iterator[tuple[str, InterventionSpec]]:
         """The interventions that could be read."""
-        return ((name, spec) for name, spec in self.interventions.items() if spec is not None)
+        return _known(self.interventions)
 
     def known_circuits(self) -> Iterator[tuple[str, CircuitSpec]]:
         """The circuits that could be read."""
-        return ((name, spec) for name, spec in self.circuits.items() if spec is not None)
+        return _known(self.circuits)
+
+    def known_necessity(self) -> Iterator[tuple[str, Necessity]]:
+        """The claims of necessity that could be read."""
+        return _known(self.necessity)
+
+    def known_mediation(self) -> Iterator[tuple[str, Mediation]]:
+        """The claims of mediation that could be read."""
+        return _known(self.mediation)
+
+    def known_swaps(self) -> Iterator[tuple[str, Swaps]]:
+        """The swap matrices that could be read."""
+        return _known(self.swaps)
+
+
+def _known(section: Mapping[str, Part | None]) -> Iterator[tuple[str, Part]]:
+    return ((name, part) for name, part in section.items() if part is not None)
 
 
 class Reading(NamedTuple):
@@ -93,6 +113,9 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.prompts,
         hypothesis.supernodes,
         hypothesis.interventions,
+        hypothesis.necessity,
+        hypothesis.mediation,
+        hypothesis.swaps,
         hypothesis.controls,
         hypothesis.graph,
         hypothesis.circuit,
@@ -108,6 +131,9 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _section(PromptSpec, data.get("prompts")),
         _section(SupernodeSpec, data.get("supernodes")),
         _section(InterventionSpec, data.get("interventions")),
+        _section(Necessity, data.get("necessity")),
+        _section(Mediation, data.get("mediation")),
+        _section(Swaps, data.get("swaps")),
         _pruned(Controls, data.get("controls", {})) or Controls(),
         _pruned(GraphSpec, data["graph"]) if isinstance(data.get("graph"), dict) else None,
         _section(CircuitSpec, data.get("circuit")),

@@ -16,30 +16,46 @@ from tracer.hypothesis.graph_rules import graph_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.problem import Problem, prompts_named
+from tracer.hypothesis.problem import Problem, listed, prompts_named
 from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
+from tracer.hypothesis.study_rules import study_problems
 from tracer.hypothesis.supernode_rules import supernode_problems
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
 
 
 def reference_problems(parts: Parts) -> list[Problem]:
     """Every mistake in what the parts say about each other, each once."""
-    asked = asked_tokens(
-        parts.known_supernodes(), parts.known_interventions(), parts.graph, parts.known_circuits()
-    )
-    written = [*asked, *asked_words(parts.known_interventions())]
+    asked = asked_tokens(parts)
+    written = [*asked, *asked_words(parts)]
     found = [
         *prompt_problems(parts, _asked_variables(written)),
         *supernode_problems(parts),
         *intervention_problems(parts),
         *graph_problems(parts),
         *circuit_problems(parts),
+        *study_problems(parts),
+        *_nothing_expected(parts),
         *_basis_problems(parts),
         *_token_problems(parts, written),
         *_unused_prompts(parts),
         *_unused_supernodes(parts),
     ]
     return list(dict.fromkeys(found))
+
+
+def _nothing_expected(parts: Parts) -> Iterator[Problem]:
+    sections = {
+        "interventions": parts.interventions,
+        "necessity": parts.necessity,
+        "mediation": parts.mediation,
+        "swaps": parts.swaps,
+        "circuit": parts.circuits,
+        "graph": parts.graph,
+    }
+    if not any(sections.values()) and all(map(parts.is_whole, sections)):
+        yield Problem(
+            (), f"it claims nothing that can be tested: give it one of {listed(sections)}"
+        )
 
 
 def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
@@ -96,9 +112,22 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
     used.update(parts.graph.prompts if parts.graph else ())
     for _, circuit in parts.known_circuits():
         used.update(circuit.prompts, circuit.reference)
+    used.update(_of_studies(parts))
     for name in parts.prompts:
         if name not in used and name not in RESERVED:
             yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")
+
+
+def _of_studies(parts: Parts) -> Iterator[str]:
+    """Prompts that studies name."""
+    for _, necessity in parts.known_necessity():
+        yield from (*necessity.prompts, *necessity.reference)
+    for _, mediation in parts.known_mediation():
+        yield from mediation.prompts
+        for clamp in mediation.clamp.values():
+            yield from clamp.from_ or () if isinstance(clamp, ClampSpec) else ()
+    for _, swaps in parts.known_swaps():
+        yield from swaps.prompts
 
 
 def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
@@ -112,6 +141,13 @@ def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
         used.update((edge.edge.from_, edge.edge.to))
     for _, circuit in parts.known_circuits():
         used.update(circuit.supernodes)
+    for _, necessity in parts.known_necessity():
+        used.update(necessity.ablate)
+        used.update(e.supernode for e in necessity.expect if isinstance(e, Fraction))
+    for _, mediation in parts.known_mediation():
+        used.update((*mediation.clamp, *mediation.through))
+    for _, swaps in parts.known_swaps():
+        used.update(swaps.concepts)
     for name in parts.supernodes:
         if name not in used:
             message = "nobody uses this supernode: clamp it, expect something of it, or remove it"

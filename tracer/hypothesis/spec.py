@@ -16,6 +16,7 @@ from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.directions import Declared, Direction, Toward
 from tracer.hypothesis.expectations import Edge
 from tracer.hypothesis.interventions import InterventionSpec, Name, length_tag
+from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 
 
 class ModelSpec(Declared):
@@ -203,7 +204,10 @@ class Hypothesis(Declared):
     )
     prompts: dict[Name, PromptSpec] = Field(min_length=1)
     supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
-    interventions: dict[Name, InterventionSpec] = Field(min_length=1)
+    interventions: dict[Name, InterventionSpec] = {}
+    necessity: dict[Name, Necessity] = {}
+    mediation: dict[Name, Mediation] = {}
+    swaps: dict[Name, Swaps] = {}
     graph: GraphSpec | None = None
     circuit: dict[Name, CircuitSpec] = Field(
         default={}, description="Supernodes taken together, scored and tested as a circuit."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.interventions import Generation
 from tracer.record import Generated, GeneratedText, Record
 from tracer.report.text import plural
@@ -35,7 +36,7 @@ def text_views(record: Record) -> tuple[TextView, ...]:
     """Every intervention that generated, in the file's order."""
     views: list[TextView] = []
     for name, intervention in record.interventions.items():
-        how = record.hypothesis.interventions[name].generate
+        how = measured(record.hypothesis)[name].generate
         texts = {p: t.generated for p, t in intervention.trials.items() if t.generated is not None}
         if how is not None and texts:
             rows = [row for prompt, each in texts.items() for row in _rows(record, prompt, each)]
