@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tracer.model import folder as folder
     from tracer.model import weights as weights
     from tracer.result import Run
+    from tracer.selftest import trials as trials
 
 __version__ = "0.1.0"
 __all__ = ["Hypothesis", "Run", "Verdict", "attribution_graph", "load", "run", "run_matrix"]
@@ -50,6 +51,7 @@ _ENGINE = {
     "folder": "tracer.model.folder",
     "graphs": "tracer.graphs",
     "runner": "tracer.runner",
+    "trials": "tracer.selftest.trials",
     "weights": "tracer.model.weights",
 }
 """The rooms behind torch that the front end asks for; not public."""

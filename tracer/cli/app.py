@@ -18,6 +18,7 @@ from tracer.cli.graph import graph
 from tracer.cli.look import list_, show
 from tracer.cli.rejudge import judge, report
 from tracer.cli.run import run
+from tracer.cli.selftest import selftest
 from tracer.cli.setup import init, models, schema
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TracerError
 
@@ -54,6 +55,7 @@ app.command(rich_help_panel=_SETUP)(schema)
 app.command(rich_help_panel=_SETUP)(init)
 app.command(rich_help_panel=_SETUP)(convert)
 app.command(rich_help_panel=_SETUP)(cache)
+app.command(rich_help_panel=_SETUP)(selftest)
 
 
 def _version(asked: bool | None) -> bool | None:

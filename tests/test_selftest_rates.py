@@ -1,0 +1,53 @@
+"""Error rates from verdicts whose truth is known, counted by hand."""
+
+import pytest
+
+from tracer.evidence.statistics import wilson
+from tracer.selftest.rates import Verdicts, by, tally, to_data, within_goals
+
+
+def verdicts(truth, kind="swap", who="x", **counts):
+    return [
+        Verdicts(who, kind, truth, word, "confirmed")
+        for word, count in counts.items()
+        for _ in range(count)
+    ]
+
+
+def test_errors_are_confirmed_false_claims_and_true_ones_not_confirmed():
+    some = verdicts("false", confirmed=2, refuted=95, inconclusive=3)
+    some += verdicts("true", confirmed=17, refuted=2, inconclusive=1)
+    false, true = tally(some, "false"), tally(some, "true")
+    assert (false.n, false.errors, false.rate) == (100, 2, 0.02)
+    assert (true.n, true.errors, true.rate) == (20, 3, 0.15)
+    assert false.interval == wilson(2, 100)
+    assert false.stopped == 98
+
+
+def test_what_is_true_of_the_behaviour_alone_has_no_rate():
+    found = tally(verdicts("open", confirmed=3, refuted=1), "open")
+    assert found.errors is None and found.rate is None and found.interval is None
+
+
+@pytest.mark.parametrize(
+    ("false", "true", "kept"),
+    [((1, 99), (90, 10), True), ((2, 99), (90, 10), False), ((1, 99), (89, 11), False)],
+)
+def test_goals_are_one_and_ten_per_cent(false, true, kept):
+    some = verdicts("false", confirmed=false[0], refuted=false[1])
+    some += verdicts("true", confirmed=true[0], refuted=true[1])
+    assert within_goals(some) == kept
+
+
+def test_without_claims_of_both_truths_no_goal_is_kept():
+    assert not within_goals(verdicts("true", confirmed=5))
+    assert not within_goals([])
+
+
+def test_groups_keep_their_order():
+    some = verdicts("false", kind="swap", refuted=1) + verdicts("false", kind="dose", refuted=2)
+    assert {k: t.n for k, t in by(some, "false", lambda v: v.kind).items()} == {
+        "swap": 1,
+        "dose": 2,
+    }
+    assert to_data(some)["false"]["by_kind"]["dose"]["wilson_95"] == wilson(0, 2)
