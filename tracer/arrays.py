@@ -28,6 +28,11 @@ def circuit_key(circuit: str, prompt: str, what: str) -> str:
     return f"circuit/{circuit}/{prompt}/{what}"
 
 
+def overlap_key(shared: str) -> str:
+    """Where the overlaps of one claim of shared representation are: [pair, layer, list, list]."""
+    return f"shared/{shared}/overlap"
+
+
 def check_arrays(record: Record, arrays: Arrays) -> None:
     """Make sure that every array a record speaks of is there, in its shape.
 
@@ -47,8 +52,24 @@ def check_arrays(record: Record, arrays: Arrays) -> None:
         if trial.scores is not None
         for sentence in _circuit_misfits(name, prompt, circuit, arrays)
     ]
+    wrong += [
+        f"run {record.id}: its measurements do not fit its record: {sentence}."
+        for name in record.shared
+        for sentence in _shared_misfits(record, name, arrays)
+    ]
     if wrong:
         raise UsageError("\n".join(wrong))
+
+
+def _shared_misfits(record: Record, name: str, arrays: Arrays) -> list[str]:
+    key, found = overlap_key(name), record.shared[name]
+    n = len(record.hypothesis.shared[name].translations)
+    shape = (len(found.pairs), found.n_layers, n, n)
+    if key not in arrays:
+        return [f"{key!r} is missing"]
+    if arrays[key].shape != shape:
+        return [f"{key!r} has shape {list(arrays[key].shape)}, not {list(shape)}"]
+    return [] if arrays[key].dtype.kind == "f" else [f"{key!r} holds {arrays[key].dtype}"]
 
 
 def _misfits(intervention: str, prompt: str, trial: Trial, arrays: Arrays) -> list[str]:

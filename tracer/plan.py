@@ -225,6 +225,9 @@ def _seconds(
     )
     work = clean + 3 * plan.backward * model.flops(longest) + rows
     work += sum(_graph(hypothesis, lengths[name], model) for name in _graphed(hypothesis))
+    work += sum(
+        model.flops(lengths[name]) for s in hypothesis.shared.values() for name in s.prompts
+    )
     work += sum(_writing(how, lengths[prompt], model) for prompt, how in _texts(hypothesis))
     on_gpu = hypothesis.model_spec.device.startswith("cuda")
     return START_SECONDS + work / (FLOPS_GPU if on_gpu else cores * FLOPS_PER_CORE)

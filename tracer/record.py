@@ -259,6 +259,18 @@ class CircuitRecord(Recorded):
     trials: dict[str, CircuitTrial] = {}
 
 
+class SharedRecord(Recorded):
+    """Overlaps of the prompts of one claim of shared representation.
+
+    They are in the tensors, `shared/<name>/overlap` of shape [pair, layer, list, list]: entry
+    (i, j) is the overlap of list i in the pair's first language with list j in its second.
+    """
+
+    pairs: tuple[tuple[int, int], ...] = Field(description="Languages, by place in the lists.")
+    n_layers: int
+    n_active: tuple[float, ...] = Field(description="By layer, mean active features of a prompt.")
+
+
 class BasisRecord(Recorded):
     """The dictionary that was measured with."""
 
@@ -321,6 +333,7 @@ class Record(Recorded):
     interventions: dict[str, InterventionRecord] = {}
     graphs: dict[str, GraphRecord] = Field(default={}, description="By prompt.")
     circuit: dict[str, CircuitRecord] = Field(default={}, description="By name.")
+    shared: dict[str, SharedRecord] = {}
     notes: tuple[str, ...] = Field(
         default=(), description="Deviations a reader must know, e.g. halved batch."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
@@ -100,6 +100,16 @@ def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
         )
 
 
+def _shared_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:
+    """Layers of shared representation that lie beyond the last."""
+    for name, spec in file.hypothesis.shared.items():
+        for n, expectation in enumerate(spec.expect):
+            if expectation.overlap[1] > last:
+                where = ("shared", name, "expect", n, "overlap")
+                message = f"layer {expectation.overlap[1]} is out of range; the last is {last}."
+                yield file.mistake(where, message)
+
+
 def _check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
     """Tell every id and layer range that lies outside the basis, at once."""
     mistakes: list[Mistake] = []
@@ -124,6 +134,7 @@ def _check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
             where = ("circuit", name, "within", "layers")
             message = f"layer {circuit.within.layers[1]} is out of range; the last is {last}."
             mistakes.append(file.mistake(where, message))
+    mistakes += _shared_mistakes(file, last)
     if mistakes:
         raise HypothesisError(file.path, mistakes)
 

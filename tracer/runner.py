@@ -35,6 +35,7 @@ from tracer.readings import reading
 from tracer.record import BasisRecord, InterventionRecord, ModelRecord, PromptRecord, Record
 from tracer.resolve import left_out, open_bench
 from tracer.row_cache import RowCache, identity
+from tracer.shared_measure import measure_shared
 from tracer.text_measure import n_texts, with_texts
 from tracer.tokens import tokenize
 
@@ -88,6 +89,8 @@ def measure(
     clock.stop("graphs")
     record, arrays = _measure_circuits(folder, record, arrays, bench, progress)
     clock.stop("circuits")
+    record, arrays = _measure_shared(folder, record, arrays, bench, progress)
+    clock.stop("shared")
     record, arrays = _measure_all(folder, record, arrays, bench, progress)
     clock.stop("measure")
     complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
@@ -243,6 +246,21 @@ def _measure_circuits(
                 record = record.model_copy(update={"circuit": record.circuit | {name: kept}})
                 arrays = {**arrays, **found}
                 runs.write(folder, record, arrays)
+    return record, arrays
+
+
+def _measure_shared(
+    folder: Path, record: Record, arrays: Arrays, bench: Bench, progress: Progress
+) -> tuple[Record, Arrays]:
+    """Measure the shared representations that are still missing, writing after each."""
+    for name, spec in bench.hypothesis.shared.items():
+        if name in record.shared:
+            continue
+        with progress.task(f"active features of {name}", len(spec.prompts)) as advance:
+            found = measure_shared(bench, name, advance)
+        record = record.model_copy(update={"shared": record.shared | {name: found.record}})
+        arrays = {**arrays, **found.arrays}
+        runs.write(folder, record, arrays)
     return record, arrays
 
 

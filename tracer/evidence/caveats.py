@@ -36,6 +36,8 @@ def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome])
 
 def _prompts(hypothesis: Hypothesis) -> Iterator[str]:
     used = {name for spec in measured(hypothesis).values() for name in spec.prompts}
+    if not used:
+        return
     n_held_out = sum(hypothesis.prompts[name].held_out for name in used)
     found = any(node.select is not None for node in hypothesis.supernodes.values())
     if n_held_out == 0:

@@ -98,6 +98,9 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
             f"the run is incomplete: the circuit {waiting[0]} is not measured on every prompt; "
             "running it again resumes it"
         )
+    waiting = [name for name in hypothesis.shared if name not in record.shared]
+    if waiting:
+        return f"the run is incomplete: {waiting[0]} is not measured; running it again resumes it"
     specs = measured(hypothesis)
     wanted = sum(len(spec.prompts) for spec in specs.values())
     n_measured = sum(

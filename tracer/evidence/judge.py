@@ -20,6 +20,7 @@ from tracer.evidence.multiplicity import corrected
 from tracer.evidence.necessity import judge_necessity
 from tracer.evidence.outcomes import gather
 from tracer.evidence.rejudging import post_hoc
+from tracer.evidence.sharing import judge_shared
 from tracer.evidence.swaps import judge_swaps
 from tracer.evidence.verdict import Verdict
 from tracer.evidence.wording import clamp_words
@@ -53,6 +54,7 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
             *judge_swaps(bench),
             *_graphs(bench),
             *judge_circuits(bench),
+            *judge_shared(bench),
         ]
     )
     outcomes = tuple(one.outcome for one in judged)

@@ -55,7 +55,7 @@ class _Change(NamedTuple):
                 return False
             case ("swaps", [_, "mostly" | "each"]):
                 return False
-            case ("circuit", [_] | [_, "prompts", _]):
+            case ("circuit", [_] | [_, "prompts", _]) | ("shared", [_]):
                 return self.new is not _ABSENT
             case ("graph", [] | ["prompts", _]):
                 return self.new is not _ABSENT

@@ -38,6 +38,8 @@ class FeatureBasis(ABC):
 
     name: str
     n_layers: int
+    is_sparse: bool
+    """Whether most features are 0 almost everywhere; else every one is active, more or less."""
 
     @abstractmethod
     def n_features(self, layer: int) -> int:

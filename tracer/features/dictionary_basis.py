@@ -44,6 +44,7 @@ class DictionaryBasis(FeatureBasis):
 
     def __init__(self, dictionary: Dictionary, device: torch.device) -> None:
         self.name = dictionary.name
+        self.is_sparse = True
         self.n_layers = dictionary.n_layers
         self._dictionary = dictionary
         self._layers = dictionary.layers

@@ -23,6 +23,7 @@ class NeuronBasis(FeatureBasis):
         model.require(("mlp_in", "mlp_up", "mlp_hidden", "mlp_out"), "features: neurons")
         self._model = model
         self.name = "neurons"
+        self.is_sparse = False
         self.n_layers = model.n_layers
 
     def n_features(self, layer: int) -> int:

@@ -16,6 +16,7 @@ from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath, Problem
 from tracer.hypothesis.sentences import place_of, problems_of
+from tracer.hypothesis.shared import SharedSpec
 from tracer.hypothesis.spec import Controls, GraphSpec, Hypothesis, PromptSpec, SupernodeSpec
 from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 
@@ -34,6 +35,7 @@ class Parts:
     mediation: Mapping[str, Mediation | None]
     swaps: Mapping[str, Swaps | None]
     controls: Controls
+    shared: Mapping[str, SharedSpec | None]
     graph: GraphSpec | None
     circuits: Mapping[str, CircuitSpec | None]
     features: str
@@ -72,6 +74,10 @@ class Parts:
     def known_swaps(self) -> Iterator[tuple[str, Swaps]]:
         """The swap matrices that could be read."""
         return _known(self.swaps)
+
+    def known_shared(self) -> Iterator[tuple[str, SharedSpec]]:
+        """The claims of shared representation that could be read."""
+        return _known(self.shared)
 
 
 def _known(section: Mapping[str, Part | None]) -> Iterator[tuple[str, Part]]:
@@ -117,6 +123,7 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.mediation,
         hypothesis.swaps,
         hypothesis.controls,
+        hypothesis.shared,
         hypothesis.graph,
         hypothesis.circuit,
         hypothesis.features,
@@ -135,6 +142,7 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _section(Mediation, data.get("mediation")),
         _section(Swaps, data.get("swaps")),
         _pruned(Controls, data.get("controls", {})) or Controls(),
+        _section(SharedSpec, data.get("shared")),
         _pruned(GraphSpec, data["graph"]) if isinstance(data.get("graph"), dict) else None,
         _section(CircuitSpec, data.get("circuit")),
         features if isinstance(features := data.get("features"), str) else NEURONS,

@@ -18,6 +18,7 @@ from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import Problem, listed, prompts_named
 from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
+from tracer.hypothesis.shared_rules import shared_problems
 from tracer.hypothesis.study_rules import study_problems
 from tracer.hypothesis.supernode_rules import supernode_problems
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
@@ -34,6 +35,7 @@ def reference_problems(parts: Parts) -> list[Problem]:
         *graph_problems(parts),
         *circuit_problems(parts),
         *study_problems(parts),
+        *shared_problems(parts),
         *_nothing_expected(parts),
         *_basis_problems(parts),
         *_token_problems(parts, written),
@@ -50,6 +52,7 @@ def _nothing_expected(parts: Parts) -> Iterator[Problem]:
         "mediation": parts.mediation,
         "swaps": parts.swaps,
         "circuit": parts.circuits,
+        "shared": parts.shared,
         "graph": parts.graph,
     }
     if not any(sections.values()) and all(map(parts.is_whole, sections)):
@@ -113,6 +116,8 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
     for _, circuit in parts.known_circuits():
         used.update(circuit.prompts, circuit.reference)
     used.update(_of_studies(parts))
+    for _, shared in parts.known_shared():
+        used.update(shared.prompts)
     for name in parts.prompts:
         if name not in used and name not in RESERVED:
             yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")

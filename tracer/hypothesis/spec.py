@@ -16,6 +16,7 @@ from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.directions import Declared, Direction, Toward
 from tracer.hypothesis.expectations import Edge
 from tracer.hypothesis.interventions import InterventionSpec, Name, length_tag
+from tracer.hypothesis.shared import SharedSpec
 from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 
 
@@ -203,7 +204,7 @@ class Hypothesis(Declared):
         default=None, description="Text of the prompts that have none themselves."
     )
     prompts: dict[Name, PromptSpec] = Field(min_length=1)
-    supernodes: dict[Name, SupernodeSpec] = Field(min_length=1)
+    supernodes: dict[Name, SupernodeSpec] = {}
     interventions: dict[Name, InterventionSpec] = {}
     necessity: dict[Name, Necessity] = {}
     mediation: dict[Name, Mediation] = {}
@@ -211,6 +212,9 @@ class Hypothesis(Declared):
     graph: GraphSpec | None = None
     circuit: dict[Name, CircuitSpec] = Field(
         default={}, description="Supernodes taken together, scored and tested as a circuit."
+    )
+    shared: dict[Name, SharedSpec] = Field(
+        default={}, description="Features that are active on translations of one prompt."
     )
     controls: Controls = Controls()
 

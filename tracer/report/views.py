@@ -16,6 +16,7 @@ from tracer.report.graphs import GraphView, graph_views
 from tracer.report.interventions import InterventionView, SplitSummary, intervention_view
 from tracer.report.members import SupernodeView, supernode_view
 from tracer.report.provenance import Provenance, provenance
+from tracer.report.sharing import SharedView, shared_views
 from tracer.report.text import number, p_value, percent, plural, show_token
 
 VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
@@ -120,6 +121,7 @@ class Page:
     glance: tuple[GlanceRow, ...]
     interventions: tuple[InterventionView, ...]
     texts: tuple[TextView, ...]
+    shared: tuple[SharedView, ...]
     graphs: tuple[GraphView, ...]
     circuits: tuple[CircuitView, ...]
     counts: tuple[Count, ...]
@@ -149,6 +151,7 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         glance=tuple(_glance(record, view, verdict.outcomes) for view in interventions),
         interventions=interventions,
         texts=text_views(record),
+        shared=shared_views(record, arrays),
         graphs=graph_views(record),
         circuits=circuit_views(record, arrays),
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
