@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tracer import feature_card as feature_card
     from tracer import graphs as graphs
     from tracer import runner as runner
+    from tracer import specificity_measure as specificity_measure
     from tracer.api import load, run, run_matrix
     from tracer.evidence.verdict import Verdict
     from tracer.graphs import attribution_graph
@@ -51,6 +52,7 @@ _ENGINE = {
     "folder": "tracer.model.folder",
     "graphs": "tracer.graphs",
     "runner": "tracer.runner",
+    "specificity_measure": "tracer.specificity_measure",
     "trials": "tracer.selftest.trials",
     "weights": "tracer.model.weights",
 }

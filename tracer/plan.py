@@ -21,12 +21,19 @@ from tracer.model_size import ModelSize
 
 PROCESS_BYTES = 700 * 2**20
 """Python with torch, transformers and TransformerLens imported, before any weight."""
-START_SECONDS = 15.0
-"""Importing the libraries and opening a model that is already converted."""
+IMPORT_SECONDS = 7.0
+"""Importing the libraries, once a command."""
+OPEN_SECONDS = 7.0
+"""Opening a model that is already converted, once a hypothesis."""
 FLOPS_PER_CORE = 20e9
 """Multiply-adds count as two; fp32, hooks and small matrices included: a little below what the
 two-hop hypothesis reached on two quiet cores (26e9)."""
+FLOPS_SWEEP = 45e9
+"""Of a core on a graph's large matrix products."""
+BYTES_PER_SECOND = 8e9
+"""Weights are read once a pass, however few its rows and tokens."""
 FLOPS_GPU = 10e12
+GPU_BYTES_PER_SECOND = 1e12
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -122,12 +129,12 @@ def make_plan(
     )
     if model is None:
         return plan
-    return replace(
+    plan = replace(
         plan,
-        batches=sum(len(b) for b in _batches(rows, lengths, model).values()),
+        batches=sum(len(_batches(each, lengths[each.prompt], model)) for each in rows),
         bytes=_peak_bytes(hypothesis, rows, lengths, model),
-        seconds=_seconds(hypothesis, plan, lengths, model, cores),
     )
+    return replace(plan, seconds=_seconds(hypothesis, plan, lengths, model, cores))
 
 
 def _rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Iterable[Rows]:
@@ -177,20 +184,11 @@ def _first_position(supernode: SupernodeSpec, clamp: float | ClampSpec, size: Pr
     return min([int(position) for position in absolute if position.isdigit()] or [first])
 
 
-def _batches(
-    rows: Iterable[Rows], lengths: Mapping[str, int], model: ModelSize
-) -> dict[str, list[list[int]]]:
-    """Starts of the rows of every batch, by prompt: rows of a freeze mode, earliest first."""
-    waiting: dict[tuple[str, str], list[int]] = {}
-    for own in rows:
-        waiting.setdefault((own.prompt, own.freeze), []).extend([own.start or 0] * own.total)
-    batches: dict[str, list[list[int]]] = {}
-    for (prompt, _), starts in waiting.items():
-        size = model.rows_per_batch(lengths[prompt])
-        ordered = sorted(starts)
-        cut = [ordered[n : n + size] for n in range(0, len(ordered), size)]
-        batches.setdefault(prompt, []).extend(cut)
-    return batches
+def _batches(rows: Rows, n_tokens: int, model: ModelSize) -> list[int]:
+    """Sizes of the batches of one intervention on one prompt, which shares none with others."""
+    size = model.rows_per_batch(n_tokens)
+    full, rest = divmod(rows.total, size)
+    return [size] * full + [rest] * (rest > 0)
 
 
 def _peak_bytes(
@@ -200,9 +198,9 @@ def _peak_bytes(
     weights = (model.n_weights + model.n_embedding) * _BYTES[hypothesis.model_spec.dtype]
     largest = max(
         (
-            len(batch) * model.row_bytes(lengths[prompt])
-            for prompt, batches in _batches(rows, lengths, model).items()
-            for batch in batches
+            max(_batches(each, lengths[each.prompt], model), default=0)
+            * model.row_bytes(lengths[each.prompt])
+            for each in rows
         ),
         default=0,
     )
@@ -212,25 +210,26 @@ def _peak_bytes(
 def _seconds(
     hypothesis: Hypothesis, plan: Plan, lengths: Mapping[str, int], model: ModelSize, cores: int
 ) -> float:
-    """START_SECONDS + FLOP ÷ (cores × FLOPS_PER_CORE, or FLOPS_GPU).
+    """OPEN_SECONDS + FLOP ÷ (cores × FLOPS_PER_CORE) + passes × weights ÷ BYTES_PER_SECOND.
 
-    Every row of a batch is computed from its earliest start on; a backward pass costs two forward.
+    On a GPU with its own rates. A backward pass costs two forward.
     """
     clean = sum(model.flops(lengths[name]) for name in hypothesis.prompts)
     longest = max(lengths.values())
-    rows = sum(
-        len(batch) * model.flops(lengths[prompt] - min(batch))
-        for prompt, batches in _batches(plan.rows, lengths, model).items()
-        for batch in batches
-    )
-    work = clean + 3 * plan.backward * model.flops(longest) + rows
-    work += sum(_graph(hypothesis, lengths[name], model) for name in _graphed(hypothesis))
-    work += sum(
-        model.flops(lengths[name]) for s in hypothesis.shared.values() for name in s.prompts
-    )
+    work = clean + 3 * plan.backward * model.flops(longest)
+    work += sum(r.total * model.flops(lengths[r.prompt] - (r.start or 0)) for r in plan.rows)
+    shared = [name for each in hypothesis.shared.values() for name in each.prompts]
+    work += sum(model.flops(lengths[name]) for name in shared)
     work += sum(_writing(how, lengths[prompt], model) for prompt, how in _texts(hypothesis))
-    on_gpu = hypothesis.model_spec.device.startswith("cuda")
-    return START_SECONDS + work / (FLOPS_GPU if on_gpu else cores * FLOPS_PER_CORE)
+    graphs = sum(_graph(hypothesis, lengths[name], model) for name in _graphed(hypothesis))
+    passes = plan.prompts + len(shared) + 3 * plan.backward + (plan.batches or 0)
+    longest_text = {prompt: how.tokens for prompt, how in sorted(_texts(hypothesis), key=_tokens)}
+    passes += sum(1 + tokens for tokens in longest_text.values())
+    weights = (model.n_weights + model.n_embedding) * _BYTES[hypothesis.model_spec.dtype]
+    if hypothesis.model_spec.device.startswith("cuda"):
+        return OPEN_SECONDS + (work + graphs) / FLOPS_GPU + passes * weights / GPU_BYTES_PER_SECOND
+    at_work = work / (cores * FLOPS_PER_CORE) + graphs / (cores * FLOPS_SWEEP)
+    return OPEN_SECONDS + at_work + passes * weights / BYTES_PER_SECOND
 
 
 def _texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
@@ -242,6 +241,10 @@ def _texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
         if spec.generate is not None
     ]
     return [*clamped, *dict.fromkeys(clamped)]
+
+
+def _tokens(text: tuple[str, Generation]) -> int:
+    return text[1].tokens
 
 
 def _writing(how: Generation, n_tokens: int, model: ModelSize) -> float:

@@ -20,6 +20,7 @@ from tracer.cli.rejudge import judge, report
 from tracer.cli.run import run
 from tracer.cli.selftest import selftest
 from tracer.cli.setup import init, models, schema
+from tracer.cli.specificity import specificity
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TracerError
 
 EXIT_SIGINT = 130
@@ -42,6 +43,7 @@ _MEASURE, _LOOK, _READ, _SETUP = "Measure", "Look inside", "Read runs", "Set up"
 app.command(rich_help_panel=_MEASURE)(run)
 app.command(rich_help_panel=_MEASURE)(validate)
 app.command(rich_help_panel=_MEASURE)(plan)
+app.command(rich_help_panel=_MEASURE)(specificity)
 app.command(rich_help_panel=_LOOK)(graph)
 app.command(rich_help_panel=_LOOK)(features)
 app.command("list", rich_help_panel=_READ)(list_)

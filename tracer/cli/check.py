@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK, TracerError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.liveness import progress_on
 from tracer.overrides import Replacements
-from tracer.plan import Plan, PromptSize, make_plan
+from tracer.plan import IMPORT_SECONDS, Plan, PromptSize, make_plan
 from tracer.progress import Progress
 from tracer.terminal import Screen
 
@@ -102,12 +103,23 @@ def plan(
     codes = [_broken(broken).code for broken in found.broken]
     with progress_on(stderr(), quiet=False) as progress:
         plans = [_planned(file, progress) for file in found.files]
-    for planned in plans:
-        if isinstance(planned, Ending):
-            codes.append(planned.code)
-        else:
-            print_plan(stdout(), planned)
+    counted = [planned for planned in plans if isinstance(planned, Plan)]
+    codes += [planned.code for planned in plans if isinstance(planned, Ending)]
+    for each in counted:
+        print_plan(stdout(), each)
+    if len(counted) > 1:
+        stdout().say(_whole(counted))
     return worst(codes)
+
+
+def _whole(plans: Sequence[Plan]) -> str:
+    """All in one sentence; nothing that earlier runs left in the cache is taken off."""
+    n_rows = sum(plan.n_rows for plan in plans)
+    seconds = [plan.seconds for plan in plans if plan.seconds is not None]
+    told = f"{len(plans)} hypotheses: {n_rows:,} rows"
+    if len(seconds) < len(plans):
+        return f"{told}; the time of {len(plans) - len(seconds)} is not known here"
+    return f"{told}, roughly {_duration(IMPORT_SECONDS + sum(seconds))} in one command"
 
 
 def _planned(file: HypothesisFile, progress: Progress) -> Plan | Ending:
@@ -151,7 +163,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
     if plan.bytes is not None:
         facts.append(("peak memory", f"about {plan.bytes / 2**30:.1f} GiB"))
     if plan.seconds is not None:
-        facts.append(("time", f"roughly {_duration(plan.seconds)}"))
+        facts.append(("time", f"roughly {_duration(IMPORT_SECONDS + plan.seconds)}"))
     return facts
 
 

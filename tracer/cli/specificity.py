@@ -1,0 +1,149 @@
+"""`tracer specificity`: every hypothesis's ablation on every other hypothesis's prompts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+import tracer
+from tracer.cli import options
+from tracer.cli.endings import require_writable, stderr, stdout
+from tracer.cli.files import gather, read_all
+from tracer.cli.machine import STDOUT, write_stdout
+from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK
+from tracer.hypothesis.load import HypothesisFile
+from tracer.liveness import progress_on
+from tracer.model.sources import locate
+from tracer.overrides import Replacements
+from tracer.report.specificity import render_specificity, signed
+from tracer.runs import write_text
+from tracer.specificity.record import Apart, Specificity
+from tracer.specificity.summary import Row, summarise
+from tracer.terminal import Screen
+
+SUMMARY = "tracer.specificity-summary/1"
+FOLDER = "specificity"
+
+
+class Comparable(NamedTuple):
+    """Hypotheses of one model and basis, and the others."""
+
+    files: list[HypothesisFile]
+    apart: list[Apart]
+
+
+def specificity(
+    files: options.Files = None,
+    set_: options.Sets = None,
+    model: options.Model = None,
+    features: options.Features = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    out: options.Out = options.REPORTS,
+    json_: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Summary as JSON; - is standard output."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> int:
+    """Ablate each hypothesis's supernodes on every other's prompts, and on neutral text.
+
+    tracer specificity hypotheses/
+
+    Writes specificity.json and specificity.html into a folder of its own under DIR/specificity.
+    """
+    replaced = Replacements(model, features, device, dtype, None, tuple(set_ or ())).overrides()
+    found = read_all(gather(files or []), replaced)
+    if not found.files:
+        stderr().say("nothing selected: there is no sound hypothesis file here.")
+        return EXIT_NOTHING_SELECTED
+    chosen = comparable(found.files)
+    broken = [
+        Apart(name=path.stem, file=str(path), reason=str(error)) for path, error in found.broken
+    ]
+    require_writable(out, "--out")
+    with progress_on(stderr(), quiet=quiet) as progress:
+        with progress.task("importing PyTorch and TransformerLens"):
+            measure = tracer.specificity_measure.measure_specificity
+        measured = measure(chosen.files, [*broken, *chosen.apart], reports=out, progress=progress)
+    folder = _write(measured, out)
+    rows = summarise(measured)
+    screen = stderr() if json_ == STDOUT else stdout()
+    _print(screen, rows, measured, folder)
+    _write_summary(rows, folder, json_)
+    return EXIT_OK
+
+
+def comparable(files: Sequence[HypothesisFile]) -> Comparable:
+    """The most hypotheses that share model and basis, those first whose model is here."""
+    groups: dict[str, list[HypothesisFile]] = {}
+    for file in files:
+        groups.setdefault(_named(file), []).append(file)
+    best = max(groups, key=lambda name: (_is_here(groups[name][0]), len(groups[name])))
+    apart = [
+        Apart(
+            name=file.hypothesis.hypothesis,
+            file=file.path,
+            reason=f"it is about {_named(file)}, the matrix about {best}.",
+        )
+        for file in files
+        if _named(file) != best
+    ]
+    return Comparable(groups[best], apart)
+
+
+def _named(file: HypothesisFile) -> str:
+    spec = file.hypothesis.model_spec
+    revision = f"@{spec.revision}" if spec.revision else ""
+    return f"{spec.name}{revision} ({spec.dtype}, {spec.device}) in {file.hypothesis.features}"
+
+
+def _is_here(file: HypothesisFile) -> bool:
+    return locate(file.hypothesis.model_spec).state in ("ready", "to convert")
+
+
+def _write(measured: Specificity, out: Path) -> Path:
+    now = datetime.now(UTC)
+    folder = out / FOLDER / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+    folder.mkdir(parents=True)
+    write_text(
+        folder / "specificity.json", measured.model_dump_json(by_alias=True, indent=1) + "\n"
+    )
+    write_text(folder / "specificity.html", render_specificity(measured))
+    return folder
+
+
+def _write_summary(rows: Sequence[Row], folder: Path, to: Path | None) -> None:
+    document = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    if to == STDOUT:
+        write_stdout(text)
+    elif to is not None:
+        write_text(to, text)
+
+
+def _print(screen: Screen, rows: Sequence[Row], measured: Specificity, folder: Path) -> None:
+    headings = (("ablated", 4), ("on task", 0), ("off task", 0), ("selective", 0), ("KL", 0))
+    cells = [
+        [
+            screen.text(row.name),
+            screen.text(signed(row.cells[row.name].change)),
+            screen.text(f"{row.off_task:.2f}"),
+            screen.text("-" if row.selectivity is None else f"{row.selectivity:.1f}x"),
+            screen.text(f"{row.kl_median:.3f}"),
+        ]
+        for row in rows
+    ]
+    screen.table(list(headings), cells)
+    for row in rows:
+        if row.problem:
+            screen.paragraph(f"{row.name}: {row.problem}", "yellow")
+    for each in measured.apart:
+        screen.paragraph(f"not comparable: {each.name}: {each.reason}", "yellow")
+    screen.say(f"  {folder / 'specificity.html'}")
