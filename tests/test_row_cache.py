@@ -1,10 +1,13 @@
 """A run that reads its rows from the cache is, to the last bit, the run that measures them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 
 import tracer.read_rows
+import tracer.row_cache
 import tracer.runner
 from tests.bench import TINY, make_bench
 from tests.heard import Heard
@@ -227,3 +230,11 @@ def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
     from_cache, *found = columns(more, cache)
     assert from_cache
     assert found == list(columns(more, None)[1:])
+
+
+def test_a_changed_engine_makes_other_entries(monkeypatch):
+    before = tracer.row_cache._engine.__wrapped__()
+    assert before == tracer.row_cache._engine.__wrapped__()
+    monkeypatch.setattr(tracer.row_cache, "_ENGINE", tracer.row_cache._ENGINE[:-1])
+    assert tracer.row_cache._engine.__wrapped__() != before
+    assert all((Path(tracer.__file__).parent / name).exists() for name in tracer.row_cache._ENGINE)

@@ -10,8 +10,11 @@ bit.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -26,8 +29,8 @@ from tracer.measurement_store import Entry, Store, key_of
 from tracer.readings import ControlReadings
 from tracer.record import Environment, ModelRecord, Reading
 
-ENGINE = 1
-"""Raise it when the same rows, graphs or supernodes would come out different."""
+_ENGINE = ("model", "features", "clean.py", "freeze.py", "intervention.py", "readings.py")
+"""The code that turns rows into numbers: a changed line of it makes other entries."""
 _ROWS = "rows"
 
 
@@ -116,7 +119,19 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
     about = environment.model_dump(mode="json", exclude={"python"})
     dictionary = (features.basis.name, features.fingerprint, features.revision)
     kinds = torch.backends.cpu.get_cpu_capability()
-    return (ENGINE, about, kinds, model.fingerprint, model.dtype, model.device, *dictionary)
+    return (_engine(), about, kinds, model.fingerprint, model.dtype, model.device, *dictionary)
+
+
+@cache
+def _engine() -> str:
+    """SHA-256 over the sources of the engine."""
+    home = Path(__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(p for name in _ENGINE for p in (home / name, *(home / name).rglob("*.py"))):
+        if path.is_file():
+            total.update(f"{path.relative_to(home).as_posix()}\0".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def _cause(row: Row, clean: CleanRun) -> list[Any]:
