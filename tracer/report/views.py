@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,24 +11,16 @@ from tracer.record import PromptRecord, Record
 from tracer.report.circuits import CircuitView, circuit_views
 from tracer.report.effects import Arrays, answer_holds
 from tracer.report.generation import TextView, text_views
+from tracer.report.glance import OUTCOMES, Count, GlanceRow, count, glance_rows
 from tracer.report.graphs import GraphView, graph_views
-from tracer.report.interventions import InterventionView, SplitSummary, intervention_view
+from tracer.report.interventions import InterventionView, intervention_view
 from tracer.report.members import SupernodeView, supernode_view
 from tracer.report.provenance import Provenance, provenance
 from tracer.report.sharing import SharedView, shared_views
+from tracer.report.studies import Studies, study_views
 from tracer.report.text import number, p_value, percent, plural, show_token
 
 VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
-OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?"}
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many expectations came out one way; a filter button."""
-
-    name: str
-    icon: str
-    n: int
 
 
 @dataclass(frozen=True)
@@ -41,26 +32,6 @@ class VerdictView:
     reason: str
     declared: str
     as_expected: bool
-
-
-@dataclass(frozen=True)
-class SplitCell:
-    """One intervention on one split, on the first screen."""
-
-    counts: tuple[Count, ...]
-    summary: SplitSummary | None
-    prompts: str
-
-
-@dataclass(frozen=True)
-class GlanceRow:
-    """One intervention on the first screen, discovery beside held out."""
-
-    name: str
-    clamps: tuple[tuple[str, str], ...]
-    measure: str | None
-    discovery: SplitCell | None
-    held_out: SplitCell | None
 
 
 @dataclass(frozen=True)
@@ -120,6 +91,7 @@ class Page:
     post_hoc: tuple[str, ...]
     glance: tuple[GlanceRow, ...]
     interventions: tuple[InterventionView, ...]
+    studies: Studies
     texts: tuple[TextView, ...]
     shared: tuple[SharedView, ...]
     graphs: tuple[GraphView, ...]
@@ -148,8 +120,9 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         verdict=verdict_view(verdict),
         caveats=(*verdict.caveats, *record.notes, *record.lock_notes),
         post_hoc=verdict.post_hoc,
-        glance=tuple(_glance(record, view, verdict.outcomes) for view in interventions),
+        glance=glance_rows(record, interventions, verdict.outcomes),
         interventions=interventions,
+        studies=study_views(record, verdict),
         texts=text_views(record),
         shared=shared_views(record, arrays),
         graphs=graph_views(record),
@@ -200,41 +173,6 @@ def _facts(record: Record) -> tuple[str, ...]:
     started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
     facts = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
     return facts if record.status == "complete" else (*facts, "still measuring")
-
-
-def count(icons: dict[str, str], names: Sequence[str]) -> tuple[Count, ...]:
-    """How often each name occurs, in the icons' order."""
-    found = Counter(names)
-    return tuple(Count(name, icon, found[name]) for name, icon in icons.items())
-
-
-def _glance(record: Record, view: InterventionView, outcomes: Sequence[Outcome]) -> GlanceRow:
-    mine = [o for o in outcomes if o.intervention == view.name]
-    trials = record.interventions[view.name].trials
-    cells = {
-        held_out: _split_cell(
-            [o.outcome for o in mine if (o.split == "held out") == held_out],
-            view.held_out if held_out else view.discovery,
-            [name for name in trials if record.prompts[name].held_out == held_out],
-        )
-        for held_out in (False, True)
-    }
-    return GlanceRow(
-        name=view.name,
-        clamps=tuple((clamp.label, clamp.pill) for clamp in view.clamps),
-        measure=view.measure,
-        discovery=cells[False],
-        held_out=cells[True],
-    )
-
-
-def _split_cell(
-    outcomes: Sequence[str], summary: SplitSummary | None, prompts: Sequence[str]
-) -> SplitCell | None:
-    if not prompts:
-        return None
-    counts = tuple(c for c in count(OUTCOMES, outcomes) if c.n)
-    return SplitCell(counts=counts, summary=summary, prompts=plural(len(prompts), "prompt"))
 
 
 def _worst_first(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import re
+
+from tests.records import AWAY, HYPOTHESIS, make_reading, make_record
+from tracer.evidence.judge import judge
+from tracer.report.render import render
+from tracer.report.studies import study_views
+
+DIFF = (" Sacramento", " Austin")
+EVIL = "</table><script>alert(1)</script>"
+STUDIES = {
+    "interventions": {},
+    "supernodes": HYPOTHESIS["supernodes"]
+    | {"texas": HYPOTHESIS["supernodes"]["texas"] | {"label": EVIL}},
+    "necessity": {
+        "needed": {
+            "prompts": ["dallas", "plano"],
+            "ablate": ["texas"],
+            "kinds": ["zero", "inhibit"],
+            "expect": [{"logit_diff": DIFF, "rises_by": 0}],
+        }
+    },
+    "mediation": {
+        "through": {
+            "prompts": ["dallas"],
+            "clamp": {"texas": 0},
+            "through": ["say_austin"],
+            "expect": [{"logit_diff": DIFF, "share_above": 0.2}],
+        }
+    },
+    "swaps": {
+        "states": {
+            "concepts": {"texas": ["dallas", "plano", "el_paso"], "california": ["oakland"]},
+            "mostly": 0.5,
+        }
+    },
+}
+HALF = make_reading(Austin=0.2, Sacramento=0.12)
+CLAMPED = {
+    ("needed.inhibit", "plano"): make_reading(Austin=0.9, Sacramento=0.05),
+    ("through.held", "dallas"): HALF,
+    ("states.texas-california", "el_paso"): AWAY,
+}
+
+
+def made():
+    record, arrays = make_record(hypothesis=STUDIES, clamped=CLAMPED)
+    return record, arrays, judge(record, arrays)
+
+
+def difference(reading):
+    return reading.tokens[DIFF[0]].logit - reading.tokens[DIFF[1]].logit
+
+
+def test_kinds_stand_side_by_side_and_a_turned_sign_is_named():
+    record, _, verdict = made()
+    [view] = study_views(record, verdict).necessity
+    change = difference(record.interventions["needed.zero"].trials["dallas"].reading) - difference(
+        record.prompts["dallas"].baseline
+    )
+    assert [row.kind for row in view.rows] == ["zero", "inhibit"]
+    assert view.rows[0].cells[0] == f"+{change:.2f}"
+    assert view.rows[1].cells[1].startswith("−")
+    assert "the sign changes with the kind on 1 prompt: plano." in view.spread
+
+
+def test_the_mediated_share_is_what_is_gone():
+    record, _, verdict = made()
+    [view] = study_views(record, verdict).mediation
+    clean = difference(record.prompts["dallas"].baseline)
+    total = difference(record.interventions["through.total"].trials["dallas"].reading) - clean
+    share = 1 - (difference(HALF) - clean) / total
+    assert view.rows[0].share == f"{share:.2f}"
+
+
+def test_the_swap_matrix_counts_and_names_failures():
+    record, _, verdict = made()
+    [view] = study_views(record, verdict).swaps
+    held_out = view.matrices[1]
+    [(recipient, cells)] = held_out.rows
+    assert (recipient, cells[0]) == ("texas", None)
+    assert cells[1] is not None and cells[1].text == "1 of 2"
+    assert [failure.split(":")[0] for failure in held_out.failures] == ["el_paso ← california"]
+
+
+def test_the_page_holds_them_and_stays_inert():
+    record, arrays, verdict = made()
+    html = render(record, verdict, arrays)
+    assert "Necessity, mediation and swaps" in html
+    assert "<script>alert" not in html
+    for name in ("needed", "through", "states"):
+        assert re.search(rf'href="#h-studies"[^>]*>\s*(<bdi>)?{name}', html)

@@ -1,0 +1,136 @@
+"""The first screen's table: everything that was tested, discovery beside held out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracer.evidence.verdict import Outcome
+from tracer.hypothesis.graph_rules import GRAPH
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record import Record
+from tracer.report.interventions import InterventionView, SplitSummary
+from tracer.report.text import plural
+
+OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?"}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many expectations came out one way; a filter button."""
+
+    name: str
+    icon: str
+    n: int
+
+
+@dataclass(frozen=True)
+class SplitCell:
+    """One intervention on one split, on the first screen."""
+
+    counts: tuple[Count, ...]
+    summary: SplitSummary | None
+    prompts: str
+    observed: str
+    """Of the first expectation, where there is no summary of outputs."""
+
+
+@dataclass(frozen=True)
+class GlanceRow:
+    """What was tested, on the first screen, discovery beside held out."""
+
+    name: str
+    anchor: str
+    """The id of the part of the page that tells more."""
+    clamps: tuple[tuple[str, str], ...]
+    measure: str | None
+    discovery: SplitCell | None
+    held_out: SplitCell | None
+
+
+def glance_rows(
+    record: Record, views: Sequence[InterventionView], outcomes: Sequence[Outcome]
+) -> tuple[GlanceRow, ...]:
+    """Interventions first, then whatever else was judged, in the file's order."""
+    rows = [_intervention(record, n, view, outcomes) for n, view in enumerate(views, start=1)]
+    shown = {row.name for row in rows}
+    others = dict.fromkeys(o.intervention for o in outcomes if o.intervention not in shown)
+    for name in others:
+        mine = [o for o in outcomes if o.intervention == name]
+        rows.append(_other(record.hypothesis, name, mine))
+    return tuple(rows)
+
+
+def count(icons: dict[str, str], names: Sequence[str]) -> tuple[Count, ...]:
+    """How often each name occurs, in the icons' order."""
+    found = Counter(names)
+    return tuple(Count(name, icon, found[name]) for name, icon in icons.items())
+
+
+def _intervention(
+    record: Record, number: int, view: InterventionView, outcomes: Sequence[Outcome]
+) -> GlanceRow:
+    """An intervention, whether or not anything is expected of it."""
+    mine = [o for o in outcomes if o.intervention == view.name]
+    trials = record.interventions[view.name].trials
+    cells = {
+        held_out: _split_cell(
+            [o.outcome for o in mine if (o.split == "held out") == held_out],
+            view.held_out if held_out else view.discovery,
+            [name for name in trials if record.prompts[name].held_out == held_out],
+        )
+        for held_out in (False, True)
+    }
+    return GlanceRow(
+        name=view.name,
+        anchor=f"i-{number}",
+        clamps=tuple((clamp.label, clamp.pill) for clamp in view.clamps),
+        measure=view.measure,
+        discovery=cells[False],
+        held_out=cells[True],
+    )
+
+
+def _split_cell(
+    outcomes: Sequence[str], summary: SplitSummary | None, prompts: Sequence[str]
+) -> SplitCell | None:
+    if not prompts:
+        return None
+    counts = tuple(c for c in count(OUTCOMES, outcomes) if c.n)
+    return SplitCell(counts, summary, plural(len(prompts), "prompt"), observed="")
+
+
+def _other(declared: Hypothesis, name: str, outcomes: Sequence[Outcome]) -> GlanceRow:
+    """A study, a circuit or the graph: what was found of its first expectation."""
+    cells = {
+        split: _told([o for o in outcomes if o.split == split])
+        for split in ("discovery", "held out")
+    }
+    return GlanceRow(
+        name=name,
+        anchor=_anchor(declared, name),
+        clamps=(),
+        measure=outcomes[0].expectation,
+        discovery=cells["discovery"],
+        held_out=cells["held out"],
+    )
+
+
+def _told(outcomes: Sequence[Outcome]) -> SplitCell | None:
+    if not outcomes:
+        return None
+    counts = tuple(c for c in count(OUTCOMES, [o.outcome for o in outcomes]) if c.n)
+    n_tests = plural(len(outcomes[0].prompts), "test")
+    return SplitCell(counts, None, n_tests, observed=outcomes[0].observed)
+
+
+def _anchor(declared: Hypothesis, name: str) -> str:
+    if name == GRAPH:
+        return "h-graphs"
+    if name in declared.circuit:
+        return "h-circuits"
+    if name in declared.shared:
+        return "h-shared"
+    studies = (declared.necessity, declared.mediation, declared.swaps)
+    return "h-studies" if any(name in study for study in studies) else "h-expectations"
