@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-import tracer.runner
+import tracer.steps
 from tests.bench import TINY
 from tests.test_circuit_measure import CIRCUIT, PROMPTS
 from tracer import runs
@@ -41,7 +41,7 @@ def run(file, reports):
 def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
     file = write(tmp_path, tiny)
     whole = run(file, tmp_path / "whole")
-    real, seen = tracer.runner.measure_circuit, []
+    real, seen = tracer.steps.measure_circuit, []
 
     def killed(bench, circuit, prompt, limit, advance):
         if seen:
@@ -49,7 +49,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
         seen.append(prompt)
         return real(bench, circuit, prompt, limit, advance)
 
-    monkeypatch.setattr(tracer.runner, "measure_circuit", killed)
+    monkeypatch.setattr(tracer.steps, "measure_circuit", killed)
     with pytest.raises(KeyboardInterrupt):
         run(file, tmp_path / "other")
     (folder,) = (tmp_path / "other" / "tiny").iterdir()
@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
     reason = judge(stopped, runs.read_arrays(folder)).reason
     assert "the circuit states is not measured on every prompt" in reason
     monkeypatch.setattr(
-        tracer.runner,
+        tracer.steps,
         "measure_circuit",
         lambda bench, circuit, prompt, *more: (
             real(bench, circuit, prompt, *more) if prompt == "plano" else pytest.fail(prompt)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-import tracer.runner
+import tracer.steps
 from tests.bench import ATOL, TINY, logits_by_hand
 from tracer import runs
 from tracer.clamps import assign, resolve_clamps
@@ -71,13 +71,13 @@ def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
         measured.append(prompt)
         return measure_prompt(bench, prompt, limit, advance)
 
-    monkeypatch.setattr(tracer.runner, "measure_prompt", once)
+    monkeypatch.setattr(tracer.steps, "measure_prompt", once)
     with pytest.raises(KeyboardInterrupt):
         run(file, reports)
     [stopped] = runs.find_runs(reports)
     assert stopped.status == "measuring"
     assert measured == ["dallas"]
-    monkeypatch.setattr(tracer.runner, "measure_prompt", measure_prompt)
+    monkeypatch.setattr(tracer.steps, "measure_prompt", measure_prompt)
     folder = run(file, reports)
     assert folder == stopped.folder
     assert dropped(runs.read_record(folder)) == dropped(whole)
@@ -90,10 +90,10 @@ def test_fresh_does_not_continue(file, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracer.runner, "measure_prompt", stop)
+    monkeypatch.setattr(tracer.steps, "measure_prompt", stop)
     with pytest.raises(KeyboardInterrupt):
         run(file, tmp_path / "reports")
-    monkeypatch.setattr(tracer.runner, "measure_prompt", measure_prompt)
+    monkeypatch.setattr(tracer.steps, "measure_prompt", measure_prompt)
     run(file, tmp_path / "reports", fresh=True)
     states = sorted(entry.status for entry in runs.find_runs(tmp_path / "reports"))
     assert states == ["complete", "measuring"]

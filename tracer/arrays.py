@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,13 @@ from tracer.record import CircuitRecord, Record, Trial
 
 Arrays = Mapping[str, np.ndarray]
 """By name, as in the safetensors file."""
+
+
+class Observed(NamedTuple):
+    """A record and the arrays it names."""
+
+    record: Record
+    arrays: Arrays
 
 
 def trial_name(intervention: str, prompt: str) -> str:

@@ -1,0 +1,54 @@
+"""The part of a record about attribution graphs: their scores, edges and ablations."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tracer.recorded import Recorded
+
+
+class GraphEdge(Recorded):
+    """All direct effects of one supernode on another, or on what the graph explains."""
+
+    source: str
+    target: str = Field(description="A supernode, or `output`.")
+    weight: float = Field(description="Sum of the edges.")
+    share: float | None = Field(
+        description="weight / Σ |everything that enters the target|; None where nothing does."
+    )
+
+
+class Ablation(Recorded):
+    """What ablating some features does to the explained quantity: predicted and measured.
+
+    Changes of the logit (less the vocabulary's mean, before any soft cap) or of the difference.
+    """
+
+    name: str = Field(description="A supernode, or a feature as layer_index_position.")
+    is_supernode: bool
+    n_features: int = Field(description="Members that are in the graph.")
+    predicted_direct: float = Field(description="Minus the sum of the edges to the output.")
+    predicted_total: float = Field(description="Through every feature that the graph keeps.")
+    measured_direct: float = Field(description="freeze: all.")
+    measured_attention: float = Field(description="freeze: attention.")
+    measured_free: float = Field(description="Everything reacts.")
+
+
+class GraphRecord(Recorded):
+    """The attribution graph of one prompt, in numbers; the pruned graph is beside the record."""
+
+    file: str = Field(description="The pruned graph's JSON in the run folder.")
+    target: str = Field(description="What ablations are measured by.")
+    n_active: int
+    n_features: int = Field(description="Features kept before pruning.")
+    relevance_share: float = Field(description="Share of all relevance that they carry.")
+    n_pruned: int = Field(description="Features left after pruning.")
+    replacement: float | None = Field(description="Replacement score before pruning.")
+    completeness: float | None
+    supernode_replacement: float | None = Field(
+        description="With only the supernodes' features kept apart from the errors."
+    )
+    supernode_completeness: float | None
+    members: dict[str, int] = Field(description="By supernode, its features in the graph.")
+    edges: tuple[GraphEdge, ...]
+    ablations: tuple[Ablation, ...]

@@ -1,0 +1,91 @@
+"""The record of a run before its first trial: what is declared, opened and resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeGuard
+
+from tracer import runs
+from tracer.environment import environment
+from tracer.features.open_basis import OpenBasis
+from tracer.hypothesis.load import HypothesisFile
+from tracer.lock import changes
+from tracer.measure import Bench
+from tracer.readings import reading
+from tracer.record import BasisRecord, ModelRecord, PromptRecord, Record
+from tracer.resolve import left_out
+
+
+def new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: Path) -> Record:
+    """The record of a run, which says how its supernodes differ from the latest run's."""
+    hypothesis = file.hypothesis
+    now = datetime.now(UTC)
+    declared = hypothesis.model_dump_json(by_alias=True, exclude_none=True)
+    lock = {name: s.model_dump(mode="json") for name, s in sorted(bench.supernodes.items())}
+    here = environment()
+    dictionary = _dictionary(opened)
+    parts = [json.loads(declared), lock, _model_key(bench.model.record), here.tracer]
+    if dictionary is not None:
+        parts.append([dictionary.fingerprint, dictionary.revision])
+    fingerprint = _sha256(json.dumps(parts))
+    older = runs.latest(reports, hypothesis.hypothesis)
+    return Record(
+        id=runs.new_id(hypothesis.hypothesis, now, fingerprint),
+        status="measuring",
+        started=now.isoformat(timespec="seconds"),
+        hypothesis=hypothesis,
+        yaml=file.text,
+        file=file.path,
+        overrides=file.overrides,
+        sha256=_sha256(declared),
+        fingerprint=fingerprint,
+        model=bench.model.record,
+        basis=bench.basis.name,
+        dictionary=dictionary,
+        environment=here,
+        prompts={name: _prompt_record(bench, name) for name in bench.clean},
+        supernodes=dict(bench.supernodes),
+        lock_notes=changes(older, bench.supernodes) if _is_alike(older, bench) else (),
+        notes=left_out(hypothesis, bench.basis),
+    )
+
+
+def _is_alike(older: Record | None, bench: Bench) -> TypeGuard[Record]:
+    """Whether a run's features mean what this one's do."""
+    of = None if older is None else (older.model.name, older.basis)
+    return of == (bench.model.record.name, bench.basis.name)
+
+
+def _dictionary(opened: OpenBasis) -> BasisRecord | None:
+    if opened.fingerprint is None and opened.revision is None:
+        return None
+    return BasisRecord(
+        source=opened.source, revision=opened.revision, fingerprint=opened.fingerprint
+    )
+
+
+def _model_key(model: ModelRecord) -> list[str]:
+    return [model.fingerprint, model.dtype, model.device]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prompt_record(bench: Bench, name: str) -> PromptRecord:
+    clean = bench.clean[name]
+    spec = bench.hypothesis.prompts[name]
+    prompt = clean.prompt
+    return PromptRecord(
+        name=name,
+        text=prompt.text,
+        token_ids=prompt.ids,
+        tokens=prompt.tokens,
+        spans=dict(prompt.spans),
+        answer=spec.answer,
+        held_out=spec.held_out,
+        baseline=reading(clean.logits, prompt.asked, bench.model.tokenizer),
+    )

@@ -1,0 +1,59 @@
+"""What stays open while one file is measured: the model, its features, and kept numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracer import runs
+from tracer.environment import environment
+from tracer.hypothesis.load import HypothesisFile
+from tracer.lock import Lock, reusable
+from tracer.measure import Bench
+from tracer.measurement_store import Store
+from tracer.opened import Opened
+from tracer.progress import Progress
+from tracer.resolve import open_bench
+from tracer.row_cache import RowCache, identity
+from tracer.tokens import tokenize
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model with its features, and where its measurements are kept."""
+
+    opened: Opened
+    store: Store | None
+    progress: Progress
+
+    def bench(self, file: HypothesisFile, lock: Lock | None) -> Bench:
+        """Tokenize the prompts, run them clean, and resolve the supernodes.
+
+        Args:
+            file: The hypothesis.
+            lock: Supernodes to take as they are; None: find them.
+
+        Raises:
+            HypothesisError: A token, span, feature id or layer that this model does not have.
+            EngineError: Logits that are not finite, or a rule that finds nothing.
+        """
+        model, features = self.opened
+        prompts = tokenize(file, model.tokenizer, model.context)
+        bench = open_bench(file, model, features.basis, prompts, lock, self.progress)
+        if self.store is None:
+            return bench
+        of = identity(model.record, features, environment())
+        return replace(bench, row_cache=RowCache(self.store, of))
+
+
+def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:
+    """The supernodes of an older run; None without one.
+
+    Raises:
+        UsageError: They do not fit.
+    """
+    if run is None:
+        return None
+    names = set(file.hypothesis.supernodes)
+    model = opened.model.record
+    return reusable(runs.read_record(run), names, opened.basis.name, model.fingerprint)
