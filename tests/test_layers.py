@@ -35,6 +35,8 @@ TORCH_FREE = (
     "tracer.regression.compare",
     "tracer.matrix",
     "tracer.cli.convert",
+    "tracer.cli.dashboard",
+    "tracer.dashboard.frame",
     "tracer.cli.compare",
     "tracer.result",
     "tracer.terminal",

@@ -70,10 +70,14 @@ class RunEntry(NamedTuple):
     """None also where nothing was judged yet."""
     as_expected: bool | None
     problem: str | None
+    claim: str | None = None
+    tags: tuple[str, ...] = ()
 
 
-class _DeclaredName(BaseModel):
+class _Declared(BaseModel):
     hypothesis: str
+    claim: str
+    tags: tuple[str, ...] = ()
 
 
 class _ModelName(BaseModel):
@@ -84,7 +88,7 @@ class _RecordHead(BaseModel):
     started: str
     status: Literal["measuring", "complete"]
     fingerprint: str
-    hypothesis: _DeclaredName
+    hypothesis: _Declared
     model: _ModelName
 
 
@@ -240,6 +244,8 @@ def _entry(root: Path, folder: Path) -> RunEntry:
         verdict=verdict.verdict if verdict else None,
         as_expected=verdict.verdict == verdict.expected if verdict else None,
         problem=problem,
+        claim=head.hypothesis.claim,
+        tags=head.hypothesis.tags,
     )
 
 

@@ -12,6 +12,7 @@ from tracer.cli.cache import cache
 from tracer.cli.check import plan, validate
 from tracer.cli.compare import bless, compare
 from tracer.cli.convert import convert
+from tracer.cli.dashboard import dashboard
 from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
 from tracer.cli.graph import graph
@@ -48,6 +49,7 @@ app.command(rich_help_panel=_LOOK)(graph)
 app.command(rich_help_panel=_LOOK)(features)
 app.command("list", rich_help_panel=_READ)(list_)
 app.command(rich_help_panel=_READ)(show)
+app.command(rich_help_panel=_READ)(dashboard)
 app.command(rich_help_panel=_READ)(judge)
 app.command(rich_help_panel=_READ)(report)
 app.command(rich_help_panel=_READ)(compare)

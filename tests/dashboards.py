@@ -1,0 +1,58 @@
+"""Run folders and a running page, for tests of the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.records import change, make_record
+from tests.verdicts import make_verdict
+from tracer import runs
+from tracer.evidence.verdict import Verdict
+
+APP = Path(__file__).parent.parent / "app.py"
+
+
+def put_run(
+    root: Path,
+    name: str = "two_hop",
+    stamp: str = "20260102T030405.000Z-0123ab",
+    verdict: Verdict | None = None,
+    **changes: Any,
+) -> Path:
+    """A judged run of a hypothesis, in its folder."""
+    record, arrays = make_record()
+    values = {"id": f"{name}/{stamp}", "hypothesis.hypothesis": name, **changes}
+    for path, value in values.items():
+        record = change(record, path, value)
+    folder = runs.create(root, record)
+    runs.write(folder, record, arrays)
+    runs.write_verdict(folder, verdict or make_verdict(run=record.id, hypothesis=name))
+    return folder
+
+
+def start(
+    monkeypatch: pytest.MonkeyPatch,
+    root: Path,
+    page: str = "",
+    query: Mapping[str, str] | None = None,
+) -> AppTest:
+    """The dashboard over `root`'s reports and drafts, drawn once at an address."""
+    monkeypatch.setenv("TRACER_REPORTS", str(root / "reports"))
+    monkeypatch.setenv("TRACER_DRAFTS", str(root / "drafts"))
+    app = AppTest.from_file(str(APP), default_timeout=30)
+    if page:
+        app.switch_page(page)
+    for name, value in (query or {}).items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    """Everything that the page shows as text."""
+    kinds = (app.title, app.subheader, app.text, app.markdown, app.caption, app.code)
+    return "\n".join(str(each.value) for kind in kinds for each in kind)

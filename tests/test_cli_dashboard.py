@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import importlib.util
+import socket
+import sys
+
+from tests.command import call
+from tracer.cli import dashboard
+
+
+def test_only_this_machine_reaches_it(capfd, monkeypatch):
+    started = []
+
+    def note(command, variables):
+        started.append((command, variables))
+        return 0
+
+    monkeypatch.setattr(dashboard, "_ended", note)
+    assert call(capfd, "dashboard", "--reports", "elsewhere").code == 0
+    ((command, variables),) = started
+    assert "--server.address=127.0.0.1" in command
+    assert "--server.allowedHosts=localhost,127.0.0.1" in command
+    assert "--browser.gatherUsageStats=false" in command
+    assert variables["TRACER_REPORTS"] == "elsewhere"
+    assert dashboard.SCRIPT.is_file()
+
+
+def test_a_port_that_is_taken_is_a_sentence(capfd):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = call(capfd, "dashboard", "--port", str(port))
+    assert result.code == 4
+    assert "another program listens there" in result.err
+
+
+def test_without_streamlit_a_sentence_says_what_to_install(capfd, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = call(capfd, "dashboard")
+    assert result.code == 4
+    assert "pip install 'tracer-circuits[dashboard]'" in result.err
+
+
+def test_a_server_that_stops_by_itself_is_told(capfd):
+    assert dashboard._ended([sys.executable, "-c", "raise SystemExit(7)"], {}) == 3
+    assert "exit code 7" in capfd.readouterr().err

@@ -1,0 +1,94 @@
+"""`tracer dashboard`: Streamlit, started so that only this machine reaches it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracer.cli import options
+from tracer.cli.endings import stderr
+from tracer.dashboard.places import DRAFTS, DRAFTS_VARIABLE, REPORTS_VARIABLE
+from tracer.errors import EXIT_ENGINE, EXIT_OK, UsageError
+
+ADDRESS = "127.0.0.1"
+SCRIPT = Path(__file__).parent.parent / "dashboard" / "start" / "app.py"
+SETTINGS = {
+    "server.address": ADDRESS,
+    "server.allowedHosts": f"localhost,{ADDRESS}",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.enableStaticServing": "false",
+    "server.maxUploadSize": "20",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+}
+"""Streamlit listens on all interfaces unless told otherwise; the hosts guard against rebinding."""
+
+
+def dashboard(
+    reports: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder that runs are kept in.")
+    ] = options.REPORTS,
+    drafts: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder that drafts are saved in.")
+    ] = Path(DRAFTS),
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=65535, help="Default: 8501, or the next that is free."
+        ),
+    ] = None,
+) -> int:
+    """Explore runs and write hypotheses in a browser, on this machine only.
+
+    It needs the extra `dashboard`. From another machine, forward the port with ssh -L.
+
+    tracer dashboard
+
+    tracer dashboard --reports reports --port 8600
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise UsageError(
+            "the dashboard needs Streamlit, which is not installed here: "
+            "pip install 'tracer-circuits[dashboard]'."
+        )
+    if port is not None and not _is_free(port):
+        raise UsageError(f"--port {port}: another program listens there; choose another port.")
+    command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *_flags(port)]
+    return _ended(command, {REPORTS_VARIABLE: str(reports), DRAFTS_VARIABLE: str(drafts)})
+
+
+def _flags(port: int | None) -> list[str]:
+    settings = SETTINGS if port is None else {**SETTINGS, "server.port": str(port)}
+    return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
+def _ended(command: list[str], variables: dict[str, str]) -> int:
+    """Run Streamlit until it is stopped; Ctrl-C reaches both, and is how it ends."""
+    with subprocess.Popen(command, env={**os.environ, **variables}) as server:
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            server.wait()
+            return EXIT_OK
+    if code:
+        stderr().say(f"the dashboard stopped by itself (Streamlit's exit code {code}).")
+    return EXIT_ENGINE if code else EXIT_OK

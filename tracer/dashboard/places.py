@@ -1,0 +1,32 @@
+"""The two folders that the dashboard reads and writes: runs, and drafts of hypotheses.
+
+They are fixed when it is started, by `tracer dashboard` through the environment; no page and no
+address names a folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+REPORTS_VARIABLE = "TRACER_REPORTS"
+DRAFTS_VARIABLE = "TRACER_DRAFTS"
+REPORTS = "reports"
+DRAFTS = "hypotheses/drafts"
+
+
+class Places(NamedTuple):
+    """Where runs are kept and drafts are saved, absolute."""
+
+    reports: Path
+    drafts: Path
+
+
+def places(environment: Mapping[str, str] = os.environ) -> Places:
+    """The folders this process was started with, else those of the working directory."""
+    return Places(
+        Path(environment.get(REPORTS_VARIABLE) or REPORTS).absolute(),
+        Path(environment.get(DRAFTS_VARIABLE) or DRAFTS).absolute(),
+    )

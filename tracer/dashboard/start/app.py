@@ -1,0 +1,7 @@
+"""What `tracer dashboard` has Streamlit run."""
+
+from __future__ import annotations
+
+from tracer.dashboard.frame import main
+
+main()
