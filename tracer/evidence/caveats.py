@@ -109,6 +109,11 @@ def _comparisons(hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterato
     ps = [o.p_adjusted for o in outcomes if o.p_adjusted is not None]
     if ps:
         yield (
-            "each p is that of the prompt that decides, none is pooled, and all expectations are "
-            f"corrected together (Holm): the highest is {p_text(max(ps))}"
+            f"each p is that of the prompt that decides, {_pooled(outcomes)}, and all expectations "
+            f"are corrected together (Holm): the highest is {p_text(max(ps))}"
         )
+
+
+def _pooled(outcomes: Sequence[Outcome]) -> str:
+    across = any(outcome.needed == 0 for outcome in outcomes)
+    return "but of tests across prompts that of all of them" if across else "none is pooled"

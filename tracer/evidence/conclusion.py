@@ -136,7 +136,7 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
         return kind, sum(len(one.outcome.prompts) for one in group)
 
     group = max(groups, key=weight)
-    if isinstance(group[0].expectation, SplitTest):
+    if isinstance(group[0].expectation, SplitTest) or group[0].outcome.needed == 0:
         tested = " and ".join(f"{one.outcome.observed} ({one.outcome.split})" for one in group)
         return f"{group[0].where} {_claim(group[0])}: {tested}"
     where = " and ".join(_count(one.outcome, needed=needed) for one in group)

@@ -34,15 +34,15 @@ def word_effect(expectation: Effect, show: Callable[[str], str]) -> Wording:
         measure, write = f"logit({show(first)}) − logit({show(second)})", signed
     test = _test_words(expectation)
     changes = expectation.rises_by is not None or expectation.falls_by is not None
-    alpha = expectation.beats_controls or expectation.undercuts_controls
-    return Wording(measure, test, signed if changes else write, alpha)
+    shown = signed if changes or expectation.is_across else write
+    return Wording(measure, test, shown, expectation.alpha)
 
 
 def judge_effect(expectation: Effect, case: Case) -> PromptOutcome:
-    """Judge it on one prompt."""
-    side = control_side(expectation)
-    if side is not None:
-        return _against_controls(expectation, case, side)
+    """Judge it on one prompt; tests across prompts are `tracer.evidence.across`."""
+    assert not expectation.is_across
+    if expectation.side is not None:
+        return _against_controls(expectation, case, expectation.side)
     clamped, clean = _value(expectation, case.trial.reading, case), _clean(expectation, case)
     rise = clamped - clean
     write = word_effect(expectation, str).show
@@ -62,13 +62,6 @@ def judge_effect(expectation: Effect, case: Case) -> PromptOutcome:
     return case.tested(held=held, observed=observed, value=value)
 
 
-def control_side(expectation: Effect) -> Side | None:
-    """Which side of its controls the effect must be on; None where controls are not asked."""
-    if expectation.beats_controls is not None:
-        return "above"
-    return "below" if expectation.undercuts_controls is not None else None
-
-
 def _test_words(expectation: Effect) -> str:
     for words, bound in (
         ("> {}", expectation.above),
@@ -77,6 +70,8 @@ def _test_words(expectation: Effect) -> str:
         ("falls by > {}", expectation.falls_by),
         ("above controls, p ≤ {}", expectation.beats_controls),
         ("below controls, p ≤ {}", expectation.undercuts_controls),
+        ("above controls across prompts, p ≤ {}", expectation.beats_controls_across),
+        ("below controls across prompts, p ≤ {}", expectation.undercuts_controls_across),
     ):
         if bound is not None:
             return words.format(exact(bound))
@@ -99,7 +94,7 @@ def _clean(expectation: Effect, case: Case) -> float:
 
 
 def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutcome:
-    asked = expectation.beats_controls if side == "above" else expectation.undercuts_controls
+    asked = expectation.alpha
     assert asked is not None
     n, needed = case.controls.n, controls_needed(asked)
     if n < needed:
@@ -107,9 +102,10 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
             f"{counted(needed, 'control')} {'is' if needed == 1 else 'are'} needed for "
             f"p ≤ {exact(asked)}; {n} {'was' if n == 1 else 'were'} drawn"
         )
-    observed, controls = _compared(expectation, case)
-    if math.isnan(observed) or bool(np.isnan(controls).any()):
-        return case.untested("the logits of its controls hold NaN")
+    observed, controls = compared(expectation, case)
+    problem = unlike(observed, controls)
+    if problem is not None:
+        return case.untested(problem)
     p = monte_carlo_p(observed, controls, side, ROUNDING)
     shown = controls if isinstance(expectation, LogitDiff) else np.exp(controls)
     extreme = float(shown.max() if side == "above" else shown.min())
@@ -125,7 +121,16 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
     )
 
 
-def _compared(expectation: Effect, case: Case) -> tuple[float, Float[np.ndarray, " control"]]:
+def unlike(clamped: float, controls: Float[np.ndarray, " control"]) -> str | None:
+    """Why a clamp cannot be compared with its controls; None where it can."""
+    if math.isnan(clamped) or bool(np.isnan(controls).any()):
+        return "the logits of its controls hold NaN"
+    if len(controls) > 1 and float(controls.min()) >= float(controls.max()) - ROUNDING:
+        return f"all {len(controls)} controls come out the same, so they say nothing of chance"
+    return None
+
+
+def compared(expectation: Effect, case: Case) -> tuple[float, Float[np.ndarray, " control"]]:
     """The clamp's own number and its controls', on the scale they are compared on."""
     reading, controls = case.trial.reading, case.controls
     if isinstance(expectation, Probability):

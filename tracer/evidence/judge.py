@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.arrays import Arrays, check_arrays
+from tracer.evidence.across import is_across, judge_across
 from tracer.evidence.bench import Bench
 from tracer.evidence.caveats import caveats
 from tracer.evidence.circuits import judge_circuits
 from tracer.evidence.conclusion import Judged, conclude
 from tracer.evidence.edges import judge_edge, word_edge
 from tracer.evidence.expectations import all_expectations, word
+from tracer.evidence.means import with_means
 from tracer.evidence.mediation import judge_mediation
 from tracer.evidence.multiplicity import corrected
 from tracer.evidence.necessity import judge_necessity
@@ -57,7 +59,7 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
             *judge_shared(bench),
         ]
     )
-    outcomes = tuple(one.outcome for one in judged)
+    outcomes = tuple(one.outcome for one in with_means(judged, asked))
     verdict, reason = conclude(record, asked, judged)
     return Verdict(
         schema="tracer.verdict/1",
@@ -79,8 +81,13 @@ def _interventions(bench: Bench) -> Iterator[Judged]:
         for expectation in all_expectations(spec):
             for split, prompts in bench.splits(spec.prompts):
                 wording = word(expectation, spec.doses, bench.shower(prompts))
-                found = [bench.on(name, expectation, prompt) for prompt in prompts]
-                outcome = gather(name, split, wording, expectation.mostly, found)
+                if is_across(expectation):
+                    outcome = judge_across(
+                        bench, name, [name], expectation, split, prompts, wording
+                    )
+                else:
+                    found = [bench.on(name, expectation, prompt) for prompt in prompts]
+                    outcome = gather(name, split, wording, expectation.mostly, found)
                 yield Judged(f"with {clamp_words(spec.clamp)}", expectation, wording, outcome)
 
 

@@ -1,8 +1,9 @@
 """Several tests of one hypothesis, corrected together: Holm (1979) over its expectations.
 
 An expectation that compares a p with its alpha is one test. Its p is that of the prompt which
-decides: with n prompts needed, the n-th smallest; over the splits, the larger, since it must hold
-on both. An expectation that could not be tested still counts, so nobody gains by leaving it so.
+decides: with n prompts needed, the n-th smallest; a test of all prompts has its own. Over the
+splits it is the larger, since it must hold on both. An expectation that could not be tested still
+counts, so nobody gains by leaving it so.
 """
 
 from __future__ import annotations
@@ -37,18 +38,25 @@ def _p(group: Group) -> float | None:
     return None if None in ps else max(p for p in ps if p is not None)
 
 
+def _least_p(outcome: Outcome) -> float:
+    """The smallest p that its counts can give; of single prompts, the largest of theirs."""
+    if outcome.least_p is not None:
+        return outcome.least_p
+    return max(each.least_p for each in outcome.prompts if each.least_p is not None)
+
+
 def _judge(one: Judged, p: float, n_tests: int) -> Judged:
     alpha, outcome = one.wording.alpha, one.outcome
     assert alpha is not None
     changes: dict[str, object] = {"p_adjusted": p}
     if outcome.outcome == "held" and p > alpha:
-        least = max(n_tests * each.least_p for each in outcome.prompts if each.least_p is not None)
+        least = n_tests * _least_p(outcome)
         together = f"corrected for {counted(n_tests, 'test')} of this hypothesis (Holm)"
         if least > alpha:
             changes["outcome"] = "untested"
             changes["reason"] = (
                 f"{together}, p can reach {p_text(least)} at best, not {exact(alpha)}: "
-                "draw more controls"
+                + ("draw more controls" if outcome.least_p is None else "add prompts")
             )
         else:
             changes["outcome"] = "failed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tracer.evidence.across import is_across, judge_across
 from tracer.evidence.bench import Bench
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.expectations import word
@@ -27,8 +28,12 @@ def judge_necessity(bench: Bench) -> Iterator[Judged]:
         for expectation in study.expect:
             for split, prompts in bench.splits(study.prompts):
                 wording = word(expectation, None, bench.shower(prompts))
-                found = [_on(bench, name, study, expectation, prompt) for prompt in prompts]
-                outcome = gather(name, split, wording, expectation.mostly, found)
+                if is_across(expectation):
+                    names = [kind for kind, _ in necessity_interventions(name, study)]
+                    outcome = judge_across(bench, name, names, expectation, split, prompts, wording)
+                else:
+                    found = [_on(bench, name, study, expectation, prompt) for prompt in prompts]
+                    outcome = gather(name, split, wording, expectation.mostly, found)
                 yield Judged(f"with {_ablated(study)}", expectation, wording, outcome)
 
 

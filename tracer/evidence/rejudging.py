@@ -11,7 +11,6 @@ from itertools import zip_longest
 from typing import Any, NamedTuple, cast
 
 from tracer.errors import UsageError
-from tracer.evidence.effect import control_side
 from tracer.hypothesis.asked import asked_tokens
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.expectations import Fraction, LogitDiff, Probability, tokens_of
@@ -49,7 +48,7 @@ class _Change(NamedTuple):
         if head in _JUDGED_ONLY:
             return False
         match head, rest:
-            case ("prompts", [_, "held_out"]) | ("supernodes", [_, "label"]):
+            case ("prompts", [_, "held_out" | "group"]) | ("supernodes", [_, "label"]):
                 return False
             case (_, ["expect", *_] | [_, "expect", *_] | [_, "doses", "expect", *_]):
                 return False
@@ -147,7 +146,7 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
         for expectation in spec.expect:
             if isinstance(expectation, Fraction) and expectation.supernode not in record.supernodes:
                 yield f"{name}: no supernode {expectation.supernode!r} was measured"
-            if isinstance(expectation, Probability | LogitDiff) and control_side(expectation):
+            if isinstance(expectation, Probability | LogitDiff) and expectation.side:
                 for trial in trials.values():
                     yield from _unread_by_controls(name, expectation, hypothesis, trial)
 

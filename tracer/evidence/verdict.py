@@ -29,6 +29,17 @@ class PromptOutcome(Recorded):
     reason: str | None = Field(default=None, description="Why it is untested.")
 
 
+class Mean(Recorded):
+    """The mean of a number over prompts, and how well it is known."""
+
+    value: float
+    low: float = Field(description="Bounds of the 95 % bootstrap interval: whole groups are drawn.")
+    high: float
+    n_prompts: int
+    n_groups: int
+    text: str = Field(description="All of it, for people.")
+
+
 class Outcome(Recorded):
     """One expectation over the prompts of one split."""
 
@@ -44,15 +55,27 @@ class Outcome(Recorded):
     n_held: int
     n_failed: int
     n_untested: int
-    needed: int = Field(description="Prompts that must hold: ceil(mostly × prompts).")
+    needed: int = Field(
+        description="Prompts that must hold: ceil(mostly × prompts); 0 where one test is made of "
+        "all of them."
+    )
     p: float | None = Field(
-        default=None, description="Of the prompt that decides: the needed-th smallest."
+        default=None,
+        description="Of the prompt that decides, the needed-th smallest; or of the test of all.",
+    )
+    least_p: float | None = Field(
+        default=None,
+        description="The smallest p that the counts of a test of all prompts can give; None where "
+        "single prompts are tested.",
     )
     p_adjusted: float | None = Field(
         default=None, description="The expectation's, after Holm's correction over the hypothesis."
     )
     wilson: tuple[float, float] | None = Field(
         description="95 % Wilson interval of held / (held + failed); None where nothing was tested."
+    )
+    mean: Mean | None = Field(
+        default=None, description="Of the tested number over the prompts; None where it has none."
     )
     prompts: tuple[PromptOutcome, ...]
 

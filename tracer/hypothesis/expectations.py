@@ -50,6 +50,36 @@ class Thresholds(Expected):
     undercuts_controls: Alpha | None = Field(
         default=None, description="Lower than matched random sets, Monte-Carlo p at most this."
     )
+    beats_controls_across: Alpha | None = Field(
+        default=None,
+        description="Higher than the median of its controls, over the prompts of a split together: "
+        "paired sign-flip p at most this.",
+    )
+    undercuts_controls_across: Alpha | None = Field(
+        default=None, description="The same, lower than the median of its controls."
+    )
+
+    @property
+    def alpha(self) -> float | None:
+        """What its p must not exceed; None where controls are not asked."""
+        return (
+            self.beats_controls
+            or self.undercuts_controls
+            or self.beats_controls_across
+            or self.undercuts_controls_across
+        )
+
+    @property
+    def side(self) -> Literal["above", "below"] | None:
+        """Which side of its controls it must be on; None where controls are not asked."""
+        if self.alpha is None:
+            return None
+        return "above" if self.beats_controls or self.beats_controls_across else "below"
+
+    @property
+    def is_across(self) -> bool:
+        """Whether one test is made of all prompts of a split, not one on each."""
+        return bool(self.beats_controls_across or self.undercuts_controls_across)
 
 
 class Probability(Thresholds):

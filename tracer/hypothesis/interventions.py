@@ -106,5 +106,4 @@ class InterventionSpec(Declared):
     @property
     def is_compared(self) -> bool:
         """Whether an expectation compares it with controls; else none are drawn for it."""
-        tests = [e for e in self.expect if isinstance(e, Thresholds)]
-        return any(e.beats_controls or e.undercuts_controls for e in tests)
+        return any(e.alpha is not None for e in self.expect if isinstance(e, Thresholds))

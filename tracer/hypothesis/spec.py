@@ -63,6 +63,12 @@ class PromptSpec(Declared):
     held_out: bool = Field(
         default=False, description="Judged apart; never used to find a supernode."
     )
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Prompts of one group (a template, a topic) depend on each other: intervals "
+        "draw them, and tests across prompts flip them, together. Default: each stands alone.",
+    )
     spans: dict[Name, str] = Field(
         default={}, description="Named substrings; each must occur exactly once in the prompt."
     )

@@ -77,7 +77,7 @@ def measures(spec: InterventionSpec) -> tuple[Measure, ...]:
 
 
 def _measure(expectation: Expectation) -> Measure | None:
-    tail = _tail(expectation) if isinstance(expectation, Thresholds) else None
+    tail = expectation.side if isinstance(expectation, Thresholds) else None
     match expectation:
         case LogitDiff():
             return Measure("logit_diff", expectation.logit_diff, tail)
@@ -91,12 +91,6 @@ def _measure(expectation: Expectation) -> Measure | None:
             return Measure("probability", (expectation.rank,), None)
         case _:
             return None
-
-
-def _tail(expectation: Thresholds) -> Literal["above", "below"] | None:
-    if expectation.beats_controls is not None:
-        return "above"
-    return "below" if expectation.undercuts_controls is not None else None
 
 
 def fill(record: Record, prompt: str, token: str) -> str:

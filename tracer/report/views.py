@@ -130,7 +130,7 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
         outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)),
         supernodes=tuple(supernode_view(record, s) for s in record.supernodes.values()),
-        prompts=tuple(_prompt(p) for p in record.prompts.values()),
+        prompts=tuple(_prompt(p, hypothesis.prompts[n].group) for n, p in record.prompts.items()),
         provenance=provenance(record),
     )
 
@@ -193,11 +193,16 @@ def _outcome(outcome: Outcome) -> OutcomeView:
         name=outcome.outcome,
         icon=OUTCOMES[outcome.outcome],
         reason=outcome.reason or "",
-        summary=f"{plural(len(outcome.prompts), 'prompt')}: {', '.join(parts)}"
-        f" (at least {outcome.needed} must hold)",
+        summary=_summary(outcome, ", ".join(parts)),
         open=outcome.outcome != "held",
         prompts=tuple(_prompt_line(p) for p in outcome.prompts),
     )
+
+
+def _summary(outcome: Outcome, counts: str) -> str:
+    rule = f"at least {outcome.needed} must hold" if outcome.needed else "one test of all of them"
+    mean = f"; {outcome.mean.text}" if outcome.mean else ""
+    return f"{plural(len(outcome.prompts), 'prompt')}: {counts} ({rule}){mean}"
 
 
 def _interval(wilson: tuple[float, float]) -> str:
@@ -216,11 +221,16 @@ def _prompt_line(outcome: PromptOutcome) -> PromptLine:
     )
 
 
-def _prompt(prompt: PromptRecord) -> PromptView:
+def _split(prompt: PromptRecord, group: str | None) -> str:
+    split = "held out" if prompt.held_out else "discovery"
+    return split if group is None else f"{split}, group {group}"
+
+
+def _prompt(prompt: PromptRecord, group: str | None) -> PromptView:
     top = prompt.baseline.top[0]
     return PromptView(
         name=prompt.name,
-        split="held out" if prompt.held_out else "discovery",
+        split=_split(prompt, group),
         text=prompt.text,
         answer=show_token(prompt.answer) if prompt.answer is not None else "–",
         top=show_token(top.token),

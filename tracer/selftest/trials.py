@@ -83,6 +83,4 @@ def without_controls(hypothesis: Hypothesis) -> Hypothesis:
 
 
 def _is_compared(expectation: object) -> bool:
-    if not isinstance(expectation, Thresholds):
-        return False
-    return bool(expectation.beats_controls or expectation.undercuts_controls)
+    return isinstance(expectation, Thresholds) and expectation.alpha is not None
