@@ -1,0 +1,121 @@
+"""Supernodes as a person makes them: named groups of a graph's features, and how much they explain.
+
+Groups start as the run's own supernodes, as far as their members are in the graph. The scores are
+those of `tracer.graph.scores`: what they would be if only the grouped features were understood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from tracer.explore.index import Index
+from tracer.graph.effects import edges_between
+from tracer.graph.frontend_ids import feature_id
+from tracer.graph.scores import Scores, supernode_scores
+from tracer.hypothesis.interventions import NAME_PATTERN
+from tracer.record import FeatureRef, PromptRecord, Record, SupernodeRecord
+
+Groups = Mapping[str, tuple[str, ...]]
+"""Ids of features by the supernode's name."""
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+class GroupLink(NamedTuple):
+    """All direct effects of one group on another, or on what the graph explains."""
+
+    source: str
+    target: str
+    """A group, or the label of a logit."""
+    weight: float
+    share: float | None
+    """Of everything that enters the target; None where nothing does."""
+
+
+def declared(record: Record, prompt: str, index: Index) -> dict[str, tuple[str, ...]]:
+    """The run's supernodes on one prompt: members that are in the graph; none, no group."""
+    told = record.prompts[prompt]
+    found = {
+        name: index.known(_ids(supernode, told)) for name, supernode in record.supernodes.items()
+    }
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def _ids(supernode: SupernodeRecord, prompt: PromptRecord) -> Iterable[str]:
+    for ref in supernode.features:
+        pos = place_on(ref, supernode, prompt)
+        if pos is not None:
+            yield feature_id(ref.layer, ref.index, pos)
+
+
+def place_on(ref: FeatureRef, supernode: SupernodeRecord, prompt: PromptRecord) -> int | None:
+    """Where a member sits on a recorded prompt; None where its span is missing or too short."""
+    if ref.position is not None:
+        return ref.position if ref.position < len(prompt.tokens) else None
+    span = prompt.spans.get(supernode.at)
+    if span is None:
+        return None
+    pos = (span[0] if supernode.anchor == "first" else span[1] - 1) - ref.offset
+    return pos if pos >= span[0] else None
+
+
+def misnamed(name: str, groups: Groups) -> str | None:
+    """Why a new supernode cannot have a name, as a sentence."""
+    if not _NAME.fullmatch(name):
+        return (
+            f"{name!r} is no name: letters, digits, '_' and '-' are allowed, at most 64 of them, "
+            "a letter or '_' first."
+        )
+    if name in groups:
+        return f"There is a supernode {name!r} already; add to it, or give another name."
+    return None
+
+
+def with_group(
+    groups: Groups, name: str, ids: Sequence[str], index: Index
+) -> dict[str, tuple[str, ...]]:
+    """The groups, one of them made or added to; what is no feature of the graph is left out."""
+    features = [each for each in ids if index.is_feature(each)]
+    joined = tuple(dict.fromkeys((*groups.get(name, ()), *features)))
+    return {**groups, name: joined} if joined else dict(groups)
+
+
+def without_group(groups: Groups, name: str) -> dict[str, tuple[str, ...]]:
+    """The groups, one of them taken apart."""
+    return {each: ids for each, ids in groups.items() if each != name}
+
+
+def group_scores(index: Index, groups: Groups) -> Scores:
+    """Replacement and completeness if only the grouped features were understood."""
+    kept = np.zeros(index.graph.nodes.n_features, dtype=bool)
+    for ids in groups.values():
+        kept[_rows(index, ids)] = True
+    return supernode_scores(index.graph, kept)
+
+
+def group_links(index: Index, groups: Groups) -> tuple[GroupLink, ...]:
+    """Between every two groups, and from each to every output, the strongest shares first."""
+    rows = {name: _rows(index, ids) for name, ids in groups.items()}
+    n_features = index.graph.nodes.n_features
+    outputs = [
+        (logit.label, np.array([n_features + n]))
+        for n, logit in enumerate(index.graph.nodes.logits)
+    ]
+    found = [
+        GroupLink(source, target, *edges_between(index.graph, rows[source], ends))
+        for source in rows
+        for target, ends in (*rows.items(), *outputs)
+        if ends is not rows[source] and len(rows[source]) and len(ends)
+    ]
+    there = [link for link in found if link.weight != 0]
+    return tuple(sorted(there, key=lambda link: -abs(link.share or 0.0)))
+
+
+def _rows(index: Index, ids: Iterable[str]) -> Int[np.ndarray, " n"]:
+    features = [index.places[each] for each in ids if index.is_feature(each)]
+    return np.array(features, dtype=np.int64)
