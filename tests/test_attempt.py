@@ -1,0 +1,178 @@
+"""An attempt is what the same clamps in a file are, and its mistakes are told as a file's are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from bench import ATOL, TINY, logits_by_hand
+
+from tracer import runs
+from tracer.attempt.declare import NAME, declare
+from tracer.attempt.wish import Attempt, Clamping, Dosing
+from tracer.attempt_measure import try_out
+from tracer.errors import HypothesisError, UsageError
+from tracer.hypothesis.interventions import ClampSpec
+from tracer.hypothesis.load import read
+from tracer.hypothesis.spec import ModelSpec
+from tracer.opened import open_both
+from tracer.progress import Silent
+from tracer.report.interventions import intervention_view
+from tracer.runner import measure
+
+PAIR = (" Sacramento", " Austin")
+SWAP = Attempt(
+    prompt="plano",
+    clamps=(Clamping("texas", "ablate"), Clamping("california", "inject", 1.5)),
+    measure=PAIR,
+)
+
+
+@pytest.fixture(scope="module")
+def recorded(tiny, tmp_path_factory):
+    """A run of the tiny hypothesis."""
+    folder = tmp_path_factory.mktemp("attempts")
+    path = folder / "tiny.yaml"
+    path.write_text(
+        yaml.safe_dump(TINY | {"model": {"name": str(tiny), "device": "cpu"}}, sort_keys=False)
+    )
+    return runs.read_record(measure(read(str(path)), reports=folder, progress=Silent()))
+
+
+@pytest.fixture(scope="module")
+def opened(tiny):
+    return open_both(ModelSpec(name=str(tiny), device="cpu"), "neurons", Silent())
+
+
+def tried(opened, recorded, attempt, groups=None):
+    return try_out(opened, recorded, declare(recorded, groups or {}, attempt), Silent())
+
+
+def trial_of(found):
+    [trial] = found.record.interventions[NAME].trials.values()
+    return trial
+
+
+def test_the_runs_own_clamps_give_the_runs_own_trial(opened, recorded):
+    attempt = replace(SWAP, dosing=Dosing("california", (0.0, 1.0, 2.0, 3.0)))
+    found = trial_of(tried(opened, recorded, attempt))
+    wanted = recorded.interventions["swap"].trials["plano"]
+    assert found.clamps == wanted.clamps
+    assert found.reading == wanted.reading
+    assert found.supernodes == wanted.supernodes
+    assert [dose.reading.top for dose in found.doses] == [d.reading.top for d in wanted.doses]
+
+
+def test_controls_are_drawn_when_asked(opened, recorded):
+    found = tried(opened, recorded, replace(SWAP, n_controls=7))
+    assert trial_of(found).n_controls == 7
+    key = f"controls/{NAME}/plano/logits"
+    assert found.arrays[key].shape == (7, len(trial_of(found).control_tokens))
+    assert np.ptp(found.arrays[key][:, 0]) > 0
+    assert trial_of(tried(opened, recorded, SWAP)).n_controls == 0
+
+
+def test_chosen_tokens_and_scaling_are_what_a_hook_does(opened, recorded, bench):
+    """Set by pre-hooks on the down projections: × −2 of what each unit is at tokens 1 and 3."""
+    attempt = Attempt("plano", (Clamping("texas", "scale", -2.0, positions=(3, 1)),), PAIR)
+    found = tried(opened, recorded, attempt)
+    clean = bench.clean["plano"]
+    values = {
+        (ref.layer, pos, ref.index): -2 * float(clean.activation(ref.layer, pos)[ref.index])
+        for ref in recorded.supernodes["texas"].features
+        for pos in (1, 3)
+    }
+    logits = logits_by_hand(bench, "plano", values)
+    for token, told in trial_of(found).reading.tokens.items():
+        assert told.logit == pytest.approx(float(logits[told.id]), abs=ATOL), token
+    assert trial_of(found).clamps[0].positions == (1, 3)
+    assert "texas_at_tokens" in found.record.supernodes
+
+
+def test_a_group_made_by_hand_is_clamped(opened, recorded, bench):
+    groups = {"mine": ("0_5_2", "1_7_4")}
+    attempt = Attempt("dallas", (Clamping("mine", "set", 3.0),), (" Austin",))
+    found = tried(opened, recorded, attempt, groups)
+    logits = logits_by_hand(bench, "dallas", {(0, 2, 5): 3.0, (1, 4, 7): 3.0})
+    told = trial_of(found).reading.tokens[" Austin"]
+    assert told.logit == pytest.approx(float(logits[told.id]), abs=ATOL)
+
+
+def test_freezing_and_texts_go_through(opened, recorded):
+    attempt = replace(SWAP, freeze="attention", n_tokens=3)
+    found = trial_of(tried(opened, recorded, attempt))
+    assert found.generated is not None
+    assert len(found.generated.clamped[0].token_ids) <= 3
+    free = trial_of(tried(opened, recorded, SWAP))
+    assert free.reading.top[0].logit != found.reading.top[0].logit
+
+
+def test_the_reports_views_draw_an_attempt(opened, recorded):
+    attempt = replace(SWAP, n_controls=5, dosing=Dosing("california", (0.0, 1.0, 2.0)))
+    found = tried(opened, recorded, attempt)
+    view = intervention_view(found.record, NAME, found.arrays)
+    assert view.figure is not None
+    assert {box.label for box in view.figure.circuit.boxes} == {"texas", "california"}
+    assert view.n_controls == 5
+    assert view.doses is not None
+    assert view.strips
+
+
+def test_what_is_declared_reads_as_a_file_would(recorded):
+    attempt = replace(
+        SWAP,
+        clamps=(
+            Clamping("texas", "ablate", at="last"),
+            Clamping("california", "scale", 2.0, onward=True),
+        ),
+        dosing=Dosing("texas", (0.0, 1.0)),
+    )
+    spec = declare(recorded, {}, attempt).added.interventions[NAME]
+    assert spec.clamp == {
+        "texas": ClampSpec(times=0, from_=("here",), at="last"),
+        "california": ClampSpec(times=2, from_=("here",), onward=True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("attempt", "sentence"),
+    [
+        (replace(SWAP, clamps=()), "Nothing is clamped"),
+        (replace(SWAP, prompt="<b>"), "no prompt '<b>'"),
+        (replace(SWAP, clamps=(Clamping("gone", "ablate"),)), "no supernode 'gone'"),
+        (replace(SWAP, clamps=(Clamping("texas", "ablate"),) * 2), "clamped twice"),
+        (replace(SWAP, clamps=(Clamping("texas", "ablate", positions=(99,)),)), "tokens 0 to"),
+        (
+            replace(SWAP, clamps=(Clamping("texas", "inject", 1.0, positions=(1,)),)),
+            "of another prompt",
+        ),
+    ],
+)
+def test_what_cannot_be_declared_is_told(recorded, attempt, sentence):
+    with pytest.raises(UsageError) as told:
+        declare(recorded, {}, attempt)
+    assert sentence in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "sentence"),
+    [
+        (replace(SWAP, measure=(" Austin", " Austin")), "both tokens are the same"),
+        (replace(SWAP, measure=(" Dallas Dallas",)), "exactly one is expected"),
+        (replace(SWAP, freeze="all", n_tokens=2), "no text can be"),
+        (replace(SWAP, clamps=(Clamping("texas", "add", 1.0),)), "no `maxima`"),
+        (replace(SWAP, clamps=(Clamping("texas", "ablate", at="nowhere"),)), "nowhere"),
+    ],
+)
+def test_the_files_own_checks_are_told(opened, recorded, attempt, sentence):
+    with pytest.raises(HypothesisError) as told:
+        tried(opened, recorded, attempt)
+    assert sentence in str(told.value)
+
+
+def test_another_model_is_refused(recorded, tiny_llama):
+    other = open_both(ModelSpec(name=str(tiny_llama), device="cpu"), "neurons", Silent())
+    with pytest.raises(UsageError, match="other weights"):
+        tried(other, recorded, SWAP)
