@@ -19,7 +19,8 @@ def test_only_this_machine_reaches_it(capfd, monkeypatch):
     assert call(capfd, "dashboard", "--reports", "elsewhere").code == 0
     ((command, variables),) = started
     assert "--server.address=127.0.0.1" in command
-    assert "--server.allowedHosts=localhost,127.0.0.1" in command
+    assert "--server.allowedHosts=localhost" in command
+    assert "--server.allowedHosts=127.0.0.1" in command
     assert "--browser.gatherUsageStats=false" in command
     assert variables["TRACER_REPORTS"] == "elsewhere"
     assert dashboard.SCRIPT.is_file()

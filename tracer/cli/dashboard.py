@@ -19,17 +19,20 @@ from tracer.errors import EXIT_ENGINE, EXIT_OK, UsageError
 
 ADDRESS = "127.0.0.1"
 SCRIPT = Path(__file__).parent.parent / "dashboard" / "start" / "app.py"
-SETTINGS = {
-    "server.address": ADDRESS,
-    "server.allowedHosts": f"localhost,{ADDRESS}",
-    "server.headless": "true",
-    "server.fileWatcherType": "none",
-    "server.enableStaticServing": "false",
-    "server.maxUploadSize": "20",
-    "browser.gatherUsageStats": "false",
-    "client.toolbarMode": "minimal",
-    "client.showErrorDetails": "none",
-}
+SETTINGS = (
+    ("server.address", ADDRESS),
+    ("server.allowedHosts", "localhost"),
+    ("server.allowedHosts", ADDRESS),
+    ("server.headless", "true"),
+    ("server.fileWatcherType", "none"),
+    ("server.enableStaticServing", "false"),
+    ("server.maxUploadSize", "20"),
+    ("browser.gatherUsageStats", "false"),
+    ("client.toolbarMode", "minimal"),
+    ("client.showErrorDetails", "none"),
+    ("theme.light.primaryColor", "#2166ac"),
+    ("theme.dark.primaryColor", "#6baed6"),
+)
 """Streamlit listens on all interfaces unless told otherwise; the hosts guard against rebinding."""
 
 
@@ -67,8 +70,8 @@ def dashboard(
 
 
 def _flags(port: int | None) -> list[str]:
-    settings = SETTINGS if port is None else {**SETTINGS, "server.port": str(port)}
-    return [f"--{name}={value}" for name, value in settings.items()]
+    settings = SETTINGS if port is None else (*SETTINGS, ("server.port", str(port)))
+    return [f"--{name}={value}" for name, value in settings]
 
 
 def _is_free(port: int) -> bool:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from tracer.dashboard import runs_page
+from tracer.dashboard import compare_page, guide_page, runs_page
 from tracer.dashboard.dashboard import Dashboard, PageName
+from tracer.dashboard.markdown import plain
 from tracer.dashboard.places import places
+from tracer.errors import TracerError
 
 
 class Slot(NamedTuple):
@@ -18,23 +20,29 @@ class Slot(NamedTuple):
 
     name: PageName
     title: str
-    icon: str
     render: Callable[[Dashboard], None]
 
 
-SLOTS = (Slot("runs", "Runs", ":material/list_alt:", runs_page.render),)
-"""In the order of the navigation; the first is the front page."""
+SLOTS = (
+    Slot("runs", "Runs", runs_page.render),
+    Slot("compare", "Compare", compare_page.render),
+    Slot("guide", "Guide", guide_page.render),
+)
+"""In the order of the navigation; the first is the front page.
+
+They have no icons: a page's icon becomes the browser tab's, which Streamlit fetches from another
+host.
+"""
 
 
 def main() -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="tracer", layout="wide")
+    st.set_page_config(page_title="tracer", page_icon="🔬", layout="wide")
     pages: dict[PageName, Page] = {}
     for slot in SLOTS:
         pages[slot.name] = st.Page(
             _drawing(slot, pages),
             title=slot.title,
-            icon=slot.icon,
             url_path=slot.name,
             default=slot is SLOTS[0],
         )
@@ -42,4 +50,10 @@ def main() -> None:
 
 
 def _drawing(slot: Slot, pages: Mapping[PageName, Page]) -> Callable[[], None]:
-    return lambda: slot.render(Dashboard(places(), pages))
+    def draw() -> None:
+        try:
+            slot.render(Dashboard(places(), pages))
+        except (TracerError, OSError) as error:
+            st.error(plain(str(error)))
+
+    return draw

@@ -6,11 +6,15 @@ Nothing is raised to a page: what cannot be opened is a sentence to show.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
 
-from tracer.errors import TracerError
+from tracer.errors import TracerError, UsageError
+from tracer.graph import files
+from tracer.graph.graph import AttributionGraph
+from tracer.report.render import render
 from tracer.result import Run
 from tracer.runs import ARRAYS, RECORD, VERDICT, RunEntry, find_runs
 
@@ -27,19 +31,45 @@ def entries(reports: Path) -> dict[str, RunEntry]:
 
 def opened(reports: Path, entry: RunEntry) -> Run | str:
     """The run, or the sentence that says why it cannot be shown."""
-    home = os.path.realpath(reports)
-    stamp = tuple(_stamp(entry.folder / name) for name in _FILES)
-    if not all(Path(found[0]).is_relative_to(home) for found in stamp if found):
-        return f"{entry.id}: a file of this run is a link out of the reports folder."
     try:
-        return _open(str(entry.folder), stamp)
-    except TracerError as error:
+        return _open(str(entry.folder), _stamp(reports, entry.folder, _FILES))
+    except (TracerError, OSError, ValueError) as error:
         return str(error)
-    except OSError as error:
-        return f"{entry.id}: {error.strerror or error}."
 
 
-def _stamp(path: Path) -> tuple[str, int, int] | None:
+def report_of(reports: Path, run: Run) -> str:
+    """The run's report as HTML, drawn anew from the record: no HTML of a run folder is shown.
+
+    Raises:
+        UsageError: A file of the run is a link out of the reports folder.
+    """
+    return _report(str(run.path), _stamp(reports, run.path, _FILES))
+
+
+def graph_of(reports: Path, run: Run, prompt: str) -> AttributionGraph | str:
+    """The kept graph of one prompt, or the sentence that says why there is none.
+
+    The record only names the file; one outside the run's folder is not read.
+    """
+    name = run.record.graphs[prompt].file
+    if Path(name).name != name or not name.endswith(".json"):
+        return f"{run.record.id}: {name!r} is no graph file of this run."
+    try:
+        pair = (name, str(Path(name).with_suffix(".safetensors")))
+        return _graph(str(run.path / name), _stamp(reports, run.path, pair))
+    except (TracerError, OSError, ValueError) as error:
+        return str(error)
+
+
+def _stamp(reports: Path, folder: Path, names: Iterable[str]) -> Stamp:
+    home = os.path.realpath(reports)
+    stamp = tuple(_file(folder / name) for name in names)
+    if not all(Path(found[0]).is_relative_to(home) for found in stamp if found):
+        raise UsageError("a file of this run is a link out of the reports folder.")
+    return stamp
+
+
+def _file(path: Path) -> tuple[str, int, int] | None:
     try:
         found = path.stat()
     except OSError:
@@ -49,5 +79,16 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _open(folder: str, stamp: Stamp) -> Run:
-    """Run folders are only read here; `stamp` makes a changed one another."""
+    """`stamp` makes a changed folder another; what is kept is frozen, and only read."""
     return Run.open(folder)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _report(folder: str, stamp: Stamp) -> str:
+    run = _open(folder, stamp)
+    return render(run.record, run.verdict, run.arrays)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _graph(path: str, stamp: Stamp) -> AttributionGraph:
+    return files.read(Path(path))

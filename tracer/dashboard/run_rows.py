@@ -1,10 +1,13 @@
-"""A judged run as tables: one row for each expectation, worst first."""
+"""A judged run as tables: its expectations, worst first, and what its interventions did."""
 
 from __future__ import annotations
 
 from tracer.evidence.verdict import Verdict
-from tracer.report.glance import OUTCOMES
+from tracer.record import Record
+from tracer.report.glance import OUTCOMES, count
+from tracer.report.interventions import SplitSummary, intervention_view
 from tracer.report.text import clean, shorten
+from tracer.result import Run
 
 CELL = 500
 """Most characters of a cell; whole texts are in the report."""
@@ -34,3 +37,43 @@ def outcome_rows(verdict: Verdict) -> list[dict[str, str]]:
         }
         for each in ranked
     ]
+
+
+def outcome_counts(verdict: Verdict) -> str:
+    """'✔ 3 held, ✖ 1 failed'."""
+    found = count(OUTCOMES, [each.outcome for each in verdict.outcomes])
+    return ", ".join(f"{each.icon} {each.n} {each.name}" for each in found if each.n)
+
+
+def effect_rows(run: Run) -> list[dict[str, str]]:
+    """Each intervention on each split: what it did to the output, beside its controls."""
+    return [
+        {
+            "intervention": shown(view.name, CELL),
+            "clamps": shown("; ".join(f"{c.label} {c.pill}" for c in view.clamps), CELL),
+            "prompts": split,
+            "top output": shown(summary.outputs, CELL),
+            "measure": shown(view.measure or "", CELL),
+            "effect (median)": summary.effect,
+            "controls": summary.controls,
+        }
+        for name in run.record.interventions
+        if name in run.record.hypothesis.interventions
+        for view in (intervention_view(run.record, name, run.arrays),)
+        for split, summary in _splits(view.discovery, view.held_out)
+    ]
+
+
+def _splits(
+    discovery: SplitSummary | None, held_out: SplitSummary | None
+) -> list[tuple[str, SplitSummary]]:
+    both = (("discovery", discovery), ("held out", held_out))
+    return [(split, summary) for split, summary in both if summary is not None]
+
+
+def facts(record: Record) -> str:
+    """Model, basis and time in one line."""
+    model = record.model
+    started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
+    told = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
+    return shown(" · ".join(told), CELL)

@@ -1,15 +1,31 @@
-"""Runs: which there are, filtered; and what one of them found."""
+"""Runs: which there are, filtered; what one of them found; and two of them to compare."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from tracer.dashboard.dashboard import Dashboard
-from tracer.dashboard.listing import ICONS, Row, rows, state_of
-from tracer.dashboard.markdown import plain
+from tracer.dashboard.listing import (
+    ICONS,
+    Filters,
+    Row,
+    State,
+    counts,
+    filtered,
+    rows,
+    state_of,
+)
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.run_rows import CELL, outcome_rows, shown
-from tracer.result import Run
+from tracer.dashboard.run_rows import CELL, shown
+from tracer.dashboard.run_view import details, verdict_of
+from tracer.runs import RunEntry
+
+RUN = "run"
+"""The opened run, in the address and in the session."""
+OTHER = "with"
+"""The run it is compared with."""
 
 
 def render(dashboard: Dashboard) -> None:
@@ -17,35 +33,116 @@ def render(dashboard: Dashboard) -> None:
     st.title("Runs")
     known = entries(dashboard.places.reports)
     if not known:
-        st.text("There are no runs yet. Make one: tracer run hypotheses/two_hop.yaml")
+        st.markdown("There are no runs yet. Make one:")
+        st.code("tracer run hypotheses/two_hop.yaml", language="sh")
         return
-    st.dataframe([_cells(row) for row in rows(list(reversed(known.values())))], hide_index=True)
-    chosen = st.selectbox("Run", list(known), key="run", bind="query-params")
-    found = opened(dashboard.places.reports, known[chosen])
-    if isinstance(found, str):
-        st.subheader(f"{ICONS[state_of(known[chosen])]} {plain(chosen)}")
-        st.text(shown(found))
-        return
-    _show(found)
+    listed = rows(list(reversed(known.values())))
+    found = filtered(listed, _filters(listed))
+    selected = _table(found, len(listed))
+    _compare(dashboard, selected)
+    chosen = st.selectbox(
+        "Open", list(known), index=None, key=RUN, bind="query-params", placeholder="Choose a run"
+    )
+    if chosen is not None:
+        _show(dashboard, known[chosen])
+
+
+def _filters(listed: Sequence[Row]) -> Filters:
+    """Verdicts as chips with their counts, then tags, models and words."""
+    there = counts(listed)
+    states = _chips(there)
+    left, middle, right = st.columns(3)
+    words = left.text_input(
+        "Search", key="words", type="search", live=True, max_chars=200, bind="query-params"
+    )
+    tags = middle.multiselect(
+        "Tags",
+        sorted({tag for row in listed for tag in row.tags}),
+        key="tag",
+        bind="query-params",
+        placeholder="Any",
+    )
+    models = right.multiselect(
+        "Models",
+        sorted({row.model for row in listed if row.model}),
+        key="model",
+        bind="query-params",
+        placeholder="Any",
+    )
+    return Filters(frozenset(states), frozenset(tags), frozenset(models), words or "")
+
+
+def _chips(there: Mapping[State, int]) -> list[str]:
+    """The verdicts that are wanted; they stand in the address without their counts."""
+    asked = [state for state in there if state in st.query_params.get_all("verdict")]
+    chosen = st.pills(
+        "Verdicts",
+        list(there),
+        selection_mode="multi",
+        default=asked,
+        format_func=lambda state: f"{ICONS[state]} {there[state]} {state}",
+        key="verdicts",
+        label_visibility="collapsed",
+    )
+    st.query_params["verdict"] = chosen
+    return chosen
+
+
+def _table(found: Sequence[Row], n_all: int) -> list[str]:
+    """The table, and the ids of the rows that are marked in it."""
+    if len(found) < n_all:
+        st.caption(f"{len(found)} of {n_all} shown")
+    if not found:
+        st.markdown("No run passes the filters.")
+        return []
+    ids = [row.id for row in found]
+    marked = st.dataframe(
+        [_cells(row) for row in found],
+        hide_index=True,
+        height="auto" if len(found) < 9 else 340,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"table-{hash(tuple(ids))}",
+        alt="Runs, newest first",
+    )
+    return [ids[n] for n in marked["selection"]["rows"] if n < len(ids)]
 
 
 def _cells(row: Row) -> dict[str, str]:
     return {
         "verdict": f"{ICONS[row.state]} {row.state}",
-        "run": shown(row.id, CELL),
+        "hypothesis": shown(row.hypothesis, CELL),
         "claim": shown(row.claim, CELL),
-        "tags": shown(", ".join(row.tags), CELL),
         "model": shown(row.model, CELL),
         "started": shown(row.when, CELL),
+        "tags": shown(", ".join(row.tags), CELL),
         "problem": shown(row.problem, CELL),
+        "run": shown(row.id, CELL),
     }
 
 
-def _show(run: Run) -> None:
-    verdict = run.verdict
-    st.subheader(f"{ICONS[verdict.verdict]} {verdict.verdict}")
-    st.text(shown(verdict.claim))
-    st.text(shown(verdict.reason))
-    for caveat in verdict.caveats:
-        st.text(f"⚠ {shown(caveat)}")
-    st.dataframe(outcome_rows(verdict), hide_index=True)
+def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
+    """What to do with the marked rows."""
+    if not selected:
+        st.caption("Mark a row to open it, two to compare them.")
+    elif len(selected) == 2 and "compare" in dashboard.pages:
+        newer, older = selected
+        st.page_link(
+            dashboard.pages["compare"],
+            label="Compare the two marked runs",
+            icon=":material/compare_arrows:",
+            query_params={RUN: older, OTHER: newer},
+        )
+    if selected and st.session_state.get("marked") != selected:
+        st.session_state[RUN] = selected[0]
+    st.session_state["marked"] = list(selected)
+
+
+def _show(dashboard: Dashboard, entry: RunEntry) -> None:
+    found = opened(dashboard.places.reports, entry)
+    if isinstance(found, str):
+        st.subheader(f"{ICONS[state_of(entry)]} {state_of(entry)}")
+        st.text(shown(found))
+        return
+    verdict_of(found)
+    details(dashboard, found)

@@ -1,0 +1,211 @@
+"""Compare: two runs, or one hypothesis on two models, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from tracer.dashboard import comparing
+from tracer.dashboard.dashboard import Dashboard
+from tracer.dashboard.listing import ICONS
+from tracer.dashboard.markdown import plain
+from tracer.dashboard.opening import entries, graph_of, opened
+from tracer.dashboard.run_rows import CELL, facts, outcome_counts, shown
+from tracer.dashboard.runs_page import OTHER, RUN
+from tracer.regression.compare import Comparison
+from tracer.regression.essentials import Essentials
+from tracer.result import Run
+from tracer.runs import RunEntry
+
+_MOST_CAUSES = 20
+_LONGEST_DIFF = 50_000
+"""Characters of a diff that a page shows."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The two runs as every view needs them."""
+
+    reports: Path
+    a: Run
+    b: Run
+    left: Essentials
+    right: Essentials
+    comparison: Comparison
+
+
+def render(dashboard: Dashboard) -> None:
+    """Draw the page."""
+    st.title("Compare")
+    known = entries(dashboard.places.reports)
+    if len(known) < 2:
+        st.markdown("Comparing takes two runs; there are not that many yet.")
+        return
+    _on_two_models(known)
+    left, right = st.columns(2)
+    with left:
+        a = _side(dashboard, known, "A", RUN)
+    with right:
+        b = _side(dashboard, known, "B", OTHER)
+    if a is None or b is None:
+        return
+    old, new = a.essentials(), b.essentials()
+    _views(_Pair(dashboard.places.reports, a, b, old, new, b.compare(old)))
+
+
+def _on_two_models(known: Mapping[str, RunEntry]) -> None:
+    """Choose both runs by a hypothesis and two of the models it was run on."""
+    several = comparing.by_model(known.values())
+    if not several:
+        return
+    with st.expander("One hypothesis on two models"):
+        name = st.selectbox("Hypothesis", list(several))
+        models = several[name]
+        left, right = st.columns(2)
+        first = left.selectbox("Model of A", list(models), key="first-model")
+        second = right.selectbox("Model of B", list(models), index=1, key="second-model")
+
+        def choose() -> None:
+            st.session_state[RUN], st.session_state[OTHER] = models[first], models[second]
+
+        st.button("Compare their newest runs", on_click=choose)
+
+
+def _side(dashboard: Dashboard, known: Mapping[str, RunEntry], side: str, key: str) -> Run | None:
+    chosen = st.selectbox(
+        side, list(known), index=None, key=key, bind="query-params", placeholder="Choose a run"
+    )
+    if chosen is None:
+        return None
+    found = opened(dashboard.places.reports, known[chosen])
+    if isinstance(found, str):
+        st.text(shown(found))
+        return None
+    verdict = found.verdict
+    st.subheader(f"{ICONS[verdict.verdict]} {verdict.verdict}")
+    st.markdown(f"**{plain(shown(verdict.claim))}**")
+    st.text(shown(verdict.reason))
+    st.text(outcome_counts(verdict))
+    st.caption(plain(facts(found.record)))
+    return found
+
+
+def _views(pair: _Pair) -> None:
+    views: Mapping[str, Callable[[_Pair], None]] = {
+        "differences": _differences,
+        "expectations": _expectations,
+        "effects": _effects,
+        "circuit": _circuit,
+        "graphs": _graphs,
+        "file": _file,
+    }
+    chosen = st.segmented_control(
+        "Show",
+        list(views),
+        default="differences",
+        required=True,
+        key="compared",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    views[chosen or "differences"](pair)
+
+
+def _differences(pair: _Pair) -> None:
+    comparison = pair.comparison
+    st.markdown("**Put in otherwise in B**")
+    causes = [f"- {plain(shown(cause, CELL))}" for cause in comparison.changed[:_MOST_CAUSES]]
+    if len(comparison.changed) > _MOST_CAUSES:
+        causes.append(f"- and {len(comparison.changed) - _MOST_CAUSES} more")
+    st.markdown("\n".join(causes) or "Nothing that is recorded.")
+    st.markdown("**Came out otherwise**")
+    if comparison.is_same:
+        st.markdown("Nothing: the same came out.")
+        return
+    allowed = comparison.tolerances
+    st.dataframe(comparing.finding_rows(comparison), hide_index=True)
+    st.caption(
+        f"Counted as otherwise: an effect that moved by more than {allowed.effect:g} nats or "
+        f"{100 * allowed.share:g} % of itself, members with an overlap under {allowed.overlap:g}."
+    )
+
+
+def _expectations(pair: _Pair) -> None:
+    st.dataframe(comparing.outcome_rows(pair.left, pair.right), hide_index=True)
+
+
+def _effects(pair: _Pair) -> None:
+    rows = comparing.effect_rows(pair.left, pair.right)
+    if not rows:
+        st.markdown("Neither run has an intervention.")
+        return
+    st.caption("Change of a token's log-probability by the clamps, in nats.")
+    number = st.column_config.NumberColumn(format="%+.2f")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={"A (nats)": number, "B (nats)": number, "B − A": number},
+    )
+
+
+def _circuit(pair: _Pair) -> None:
+    rows = comparing.member_rows(pair.left, pair.right)
+    if not rows:
+        st.markdown("Neither run has a supernode.")
+        return
+    if not _same_features(pair):
+        return
+    st.caption("Features of each supernode, by layer, index and place.")
+    overlap = st.column_config.NumberColumn(format="%.2f")
+    st.dataframe(rows, hide_index=True, column_config={"overlap": overlap})
+
+
+def _graphs(pair: _Pair) -> None:
+    prompts = [name for name in pair.a.record.graphs if name in pair.b.record.graphs]
+    if not prompts:
+        st.markdown("There is no prompt of which both runs keep a graph.")
+        return
+    prompt = st.selectbox("Prompt", prompts, key="prompt", bind="query-params")
+    graphs = [graph_of(pair.reports, run, prompt) for run in (pair.a, pair.b)]
+    for problem in graphs:
+        if isinstance(problem, str):
+            st.text(shown(problem))
+    a, b = graphs
+    if isinstance(a, str) or isinstance(b, str) or not _same_features(pair):
+        return
+    sides = comparing.node_sides(a, b)
+    st.markdown(", ".join(f"{n:,} {side}" for side, n in sides.items()))
+    rows = comparing.node_rows(a, b)
+    st.dataframe(rows, hide_index=True)
+    if sum(sides.values()) > len(rows):
+        st.caption(f"The first {len(rows):,} by layer.")
+
+
+def _same_features(pair: _Pair) -> bool:
+    """Say it where features of the two runs cannot be matched."""
+    same = comparing.same_features(pair.left, pair.right)
+    if not same:
+        st.markdown(
+            "The two runs have another model or feature basis: a feature of one is not a feature "
+            "of the other, so only verdicts, expectations and effects are compared."
+        )
+    return same
+
+
+def _file(pair: _Pair) -> None:
+    """The declared files: what stands otherwise, and both whole."""
+    a, b = pair.a.record, pair.b.record
+    diff = comparing.file_diff(a.yaml, b.yaml)
+    if diff:
+        st.code(shown(diff, _LONGEST_DIFF), language="diff")
+    else:
+        st.markdown("Both files say the same, word by word.")
+    left, right = st.columns(2)
+    for column, side, record in ((left, "A", a), (right, "B", b)):
+        column.caption(f"{side}: {plain(shown(record.file, CELL))}")
+        if record.overrides:
+            column.caption(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
+        column.code(shown(record.yaml, _LONGEST_DIFF), language="yaml", height=400)
