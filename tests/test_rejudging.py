@@ -89,7 +89,7 @@ def test_a_stricter_threshold_is_judged_and_listed():
         (
             ("interventions", SWAP, "expect", 0),
             {"top_is_not": " Austin"},
-            f"interventions.{SWAP}.expect[0].top: left out",
+            f"interventions.{SWAP}.expect[0]: left out, {{'top':",
         ),
     ],
 )

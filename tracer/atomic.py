@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -13,19 +15,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         OSError: It cannot be written; `filename` is the path that was asked for.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    _place(path, data, os.replace)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -35,6 +25,44 @@ def write_text(path: Path, text: str) -> None:
         OSError: See `write_bytes`.
     """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def create_text(path: Path, text: str) -> None:
+    """Write a text file that must not be there yet, in one step, as UTF-8.
+
+    Raises:
+        FileExistsError: It is there; it stands as it was, whoever was first.
+        OSError: It cannot be written.
+    """
+    _place(path, text.encode("utf-8"), _put_new)
+
+
+def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
+    """Write the data beside the path, and put it there once it is whole."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            put(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _put_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, where a moment is left to be overtaken in
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.replace(temporary, path)
 
 
 def _sync_folder(folder: Path) -> None:

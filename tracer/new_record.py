@@ -16,6 +16,7 @@ from tracer.lock import changes
 from tracer.measure import Bench
 from tracer.readings import reading
 from tracer.record import BasisRecord, ModelRecord, PromptRecord, Record
+from tracer.registering import registered
 from tracer.resolve import left_out
 
 
@@ -48,6 +49,7 @@ def new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: P
         environment=here,
         prompts={name: _prompt_record(bench, name) for name in bench.clean},
         supernodes=dict(bench.supernodes),
+        registration=registered(reports, hypothesis.hypothesis),
         lock_notes=changes(older, bench.supernodes) if _is_alike(older, bench) else (),
         notes=left_out(hypothesis, bench.basis),
     )

@@ -16,6 +16,7 @@ from tracer.circuit_record import CircuitRecord, CircuitScores, CircuitTrial
 from tracer.graph_record import Ablation, GraphEdge, GraphRecord
 from tracer.hypothesis.spec import Hypothesis
 from tracer.recorded import Reading, Recorded, TokenReading
+from tracer.registration import Registration
 from tracer.trial_record import (
     Activation,
     ClampRecord,
@@ -172,6 +173,9 @@ class Record(Recorded):
     environment: Environment
     prompts: dict[str, PromptRecord]
     supernodes: dict[str, SupernodeRecord]
+    registration: Registration | None = Field(
+        default=None, description="What was declared before anything of it was ever measured."
+    )
     lock_notes: tuple[str, ...] = Field(
         default=(), description="How the lock differs from an older one."
     )

@@ -38,7 +38,7 @@ def open_bench(
         EngineError: A prompt's logits are not finite, or a rule finds nothing.
     """
     hypothesis = file.hypothesis
-    _check_features(file, basis)
+    check_features(file, basis)
     clean: dict[str, CleanRun] = {}
     with progress.task("running the prompts unclamped", len(prompts)) as advance:
         for name, prompt in prompts.items():
@@ -110,8 +110,12 @@ def _shared_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:
                 yield file.mistake(where, message)
 
 
-def _check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
-    """Tell every id and layer range that lies outside the basis, at once."""
+def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
+    """Tell every id and layer range that lies outside the basis, at once.
+
+    Raises:
+        HypothesisError: There is one.
+    """
     mistakes: list[Mistake] = []
     last = basis.n_layers - 1
     for name, spec in file.hypothesis.supernodes.items():

@@ -6,6 +6,7 @@ torch-free one (record, run folder).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tracer import runs
@@ -18,6 +19,7 @@ from tracer.new_record import new_record
 from tracer.opened import open_both
 from tracer.progress import Progress
 from tracer.record import Record
+from tracer.registering import register
 from tracer.session import Session, locked
 from tracer.steps import Clock, measure_declared
 
@@ -45,12 +47,14 @@ def measure(
         HypothesisError: A token, span or feature id that this model does not have.
         ModelUnavailable: The model cannot be had here.
         EngineError: The model gives no finite logits, or memory does not hold one row.
-        UsageError: The lock does not fit.
+        UsageError: The lock does not fit, or the registration is not readable.
     """
     clock = Clock()
     opened = open_both(file.hypothesis.model_spec, file.hypothesis.features, progress)
     clock.stop("load")
     session = Session(opened, store, progress)
+    session.check(file)
+    register(reports, file.hypothesis, datetime.now(UTC))
     bench = session.bench(file, locked(file, opened, lock))
     clock.stop("resolve")
     folder, begun = _begin(file, bench, opened.features, reports, fresh=fresh, progress=progress)

@@ -13,7 +13,7 @@ from tracer.measure import Bench
 from tracer.measurement_store import Store
 from tracer.opened import Opened
 from tracer.progress import Progress
-from tracer.resolve import open_bench
+from tracer.resolve import check_features, open_bench
 from tracer.row_cache import RowCache, identity
 from tracer.tokens import tokenize
 
@@ -25,6 +25,16 @@ class Session:
     opened: Opened
     store: Store | None
     progress: Progress
+
+    def check(self, file: HypothesisFile) -> None:
+        """Find what the model or its features do not have, before anything is run.
+
+        Raises:
+            HypothesisError: A token, span, feature id or layer that this model does not have.
+        """
+        model, features = self.opened
+        tokenize(file, model.tokenizer, model.context)
+        check_features(file, features.basis)
 
     def bench(self, file: HypothesisFile, lock: Lock | None) -> Bench:
         """Tokenize the prompts, run them clean, and resolve the supernodes.

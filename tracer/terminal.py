@@ -158,8 +158,9 @@ def print_verdict(
             _rows(screen, own, per_prompt=per_prompt),
         )
     screen.say()
+    fixed = "measuring" if verdict.registered is None else "registering"
     for change in verdict.post_hoc:
-        screen.paragraph(f"changed after measuring: {change}", "yellow")
+        screen.paragraph(f"changed after {fixed}: {change}", "yellow")
     for caveat in verdict.caveats:
         screen.paragraph(f"caveat: {caveat}", "yellow")
     for path in facts.paths if facts else ():

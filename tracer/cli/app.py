@@ -17,6 +17,7 @@ from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
 from tracer.cli.graph import graph
 from tracer.cli.look import list_, show
+from tracer.cli.register import register_
 from tracer.cli.rejudge import judge, report
 from tracer.cli.run import run
 from tracer.cli.selftest import selftest
@@ -44,6 +45,7 @@ _MEASURE, _LOOK, _READ, _SETUP = "Measure", "Look inside", "Read runs", "Set up"
 app.command(rich_help_panel=_MEASURE)(run)
 app.command(rich_help_panel=_MEASURE)(validate)
 app.command(rich_help_panel=_MEASURE)(plan)
+app.command("register", rich_help_panel=_MEASURE)(register_)
 app.command(rich_help_panel=_MEASURE)(specificity)
 app.command(rich_help_panel=_LOOK)(graph)
 app.command(rich_help_panel=_LOOK)(features)

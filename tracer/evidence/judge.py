@@ -21,7 +21,8 @@ from tracer.evidence.mediation import judge_mediation
 from tracer.evidence.multiplicity import corrected
 from tracer.evidence.necessity import judge_necessity
 from tracer.evidence.outcomes import gather
-from tracer.evidence.rejudging import post_hoc
+from tracer.evidence.post_hoc import post_hoc
+from tracer.evidence.rejudging import check_measured
 from tracer.evidence.sharing import judge_shared
 from tracer.evidence.swaps import judge_swaps
 from tracer.evidence.verdict import Verdict
@@ -46,7 +47,8 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
     """
     check_arrays(record, arrays)
     asked = hypothesis or record.hypothesis
-    changes = post_hoc(record, asked)
+    check_measured(record, asked)
+    changed = post_hoc(record, asked)
     bench = Bench(record, arrays, asked)
     judged = corrected(
         [
@@ -70,8 +72,9 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
         expected=asked.expected,
         reason=reason,
         outcomes=outcomes,
-        caveats=tuple(dict.fromkeys(caveats(record, asked, outcomes))),
-        post_hoc=changes,
+        caveats=tuple(dict.fromkeys([*changed.caveats(), *caveats(record, asked, outcomes)])),
+        post_hoc=changed.sentences,
+        registered=changed.registered,
     )
 
 

@@ -80,6 +80,13 @@ class Outcome(Recorded):
     prompts: tuple[PromptOutcome, ...]
 
 
+class Registered(Recorded):
+    """When a hypothesis was fixed, and its hash."""
+
+    at: str = Field(description="UTC, ISO 8601.")
+    sha256: str
+
+
 class Verdict(Recorded):
     """The judgement of one run; truthy exactly when it came out as the file expected."""
 
@@ -94,7 +101,11 @@ class Verdict(Recorded):
     caveats: tuple[str, ...] = Field(description="What a reader must be careful about.")
     post_hoc: tuple[str, ...] = Field(
         default=(),
-        description="Parts of the file that differ from what was declared when measured.",
+        description="Parts of the file that differ from what was registered before measuring; "
+        "where nothing was, from what was measured.",
+    )
+    registered: Registered | None = Field(
+        default=None, description="What it was held against; None where nothing was registered."
     )
 
     @property

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from tracer.record import Record
+from tracer.registration import when
 from tracer.report.text import number
 
 
@@ -36,6 +37,7 @@ def provenance(record: Record) -> Provenance:
         "Started": record.started,
         "Hypothesis file": record.file,
         "SHA-256 of the hypothesis as run": record.sha256,
+        "Registered": _registered(record),
         "Fingerprint of the measurement": record.fingerprint,
         "Model": f"{model.name} ({model.architecture}, {model.n_layers} layers, "
         f"width {model.d_model}, {model.d_vocab:,} tokens)",
@@ -57,6 +59,12 @@ def provenance(record: Record) -> Provenance:
         seconds=tuple((k, f"{number(v, 1)} s") for k, v in record.seconds.items()),
         yaml=record.yaml,
     )
+
+
+def _registered(record: Record) -> str:
+    if record.registration is None:
+        return "not before it was measured"
+    return f"{when(record.registration)}, SHA-256 {record.registration.sha256}"
 
 
 def _n_trials(record: Record) -> int:

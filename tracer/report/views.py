@@ -32,6 +32,8 @@ class VerdictView:
     reason: str
     declared: str
     as_expected: bool
+    post_hoc: str
+    """Told beside the headline; empty where nothing was changed afterwards."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         claim=verdict.claim,
         source=hypothesis.source,
         link=safe_link(hypothesis.source),
-        facts=_facts(record),
+        facts=_facts(record, verdict),
         verdict=verdict_view(verdict),
         caveats=(*verdict.caveats, *record.notes, *record.lock_notes),
         post_hoc=verdict.post_hoc,
@@ -154,7 +156,16 @@ def verdict_view(verdict: Verdict) -> VerdictView:
         reason=verdict.reason,
         declared=_declared(verdict),
         as_expected=verdict.as_expected,
+        post_hoc=_post_hoc(verdict),
     )
+
+
+def _post_hoc(verdict: Verdict) -> str:
+    if not verdict.post_hoc:
+        return ""
+    n = plural(len(verdict.post_hoc), "part")
+    since = "measurement" if verdict.registered is None else "registration"
+    return f"Post hoc: {n} of the file changed after the {since}."
 
 
 def _declared(verdict: Verdict) -> str:
@@ -168,10 +179,12 @@ def _declared(verdict: Verdict) -> str:
     return "" if verdict.verdict == "confirmed" else "The file expected this to be confirmed."
 
 
-def _facts(record: Record) -> tuple[str, ...]:
+def _facts(record: Record, verdict: Verdict) -> tuple[str, ...]:
     model = record.model
     started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
     facts = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
+    if verdict.registered is not None:
+        facts = (*facts, f"registered {verdict.registered.at.replace('T', ' ')[:16]} UTC")
     return facts if record.status == "complete" else (*facts, "still measuring")
 
 
