@@ -11,6 +11,7 @@ What the features of a dictionary do not explain of an output, its error, is abl
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,15 @@ class Reference:
     def stop(self) -> int:
         """The first position after them."""
         return self.start + len(next(iter(self.outputs.values())))
+
+    def digest(self) -> str:
+        """SHA-256 over every number."""
+        total = hashlib.sha256(str(self.start).encode())
+        for kind in (self.outputs, self.features):
+            for layer, mean in sorted(kind.items()):
+                total.update(f"\0{layer}\0{mean.dtype}\0{tuple(mean.shape)}\0".encode())
+                total.update(mean.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()
 
     def between(self, start: int, stop: int) -> Reference:
         """The same at fewer positions."""

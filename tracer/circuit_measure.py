@@ -8,6 +8,7 @@ means.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,16 @@ from tracer.ablation import Kept, Reference
 from tracer.arrays import Arrays, circuit_key
 from tracer.circuit_members import Member
 from tracer.circuit_setup import Circuit, metric_of
+from tracer.direction import direction_of
 from tracer.evidence.curve import SHARES
 from tracer.features.basis import Place
 from tracer.intervention import BatchLimit, Row, run_rows
 from tracer.measure import Bench
+from tracer.measurement_store import Entry
 from tracer.progress import Advance
 from tracer.record import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.row_cache import cause_of
+from tracer.step_cache import Form, remembered
 
 
 class MeasuredCircuit(NamedTuple):
@@ -136,14 +141,50 @@ def _run(
     advance: Advance,
 ) -> dict[str, np.ndarray]:
     """The metric under each row, by kind."""
-    read = metric_of(bench, circuit.spec, prompt)
+    clean, read = bench.clean[prompt], metric_of(bench, circuit.spec, prompt)
     rows = [row for each in sets.values() for row in each]
-    values = torch.zeros(len(rows), dtype=torch.float64)
-    for measured in run_rows(bench.model, bench.basis, bench.clean[prompt], rows, limit):
-        values[measured.rows] = read(measured.logits).double().cpu()
-        advance(len(measured.rows))
-    parts = values.split([len(each) for each in sets.values()])
-    return {kind: part.numpy().copy() for kind, part in zip(sets, parts, strict=True)}
+
+    def values() -> np.ndarray:
+        found = torch.zeros(len(rows), dtype=torch.float64)
+        for measured in run_rows(bench.model, bench.basis, clean, rows, limit):
+            found[measured.rows] = read(measured.logits).double().cpu()
+            advance(len(measured.rows))
+        return found.numpy()
+
+    key = _key(bench, circuit, prompt, rows, limit)
+    found = remembered(bench.step_cache, key, _form(len(rows)), limit, values)
+    advance(len(rows) if found.from_cache else 0)
+    ends = np.cumsum([len(each) for each in sets.values()])[:-1]
+    parts = np.split(found.result, ends)
+    return {kind: part.copy() for kind, part in zip(sets, parts, strict=True)}
+
+
+def _key(bench: Bench, circuit: Circuit, prompt: str, rows: list[Row], limit: BatchLimit) -> str:
+    """Hash of the rows, of what they ablate to, and of what is read off them."""
+    if bench.step_cache is None:
+        return ""
+    clean = bench.clean[prompt]
+    base = next(row.kept.base for row in rows if row.kept is not None)
+    causes = [
+        [
+            cause_of(replace(row, kept=None), clean),
+            row.kept and {str(n): places.tolist() for n, places in row.kept.places.items()},
+        ]
+        for row in rows
+    ]
+    metric = direction_of(circuit.spec.metric, bench.hypothesis.prompts[prompt], clean.prompt)
+    cause = [clean.prompt.ids, limit.rows, metric, base.digest(), causes]
+    return bench.step_cache.key("circuit", cause)
+
+
+def _form(n_rows: int) -> Form[np.ndarray]:
+    def unpack(entry: Entry) -> np.ndarray:
+        values = entry.arrays["values"]
+        if values.shape != (n_rows,) or values.dtype != np.float64:
+            raise ValueError("an entry of other rows")
+        return values
+
+    return Form(lambda values: Entry({"values": values}, None), unpack)
 
 
 def _places(members: Iterable[Member], prompt: str) -> list[Place]:

@@ -20,6 +20,7 @@ from tracer.clean import clean_run
 from tracer.direction import Wish, wish_of
 from tracer.features.basis import Place
 from tracer.freeze import Freeze
+from tracer.graph import files
 from tracer.graph.effects import ablation_effects, edges_between
 from tracer.graph.frontend_ids import id_of_row
 from tracer.graph.graph import AttributionGraph
@@ -27,12 +28,15 @@ from tracer.graph.influence import influence
 from tracer.graph.prune import prune
 from tracer.graph.scores import scores, supernode_scores
 from tracer.hypothesis.graph_rules import OUTPUT
-from tracer.intervention import Row, batch_limit, run_rows
+from tracer.hypothesis.spec import GraphSpec
+from tracer.intervention import BatchLimit, Row, batch_limit, run_rows
 from tracer.measure import Bench, read_places
+from tracer.measurement_store import Entry
 from tracer.progress import Advance, Progress
 from tracer.record import Ablation, GraphEdge, GraphRecord
 from tracer.replacement import targets
 from tracer.replacement.attribute import attribute
+from tracer.step_cache import Form, remembered
 
 FREEZES: tuple[Freeze, ...] = ("all", "attention", "none")
 Members = Mapping[str, Int[np.ndarray, " _"]]
@@ -60,6 +64,27 @@ def measure_graph(bench: Bench, prompt: str, progress: Progress) -> MeasuredGrap
     assert spec is not None
     clean = bench.clean[prompt]
     places, wish = read_places(bench, prompt), _wish(bench, prompt)
+    limit = batch_limit(bench.model, clean)
+    cause = [prompt, clean.prompt.ids, wish, places, spec.max_features, spec.check, limit.rows]
+    cache = bench.step_cache
+    key = cache.key("graph", [*cause, bench.hypothesis.seed]) if cache else ""
+
+    def make() -> MeasuredGraph:
+        return _measure(bench, prompt, spec, places, wish, limit, progress)
+
+    return remembered(cache, key, _FORM, limit, make).result
+
+
+def _measure(
+    bench: Bench,
+    prompt: str,
+    spec: GraphSpec,
+    places: Mapping[str, Sequence[Place]],
+    wish: Wish,
+    limit: BatchLimit,
+    progress: Progress,
+) -> MeasuredGraph:
+    clean = bench.clean[prompt]
     required = [place for each in places.values() for place in each]
     graph = attribute(
         bench.model,
@@ -73,9 +98,25 @@ def measure_graph(bench: Bench, prompt: str, progress: Progress) -> MeasuredGrap
     members = {name: _rows(graph, each) for name, each in places.items()}
     items = _items(graph, members, spec.check, bench.hypothesis.seed)
     with progress.task(f"ablating on {prompt}", len(FREEZES) * len(items)) as advance:
-        ablations = _ablations(bench, prompt, graph, items, advance)
+        ablations = _ablations(bench, prompt, graph, items, limit, advance)
     pruned = prune(graph)
     return MeasuredGraph(_record(prompt, graph, pruned, members, ablations), pruned)
+
+
+def _pack(found: MeasuredGraph) -> Entry:
+    kept = files.pack(found.pruned)
+    record = found.record.model_dump(mode="json")
+    return Entry(kept.tensors, {"record": record, "graph": kept.about})
+
+
+def _unpack(entry: Entry) -> MeasuredGraph:
+    record = GraphRecord.model_validate(entry.about["record"])
+    return MeasuredGraph(
+        record, files.unpack(files.Packed(dict(entry.arrays), entry.about["graph"]))
+    )
+
+
+_FORM = Form(_pack, _unpack)
 
 
 def _wish(bench: Bench, prompt: str) -> Wish:
@@ -101,11 +142,16 @@ def _items(graph: AttributionGraph, members: Members, n: int, seed: int) -> list
 
 
 def _ablations(
-    bench: Bench, prompt: str, graph: AttributionGraph, items: Sequence[_Item], advance: Advance
+    bench: Bench,
+    prompt: str,
+    graph: AttributionGraph,
+    items: Sequence[_Item],
+    limit: BatchLimit,
+    advance: Advance,
 ) -> tuple[Ablation, ...]:
     groups = [item.rows for item in items]
     predicted = ablation_effects(graph, groups, graph.nodes.n_features)
-    measured = _measured(bench, prompt, graph, groups, advance)
+    measured = _measured(bench, prompt, graph, groups, limit, advance)
     return tuple(
         Ablation(
             name=item.name,
@@ -126,6 +172,7 @@ def _measured(
     prompt: str,
     graph: AttributionGraph,
     groups: Sequence[Int[np.ndarray, " _"]],
+    limit: BatchLimit,
     advance: Advance,
 ) -> dict[Freeze, list[float]]:
     """Change of the explained quantity when each group is set to 0, by freeze mode."""
@@ -136,7 +183,6 @@ def _measured(
     before = float(read(clean.logits[None])[0])
     rows = [Row(dict.fromkeys(each, 0.0), freeze) for freeze in FREEZES for each in places]
     after = torch.zeros(len(rows))
-    limit = batch_limit(bench.model, clean)
     for numbers, logits, _ in run_rows(bench.model, bench.basis, clean, rows, limit):
         after[numbers] = read(logits).cpu()
         advance(len(numbers))

@@ -24,6 +24,7 @@ from tracer.read_rows import RowReadings, read_rows
 from tracer.readings import activation
 from tracer.record import Activation, Dose, SupernodeRecord, Trial
 from tracer.row_cache import RowCache
+from tracer.step_cache import StepCache
 from tracer.supernodes import place
 
 
@@ -37,6 +38,7 @@ class Bench:
     clean: Mapping[str, CleanRun]
     supernodes: Mapping[str, SupernodeRecord]
     row_cache: RowCache | None = None
+    step_cache: StepCache | None = None
 
 
 class Measurement(NamedTuple):

@@ -29,8 +29,21 @@ from tracer.measurement_store import Entry, Store, key_of
 from tracer.readings import ControlReadings
 from tracer.record import Environment, ModelRecord, Reading
 
-_ENGINE = ("model", "features", "clean.py", "freeze.py", "intervention.py", "readings.py")
-"""The code that turns rows into numbers: a changed line of it makes other entries."""
+_ENGINE = (
+    "model",
+    "features",
+    "replacement",
+    "graph",
+    "ablation.py",
+    "circuit_measure.py",
+    "clean.py",
+    "freeze.py",
+    "generation.py",
+    "graph_measure.py",
+    "intervention.py",
+    "readings.py",
+)
+"""The code that turns rows and steps into numbers: a changed line of it makes other entries."""
 _ROWS = "rows"
 
 
@@ -87,7 +100,7 @@ class RowCache:
                 self.identity,
                 clean.prompt.ids,
                 min(at_once, len(rows)),
-                [_cause(row, clean) for row in rows],
+                [cause_of(row, clean) for row in rows],
             ]
         )
 
@@ -134,7 +147,7 @@ def _engine() -> str:
     return total.hexdigest()
 
 
-def _cause(row: Row, clean: CleanRun) -> list[Any]:
+def cause_of(row: Row, clean: CleanRun) -> list[Any]:
     """A row's part of the key.
 
     Features that are read keep their clean activation where nothing reaches them, and with

@@ -15,6 +15,7 @@ from tracer.opened import Opened
 from tracer.progress import Progress
 from tracer.resolve import check_features, open_bench
 from tracer.row_cache import RowCache, identity
+from tracer.step_cache import StepCache
 from tracer.tokens import tokenize
 
 
@@ -53,7 +54,9 @@ class Session:
         if self.store is None:
             return bench
         of = identity(model.record, features, environment())
-        return replace(bench, row_cache=RowCache(self.store, of))
+        return replace(
+            bench, row_cache=RowCache(self.store, of), step_cache=StepCache(self.store, of)
+        )
 
 
 def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:

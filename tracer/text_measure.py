@@ -11,8 +11,11 @@ from tracer.hypothesis.interventions import Generation, InterventionSpec
 from tracer.hypothesis.spec import Hypothesis
 from tracer.intervention import BatchLimit, Row
 from tracer.measure import Bench, Measurement
+from tracer.measurement_store import Entry
 from tracer.progress import Advance
 from tracer.record import Generated, GeneratedText
+from tracer.row_cache import cause_of
+from tracer.step_cache import Form, remembered
 
 
 def n_texts(hypothesis: Hypothesis, prompt: str) -> int:
@@ -42,7 +45,7 @@ def with_texts(
             unclamped[how] = _add(
                 rows, _samples(Row({}), GoingOn({}, {}), how, bench.hypothesis, prompt)
             )
-    written = write(bench.model, bench.basis, clean, rows, limit) if rows else []
+    written = _written(bench, clean, rows, limit) if rows else []
     texts = [_text(clean, each, bench.model.tokenizer) for each in written]
     trials = dict(found.trials)
     for name, spec in writing:
@@ -53,6 +56,43 @@ def with_texts(
         trials[name] = trials[name].model_copy(update={"generated": generated})
     advance(len(rows))
     return found._replace(trials=trials)
+
+
+def _written(
+    bench: Bench, clean: CleanRun, rows: list[TextRow], limit: BatchLimit
+) -> list[Written]:
+    """The texts, from the cache where they are there."""
+    causes = [
+        [
+            cause_of(text.row, clean),
+            sorted([*place, value] for place, value in text.onward.values.items()),
+            sorted([*place, value] for place, value in text.onward.added.items()),
+            text.n_tokens,
+            text.temperature,
+            text.draws,
+        ]
+        for text in rows
+    ]
+    cache = bench.step_cache
+    key = cache.key("texts", [clean.prompt.ids, limit.rows, causes]) if cache else ""
+    form = Form(
+        lambda texts: Entry({}, texts),
+        lambda entry: _sound([Written(tuple(ids), bool(end)) for ids, end in entry.about], rows),
+    )
+    return remembered(
+        cache, key, form, limit, lambda: write(bench.model, bench.basis, clean, rows, limit)
+    ).result
+
+
+def _sound(texts: list[Written], rows: list[TextRow]) -> list[Written]:
+    """Texts that are those of the rows.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if len(texts) != len(rows) or not all(type(n) is int for text in texts for n in text.ids):
+        raise ValueError("an entry of other texts")
+    return texts
 
 
 def _writing(hypothesis: Hypothesis, prompt: str) -> list[tuple[str, InterventionSpec]]:

@@ -7,7 +7,9 @@ or of none. What is read may come from anywhere: it either is a graph, or gives 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -25,8 +27,16 @@ from tracer.run_folder import read_model
 NAME = "graph.json"
 """What a graph is called where only its folder is given."""
 
+_NOWHERE = Path("a graph in memory")
 _MAX_JSON = 64 * 2**20
 """Bytes; a prompt of a million tokens needs less."""
+
+
+class Packed(NamedTuple):
+    """A graph as tensors and a JSON value."""
+
+    tensors: tensors.Tensors
+    about: Any
 
 
 def write(path: Path, graph: AttributionGraph) -> Path:
@@ -47,6 +57,25 @@ def write(path: Path, graph: AttributionGraph) -> Path:
     write_bytes(_tensors_path(path), data)
     write_text(path, about.model_dump_json(by_alias=True, indent=1) + "\n")
     return path
+
+
+def pack(graph: AttributionGraph) -> Packed:
+    """Both halves of a graph, for keeping them elsewhere than in files of their own."""
+    found = tensors.from_graph(graph)
+    about = _describe(_NOWHERE, graph, found, hashlib.sha256().hexdigest())
+    return Packed(found, about.model_dump(mode="json", by_alias=True))
+
+
+def unpack(packed: Packed) -> AttributionGraph:
+    """The graph that `pack` was given.
+
+    Raises:
+        ValueError: The document is none.
+        KeyError: A tensor is missing.
+        UsageError: They contradict each other.
+    """
+    about = GraphDocument.model_validate_json(json.dumps(packed.about))
+    return _assemble(_NOWHERE, about, packed.tensors)
 
 
 def read(path: Path) -> AttributionGraph:
