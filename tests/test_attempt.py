@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import yaml
 from bench import ATOL, TINY, logits_by_hand
+from records import change, make_record
 
 from tracer import runs
 from tracer.attempt.declare import NAME, declare
+from tracer.attempt.draft import draft_text, expecting, snippet
+from tracer.attempt.seen import Sight, sights
 from tracer.attempt.wish import Attempt, Clamping, Dosing
 from tracer.attempt_measure import try_out
 from tracer.errors import HypothesisError, UsageError
+from tracer.hypothesis.expectations import Rises, TopIs, TopIsNot
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.load import read
+from tracer.hypothesis.source import parse
 from tracer.hypothesis.spec import ModelSpec
 from tracer.opened import open_both
 from tracer.progress import Silent
@@ -176,3 +181,52 @@ def test_another_model_is_refused(recorded, tiny_llama):
     other = open_both(ModelSpec(name=str(tiny_llama), device="cpu"), "neurons", Silent())
     with pytest.raises(UsageError, match="other weights"):
         tried(other, recorded, SWAP)
+
+
+def test_what_was_seen_becomes_a_hypothesis_that_the_loader_takes(opened, recorded, tmp_path):
+    attempt = replace(SWAP, n_controls=19, dosing=Dosing("california", (0.0, 1.0, 2.0)))
+    found = tried(opened, recorded, attempt)
+    seen = sights(found.record, "plano", found.arrays)
+    hypothesis = expecting(recorded, {}, attempt, "by_hand", seen)
+    path = tmp_path / "draft.yaml"
+    path.write_text(draft_text(hypothesis, recorded, "plano", "by_hand"))
+    assert path.read_text().startswith("# by_hand was added after it was seen on prompt plano")
+    again = read(str(path)).hypothesis
+    assert again == hypothesis
+    assert {*again.interventions} == {"swap", "by_hand"}
+    assert len(again.interventions["by_hand"].expect) >= 2
+    assert yaml.safe_load(snippet(hypothesis, recorded, "by_hand"))["interventions"]["by_hand"][
+        "clamp"
+    ] == {"texas": 0.0, "california": 1.5}
+
+
+def test_groups_made_by_hand_stand_in_the_draft(recorded):
+    attempt = Attempt("dallas", (Clamping("mine", "ablate"),), (" Austin",))
+    seen = [Sight("", TopIs(top=" Austin"))]
+    hypothesis = expecting(recorded, {"mine": ("0_5_2",)}, attempt, "by_hand", seen)
+    told = parse(snippet(hypothesis, recorded, "by_hand")).data
+    assert told["supernodes"] == {"mine": {"features": ["0_5_2"]}}
+
+
+def test_a_draft_that_expects_nothing_is_refused(recorded):
+    with pytest.raises(HypothesisError, match="expects nothing"):
+        expecting(recorded, {}, SWAP, "by_hand", [])
+
+
+def test_sights_tell_what_changed_and_by_how_much():
+    """A synthetic run: ' Austin' .26 → ' Sacramento' .44; say Austin at .34 of unclamped."""
+    record, arrays = make_record()
+    spec = record.hypothesis.interventions["texas_to_california"]
+    record = change(record, "hypothesis.interventions", {NAME: spec})
+    trials = record.interventions["texas_to_california"]
+    record = change(record, "interventions", {NAME: trials})
+    renamed = {k.replace("texas_to_california", NAME): v for k, v in arrays.items()}
+    found = {each.words: each.expectation for each in sights(record, "dallas", renamed)}
+    assert found["·Sacramento comes first"] == TopIs(top=" Sacramento")
+    assert found["·Austin comes first no more"] == TopIsNot(top_is_not=" Austin")
+    assert found["say Austin is below 67 % of unclamped"].fraction_below == 0.67
+    effect = np.log(0.44 / 0.06) - np.log(0.08 / 0.26)
+    rise = next(e for words, e in found.items() if words.startswith("logit(·Sacramento) − "))
+    assert rise.rises_by == pytest.approx(effect / 2, abs=0.06)
+    assert any("beats matched random sets" in words for words in found)
+    assert found["·Sacramento rises with the dose"] == Rises(rises=" Sacramento")

@@ -63,7 +63,7 @@ def declare(record: Record, groups: Groups, attempt: Attempt, name: str = NAME) 
         UsageError: It clamps nothing, names what is not there, or a supernode twice.
     """
     _check(record, groups, attempt)
-    clamp: dict[str, ClampSpec] = {}
+    clamp: dict[str, float | ClampSpec] = {}
     made: dict[str, tuple[str, ...]] = {}
     names: dict[str, str] = {}
     for each in attempt.clamps:
@@ -128,26 +128,28 @@ def _at_tokens(clamping: Clamping, record: Record, groups: Groups) -> tuple[str,
     )
 
 
-def _label(record: Record, name: str) -> str:
-    return record.supernodes[name].label if name in record.supernodes else name
+def _label(record: Record, name: str) -> str | None:
+    return record.supernodes[name].label if name in record.supernodes else None
 
 
 def _is_dosed(clamping: Clamping, attempt: Attempt) -> bool:
     return attempt.dosing is not None and attempt.dosing.supernode == clamping.supernode
 
 
-def _clamp(clamping: Clamping, *, dosed: bool) -> ClampSpec:
-    """In its long form; a dose multiplies something, so a dosed ablation takes what is here."""
+def _clamp(clamping: Clamping, *, dosed: bool) -> float | ClampSpec:
+    """A dose multiplies something, so a dosed ablation takes what is here."""
     told: dict[str, object] = {"at": clamping.at, "onward": clamping.onward}
     unit, value = _UNITS[clamping.mode], clamping.factor
     told[unit] = 0.0 if clamping.mode == "ablate" else value
     if clamping.mode == "scale" or (clamping.mode == "ablate" and dosed):
         told["from"] = (HERE,)
-    return ClampSpec.model_validate(told)
+    spec = ClampSpec.model_validate(told)
+    short = spec.times is not None and spec == ClampSpec(times=spec.times)
+    return spec.times if short and spec.times is not None else spec
 
 
 def _intervention(
-    attempt: Attempt, clamp: Mapping[str, ClampSpec], names: Mapping[str, str]
+    attempt: Attempt, clamp: Mapping[str, float | ClampSpec], names: Mapping[str, str]
 ) -> InterventionSpec:
     dosing = attempt.dosing
     return InterventionSpec(

@@ -44,6 +44,12 @@ def fill_template(name: str, **views: object) -> str:
     return template.render(style=style, script=script, policy=policy, **views)
 
 
+def fill_picture(**views: object) -> str:
+    """An SVG file in our style; it has no script."""
+    template = _environment().get_template("picture.svg.j2")
+    return template.render(style=_own("report.css"), **views)
+
+
 @cache
 def _environment() -> Environment:
     return Environment(

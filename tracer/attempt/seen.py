@@ -1,0 +1,120 @@
+"""What an attempt showed, as expectations that a hypothesis could state.
+
+Bounds are half of what was seen: a claim should leave other prompts room. None of it is evidence
+yet, because it was written after it was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tracer.arrays import Arrays
+from tracer.attempt.declare import NAME, P
+from tracer.hypothesis.expectations import (
+    DoseExpectation,
+    Expectation,
+    Falls,
+    Fraction,
+    LogitDiff,
+    Probability,
+    Rises,
+    TopIs,
+    TopIsNot,
+)
+from tracer.record import Record, Trial
+from tracer.report.effects import Comparison, Measure, compare, measures
+from tracer.report.outputs import probability
+from tracer.report.text import percent, show_token
+
+ALMOST_NONE = 0.1
+"""A supernode that changed by less of itself is not spoken of."""
+
+
+class Sight(NamedTuple):
+    """One thing that was seen."""
+
+    words: str
+    """For people."""
+    expectation: Expectation | DoseExpectation
+
+
+def sights(record: Record, prompt: str, arrays: Arrays) -> tuple[Sight, ...]:
+    """Everything of an attempt on a prompt that can be expected of others."""
+    trial = record.interventions[NAME].trials[prompt]
+    if trial.problem is not None:
+        return ()
+    return (
+        *_tops(record, trial),
+        *_effects(record, trial, arrays),
+        *_supernodes(record, trial),
+        *_doses(record, trial),
+    )
+
+
+def _tops(record: Record, trial: Trial) -> Iterator[Sight]:
+    before = record.prompts[trial.prompt].baseline.top[0].token
+    after = trial.reading.top[0].token
+    yield Sight(f"{show_token(after)} comes first", TopIs(top=after))
+    if before != after:
+        yield Sight(f"{show_token(before)} comes first no more", TopIsNot(top_is_not=before))
+
+
+def _effects(record: Record, trial: Trial, arrays: Arrays) -> Iterator[Sight]:
+    for measure in measures(record.hypothesis.interventions[NAME]):
+        for found in compare(record, NAME, measure, arrays):
+            if found.prompt == trial.prompt:
+                yield from _effect(measure, found)
+
+
+def _effect(measure: Measure, found: Comparison) -> Iterator[Sight]:
+    change = found.after - found.before
+    bound = float(f"{abs(change) / 2:.2g}")
+    if bound > 0:
+        test = "rises_by" if change > 0 else "falls_by"
+        words = f"{measure.title} {'rises' if change > 0 else 'falls'} by more than {bound:g}"
+        yield Sight(words, _test(measure, {test: bound}))
+    if 1 / (len(found.controls) + 1) > P:
+        return
+    side = "beats_controls" if change > 0 else "undercuts_controls"
+    ahead = [each for each in found.controls if (each - found.after) * change >= 0]
+    p = (1 + len(ahead)) / (len(found.controls) + 1)
+    if p <= P:
+        words = f"{measure.title} {'beats' if change > 0 else 'undercuts'} matched random sets"
+        yield Sight(words, _test(measure, {side: P}))
+
+
+def _test(measure: Measure, test: dict[str, float]) -> Expectation:
+    if measure.kind == "probability":
+        return Probability.model_validate({"probability": measure.tokens[0], **test})
+    return LogitDiff.model_validate({"logit_diff": measure.tokens, **test})
+
+
+def _supernodes(record: Record, trial: Trial) -> Iterator[Sight]:
+    """Those that were not clamped themselves."""
+    clamped = {clamp.supernode for clamp in trial.clamps}
+    for name, activation in trial.supernodes.items():
+        share = activation.of_clean
+        if name in clamped or share is None or abs(share - 1) < ALMOST_NONE:
+            continue
+        bound, label = round((1 + share) / 2, 2), record.supernodes[name].label
+        test = "fraction_below" if share < 1 else "fraction_above"
+        words = f"{label} is {'below' if share < 1 else 'above'} {percent(bound)} of unclamped"
+        yield Sight(words, Fraction.model_validate({"supernode": name, test: bound}))
+
+
+def _doses(record: Record, trial: Trial) -> Iterator[Sight]:
+    """Tokens whose probability went one way all along the series."""
+    told = measures(record.hypothesis.interventions[NAME])
+    for token in dict.fromkeys(token for measure in told for token in measure.tokens):
+        found = [
+            (dose.factor, p)
+            for dose in trial.doses
+            if (p := probability(dose.reading, token)) is not None
+        ]
+        ordered = [p for _, p in sorted(found)]
+        steps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+        if steps and all(step > 0 for step in steps):
+            yield Sight(f"{show_token(token)} rises with the dose", Rises(rises=token))
+        if steps and all(step < 0 for step in steps):
+            yield Sight(f"{show_token(token)} falls with the dose", Falls(falls=token))
