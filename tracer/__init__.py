@@ -22,8 +22,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracer import attempt_measure as attempt_measure
     from tracer import feature_card as feature_card
     from tracer import graphs as graphs
+    from tracer import opened as opened
     from tracer import runner as runner
     from tracer import specificity_measure as specificity_measure
     from tracer.api import load, run, run_matrix
@@ -48,9 +50,11 @@ _HOMES = {
     "run_matrix": "tracer.api",
 }
 _ENGINE = {
+    "attempt_measure": "tracer.attempt_measure",
     "feature_card": "tracer.feature_card",
     "folder": "tracer.model.folder",
     "graphs": "tracer.graphs",
+    "opened": "tracer.opened",
     "runner": "tracer.runner",
     "specificity_measure": "tracer.specificity_measure",
     "trials": "tracer.selftest.trials",

@@ -1,0 +1,145 @@
+"""Intervene: a try on the loaded model, its mistakes, and recorded interventions without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from bench import TINY
+
+import tracer
+from tests.dashboards import put_run, start, texts
+from tracer import runs
+from tracer.dashboard import held_model
+from tracer.errors import ModelUnavailable
+from tracer.hypothesis.load import read
+from tracer.progress import Silent
+from tracer.result import settle
+from tracer.runner import measure
+
+HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
+
+
+@pytest.fixture
+def place(tiny, tmp_path):
+    """A run of the tiny hypothesis, under a folder of reports."""
+    path = tmp_path / "tiny.yaml"
+    declared = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
+    path.write_text(yaml.safe_dump(declared, sort_keys=False))
+    settle(measure(read(str(path)), reports=tmp_path / "reports", progress=Silent()))
+    yield tmp_path
+    held_model.free()
+
+
+def buttons(app):
+    return {each.label: each for each in app.button}
+
+
+def test_a_try_is_measured_and_logged(place, monkeypatch):
+    app = start(monkeypatch, place, "intervene", {"prompt": "plano"})
+    assert not app.exception, app.exception
+    assert "loaded at the first try" in texts(app)
+    buttons(app)["Run"].click().run()
+    assert not app.exception, app.exception
+    assert "Try 1" in texts(app)
+    [log] = [each.value for each in app.dataframe if "clamps" in each.value]
+    assert log["prompt"].tolist() == ["plano"]
+    assert "texas ablated" in log["clamps"][0]
+    assert "in memory" in texts(app)
+    assert "interventions:" in texts(app)
+
+
+def test_what_is_recorded_is_what_a_try_gives(place, monkeypatch):
+    """The form starts as the recorded intervention, so its run gives the recorded outputs."""
+    app = start(monkeypatch, place, "intervene", {"prompt": "plano"})
+    buttons(app)["Run"].click().run()
+    tables = [each.value for each in app.dataframe if "token" in each.value]
+    assert len(tables) == 2
+    assert tables[0].equals(tables[1])
+
+
+def test_controls_and_doses_are_a_click_away(place, monkeypatch):
+    app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
+    buttons(app)["Run with 39 matched random sets"].click().run()
+    assert "of 39 matched random sets moved it as far" in texts(app)
+    buttons(app)["Sweep the dose"].click().run()
+    assert not app.exception, app.exception
+    [log] = [each.value for each in app.dataframe if "clamps" in each.value]
+    assert log["with"].tolist() == ["39 random sets", "doses"]
+    assert "Try 2" in texts(app)
+
+
+def test_the_same_try_is_not_measured_twice(place, monkeypatch):
+    app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
+    buttons(app)["Run"].click().run()
+    buttons(app)["Run"].click().run()
+    assert "made before" in texts(app)
+    [log] = [each.value for each in app.dataframe if "clamps" in each.value]
+    assert len(log) == 1
+
+
+def test_a_mistake_is_a_sentence(place, monkeypatch):
+    app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
+    freeze = next(each for each in app.selectbox if each.label == "Freeze")
+    freeze.set_value("all")
+    next(e for e in app.number_input if e.label == "Tokens to generate").set_value(3)
+    buttons(app)["Run"].click().run()
+    assert not app.exception
+    assert "no text can be" in "\n".join(each.value for each in app.warning)
+
+
+def test_the_model_is_freed(place, monkeypatch):
+    app = start(monkeypatch, place, "intervene")
+    buttons(app)["Run"].click().run()
+    buttons(app)["Free the model"].click().run()
+    assert "loaded at the first try" in texts(app)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_what_was_recorded(place, monkeypatch):
+    def refuse(*_):
+        raise ModelUnavailable("tiny: <b>not here</b>")
+
+    monkeypatch.setattr(tracer.opened, "open_both", refuse)
+    app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
+    buttons(app)["Run"].click().run()
+    assert not app.exception
+    assert "not here" in app.warning[0].value
+    assert not [each for each in app.button if each.label == "Run"]
+    assert [each.label for each in app.selectbox if each.label == "Recorded intervention"]
+
+
+def test_without_torch_it_reads_what_was_recorded(tmp_path, monkeypatch):
+    put_run(tmp_path / "reports")
+    monkeypatch.setattr(held_model, "absent", lambda: "torch is not installed here")
+    app = start(monkeypatch, tmp_path, "intervene", {"prompt": "plano"})
+    assert not app.exception
+    assert "torch is not installed here" in app.warning[0].value
+    [tokens] = [each.value for each in app.dataframe if "token" in each.value]
+    assert "·Austin" in tokens["token"].tolist()
+
+
+def test_hostile_text_is_shown_as_text(tmp_path, monkeypatch):
+    folder: Path = put_run(
+        tmp_path / "reports",
+        **{
+            "supernodes.texas.label": HOSTILE,
+            "prompts.dallas.text": HOSTILE,
+            "prompts.dallas.answer": HOSTILE,
+        },
+    )
+    assert runs.read_record(folder).supernodes["texas"].label == HOSTILE
+    app = start(monkeypatch, tmp_path, "intervene", {"prompt": "dallas"})
+    assert not app.exception
+    assert HOSTILE in [each.value for each in app.text]
+    for each in app.markdown:
+        assert "<script>" not in each.value.replace("\\<script\\>", "")
+        assert "](javascript" not in each.value
+
+
+@pytest.mark.parametrize("asked", ["../../etc", "<script>", ""])
+def test_an_address_only_names_prompts_of_the_run(tmp_path, monkeypatch, asked):
+    put_run(tmp_path / "reports")
+    app = start(monkeypatch, tmp_path, "intervene", {"prompt": asked})
+    assert not app.exception
+    assert app.selectbox(key="prompt").value == "dallas"

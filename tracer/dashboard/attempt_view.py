@@ -1,0 +1,119 @@
+"""What an intervention did to one prompt, drawn: recorded in a run, or tried a moment ago."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tracer.arrays import Arrays
+from tracer.dashboard.markdown import plain
+from tracer.record import Generated, InterventionRecord, Reading, Record, Trial
+from tracer.report.doses import DoseView
+from tracer.report.effects import compare, measures
+from tracer.report.interventions import InterventionView, intervention_view
+from tracer.report.outputs import probability
+from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
+from tracer.report.text import clean, percent, show_token
+
+_MARKS = "●■▲◆"
+
+
+def draw(record: Record, name: str, prompt: str, arrays: Arrays) -> None:
+    """One trial: circuit and outputs, then the same as tables, controls, doses and texts."""
+    trial = record.interventions[name].trials[prompt]
+    if trial.problem is not None:
+        st.warning(plain(trial.problem))
+        return
+    alone = InterventionRecord(name=name, trials={prompt: trial})
+    one = record.model_copy(update={"interventions": {name: alone}})
+    view = intervention_view(one, name, arrays)
+    if view.figure is not None:
+        left, right = st.columns([2, 1], vertical_alignment="center")
+        left.image(circuit_picture(view.figure.circuit), width="stretch")
+        right.caption("Outputs: hatched unclamped, solid clamped")
+        right.image(bars_picture(view.figure.bars), width="stretch")
+    st.caption(
+        f"{plain(view.freeze)} Percentages: activation after the clamp. No arrows: a clamp "
+        "measures an effect on the output, not a path."
+    )
+    _tables(one, trial)
+    _controls(one, name, view, arrays)
+    if view.doses is not None:
+        _doses(view.doses)
+    if trial.generated is not None:
+        _texts(trial.generated)
+
+
+def _tables(record: Record, trial: Trial) -> None:
+    left, right = st.columns(2)
+    left.dataframe(
+        output_rows(record.prompts[trial.prompt].baseline, trial.reading),
+        hide_index=True,
+        alt="Outputs before and after",
+    )
+    right.dataframe(supernode_rows(record, trial), hide_index=True, alt="Supernode activations")
+
+
+def output_rows(before: Reading, after: Reading) -> list[dict[str, str]]:
+    """The most probable tokens of both, the clamped ones first."""
+    tokens = dict.fromkeys(each.token for each in (*after.top, *before.top))
+    return [
+        {
+            "token": show_token(str(clean(token))),
+            "unclamped": _share(probability(before, token)),
+            "clamped": _share(probability(after, token)),
+        }
+        for token in tokens
+    ]
+
+
+def supernode_rows(record: Record, trial: Trial) -> list[dict[str, str]]:
+    """Every supernode that has a place on the prompt: its clamp and its activation."""
+    clamps = {clamp.supernode: clamp.amount.words() for clamp in trial.clamps}
+    return [
+        {
+            "supernode": str(clean(record.supernodes[name].label)),
+            "clamped": clamps.get(name, ""),
+            "of unclamped": _share(found.of_clean),
+            "of its source": _share(found.of_source),
+        }
+        for name, found in trial.supernodes.items()
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
+def _controls(record: Record, name: str, view: InterventionView, arrays: Arrays) -> None:
+    for strip in view.strips:
+        st.image(strip_picture(strip), width="stretch")
+        st.caption("Dots: matched random sets; line: unclamped; diamond: these clamps.")
+    for measure in measures(record.hypothesis.interventions[name]):
+        for found in compare(record, name, measure, arrays):
+            if found.controls:
+                change = found.after - found.before
+                ahead = sum(abs(each - found.before) >= abs(change) for each in found.controls)
+                st.text(
+                    f"{measure.title}: {measure.show(found.before)} → "
+                    f"{measure.show(found.after)}. {ahead} of {len(found.controls)} matched "
+                    "random sets moved it as far."
+                )
+
+
+def _doses(view: DoseView) -> None:
+    for panel in view.panels:
+        st.image(dose_picture(panel), width=420)
+    names = zip(_MARKS, view.tokens, strict=False)
+    told = ", ".join(f"{mark} {plain(token)}" for mark, token in names)
+    st.caption(f"Probability by {plain(view.unit)} of {plain(view.supernode)}: {told}")
+
+
+def _texts(generated: Generated) -> None:
+    left, right = st.columns(2)
+    for place, heading, texts in (
+        (left, "Written unclamped", generated.clean),
+        (right, "Written under the clamps", generated.clamped),
+    ):
+        place.caption(heading)
+        for each in texts:
+            place.text(str(clean(each.text)) or "(nothing)")

@@ -1,0 +1,166 @@
+"""Intervene: clamp a run's supernodes by hand on the loaded model, and see what it does."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import tracer
+from tracer.attempt.declare import NAME, declare
+from tracer.attempt.presets import default_measure, preset
+from tracer.attempt.wish import Attempt, Clamping
+from tracer.dashboard import held_model
+from tracer.dashboard.attempt_form import attempt_form
+from tracer.dashboard.attempt_view import draw
+from tracer.dashboard.dashboard import Dashboard
+from tracer.dashboard.hand_groups import Groups, hand_groups
+from tracer.dashboard.markdown import plain
+from tracer.dashboard.run_picker import picked_prompt, picked_run
+from tracer.dashboard.run_rows import shown
+from tracer.dashboard.seen_panel import seen_panel
+from tracer.dashboard.tries import Try, add, found, tries, try_rows
+from tracer.errors import HypothesisError, TracerError
+from tracer.progress import Silent
+from tracer.record import Record
+from tracer.result import Run
+
+_EMPTY = "nothing"
+
+
+def render(dashboard: Dashboard) -> None:
+    """Draw the page."""
+    st.title("Intervene")
+    run = picked_run(dashboard)
+    if run is None:
+        return
+    prompt = picked_prompt(run.record, list(run.record.prompts))
+    st.text(shown(run.record.prompts[prompt].text))
+    reason = held_model.absent() or st.session_state.get(_failed(run.record))
+    if reason:
+        st.warning(plain(reason))
+        _recorded(run, prompt)
+        if not held_model.absent() and st.button("Try to load the model again"):
+            del st.session_state[_failed(run.record)]
+            st.rerun()
+        return
+    above = st.container()
+    _try_out(run, prompt)
+    with above:
+        _model_line(run.record)
+    with st.expander("What the run recorded"):
+        _recorded(run, prompt)
+
+
+def _failed(record: Record) -> str:
+    return "failed " + repr(held_model.key_of(record))
+
+
+def _model_line(record: Record) -> None:
+    key = held_model.key_of(record)
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    is_held = held_model.is_held(key)
+    told = "in memory" if is_held else "loaded at the first try"
+    left.caption(f"Model {plain(key[0])}, features {plain(key[4])}: {told}")
+    if is_held and right.button("Free the model"):
+        held_model.free()
+        st.rerun()
+
+
+def _try_out(run: Run, prompt: str) -> None:
+    """The form, the try it asks for, and the log of those before."""
+    record, groups = run.record, hand_groups(run.record.id, prompt)
+    start = _start(record, prompt, groups)
+    names = st.multiselect(
+        "Supernodes to clamp",
+        [*record.supernodes, *groups],
+        [clamp.supernode for clamp in start.clamps],
+        key=f"clamped-{hash((record.id, start))}",
+    )
+    if not names:
+        st.caption("Choose a supernode. More are made in Explore, out of nodes of the graph.")
+    else:
+        attempt = attempt_form(record, names, start, f"{record.id} {start}")
+        if attempt is not None:
+            _run(run, attempt, groups)
+    _results(run)
+
+
+def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
+    """What the form shows first: a recorded intervention of the prompt, or one ablation."""
+    own = [n for n, s in record.hypothesis.interventions.items() if prompt in s.prompts]
+    chosen = st.selectbox(
+        "Start from",
+        [*own, _EMPTY],
+        format_func=lambda name: "one ablation" if name == _EMPTY else name,
+        key=f"start-{hash((record.id, prompt))}",
+    )
+    if chosen != _EMPTY:
+        return preset(record, chosen, prompt)
+    first = [*groups, *record.supernodes][:1]
+    clamps = tuple(Clamping(name, "ablate") for name in first)
+    return Attempt(prompt, clamps, default_measure(record.prompts[prompt]))
+
+
+def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
+    """Measure it, unless it was; a mistake is told in its place."""
+    record = run.record
+    used = {c.supernode: groups[c.supernode] for c in attempt.clamps if c.supernode in groups}
+    again = found(record.id, attempt, used)
+    if again is not None:
+        st.session_state["shown try"] = tries(record.id).index(again)
+        st.caption("The same try was made before; here it is again.")
+        return
+    try:
+        with st.spinner("Loading the model, once…"):
+            held = held_model.hold(held_model.key_of(record))
+    except TracerError as error:
+        st.session_state[_failed(record)] = str(error)
+        st.rerun()
+    try:
+        declared = declare(record, used, attempt)
+        with st.spinner("Clamping…"), held.lock:
+            tried = tracer.attempt_measure.try_out(held.opened, record, declared, Silent())
+    except HypothesisError as error:
+        for mistake in error.mistakes:
+            st.warning(plain(f"{mistake.where}: {mistake.message}"))
+        return
+    except TracerError as error:
+        st.warning(plain(str(error)))
+        return
+    add(Try(record.id, attempt, used, tried))
+    st.session_state["shown try"] = len(tries(record.id)) - 1
+
+
+def _results(run: Run) -> None:
+    """The log; the marked try, or the latest, in full."""
+    listed = tries(run.record.id)
+    if not listed:
+        return
+    st.subheader("Tries of this session")
+    marked = st.dataframe(
+        try_rows(listed),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"log-{len(listed)}",
+        alt="Tries of this session",
+    )
+    rows = marked["selection"]["rows"]
+    number = rows[0] if rows else st.session_state.get("shown try", len(listed) - 1)
+    number = min(number, len(listed) - 1)
+    each = listed[number]
+    st.subheader(f"Try {number + 1}")
+    for note in each.tried.notes:
+        st.warning(plain(note))
+    draw(each.tried.record, NAME, each.attempt.prompt, each.tried.arrays)
+    seen_panel(run.record, each, number)
+
+
+def _recorded(run: Run, prompt: str) -> None:
+    """What the run holds of the prompt, read-only."""
+    names = [n for n, found in run.record.interventions.items() if prompt in found.trials]
+    own = [name for name in names if name in run.record.hypothesis.interventions]
+    if not own:
+        st.caption("The run recorded no intervention on this prompt.")
+        return
+    chosen = st.selectbox("Recorded intervention", own, key="recorded")
+    draw(run.record, chosen, prompt, run.arrays)

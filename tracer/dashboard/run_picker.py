@@ -1,0 +1,39 @@
+"""Which run and which of its prompts a page is about, as the address says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from tracer.dashboard.dashboard import Dashboard
+from tracer.dashboard.markdown import plain
+from tracer.dashboard.opening import entries, opened
+from tracer.record import Record
+from tracer.result import Run
+
+RUN = "run"
+PROMPT = "prompt"
+
+
+def picked_run(dashboard: Dashboard) -> Run | None:
+    """The run; where there is none to show, the page says so."""
+    known = entries(dashboard.places.reports)
+    if not known:
+        st.markdown("There are no runs yet. Make one:")
+        st.code("tracer run hypotheses/two_hop.yaml", language="sh")
+        return None
+    chosen = st.sidebar.selectbox("Run", list(known), key=RUN, bind="query-params")
+    found = opened(dashboard.places.reports, known[chosen])
+    if isinstance(found, str):
+        st.warning(plain(found))
+        return None
+    return found
+
+
+def picked_prompt(record: Record, names: Sequence[str]) -> str:
+    """One of these prompts."""
+    # The address holds what the list shows, so names stand in it as they are.
+    name = st.sidebar.selectbox("Prompt", list(names), key=PROMPT, bind="query-params")
+    st.sidebar.caption("held out" if record.prompts[name].held_out else "discovery")
+    return name
