@@ -21,6 +21,10 @@ class Observed(NamedTuple):
     arrays: Arrays
 
 
+Variants = Mapping[str, Observed]
+"""The variations of a run that were measured, by name."""
+
+
 def trial_name(intervention: str, prompt: str) -> str:
     """What a trial is called where a record lists some."""
     return f"{intervention}/{prompt}"

@@ -22,6 +22,21 @@ from tracer.resolve import left_out
 
 def new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: Path) -> Record:
     """The record of a run, which says how its supernodes differ from the latest run's."""
+    name = file.hypothesis.hypothesis
+    older = runs.latest(reports, name)
+    notes = changes(older, bench.supernodes) if _is_alike(older, bench) else ()
+    record = _record(file, bench, opened, None)
+    return record.model_copy(
+        update={"registration": registered(reports, name), "lock_notes": notes}
+    )
+
+
+def variant_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, id_: str) -> Record:
+    """The record of a variation, whose id is where it lies under the root."""
+    return _record(file, bench, opened, id_)
+
+
+def _record(file: HypothesisFile, bench: Bench, opened: OpenBasis, id_: str | None) -> Record:
     hypothesis = file.hypothesis
     now = datetime.now(UTC)
     declared = hypothesis.model_dump_json(by_alias=True, exclude_none=True)
@@ -32,9 +47,8 @@ def new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: P
     if dictionary is not None:
         parts.append([dictionary.fingerprint, dictionary.revision])
     fingerprint = _sha256(json.dumps(parts))
-    older = runs.latest(reports, hypothesis.hypothesis)
     return Record(
-        id=runs.new_id(hypothesis.hypothesis, now, fingerprint),
+        id=id_ or runs.new_id(hypothesis.hypothesis, now, fingerprint),
         status="measuring",
         started=now.isoformat(timespec="seconds"),
         hypothesis=hypothesis,
@@ -49,8 +63,6 @@ def new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: P
         environment=here,
         prompts={name: _prompt_record(bench, name) for name in bench.clean},
         supernodes=dict(bench.supernodes),
-        registration=registered(reports, hypothesis.hypothesis),
-        lock_notes=changes(older, bench.supernodes) if _is_alike(older, bench) else (),
         notes=left_out(hypothesis, bench.basis),
     )
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from tracer.circuit_record import CircuitRecord, CircuitScores, CircuitTrial
 from tracer.graph_record import Ablation, GraphEdge, GraphRecord
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.variations import Axis
 from tracer.recorded import Reading, Recorded, TokenReading
 from tracer.registration import Registration
 from tracer.trial_record import (
@@ -55,6 +56,7 @@ __all__ = [
     "SupernodeRecord",
     "TokenReading",
     "Trial",
+    "VariantRecord",
 ]
 
 
@@ -115,6 +117,20 @@ class SharedRecord(Recorded):
     pairs: tuple[tuple[int, int], ...] = Field(description="Languages, by place in the lists.")
     n_layers: int
     n_active: tuple[float, ...] = Field(description="By layer, mean active features of a prompt.")
+
+
+class VariantRecord(Recorded):
+    """A variation of the hypothesis: a run of its own in `variants/<name>/`, beside the record."""
+
+    axis: Axis
+    change: str = Field(description="What is otherwise, for people.")
+    fingerprint: str | None = Field(description="Of its record; None where there is none.")
+    skipped: str | None = Field(
+        default=None, description="Why it is no variation after all; None if it is one."
+    )
+    problem: str | None = Field(
+        default=None, description="Why it could not be measured; None if it was."
+    )
 
 
 class BasisRecord(Recorded):
@@ -183,6 +199,9 @@ class Record(Recorded):
     graphs: dict[str, GraphRecord] = Field(default={}, description="By prompt.")
     circuit: dict[str, CircuitRecord] = Field(default={}, description="By name.")
     shared: dict[str, SharedRecord] = {}
+    variants: dict[str, VariantRecord] = Field(
+        default={}, description="Variations by name, those that are not done yet left out."
+    )
     notes: tuple[str, ...] = Field(
         default=(), description="Deviations a reader must know, e.g. halved batch."
     )

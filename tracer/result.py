@@ -47,7 +47,7 @@ class Run:
         record, arrays = _complete(folder), runs.read_arrays(folder)
         verdict = runs.read_verdict(folder)
         if verdict is None:
-            verdict = judge(record, arrays)
+            verdict = judge(record, arrays, variants=runs.read_variants(folder, record))
         return cls(folder, record, verdict, arrays)
 
     def judge(self, hypothesis: Hypothesis | None = None) -> Run:
@@ -56,7 +56,8 @@ class Run:
         Args:
             hypothesis: with other expectations; the verdict says what was changed after measuring.
         """
-        verdict = judge(self.record, self.arrays, hypothesis=hypothesis)
+        variants = runs.read_variants(self.path, self.record)
+        verdict = judge(self.record, self.arrays, hypothesis=hypothesis, variants=variants)
         return Run(self.path, self.record, verdict, self.arrays)
 
     def save(self) -> Run:
@@ -117,7 +118,8 @@ def settle(folder: Path) -> Run:
         OSError: A file cannot be written.
     """
     record, arrays = _complete(folder), runs.read_arrays(folder)
-    return Run(folder, record, judge(record, arrays), arrays).save()
+    verdict = judge(record, arrays, variants=runs.read_variants(folder, record))
+    return Run(folder, record, verdict, arrays).save()
 
 
 def _complete(folder: Path) -> Record:

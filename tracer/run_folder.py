@@ -17,15 +17,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from safetensors import SafetensorError
 
-from tracer.arrays import Arrays
+from tracer.arrays import Arrays, Observed
 from tracer.atomic import write_bytes, write_text
 from tracer.errors import UsageError
 from tracer.evidence.verdict import Verdict
+from tracer.hypothesis.variations import measurable
 from tracer.record import SCHEMA, Record
 
 RECORD = "run.json"
 ARRAYS = "measurements.safetensors"
 VERDICT = "verdict.json"
+VARIANTS = "variants"
+"""Folder of the variations in a run's own, where no list of runs looks."""
 VERDICT_SCHEMA = "tracer.verdict/1"
 
 _N_MISFITS = 3
@@ -92,6 +95,26 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
         raise UsageError(
             f"{path}: cut short, or no safetensors file ({_line(error)}). Run it again."
         ) from error
+
+
+def variant_folder(folder: Path, name: str) -> Path:
+    """Where a variation of a run is."""
+    return folder / VARIANTS / name
+
+
+def read_variants(folder: Path, record: Record) -> dict[str, Observed]:
+    """Read the variations that a run measured; those whose folder is gone are left out.
+
+    Raises:
+        UsageError: One is unreadable.
+    """
+    names = [each.name for each in measurable(record.hypothesis) if each.name in record.variants]
+    return {
+        name: Observed(read_record(inner), read_arrays(inner))
+        for name in names
+        if record.variants[name].fingerprint is not None
+        and is_run(inner := variant_folder(folder, name))
+    }
 
 
 def read_model(path: Path, kind: type[Kind], schema: str) -> Kind:

@@ -1,7 +1,7 @@
 """The straight line of a run: open, resolve, measure, write.
 
 The only place where the torch leg (model, features, supernodes, interventions) meets the
-torch-free one (record, run folder).
+torch-free one (record, run folder). A killed run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tracer.record import Record
 from tracer.registering import register
 from tracer.session import Session, locked
 from tracer.steps import Clock, measure_declared
+from tracer.variants import measure_variants
 
 
 def measure(
@@ -52,14 +53,16 @@ def measure(
     clock = Clock()
     opened = open_both(file.hypothesis.model_spec, file.hypothesis.features, progress)
     clock.stop("load")
-    session = Session(opened, store, progress)
+    session = Session(opened, locked(file, opened, lock), store, progress)
     session.check(file)
     register(reports, file.hypothesis, datetime.now(UTC))
-    bench = session.bench(file, locked(file, opened, lock))
+    bench = session.bench(file, session.lock)
     clock.stop("resolve")
     folder, begun = _begin(file, bench, opened.features, reports, fresh=fresh, progress=progress)
     found = measure_declared(folder, begun, bench, clock, progress)
-    complete = found.record.model_copy(update={"status": "complete", "seconds": clock.seconds})
+    record = measure_variants(file, folder, found, session)
+    clock.stop("variants")
+    complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
     runs.write(folder, complete, found.arrays)
     if store is not None:
         _tell(store, complete, progress)

@@ -21,9 +21,11 @@ from tracer.tokens import tokenize
 
 @dataclass(frozen=True)
 class Session:
-    """A model with its features, and where its measurements are kept."""
+    """A model with its features, on which a hypothesis and its variations are measured."""
 
     opened: Opened
+    lock: Lock | None
+    """Supernodes to take as they are; None: find them."""
     store: Store | None
     progress: Progress
 
@@ -39,10 +41,6 @@ class Session:
 
     def bench(self, file: HypothesisFile, lock: Lock | None) -> Bench:
         """Tokenize the prompts, run them clean, and resolve the supernodes.
-
-        Args:
-            file: The hypothesis.
-            lock: Supernodes to take as they are; None: find them.
 
         Raises:
             HypothesisError: A token, span, feature id or layer that this model does not have.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -18,9 +18,11 @@ from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK, TracerError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.liveness import progress_on
 from tracer.overrides import Replacements
-from tracer.plan import IMPORT_SECONDS, Plan, PromptSize, make_plan
+from tracer.plan import IMPORT_SECONDS, Plan, PromptSize
 from tracer.progress import Progress
 from tracer.terminal import Screen
+from tracer.tokens import TokenizedPrompt
+from tracer.variant_plan import make_whole_plan
 
 VALIDATION = "tracer.validation/1"
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -127,13 +129,22 @@ def _planned(file: HypothesisFile, progress: Progress) -> Plan | Ending:
     unknown = why_not_here(file)
     if unknown is not None:
         stderr().say(f"{file.path}: no tokens, memory or time. {unknown}")
-        return make_plan(file.hypothesis)
+        return make_whole_plan(file.hypothesis)
     try:
         here = tokenize_here(file, progress)
     except TracerError as error:
         return _refused(file.path, file.hypothesis.hypothesis, error)
-    sizes = {name: PromptSize(len(p.ids), p.spans, p.ids) for name, p in here.prompts.items()}
-    return make_plan(file.hypothesis, sizes=sizes, model=here.model, cores=cores)
+    return make_whole_plan(
+        file.hypothesis,
+        sizes=_sizes(here.prompts),
+        varied={name: _sizes(prompts) for name, prompts in here.paraphrased.items()},
+        model=here.model,
+        cores=cores,
+    )
+
+
+def _sizes(prompts: Mapping[str, TokenizedPrompt]) -> dict[str, PromptSize]:
+    return {name: PromptSize(len(p.ids), p.spans, p.ids) for name, p in prompts.items()}
 
 
 def print_plan(screen: Screen, plan: Plan) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import tracer
+from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.variations import measurable
 from tracer.model.hf_folder import read_config
 from tracer.model.sources import locate
 from tracer.model_size import ModelSize
@@ -25,6 +28,8 @@ class Tokenized(NamedTuple):
     """A file's prompts as its model's tokenizer reads them, and the model's sizes."""
 
     prompts: Mapping[str, TokenizedPrompt]
+    paraphrased: Mapping[str, Mapping[str, TokenizedPrompt]]
+    """By the name of the variation that has another template."""
     model: ModelSize | None
 
 
@@ -49,5 +54,27 @@ def tokenize_here(file: HypothesisFile, progress: Progress) -> Tokenized:
         opened = tracer.weights.open_tokenizer(spec, progress)
         config = read_config(tracer.folder.ready_tokenizer(spec, progress))
     tokenizer: Any = opened.tokenizer
-    prompts = tokenize(file, tokenizer, opened.context or NO_LIMIT)
-    return Tokenized(prompts, ModelSize.from_config(config))
+    context = opened.context or NO_LIMIT
+    prompts = tokenize(file, tokenizer, context)
+    paraphrased = _paraphrased(file, tokenizer, context)
+    return Tokenized(prompts, paraphrased, ModelSize.from_config(config))
+
+
+def _paraphrased(
+    file: HypothesisFile, tokenizer: Any, context: int
+) -> dict[str, dict[str, TokenizedPrompt]]:
+    found: dict[str, dict[str, TokenizedPrompt]] = {}
+    mistakes: list[Mistake] = []
+    for each in measurable(file.hypothesis):
+        if each.axis != "template":
+            continue
+        try:
+            varied = replace(file, hypothesis=each.hypothesis)
+            found[each.name] = tokenize(varied, tokenizer, context)
+        except HypothesisError as error:
+            first = error.mistakes[0]
+            place = ("robustness", "templates", each.name.removeprefix("template-"))
+            mistakes.append(file.mistake(place, f"with it, {first.where}: {first.message}"))
+    if mistakes:
+        raise HypothesisError(file.path, mistakes)
+    return found

@@ -13,6 +13,7 @@ from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.expectations import Expected, TopIs, TopIsNot
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import variables
+from tracer.hypothesis.variations import variations
 from tracer.record import Record
 
 
@@ -109,6 +110,13 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
         if name in record.interventions
         for prompt in spec.prompts
     )
+    varied = variations(hypothesis) if n_measured == wanted else ()
+    if varied:
+        n_measured = sum(each.name in record.variants for each in varied)
+        return (
+            f"the run is incomplete: {n_measured} of {counted(len(varied), 'variation')} measured; "
+            "running it again resumes it"
+        )
     return (
         f"the run is incomplete: {n_measured} of {counted(wanted, 'trial')} measured; "
         "running it again resumes it"

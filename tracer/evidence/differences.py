@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, cast
 
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.problem import KeyPath, dotted, show
+from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.variations import REPEATED, repeated, sized
 
 ABSENT = object()
 
@@ -47,6 +49,10 @@ def comparable(hypothesis: Hypothesis) -> dict[str, Any]:
         del data["graph"]
     else:
         data["graph"]["prompts"] = {prompt: "graphed" for prompt in hypothesis.graph.prompts}
+    if hypothesis.robustness is None:
+        del data["robustness"]
+    else:
+        data["robustness"] |= _repetition(hypothesis, hypothesis.robustness)
     for name, circuit in hypothesis.circuit.items():
         data["circuit"][name]["prompts"] = {prompt: "tested" for prompt in circuit.prompts}
     for name, spec in hypothesis.interventions.items():
@@ -60,6 +66,18 @@ def comparable(hypothesis: Hypothesis) -> dict[str, Any]:
         else:
             inner["doses"]["factors"] = {repr(f): "tested" for f in spec.doses.factors}
     return data
+
+
+def _repetition(hypothesis: Hypothesis, spec: Robustness) -> dict[str, Any]:
+    """Its lists by what they name; what each key stands for without a list is written out."""
+    again = repeated(hypothesis)
+    members = {name: "repeated" for section in REPEATED for name in getattr(again, section)}
+    return {
+        "seeds": {str(seed): "varied" for seed in spec.seeds},
+        "sizes": {str(size): "varied" for size in spec.sizes},
+        "of": list(sized(hypothesis, spec)) if spec.sizes else [],
+        "interventions": members,
+    }
 
 
 def differences(old: Any, new: Any, path: KeyPath = ()) -> Iterator[Change]:

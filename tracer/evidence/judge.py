@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.arrays import Arrays, check_arrays
+from tracer.arrays import Arrays, Variants, check_arrays
 from tracer.evidence.across import is_across, judge_across
 from tracer.evidence.bench import Bench
 from tracer.evidence.caveats import caveats
@@ -23,16 +23,31 @@ from tracer.evidence.necessity import judge_necessity
 from tracer.evidence.outcomes import gather
 from tracer.evidence.post_hoc import post_hoc
 from tracer.evidence.rejudging import check_measured
+from tracer.evidence.robustness import (
+    compare_variants,
+    in_a_sentence,
+    judge_robustness,
+    variation_caveats,
+)
 from tracer.evidence.sharing import judge_shared
 from tracer.evidence.swaps import judge_swaps
-from tracer.evidence.verdict import Verdict
+from tracer.evidence.verdict import Robustness, Verdict
 from tracer.evidence.wording import clamp_words
 from tracer.hypothesis.graph_rules import GRAPH
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.variations import measurable, repeated
 from tracer.record import Record
 
+_NO_VARIANTS: Variants = {}
 
-def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = None) -> Verdict:
+
+def judge(
+    record: Record,
+    arrays: Arrays,
+    *,
+    hypothesis: Hypothesis | None = None,
+    variants: Variants = _NO_VARIANTS,
+) -> Verdict:
     """Judge every expectation of a run.
 
     Args:
@@ -40,6 +55,7 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
         arrays: the tensors beside it.
         hypothesis: other expectations than the run was made with; what differs is listed in
             `post_hoc`.
+        variants: the variations of the run that were measured.
 
     Raises:
         UsageError: The arrays do not fit the record, or the hypothesis asks for what was not
@@ -61,8 +77,14 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
             *judge_shared(bench),
         ]
     )
-    outcomes = tuple(one.outcome for one in with_means(judged, asked))
-    verdict, reason = conclude(record, asked, judged)
+    varied = _varied(record, arrays, asked, variants)
+    of_variants = list(judge_robustness(asked, varied)) if varied else []
+    measured_here = tuple(one.outcome for one in with_means(judged, asked))
+    verdict, reason = conclude(record, asked, [*judged, *of_variants])
+    cautions = [*changed.caveats(), *caveats(record, asked, measured_here)]
+    if varied is not None:
+        reason = f"{reason}; {in_a_sentence(varied, verdict)}"
+        cautions += variation_caveats(varied)
     return Verdict(
         schema="tracer.verdict/1",
         run=record.id,
@@ -71,11 +93,27 @@ def judge(record: Record, arrays: Arrays, *, hypothesis: Hypothesis | None = Non
         verdict=verdict,
         expected=asked.expected,
         reason=reason,
-        outcomes=outcomes,
-        caveats=tuple(dict.fromkeys([*changed.caveats(), *caveats(record, asked, outcomes)])),
+        outcomes=(*measured_here, *(one.outcome for one in of_variants)),
+        robustness=varied,
+        caveats=tuple(dict.fromkeys(cautions)),
         post_hoc=changed.sentences,
         registered=changed.registered,
     )
+
+
+def _varied(
+    record: Record, arrays: Arrays, asked: Hypothesis, variants: Variants
+) -> Robustness | None:
+    """The verdicts on variations; None where the file asks for none."""
+    if asked.robustness is None:
+        return None
+    base = judge(record, arrays, hypothesis=repeated(asked))
+    verdicts = {
+        each.name: judge(*variants[each.name], hypothesis=each.hypothesis)
+        for each in measurable(asked)
+        if each.name in variants
+    }
+    return compare_variants(record, asked, base, verdicts)
 
 
 def _interventions(bench: Bench) -> Iterator[Judged]:

@@ -38,6 +38,9 @@ def _needs_measuring(change: Change) -> bool:
             return False
         case ("circuit", [_] | [_, "prompts", _]) | ("shared", [_]):
             return change.new is not ABSENT
+        case ("robustness", inner):
+            fewer = change.new is ABSENT or change.new is False
+            return inner[:1] == ["of"] or not fewer
         case ("graph", [] | ["prompts", _]):
             return change.new is not ABSENT
         case ("interventions", [_, "generate"]):

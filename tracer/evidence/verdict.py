@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tracer.hypothesis.variations import Axis
 from tracer.record import Recorded
 
 OutcomeName = Literal["held", "failed", "untested"]
@@ -87,6 +88,47 @@ class Registered(Recorded):
     sha256: str
 
 
+class VariantOutcome(Recorded):
+    """One variation of the hypothesis, judged like the file itself."""
+
+    name: str
+    axis: Axis
+    change: str = Field(description="What is otherwise, for people.")
+    verdict: VerdictName | None = Field(description="None where there is nothing to judge.")
+    reason: str = Field(description="Of the verdict, or why there is none.")
+    same: bool | None = Field(
+        description="Whether it is that of the file as it is; None where one of them is open."
+    )
+    effect: str | None = Field(description="What the headline's expectation was observed to be.")
+    p: float | None = Field(description="Its p, corrected as the verdict's are.")
+
+
+class VariationCount(Recorded):
+    """How many variations have the same verdict as the file."""
+
+    axis: Axis | None = Field(description="Of one kind; None counts all.")
+    n_same: int
+    n_other: int
+    n_open: int = Field(description="Of which neither can be said.")
+    wilson: tuple[float, float] | None = Field(
+        description="95 % Wilson interval of same / (same + other); None without any."
+    )
+
+
+class Robustness(Recorded):
+    """How often the verdict would have been the same."""
+
+    verdict: VerdictName = Field(description="On what the variations repeat, unvaried.")
+    reason: str = Field(description="Of that verdict.")
+    headline: str = Field(description="The expectation whose effect is shown for each variation.")
+    effect: str | None
+    p: float | None
+    total: VariationCount
+    by_axis: tuple[VariationCount, ...]
+    variants: tuple[VariantOutcome, ...]
+    skipped: tuple[str, ...] = Field(description="Choices that turned out to be no variation.")
+
+
 class Verdict(Recorded):
     """The judgement of one run; truthy exactly when it came out as the file expected."""
 
@@ -98,6 +140,9 @@ class Verdict(Recorded):
     expected: Literal["confirmed", "refuted"]
     reason: str = Field(description="One sentence: why this verdict.")
     outcomes: tuple[Outcome, ...]
+    robustness: Robustness | None = Field(
+        default=None, description="None where the file asks for no variations."
+    )
     caveats: tuple[str, ...] = Field(description="What a reader must be careful about.")
     post_hoc: tuple[str, ...] = Field(
         default=(),

@@ -15,6 +15,7 @@ from tracer.features.names import NEURONS
 from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.problem import KeyPath, Problem
+from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.sentences import place_of, problems_of
 from tracer.hypothesis.shared import SharedSpec
 from tracer.hypothesis.spec import Controls, GraphSpec, Hypothesis, PromptSpec, SupernodeSpec
@@ -38,6 +39,7 @@ class Parts:
     shared: Mapping[str, SharedSpec | None]
     graph: GraphSpec | None
     circuits: Mapping[str, CircuitSpec | None]
+    robustness: Robustness | None
     features: str
     broken: frozenset[KeyPath]
     """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
@@ -126,6 +128,7 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.shared,
         hypothesis.graph,
         hypothesis.circuit,
+        hypothesis.robustness,
         hypothesis.features,
         frozenset(),
     )
@@ -143,8 +146,9 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _section(Swaps, data.get("swaps")),
         _pruned(Controls, data.get("controls", {})) or Controls(),
         _section(SharedSpec, data.get("shared")),
-        _pruned(GraphSpec, data["graph"]) if isinstance(data.get("graph"), dict) else None,
+        _one(GraphSpec, data.get("graph")),
         _section(CircuitSpec, data.get("circuit")),
+        _one(Robustness, data.get("robustness")),
         features if isinstance(features := data.get("features"), str) else NEURONS,
         broken,
     )
@@ -161,6 +165,11 @@ def _section(model: type[Part], section: Any) -> dict[str, Part | None]:
     if not isinstance(section, dict):
         return {}
     return {str(name): _pruned(model, raw) for name, raw in section.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # plain data
+
+
+def _one(model: type[Part], raw: Any) -> Part | None:
+    """A section that is a part itself."""
+    return _pruned(model, raw) if isinstance(raw, dict) else None
 
 
 def _pruned(model: type[Part], raw: Any) -> Part | None:

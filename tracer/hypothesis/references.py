@@ -18,6 +18,7 @@ from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.problem import Problem, listed, prompts_named
 from tracer.hypothesis.prompt_rules import RESERVED, prompt_problems
+from tracer.hypothesis.robustness_rules import robustness_problems
 from tracer.hypothesis.shared_rules import shared_problems
 from tracer.hypothesis.study_rules import study_problems
 from tracer.hypothesis.supernode_rules import supernode_problems
@@ -26,16 +27,12 @@ from tracer.hypothesis.template import TemplateMistake, render_token, variables
 
 def reference_problems(parts: Parts) -> list[Problem]:
     """Every mistake in what the parts say about each other, each once."""
-    asked = asked_tokens(parts)
-    written = [*asked, *asked_words(parts)]
+    written = _written(parts)
     found = [
-        *prompt_problems(parts, _asked_variables(written)),
-        *supernode_problems(parts),
-        *intervention_problems(parts),
+        *_text_problems(parts),
         *graph_problems(parts),
-        *circuit_problems(parts),
-        *study_problems(parts),
         *shared_problems(parts),
+        *robustness_problems(parts, _text_problems),
         *_nothing_expected(parts),
         *_basis_problems(parts),
         *_token_problems(parts, written),
@@ -43,6 +40,21 @@ def reference_problems(parts: Parts) -> list[Problem]:
         *_unused_supernodes(parts),
     ]
     return list(dict.fromkeys(found))
+
+
+def _written(parts: Parts) -> list[Asked]:
+    return [*asked_tokens(parts), *asked_words(parts)]
+
+
+def _text_problems(parts: Parts) -> list[Problem]:
+    """Mistakes in everything that another template could break."""
+    return [
+        *prompt_problems(parts, _asked_variables(_written(parts))),
+        *supernode_problems(parts),
+        *intervention_problems(parts),
+        *circuit_problems(parts),
+        *study_problems(parts),
+    ]
 
 
 def _nothing_expected(parts: Parts) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.directions import Declared, Direction, Toward
 from tracer.hypothesis.expectations import Edge
 from tracer.hypothesis.interventions import InterventionSpec, Name, length_tag
+from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.shared import SharedSpec
 from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 
@@ -223,6 +224,9 @@ class Hypothesis(Declared):
         default={}, description="Features that are active on translations of one prompt."
     )
     controls: Controls = Controls()
+    robustness: Robustness | None = Field(
+        default=None, description="Choices made otherwise, and how often the verdict is the same."
+    )
 
     def n_controls(self, intervention: InterventionSpec) -> int:
         """How many controls an intervention has on each of its prompts."""

@@ -1,0 +1,148 @@
+"""Variations measured inside a run: each as a file of its own would be, each once."""
+
+import pytest
+import yaml
+
+import tracer.variants
+from tests.bench import TINY
+from tracer import runs
+from tracer.evidence.judge import judge
+from tracer.hypothesis.load import read
+from tracer.measurement_store import Store
+from tracer.progress import Silent
+from tracer.result import settle
+from tracer.run_folder import variant_folder
+from tracer.runner import measure
+
+ROBUSTNESS = {
+    "templates": {"asked": "{city} has this capital:"},
+    "seeds": [0, 1],
+    "sizes": [2, 4],
+    "leave_one_out": True,
+    "expect": [{"same": 0.5}],
+}
+SUPERNODES = TINY["supernodes"] | {
+    "texas": {"select": TINY["supernodes"]["texas"]["select"] | {"against": ["oakland", "houston"]}}
+}
+BASE = TINY | {
+    "prompts": TINY["prompts"] | {"houston": {"city": "Houston"}},
+    "supernodes": SUPERNODES,
+}
+NAMES = ["template-asked", "seed-0", "seed-1", "size-2", "size-4"]
+NAMES += ["without-dallas", "without-oakland", "without-houston"]
+
+
+def run(folder, tiny, name="tiny", store=None, **changes):
+    data = BASE | {"model": {"name": str(tiny), "device": "cpu"}} | changes
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return measure(read(str(path)), reports=folder / name, progress=Silent(), store=store)
+
+
+@pytest.fixture
+def varied(tiny, tmp_path):
+    return run(tmp_path, tiny, robustness=ROBUSTNESS)
+
+
+def numbers(record):
+    return record.interventions, record.supernodes, record.prompts
+
+
+def test_every_variation_is_recorded_in_order(varied):
+    record = runs.read_record(varied)
+    assert list(record.variants) == NAMES
+    skipped = {name: each.skipped for name, each in record.variants.items() if each.skipped}
+    assert skipped == {
+        "seed-0": "it is the file's own seed",
+        "size-4": "it is the file's own size",
+        "without-dallas": "every rule that names it has no other prompt in its place",
+    }
+    assert list(runs.read_variants(varied, record)) == [n for n in NAMES if n not in skipped]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("template-asked", {"template": "{city} has this capital:"}),
+        ("seed-1", {"seed": 1}),
+        (
+            "size-2",
+            {
+                "supernodes": {
+                    name: {"select": node["select"] | {"top": 2}}
+                    for name, node in SUPERNODES.items()
+                }
+            },
+        ),
+        (
+            "without-oakland",
+            {
+                "supernodes": SUPERNODES
+                | {"texas": {"select": SUPERNODES["texas"]["select"] | {"against": ["houston"]}}}
+            },
+        ),
+    ],
+)
+def test_a_variation_is_what_the_changed_file_would_give(varied, tiny, tmp_path, name, changes):
+    alone = run(tmp_path, tiny, "alone", **changes)
+    inner = variant_folder(varied, name)
+    assert numbers(runs.read_record(inner)) == numbers(runs.read_record(alone))
+    arrays, expected = runs.read_arrays(inner), runs.read_arrays(alone)
+    assert arrays.keys() == expected.keys()
+    assert all((arrays[key] == expected[key]).all() for key in arrays)
+
+
+def test_the_verdict_counts_the_same_verdicts(varied):
+    settled = settle(varied)
+    found = settled.verdict.robustness
+    inner = runs.read_variants(varied, settled.record)
+    verdicts = {name: judge(each.record, each.arrays).verdict for name, each in inner.items()}
+    assert {each.name: each.verdict for each in found.variants} == verdicts
+    plain = judge(settled.record, settled.arrays).verdict
+    assert found.verdict == plain
+    assert runs.read_verdict(varied) == settled.verdict
+    assert [o.intervention for o in settled.verdict.outcomes][-1] == "robustness"
+
+
+def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
+    real, seen = tracer.variants.measure_declared, []
+
+    def killed(*args):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(args[0].name)
+        return real(*args)
+
+    monkeypatch.setattr(tracer.variants, "measure_declared", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, tiny, robustness=ROBUSTNESS)
+    [stopped] = runs.find_runs(tmp_path / "tiny")
+    record = runs.read_record(stopped.folder)
+    reason = judge(record, runs.read_arrays(stopped.folder)).reason
+    assert "the run is incomplete: 3 of 8 variations measured" in reason
+    monkeypatch.setattr(tracer.variants, "measure_declared", lambda *a: seen.append("") or real(*a))
+    folder = run(tmp_path, tiny, robustness=ROBUSTNESS)
+    assert folder == stopped.folder
+    assert len(seen) == 2 + 3
+    assert runs.read_record(folder).status == "complete"
+
+
+def test_what_cannot_be_measured_is_told_and_the_rest_goes_on(tiny, tmp_path):
+    template = {"long": "{city} " + "word " * 4000}
+    folder = run(tmp_path, tiny, robustness={"templates": template, "seeds": [1]})
+    record = runs.read_record(folder)
+    assert "tokens" in record.variants["template-long"].problem
+    assert record.variants["seed-1"].fingerprint is not None
+    found = settle(folder).verdict.robustness
+    assert found.total.n_open >= 1
+
+
+def test_unchanged_rows_come_from_the_cache(tiny, tmp_path):
+    store = Store(tmp_path / "kept")
+    first = run(tmp_path, tiny, store=store, robustness={"seeds": [1]})
+    again = run(tmp_path, tiny, store=store, robustness={"seeds": [1], "templates": {}})
+    other = run(tmp_path, tiny, "other", store=store, robustness={"seeds": [1, 2]})
+    assert runs.read_record(variant_folder(first, "seed-1")).cached == ()
+    for folder in (again, other):
+        assert len(runs.read_record(variant_folder(folder, "seed-1")).cached) == 2
+    assert runs.read_record(variant_folder(other, "seed-2")).cached == ()

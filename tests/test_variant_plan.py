@@ -1,0 +1,42 @@
+"""A run's cost with its variations: the sum of the files that each would be."""
+
+from tests.records import HYPOTHESIS
+from tests.test_plan import GEMMA, SIZES
+from tracer.hypothesis.spec import Hypothesis
+from tracer.plan import OPEN_SECONDS, PromptSize, make_plan
+from tracer.variant_plan import make_whole_plan
+
+SECTION = {"seeds": [1, 2], "templates": {"long": "Again: {city}"}}
+
+
+def hypothesis(**replaced):
+    return Hypothesis.model_validate({**HYPOTHESIS, **replaced})
+
+
+def test_every_variation_counts_as_the_file_it_is():
+    alone = make_plan(hypothesis(), sizes=SIZES, model=GEMMA)
+    whole = make_whole_plan(hypothesis(robustness=SECTION), sizes=SIZES, model=GEMMA)
+    assert whole.n_rows == 4 * alone.n_rows
+    assert (whole.prompts, whole.backward) == (4 * alone.prompts, 4 * alone.backward)
+    assert (whole.tokens, whole.batches) == (4 * alone.tokens, 4 * alone.batches)
+    assert whole.bytes == alone.bytes
+    assert abs(whole.seconds - (4 * alone.seconds - 3 * OPEN_SECONDS)) < 1e-9
+    assert {rows.intervention for rows in whole.rows} == {
+        *HYPOTHESIS["interventions"],
+        "variation template-long",
+        "variation seed-1",
+        "variation seed-2",
+    }
+
+
+def test_a_paraphrase_has_its_own_length():
+    longer = {name: PromptSize(20, {"city": (7, 9), "last": (19, 20)}) for name in SIZES}
+    declared = hypothesis(robustness={"templates": SECTION["templates"]})
+    whole = make_whole_plan(declared, sizes=SIZES, varied={"template-long": longer})
+    one, other = make_plan(hypothesis(), sizes=SIZES), make_plan(hypothesis(), sizes=longer)
+    assert whole.tokens == one.tokens + other.tokens
+    assert whole.tokens_full == one.tokens_full + other.tokens_full
+
+
+def test_without_variations_it_is_the_plan():
+    assert make_whole_plan(hypothesis()) == make_plan(hypothesis())

@@ -1,0 +1,51 @@
+"""What a hypothesis wants varied: choices of its author that the verdict should not hang on.
+
+`tracer.hypothesis.variations` derives from it one hypothesis for each choice made otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tracer.hypothesis.circuits import SplitTest
+from tracer.hypothesis.directions import Declared
+from tracer.hypothesis.expected import Share
+from tracer.hypothesis.interventions import Name
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Size = Annotated[int, Field(ge=1)]
+
+
+class SameVerdict(SplitTest):
+    """The share of the variations whose verdict must be that of the file as it is."""
+
+    same: Share
+
+
+class Robustness(Declared):
+    """Variations of this file, each measured and judged as a run of its own, one change at a time.
+
+    Graphs and shared representations are not repeated.
+    """
+
+    templates: dict[Name, str] = Field(
+        default={}, description="Paraphrases, each in place of `template`."
+    )
+    seeds: tuple[Seed, ...] = Field(default=(), description="Each in place of `seed`.")
+    sizes: tuple[Size, ...] = Field(
+        default=(), description="Each in place of `top` of the supernodes in `of`."
+    )
+    of: tuple[Name, ...] = Field(
+        default=(), description="Supernodes that `sizes` are for; default: all that have `top`."
+    )
+    leave_one_out: bool = Field(
+        default=False,
+        description="Leave each prompt of a rule's `on` and `against` out of all rules in turn.",
+    )
+    interventions: tuple[Name, ...] = Field(
+        default=(),
+        description="What is repeated: interventions, studies and circuits; default: all of them.",
+    )
+    expect: tuple[SameVerdict, ...] = ()

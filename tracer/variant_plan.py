@@ -1,0 +1,67 @@
+"""What a run costs together with its variations: each a run of its own on the model that is open.
+
+A variation's rows are counted as if nothing were cached, and as if every choice were one: that
+another size finds the same features shows only when the rules are followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.variations import measurable
+from tracer.model_size import ModelSize
+from tracer.plan import OPEN_SECONDS, Plan, PromptSize, make_plan
+
+Number = TypeVar("Number", int, float)
+Sizes = Mapping[str, PromptSize]
+"""Tokenized prompts, by name."""
+
+
+def make_whole_plan(
+    hypothesis: Hypothesis,
+    *,
+    sizes: Sizes | None = None,
+    varied: Mapping[str, Sizes] | None = None,
+    model: ModelSize | None = None,
+    cores: int = 1,
+) -> Plan:
+    """`make_plan` of the file and its variations together.
+
+    Args:
+        hypothesis: as it would be run.
+        sizes: its prompts; without them only the counts that need none.
+        varied: the prompts of variations whose text is another, by the variation's name.
+        model: without it neither batches, bytes nor seconds.
+        cores: CPU cores.
+    """
+    plan = make_plan(hypothesis, sizes=sizes, model=model, cores=cores)
+    for each in measurable(hypothesis):
+        own = (varied or {}).get(each.name, sizes)
+        inner = make_plan(each.hypothesis, sizes=own, model=model, cores=cores)
+        plan = _with(plan, inner, each.name)
+    return plan
+
+
+def _with(plan: Plan, inner: Plan, name: str) -> Plan:
+    """Both together; the rows of the second under the variation's name."""
+    rows = (replace(each, intervention=f"variation {name}") for each in inner.rows)
+    seconds = None if inner.seconds is None else inner.seconds - OPEN_SECONDS
+    return replace(
+        plan,
+        prompts=plan.prompts + inner.prompts,
+        backward=plan.backward + inner.backward,
+        rows=(*plan.rows, *rows),
+        texts=plan.texts + inner.texts,
+        batches=_sum(plan.batches, inner.batches),
+        tokens=_sum(plan.tokens, inner.tokens),
+        tokens_full=_sum(plan.tokens_full, inner.tokens_full),
+        bytes=max(plan.bytes or 0, inner.bytes or 0) or None,
+        seconds=_sum(plan.seconds, seconds),
+    )
+
+
+def _sum(one: Number | None, other: Number | None) -> Number | None:
+    return None if one is None or other is None else one + other
