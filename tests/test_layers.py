@@ -39,6 +39,7 @@ TORCH_FREE = (
     "tracer.hypothesis.load",
     "tracer.report",
     "tracer.report.render",
+    "tracer.report.run_graphs",
     "tracer.regression.baseline",
     "tracer.regression.compare",
     "tracer.matrix",

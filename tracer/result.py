@@ -19,6 +19,7 @@ from tracer.record import Record
 from tracer.regression.compare import Comparison, compare
 from tracer.regression.essentials import Essentials, Tolerances, essentials
 from tracer.report.render import render
+from tracer.report.run_graphs import read_graphs
 from tracer.terminal import Facts, clean, verdict_text
 
 REPORT = "report.html"
@@ -78,7 +79,8 @@ class Run:
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report, by default into the run folder, and say where it is."""
         target = self.path / REPORT if path is None else Path(path)
-        runs.write_text(target, render(self.record, self.verdict, self.arrays))
+        graphs = read_graphs(self.path, self.record)
+        runs.write_text(target, render(self.record, self.verdict, self.arrays, graphs))
         return target
 
     @property

@@ -20,6 +20,7 @@ from tracer.atomic import write_bytes, write_text
 from tracer.errors import UsageError
 from tracer.graph import document, tensors
 from tracer.graph.document import SCHEMA, GraphDocument
+from tracer.graph.edge_list import ListedGraph
 from tracer.graph.graph import AttributionGraph
 from tracer.graph.nodes import Nodes
 from tracer.run_folder import read_model
@@ -75,7 +76,7 @@ def unpack(packed: Packed) -> AttributionGraph:
         UsageError: They contradict each other.
     """
     about = GraphDocument.model_validate_json(json.dumps(packed.about))
-    return _assemble(_NOWHERE, about, packed.tensors)
+    return _assemble(_whole(_NOWHERE, about, packed.tensors))
 
 
 def read(path: Path) -> AttributionGraph:
@@ -85,11 +86,40 @@ def read(path: Path) -> AttributionGraph:
         UsageError: There is none, it is not one that this version reads, its tensors are not those
             it was written with, or it is too large.
     """
-    path = _json_path(path)
+    return _assemble(_read_whole(_json_path(path)))
+
+
+def read_listed(path: Path) -> ListedGraph:
+    """Read a graph to be shown: no matrix is made, so that one of any size is read.
+
+    Raises:
+        UsageError: As `read`.
+    """
+    found = _read_whole(_json_path(path))
+    return ListedGraph(
+        document.subject_of(found.about),
+        found.nodes,
+        found.tensors["edges.target"].astype(np.int64),
+        found.tensors["edges.source"].astype(np.int64),
+        found.tensors["edges.weight"],
+    )
+
+
+class _Whole(NamedTuple):
+    """Both files, looked at and found to fit."""
+
+    path: Path
+    """Of the tensors."""
+    about: GraphDocument
+    nodes: Nodes
+    tensors: tensors.Tensors
+
+
+def _read_whole(path: Path) -> _Whole:
     about = _read_document(path)
     beside = _tensors_path(path)
     _check_hash(beside, about.tensors_sha256, path)
-    return _assemble(beside, about, _read_tensors(beside, about))
+    return _whole(beside, about, _read_tensors(beside, about))
 
 
 def _describe(
@@ -170,7 +200,7 @@ def _read_tensors(path: Path, about: GraphDocument) -> tensors.Tensors:
         raise UsageError(f"{path}: cut short, or no safetensors file ({told}).") from error
 
 
-def _assemble(path: Path, about: GraphDocument, found: tensors.Tensors) -> AttributionGraph:
+def _whole(path: Path, about: GraphDocument, found: tensors.Tensors) -> _Whole:
     nodes = Nodes(
         found["features"].astype(np.int64),
         found["activations"],
@@ -182,13 +212,17 @@ def _assemble(path: Path, about: GraphDocument, found: tensors.Tensors) -> Attri
     wrong = tensors.misfit(found, nodes, subject.n_layers, len(subject.tokens))
     if wrong:
         raise UsageError(f"{path}: {wrong}.")
+    return _Whole(path, about, nodes, found)
+
+
+def _assemble(found: _Whole) -> AttributionGraph:
     return AttributionGraph(
-        subject,
-        nodes,
-        _matrix(path, found, nodes),
-        found["constants"],
-        found["values"],
-        document.pruning_of(about),
+        document.subject_of(found.about),
+        found.nodes,
+        _matrix(found.path, found.tensors, found.nodes),
+        found.tensors["constants"],
+        found.tensors["values"],
+        document.pruning_of(found.about),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,30 +19,54 @@ from markupsafe import Markup
 from tracer.evidence.verdict import Verdict
 from tracer.record import Record
 from tracer.report.effects import Arrays
+from tracer.report.graph_inline import pack
+from tracer.report.graph_script import graph_script, graph_style, page_script
+from tracer.report.run_graphs import RunGraphs
 from tracer.report.text import clean
 from tracer.report.views import page_view
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(record: Record, verdict: Verdict, arrays: Arrays) -> str:
+def render(
+    record: Record, verdict: Verdict, arrays: Arrays, graphs: RunGraphs | None = None
+) -> str:
     """One run as a self-contained HTML page.
 
-    `arrays` are the tensors beside the record, by the names `tracer.record.Trial` gives them;
-    where a trial's controls are missing they are not drawn.
+    Args:
+        record: What was observed.
+        verdict: What was judged.
+        arrays: The tensors beside the record, by the names `tracer.record.Trial` gives them; where
+            a trial's controls are missing they are not drawn.
+        graphs: The graphs beside the record; None draws none.
     """
-    return fill_template("report.html.j2", page=page_view(record, verdict, arrays))
+    found = graphs or RunGraphs()
+    packed = pack(record, found)
+    page = page_view(record, verdict, arrays)
+    own = _GRAPHS if packed else _PLAIN
+    return fill_template("report.html.j2", own, page=page, packed=packed, problems=found.problems)
 
 
-def fill_template(name: str, **views: object) -> str:
-    """A whole page: the template, its views, our style and script, and the policy naming them."""
-    style, script = _own("report.css"), _own("report.js")
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    template = _environment().get_template(name)
-    return template.render(style=style, script=script, policy=policy, **views)
+@dataclass(frozen=True)
+class Own:
+    """Styles and scripts of this package that a page carries, trusted as written."""
+
+    styles: tuple[Markup, ...]
+    scripts: tuple[Markup, ...]
+
+    @property
+    def policy(self) -> str:
+        """The content security policy that admits exactly these."""
+        return (
+            f"default-src 'none'; style-src {' '.join(map(_hash, self.styles))}; "
+            f"script-src {' '.join(map(_hash, self.scripts))}; "
+            "img-src data:; base-uri 'none'; form-action 'none'"
+        )
+
+
+def fill_template(name: str, own: Own | None = None, **views: object) -> str:
+    """A whole page: the template, its views, our styles and scripts, and the policy naming them."""
+    return _environment().get_template(name).render(own=own or _PLAIN, **views)
 
 
 def fill_picture(**views: object) -> str:
@@ -63,12 +88,17 @@ def _environment() -> Environment:
     )
 
 
-@cache
 def _own(name: str) -> Markup:
-    """A style sheet or script of this package, trusted as written."""
     return Markup("\n" + (_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+_PLAIN = Own((_own("report.css"),), (_own("report.js"),))
+_GRAPHS = Own(
+    (*_PLAIN.styles, Markup("\n" + graph_style())),
+    (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + page_script())),
+)

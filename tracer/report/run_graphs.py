@@ -1,0 +1,101 @@
+"""The saved graphs of a run as the interactive view's data, each with the run's supernodes.
+
+A graph that cannot be read is a sentence in its place: the rest of a report does not depend on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracer.errors import UsageError
+from tracer.graph.edge_list import ListedGraph
+from tracer.graph.files import read_listed
+from tracer.record import FeatureRef, GraphRecord, PromptRecord, Record, SupernodeRecord
+from tracer.report.graph_data import MAX_LINKS, MAX_NODES, GraphData, Group, graph_data
+from tracer.report.text import signed
+
+
+@dataclass(frozen=True)
+class RunGraphs:
+    """Graphs by prompt, and why others cannot be shown."""
+
+    graphs: dict[str, ListedGraph] = field(default_factory=dict[str, ListedGraph])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def read_graphs(folder: Path, record: Record) -> RunGraphs:
+    """Every graph that a run names and its folder holds."""
+    found = RunGraphs()
+    for prompt in record.graphs:
+        try:
+            found.graphs[prompt] = read_graph(folder, record, prompt)
+        except UsageError as error:
+            found.problems[prompt] = str(error)
+    return found
+
+
+def read_graph(folder: Path, record: Record, prompt: str) -> ListedGraph:
+    """The graph of one prompt.
+
+    Raises:
+        UsageError: It is missing or cannot be read, or the record names a file outside the folder.
+    """
+    name = record.graphs[prompt].file
+    if Path(name).name != name:
+        raise UsageError(f"{prompt}: a run's graph lies in its folder, and {name!r} does not.")
+    return read_listed(folder / name)
+
+
+def run_graph_data(
+    record: Record,
+    prompt: str,
+    graph: ListedGraph,
+    max_nodes: int = MAX_NODES,
+    max_links: int = MAX_LINKS,
+) -> GraphData:
+    """The view of the graph of one prompt, with supernodes and with what ablating features did."""
+    return graph_data(
+        graph,
+        f"Attribution graph of {prompt}",
+        [_group(record.prompts[prompt], each) for each in record.supernodes.values()],
+        _facts(record.graphs[prompt]),
+        max_nodes,
+        max_links,
+    )
+
+
+def _group(prompt: PromptRecord, supernode: SupernodeRecord) -> Group:
+    places = [
+        (ref.layer, position, ref.index)
+        for ref in supernode.features
+        if (position := _position(prompt, supernode, ref)) is not None
+    ]
+    return Group(name=supernode.name, label=supernode.label, places=places)
+
+
+def _position(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) -> int | None:
+    """Where a member is on a prompt; None where it has no place on it."""
+    if ref.position is not None:
+        return ref.position
+    if supernode.at not in prompt.spans:
+        return None
+    start, end = prompt.spans[supernode.at]
+    position = (end - 1 if supernode.anchor == "last" else start) - ref.offset
+    return position if position >= start else None
+
+
+def _facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
+    """Ablations of single features, held against the graph."""
+    return {
+        each.name: [
+            (
+                "Ablated alone",
+                f"graph says {signed(each.predicted_direct, 3)}, "
+                f"measured {signed(each.measured_direct, 3)} with everything frozen, "
+                f"{signed(each.measured_free, 3)} free",
+            )
+        ]
+        for each in graph.ablations
+        if not each.is_supernode
+    }

@@ -1,0 +1,100 @@
+"use strict";
+// Where every node stands, and what is linked to what. Nothing here draws.
+
+const GRAPH_MARGIN = { top: 34, right: 14, bottom: 74, left: 44 };
+
+const GRAPH_WIDEST = 16;
+
+/**
+ * Token columns as wide as their fullest layer, up to a width: one crowded layer would push all others
+ * together, so its nodes stand closer. Nodes of one place are side by side, the most influential right.
+ */
+function graphLayout(data) {
+  const cells = d3.group(data.nodes.keys(), (i) => data.nodes[i].position, (i) => data.nodes[i].layer);
+  const x = new Float64Array(data.nodes.length);
+  const columns = [];
+  let start = 0;
+  for (const position of d3.sort(cells.keys())) {
+    const rows = [...cells.get(position).values()];
+    const width = Math.min(GRAPH_WIDEST, d3.max(rows, (row) => row.length)) + 1;
+    for (const row of rows) {
+      const order = d3.sort(row, (a, b) => data.nodes[a].influence - data.nodes[b].influence);
+      const step = Math.min(1, (width - 1) / order.length);
+      order.forEach((node, n) => { x[node] = start + width - 0.5 - step * (order.length - 1 - n) - 0.25; });
+    }
+    columns.push({ position, token: data.tokens[position], start, width });
+    start += width;
+  }
+  return { x, columns, width: Math.max(start, 1), nRows: data.nLayers + 2 };
+}
+
+/** Links of each node, strongest first as they come. */
+function graphAdjacency(data) {
+  const into = data.nodes.map(() => []);
+  const from = data.nodes.map(() => []);
+  for (const link of data.links) {
+    into[link.target].push(link);
+    from[link.source].push(link);
+  }
+  return { into, from };
+}
+
+/**
+ * What enters and leaves a selection: per outside node the summed weight, as a share of Σ |edges|
+ * into the selection (inputs) or into that node (outputs).
+ */
+function graphConnections(data, adjacency, selected) {
+  const inside = (i) => selected.has(i);
+  const add = (sums, node, weight) => sums.set(node, (sums.get(node) ?? 0) + weight);
+  const inputs = new Map();
+  const outputs = new Map();
+  for (const i of selected) {
+    for (const link of adjacency.into[i]) if (!inside(link.source)) add(inputs, link.source, link.weight);
+    for (const link of adjacency.from[i]) if (!inside(link.target)) add(outputs, link.target, link.weight);
+  }
+  const total = d3.sum(selected, (i) => data.nodes[i].input);
+  const rows = (sums, whole) =>
+    d3.sort(
+      Array.from(sums, ([node, weight]) => ({ node, weight, share: whole(node) ? weight / whole(node) : 0 })),
+      (row) => -Math.abs(row.share),
+    );
+  return {
+    inputs: rows(inputs, () => total),
+    outputs: rows(outputs, (node) => data.nodes[node].input),
+  };
+}
+
+/** The node nearest to a point in pixels, within a reach; −1 where there is none. */
+function graphNearest(points, shown, x, y, reach) {
+  let best = -1;
+  let least = reach * reach;
+  points.forEach(([px, py], i) => {
+    const distance = (px - x) ** 2 + (py - y) ** 2;
+    if (shown(i) && distance < least) [best, least] = [i, distance];
+  });
+  return best;
+}
+
+/** The nearest node in the direction of an arrow key; the one itself where there is none. */
+function graphNeighbour(points, shown, from, key) {
+  const [ax, ay] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  let best = from;
+  let least = Infinity;
+  points.forEach(([px, py], i) => {
+    const [dx, dy] = [px - points[from][0], py - points[from][1]];
+    const along = dx * ax + dy * ay;
+    if (i === from || !shown(i) || along < 0.5) return;
+    const cost = along + 3 * Math.abs(dx * ay) + 3 * Math.abs(dy * ax);
+    if (cost < least) [best, least] = [i, cost];
+  });
+  return best;
+}
+
+/** The JSON as Python writes it, with objects for links and what is looked up often. */
+function graphParse(raw) {
+  const links = raw.links.map(([source, target, weight, share]) => ({ source, target, weight, share }));
+  const byId = new Map(raw.nodes.map((node, i) => [node.id, i]));
+  const members = raw.supernodes.map(() => []);
+  raw.nodes.forEach((node, i) => node.supernodes.forEach((n) => members[n].push(i)));
+  return { ...raw, links, byId, members, nLayers: raw.n_layers };
+}

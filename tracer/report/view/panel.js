@@ -1,0 +1,92 @@
+"use strict";
+// The lists beside the picture: what is selected, and what it is connected to. Text nodes only.
+
+const GRAPH_ROWS = 15;
+const GRAPH_MINUS = "\u2212";
+
+function graphSigned(value, digits = 1) {
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return (value > 0 ? "+" : GRAPH_MINUS) + text;
+}
+
+function graphNumber(value) {
+  return Number(value.toPrecision(3)).toString().replace("-", GRAPH_MINUS);
+}
+
+function graphElement(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** One line that says what a node is: for lists, hints and screen readers. */
+function graphName(node) {
+  return node.kind === "token" || node.kind === "logit" ? node.label : `${node.label}, at ${node.token}`;
+}
+
+function graphFacts(data, node) {
+  const groups = node.supernodes.map((n) => data.supernodes[n].label);
+  return [
+    ["Id", node.id],
+    ["At", `${node.token} (token ${node.position})`],
+    ...(node.activation === null ? [] : [["Activation", graphNumber(node.activation)]]),
+    ["Influence on the output", `${(100 * node.influence).toFixed(2)} %`],
+    ...(groups.length ? [["Supernode", groups.join(", ")]] : []),
+    ...node.facts,
+  ];
+}
+
+function graphCard(data, selected) {
+  const nodes = Array.from(selected, (i) => data.nodes[i]);
+  if (!nodes.length) {
+    return [graphElement("p", { class: "gv-muted" }, "Select a node to see what it is and what it is connected to.")];
+  }
+  if (nodes.length > 1) {
+    return [
+      graphElement("h4", {}, `${nodes.length} nodes selected`),
+      graphElement("p", { class: "gv-muted" }, "Their connections are added up; those among them are left out."),
+    ];
+  }
+  const list = graphElement("dl", {});
+  for (const [term, text] of graphFacts(data, nodes[0])) {
+    list.append(graphElement("div", {}, graphElement("dt", {}, term), graphElement("dd", {}, text)));
+  }
+  return [graphElement("h4", {}, graphName(nodes[0])), list];
+}
+
+/** A titled list of connected nodes; `pick(node, event)` is called where one is chosen. */
+function graphList(data, title, note, rows, pick, hover) {
+  const list = graphElement("ul", { "aria-label": title });
+  for (const { node, share, weight } of rows.slice(0, GRAPH_ROWS)) {
+    const button = graphElement(
+      "button",
+      { type: "button", class: share < 0 ? "gv-row gv-minus" : "gv-row", title: `weight ${graphSigned(weight, 3)}` },
+      graphElement("span", { class: "gv-share" }, `${graphSigned(100 * share)} %`),
+      graphElement("span", {}, graphName(data.nodes[node])),
+    );
+    button.addEventListener("click", (event) => pick(node, event));
+    button.addEventListener("pointerenter", () => hover(node));
+    button.addEventListener("pointerleave", () => hover(-1));
+    list.append(graphElement("li", {}, button));
+  }
+  const more = rows.length - GRAPH_ROWS;
+  if (more > 0) list.append(graphElement("li", { class: "gv-muted" }, `and ${more} weaker`));
+  if (!rows.length) list.append(graphElement("li", { class: "gv-muted" }, "none shown"));
+  return [graphElement("h5", {}, title), graphElement("p", { class: "gv-muted" }, note), list];
+}
+
+/** Fill the side of the view anew for a selection. */
+function graphPanel(side, data, adjacency, selected, shown, pick, hover) {
+  const children = graphCard(data, selected);
+  if (selected.size) {
+    const found = graphConnections(data, adjacency, selected);
+    const visible = (rows) => rows.filter((row) => shown(row.node));
+    children.push(
+      ...graphList(data, "Inputs", "share of everything that enters the selection", visible(found.inputs), pick, hover),
+      ...graphList(data, "Outputs", "share of everything that enters the other", visible(found.outputs), pick, hover),
+    );
+  }
+  side.replaceChildren(...children);
+}
