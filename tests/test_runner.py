@@ -125,6 +125,16 @@ def test_a_lock_of_other_weights_is_refused(file, tiny_llama, tmp_path):
         run(write(tmp_path, tiny_llama), tmp_path / "reports", lock=first)
 
 
+def test_a_lock_found_on_held_out_prompts_is_refused(file, tiny, tmp_path):
+    first = run(file, tmp_path / "reports")
+    prompts = {"a": {"city": "Plano"}, "oakland": {"city": "Oakland"}}
+    prompts |= {"dallas": {"city": "Waco"}, "plano": {"city": "Dallas", "held_out": True}}
+    interventions = {"swap": TINY["interventions"]["swap"] | {"prompts": ["a", "plano"]}}
+    other = write(tmp_path, tiny, prompts=prompts, interventions=interventions)
+    with pytest.raises(UsageError, match="was found on prompt 'plano', held out here"):
+        run(other, tmp_path / "reports", lock=first)
+
+
 def test_features_the_model_does_not_have_are_told_at_once(tiny, tmp_path):
     supernodes = TINY["supernodes"] | {
         "texas": {"features": ["7_1", "0_999", "1_3"], "at": "city", "source": ["dallas"]},

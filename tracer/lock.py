@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracer.errors import UsageError
+from tracer.hypothesis.held_out import leaks
+from tracer.hypothesis.problem import prompts_named
+from tracer.hypothesis.spec import Hypothesis
 from tracer.record import FeatureRef, Record, SupernodeRecord
 
 Lock = Mapping[str, SupernodeRecord]
@@ -30,6 +33,20 @@ def reusable(record: Record, names: set[str], basis: str, fingerprint: str) -> L
             f"It has: {', '.join(sorted(record.supernodes))}."
         )
     return {name: record.supernodes[name] for name in names}
+
+
+def check_held_out(record: Record, hypothesis: Hypothesis) -> None:
+    """Refuse supernodes that were found on prompts which only judge now.
+
+    Raises:
+        UsageError: Some were.
+    """
+    names = leaks(record.hypothesis, hypothesis)
+    if names:
+        raise UsageError(
+            f"the lock of run {record.id} was found on {prompts_named(names)}, held out here: "
+            "held-out prompts only judge."
+        )
 
 
 def changes(older: Record, now: Lock) -> tuple[str, ...]:

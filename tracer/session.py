@@ -8,7 +8,7 @@ from pathlib import Path
 from tracer import runs
 from tracer.environment import environment
 from tracer.hypothesis.load import HypothesisFile
-from tracer.lock import Lock, reusable
+from tracer.lock import Lock, check_held_out, reusable
 from tracer.measure import Bench
 from tracer.measurement_store import Store
 from tracer.opened import Opened
@@ -65,6 +65,6 @@ def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | Non
     """
     if run is None:
         return None
-    names = set(file.hypothesis.supernodes)
-    model = opened.model.record
-    return reusable(runs.read_record(run), names, opened.basis.name, model.fingerprint)
+    older, names = runs.read_record(run), set(file.hypothesis.supernodes)
+    check_held_out(older, file.hypothesis)
+    return reusable(older, names, opened.basis.name, opened.model.record.fingerprint)

@@ -13,6 +13,7 @@ from tracer.hypothesis.asked import Asked, asked_tokens, asked_words
 from tracer.hypothesis.circuit_rules import circuit_problems
 from tracer.hypothesis.expectations import Fraction
 from tracer.hypothesis.graph_rules import graph_problems
+from tracer.hypothesis.held_out import held_out_problems
 from tracer.hypothesis.intervention_rules import intervention_problems
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.parts import Parts
@@ -50,6 +51,7 @@ def _text_problems(parts: Parts) -> list[Problem]:
     """Mistakes in everything that another template could break."""
     return [
         *prompt_problems(parts, _asked_variables(_written(parts))),
+        *held_out_problems(parts),
         *supernode_problems(parts),
         *intervention_problems(parts),
         *circuit_problems(parts),
