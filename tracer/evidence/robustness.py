@@ -98,10 +98,11 @@ def in_a_sentence(found: Robustness, verdict: str) -> str:
     n, total = len(found.variants), found.total
     if n == 0 or total.n_open == n:
         return f"none of {counted(n, 'variation')} could be judged" if n else "nothing was varied"
+    still = f", {total.n_open} open" if total.n_open else ""
     if found.verdict == verdict:
-        return f"the same verdict in {total.n_same} of {counted(n, 'variation')}"
+        return f"the same verdict in {total.n_same} of {counted(n, 'variation')}{still}"
     what = f"what the variations repeat is {found.verdict}"
-    return f"{what}, in {total.n_same} of {counted(n, 'variation')} too"
+    return f"{what}, in {total.n_same} of {counted(n, 'variation')} too{still}"
 
 
 def variation_caveats(found: Robustness) -> Iterator[str]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from tracer.evidence.verdict import Outcome
 from tracer.hypothesis.graph_rules import GRAPH
+from tracer.hypothesis.robustness_rules import ROBUSTNESS
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import Record
 from tracer.report.interventions import InterventionView, SplitSummary
 from tracer.report.text import plural
 
+VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
 OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?"}
 
 
@@ -52,9 +54,12 @@ class GlanceRow:
 def glance_rows(
     record: Record, views: Sequence[InterventionView], outcomes: Sequence[Outcome]
 ) -> tuple[GlanceRow, ...]:
-    """Interventions first, then whatever else was judged, in the file's order."""
+    """Interventions first, then whatever else was judged, in the file's order.
+
+    What is expected of variations is told under the table.
+    """
     rows = [_intervention(record, n, view, outcomes) for n, view in enumerate(views, start=1)]
-    shown = {row.name for row in rows}
+    shown = {ROBUSTNESS, *(row.name for row in rows)}
     others = dict.fromkeys(o.intervention for o in outcomes if o.intervention not in shown)
     for name in others:
         mine = [o for o in outcomes if o.intervention == name]

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tracer.evidence.verdict import Outcome, PromptOutcome, Verdict
+from tracer.hypothesis.robustness_rules import ROBUSTNESS
 from tracer.record import PromptRecord, Record
 from tracer.report.circuits import CircuitView, circuit_views
 from tracer.report.effects import Arrays, answer_holds
 from tracer.report.generation import TextView, text_views
-from tracer.report.glance import OUTCOMES, Count, GlanceRow, count, glance_rows
+from tracer.report.glance import OUTCOMES, VERDICTS, Count, GlanceRow, count, glance_rows
 from tracer.report.graphs import GraphView, graph_views
 from tracer.report.interventions import InterventionView, intervention_view
 from tracer.report.members import SupernodeView, supernode_view
 from tracer.report.provenance import Provenance, provenance
+from tracer.report.robustness import RobustnessView, robustness_view
 from tracer.report.sharing import SharedView, shared_views
 from tracer.report.studies import Studies, study_views
 from tracer.report.text import number, p_value, percent, plural, show_token
-
-VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class Page:
     shared: tuple[SharedView, ...]
     graphs: tuple[GraphView, ...]
     circuits: tuple[CircuitView, ...]
+    robustness: RobustnessView | None
     counts: tuple[Count, ...]
     outcomes: tuple[OutcomeView, ...]
     supernodes: tuple[SupernodeView, ...]
@@ -129,6 +130,7 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         shared=shared_views(record, arrays),
         graphs=graph_views(record),
         circuits=circuit_views(record, arrays),
+        robustness=robustness_view(verdict.robustness),
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
         outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)),
         supernodes=tuple(supernode_view(record, s) for s in record.supernodes.values()),
@@ -215,7 +217,8 @@ def _outcome(outcome: Outcome) -> OutcomeView:
 def _summary(outcome: Outcome, counts: str) -> str:
     rule = f"at least {outcome.needed} must hold" if outcome.needed else "one test of all of them"
     mean = f"; {outcome.mean.text}" if outcome.mean else ""
-    return f"{plural(len(outcome.prompts), 'prompt')}: {counts} ({rule}){mean}"
+    unit = "variation" if outcome.intervention == ROBUSTNESS else "prompt"
+    return f"{plural(len(outcome.prompts), unit)}: {counts} ({rule}){mean}"
 
 
 def _interval(wilson: tuple[float, float]) -> str:
