@@ -8,7 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from tracer.dashboard import compare_page, guide_page, intervene_page, runs_page
+from tracer.dashboard import author_page, compare_page, guide_page, intervene_page, runs_page
 from tracer.dashboard.dashboard import Dashboard, PageName
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.places import places
@@ -27,6 +27,7 @@ SLOTS = (
     Slot("runs", "Runs", runs_page.render),
     Slot("intervene", "Intervene", intervene_page.render),
     Slot("compare", "Compare", compare_page.render),
+    Slot("author", "Author", author_page.render),
     Slot("guide", "Guide", guide_page.render),
 )
 """In the order of the navigation; the first is the front page.

@@ -15,6 +15,7 @@ from tracer.errors import TracerError, UsageError
 from tracer.graph import files
 from tracer.graph.graph import AttributionGraph
 from tracer.report.render import render
+from tracer.report.run_graphs import read_graphs
 from tracer.result import Run
 from tracer.runs import ARRAYS, RECORD, VERDICT, RunEntry, find_runs
 
@@ -43,7 +44,7 @@ def report_of(reports: Path, run: Run) -> str:
     Raises:
         UsageError: A file of the run is a link out of the reports folder.
     """
-    return _report(str(run.path), _stamp(reports, run.path, _FILES))
+    return _report(str(run.path), _stamp(reports, run.path, (*_FILES, *_graph_files(run))))
 
 
 def graph_of(reports: Path, run: Run, prompt: str) -> AttributionGraph | str:
@@ -61,12 +62,18 @@ def graph_of(reports: Path, run: Run, prompt: str) -> AttributionGraph | str:
         return str(error)
 
 
+def _graph_files(run: Run) -> list[str]:
+    """The graphs' JSON, which names the hash of the tensors beside it."""
+    return [Path(graph.file).name for graph in run.record.graphs.values()]
+
+
 def _stamp(reports: Path, folder: Path, names: Iterable[str]) -> Stamp:
+    """Raises UsageError where anything in the folder is a link out of the reports."""
     home = os.path.realpath(reports)
-    stamp = tuple(_file(folder / name) for name in names)
-    if not all(Path(found[0]).is_relative_to(home) for found in stamp if found):
+    links = (path for path in folder.rglob("*") if path.is_symlink())
+    if not all(Path(os.path.realpath(path)).is_relative_to(home) for path in (folder, *links)):
         raise UsageError("a file of this run is a link out of the reports folder.")
-    return stamp
+    return tuple(_file(folder / name) for name in names)
 
 
 def _file(path: Path) -> tuple[str, int, int] | None:
@@ -85,8 +92,8 @@ def _open(folder: str, stamp: Stamp) -> Run:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _report(folder: str, stamp: Stamp) -> str:
-    run = _open(folder, stamp)
-    return render(run.record, run.verdict, run.arrays)
+    run = Run.open(folder)
+    return render(run.record, run.verdict, run.arrays, read_graphs(run.path, run.record))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -145,4 +145,11 @@ def _show(dashboard: Dashboard, entry: RunEntry) -> None:
         st.text(shown(found))
         return
     verdict_of(found)
+    if "author" in dashboard.pages:
+        st.page_link(
+            dashboard.pages["author"],
+            label="Edit its hypothesis",
+            icon=":material/edit:",
+            query_params={"from": f"run/{entry.id}"},
+        )
     details(dashboard, found)

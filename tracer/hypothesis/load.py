@@ -39,8 +39,16 @@ def read(path: str, overrides: Iterable[str] = ()) -> HypothesisFile:
     Raises:
         HypothesisError: with every mistake in the file and in the overrides.
     """
+    return check(path, read_text(path), overrides)
+
+
+def check(path: str, text: str, overrides: Iterable[str] = ()) -> HypothesisFile:
+    """Check a text as the file at `path` would be, which need not be there.
+
+    Raises:
+        HypothesisError: see `read`.
+    """
     texts = tuple(overrides)
-    text = read_text(path)
     source = _parsed(path, text)
     problems = list(source.problems)
     problems += apply_overrides(source.data, texts)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.dashboards import put_run, start, texts
+from tests.records import YAML
+from tracer.dashboard import job_view
+from tracer.dashboard.checking import checked, summary
+from tracer.dashboard.job import Job, Snapshot, Step
+from tracer.hypothesis.load import read
+
+
+def test_a_text_is_checked_as_its_file_would_be(tmp_path):
+    bent = YAML.replace("top: 40", "topp: 40", 1).replace("mostly", "mostly")
+    path = tmp_path / "x.yaml"
+    path.write_text(bent)
+    with pytest.raises(Exception, match="topp") as caught:
+        read(str(path))
+    found = checked(bent)
+    assert found.hypothesis is None
+    assert [row["line"] for row in found.mistakes] == [m.line for m in caught.value.mistakes]
+    assert "topp" in str(found.mistakes[0])
+
+
+@pytest.mark.parametrize("text", ["", "[", "- 1", "a: b", "\x00", "🔬: :", "[" * 5000, "&a [*a]"])
+def test_any_text_has_mistakes_and_no_traceback(text):
+    assert checked(text).hypothesis is None
+    assert checked(text).mistakes
+
+
+def test_a_sound_text_is_summed_up():
+    found = checked(YAML)
+    assert found.hypothesis is not None
+    assert summary(found.hypothesis).startswith("5 prompts, 3 supernodes, 2 interventions, ")
+
+
+def test_one_begins_from_the_starter(tmp_path, monkeypatch):
+    app = start(monkeypatch, tmp_path, "author")
+    assert not app.exception
+    assert app.text_area[0].value.startswith("# A hypothesis")
+    assert app.success[0].value == "No mistakes"
+
+
+def test_mistakes_stand_with_their_lines(tmp_path, monkeypatch):
+    app = start(monkeypatch, tmp_path, "author")
+    app.text_area[0].set_value("hypothesis: x\nclaims: y\n").run()
+    assert not app.exception
+    assert any("**line 2**" in each.value for each in app.caption)
+    assert app.button[-1].disabled
+
+
+def test_a_draft_is_saved_once_and_then_over_what_was_seen(tmp_path, monkeypatch):
+    app = start(monkeypatch, tmp_path, "author")
+    app.text_area[0].set_value(YAML).run()
+    app.text_input[0].set_value("mine").run()
+    app.button[0].click().run()
+    path = tmp_path / "drafts" / "mine.yaml"
+    assert path.read_text() == YAML
+    assert app.selectbox(key="from").value == "draft/mine"
+    app.text_area[0].set_value(YAML + "# more\n").run()
+    app.button[0].click().run()
+    assert path.read_text() == YAML + "# more\n"
+    path.write_text("changed elsewhere")
+    app.text_area[0].set_value(YAML).run()
+    app.button[0].click().run()
+    assert path.read_text() == "changed elsewhere"
+    assert "Not saved: the draft 'mine' was changed by someone else" in texts(app)
+    assert not app.exception
+
+
+def test_a_draft_of_that_name_is_not_overwritten(tmp_path, monkeypatch):
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "mine.yaml").write_text("mine")
+    app = start(monkeypatch, tmp_path, "author")
+    app.text_input[0].set_value("mine").run()
+    app.button[0].click().run()
+    assert "Not saved: there is a draft 'mine' already." in texts(app)
+    app.text_input[0].set_value("../mine").run()
+    app.button[0].click().run()
+    assert "is no name of a draft" in texts(app)
+    assert (tmp_path / "drafts" / "mine.yaml").read_text() == "mine"
+
+
+def test_edits_are_dropped_only_when_that_is_said(tmp_path, monkeypatch):
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "other.yaml").write_text("other: 1")
+    app = start(monkeypatch, tmp_path, "author")
+    app.text_area[0].set_value("edited").run()
+    app.selectbox(key="from").set_value("draft/other").run()
+    assert app.text_area[0].value == "edited"
+    app.button[0].click().run()
+    assert app.text_area[0].value == "other: 1"
+
+
+def test_an_address_opens_the_file_of_a_run(tmp_path, monkeypatch):
+    folder = put_run(tmp_path / "reports")
+    app = start(monkeypatch, tmp_path, "author", {"from": f"run/two_hop/{folder.name}"})
+    assert app.text_area[0].value == YAML
+    assert not app.exception
+
+
+@pytest.mark.parametrize("asked", ["draft/../../etc/passwd", "run/../x", "/etc/passwd"])
+def test_an_address_opens_nothing_else(tmp_path, monkeypatch, asked):
+    app = start(monkeypatch, tmp_path, "author", {"from": asked})
+    assert app.selectbox(key="from").value == "starter"
+    assert not app.exception
+
+
+class Stub(Job):
+    """A run that stands as it was told."""
+
+    def __init__(self, now):
+        self._now = now
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (Snapshot("x.yaml", (Step("clamping", 4, 1),)), "Stop"),
+        (Snapshot("x.yaml", ended=True, problem="no such <b>model</b>"), "no such <b>model</b>"),
+        (Snapshot("x.yaml", ended=True, run="two_hop/1", verdict="confirmed"), "two_hop/1"),
+    ],
+)
+def test_a_run_is_followed(tmp_path, monkeypatch, now, told):
+    jobs = job_view.Jobs()
+    jobs._job = Stub(now)
+    monkeypatch.setattr(job_view, "jobs", lambda: jobs)
+    monkeypatch.setattr("tracer.dashboard.author_page.jobs", lambda: jobs)
+    app = start(monkeypatch, tmp_path, "author")
+    assert not app.exception
+    assert told in texts(app) + " ".join(button.label for button in app.button)
+
+
+def test_a_saved_draft_is_run(tmp_path, monkeypatch):
+    started = []
+    jobs = job_view.Jobs()
+    monkeypatch.setattr(jobs, "start", lambda file, reports: started.append((file, reports)))
+    monkeypatch.setattr("tracer.dashboard.author_page.jobs", lambda: jobs)
+    monkeypatch.setattr(job_view, "jobs", lambda: jobs)
+    monkeypatch.chdir(tmp_path)
+    app = start(monkeypatch, tmp_path, "author")
+    assert app.button[-1].label == "Run"
+    assert app.button[-1].disabled
+    app.text_area[0].set_value(YAML).run()
+    app.button[0].click().run()
+    run = next(button for button in app.button if button.label == "Run")
+    assert not run.disabled
+    run.click().run()
+    ((file, reports),) = started
+    assert (str(file), reports) == ("drafts/two_hop.yaml", tmp_path / "reports")
+    assert "tracer run drafts/two_hop.yaml" in texts(app)
