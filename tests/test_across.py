@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.declared import DIFF as EXPECTED
-from tests.declared import changed, mistakes
+from tests.declared import PLANO, accepted, changed, mistakes
 from tests.judging import DIFF, SWAP
 from tests.records import change, make_reading, make_record
 from tracer.evidence.judge import judge
@@ -219,9 +219,38 @@ def test_one_group_or_one_value_has_no_interval():
 
 def test_mostly_says_nothing_beside_it(tmp_path):
     across = '{logit_diff: [" Sacramento", "{answer}"], beats_controls_across: 0.05, mostly: 0.5}'
-    [mistake] = mistakes(tmp_path, changed((EXPECTED, across)))
-    assert mistake.where == "interventions.swap.expect[1].mostly"
-    assert mistake.message == (
+    found = {m.where: m.message for m in mistakes(tmp_path, changed((EXPECTED, across)))}
+    assert found["interventions.swap.expect[1].mostly"] == (
         "it says nothing beside 'beats_controls_across', 'undercuts_controls_across': "
         "all prompts are one test"
     )
+
+
+def test_a_split_with_too_few_prompts_is_told_before_anything_is_measured(tmp_path):
+    across = EXPECTED.replace("above: 1.0", "beats_controls_across: 0.05")
+    found = mistakes(tmp_path, changed((EXPECTED, across)))
+    where = "interventions.swap.expect[1].beats_controls_across"
+    assert [m.where for m in found] == [where, where] and found[0].line is not None
+    assert found[1].message == (
+        "it needs 5 held-out prompts, those of one group or text counting once, and `prompts` has "
+        "1: name more, or no held-out one"
+    )
+
+
+def test_prompts_of_one_group_are_one_where_they_are_too_few(tmp_path):
+    across = EXPECTED.replace("above: 1.0", "beats_controls_across: 0.05")
+    names = ["plano", *(f"p{n}" for n in range(5))]
+    more = [
+        f'  {name}: {{city: {name}, answer: " Austin", held_out: true, group: {name[:1]}}}'
+        for name in names
+    ]
+    prompts = f"    prompts: [{', '.join(names)}]"
+    edits = (
+        (EXPECTED, across),
+        (PLANO, "\n".join(more)),
+        ("    prompts: [dallas, plano]", prompts),
+    )
+    [found] = mistakes(tmp_path, changed(*edits))
+    assert "it needs 5 held-out prompts" in found.message and "has 1:" in found.message
+    apart = tuple((old, new.replace(", group: p", "")) for old, new in edits)
+    accepted(tmp_path, changed(*apart))

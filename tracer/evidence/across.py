@@ -20,6 +20,7 @@ from tracer.evidence.effect import ROUNDING, Effect, compared, unlike
 from tracer.evidence.resampling import attainable_sign_flip_p, sign_flip_p
 from tracer.evidence.verdict import Outcome, OutcomeName, PromptOutcome, SplitName
 from tracer.evidence.wording import counted, exact, p_text, signed
+from tracer.hypothesis.across_rules import fewest
 from tracer.hypothesis.expectations import LogitDiff, Probability, Thresholds
 from tracer.hypothesis.expected import Expected
 from tracer.hypothesis.groups import group_of
@@ -121,7 +122,7 @@ def _too_few(n: int, alpha: float, found: Sequence[PromptOutcome], *, grouped: b
     told = f"{counted(n, word)} that {verb} from the median of the controls"
     if n == 0:
         told = f"no {word} differs from the median of its controls"
-    least, needed = attainable_sign_flip_p(n), math.ceil(-math.log2(alpha))
+    least, needed = attainable_sign_flip_p(n), fewest(alpha)
     told += f": p can reach {p_text(least)} at best, not {exact(alpha)}"
     told += f"; {needed} are needed" if needed > n else ""
     reasons = dict.fromkeys(each.reason for each in found if each.reason is not None)

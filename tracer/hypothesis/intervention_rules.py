@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tracer.hypothesis.across_rules import ACROSS_TESTS, across_problems
 from tracer.hypothesis.amount import UNITS
 from tracer.hypothesis.expectations import (
     Expectation,
@@ -28,8 +29,7 @@ from tracer.hypothesis.supernode_rules import (
 from tracer.hypothesis.text_expectations import TextExpectation
 
 _TESTS = tuple(name for name in Thresholds.model_fields if name != "mostly")
-_ACROSS_TESTS = ("beats_controls_across", "undercuts_controls_across")
-_CONTROL_TESTS = ("beats_controls", "undercuts_controls", *_ACROSS_TESTS)
+_CONTROL_TESTS = ("beats_controls", "undercuts_controls", *ACROSS_TESTS)
 _FRACTION_TESTS = ("fraction_above", "fraction_below")
 
 
@@ -137,9 +137,8 @@ def expectation_problems(
             if getattr(expectation, test) is not None and parts.controls.random == 0:
                 message = "there are no controls to compare with: `controls.random` is 0"
                 yield Problem((*path, test), message)
-        if expectation.is_across and "mostly" in expectation.model_fields_set:
-            message = f"it says nothing beside {listed(_ACROSS_TESTS)}: all prompts are one test"
-            yield Problem((*path, "mostly"), message)
+        if expectation.is_across:
+            yield from across_problems(parts, path, spec.prompts, expectation)
     if isinstance(expectation, TextExpectation):
         yield from text_problems(path, expectation, spec)
     if isinstance(expectation, Probability):
