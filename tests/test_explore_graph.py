@@ -1,4 +1,4 @@
-"""Ids, links, search, one output asked, and what is left for a browser to show."""
+"""Ids, links, search, one output asked, and the part of a graph that is shown."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import pytest
 from graphs import empty_graph, hand_graph, random_graph, square
 
 from tracer.explore.connections import Link, connections, entering
-from tracer.explore.index import index_of
+from tracer.explore.index import index_of, source_names
+from tracer.explore.part import part_of
 from tracer.explore.search import search
-from tracer.explore.shrink import shrink
-from tracer.explore.toward import difference, one_output
+from tracer.explore.toward import Asked, choices, toward
+from tracer.graph.edge_list import listed
 from tracer.graph.influence import influence
+from tracer.report.graph_data import graph_data
 
 A, B, C, ERROR, S, T, X, Y = (
     "0_5_0",
@@ -20,8 +22,8 @@ A, B, C, ERROR, S, T, X, Y = (
     "0_-1_1",
     "E_0_0",
     "E_1_1",
-    "3_3_1",
-    "3_4_1",
+    "L_0",
+    "L_1",
 )
 
 
@@ -90,47 +92,55 @@ def test_search_reads_labels_ids_tokens_and_groups():
 
 def test_one_output_keeps_its_row_alone():
     graph = hand_graph()
-    found = one_output(graph, 1)
+    found = toward(listed(graph), Asked(1))
     assert [logit.label for logit in found.nodes.logits] == [" Y"]
-    assert found.edges[-1].tolist() == graph.edges[4].tolist()
-    assert influence(found).features.tolist() == pytest.approx(
+    last = found.targets == 3
+    assert found.sources[last].tolist() == [1, 2, 5]
+    assert found.weights[last].tolist() == [1, 1, 2]
+    dense = part_of(found, source_names(found.nodes, found.subject))
+    assert dense.edges[:3].tolist() == graph.edges[:3].tolist()
+    assert influence(dense).features.tolist() == pytest.approx(
         [0.3 / 16, 0.3 / 4 + 0.3 / 8, 0.3 / 4]
     )
 
 
 def test_a_difference_is_a_logit_whose_edges_are_subtracted():
     graph = hand_graph()
-    found = difference(graph, 0, 1)
-    assert found.edges[-1].tolist() == [0, -1, 2, 1, 0, -2]
-    assert found.values[-1] == graph.values[3] - graph.values[4]
-    assert found.constants[-1] == graph.constants[3] - graph.constants[4]
+    found = toward(listed(graph), Asked(0, 1))
+    dense = part_of(found, source_names(found.nodes, found.subject))
+    assert dense.edges[-1].tolist() == [0, -1, 2, 1, 0, -2]
     assert [(logit.label, logit.weight) for logit in found.nodes.logits] == [(" X −  Y", 1.0)]
-    assert graph.nodes.logits[0].label == " X"
+    assert toward(listed(graph), Asked()).nodes.logits == graph.nodes.logits
 
 
-def test_shrinking_keeps_the_most_influential():
+def test_what_can_be_asked_of_a_graph():
+    logits = hand_graph().nodes.logits
+    assert choices(logits) == (Asked(), Asked(0), Asked(1), Asked(0, 1))
+    assert choices(logits[:1]) == (Asked(),)
+
+
+def test_a_part_has_the_edges_between_its_nodes():
     graph = random_graph(5)
-    whole = shrink(graph, 1.0, 10_000)
-    assert whole.n_beyond == 0
-    found = shrink(graph, 1.0, 12)
-    nodes, before = found.graph.nodes, whole.graph.nodes
-    assert nodes.n_features + len(nodes.errors) == 12
-    assert found.n_beyond == before.n_features + len(before.errors) - 12
-    kept = {*index_of(found.graph).ids}
-    scores = influence(whole.graph)
-    both = np.concatenate([scores.features, scores.errors])
-    names = index_of(whole.graph).ids
-    strongest = {names[n] for n in np.argsort(-both)[:12]}
-    assert strongest <= kept
-    old, new = index_of(whole.graph), index_of(found.graph)
+    names = source_names(graph.nodes, graph.subject)
+    ids = names[3:60:7] + names[62:70:2]
+    part = part_of(listed(graph), ids)
+    old, new = index_of(graph), index_of(part)
+    assert set(ids) <= set(new.ids)
+    assert part.nodes.n_features + len(part.nodes.errors) == len(ids)
     for target in (name for name in new.ids if new.row(name) is not None):
         for source in (name for name in new.ids if new.column(name) is not None):
-            mine = found.graph.edges[new.row(target), new.column(source)]
-            assert mine == whole.graph.edges[old.row(target), old.column(source)]
+            mine = part.edges[new.row(target), new.column(source)]
+            assert mine == graph.edges[old.row(target), old.column(source)]
+
+
+def test_the_ids_are_those_of_the_view():
+    graph = listed(random_graph(1))
+    data = graph_data(graph, "g")
+    index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]))
+    assert {node["id"] for node in data["nodes"]} == set(index.ids)
 
 
 def test_an_empty_graph_can_be_shown():
-    found = shrink(empty_graph(), 0.8)
-    assert found.graph.nodes.n_features == 0
-    index = index_of(found.graph)
-    assert connections(index, entering(found.graph), index.ids[-1]).n_inputs == 2
+    part = part_of(listed(empty_graph()), [])
+    index = index_of(part)
+    assert connections(index, entering(part), index.ids[-1]).n_inputs == 2

@@ -20,6 +20,7 @@ from tracer.explore.grouping import (
     without_group,
 )
 from tracer.explore.index import index_of
+from tracer.graph.edge_list import listed
 from tracer.graph.scores import supernode_scores
 from tracer.record import FeatureRef
 
@@ -111,7 +112,7 @@ def test_facts_of_a_feature_come_from_the_files():
         update={"features": (FeatureRef(layer=1, index=2, score=0.5),)}
     )
     record = change(record, "supernodes", {"texas": supernode})
-    facts = facts_of(C, index_of(graph), 0.25, graph, {"mine": (C,), "other": (A,)}, record)
+    facts = facts_of(C, index_of(graph), 0.25, listed(graph), {"mine": (C,), "other": (A,)}, record)
     assert (facts.layer, facts.index, facts.pos, facts.activation) == (1, 2, 1, 3.0)
     assert facts.fires == (Firing(1, "·t1", 3.0),)
     assert facts.groups == ("mine",)

@@ -33,7 +33,7 @@ TORCH_FREE = (
     "tracer.explore.facts",
     "tracer.explore.grouping",
     "tracer.explore.search",
-    "tracer.explore.shrink",
+    "tracer.explore.part",
     "tracer.explore.toward",
     "tracer.attempt.declare",
     "tracer.hypothesis.load",

@@ -49,7 +49,22 @@ def feature_cards(
         ModelUnavailable: The model cannot be had here.
         EngineError: An activation is not finite, or too little memory.
     """
-    opened = open_both(spec, basis, progress)
+    return cards_of(open_both(spec, basis, progress), features, lines, top, progress)
+
+
+def cards_of(
+    opened: Opened,
+    features: Sequence[FeatureId],
+    lines: Sequence[Line] | None,
+    top: int,
+    progress: Progress,
+) -> list[Card]:
+    """The same of a model that is open already.
+
+    Raises:
+        UsageError: A feature that is not there.
+        EngineError: An activation is not finite, or too little memory.
+    """
     _require(features, opened.basis)
     with memory_told("these features"), progress.task("reading features"):
         directions = torch.stack([write_direction(opened, one) for one in features])

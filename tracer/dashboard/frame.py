@@ -8,7 +8,14 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from tracer.dashboard import author_page, compare_page, guide_page, intervene_page, runs_page
+from tracer.dashboard import (
+    author_page,
+    compare_page,
+    explore_page,
+    guide_page,
+    intervene_page,
+    runs_page,
+)
 from tracer.dashboard.dashboard import Dashboard, PageName
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.places import places
@@ -25,6 +32,7 @@ class Slot(NamedTuple):
 
 SLOTS = (
     Slot("runs", "Runs", runs_page.render),
+    Slot("explore", "Explore", explore_page.render),
     Slot("intervene", "Intervene", intervene_page.render),
     Slot("compare", "Compare", compare_page.render),
     Slot("author", "Author", author_page.render),

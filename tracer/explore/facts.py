@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tracer.explore.grouping import Groups
 from tracer.explore.index import Index
-from tracer.graph.graph import AttributionGraph
+from tracer.graph.edge_list import ListedGraph
 from tracer.record import Record
 from tracer.report.text import show_token
 
@@ -40,11 +40,11 @@ def facts_of(
     name: str,
     index: Index,
     influence: float,
-    stored: AttributionGraph,
+    stored: ListedGraph,
     groups: Groups,
     record: Record,
 ) -> Facts:
-    """What is known of a feature of the graph; `stored` is the graph before it was pruned again."""
+    """What is known of a feature of the graph; `stored` is the whole graph."""
     nodes = index.graph.nodes
     layer, pos, number = nodes.features[index.places[name]].tolist()
     return Facts(
@@ -64,7 +64,7 @@ def facts_of(
     )
 
 
-def _fires(stored: AttributionGraph, layer: int, number: int) -> tuple[Firing, ...]:
+def _fires(stored: ListedGraph, layer: int, number: int) -> tuple[Firing, ...]:
     features = stored.nodes.features
     rows = ((features[:, 0] == layer) & (features[:, 2] == number)).nonzero()[0]
     found = [

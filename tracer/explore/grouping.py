@@ -41,16 +41,19 @@ def declared(record: Record, prompt: str, index: Index) -> dict[str, tuple[str, 
     """The run's supernodes on one prompt: members that are in the graph; none, no group."""
     told = record.prompts[prompt]
     found = {
-        name: index.known(_ids(supernode, told)) for name, supernode in record.supernodes.items()
+        name: index.known(feature_id(la, n, pos) for la, pos, n in placed(supernode, told))
+        for name, supernode in record.supernodes.items()
     }
     return {name: ids for name, ids in found.items() if ids}
 
 
-def _ids(supernode: SupernodeRecord, prompt: PromptRecord) -> Iterable[str]:
-    for ref in supernode.features:
-        pos = place_on(ref, supernode, prompt)
-        if pos is not None:
-            yield feature_id(ref.layer, ref.index, pos)
+def placed(supernode: SupernodeRecord, prompt: PromptRecord) -> list[tuple[int, int, int]]:
+    """(layer, position, index) of every member that has a place on a recorded prompt."""
+    return [
+        (ref.layer, pos, ref.index)
+        for ref in supernode.features
+        if (pos := place_on(ref, supernode, prompt)) is not None
+    ]
 
 
 def place_on(ref: FeatureRef, supernode: SupernodeRecord, prompt: PromptRecord) -> int | None:

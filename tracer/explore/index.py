@@ -1,7 +1,8 @@
 """Every node of a graph under its id: where it stands in the edge matrix, and how people read it.
 
-Ids are those of the graph JSON (see `tracer.graph.frontend_ids`). They come back from a browser, an
-address or a file, so they are looked up here and nowhere taken at their word.
+Ids are those of the interactive view (`tracer.report.graph_data`): a source's is that of the graph
+JSON, a logit's is `L_` and its number. They come back from a browser, an address or a file, so they
+are looked up here and nowhere taken at their word.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tracer.graph.frontend_export import logit_ids, source_ids
-from tracer.graph.graph import AttributionGraph
+from tracer.graph.frontend_ids import embedding_id, error_id, feature_id
+from tracer.graph.graph import AttributionGraph, Subject
+from tracer.graph.nodes import Nodes
 from tracer.report.text import show_token
 
 Kind = Literal["feature", "error", "token", "logit"]
@@ -99,7 +101,17 @@ class Index:
         return Node(name, kind, layer, pos, token, label, activation)
 
 
+def source_names(nodes: Nodes, subject: Subject) -> list[str]:
+    """Ids of features, errors and tokens, in the order of the edges' columns."""
+    return [
+        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
+        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
+        *(embedding_id(subject.token_ids[pos], pos) for pos in nodes.tokens.tolist()),
+    ]
+
+
 def index_of(graph: AttributionGraph) -> Index:
     """The ids of a graph."""
-    ids = (*source_ids(graph), *logit_ids(graph))
+    logits = (f"L_{number}" for number in range(len(graph.nodes.logits)))
+    ids = (*source_names(graph.nodes, graph.subject), *logits)
     return Index(graph, ids, {name: place for place, name in enumerate(ids)})

@@ -1,0 +1,118 @@
+"""Graphs as Explore shows them, kept in memory until their files change."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from tracer.errors import UsageError
+from tracer.explore.connections import entering
+from tracer.explore.grouping import Groups, declared, placed
+from tracer.explore.index import Index, index_of
+from tracer.explore.part import part_of
+from tracer.explore.toward import Asked, toward
+from tracer.graph.edge_list import ListedGraph
+from tracer.record import Record
+from tracer.report.graph_data import GraphData, graph_data
+from tracer.report.graph_data import Group as GroupData
+from tracer.report.run_graphs import graph_facts, read_graph
+from tracer.result import Run
+
+MOST_NODES = 2_000
+MOST_LINKS = 10_000
+Stamp = tuple[tuple[str, int, int], ...]
+Frozen = tuple[tuple[str, tuple[str, ...]], ...]
+"""Groups that can be a key."""
+
+
+class Shown(NamedTuple):
+    """One graph, asked about something, with groups."""
+
+    data: GraphData
+    """What the view draws."""
+    index: Index
+    """Of the part that it draws."""
+    sums: np.ndarray
+    """Σ |edge| into each target of that part."""
+    influence: dict[str, float]
+    declared: dict[str, tuple[str, ...]]
+    """The run's own supernodes, as far as they are in it."""
+
+
+def stored(run: Run, prompt: str) -> ListedGraph:
+    """The graph in the run's folder.
+
+    Raises:
+        UsageError: It is missing, outside the folder, or cannot be read.
+    """
+    return _stored(str(run.path), _stamp(run, prompt), prompt, run.record)
+
+
+def shown(run: Run, prompt: str, asked: Asked, groups: Groups) -> Shown:
+    """The graph, ready for the page.
+
+    Raises:
+        UsageError: As `stored`.
+    """
+    frozen = tuple(groups.items())
+    return _shown(str(run.path), _stamp(run, prompt), prompt, run.record, asked, frozen)
+
+
+def _stamp(run: Run, prompt: str) -> Stamp:
+    """Real path, modification time and size of both files; inside the run's folder they must be."""
+    home = os.path.realpath(run.path)
+    found: list[tuple[str, int, int]] = []
+    for suffix in (".json", ".safetensors"):
+        path = run.path / Path(run.record.graphs[prompt].file).with_suffix(suffix).name
+        real = os.path.realpath(path)
+        if not Path(real).is_relative_to(home):
+            raise UsageError(f"{prompt}: the graph's file is a link out of the run's folder.")
+        try:
+            told = path.stat()
+        except OSError as error:
+            raise UsageError(
+                f"{prompt}: {path.name} cannot be read ({error.strerror}). Run it again."
+            ) from error
+        found.append((real, told.st_mtime_ns, told.st_size))
+    return tuple(found)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the graph…")
+def _stored(folder: str, stamp: Stamp, prompt: str, _record: Record) -> ListedGraph:
+    return read_graph(Path(folder), _record, prompt)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _shown(
+    folder: str, stamp: Stamp, prompt: str, _record: Record, asked: Asked, groups: Frozen
+) -> Shown:
+    graph = toward(_stored(folder, stamp, prompt, _record), asked)
+    data = graph_data(
+        graph,
+        f"Attribution graph of {prompt}",
+        [*_declared_data(_record, prompt), *(_made_data(name, ids) for name, ids in groups)],
+        graph_facts(_record.graphs[prompt]),
+        MOST_NODES,
+        MOST_LINKS,
+    )
+    index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]))
+    influence = {node["id"]: node["influence"] for node in data["nodes"]}
+    own = declared(_record, prompt, index)
+    return Shown(data, index, entering(index.graph), influence, own)
+
+
+def _declared_data(record: Record, prompt: str) -> list[GroupData]:
+    told = record.prompts[prompt]
+    return [
+        GroupData(name=name, label=supernode.label, places=placed(supernode, told))
+        for name, supernode in record.supernodes.items()
+    ]
+
+
+def _made_data(name: str, ids: tuple[str, ...]) -> GroupData:
+    numbers = [tuple(int(part) for part in each.split("_")) for each in ids]
+    return GroupData(name=name, label=name, places=[(la, pos, n) for la, n, pos in numbers])
