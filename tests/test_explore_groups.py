@@ -15,7 +15,6 @@ from tracer.explore.grouping import (
     group_links,
     group_scores,
     misnamed,
-    place_on,
     with_group,
     without_group,
 )
@@ -23,6 +22,7 @@ from tracer.explore.index import index_of
 from tracer.graph.edge_list import listed
 from tracer.graph.scores import supernode_scores
 from tracer.record import FeatureRef
+from tracer.report.run_graphs import place_on
 
 A, B, C, ERROR = "0_5_0", "0_7_1", "1_2_1", "0_-1_1"
 
@@ -80,7 +80,7 @@ def test_members_are_placed_as_the_engine_places_them(bench):
             refs += [FeatureRef(layer=0, index=1, position=p) for p in (0, 3, 999)]
             for ref in refs:
                 wanted = place(ref, clean.prompt, supernode.at, supernode.anchor)
-                assert place_on(ref, supernode, prompt) == wanted, name
+                assert place_on(prompt, supernode, ref) == wanted, name
 
 
 def test_the_runs_supernodes_are_the_first_groups():
@@ -101,7 +101,7 @@ def test_the_runs_supernodes_are_the_first_groups():
     )
     record = change(record, "prompts.dallas", prompt)
     record = change(record, "supernodes", {"texas": supernode, "say_austin": supernode.model_copy(
-        update={"at": "nowhere"})})  # fmt: skip
+        update={"name": "say_austin", "at": "nowhere"})})  # fmt: skip
     assert declared(record, "dallas", index) == {"texas": (B, A)}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from tracer.dashboard.graph_store import Shown
 from tracer.explore.address import selection_ids, selection_text, share_of
@@ -19,6 +20,7 @@ KEY = "graph"
 SELECTED = "sel"
 THRESHOLD = "t"
 _SELECTION = "explore selection"
+_HEARD = "explore heard"
 _SUBJECT = "explore subject"
 
 
@@ -30,9 +32,8 @@ def selection(shown: Shown) -> tuple[str, ...]:
 def select(ids: Iterable[str]) -> None:
     """Select from Python; for callbacks, which come before the page is drawn."""
     chosen = list(ids)
-    st.session_state[_SELECTION] = chosen
-    told = _told()
-    st.session_state[KEY] = {"selected": chosen, "threshold": told.get("threshold")}
+    st.session_state[KEY] = {"selected": chosen, "threshold": _told().get("threshold")}
+    st.session_state[_SELECTION] = st.session_state[_HEARD] = chosen
 
 
 def take_up_address(subject: tuple[str, ...]) -> None:
@@ -47,40 +48,41 @@ def take_up_address(subject: tuple[str, ...]) -> None:
 
 def graph_panel(shown: Shown) -> None:
     """Draw the graph, and write what is selected into the address."""
+    _listen()
     told, chosen = _told(), list(selection(shown))
     threshold = share_of(st.query_params.get(THRESHOLD, ""), 1.0)
-    component = st.components.v2.component("tracer_graph", css=graph_style(), js=graph_module())
-    component(
+    view = component("tracer_graph", css=graph_style(), js=graph_module())
+    view(
         key=KEY,
         data={
             "graph": shown.data,
-            "selected": None if told.get("selected") == chosen and not _new() else chosen,
+            "selected": None if told.get("selected") == chosen else chosen,
             "threshold": threshold if told.get("threshold") is None else None,
         },
-        on_selected_change=_take_selection,
-        on_threshold_change=_take_threshold,
+        on_selected_change=_nothing,
+        on_threshold_change=_nothing,
     )
     _write(SELECTED, selection_text(chosen))
 
 
-def _new() -> bool:
-    """Whether the view is mounted for the first time on this visit of the page."""
-    return False
+def _listen() -> None:
+    """Take over what the view told since the page was last drawn."""
+    told = _told()
+    ids, share = told.get("selected"), told.get("threshold")
+    if ids is not None and ids != st.session_state.get(_HEARD):
+        found = cast(list[object], ids) if isinstance(ids, list) else []
+        st.session_state[_SELECTION] = [each for each in found if isinstance(each, str)]
+        st.session_state[_HEARD] = ids
+    if share is not None:
+        _write(THRESHOLD, f"{share_of(str(share), 1.0):g}")
 
 
-def _take_selection() -> None:
-    ids = _told().get("selected")
-    found = cast(list[object], ids) if isinstance(ids, list) else []
-    st.session_state[_SELECTION] = [each for each in found if isinstance(each, str)]
-
-
-def _take_threshold() -> None:
-    share = share_of(str(_told().get("threshold")), 1.0)
-    _write(THRESHOLD, "" if share == 1 else f"{share:g}")
+def _nothing() -> None:
+    """A state has a callback, or the component may not set it; the page is drawn anew anyway."""
 
 
 def _told() -> Mapping[str, Any]:
-    """What the browser said last."""
+    """What the view said last."""
     state = st.session_state.get(KEY)
     return cast(Mapping[str, Any], state) if state else {}
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
 from tracer.errors import UsageError
 from tracer.explore.connections import entering
-from tracer.explore.grouping import Groups, declared, placed
+from tracer.explore.grouping import Groups, declared
 from tracer.explore.index import Index, index_of
 from tracer.explore.part import part_of
 from tracer.explore.toward import Asked, toward
@@ -19,7 +19,7 @@ from tracer.graph.edge_list import ListedGraph
 from tracer.record import Record
 from tracer.report.graph_data import GraphData, graph_data
 from tracer.report.graph_data import Group as GroupData
-from tracer.report.run_graphs import graph_facts, read_graph
+from tracer.report.run_graphs import graph_facts, read_graph, supernode_groups
 from tracer.result import Run
 
 MOST_NODES = 2_000
@@ -29,7 +29,8 @@ Frozen = tuple[tuple[str, tuple[str, ...]], ...]
 """Groups that can be a key."""
 
 
-class Shown(NamedTuple):
+@dataclass(frozen=True)
+class Shown:
     """One graph, asked about something, with groups."""
 
     data: GraphData
@@ -94,7 +95,7 @@ def _shown(
     data = graph_data(
         graph,
         f"Attribution graph of {prompt}",
-        [*_declared_data(_record, prompt), *(_made_data(name, ids) for name, ids in groups)],
+        [*supernode_groups(_record, prompt), *(_made_data(name, ids) for name, ids in groups)],
         graph_facts(_record.graphs[prompt]),
         MOST_NODES,
         MOST_LINKS,
@@ -103,14 +104,6 @@ def _shown(
     influence = {node["id"]: node["influence"] for node in data["nodes"]}
     own = declared(_record, prompt, index)
     return Shown(data, index, entering(index.graph), influence, own)
-
-
-def _declared_data(record: Record, prompt: str) -> list[GroupData]:
-    told = record.prompts[prompt]
-    return [
-        GroupData(name=name, label=supernode.label, places=placed(supernode, told))
-        for name, supernode in record.supernodes.items()
-    ]
 
 
 def _made_data(name: str, ids: tuple[str, ...]) -> GroupData:

@@ -66,7 +66,7 @@ def _actions(
     into = middle.selectbox("Group as", [_NEW, *made], disabled=not made, key="group into")
     right.button("Clear", on_click=select, args=((),), disabled=not n_chosen)
     new = into not in made
-    problem = misnamed(name, {**record.supernodes, **made}) if new and name else None
+    problem = misnamed(name, [*record.supernodes, *made]) if new and name else None
     if problem:
         st.warning(plain(problem))
     st.button(
@@ -96,7 +96,7 @@ def _scores(shown: Shown, groups: Groups) -> None:
 
 
 def _score(value: float | None) -> str:
-    return "–" if value is None else number(value)
+    return "–" if value is None else number(value, 3)
 
 
 def _link(each: GroupLink, record: Record) -> dict[str, str]:

@@ -7,7 +7,7 @@ those of `tracer.graph.scores`: what they would be if only the grouped features 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,8 @@ from tracer.graph.effects import edges_between
 from tracer.graph.frontend_ids import feature_id
 from tracer.graph.scores import Scores, supernode_scores
 from tracer.hypothesis.interventions import NAME_PATTERN
-from tracer.record import FeatureRef, PromptRecord, Record, SupernodeRecord
+from tracer.record import Record
+from tracer.report.run_graphs import supernode_groups
 
 Groups = Mapping[str, tuple[str, ...]]
 """Ids of features by the supernode's name."""
@@ -39,42 +40,21 @@ class GroupLink(NamedTuple):
 
 def declared(record: Record, prompt: str, index: Index) -> dict[str, tuple[str, ...]]:
     """The run's supernodes on one prompt: members that are in the graph; none, no group."""
-    told = record.prompts[prompt]
     found = {
-        name: index.known(feature_id(la, n, pos) for la, pos, n in placed(supernode, told))
-        for name, supernode in record.supernodes.items()
+        group["name"]: index.known(feature_id(layer, n, pos) for layer, pos, n in group["places"])
+        for group in supernode_groups(record, prompt)
     }
     return {name: ids for name, ids in found.items() if ids}
 
 
-def placed(supernode: SupernodeRecord, prompt: PromptRecord) -> list[tuple[int, int, int]]:
-    """(layer, position, index) of every member that has a place on a recorded prompt."""
-    return [
-        (ref.layer, pos, ref.index)
-        for ref in supernode.features
-        if (pos := place_on(ref, supernode, prompt)) is not None
-    ]
-
-
-def place_on(ref: FeatureRef, supernode: SupernodeRecord, prompt: PromptRecord) -> int | None:
-    """Where a member sits on a recorded prompt; None where its span is missing or too short."""
-    if ref.position is not None:
-        return ref.position if ref.position < len(prompt.tokens) else None
-    span = prompt.spans.get(supernode.at)
-    if span is None:
-        return None
-    pos = (span[0] if supernode.anchor == "first" else span[1] - 1) - ref.offset
-    return pos if pos >= span[0] else None
-
-
-def misnamed(name: str, groups: Groups) -> str | None:
+def misnamed(name: str, taken: Collection[str]) -> str | None:
     """Why a new supernode cannot have a name, as a sentence."""
     if not _NAME.fullmatch(name):
         return (
             f"{name!r} is no name: letters, digits, '_' and '-' are allowed, at most 64 of them, "
             "a letter or '_' first."
         )
-    if name in groups:
+    if name in taken:
         return f"There is a supernode {name!r} already; add to it, or give another name."
     return None
 

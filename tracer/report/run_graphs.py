@@ -58,26 +58,34 @@ def run_graph_data(
     return graph_data(
         graph,
         f"Attribution graph of {prompt}",
-        [_group(record.prompts[prompt], each) for each in record.supernodes.values()],
-        _facts(record.graphs[prompt]),
+        supernode_groups(record, prompt),
+        graph_facts(record.graphs[prompt]),
         max_nodes,
         max_links,
     )
 
 
-def _group(prompt: PromptRecord, supernode: SupernodeRecord) -> Group:
-    places = [
+def supernode_groups(record: Record, prompt: str) -> list[Group]:
+    """The run's supernodes as they lie on a prompt."""
+    told = record.prompts[prompt]
+    return [
+        Group(name=each.name, label=each.label, places=_places(told, each))
+        for each in record.supernodes.values()
+    ]
+
+
+def _places(prompt: PromptRecord, supernode: SupernodeRecord) -> list[tuple[int, int, int]]:
+    return [
         (ref.layer, position, ref.index)
         for ref in supernode.features
-        if (position := _position(prompt, supernode, ref)) is not None
+        if (position := place_on(prompt, supernode, ref)) is not None
     ]
-    return Group(name=supernode.name, label=supernode.label, places=places)
 
 
-def _position(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) -> int | None:
-    """Where a member is on a prompt; None where it has no place on it."""
+def place_on(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) -> int | None:
+    """Where a member is on a recorded prompt; None where its span is missing or too short."""
     if ref.position is not None:
-        return ref.position
+        return ref.position if ref.position < len(prompt.tokens) else None
     if supernode.at not in prompt.spans:
         return None
     start, end = prompt.spans[supernode.at]
@@ -85,7 +93,7 @@ def _position(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef)
     return position if position >= start else None
 
 
-def _facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
+def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
     """Ablations of single features, held against the graph."""
     return {
         each.name: [

@@ -1,0 +1,159 @@
+"""Explore by AppTest: the component's state stands in for what a browser would send."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dashboards import put_run, start, texts
+from tests.graph_runs import large_graph, put_graph_run
+from tracer import runs
+
+HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A run with a graph of 60 features."""
+    put_graph_run(tmp_path / "reports", large_graph(60))
+    return tmp_path
+
+
+def ids(place, n=4):
+    graph = large_graph(60)
+    return [f"{layer}_{index}_{pos}" for layer, pos, index in graph.nodes.features[-n:].tolist()]
+
+
+def send(app, selected):
+    """What the view tells after a click or a box."""
+    app.session_state["graph"] = {"selected": selected}
+    return app.run()
+
+
+def button(app, words):
+    return next(each for each in app.button if words in each.label)
+
+
+def test_the_graph_is_shown_with_its_supernodes(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    assert not app.exception, app.exception
+    assert "Nothing is selected" in texts(app)
+    labels = {each.label: each.value for each in app.metric}
+    assert set(labels) == {"Replacement, supernodes alone", "Completeness, supernodes alone"}
+    nodes = next(each.value for each in app.dataframe if "influence" in each.value)
+    assert (nodes["supernodes"] == "texas").sum() == 6
+
+
+def test_a_selection_from_the_view_is_looked_up(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    mine = ids(place)
+    send(app, [*mine, "9_9_9", "<script>", 7])
+    assert not app.exception, app.exception
+    assert "Selected: 4" in texts(app)
+    assert app.query_params["sel"] in (".".join(mine), [".".join(mine)])
+    nodes = next(each.value for each in app.dataframe if "influence" in each.value)
+    assert set(nodes["id"][nodes["selected"]]) == set(mine)
+
+
+def test_a_deep_link_restores_what_was_selected(place, monkeypatch):
+    mine = ids(place)
+    query = {"sel": ".".join([*mine, "../../etc", "<b>"]), "prompt": "dallas", "t": "0.5"}
+    app = start(monkeypatch, place, "explore", query)
+    assert not app.exception
+    assert "Selected: 4" in texts(app)
+
+
+def test_selected_nodes_become_a_supernode_and_are_taken_apart(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    send(app, ids(place, 40))
+    before = [each.value for each in app.metric]
+    app.text_input(key="new supernode").set_value("mine").run()
+    button(app, "Group 40").click().run()
+    assert not app.exception, app.exception
+    assert "**mine** 40 features" in texts(app)
+    assert [each.value for each in app.metric] != before
+    button(app, "Take apart").click().run()
+    assert "**mine**" not in texts(app)
+    assert [each.value for each in app.metric] == before
+
+
+@pytest.mark.parametrize("name", ["<script>", "a b", "texas", "{{7*7}}"])
+def test_a_bad_name_is_told(place, monkeypatch, name):
+    app = start(monkeypatch, place, "explore")
+    send(app, ids(place))
+    app.text_input(key="new supernode").set_value(name).run()
+    assert app.warning
+    assert button(app, "Group 4").disabled
+
+
+def test_the_table_is_a_way_to_select(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    app.text_input(key="filter").set_value("texas").run()
+    nodes = next(each.value for each in app.dataframe if "influence" in each.value)
+    assert len(nodes) == 6
+    send(app, ids(place))
+    button(app, "Clear").click().run()
+    assert "Selected: 0" in texts(app)
+
+
+def test_one_output_or_a_difference_can_be_asked(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    asked = app.selectbox(key="ask")
+    assert asked.options == [
+        "all outputs",
+        "0: ·Austin",
+        "1: ·Sacramento",
+        "0: ·Austin − ·Sacramento",
+    ]
+    asked.set_value("0: ·Austin − ·Sacramento").run()
+    assert not app.exception
+    nodes = next(each.value for each in app.dataframe if "influence" in each.value)
+    assert "output ·Austin·−··Sacramento" in nodes["node"].tolist()
+
+
+def test_a_card_tells_what_the_files_say(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    graph = large_graph(60)
+    layer, pos, index = graph.nodes.features[0].tolist()
+    send(app, [f"{layer}_{index}_{pos}"])
+    assert "In supernodes: texas" in texts(app)
+    assert "In this graph on" in texts(app)
+
+
+def test_a_run_without_a_graph_says_how_to_get_one(tmp_path, monkeypatch):
+    put_run(tmp_path / "reports")
+    app = start(monkeypatch, tmp_path, "explore")
+    assert not app.exception
+    assert "no attribution graph" in texts(app)
+
+
+@pytest.mark.parametrize("suffix", ["json", "safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"{"])
+def test_a_broken_graph_is_a_sentence(place, monkeypatch, suffix, content):
+    [path] = (place / "reports").rglob(f"graph-dallas.{suffix}")
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    app = start(monkeypatch, place, "explore")
+    assert not app.exception
+    assert "graph-dallas" in app.error[0].value.replace("\\", "").replace("\u2060", "")
+
+
+def test_a_graph_outside_the_run_is_not_read(place, monkeypatch, tmp_path_factory):
+    [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
+    record = runs.read_record(folder)
+    graph = record.graphs["dallas"].model_copy(update={"file": "../../../graph-dallas.json"})
+    runs.write(
+        folder, record.model_copy(update={"graphs": {"dallas": graph}}), runs.read_arrays(folder)
+    )
+    app = start(monkeypatch, place, "explore")
+    assert not app.exception
+    assert app.error
+
+
+def test_hostile_text_is_shown_as_text(tmp_path, monkeypatch):
+    put_graph_run(tmp_path / "reports", large_graph(30), **{"supernodes.texas.label": HOSTILE})
+    app = start(monkeypatch, tmp_path, "explore")
+    assert not app.exception
+    for each in (*app.markdown, *app.caption):
+        assert "](javascript" not in each.value
+        assert "<script>" not in each.value.replace("\\<script\\>", "")
