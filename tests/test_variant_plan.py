@@ -1,5 +1,7 @@
 """A run's cost with its variations: the sum of the files that each would be."""
 
+import pytest
+
 from tests.records import HYPOTHESIS
 from tests.test_plan import GEMMA, SIZES
 from tracer.hypothesis.spec import Hypothesis
@@ -13,20 +15,31 @@ def hypothesis(**replaced):
     return Hypothesis.model_validate({**HYPOTHESIS, **replaced})
 
 
-def test_every_variation_counts_as_the_file_it_is():
+def test_every_variation_counts_as_the_file_it_is_less_what_is_there():
     alone = make_plan(hypothesis(), sizes=SIZES, model=GEMMA)
+    nothing = hypothesis(interventions={})
+    clean = make_plan(nothing, sizes=SIZES, model=GEMMA)
     whole = make_whole_plan(hypothesis(robustness=SECTION), sizes=SIZES, model=GEMMA)
     assert whole.n_rows == 4 * alone.n_rows
-    assert (whole.prompts, whole.backward) == (4 * alone.prompts, 4 * alone.backward)
+    # Another text needs its own clean passes and rules, another seed neither.
+    assert (whole.prompts, whole.backward) == (2 * alone.prompts, 2 * alone.backward)
     assert (whole.tokens, whole.batches) == (4 * alone.tokens, 4 * alone.batches)
     assert whole.bytes == alone.bytes
-    assert abs(whole.seconds - (4 * alone.seconds - 3 * OPEN_SECONDS)) < 1e-9
+    paraphrase, seed = alone.seconds - OPEN_SECONDS, alone.seconds - clean.seconds
+    assert whole.seconds == pytest.approx(alone.seconds + paraphrase + 2 * seed)
     assert {rows.intervention for rows in whole.rows} == {
         *HYPOTHESIS["interventions"],
         "variation template-long",
         "variation seed-1",
         "variation seed-2",
     }
+
+
+def test_another_size_follows_its_rules_again():
+    alone = make_plan(hypothesis())
+    sized = hypothesis(robustness={"sizes": [10, 20]})
+    # `say_austin` has 10 already: of the three rules, two are followed again at 10, three at 20.
+    assert make_whole_plan(sized).backward == alone.backward + 2 + 3
 
 
 def test_a_paraphrase_has_its_own_length():

@@ -19,6 +19,7 @@ from tracer.measure import Bench
 from tracer.model.model import Model
 from tracer.progress import Advance, Progress
 from tracer.record import SupernodeRecord
+from tracer.reuse import reused_run, reused_supernode
 from tracer.supernodes import from_ids, select, with_maxima
 from tracer.tokens import TokenizedPrompt
 
@@ -30,8 +31,18 @@ def open_bench(
     prompts: Mapping[str, TokenizedPrompt],
     lock: Lock | None,
     progress: Progress,
+    known: Bench | None = None,
 ) -> Bench:
     """Run every prompt clean and resolve every supernode, or take them from a lock.
+
+    Args:
+        file: the hypothesis.
+        model: what it runs on.
+        basis: the features.
+        prompts: tokenized, by name.
+        lock: supernodes to take as they are; None: find them.
+        progress: hears of every step.
+        known: a bench of the same model and basis, of which is taken what would come out the same.
 
     Raises:
         HypothesisError: An explicit feature id or a layer range that the model does not have.
@@ -42,12 +53,14 @@ def open_bench(
     clean: dict[str, CleanRun] = {}
     with progress.task("running the prompts unclamped", len(prompts)) as advance:
         for name, prompt in prompts.items():
-            clean[name] = clean_run(model, basis, prompt, _positions(hypothesis, prompt))
+            positions = _positions(hypothesis, prompt)
+            run = reused_run(known, prompt, positions)
+            clean[name] = run or clean_run(model, basis, prompt, positions)
             _check_finite(clean[name], hypothesis)
             advance(1)
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
-            lock = _find(hypothesis, model, basis, clean, advance)
+            lock = _find(hypothesis, model, basis, clean, advance, known)
     supernodes = {name: with_maxima(lock[name], hypothesis.supernodes[name]) for name in lock}
     return Bench(hypothesis, model, basis, clean, supernodes)
 
@@ -58,10 +71,14 @@ def _find(
     basis: FeatureBasis,
     clean: Mapping[str, CleanRun],
     advance: Advance,
+    known: Bench | None,
 ) -> Lock:
     found: dict[str, SupernodeRecord] = {}
     for name, spec in hypothesis.supernodes.items():
-        if spec.select is None:
+        same = reused_supernode(known, name, hypothesis, clean)
+        if same is not None:
+            found[name] = same
+        elif spec.select is None:
             ids, _ = fitting_features(spec, _widths(basis))
             found[name] = from_ids(name, spec, ids)
         else:

@@ -60,7 +60,7 @@ def measure(
     clock.stop("resolve")
     folder, begun = _begin(file, bench, opened.features, reports, fresh=fresh, progress=progress)
     found = measure_declared(folder, begun, bench, clock, progress)
-    record = measure_variants(file, folder, found, session)
+    record = measure_variants(file, folder, found, session, bench)
     clock.stop("variants")
     complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
     runs.write(folder, complete, found.arrays)

@@ -39,8 +39,13 @@ class Session:
         tokenize(file, model.tokenizer, model.context)
         check_features(file, features.basis)
 
-    def bench(self, file: HypothesisFile, lock: Lock | None) -> Bench:
+    def bench(self, file: HypothesisFile, lock: Lock | None, known: Bench | None = None) -> Bench:
         """Tokenize the prompts, run them clean, and resolve the supernodes.
+
+        Args:
+            file: The hypothesis.
+            lock: Supernodes to take as they are; None: find them.
+            known: Of which is taken what would come out the same.
 
         Raises:
             HypothesisError: A token, span, feature id or layer that this model does not have.
@@ -48,7 +53,7 @@ class Session:
         """
         model, features = self.opened
         prompts = tokenize(file, model.tokenizer, model.context)
-        bench = open_bench(file, model, features.basis, prompts, lock, self.progress)
+        bench = open_bench(file, model, features.basis, prompts, lock, self.progress, known)
         if self.store is None:
             return bench
         of = identity(model.record, features, environment())

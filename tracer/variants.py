@@ -24,8 +24,10 @@ from tracer.session import Session
 from tracer.steps import Clock, measure_declared
 
 
-def measure_variants(file: HypothesisFile, folder: Path, run: Observed, session: Session) -> Record:
-    """Measure the variations that are still missing, writing after each.
+def measure_variants(
+    file: HypothesisFile, folder: Path, run: Observed, session: Session, known: Bench
+) -> Record:
+    """Measure the variations that are still missing, writing after each; `known` is the run's.
 
     What goes wrong with one is its `problem`; the others go on.
     """
@@ -34,7 +36,7 @@ def measure_variants(file: HypothesisFile, folder: Path, run: Observed, session:
         if each.skipped is None:
             label = f"variation {n} of {len(todo)}, {each.name}: {each.change}"
             session.progress.note(label)
-        done = _done(file, folder, record, each, session)
+        done = _done(file, folder, record, each, session, known)
         record = record.model_copy(update={"variants": record.variants | {each.name: done}})
         runs.write(folder, record, run.arrays)
     return record
@@ -68,7 +70,12 @@ def _readable(folder: Path) -> Observed | None:
 
 
 def _done(
-    file: HypothesisFile, folder: Path, run: Record, variation: Variation, session: Session
+    file: HypothesisFile,
+    folder: Path,
+    run: Record,
+    variation: Variation,
+    session: Session,
+    known: Bench,
 ) -> VariantRecord:
     """Measure one, or say why not."""
     entry = VariantRecord(axis=variation.axis, change=variation.change, fingerprint=None)
@@ -77,7 +84,7 @@ def _done(
         return entry.model_copy(update={"skipped": skipped})
     varied = replace(file, hypothesis=variation.hypothesis)
     try:
-        bench = session.bench(varied, _lock(run, variation, session.lock))
+        bench = session.bench(varied, _lock(run, variation, session.lock), known)
         skipped = _same_features(variation, bench.supernodes, folder, run)
         if skipped is not None:
             return entry.model_copy(update={"skipped": skipped})

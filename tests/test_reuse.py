@@ -1,0 +1,74 @@
+"""What a second bench takes from a first: only what would come out the same."""
+
+from dataclasses import replace
+
+import pytest
+
+import tracer.resolve
+from tests.test_robustness_run import BASE
+from tracer.hypothesis.load import from_hypothesis
+from tracer.hypothesis.spec import Hypothesis
+from tracer.progress import Silent
+from tracer.resolve import open_bench
+from tracer.reuse import reused_run
+from tracer.tokens import tokenize
+
+
+def opened(bench, known=None, **changes):
+    file = from_hypothesis(Hypothesis.model_validate(BASE | changes))
+    prompts = tokenize(file, bench.model.tokenizer, bench.model.context)
+    return open_bench(file, bench.model, bench.basis, prompts, None, Silent(), known)
+
+
+def rules(**texas):
+    node = BASE["supernodes"]["texas"]["select"]
+    return BASE["supernodes"] | {"texas": {"select": node | texas}}
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Names of what was run and found, in order."""
+    seen = []
+    for what in ("clean_run", "select"):
+        real = getattr(tracer.resolve, what)
+
+        def once(*args, real=real, what=what):
+            seen.append(args[2].name if what == "clean_run" else args[0])
+            return real(*args)
+
+        monkeypatch.setattr(tracer.resolve, what, once)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "made"),
+    [
+        ({"seed": 3}, []),
+        ({"supernodes": rules(top=2)}, ["texas"]),
+        ({"supernodes": rules(against=["houston"])}, ["texas"]),
+        (
+            {"template": "{city} has this capital:"},
+            ["dallas", "oakland", "plano", "houston", "texas", "california"],
+        ),
+        ({"supernodes": rules(at="last")}, ["texas"]),
+    ],
+)
+def test_only_what_changed_is_made_again(bench, counted, changes, made):
+    known = opened(bench)
+    counted.clear()
+    reused = opened(bench, known, **changes)
+    assert counted == made
+    alone = opened(bench, **changes)
+    assert reused.supernodes == alone.supernodes
+    for name, run in alone.clean.items():
+        assert (reused.clean[name].logits == run.logits).all()
+        assert reused.clean[name].prompt == run.prompt
+
+
+def test_a_pass_with_other_positions_is_made_again(bench):
+    known = opened(bench)
+    run = known.clean["dallas"]
+    assert reused_run(known, run.prompt, run.positions).logits is run.logits
+    assert reused_run(known, run.prompt, run.positions[1:]) is None
+    assert reused_run(known, replace(run.prompt, ids=run.prompt.ids[1:]), run.positions) is None
+    assert reused_run(None, run.prompt, run.positions) is None
