@@ -47,7 +47,7 @@ def start(
     """The dashboard over `root`'s reports and drafts, drawn once at an address."""
     monkeypatch.setenv("TRACER_REPORTS", str(root / "reports"))
     monkeypatch.setenv("TRACER_DRAFTS", str(root / "drafts"))
-    app = AppTest.from_file(str(APP), default_timeout=30)
+    app = AppTest.from_file(str(APP), default_timeout=90)
     if page:
         app._page_hash = calc_hash(page)  # `switch_page` knows only pages that are files
     for name, value in (query or {}).items():

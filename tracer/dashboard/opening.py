@@ -79,7 +79,7 @@ def _stamp(reports: Path, folder: Path, names: Iterable[str]) -> Stamp:
 def _file(path: Path) -> tuple[str, int, int] | None:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name that a file can have
         return None
     return os.path.realpath(path), found.st_mtime_ns, found.st_size
 

@@ -25,6 +25,8 @@ from tracer.result import REPORT, Run
 _HEIGHT = 900
 """Of the report's frame, in pixels."""
 _MOST_CAVEATS = 5
+_MANY = 2_000
+"""Expectations; a report of so many takes more than a second to draw."""
 
 
 def verdict_of(run: Run) -> None:
@@ -80,7 +82,11 @@ def _effects(dashboard: Dashboard, run: Run) -> None:
 
 def _report(dashboard: Dashboard, run: Run) -> None:
     """In a frame of its own origin, where its scripts reach nothing of the dashboard."""
-    html = report_of(dashboard.places.reports, run)
+    n = len(run.verdict.outcomes)
+    if n > _MANY and not st.button(f"Draw the report of {n:,} expectations, which takes a while"):
+        return
+    with st.spinner("Drawing the report"):
+        html = report_of(dashboard.places.reports, run)
     name = f"{run.record.hypothesis.hypothesis}-{run.path.name}.html"
     st.download_button("Download the report", html, name, "text/html", on_click="ignore")
     data = base64.b64encode(html.encode()).decode()

@@ -34,8 +34,9 @@ def paired(old: Sequence[KeptOutcome], new: Sequence[KeptOutcome]) -> Iterator[P
     """
     partners: dict[int, int] = {}
     for key in (_exactly, _whatever_the_threshold, _by_measure):
+        taken = set(partners.values())
         waiting = {n: outcome for n, outcome in enumerate(new) if n not in partners}
-        left = {m: outcome for m, outcome in enumerate(old) if m not in partners.values()}
+        left = {m: outcome for m, outcome in enumerate(old) if m not in taken}
         here, there = _by_key(waiting, key), _by_key(left, key)
         for said, mine in here.items():
             theirs = there.get(said, [])

@@ -42,7 +42,7 @@ def read_graph(folder: Path, record: Record, prompt: str) -> ListedGraph:
         UsageError: It is missing or cannot be read, or the record names a file outside the folder.
     """
     name = record.graphs[prompt].file
-    if Path(name).name != name:
+    if Path(name).name != name or not name.isprintable():
         raise UsageError(f"{prompt}: a run's graph lies in its folder, and {name!r} does not.")
     return read_listed(folder / name)
 
