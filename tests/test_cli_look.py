@@ -120,3 +120,31 @@ def test_report_renders_again_elsewhere_and_several_with_a_page(tracer_: Command
     assert tracer_("report", "a", "b", "--out", "x/index.html").code == 0
     page = Path("x/index.html").read_text()
     assert f"../{(folder / 'report.html').as_posix()}" in page
+
+
+def test_every_run_is_listed_those_that_cannot_be_read_too(tracer_: Command):
+    result = tracer_("run", *(str(write_file(Path(f"{name}.yaml"), name)) for name in "ab"))
+    assert "reports/index.html" in result.out
+    page = Path("reports/index.html").read_text()
+    assert page.count("<tr data-kind=") == 2 and page.count("report.html") == 2
+    runs.create(Path("reports"), unfinished())
+    for name, text in {"cut": '{"schema": "tra', "old": '{"schema": "tracer.run/0"}'}.items():
+        Path(f"reports/{name}/1").mkdir(parents=True)
+        Path(f"reports/{name}/1/run.json").write_text(text)
+    [folder] = Path("reports/a").iterdir()
+    (folder / "measurements.safetensors").unlink()
+    assert tracer_("report").code == 0
+    page = Path("reports/index.html").read_text()
+    assert page.count('<tr data-kind="unread"') == 4
+    for said in ("not JSON", "written by an older tracer", "measurements.safetensors is missing"):
+        assert said in page
+    assert "was stopped before everything was measured" in page
+
+
+def test_a_summary_for_a_pull_request(tracer_: Command):
+    tracer_("run", str(write_file(Path("a.yaml"), "a")), "-q")
+    printed = tracer_("report", "a", "--markdown")
+    assert printed.out.startswith("### ✔ confirmed: a")
+    assert tracer_("report", "a", "a", "--markdown", "--out", "x.md").code == 0
+    assert Path("x.md").read_text().count("### ✔") == 2
+    assert tracer_("report", "--markdown").code == 4

@@ -2,7 +2,7 @@
 
 from tests.records import make_record
 from tests.verdicts import make_verdict
-from tracer.report.index import IndexEntry, render_index
+from tracer.report.index import IndexEntry, UnreadEntry, render_index
 
 
 def test_each_run_is_a_row_with_its_verdict_effect_and_link():
@@ -25,3 +25,12 @@ def test_each_run_is_a_row_with_its_verdict_effect_and_link():
 
 def test_no_runs_make_an_empty_page():
     assert "0 runs" in render_index([])
+
+
+def test_a_run_that_cannot_be_read_is_a_row_with_the_reason():
+    record, _ = make_record()
+    unread = UnreadEntry("x/1", "x", None, None, "cut short, <b>or</b> not JSON")
+    page = render_index([unread, IndexEntry(record, make_verdict(), None)])
+    assert "cut short, &lt;b&gt;or&lt;/b&gt; not JSON" in page
+    assert '<button type="button" data-show="unread"' in page
+    assert "<a " not in page

@@ -240,6 +240,16 @@ def test_three_interventions_on_ten_prompts_stay_below_two_megabytes():
     assert len(render(record, full_verdict(), arrays).encode()) < 2_000_000
 
 
+def test_of_very_many_expectations_the_worst_are_listed():
+    record, arrays = make_record()
+    many = [make_outcome("texas_to_california") for _ in range(1_000)]
+    failed = make_outcome("ablate_texas", "failed")
+    page = render(record, make_verdict(*many, failed), arrays)
+    assert "Listed: the 500 worst of 1,001." in page
+    assert page.count("<tbody data-kind=") == 500
+    assert page.count('<tbody data-kind="failed"') == 1
+
+
 def test_a_run_with_problems_and_without_controls_is_still_told():
     record, _ = make_record(n_controls=0)
     path = "interventions.ablate_texas.trials.dallas.problem"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +10,12 @@ import typer
 
 from tracer.cli import options
 from tracer.cli.endings import require_writable, stdout
-from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
+from tracer.cli.machine import write_stdout
+from tracer.cli.pages import write_index, write_index_of_all
+from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
 from tracer.hypothesis.load import read
-from tracer.report.index import IndexEntry, render_index
-from tracer.result import REPORT, Run
+from tracer.report.markdown import markdown as markdown_of
+from tracer.result import Run
 from tracer.runs import resolve, write_text
 from tracer.terminal import print_verdict
 
@@ -42,8 +44,9 @@ def judge(
 
 def report(
     run: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help=options.RUN_HELP, show_default=False)
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[RUN...]", help=options.RUN_HELP, show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,6 +54,13 @@ def report(
             help="One run: write its report there. Several: write a page there that links them.",
         ),
     ] = None,
+    markdown: Annotated[
+        bool,
+        typer.Option(
+            "--markdown",
+            help="A summary for a pull request instead, to --out or standard output.",
+        ),
+    ] = False,
     in_: options.In = options.REPORTS,
 ) -> int:
     """Write the HTML report of runs again, e.g. with a newer tracer.
@@ -60,22 +70,42 @@ def report(
     tracer report two_hop --out two_hop.html
 
     tracer report two_hop multilingual --out reports/index.html
+
+    tracer report two_hop --markdown >> "$GITHUB_STEP_SUMMARY"
+
+    Without a run it writes the page that lists all of them, index.html in their folder.
     """
+    if not run:
+        return _all_of(in_, out, markdown=markdown)
     opened = [Run.open(resolve(name, in_)) for name in run]
     if out is not None:
         require_writable(out.parent, "--out")
+    if markdown:
+        return _as_markdown(opened, out)
     if out is not None and len(opened) == 1:
         written = [opened[0].report(out)]
     else:
         written = [each.report() for each in opened]
     if out is not None and len(opened) > 1:
-        write_text(out, render_index([_entry(each, out.parent) for each in opened]))
-        written.append(out)
+        written.append(write_index(out, opened))
     for path in written:
         stdout().say(str(path))
     return EXIT_OK
 
 
-def _entry(run: Run, page_folder: Path) -> IndexEntry:
-    href = Path(os.path.relpath(run.path / REPORT, page_folder)).as_posix()
-    return IndexEntry(run.record, run.verdict, href)
+def _all_of(reports: Path, out: Path | None, *, markdown: bool) -> int:
+    if out is not None or markdown:
+        raise UsageError("--out and --markdown need a run: say which, e.g. `latest`.")
+    require_writable(reports, "--in")
+    stdout().say(str(write_index_of_all(reports)))
+    return EXIT_OK
+
+
+def _as_markdown(opened: Sequence[Run], out: Path | None) -> int:
+    text = "\n".join(markdown_of(each.record, each.verdict) for each in opened)
+    if out is None:
+        write_stdout(text)
+    else:
+        write_text(out, text)
+        stdout().say(str(out))
+    return EXIT_OK

@@ -25,6 +25,7 @@ from tracer.cli.endings import (
 from tracer.cli.files import Broken, Filters, gather
 from tracer.cli.latest import not_as_expected
 from tracer.cli.machine import STDOUT, Ending, to_json, to_junit, write_stdout
+from tracer.cli.pages import write_index_of_all
 from tracer.cli.portability import Selected, select, show_where_it_holds
 from tracer.errors import (
     EXIT_ENGINE,
@@ -153,6 +154,8 @@ def run(
         show_where_it_holds(job.screen, endings, out)
     if len(endings) > 1:
         job.screen.say(_summary(endings))
+    if sum(ending.run is not None for ending in endings) > 1:
+        job.screen.say(str(write_index_of_all(out)))
     _write(endings, code, json_, junitxml)
     return code
 

@@ -12,6 +12,9 @@ from tracer.report.interventions import intervention_view
 from tracer.report.render import fill_template
 from tracer.report.views import VERDICTS, Count, VerdictView, count, verdict_view
 
+UNREAD, UNREAD_ICON = "unread", "–"
+"""Of a run that is still being measured, or whose files cannot be read."""
+
 
 @dataclass(frozen=True)
 class IndexEntry:
@@ -19,8 +22,19 @@ class IndexEntry:
 
     record: Record
     verdict: Verdict
-    href: str
-    """Path of the report, relative to the index."""
+    href: str | None
+    """Path of the report, relative to the index; None where it was not written."""
+
+
+@dataclass(frozen=True)
+class UnreadEntry:
+    """A run that cannot be shown, and why."""
+
+    run: str
+    hypothesis: str
+    started: str | None
+    model: str | None
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -29,10 +43,14 @@ class IndexRow:
 
     name: str
     run: str
-    href: str
+    href: str | None
+    """None where there is no report."""
     claim: str
-    verdict: VerdictView
+    kind: str
+    icon: str
+    verdict: VerdictView | None
     effects: tuple[tuple[str, str], ...]
+    tags: str
     model: str
     when: str
 
@@ -45,26 +63,50 @@ class Index:
     rows: tuple[IndexRow, ...]
 
 
-def render_index(entries: Sequence[IndexEntry]) -> str:
+def render_index(entries: Sequence[IndexEntry | UnreadEntry]) -> str:
     """Several runs as one HTML page, in the order given."""
-    index = Index(
-        counts=count(VERDICTS, [entry.verdict.verdict for entry in entries]),
-        rows=tuple(_row(entry) for entry in entries),
+    rows = tuple(
+        _row(entry) if isinstance(entry, IndexEntry) else _unread(entry) for entry in entries
     )
-    return fill_template("index.html.j2", index=index)
+    kinds = [row.kind for row in rows]
+    shown = VERDICTS | ({UNREAD: UNREAD_ICON} if UNREAD in kinds else {})
+    return fill_template("index.html.j2", index=Index(counts=count(shown, kinds), rows=rows))
+
+
+def _unread(entry: UnreadEntry) -> IndexRow:
+    return IndexRow(
+        name=entry.hypothesis,
+        run=entry.run,
+        href=None,
+        claim=entry.problem,
+        kind=UNREAD,
+        icon=UNREAD_ICON,
+        verdict=None,
+        effects=(),
+        tags="",
+        model=entry.model or "–",
+        when=_when(entry.started or "–"),
+    )
+
+
+def _when(started: str) -> str:
+    return started.replace("T", " ").removesuffix("Z")[:16]
 
 
 def _row(entry: IndexEntry) -> IndexRow:
     record = entry.record
     return IndexRow(
+        kind=entry.verdict.verdict,
+        icon=VERDICTS[entry.verdict.verdict],
+        tags=", ".join(record.hypothesis.tags),
         name=record.hypothesis.hypothesis,
         run=record.id,
-        href=quote(entry.href, safe="/"),
+        href=None if entry.href is None else quote(entry.href, safe="/"),
         claim=entry.verdict.claim,
         verdict=verdict_view(entry.verdict),
         effects=_effects(record),
         model=f"{record.model.name}, {record.basis}",
-        when=record.started.replace("T", " ").removesuffix("Z")[:16],
+        when=_when(record.started),
     )
 
 

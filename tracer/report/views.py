@@ -22,6 +22,9 @@ from tracer.report.sharing import SharedView, shared_views
 from tracer.report.studies import Studies, study_views
 from tracer.report.text import number, p_value, percent, plural, show_token
 
+MAX_LISTED = 500
+"""Expectations that a page lists; a browser is slow with more, and nobody reads them."""
+
 
 @dataclass(frozen=True)
 class VerdictView:
@@ -101,6 +104,8 @@ class Page:
     robustness: RobustnessView | None
     counts: tuple[Count, ...]
     outcomes: tuple[OutcomeView, ...]
+    unlisted: str
+    """How many more outcomes there are than the page lists; empty where it lists all."""
     supernodes: tuple[SupernodeView, ...]
     prompts: tuple[PromptView, ...]
     provenance: Provenance
@@ -132,7 +137,8 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         circuits=circuit_views(record, arrays),
         robustness=robustness_view(verdict.robustness),
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
-        outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)),
+        outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)[:MAX_LISTED]),
+        unlisted=_unlisted(len(verdict.outcomes)),
         supernodes=tuple(supernode_view(record, s) for s in record.supernodes.values()),
         prompts=tuple(_prompt(p, hypothesis.prompts[n].group) for n, p in record.prompts.items()),
         provenance=provenance(record),
@@ -188,6 +194,12 @@ def _facts(record: Record, verdict: Verdict) -> tuple[str, ...]:
     if verdict.registered is not None:
         facts = (*facts, f"registered {verdict.registered.at.replace('T', ' ')[:16]} UTC")
     return facts if record.status == "complete" else (*facts, "still measuring")
+
+
+def _unlisted(n: int) -> str:
+    if n <= MAX_LISTED:
+        return ""
+    return f"Listed: the {MAX_LISTED:,} worst of {n:,}. All of them are in verdict.json."
 
 
 def _worst_first(outcomes: Sequence[Outcome]) -> list[Outcome]:

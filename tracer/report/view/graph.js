@@ -3,6 +3,7 @@
 // `mountGraph` is idempotent: the same graph again only takes over the selection and the threshold.
 
 const GRAPH_STRONGEST = 300;
+const GRAPH_RADIUS = 4;
 const GRAPH_SHAPES = { feature: d3.symbolCircle, error: d3.symbolDiamond, token: d3.symbolSquare, logit: d3.symbolSquare };
 const GRAPH_ZOOM = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
 
@@ -114,7 +115,7 @@ class GraphView {
     this.rows.append("text").attr("text-anchor", "end").text((row) => this.rowName(row));
     this.columns = this.axes.selectAll("g.gv-column").data(layout.columns).join("g").attr("class", "gv-column");
     this.columns.append("line");
-    this.columns.append("text").attr("text-anchor", "end").text((column) => column.token);
+    this.columns.append("text").attr("text-anchor", "end").text((column) => graphShort(column.token, 16));
     this.outputs = this.axes.append("text").attr("class", "gv-outputs").attr("text-anchor", "end");
     this.hulls = this.svg.append("g").attr("aria-hidden", "true");
     this.list = this.svg.append("g").attr("role", "listbox").attr("aria-multiselectable", "true").attr("aria-label", "Nodes; arrows move, Enter selects");
@@ -211,7 +212,8 @@ class GraphView {
 
   inside(x0, y0, x1, y1) {
     const [left, right, top, bottom] = [Math.min(x0, x1), Math.max(x0, x1), Math.min(y0, y1), Math.max(y0, y1)];
-    const holds = ([x, y]) => x >= left && x <= right && y >= top && y <= bottom;
+    const near = GRAPH_RADIUS;
+    const holds = ([x, y]) => x >= left - near && x <= right + near && y >= top - near && y <= bottom + near;
     return d3.range(this.points.length).filter((i) => this.shown(i) && holds(this.points[i]));
   }
 
@@ -418,9 +420,16 @@ class GraphView {
       return group;
     });
     joined.select("path").attr("d", ({ hull }) => `M${hull.map((point) => point.map((v) => v.toFixed(1)).join(" ")).join("L")}Z`);
-    joined.select("text").text(({ n }) => this.data.supernodes[n].label)
+    joined.select("text").text(({ n }) => graphShort(this.data.supernodes[n].label, 28))
       .attr("x", ({ hull }) => Math.min(d3.min(hull, ([x]) => x), this.width - 90))
-      .attr("y", ({ hull }) => d3.min(hull, ([, y]) => y) - 4);
+      .attr("y", ({ hull }, row) => d3.min(hull, ([, y]) => y) - 4 - 13 * this.crowd(groups, row));
+  }
+
+  /** How many labels of earlier hulls would lie where this one's does. */
+  crowd(groups, row) {
+    const corner = ({ hull }) => [d3.min(hull, ([x]) => x), d3.min(hull, ([, y]) => y)];
+    const [x, y] = corner(groups[row]);
+    return groups.slice(0, row).map(corner).filter(([ox, oy]) => Math.abs(ox - x) < 90 && Math.abs(oy - y) < 13).length;
   }
 
   inPlot(i) {

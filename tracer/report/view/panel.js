@@ -14,6 +14,10 @@ function graphNumber(value) {
   return Number(value.toPrecision(3)).toString().replace("-", GRAPH_MINUS);
 }
 
+function graphShort(text, length) {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}
+
 function graphElement(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -45,7 +49,7 @@ function graphCard(data, selected) {
   }
   if (nodes.length > 1) {
     return [
-      graphElement("h4", {}, `${nodes.length} nodes selected`),
+      graphElement("h3", {}, `${nodes.length} nodes selected`),
       graphElement("p", { class: "gv-muted" }, "Their connections are added up; those among them are left out."),
     ];
   }
@@ -53,7 +57,7 @@ function graphCard(data, selected) {
   for (const [term, text] of graphFacts(data, nodes[0])) {
     list.append(graphElement("div", {}, graphElement("dt", {}, term), graphElement("dd", {}, text)));
   }
-  return [graphElement("h4", {}, graphName(nodes[0])), list];
+  return [graphElement("h3", {}, graphName(nodes[0])), list];
 }
 
 /** A titled list of connected nodes; `pick(node, event)` is called where one is chosen. */
@@ -74,7 +78,7 @@ function graphList(data, title, note, rows, pick, hover) {
   const more = rows.length - GRAPH_ROWS;
   if (more > 0) list.append(graphElement("li", { class: "gv-muted" }, `and ${more} weaker`));
   if (!rows.length) list.append(graphElement("li", { class: "gv-muted" }, "none shown"));
-  return [graphElement("h5", {}, title), graphElement("p", { class: "gv-muted" }, note), list];
+  return [graphElement("h4", {}, title), graphElement("p", { class: "gv-muted" }, note), list];
 }
 
 /** Fill the side of the view anew for a selection. */

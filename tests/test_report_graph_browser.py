@@ -1,0 +1,232 @@
+"""The interactive graph as a person uses it: mouse, keyboard, address, dark, printed, hostile."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.graphs import random_graph
+from tests.records import change, make_record
+from tests.test_report_browser import browser as browser
+from tests.test_report_browser import pytestmark as pytestmark
+from tests.test_report_render import full_verdict
+from tracer.graph.edge_list import listed
+from tracer.record import FeatureRef, GraphRecord
+from tracer.report.index import IndexEntry, UnreadEntry, render_index
+from tracer.report.render import render
+from tracer.report.run_graphs import RunGraphs
+
+EVIL = "<script>boom()</script>{{ 7*7 }} [x](javascript:boom()) **b** <img src=x onerror=boom()>"
+NODE, TEXAS = "[role=option]", 3
+ONE = "() => document.querySelectorAll('[aria-selected=true]').length === 1"
+
+
+def page_text() -> str:
+    record, arrays = make_record()
+    graph = random_graph(4)
+    tokens = ("<bos>", EVIL, " of", " Dallas", " is")
+    graph = dataclasses.replace(graph, subject=dataclasses.replace(graph.subject, tokens=tokens))
+    members = tuple(
+        FeatureRef(layer=layer, index=index, position=position)
+        for layer, position, index in graph.nodes.features[:TEXAS].tolist()
+    )
+    record = change(record, "supernodes.texas.features", members)
+    record = change(record, "supernodes.texas.label", f"Texas {EVIL}")
+    told = GraphRecord(
+        file="graph-dallas.json",
+        target=EVIL,
+        n_active=100,
+        n_features=60,
+        relevance_share=0.9,
+        n_pruned=60,
+        replacement=0.5,
+        completeness=0.5,
+        supernode_replacement=None,
+        supernode_completeness=None,
+        members={},
+        edges=(),
+        ablations=(),
+    )
+    record = record.model_copy(update={"graphs": {"dallas": told, "plano": told, "el_paso": told}})
+    graphs = {"dallas": listed(graph), "plano": listed(random_graph(7))}
+    found = RunGraphs(graphs, {"el_paso": f"cut short {EVIL}"})
+    return render(record, full_verdict(), arrays, found)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("graph") / "report.html"
+    path.write_text(page_text(), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser: Browser, report: str) -> Iterator[Page]:
+    """The report with its graph drawn; quiet, and asking nobody for anything, to the end."""
+    opened = browser.new_page(viewport={"width": 1240, "height": 1000})
+    said: list[str] = []
+    asked: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("dialog", lambda dialog: said.append(dialog.message))
+    opened.on("request", lambda request: asked.append(request.url))
+    show(opened, report)
+    yield opened
+    assert said == []
+    assert {url.split("#")[0] for url in asked if not url.startswith("data:")} == {report}
+    opened.close()
+
+
+def show(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator(f"{NODE}[tabindex='0']").wait_for(state="attached")
+    page.locator(".gv").scroll_into_view_if_needed()
+
+
+def selected(page: Page) -> int:
+    return page.locator(f"{NODE}[aria-selected=true]").count()
+
+
+def middle(page: Page, name: str) -> tuple[float, float]:
+    box = page.locator(f"{NODE}[aria-label^='{name}']").first.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_click_adds_with_ctrl_and_clears_on_the_ground(page: Page):
+    page.mouse.click(*middle(page, "output ·l0"))
+    assert selected(page) == 1
+    assert page.locator(".gv-side h3").inner_text() == "output ·l0"
+    shares = page.locator(".gv-side ul[aria-label=Inputs] .gv-share").all_inner_texts()
+    assert shares and all(re.fullmatch(r"[+−]\d+\.\d %|0\.0 %", share) for share in shares)
+    page.keyboard.down("Control")
+    page.mouse.click(*middle(page, "token ·Dallas"))
+    page.keyboard.up("Control")
+    assert page.locator(".gv-side h3").inner_text() == "2 nodes selected"
+    assert page.locator(".gv [aria-live]").inner_text() == "2 selected"
+    page.locator(".gv-side .gv-row").first.click()
+    assert selected(page) == 1
+    page.get_by_role("button", name="Clear the selection").click()
+    assert selected(page) == 0
+
+
+def test_a_box_may_start_on_a_node(page: Page):
+    left, top = middle(page, "token ·Dallas")
+    right, _ = middle(page, "token ·is")
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(right + 6, top + 12, steps=4)
+    page.mouse.up()
+    assert selected(page) == 2
+
+
+def test_the_keyboard_reaches_everything_through_one_tab_stop(page: Page):
+    assert page.locator(f"{NODE}[tabindex='0']").count() == 1
+    page.locator(f"{NODE}[tabindex='0']").focus()
+    before = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("ArrowDown")
+    after = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert before != after
+    page.keyboard.press("Enter")
+    assert selected(page) == 1
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == after
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Control+Enter")
+    assert selected(page) == 2
+    page.keyboard.press("Escape")
+    assert selected(page) == 0
+
+
+def test_the_address_keeps_selection_threshold_and_graph(page: Page, report: str):
+    page.mouse.click(*middle(page, "output ·l0"))
+    page.locator("input[type=range]").fill("40")
+    assert page.url.endswith("#n=L_0&t=0.4")
+    show(page, f"{report}#g=1&n=L_1,nothing,__proto__&t=7")
+    page.wait_for_function(ONE)
+    assert page.locator(".gv-side h3").inner_text() == "output ·l1"
+    assert page.get_by_role("button", name="plano").get_attribute("aria-pressed") == "true"
+    assert page.locator("input[type=range]").input_value() == "100"
+
+
+def test_pruning_search_and_supernodes(page: Page):
+    shown = page.locator(f"{NODE}:not([display=none])")
+    n, count = shown.count(), f"document.querySelectorAll('{NODE}:not([display=none])').length"
+    page.locator("input[type=range]").fill("30")
+    page.wait_for_function(f"() => {count} < {n}")
+    page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
+    assert selected(page) == TEXAS
+    search = page.get_by_role("searchbox", name="Search nodes")
+    search.fill("dallas")
+    page.wait_for_function("() => document.querySelectorAll('.gv-found').length > 0")
+    search.press("Enter")
+    assert selected(page) == page.locator(".gv-found:not([display=none])").count()
+    assert page.locator(".gv-hull path").count() == 1
+
+
+def test_zoom_moves_nodes_and_comes_back(page: Page):
+    before, mark = middle(page, "token ·Dallas"), page.locator(".gv-feature").first
+    place = mark.get_attribute("transform")
+    page.get_by_role("button", name="Zoom in").click()
+    page.wait_for_timeout(100)
+    assert mark.get_attribute("transform") != place
+    page.get_by_role("button", name="Show the whole graph").click()
+    page.wait_for_timeout(100)
+    assert middle(page, "token ·Dallas") == pytest.approx(before, abs=1)
+
+
+def test_hostile_text_is_text(page: Page):
+    assert page.locator(".gv-chips button").first.inner_text().startswith(f"Texas {EVIL}")
+    page.mouse.click(*middle(page, "token <script>"))
+    assert EVIL.replace(" ", "·") in page.locator(".gv-side h3").inner_text()
+    assert page.locator(".gv script, .gv img, .gv a, main b").count() == 0
+    assert page.get_by_text("The graph of el_paso cannot be drawn").is_visible()
+
+
+def test_colours_follow_the_page(page: Page):
+    plus = "getComputedStyle(document.querySelector('.gv')).getPropertyValue('--gv-plus')"
+    assert page.evaluate(plus) == "#2166ac"
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"() => {plus} === '#6baed6'")
+    page.emulate_media(media="print")
+    page.wait_for_function(f"() => {plus} === '#2166ac'")
+
+
+def test_printed_it_keeps_closed_details(page: Page):
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    row = page.locator("details:not([open]) table.inner tbody tr").first
+    assert not row.is_visible()
+    page.emulate_media(media="print")
+    assert row.is_visible() and not page.locator(".gv-tools").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("what", ["report", "index"])
+def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme: str, what: str):
+    script = os.environ.get("AXE_CORE")
+    if not script:
+        pytest.skip("no axe-core: `npm pack axe-core@4.14.1`, unpack, AXE_CORE=package/axe.min.js")
+    if what == "index":
+        record, _ = make_record()
+        entries = [
+            IndexEntry(record, full_verdict(), "a"),
+            UnreadEntry("x/1", "x", None, None, "cut short"),
+        ]
+        (tmp_path / "index.html").write_text(render_index(entries), encoding="utf-8")
+    page = browser.new_page(
+        viewport={"width": 1240, "height": 1000},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page.goto((tmp_path / "index.html").as_uri() if what == "index" else f"{report}#n=L_0")
+    if what == "report":
+        page.wait_for_function(
+            "() => document.querySelectorAll('[aria-selected=true]').length === 1"
+        )
+    page.evaluate(Path(script).read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((r) => r.violations)")
+    told = [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found]
+    assert told == []
+    page.close()
