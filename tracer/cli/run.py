@@ -152,10 +152,12 @@ def run(
     code = worst(ending.code for ending in endings)
     if len(cells) > 1:
         show_where_it_holds(job.screen, endings, out)
+    if sum(ending.run is not None for ending in endings) > 1:
+        page = write_index_of_all(out)
+        if not quiet:
+            job.screen.say(str(page))
     if len(endings) > 1:
         job.screen.say(_summary(endings))
-    if sum(ending.run is not None for ending in endings) > 1:
-        job.screen.say(str(write_index_of_all(out)))
     _write(endings, code, json_, junitxml)
     return code
 
