@@ -59,6 +59,21 @@ def test_what_is_recorded_is_what_a_try_gives(place, monkeypatch):
     assert tables[0].equals(tables[1])
 
 
+def test_what_was_seen_is_saved_as_a_draft_once(place, monkeypatch):
+    app = start(monkeypatch, place, "intervene", {"prompt": "plano"})
+    buttons(app)["Run"].click().run()
+    buttons(app)["Save as draft"].click().run()
+    assert not app.exception, app.exception
+    saved = read(str(place / "drafts" / "tiny_draft.yaml")).hypothesis
+    assert set(saved.interventions) == {"swap", "seen_by_hand"}
+    buttons(app)["Save as draft"].click().run()
+    assert "already" in app.warning[0].value
+    next(e for e in app.text_input if e.label == "Name of the draft").set_value("../x").run()
+    buttons(app)["Save as draft"].click().run()
+    assert "no name of a draft" in app.warning[0].value
+    assert [path.name for path in (place / "drafts").iterdir()] == ["tiny_draft.yaml"]
+
+
 def test_controls_and_doses_are_a_click_away(place, monkeypatch):
     app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
     buttons(app)["Run with 39 matched random sets"].click().run()

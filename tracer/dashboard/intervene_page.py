@@ -43,7 +43,7 @@ def render(dashboard: Dashboard) -> None:
             st.rerun()
         return
     above = st.container()
-    _try_out(run, prompt)
+    _try_out(dashboard, run, prompt)
     with above:
         _model_line(run.record)
     with st.expander("What the run recorded"):
@@ -65,7 +65,7 @@ def _model_line(record: Record) -> None:
         st.rerun()
 
 
-def _try_out(run: Run, prompt: str) -> None:
+def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
     """The form, the try it asks for, and the log of those before."""
     record, groups = run.record, hand_groups(run.record.id, prompt)
     start = _start(record, prompt, groups)
@@ -81,7 +81,7 @@ def _try_out(run: Run, prompt: str) -> None:
         attempt = attempt_form(record, names, start, f"{record.id} {start}")
         if attempt is not None:
             _run(run, attempt, groups)
-    _results(run)
+    _results(dashboard, run)
 
 
 def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
@@ -130,7 +130,7 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     st.session_state["shown try"] = len(tries(record.id)) - 1
 
 
-def _results(run: Run) -> None:
+def _results(dashboard: Dashboard, run: Run) -> None:
     """The log; the marked try, or the latest, in full."""
     listed = tries(run.record.id)
     if not listed:
@@ -152,7 +152,7 @@ def _results(run: Run) -> None:
     for note in each.tried.notes:
         st.warning(plain(note))
     draw(each.tried.record, NAME, each.attempt.prompt, each.tried.arrays)
-    seen_panel(run.record, each, number)
+    seen_panel(dashboard, run.record, each, number)
 
 
 def _recorded(run: Run, prompt: str) -> None:

@@ -8,18 +8,23 @@ import streamlit as st
 
 from tracer.attempt.draft import draft_text, expecting, snippet
 from tracer.attempt.seen import sights
+from tracer.dashboard import drafts
+from tracer.dashboard.author_page import FROM
+from tracer.dashboard.dashboard import Dashboard
 from tracer.dashboard.markdown import plain
+from tracer.dashboard.origins import DRAFT
 from tracer.dashboard.tries import Try
-from tracer.errors import HypothesisError
+from tracer.errors import HypothesisError, UsageError
 from tracer.record import Record
 
 NAME = "seen_by_hand"
 
 
-def seen_panel(record: Record, each: Try, number: int) -> None:
+def seen_panel(dashboard: Dashboard, record: Record, each: Try, number: int) -> None:
     """Choose, read, download or save.
 
     Args:
+        dashboard: Where drafts are kept.
         record: The run.
         each: What was tried on it.
         number: Of the try, which gives its widgets their names.
@@ -43,13 +48,39 @@ def seen_panel(record: Record, each: Try, number: int) -> None:
         return
     st.code(snippet(hypothesis, record, name), language="yaml")
     text = draft_text(hypothesis, record, each.attempt.prompt, name)
-    st.download_button(
-        "Download the whole hypothesis",
+    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+    draft = left.text_input(
+        "Name of the draft", _draft_name(record), key=f"draft-{number}", max_chars=64
+    )
+    if middle.button("Save as draft", key=f"save-{number}", width="stretch"):
+        _save(dashboard, draft, text)
+    right.download_button(
+        "Download",
         text,
-        f"{record.hypothesis.hypothesis}_draft.yaml",
+        f"{_draft_name(record)}.yaml",
         "application/yaml",
         key=f"download-{number}",
+        width="stretch",
     )
+
+
+def _draft_name(record: Record) -> str:
+    return f"{record.hypothesis.hypothesis.lower()[:58]}_draft"
+
+
+def _save(dashboard: Dashboard, name: str, text: str) -> None:
+    try:
+        drafts.create(dashboard.places.drafts, name, text)
+    except UsageError as error:
+        st.warning(plain(str(error)))
+        return
+    except OSError as error:
+        st.warning(plain(f"the draft could not be saved ({error.strerror})."))
+        return
+    st.success(plain(f"Saved as draft {name}."))
+    if "author" in dashboard.pages:
+        query = {FROM: DRAFT + name}
+        st.page_link(dashboard.pages["author"], label="Open it in Author", query_params=query)
 
 
 def _mistakes(told: Sequence[str]) -> None:
