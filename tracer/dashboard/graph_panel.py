@@ -21,6 +21,8 @@ SELECTED = "sel"
 THRESHOLD = "t"
 _SELECTION = "explore selection"
 _HEARD = "explore heard"
+_OURS = "explore ours"
+"""Whether the selection was made here, so that the view has to be told of it."""
 _SUBJECT = "explore subject"
 
 
@@ -34,6 +36,7 @@ def select(ids: Iterable[str]) -> None:
     chosen = list(ids)
     st.session_state[KEY] = {"selected": chosen, "threshold": _told().get("threshold")}
     st.session_state[_SELECTION] = st.session_state[_HEARD] = chosen
+    st.session_state[_OURS] = True
 
 
 def take_up_address(subject: tuple[str, ...]) -> None:
@@ -44,6 +47,7 @@ def take_up_address(subject: tuple[str, ...]) -> None:
     st.session_state[_SUBJECT] = subject
     ids = selection_ids(st.query_params.get(SELECTED, "")) if before is None else ()
     st.session_state[_SELECTION] = list(ids)
+    st.session_state[_OURS] = True
 
 
 def graph_panel(shown: Shown) -> None:
@@ -56,7 +60,7 @@ def graph_panel(shown: Shown) -> None:
         key=KEY,
         data={
             "graph": shown.data,
-            "selected": None if told.get("selected") == chosen else chosen,
+            "selected": chosen if st.session_state[_OURS] else None,
             "threshold": threshold if told.get("threshold") is None else None,
         },
         on_selected_change=_nothing,
@@ -73,6 +77,7 @@ def _listen() -> None:
         found = cast(list[object], ids) if isinstance(ids, list) else []
         st.session_state[_SELECTION] = [each for each in found if isinstance(each, str)]
         st.session_state[_HEARD] = ids
+        st.session_state[_OURS] = False
     if share is not None:
         _write(THRESHOLD, f"{share_of(str(share), 1.0):g}")
 

@@ -22,8 +22,8 @@ def selection_text(ids: Iterable[str]) -> str:
 
 def selection_ids(text: str) -> tuple[str, ...]:
     """The ids in an address, unchecked; the graph says which of them there are."""
-    found = text[:_LONGEST].split(_SEPARATOR)
-    return tuple(name for name in found[:MOST_SELECTED] if name)
+    found = (name for name in text[:_LONGEST].split(_SEPARATOR) if name)
+    return tuple(found)[:MOST_SELECTED]
 
 
 def share_of(text: str, default: float) -> float:
