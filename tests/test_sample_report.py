@@ -1,0 +1,14 @@
+"""The report that a visitor can open without running anything."""
+
+from pathlib import Path
+
+SAMPLE = Path(__file__).parents[1] / "reports" / "sample" / "two_hop.html"
+
+
+def test_the_sample_is_small_whole_and_tells_of_no_machine():
+    page = SAMPLE.read_text(encoding="utf-8")
+    assert len(page.encode()) < 2_000_000
+    assert page.rstrip().endswith("</html>")
+    assert "default-src &#39;none&#39;" in page and "data-graph>" in page
+    for place in ("/root/", "/home/", "/Users/", "/tmp/", "/work/"):
+        assert place not in page
