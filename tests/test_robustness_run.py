@@ -28,15 +28,18 @@ BASE = TINY | {
     "prompts": TINY["prompts"] | {"houston": {"city": "Houston"}},
     "supernodes": SUPERNODES,
 }
+PLAIN = {"swap": TINY["interventions"]["swap"] | {"expect": [{"top_is_not": " Austin"}]}}
 NAMES = ["template-asked", "seed-0", "seed-1", "size-2", "size-4"]
 NAMES += ["without-dallas", "without-oakland", "without-houston"]
 
 
-def run(folder, tiny, name="tiny", store=None, **changes):
+def run(folder, tiny, name="tiny", store=None, lock=None, **changes):
     data = BASE | {"model": {"name": str(tiny), "device": "cpu"}} | changes
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False))
-    return measure(read(str(path)), reports=folder / name, progress=Silent(), store=store)
+    return measure(
+        read(str(path)), reports=folder / name, progress=Silent(), store=store, lock=lock
+    )
 
 
 @pytest.fixture
@@ -146,3 +149,28 @@ def test_unchanged_rows_come_from_the_cache(tiny, tmp_path):
     for folder in (again, other):
         assert len(runs.read_record(variant_folder(folder, "seed-1")).cached) == 2
     assert runs.read_record(variant_folder(other, "seed-2")).cached == ()
+
+
+def test_sizes_beyond_what_the_rules_find_are_one_variation(tiny, tmp_path):
+    folder = run(
+        tmp_path,
+        tiny,
+        robustness={"sizes": [10_000, 20_000]},
+        controls={"random": 0},
+        interventions=PLAIN,
+    )
+    first, second = runs.read_record(folder).variants.values()
+    assert first.fingerprint is not None
+    assert second.skipped == "the rules find the same features as in size-10000"
+
+
+def test_supernodes_of_another_run_follow_no_rule(tiny, tmp_path, varied):
+    section = {"sizes": [2], "leave_one_out": True, "templates": ROBUSTNESS["templates"]}
+    folder = run(tmp_path, tiny, "locked", lock=varied, robustness=section)
+    record = runs.read_record(folder)
+    by_rule = [name for name in record.variants if name not in ("template-asked", "without-dallas")]
+    assert {record.variants[name].skipped for name in by_rule} == {
+        "the supernodes were taken from another run, so no rule was followed"
+    }
+    inner = runs.read_record(variant_folder(folder, "template-asked"))
+    assert inner.supernodes == record.supernodes
