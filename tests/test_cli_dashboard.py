@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib.util
 import socket
 import sys
+import tomllib
+from pathlib import Path
 
 from tests.command import call
 from tracer.cli import dashboard
@@ -46,3 +48,21 @@ def test_without_streamlit_a_sentence_says_what_to_install(capfd, monkeypatch):
 def test_a_server_that_stops_by_itself_is_told(capfd):
     assert dashboard._ended([sys.executable, "-c", "raise SystemExit(7)"], {}) == 3
     assert "exit code 7" in capfd.readouterr().err
+
+
+def test_the_settings_of_the_repository_are_those_of_the_command():
+    told: dict[str, list[str]] = {}
+    for name, value in dashboard.SETTINGS:
+        told.setdefault(name, []).append(value)
+    path = Path(__file__).parent.parent / ".streamlit" / "config.toml"
+    assert dict(flat(tomllib.loads(path.read_text()))) == told
+
+
+def flat(table, above=()):
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, (*above, key))
+        else:
+            values = value if isinstance(value, list) else [value]
+            words = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+            yield ".".join((*above, key)), words

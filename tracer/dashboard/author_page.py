@@ -164,7 +164,7 @@ def _run(dashboard: Dashboard, found: Checked, text: str) -> None:
         reason = "It has mistakes."
     else:
         reason = "A run is under way." if is_busy else None
-    pressed = st.button("Run", type="primary", disabled=reason is not None, help=reason)
+    pressed = st.button("Run", disabled=reason is not None, help=reason)
     if draft is None or found.hypothesis is None:
         return
     path = _relative(drafts.path_of(dashboard.places.drafts, draft))

@@ -1,0 +1,215 @@
+"""The dashboard as a person uses it: started by its own command, in headless Chromium.
+
+They want Chromium and skip without it; Debian's is `apt-get install chromium`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.dashboards import put_run
+from tests.verdicts import make_outcome, make_verdict
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
+]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HOSTILE = (
+    "<script>alert(1)</script> {{ 7 * 7 }} [x](javascript:alert(1)) <img src=x onerror=alert(1)>"
+)
+PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
+"""Streamlit asks for these below a page's address first, to find where it is served from."""
+
+
+class Place(NamedTuple):
+    address: str
+    port: int
+    root: Path
+    runs: tuple[str, ...]
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
+
+
+def wait_until_served(port: int) -> None:
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/_stcore/health")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.2)
+        finally:
+            connection.close()
+    raise AssertionError("the dashboard did not start")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    root = tmp_path_factory.mktemp("dashboard")
+    hostile = make_verdict(
+        make_outcome(expectation=HOSTILE, outcome="failed"),
+        verdict="refuted",
+        claim=HOSTILE,
+        reason=HOSTILE,
+        caveats=(HOSTILE,),
+    )
+    reports = root / "reports"
+    folders = [
+        put_run(reports, started="2026-01-02T00:00:00Z"),
+        put_run(
+            reports,
+            "hostile",
+            verdict=hostile,
+            started="2026-01-03T00:00:00Z",
+            **{"model.name": HOSTILE, "hypothesis.tags": (HOSTILE,), "yaml": HOSTILE},
+        ),
+    ]
+    port = free_port()
+    options = ["--reports", str(reports), "--drafts", str(root / "drafts"), "--port", str(port)]
+    command = [sys.executable, "-m", "tracer", "dashboard", *options]
+    with (root / "log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ})
+        try:
+            wait_until_served(port)
+            ids = tuple(f"{folder.parent.name}/{folder.name}" for folder in folders)
+            yield Place(f"http://127.0.0.1:{port}", port, root, ids)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, place: Place) -> Iterator[Page]:
+    """A page that must say nothing on the console, open no dialog and ask no other host."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    opened.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    said: list[str] = []
+    asked: list[str] = []
+    opened.on(
+        "console",
+        lambda message: (
+            said.append(f"{message.text} {message.location['url']}")
+            if message.type == "error" and not PROBE.search(message.location["url"])
+            else None
+        ),
+    )
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("dialog", lambda dialog: (said.append("a dialog"), dialog.dismiss()))
+    opened.on("request", lambda request: asked.append(request.url))
+    yield opened
+    opened.close()
+    assert said == []
+    others = [u for u in asked if not u.startswith((place.address, "data:", "blob:", "ws:"))]
+    assert others == []
+
+
+def test_chips_filter_and_the_address_keeps_them(page: Page, place: Place):
+    page.goto(place.address)
+    page.get_by_role("button", name="1 refuted").click()
+    expect(page.get_by_text("1 of 2 shown")).to_be_visible()
+    expect(page).to_have_url(re.compile("verdict=refuted"))
+    page.reload()
+    expect(page.get_by_text("1 of 2 shown")).to_be_visible()
+
+
+def test_hostile_text_is_shown_as_text(page: Page, place: Place):
+    page.goto(f"{place.address}/?run={place.runs[1]}&view=hypothesis")
+    expect(page.get_by_text(HOSTILE).first).to_be_visible()
+    expect(page.locator("code").get_by_text("javascript:alert(1)").first).to_be_visible()
+    assert page.locator("a[href^='javascript:']").count() == 0
+    assert page.locator("main img[src='x'], section img[src='x']").count() == 0
+
+
+def test_the_report_stands_in_a_frame_of_its_own_origin(page: Page, place: Place):
+    page.goto(f"{place.address}/?run={place.runs[0]}&view=report")
+    frame = page.frame_locator("iframe[title='Report']")
+    expect(frame.get_by_text("Replacing the state replaces the capital.").first).to_be_visible()
+    inner = next(each for each in page.frames if each.url.startswith("data:"))
+    assert inner.evaluate("origin") == "null"
+    assert (
+        inner.evaluate("(() => { try { return parent.document.title } catch { return '' } })()")
+        == ""
+    )
+
+
+def test_an_address_restores_a_comparison(page: Page, place: Place):
+    page.emulate_media(color_scheme="dark")
+    first, second = place.runs
+    page.goto(f"{place.address}/compare?run={first}&with={second}&compared=file")
+    expect(page.get_by_role("heading", name="✔ confirmed")).to_be_visible()
+    expect(page.get_by_role("heading", name="✖ refuted")).to_be_visible()
+    expect(page.locator("code").first).to_contain_text("+++ B")
+    colour = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    assert sum(int(part) for part in colour[4:-1].split(",")) < 200
+
+
+def test_a_mistake_is_told_and_a_draft_is_saved(page: Page, place: Place):
+    page.goto(f"{place.address}/author")
+    editor = page.get_by_role("textbox", name="Hypothesis file")
+    expect(editor).to_have_value(re.compile("hypothesis: my_hypothesis"))
+    sound = editor.input_value()
+    editor.fill(sound.replace("claim:", "claims:"))
+    editor.press("Control+Enter")
+    expect(page.get_by_text(re.compile(r"Did you mean 'claim'"))).to_be_visible()
+    assert page.get_by_role("button", name="Run", exact=True).is_disabled()
+    editor.fill(sound)
+    editor.press("Control+Enter")
+    expect(page.get_by_text("No mistakes")).to_be_visible()
+    page.get_by_role("button", name="Save draft").press("Enter")
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    expect(page).to_have_url(re.compile("from=draft"))
+    assert (place.root / "drafts" / "my_hypothesis.yaml").read_text() == sound
+
+
+def test_the_guide_reads(page: Page, place: Place):
+    page.goto(f"{place.address}/guide")
+    expect(page.get_by_role("heading", name="A verdict")).to_be_visible()
+    page.get_by_role("link", name="Runs").click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("evil.example", 403)])
+def test_no_other_host_name_is_answered(place: Place, host: str, status: int):
+    connection = http.client.HTTPConnection("127.0.0.1", place.port, timeout=30)
+    asked = {
+        "Host": f"{host}:{place.port}",
+        "Origin": f"http://{host}:{place.port}",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol": "streamlit",
+    }
+    connection.request("GET", "/_stcore/stream", headers=asked)
+    assert connection.getresponse().status == status
+    connection.close()
