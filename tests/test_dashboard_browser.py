@@ -146,6 +146,29 @@ def test_large_graphs_are_shown_and_answer(browser: Browser, tmp_path: Path, n: 
     assert round_trip < ROUND_TRIP
 
 
+def test_a_supernode_made_here_is_clamped_there(browser: Browser, tmp_path: Path):
+    graph_ = large_graph(60)
+    put_graph_run(tmp_path / "reports", graph_, stamp="20260101T000000.000Z-0123ab")
+    put_graph_run(tmp_path / "reports", graph_, stamp="20260102T000000.000Z-0123ab")
+    with serving(tmp_path) as url:
+        older = "two_hop/20260101T000000.000Z-0123ab"
+        page, heard = opened(browser, f"{url}/explore?run={older}")
+        graph(page)
+        drag_box(page)
+        selected(page, re.compile(r"^Selected: \d{2,}$"))
+        page.get_by_label("Name of a supernode").fill("mine")
+        page.get_by_label("Name of a supernode").press("Enter")
+        page.get_by_role("button", name=re.compile("^Group .* selected")).click()
+        expect(page.locator(".gv-chips button", has_text="mine")).to_be_visible(timeout=SLOW)
+        page.get_by_role("link", name="Intervene", exact=True).click()
+        expect(page.get_by_role("heading", name="Intervene")).to_be_visible(timeout=SLOW)
+        page.wait_for_url(re.compile("20260101"), timeout=SLOW)
+        page.get_by_label("Supernodes to clamp").click()
+        expect(page.get_by_role("option", name="mine")).to_be_visible(timeout=SLOW)
+        assert heard.errors == []
+        page.close()
+
+
 def test_a_try_in_the_browser(browser: Browser, tiny: Path, tmp_path: Path):
     path = tmp_path / "tiny.yaml"
     declared = TINY | {"model": {"name": str(tiny), "device": "cpu"}}

@@ -51,7 +51,7 @@ def test_a_selection_from_the_view_is_looked_up(place, monkeypatch):
     assert "Selected: 4" in texts(app)
     assert app.query_params["sel"] in (".".join(mine), [".".join(mine)])
     nodes = next(each.value for each in app.dataframe if "influence" in each.value)
-    assert set(nodes["id"][nodes["selected"]]) == set(mine)
+    assert set(nodes["id"][nodes["selected"] == "✔"]) == set(mine)
 
 
 def test_a_deep_link_restores_what_was_selected(place, monkeypatch):

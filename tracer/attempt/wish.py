@@ -9,11 +9,11 @@ Mode = Literal["ablate", "scale", "inject", "set", "add"]
 Freeze = Literal["none", "attention", "all"]
 
 MODES: dict[Mode, str] = {
-    "ablate": "ablate (× 0)",
-    "scale": "scale its activation here",
-    "inject": "inject: scale its activation on its source prompts",
+    "ablate": "ablate",
+    "scale": "scale (× itself)",
+    "inject": "inject (× source)",
     "set": "set to a value",
-    "add": "add multiples of its maximum",
+    "add": "add (× maximum)",
 }
 """In words, for people."""
 LOWEST, HIGHEST = -5.0, 5.0

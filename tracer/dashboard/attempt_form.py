@@ -25,7 +25,7 @@ N_CONTROLS = 39
 MOST_TOKENS = 20
 """That are generated."""
 DOSES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
-_OWN, _CHOSEN = "its own place", "chosen tokens"
+_OWN, _CHOSEN = "own place", "tokens"
 _NO_SECOND = ""
 
 
@@ -107,15 +107,16 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
         index=may.index(start.mode) if start.mode in may else 0,
         format_func=lambda each: MODES[each],
         key=f"mode-{stem}",
+        help="What the factor multiplies: what the supernode does on this prompt, on its source "
+        "prompts, or its maximum. Ablated, it is 0.",
     )
     factor = factor_at.number_input(
-        f"Factor, {LOWEST:g} to {HIGHEST:g}",
+        f"Factor ({LOWEST:g} to {HIGHEST:g})",
         LOWEST,
         HIGHEST,
         min(max(start.factor, LOWEST), HIGHEST),
         0.5,
         key=f"factor-{stem}",
-        help="Multiplies the activation; 0 ablates. With `set` it is the value itself.",
     )
     places = [_OWN, *_spans(prompt, known is not None), _CHOSEN]
     place = place_at.selectbox(

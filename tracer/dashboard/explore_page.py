@@ -12,7 +12,7 @@ from tracer.dashboard.group_panel import group_panel
 from tracer.dashboard.hand_groups import hand_groups
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.node_tables import links_table, nodes_table
-from tracer.dashboard.run_picker import picked_prompt, picked_run
+from tracer.dashboard.run_picker import PROMPT, RUN, picked_prompt, picked_run
 from tracer.explore.toward import Asked, choices
 from tracer.graph.nodes import Logit
 from tracer.report.text import MINUS, show_token
@@ -34,7 +34,7 @@ def render(dashboard: Dashboard) -> None:
     prompt = picked_prompt(run.record, list(run.record.graphs))
     asked = _asked(stored(run, prompt).nodes.logits)
     take_up_address((run.record.id, prompt, str(asked)))
-    _graph(run, prompt, asked)
+    _graph(dashboard, run, prompt, asked)
 
 
 def _asked(logits: tuple[Logit, ...]) -> Asked:
@@ -58,7 +58,7 @@ def _words(asked: Asked, logits: tuple[Logit, ...]) -> str:
 
 
 @st.fragment
-def _graph(run: Run, prompt: str, asked: Asked) -> None:
+def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: Asked) -> None:
     """The graph and all that follows the selection; nothing else is drawn anew with it."""
     found = shown(run, prompt, asked, hand_groups(run.record.id, prompt))
     if found.data["cut"]:
@@ -68,6 +68,11 @@ def _graph(run: Run, prompt: str, asked: Asked) -> None:
     left, right = st.columns(2)
     with left:
         group_panel(run.record, prompt, found, chosen)
+        if "intervene" in dashboard.pages:
+            query = {RUN: run.record.id, PROMPT: prompt}
+            st.page_link(
+                dashboard.pages["intervene"], label="Clamp them in Intervene", query_params=query
+            )
     with right:
         _card(run, prompt, found, chosen)
     nodes_table(found, hand_groups(run.record.id, prompt), chosen)
@@ -84,6 +89,8 @@ def _card(run: Run, prompt: str, found: Shown, chosen: tuple[str, ...]) -> None:
     name = chosen[-1]
     node = found.index.node(name)
     st.subheader(plain(node.label))
+    if len(chosen) > 1:
+        st.caption(f"The last of {len(chosen)} selected.")
     if node.kind == "feature":
         feature_panel(run, prompt, found, name)
     links_table(found, name)

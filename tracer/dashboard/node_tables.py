@@ -9,7 +9,7 @@ from tracer.dashboard.graph_store import Shown
 from tracer.dashboard.hand_groups import Groups
 from tracer.explore.connections import Link, connections
 from tracer.explore.search import search
-from tracer.report.text import clean, percent, signed
+from tracer.report.text import clean, number, percent, signed
 
 MOST_ROWS = 500
 
@@ -41,13 +41,13 @@ def nodes_table(shown: Shown, made: Groups, chosen: tuple[str, ...]) -> None:
     )
 
 
-def _node(shown: Shown, groups: Groups, name: str, chosen: tuple[str, ...]) -> dict[str, object]:
+def _node(shown: Shown, groups: Groups, name: str, chosen: tuple[str, ...]) -> dict[str, str]:
     node = shown.index.node(name)
     return {
-        "selected": name in chosen,
+        "selected": "✔" if name in chosen else "",
         "node": str(clean(node.label)),
         "influence": percent(shown.influence[name]),
-        "activation": None if node.activation is None else round(node.activation, 3),
+        "activation": "" if node.activation is None else number(node.activation, 3),
         "supernodes": ", ".join(each for each, ids in groups.items() if name in ids),
         "id": name,
     }

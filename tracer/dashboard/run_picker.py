@@ -23,7 +23,7 @@ def picked_run(dashboard: Dashboard) -> Run | None:
         st.markdown("There are no runs yet. Make one:")
         st.code("tracer run hypotheses/two_hop.yaml", language="sh")
         return None
-    chosen = st.sidebar.selectbox("Run", list(known), key=RUN, bind="query-params")
+    chosen = _chosen("Run", RUN, list(known))
     found = opened(dashboard.places.reports, known[chosen])
     if isinstance(found, str):
         st.warning(plain(found))
@@ -34,6 +34,17 @@ def picked_run(dashboard: Dashboard) -> Run | None:
 def picked_prompt(record: Record, names: Sequence[str]) -> str:
     """One of these prompts."""
     # The address holds what the list shows, so names stand in it as they are.
-    name = st.sidebar.selectbox("Prompt", list(names), key=PROMPT, bind="query-params")
+    name = _chosen("Prompt", PROMPT, names)
     st.sidebar.caption("held out" if record.prompts[name].held_out else "discovery")
     return name
+
+
+def _chosen(label: str, key: str, names: Sequence[str]) -> str:
+    """One of these; a page that is come to without an address goes on with what was chosen last."""
+    last = f"last {key}"
+    before = st.session_state.get(last)
+    if key not in st.session_state and key not in st.query_params and before in names:
+        st.session_state[key] = before
+    chosen = st.sidebar.selectbox(label, list(names), key=key, bind="query-params")
+    st.session_state[last] = chosen
+    return chosen

@@ -77,7 +77,7 @@ def _words(clamp: Clamping) -> str:
     if clamp.mode == "ablate":
         told = f"{clamp.supernode} ablated"
     else:
-        told = f"{clamp.supernode}: {MODES[clamp.mode].split(':')[0]}, {number(clamp.factor, 1)}"
+        told = f"{clamp.supernode}: {MODES[clamp.mode]} {number(clamp.factor, 1)}"
     places = f" at tokens {', '.join(map(str, clamp.positions))}" if clamp.positions else ""
     return told + (f" at {clamp.at}" if clamp.at else places) + (", onward" if clamp.onward else "")
 
