@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
+import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from tests.command import call
 from tracer.cli import dashboard
@@ -48,6 +53,23 @@ def test_without_streamlit_a_sentence_says_what_to_install(capfd, monkeypatch):
 def test_a_server_that_stops_by_itself_is_told(capfd):
     assert dashboard._ended([sys.executable, "-c", "raise SystemExit(7)"], {}) == 3
     assert "exit code 7" in capfd.readouterr().err
+
+
+def test_a_termination_leaves_no_server_behind(tmp_path):
+    mark = tmp_path / "server"
+    server = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    program = (
+        "import sys; from tracer.cli.dashboard import _ended; "
+        f"sys.exit(_ended([sys.executable, '-c', {server!r}], {{}}))"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", program])
+    until = time.monotonic() + 30
+    while not (mark.exists() and mark.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    launcher.terminate()
+    assert launcher.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
 
 
 def test_the_settings_of_the_repository_are_those_of_the_command():

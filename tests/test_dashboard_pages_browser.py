@@ -6,13 +6,7 @@ They want Chromium and skip without it; Debian's is `apt-get install chromium`.
 from __future__ import annotations
 
 import http.client
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,48 +14,23 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.dashboard_server import CHROMIUM, FLAGS, opened, serving
 from tests.dashboards import put_run
 from tests.verdicts import make_outcome, make_verdict
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
 ]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HOSTILE = (
     "<script>alert(1)</script> {{ 7 * 7 }} [x](javascript:alert(1)) <img src=x onerror=alert(1)>"
 )
-PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
-"""Streamlit asks for these below a page's address first, to find where it is served from."""
 
 
 class Place(NamedTuple):
     address: str
-    port: int
     root: Path
     runs: tuple[str, ...]
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
-
-
-def wait_until_served(port: int) -> None:
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/_stcore/health")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-        finally:
-            connection.close()
-    raise AssertionError("the dashboard did not start")
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +54,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             **{"model.name": HOSTILE, "hypothesis.tags": (HOSTILE,), "yaml": HOSTILE},
         ),
     ]
-    port = free_port()
-    options = ["--reports", str(reports), "--drafts", str(root / "drafts"), "--port", str(port)]
-    command = [sys.executable, "-m", "tracer", "dashboard", *options]
-    with (root / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ})
-        try:
-            wait_until_served(port)
-            ids = tuple(f"{folder.parent.name}/{folder.name}" for folder in folders)
-            yield Place(f"http://127.0.0.1:{port}", port, root, ids)
-        finally:
-            server.terminate()
-            server.wait()
+    ids = tuple(f"{folder.parent.name}/{folder.name}" for folder in folders)
+    with serving(root) as address:
+        yield Place(address, root, ids)
 
 
 @pytest.fixture(scope="module")
@@ -110,27 +70,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, place: Place) -> Iterator[Page]:
     """A page that must say nothing on the console, open no dialog and ask no other host."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
-    opened.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
-    said: list[str] = []
-    asked: list[str] = []
-    opened.on(
-        "console",
-        lambda message: (
-            said.append(f"{message.text} {message.location['url']}")
-            if message.type == "error" and not PROBE.search(message.location["url"])
-            else None
-        ),
-    )
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("dialog", lambda dialog: (said.append("a dialog"), dialog.dismiss()))
-    opened.on("request", lambda request: asked.append(request.url))
-    yield opened
-    opened.close()
-    assert said == []
-    others = [u for u in asked if not u.startswith((place.address, "data:", "blob:", "ws:"))]
-    assert others == []
+    found, heard = opened(browser, place.address)
+    expect.set_options(timeout=30_000)
+    yield found
+    found.close()
+    assert heard.errors == []
+    assert heard.hosts - {""} <= {place.address.removeprefix("http://")}
 
 
 def test_chips_filter_and_the_address_keeps_them(page: Page, place: Place):
@@ -200,10 +145,11 @@ def test_the_guide_reads(page: Page, place: Place):
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("evil.example", 403)])
 def test_no_other_host_name_is_answered(place: Place, host: str, status: int):
-    connection = http.client.HTTPConnection("127.0.0.1", place.port, timeout=30)
+    port = int(place.address.rpartition(":")[2])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     asked = {
-        "Host": f"{host}:{place.port}",
-        "Origin": f"http://{host}:{place.port}",
+        "Host": f"{host}:{port}",
+        "Origin": f"http://{host}:{port}",
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Version": "13",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -85,13 +87,21 @@ def _is_free(port: int) -> bool:
 
 
 def _ended(command: list[str], variables: dict[str, str]) -> int:
-    """Run Streamlit until it is stopped; Ctrl-C reaches both, and is how it ends."""
+    """Run Streamlit until it is stopped: Ctrl-C reaches both, a termination is passed on."""
     with subprocess.Popen(command, env={**os.environ, **variables}) as server:
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            server.terminate()
+
+        before = signal.signal(signal.SIGTERM, stop)
         try:
             code = server.wait()
         except KeyboardInterrupt:
             server.wait()
             return EXIT_OK
-    if code:
-        stderr().say(f"the dashboard stopped by itself (Streamlit's exit code {code}).")
-    return EXIT_ENGINE if code else EXIT_OK
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    if code in (EXIT_OK, -signal.SIGTERM):
+        return EXIT_OK
+    stderr().say(f"the dashboard stopped by itself (Streamlit's exit code {code}).")
+    return EXIT_ENGINE
