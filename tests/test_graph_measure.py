@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.bench import TINY, make_bench
 from tracer.evidence.calibration import direct, total
@@ -41,6 +42,20 @@ def test_members_are_kept_and_their_edges_are_told(measured):
     to_output = {e.source: e.weight for e in record.edges if e.target == "output"}
     for each in record.ablations[:2]:
         assert to_output[each.name] == pytest.approx(-each.predicted_direct, abs=1e-6)
+
+
+def test_what_features_promote_is_what_their_cards_say_signed_by_the_prompt(measured):
+    bench, found = measured
+    graph = found.pruned
+    for name, said in list(found.record.features.items())[:3]:
+        layer, index, pos = map(int, name.split("_"))
+        [row] = graph.nodes.find(np.array([[layer, pos, index]])).tolist()
+        write = bench.basis.W_dec(layer, torch.tensor([index]), layer)[0]
+        write = bench.model.block(layer).ln2_post.linear(write)
+        end = bench.model.unembedding
+        scores = end.ln_final.linear(write) @ end.W_U * float(graph.nodes.activations[row])
+        assert said.promotes[0] == bench.model.tokenizer.decode([int(scores.argmax())])
+        assert said.suppresses[0] == bench.model.tokenizer.decode([int(scores.argmin())])
 
 
 def test_the_target_is_what_the_section_asks_for(measured):

@@ -34,6 +34,16 @@ class Ablation(Recorded):
     measured_free: float = Field(description="Everything reacts.")
 
 
+class FeatureTokens(Recorded):
+    """What a feature of a graph promotes and suppresses on the direct path, strongest first.
+
+    As it is active on this prompt: where its activation is below 0 the two change places.
+    """
+
+    promotes: tuple[str, ...]
+    suppresses: tuple[str, ...]
+
+
 class GraphRecord(Recorded):
     """The attribution graph of one prompt, in numbers; the pruned graph is beside the record."""
 
@@ -52,3 +62,6 @@ class GraphRecord(Recorded):
     members: dict[str, int] = Field(description="By supernode, its features in the graph.")
     edges: tuple[GraphEdge, ...]
     ablations: tuple[Ablation, ...]
+    features: dict[str, FeatureTokens] = Field(
+        default={}, description="The most influential features, by layer_index_position."
+    )

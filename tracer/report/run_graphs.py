@@ -5,15 +5,16 @@ A graph that cannot be read is a sentence in its place: the rest of a report doe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracer.errors import UsageError
 from tracer.graph.edge_list import ListedGraph
 from tracer.graph.files import read_listed
-from tracer.record import FeatureRef, GraphRecord, PromptRecord, Record, SupernodeRecord
+from tracer.record import Ablation, FeatureRef, GraphRecord, PromptRecord, Record, SupernodeRecord
 from tracer.report.graph_data import MAX_LINKS, MAX_NODES, GraphData, Group, graph_data
-from tracer.report.text import signed
+from tracer.report.text import show_token, signed
 
 
 @dataclass(frozen=True)
@@ -94,16 +95,24 @@ def place_on(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) 
 
 
 def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
-    """Ablations of single features, held against the graph."""
-    return {
-        each.name: [
-            (
-                "Ablated alone",
-                f"graph says {signed(each.predicted_direct, 3)}, "
-                f"measured {signed(each.measured_direct, 3)} with everything frozen, "
-                f"{signed(each.measured_free, 3)} free",
-            )
-        ]
-        for each in graph.ablations
-        if not each.is_supernode
+    """What features say on the direct path, and their ablations held against the graph."""
+    found = {
+        name: [("Promotes", _tokens(said.promotes)), ("Suppresses", _tokens(said.suppresses))]
+        for name, said in graph.features.items()
     }
+    for each in graph.ablations:
+        if not each.is_supernode:
+            found.setdefault(each.name, []).append(("Ablated alone", _ablation(each)))
+    return found
+
+
+def _tokens(tokens: Sequence[str]) -> str:
+    return "  ".join(show_token(token) for token in tokens)
+
+
+def _ablation(each: Ablation) -> str:
+    return (
+        f"graph says {signed(each.predicted_direct, 3)}, measured "
+        f"{signed(each.measured_direct, 3)} with everything frozen, "
+        f"{signed(each.measured_free, 3)} free"
+    )
