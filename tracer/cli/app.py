@@ -16,6 +16,7 @@ from tracer.cli.dashboard import dashboard
 from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
 from tracer.cli.graph import graph
+from tracer.cli.library import library
 from tracer.cli.look import list_, show
 from tracer.cli.register import register_
 from tracer.cli.rejudge import judge, report
@@ -54,6 +55,7 @@ app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(dashboard)
 app.command(rich_help_panel=_READ)(judge)
 app.command(rich_help_panel=_READ)(report)
+app.command(rich_help_panel=_READ)(library)
 app.command(rich_help_panel=_READ)(compare)
 app.command(rich_help_panel=_READ)(bless)
 app.command(rich_help_panel=_SETUP)(models)

@@ -1,0 +1,81 @@
+"""The page that lists hypotheses with their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.command import Engine, Result, call, use_engine, write_file
+from tests.records import make_record
+from tracer.report.library import LibraryEntry, render_library
+
+Command = Callable[..., Result]
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.chdir(tmp_path)
+    return use_engine(monkeypatch)
+
+
+@pytest.fixture
+def tracer_(capfd: pytest.CaptureFixture[str]) -> Command:
+    return partial(call, capfd)
+
+
+def _rows(page: Path) -> dict[str, str]:
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line[:3] == "| ["]
+    return {line[3 : line.index("]")].replace("\\_", "_"): line for line in lines}
+
+
+def test_each_file_is_a_row_with_the_verdict_of_its_own_run(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    write_file(Path("hypotheses/b.yaml"), "b", expected="refuted")
+    write_file(Path("hypotheses/c.yaml"), "c")
+    engine.refuting = {"b"}
+    tracer_("run", "-k", "a or b", "-q")
+    Path("docs").mkdir()
+    assert tracer_("library", "--out", "docs/page.md").code == 0
+    rows = _rows(Path("docs/page.md"))
+    assert list(rows) == ["a", "b", "c"]
+    assert "[a](../hypotheses/a.yaml)" in rows["a"]
+    assert "| confirmed |" in rows["a"]
+    assert "2026-01-02" in rows["a"]
+    assert "](../reports/a/20260102T030405Z-000001/report.html)" in rows["a"]
+    assert "| refuted, as stated |" in rows["b"]
+    assert "| not run |" in rows["c"]
+    assert "3 hypotheses: 1 confirmed, 1 refuted, 0 inconclusive, 1 without a run." in Path(
+        "docs/page.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_run_of_what_the_file_said_before_does_not_count(engine: Engine, tracer_: Command):
+    path = write_file(Path("hypotheses/a.yaml"), "a")
+    tracer_("run", "-q")
+    reworded = path.read_text().replace("goes through", "goes by way of")
+    path.write_text(reworded.replace("expected: confirmed", "expected: refuted"))
+    tracer_("library")
+    assert "| confirmed, **not** as stated |" in _rows(Path("library.md"))["a"]
+    path.write_text(path.read_text() + "seed: 7\n")
+    tracer_("library")
+    assert "| not run |" in _rows(Path("library.md"))["a"]
+
+
+def test_text_of_a_file_is_no_markup():
+    declared = make_record()[0].hypothesis
+    claim = "<b>x</b> | [y](javascript:z)\nw"
+    page = render_library(
+        [LibraryEntry(declared.model_copy(update={"claim": claim}), "a b.yaml", None, None)]
+    )
+    assert r"| &lt;b&gt;x&lt;/b&gt; \| \[y\](javascript:z) w |" in page
+    assert "(a%20b.yaml)" in page
+
+
+def test_the_page_of_this_library_lists_every_file():
+    rows = _rows(ROOT / "docs" / "library.md")
+    files = [*(ROOT / "hypotheses").glob("*.yaml"), *(ROOT / "hypotheses/published").glob("*.yaml")]
+    assert sorted(rows) == sorted(path.stem for path in files)

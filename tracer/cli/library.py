@@ -1,0 +1,73 @@
+"""`tracer library`: the page that lists every hypothesis with the verdict of its latest run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracer.cli import options
+from tracer.cli.endings import require_writable, stderr, stdout, worst
+from tracer.cli.files import gather, read_all
+from tracer.errors import UsageError
+from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.spec import Hypothesis
+from tracer.report.library import LibraryEntry, render_library
+from tracer.result import REPORT
+from tracer.runs import RunEntry, find_runs, read_record, write_text
+
+
+def library(
+    files: options.Files = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page, in Markdown.")] = Path(
+        "library.md"
+    ),
+    in_: options.In = options.REPORTS,
+) -> int:
+    """Write a page of hypotheses: claim, source, verdict, model, date and a link to the report.
+
+    A verdict is that of the newest run of what the file says now, its wording and its model aside.
+
+    tracer library hypotheses/ hypotheses/published/ --out docs/library.md
+    """
+    require_writable(out.parent, "--out")
+    found = read_all(gather(files or []), ())
+    for broken in found.broken:
+        stderr().say(str(broken.error))
+    runs = find_runs(in_)[::-1]
+    write_text(out, render_library([_entry(file, runs, out.parent) for file in found.files]))
+    stdout().say(str(out))
+    return worst(broken.error.exit_code for broken in found.broken)
+
+
+def _entry(file: HypothesisFile, runs: Sequence[RunEntry], page_folder: Path) -> LibraryEntry:
+    run = next((run for run in runs if _is_of(run, file.hypothesis)), None)
+    return LibraryEntry(
+        hypothesis=file.hypothesis,
+        href=_relative(Path(file.path), page_folder),
+        run=run,
+        report=_relative(run.folder / REPORT, page_folder) if run else None,
+    )
+
+
+def _is_of(run: RunEntry, hypothesis: Hypothesis) -> bool:
+    if run.hypothesis != hypothesis.hypothesis or run.verdict is None:
+        return False
+    try:
+        measured = read_record(run.folder).hypothesis
+    except UsageError:
+        return False
+    return _without_words(measured) == _without_words(hypothesis)
+
+
+def _without_words(hypothesis: Hypothesis) -> Hypothesis:
+    """What decides the verdict, on whatever model."""
+    words = {"claim": "", "source": None, "tags": (), "expected": "confirmed", "model": ""}
+    return hypothesis.model_copy(update=words)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -1,0 +1,93 @@
+"""The library as a page of Markdown: every hypothesis, and what its own latest run came to.
+
+A claim, a source or a name is text out of a file: it is escaped, so that it can be neither markup
+nor a cell's end.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from tracer.evidence.verdict import VerdictName
+from tracer.hypothesis.spec import Hypothesis
+from tracer.runs import RunEntry
+
+_MARKUP = re.compile(r"([\\`*_\[\]|#~])")
+_HEADINGS = ("hypothesis", "claim", "source", "verdict", "model", "date", "report")
+
+
+@dataclass(frozen=True)
+class LibraryEntry:
+    """A hypothesis, where its file lies, and a run of it as it now is."""
+
+    hypothesis: Hypothesis
+    href: str
+    """Path of the file, relative to the page."""
+    run: RunEntry | None
+    report: str | None
+    """Path of the run's report, relative to the page."""
+
+
+def render_library(entries: Sequence[LibraryEntry]) -> str:
+    """The page, its rows in the order given."""
+    rows = [_HEADINGS, ("---",) * len(_HEADINGS), *(_row(entry) for entry in entries)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return f"{_HEAD}\n{_counts(entries)}\n\n{table}\n"
+
+
+_HEAD = """# The library
+
+Every hypothesis that comes with tracer, and the verdict of a run of it. This page is written by
+
+    tracer run hypotheses/
+    tracer library hypotheses/ hypotheses/published/ --out docs/library.md
+
+from the runs under `reports/`, which are not kept in the repository: the links to reports work
+where these commands were run. What was chosen on which prompts stands in the comments of each file.
+*As stated* means that the file declares this verdict: a failure that is published.
+"""
+
+
+def _counts(entries: Sequence[LibraryEntry]) -> str:
+    verdicts = [entry.run.verdict if entry.run else None for entry in entries]
+    named = [
+        f"{verdicts.count(verdict)} {verdict}"
+        for verdict in ("confirmed", "refuted", "inconclusive")
+    ]
+    return f"{len(entries)} hypotheses: {', '.join(named)}, {verdicts.count(None)} without a run."
+
+
+def _row(entry: LibraryEntry) -> tuple[str, ...]:
+    declared, run = entry.hypothesis, entry.run
+    return (
+        _link(declared.hypothesis, entry.href),
+        _escaped(declared.claim),
+        _link(_host(declared.source), declared.source) if declared.source else "",
+        _verdict(run.verdict, declared.expected) if run else "not run",
+        _escaped((run.model if run else None) or declared.model_spec.name),
+        (run.started or "")[:10] if run else "",
+        _link("report", entry.report) if entry.report else "",
+    )
+
+
+def _verdict(verdict: VerdictName | None, expected: VerdictName) -> str:
+    if verdict != expected:
+        return f"{verdict}, **not** as stated"
+    return verdict if verdict == "confirmed" else f"{verdict}, as stated"
+
+
+def _host(address: str) -> str:
+    found = re.match(r"https?://([^/]+)", address)
+    return found[1] if found else address
+
+
+def _link(text: str, href: str) -> str:
+    return f"[{_escaped(text)}]({quote(href, safe='/:#?=&%.-_')})"
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
