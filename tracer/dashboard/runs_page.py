@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from tracer.dashboard.dashboard import Dashboard
+from tracer.dashboard.dashboard import Dashboard, PageName
 from tracer.dashboard.listing import (
     ICONS,
     Filters,
@@ -125,7 +125,7 @@ def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
     """What to do with the marked rows."""
     if not selected:
         st.caption("Mark a row to open it, two to compare them.")
-    elif len(selected) == 2 and "compare" in dashboard.pages:
+    elif len(selected) == 2:
         newer, older = selected
         st.page_link(
             dashboard.pages["compare"],
@@ -145,11 +145,19 @@ def _show(dashboard: Dashboard, entry: RunEntry) -> None:
         st.text(shown(found))
         return
     verdict_of(found)
-    if "author" in dashboard.pages:
-        st.page_link(
-            dashboard.pages["author"],
-            label="Edit its hypothesis",
-            icon=":material/edit:",
-            query_params={"from": f"run/{entry.id}"},
-        )
+    _onward(dashboard, entry)
     details(dashboard, found)
+
+
+def _onward(dashboard: Dashboard, entry: RunEntry) -> None:
+    """Links to what else can be done with the opened run."""
+    told: tuple[tuple[PageName, str, str, dict[str, str]], ...] = (
+        ("explore", "Explore its graphs", "hub", {RUN: entry.id}),
+        ("intervene", "Intervene by hand", "tune", {RUN: entry.id}),
+        ("author", "Edit its hypothesis", "edit", {"from": f"run/{entry.id}"}),
+    )
+    columns = st.columns(len(told))
+    for column, (name, label, icon, query) in zip(columns, told, strict=True):
+        column.page_link(
+            dashboard.pages[name], label=label, icon=f":material/{icon}:", query_params=query
+        )
