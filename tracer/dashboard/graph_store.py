@@ -11,11 +11,12 @@ import streamlit as st
 
 from tracer.errors import UsageError
 from tracer.explore.connections import entering
-from tracer.explore.grouping import Groups, declared
+from tracer.explore.grouping import Groups, declared, group_scores
 from tracer.explore.index import Index, index_of
 from tracer.explore.part import part_of
 from tracer.explore.toward import Asked, toward
 from tracer.graph.edge_list import ListedGraph
+from tracer.graph.scores import Scores, scores
 from tracer.record import Record
 from tracer.report.graph_data import GraphData, graph_data
 from tracer.report.graph_data import Group as GroupData
@@ -42,6 +43,10 @@ class Shown:
     influence: dict[str, float]
     declared: dict[str, tuple[str, ...]]
     """The run's own supernodes, as far as they are in it."""
+    whole: Scores
+    """Of that part, with every feature of it."""
+    alone: Scores
+    """With the features of supernodes only, the run's and those made by hand."""
 
 
 def stored(run: Run, prompt: str) -> ListedGraph:
@@ -103,7 +108,8 @@ def _shown(
     index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]))
     influence = {node["id"]: node["influence"] for node in data["nodes"]}
     own = declared(_record, prompt, index)
-    return Shown(data, index, entering(index.graph), influence, own)
+    alone = group_scores(index, {**own, **dict(groups)})
+    return Shown(data, index, entering(index.graph), influence, own, scores(index.graph), alone)
 
 
 def _made_data(name: str, ids: tuple[str, ...]) -> GroupData:

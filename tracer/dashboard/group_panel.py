@@ -11,12 +11,10 @@ from tracer.dashboard.markdown import plain
 from tracer.explore.grouping import (
     GroupLink,
     group_links,
-    group_scores,
     misnamed,
     with_group,
     without_group,
 )
-from tracer.graph.scores import scores
 from tracer.record import Record
 from tracer.report.text import number, percent, plural, show_token, signed
 
@@ -30,8 +28,7 @@ def group_panel(record: Record, prompt: str, shown: Shown, chosen: tuple[str, ..
     features = [name for name in chosen if shown.index.is_feature(name)]
     st.subheader(f"Selected: {len(chosen)}")
     _actions(record, prompt, shown, made, features, n_chosen=len(chosen))
-    groups = {**shown.declared, **made}
-    _scores(shown, groups)
+    _scores(shown)
     for name, ids in made.items():
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.markdown(f"**{plain(name)}** {plural(len(ids), 'feature')}")
@@ -41,7 +38,7 @@ def group_panel(record: Record, prompt: str, shown: Shown, chosen: tuple[str, ..
             on_click=keep,
             args=(record.id, prompt, without_group(made, name)),
         )
-    links = group_links(shown.index, groups)
+    links = group_links(shown.index, {**shown.declared, **made})
     if links:
         with st.expander("Direct effects between supernodes"):
             st.dataframe(
@@ -85,9 +82,9 @@ def _group(
     st.session_state[_NAME] = ""
 
 
-def _scores(shown: Shown, groups: Groups) -> None:
+def _scores(shown: Shown) -> None:
     """What the supernodes explain, beside what the graph does."""
-    whole, part = scores(shown.index.graph), group_scores(shown.index, groups)
+    whole, part = shown.whole, shown.alone
     left, right = st.columns(2)
     left.metric("Replacement, supernodes alone", _score(part.replacement))
     left.caption(f"of {_score(whole.replacement)} with every feature shown")
