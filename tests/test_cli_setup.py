@@ -108,6 +108,7 @@ def test_a_mistake_of_ours_is_a_traceback_and_3():
 def test_ctrl_c_is_2_and_a_sentence():
     code = (
         "import tracer, types, os, signal, time; from tracer.__main__ import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "stop = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
         "tracer.runner = types.SimpleNamespace(measure=stop)\n"
         "import sys; sys.argv = ['tracer', 'run', 'x.yaml']; main()"

@@ -86,8 +86,11 @@ class Job:
         return self._now
 
     def stop(self) -> None:
-        """Interrupt it, as Ctrl-C would: what was measured is kept."""
-        self._process.send_signal(signal.SIGINT)
+        """End it as Ctrl-C would: what was measured is kept.
+
+        Not by SIGINT, which a process ignores whose dashboard was started in the background.
+        """
+        self._process.terminate()
 
     def _follow(self) -> None:
         with self._process as process:
@@ -109,7 +112,7 @@ def _event(line: str) -> dict[str, Any]:
 
 
 def _ending(code: int) -> str:
-    if code in (EXIT_INTERRUPTED, -signal.SIGINT, 130):
+    if code in (EXIT_INTERRUPTED, -signal.SIGTERM):
         return "It was stopped. What was measured is kept, and running it again goes on there."
     return (
         f"It stopped by itself (exit code {code}); the terminal of the dashboard says more. "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def work(file: str, reports: Path, events: Lines) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Keep standard output for events; whatever else is written goes to standard error."""
     file, reports = arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as stream:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         return work(file, Path(reports), Lines(stream))
