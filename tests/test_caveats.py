@@ -85,6 +85,18 @@ def test_shared_features_are_a_caveat():
     assert f"{SWAP}: its clamps share 3 features; the later clamp sets it" in found
 
 
+def test_features_shared_by_many_interventions_are_one_caveat():
+    record, arrays = make_record()
+    trial = record.interventions[SWAP].trials["plano"]
+    clamps = (trial.clamps[0].model_copy(update={"n_overridden": 3}), *trial.clamps[1:])
+    record = change(record, f"interventions.{SWAP}.trials.plano.clamps", clamps)
+    more = {f"swap{n}": record.interventions[SWAP] for n in range(6)}
+    found = caveats((record.model_copy(update={"interventions": more}), arrays))
+    assert (
+        "the clamps of 6 interventions share up to 3 features; the later clamp sets them" in found
+    )
+
+
 def test_untested_prompts_are_counted():
     found = caveats(make_record(baselines={"plano": AWAY}))
     assert "6 of 24 tests on single prompts could not be made" in found

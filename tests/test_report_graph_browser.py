@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.graphs import random_graph
 from tests.records import change, make_record
@@ -87,8 +87,9 @@ def show(page: Page, address: str) -> None:
     page.locator(".gv").scroll_into_view_if_needed()
 
 
-def selected(page: Page) -> int:
-    return page.locator(f"{NODE}[aria-selected=true]").count()
+def expect_selected(page: Page, n: int) -> None:
+    """The view draws a selection with the next frame."""
+    expect(page.locator(f"{NODE}[aria-selected=true]")).to_have_count(n)
 
 
 def middle(page: Page, name: str) -> tuple[float, float]:
@@ -99,7 +100,7 @@ def middle(page: Page, name: str) -> tuple[float, float]:
 
 def test_click_adds_with_ctrl_and_clears_on_the_ground(page: Page):
     page.mouse.click(*middle(page, "output ·l0"))
-    assert selected(page) == 1
+    expect_selected(page, 1)
     assert page.locator(".gv-side h3").inner_text() == "output ·l0"
     shares = page.locator(".gv-side ul[aria-label=Inputs] .gv-share").all_inner_texts()
     assert shares and all(re.fullmatch(r"[+−]\d+\.\d %|0\.0 %", share) for share in shares)
@@ -109,9 +110,9 @@ def test_click_adds_with_ctrl_and_clears_on_the_ground(page: Page):
     assert page.locator(".gv-side h3").inner_text() == "2 nodes selected"
     assert page.locator(".gv [aria-live]").inner_text() == "2 selected"
     page.locator(".gv-side .gv-row").first.click()
-    assert selected(page) == 1
+    expect_selected(page, 1)
     page.get_by_role("button", name="Clear the selection").click()
-    assert selected(page) == 0
+    expect_selected(page, 0)
 
 
 def test_a_box_may_start_on_a_node(page: Page):
@@ -121,7 +122,7 @@ def test_a_box_may_start_on_a_node(page: Page):
     page.mouse.down()
     page.mouse.move(right + 6, top + 12, steps=4)
     page.mouse.up()
-    assert selected(page) == 2
+    expect_selected(page, 2)
 
 
 def test_the_keyboard_reaches_everything_through_one_tab_stop(page: Page):
@@ -132,13 +133,13 @@ def test_the_keyboard_reaches_everything_through_one_tab_stop(page: Page):
     after = page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert before != after
     page.keyboard.press("Enter")
-    assert selected(page) == 1
+    expect_selected(page, 1)
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == after
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Control+Enter")
-    assert selected(page) == 2
+    expect_selected(page, 2)
     page.keyboard.press("Escape")
-    assert selected(page) == 0
+    expect_selected(page, 0)
 
 
 def test_the_address_keeps_selection_threshold_and_graph(page: Page, report: str):
@@ -158,12 +159,12 @@ def test_pruning_search_and_supernodes(page: Page):
     page.locator("input[type=range]").fill("30")
     page.wait_for_function(f"() => {count} < {n}")
     page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
-    assert selected(page) == TEXAS
+    expect_selected(page, TEXAS)
     search = page.get_by_role("searchbox", name="Search nodes")
     search.fill("dallas")
     page.wait_for_function("() => document.querySelectorAll('.gv-found').length > 0")
     search.press("Enter")
-    assert selected(page) == page.locator(".gv-found:not([display=none])").count()
+    expect_selected(page, page.locator(".gv-found:not([display=none])").count())
     assert page.locator(".gv-hull path").count() == 1
 
 

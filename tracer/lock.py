@@ -32,7 +32,7 @@ def reusable(record: Record, names: set[str], basis: str, fingerprint: str) -> L
             f"the lock of run {record.id} has no supernode {', '.join(missing)}. "
             f"It has: {', '.join(sorted(record.supernodes))}."
         )
-    return {name: record.supernodes[name] for name in names}
+    return {name: found for name, found in record.supernodes.items() if name in names}
 
 
 def check_held_out(record: Record, hypothesis: Hypothesis) -> None:

@@ -13,10 +13,11 @@ from tracer import runs
 from tracer.arrays import Observed
 from tracer.features.open_basis import OpenBasis
 from tracer.hypothesis.load import HypothesisFile
+from tracer.last_opened import LastOpened
 from tracer.measure import Bench
 from tracer.measurement_store import Store
 from tracer.new_record import new_record
-from tracer.opened import open_both
+from tracer.opened import Opened, open_both
 from tracer.progress import Progress
 from tracer.record import Record
 from tracer.registering import register
@@ -32,6 +33,7 @@ def measure(
     lock: Path | None = None,
     fresh: bool = False,
     store: Store | None = None,
+    last: LastOpened[Opened] | None = None,
     progress: Progress,
 ) -> Path:
     """Measure everything a hypothesis declares; returns its run folder.
@@ -42,6 +44,7 @@ def measure(
         lock: A run folder whose supernodes are reused instead of being found again.
         fresh: Start anew even where an unfinished run could be continued.
         store: Where measurements are looked for before they are made, and kept; None: nowhere.
+        last: Holds the model of the file before, which is taken where this one asks for it.
         progress: Hears about every step that takes long.
 
     Raises:
@@ -51,7 +54,8 @@ def measure(
         UsageError: The lock does not fit, or the registration is not readable.
     """
     clock = Clock()
-    opened = open_both(file.hypothesis.model_spec, file.hypothesis.features, progress)
+    wanted = (file.hypothesis.model_spec, file.hypothesis.features)
+    opened = (last or LastOpened[Opened]()).get(wanted, lambda: open_both(*wanted, progress))
     clock.stop("load")
     session = Session(opened, locked(file, opened, lock), store, progress)
     session.check(file)

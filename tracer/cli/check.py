@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -16,6 +16,7 @@ from tracer.cli.local import tokenize_here, why_not_here
 from tracer.cli.machine import Ending, to_json, write_stdout
 from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK, TracerError
 from tracer.hypothesis.load import HypothesisFile
+from tracer.last_opened import LastOpened
 from tracer.liveness import progress_on
 from tracer.overrides import Replacements
 from tracer.plan import IMPORT_SECONDS, Plan, PromptSize
@@ -49,7 +50,8 @@ def validate(
     screen = stderr() if json_ else stdout()
     endings = [_broken(broken) for broken in found.broken]
     with progress_on(stderr(), quiet=json_) as progress:
-        endings += [_checked(file, screen, progress) for file in found.files]
+        last = LastOpened[Any]()
+        endings += [_checked(file, screen, last, progress) for file in found.files]
     code = worst(ending.code for ending in endings)
     if json_:
         write_stdout(to_json(endings, code, VALIDATION))
@@ -70,12 +72,14 @@ def _refused(path: str, name: str | None, error: TracerError) -> Ending:
     return Ending(path, name, error.exit_code, error=error, sentence=str(error))
 
 
-def _checked(file: HypothesisFile, screen: Screen, progress: Progress) -> Ending:
+def _checked(
+    file: HypothesisFile, screen: Screen, last: LastOpened[Any], progress: Progress
+) -> Ending:
     name = file.hypothesis.hypothesis
     unchecked = why_not_here(file)
     if unchecked is None:
         try:
-            tokenize_here(file, progress)
+            tokenize_here(file, last, progress)
         except TracerError as error:
             return _refused(file.path, name, error)
     screen.say(f"{file.path}: ok", "green")
@@ -104,7 +108,8 @@ def plan(
     found = read_all(paths, replaced)
     codes = [_broken(broken).code for broken in found.broken]
     with progress_on(stderr(), quiet=False) as progress:
-        plans = [_planned(file, progress) for file in found.files]
+        last = LastOpened[Any]()
+        plans = [_planned(file, last, progress) for file in found.files]
     counted = [planned for planned in plans if isinstance(planned, Plan)]
     codes += [planned.code for planned in plans if isinstance(planned, Ending)]
     for each in counted:
@@ -124,14 +129,14 @@ def _whole(plans: Sequence[Plan]) -> str:
     return f"{told}, roughly {_duration(IMPORT_SECONDS + sum(seconds))} in one command"
 
 
-def _planned(file: HypothesisFile, progress: Progress) -> Plan | Ending:
+def _planned(file: HypothesisFile, last: LastOpened[Any], progress: Progress) -> Plan | Ending:
     cores = os.cpu_count() or 1
     unknown = why_not_here(file)
     if unknown is not None:
         stderr().say(f"{file.path}: no tokens, memory or time. {unknown}")
         return make_whole_plan(file.hypothesis)
     try:
-        here = tokenize_here(file, progress)
+        here = tokenize_here(file, last, progress)
     except TracerError as error:
         return _refused(file.path, file.hypothesis.hypothesis, error)
     return make_whole_plan(

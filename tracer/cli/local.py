@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import tracer
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.variations import measurable
+from tracer.last_opened import LastOpened
 from tracer.model.hf_folder import read_config
 from tracer.model.sources import locate
 from tracer.model_size import ModelSize
@@ -42,7 +44,7 @@ def why_not_here(file: HypothesisFile) -> str | None:
     return f"{spec.name}: {location.reason or _WHY_NOT[location.state]}"
 
 
-def tokenize_here(file: HypothesisFile, progress: Progress) -> Tokenized:
+def tokenize_here(file: HypothesisFile, last: LastOpened[Any], progress: Progress) -> Tokenized:
     """Tokenize with a model that `why_not_here` has no objection to.
 
     Raises:
@@ -50,14 +52,19 @@ def tokenize_here(file: HypothesisFile, progress: Progress) -> Tokenized:
         ModelUnavailable: what is there cannot be read.
     """
     spec = file.hypothesis.model_spec
-    with progress.task(f"opening the tokenizer of {spec.name}"):
-        opened = tracer.weights.open_tokenizer(spec, progress)
-        config = read_config(tracer.folder.ready_tokenizer(spec, progress))
+    opened, config = last.get(spec, lambda: _open(spec, progress))
     tokenizer: Any = opened.tokenizer
     context = opened.context or NO_LIMIT
     prompts = tokenize(file, tokenizer, context)
     paraphrased = _paraphrased(file, tokenizer, context)
     return Tokenized(prompts, paraphrased, ModelSize.from_config(config))
+
+
+def _open(spec: ModelSpec, progress: Progress) -> tuple[Any, Any]:
+    """A model's tokenizer and its config."""
+    with progress.task(f"opening the tokenizer of {spec.name}"):
+        opened = tracer.weights.open_tokenizer(spec, progress)
+        return opened, read_config(tracer.folder.ready_tokenizer(spec, progress))
 
 
 def _paraphrased(

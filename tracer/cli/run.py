@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,6 +38,7 @@ from tracer.errors import (
     TracerError,
 )
 from tracer.hypothesis.load import HypothesisFile
+from tracer.last_opened import LastOpened
 from tracer.liveness import progress_on
 from tracer.matrix import combinations
 from tracer.measurement_store import Store, root
@@ -174,6 +175,7 @@ class _Job:
     exitfirst: bool
     screen: Screen
     blessed: Blessed
+    last: LastOpened[Any] = field(default_factory=LastOpened[Any])
 
     def all_endings(self, selected: Sequence[Selected]) -> Iterator[Ending]:
         """End the files of every combination in turn; where one stops, all of them do."""
@@ -228,6 +230,7 @@ class _Job:
                 lock=self.lock,
                 fresh=self.fresh,
                 store=self.store,
+                last=self.last,
                 progress=progress,
             )
             with progress.task("judging and writing the report"):

@@ -94,13 +94,20 @@ def _circuits(record: Record) -> Iterator[str]:
 
 
 def _overlaps(record: Record) -> Iterator[str]:
+    shared: dict[str, int] = {}
     for name, intervention in record.interventions.items():
-        shared = max(
-            (sum(c.n_overridden for c in trial.clamps) for trial in intervention.trials.values()),
-            default=0,
+        trials = intervention.trials.values()
+        n = max((sum(c.n_overridden for c in trial.clamps) for trial in trials), default=0)
+        if n:
+            shared[name] = n
+    if len(shared) <= FEW:
+        for name, n in shared.items():
+            yield f"{name}: its clamps share {counted(n, 'feature')}; the later clamp sets it"
+    else:
+        yield (
+            f"the clamps of {len(shared)} interventions share up to "
+            f"{counted(max(shared.values()), 'feature')}; the later clamp sets them"
         )
-        if shared:
-            yield f"{name}: its clamps share {counted(shared, 'feature')}; the later clamp sets it"
 
 
 def _comparisons(hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterator[str]:

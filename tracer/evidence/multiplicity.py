@@ -28,7 +28,8 @@ def corrected(judged: Sequence[Judged]) -> list[Judged]:
     adjusted = holm([1.0 if p is None else p for p in ps])
     for number, own, p in zip(tests, ps, adjusted, strict=True):
         if own is not None:
-            groups[number] = [_judge(one, p, len(tests)) for one in groups[number]]
+            n_splits = len(groups[number])
+            groups[number] = [_judge(one, p, len(tests), n_splits) for one in groups[number]]
     return [one for group in groups for one in group]
 
 
@@ -45,7 +46,7 @@ def _least_p(outcome: Outcome) -> float:
     return max(each.least_p for each in outcome.prompts if each.least_p is not None)
 
 
-def _judge(one: Judged, p: float, n_tests: int) -> Judged:
+def _judge(one: Judged, p: float, n_tests: int, n_splits: int) -> Judged:
     alpha, outcome = one.wording.alpha, one.outcome
     assert alpha is not None
     changes: dict[str, object] = {"p_adjusted": p}
@@ -60,5 +61,6 @@ def _judge(one: Judged, p: float, n_tests: int) -> Judged:
             )
         else:
             changes["outcome"] = "failed"
-            changes["observed"] = f"{outcome.observed}; {together}, p is {p_text(p)}"
+            over = "over both splits and " if n_splits > 1 else ""
+            changes["observed"] = f"{outcome.observed}; {over}{together}, p is {p_text(p)}"
     return one._replace(outcome=Outcome.model_validate(outcome.model_dump() | changes))
