@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from tracer.card import Example, FeatureId, Line, OnText
 from tracer.errors import EngineError
+from tracer.features.basis import FeatureBasis
 from tracer.memory import memory_told
-from tracer.model.model import Hook, Site
+from tracer.model.model import Hook, Model, Site
 from tracer.opened import Opened
 from tracer.progress import Progress
 from tracer.replacement.state import n_fixed
@@ -39,6 +41,7 @@ def on_text(
     tallies = [_Tally(top) for _ in features]
     tokenizer = opened.model.tokenizer
     length, n_cut = min(opened.model.context, MAX_TOKENS), 0
+    of_line = partial(activations_of, opened.model, opened.basis, features)
     with progress.task("running the text", len(lines)) as advance, memory_told("a line's pass"):
         for line in lines:
             ids = list(tokenizer(line.text, add_special_tokens=True)["input_ids"])
@@ -47,7 +50,7 @@ def on_text(
             if ids:
                 first = n_fixed(ids, tokenizer.all_special_ids)
                 read = _Read(line.number, ids, first, tokenizer)
-                for tally, mine in zip(tallies, _activations(opened, features, ids), strict=True):
+                for tally, mine in zip(tallies, of_line(ids), strict=True):
                     tally.add(mine[first:], read)
             advance(1)
     if n_cut:
@@ -103,11 +106,14 @@ class _Tally:
         return OnText(*counts, tuple(self.positive), tuple(self.negative))
 
 
-def _activations(
-    opened: Opened, features: Sequence[FeatureId], ids: Sequence[int]
+def activations_of(
+    model: Model, basis: FeatureBasis, features: Sequence[FeatureId], ids: Sequence[int]
 ) -> Float[Tensor, "feature pos"]:
-    """Of single features at every position of one line."""
-    model, basis = opened.model, opened.basis
+    """Of single features at every position of one line.
+
+    Raises:
+        EngineError: One is not finite.
+    """
     seen: dict[Site, Tensor] = {}
 
     def keep(site: Site) -> tuple[Site, Hook]:

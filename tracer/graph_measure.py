@@ -27,7 +27,7 @@ from tracer.graph.graph import AttributionGraph
 from tracer.graph.influence import influence
 from tracer.graph.prune import prune
 from tracer.graph.scores import scores, supernode_scores
-from tracer.graph_record import FeatureTokens
+from tracer.graph_features import features_of
 from tracer.hypothesis.graph_rules import OUTPUT
 from tracer.hypothesis.spec import GraphSpec
 from tracer.intervention import BatchLimit, Row, batch_limit, run_rows
@@ -37,13 +37,9 @@ from tracer.progress import Advance, Progress
 from tracer.record import Ablation, GraphEdge, GraphRecord
 from tracer.replacement import targets
 from tracer.replacement.attribute import attribute
-from tracer.spoken import spoken
 from tracer.step_cache import Form, remembered
 
 FREEZES: tuple[Freeze, ...] = ("all", "attention", "none")
-N_READ = 150
-"""Features of a graph whose tokens are read: more than are looked at, a second of work."""
-N_TOKENS = 6
 Members = Mapping[str, Int[np.ndarray, " _"]]
 """Rows of each supernode's features that are in the graph."""
 
@@ -106,7 +102,7 @@ def _measure(
         ablations = _ablations(bench, prompt, graph, items, limit, advance)
     pruned = prune(graph)
     with progress.task(f"reading features on {prompt}"):
-        features = _features(bench, pruned)
+        features = features_of(bench, pruned)
     record = _record(prompt, graph, pruned, members, ablations)
     return MeasuredGraph(record.model_copy(update={"features": features}), pruned)
 
@@ -242,21 +238,6 @@ def _record(
         edges=tuple(_edges(graph, members)),
         ablations=ablations,
     )
-
-
-def _features(bench: Bench, pruned: AttributionGraph) -> dict[str, FeatureTokens]:
-    """What the most influential features say, the prompt's sign of each taken in."""
-    nodes = pruned.nodes
-    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ].tolist()
-    ids = [(int(nodes.features[row, 0]), int(nodes.features[row, 2])) for row in rows]
-    told: dict[str, FeatureTokens] = {}
-    for row, each in zip(rows, spoken(bench.model, bench.basis, ids, N_TOKENS), strict=True):
-        ends = (each.promoted, each.suppressed)
-        up, down = ends if nodes.activations[row] >= 0 else ends[::-1]
-        told[id_of_row(nodes, row)] = FeatureTokens(
-            promotes=tuple(one.token for one in up), suppresses=tuple(one.token for one in down)
-        )
-    return told
 
 
 def _edges(graph: AttributionGraph, members: Members) -> Iterator[GraphEdge]:

@@ -34,14 +34,27 @@ class Ablation(Recorded):
     measured_free: float = Field(description="Everything reacts.")
 
 
+class Firing(Recorded):
+    """A token on which a feature is strongly active, in one of the hypothesis's prompts."""
+
+    prompt: str
+    before: str = Field(description="Some tokens before it.")
+    token: str
+    activation: float
+
+
 class FeatureTokens(Recorded):
     """What a feature of a graph promotes and suppresses on the direct path, strongest first.
 
-    As it is active on this prompt: where its activation is below 0 the two change places.
+    As it is active on this prompt: where its activation is below 0 the two change places, and it
+    fires where it is far below 0.
     """
 
     promotes: tuple[str, ...]
     suppresses: tuple[str, ...]
+    fires: tuple[Firing, ...] = Field(
+        default=(), description="On the hypothesis's prompts, the strongest token of each."
+    )
 
 
 class GraphRecord(Recorded):

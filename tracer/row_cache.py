@@ -37,11 +37,15 @@ _ENGINE = (
     "ablation.py",
     "circuit_measure.py",
     "clean.py",
+    "feature_text.py",
+    "firing.py",
     "freeze.py",
     "generation.py",
+    "graph_features.py",
     "graph_measure.py",
     "intervention.py",
     "readings.py",
+    "spoken.py",
 )
 """The code that turns rows and steps into numbers: a changed line of it makes other entries."""
 _ROWS = "rows"

@@ -12,6 +12,7 @@ from pathlib import Path
 from tracer.errors import UsageError
 from tracer.graph.edge_list import ListedGraph
 from tracer.graph.files import read_listed
+from tracer.graph_record import Firing
 from tracer.record import Ablation, FeatureRef, GraphRecord, PromptRecord, Record, SupernodeRecord
 from tracer.report.graph_data import MAX_LINKS, MAX_NODES, GraphData, Group, graph_data
 from tracer.report.text import show_token, signed
@@ -97,7 +98,11 @@ def place_on(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) 
 def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
     """What features say on the direct path, and their ablations held against the graph."""
     found = {
-        name: [("Promotes", _tokens(said.promotes)), ("Suppresses", _tokens(said.suppresses))]
+        name: [
+            ("Promotes", _tokens(said.promotes)),
+            ("Suppresses", _tokens(said.suppresses)),
+            *(("Fires on", _firing(each)) for each in said.fires),
+        ]
         for name, said in graph.features.items()
     }
     for each in graph.ablations:
@@ -108,6 +113,11 @@ def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
 
 def _tokens(tokens: Sequence[str]) -> str:
     return "  ".join(show_token(token) for token in tokens)
+
+
+def _firing(each: Firing) -> str:
+    before = show_token(each.before) if each.before else ""
+    return f"{before}⟦{show_token(each.token)}⟧ {signed(each.activation)} ({each.prompt})"
 
 
 def _ablation(each: Ablation) -> str:

@@ -1,0 +1,37 @@
+"""Where features fire: the same as looking at every activation of every prompt."""
+
+import pytest
+
+from tracer.clean import clean_run
+from tracer.firing import Signed, firings
+
+FEATURES = [Signed((0, 3), 1), Signed((1, 5), -1), Signed((1, 7), 1)]
+
+
+@pytest.fixture
+def prompts(bench):
+    return [run.prompt for run in bench.clean.values()]
+
+
+def by_hand(bench, prompts, feature, sign):
+    """(activation, prompt, token id) at each prompt's strongest token after the first."""
+    layer, index = feature
+    found = []
+    for prompt in prompts:
+        run = clean_run(bench.model, bench.basis, prompt, range(len(prompt.ids)))
+        values = (sign * run.activations[layer][1:, index]).tolist()
+        best = max(values)
+        if best > 0:
+            found.append((sign * best, prompt.name, prompt.ids[1 + values.index(best)]))
+    return sorted(found, key=lambda each: -abs(each[0]))
+
+
+def test_the_strongest_prompts_come_first_with_the_token(bench, prompts):
+    found = firings(bench.model, bench.basis, FEATURES, prompts, 2)
+    assert any(found)
+    for each, (feature, sign) in zip(found, FEATURES, strict=True):
+        wanted = by_hand(bench, prompts, feature, sign)[:2]
+        assert [one.prompt for one in each] == [name for _, name, _ in wanted]
+        assert [one.activation for one in each] == pytest.approx([a for a, _, _ in wanted])
+        tokens = [bench.model.tokenizer.decode([token]) for *_, token in wanted]
+        assert [one.token for one in each] == tokens
