@@ -8,6 +8,26 @@ import tracer
 from tracer.hypothesis.load import read
 
 FILES = sorted((Path(__file__).parent.parent / "hypotheses").glob("*.yaml"))
+QUICK = (
+    "capitals_end",
+    "capitals_mediation",
+    "months_pairs",
+    "multilingual",
+    "multilingual_limits",
+    "multilingual_words",
+    "shared_languages",
+    "two_hop",
+    "two_hop_ablation",
+)
+"""Run by every test session; all of them take twenty minutes: `pytest -m library`."""
+RUNS = [
+    pytest.param(
+        path,
+        id=path.stem,
+        marks=[pytest.mark.model] + ([] if path.stem in QUICK else [pytest.mark.library]),
+    )
+    for path in FILES
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -17,8 +37,7 @@ def test_it_loads(path):
     assert any(prompt.held_out for prompt in file.hypothesis.prompts.values())
 
 
-@pytest.mark.model
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RUNS)
 def test_it_comes_out_as_stated(path, tmp_path):
     run = tracer.run(path, reports=tmp_path, device="cpu")
     assert run.verdict.as_expected, str(run)
