@@ -14,6 +14,7 @@ from tests.records import YAML, change, make_reading, make_record
 from tracer import runs
 from tracer.cli.app import run_command
 from tracer.hypothesis.load import HypothesisFile
+from tracer.last_opened import LastOpened
 from tracer.measurement_store import Store
 from tracer.progress import Progress
 from tracer.record import Record
@@ -43,6 +44,7 @@ class Engine:
         lock: Path | None = None,
         fresh: bool = False,
         store: Store | None = None,
+        last: LastOpened[Any] | None = None,
         progress: Progress,
     ) -> Path:
         name = file.hypothesis.hypothesis

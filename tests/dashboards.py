@@ -57,5 +57,5 @@ def start(
 
 def texts(app: AppTest) -> str:
     """Everything that the page shows as text."""
-    kinds = (app.title, app.subheader, app.text, app.markdown, app.caption, app.code)
+    kinds = (app.title, app.header, app.subheader, app.text, app.markdown, app.caption, app.code)
     return "\n".join(str(each.value) for kind in kinds for each in kind)

@@ -45,7 +45,7 @@ def test_mistakes_stand_with_their_lines(tmp_path, monkeypatch):
     app = start(monkeypatch, tmp_path, "author")
     app.text_area[0].set_value("hypothesis: x\nclaims: y\n").run()
     assert not app.exception
-    assert any("**line 2**" in each.value for each in app.caption)
+    assert any("**line 2**" in each.value for each in app.markdown)
     assert app.button[-1].disabled
 
 

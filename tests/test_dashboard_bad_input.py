@@ -154,7 +154,14 @@ def test_hostile_text_reaches_no_page_as_markup(tmp_path, monkeypatch, claim):
     for page, query in pages:
         app = start(monkeypatch, tmp_path, page, query)
         assert not app.exception
-        for each in (*app.markdown, *app.caption, *app.subheader, *app.title, *app.error):
+        for each in (
+            *app.markdown,
+            *app.caption,
+            *app.subheader,
+            *app.header,
+            *app.title,
+            *app.error,
+        ):
             assert claim not in each.value
             assert "<style>" in each.value or not getattr(each.proto, "allow_html", False)
 

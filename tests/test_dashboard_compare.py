@@ -104,7 +104,7 @@ def test_an_address_restores_a_comparison(tmp_path, monkeypatch, view):
     app = start(monkeypatch, tmp_path, "compare", query)
     assert not app.exception
     assert app.selectbox(key="with").value == b.record.id
-    assert [each.value for each in app.subheader] == ["✔ confirmed", "✖ refuted"]
+    assert [each.value for each in app.header] == ["✔ confirmed", "✖ refuted"]
 
 
 def test_features_of_another_model_are_not_matched(tmp_path, monkeypatch):

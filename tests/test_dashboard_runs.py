@@ -30,7 +30,7 @@ def test_an_address_only_names_what_is_listed(tmp_path, monkeypatch, asked):
     assert not app.exception
     assert folder.is_dir()
     assert app.selectbox(key="run").value is None
-    assert not app.subheader
+    assert not app.header
 
 
 def test_an_address_opens_its_run(tmp_path, monkeypatch):
@@ -38,7 +38,7 @@ def test_an_address_opens_its_run(tmp_path, monkeypatch):
     put_run(tmp_path / "reports", "other", started="2026-01-03T00:00:00Z")
     app = start(monkeypatch, tmp_path, query={"run": f"two_hop/{older.name}"})
     assert app.selectbox(key="run").value == f"two_hop/{older.name}"
-    assert app.subheader[0].value == "✔ confirmed"
+    assert app.header[0].value == "✔ confirmed"
     assert "Replacing the state replaces the capital" in texts(app)
 
 

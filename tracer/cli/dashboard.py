@@ -33,7 +33,7 @@ SETTINGS = (
     ("client.toolbarMode", "minimal"),
     ("client.showErrorDetails", "none"),
     ("theme.light.primaryColor", "#2166ac"),
-    ("theme.dark.primaryColor", "#6baed6"),
+    ("theme.dark.primaryColor", "#3579b5"),
 )
 """Streamlit listens on all interfaces unless told otherwise; the hosts guard against rebinding."""
 

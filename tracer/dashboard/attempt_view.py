@@ -29,9 +29,9 @@ def draw(record: Record, name: str, prompt: str, arrays: Arrays) -> None:
     if view.figure is not None:
         left, right = st.columns([2, 1], vertical_alignment="center")
         left.image(circuit_picture(view.figure.circuit), width="stretch")
-        right.caption("Outputs: hatched unclamped, solid clamped")
+        right.markdown("Outputs: hatched unclamped, solid clamped")
         right.image(bars_picture(view.figure.bars), width="stretch")
-    st.caption(
+    st.markdown(
         f"{plain(view.freeze)} Percentages: activation after the clamp. No arrows: a clamp "
         "measures an effect on the output, not a path."
     )
@@ -87,7 +87,7 @@ def _share(value: float | None) -> str:
 def _controls(record: Record, name: str, view: InterventionView, arrays: Arrays) -> None:
     for strip in view.strips:
         st.image(strip_picture(strip), width="stretch")
-        st.caption("Dots: matched random sets; line: unclamped; diamond: these clamps.")
+        st.markdown("Dots: matched random sets; line: unclamped; diamond: these clamps.")
     for measure in measures(record.hypothesis.interventions[name]):
         for found in compare(record, name, measure, arrays):
             if found.controls:
@@ -105,7 +105,7 @@ def _doses(view: DoseView) -> None:
         st.image(dose_picture(panel), width=420)
     names = zip(_MARKS, view.tokens, strict=False)
     told = ", ".join(f"{mark} {plain(token)}" for mark, token in names)
-    st.caption(f"Probability by {plain(view.unit)} of {plain(view.supernode)}: {told}")
+    st.markdown(f"Probability by {plain(view.unit)} of {plain(view.supernode)}: {told}")
 
 
 def _texts(generated: Generated) -> None:
@@ -114,6 +114,6 @@ def _texts(generated: Generated) -> None:
         (left, "Written unclamped", generated.clean),
         (right, "Written under the clamps", generated.clamped),
     ):
-        place.caption(heading)
+        place.markdown(heading)
         for each in texts:
             place.text(str(clean(each.text)) or "(nothing)")

@@ -107,7 +107,7 @@ def _findings(found: Checked) -> None:
         for mistake in found.mistakes[:_MOST_MISTAKES]:
             line = f"line {mistake['line']}" if mistake["line"] else "whole file"
             where = f" · {mistake['where']}" if mistake["where"] else ""
-            st.caption(f"**{line}**{plain(where)}")
+            st.markdown(f"**{line}**{plain(where)}")
             st.text(str(mistake["mistake"]))
 
 

@@ -85,11 +85,11 @@ def _side(dashboard: Dashboard, known: Mapping[str, RunEntry], side: str, key: s
         st.text(shown(found))
         return None
     verdict = found.verdict
-    st.subheader(f"{ICONS[verdict.verdict]} {verdict.verdict}")
+    st.header(f"{ICONS[verdict.verdict]} {verdict.verdict}")
     st.markdown(f"**{plain(shown(verdict.claim))}**")
     st.text(shown(verdict.reason))
     st.text(outcome_counts(verdict))
-    st.caption(plain(facts(found.record)))
+    st.markdown(plain(facts(found.record)))
     return found
 
 
@@ -127,7 +127,7 @@ def _differences(pair: _Pair) -> None:
         return
     allowed = comparison.tolerances
     st.dataframe(comparing.finding_rows(comparison), hide_index=True)
-    st.caption(
+    st.markdown(
         f"Counted as otherwise: an effect that moved by more than {allowed.effect:g} nats or "
         f"{100 * allowed.share:g} % of itself, members with an overlap under {allowed.overlap:g}."
     )
@@ -142,7 +142,7 @@ def _effects(pair: _Pair) -> None:
     if not rows:
         st.markdown("Neither run has an intervention.")
         return
-    st.caption("Change of a token's log-probability by the clamps, in nats.")
+    st.markdown("Change of a token's log-probability by the clamps, in nats.")
     number = st.column_config.NumberColumn(format="%+.2f")
     st.dataframe(
         rows,
@@ -158,7 +158,7 @@ def _circuit(pair: _Pair) -> None:
         return
     if not _same_features(pair):
         return
-    st.caption("Features of each supernode, by layer, index and place.")
+    st.markdown("Features of each supernode, by layer, index and place.")
     overlap = st.column_config.NumberColumn(format="%.2f")
     st.dataframe(rows, hide_index=True, column_config={"overlap": overlap})
 
@@ -181,7 +181,7 @@ def _graphs(pair: _Pair) -> None:
     rows = comparing.node_rows(a, b)
     st.dataframe(rows, hide_index=True)
     if sum(sides.values()) > len(rows):
-        st.caption(f"The first {len(rows):,} by layer.")
+        st.markdown(f"The first {len(rows):,} by layer.")
 
 
 def _same_features(pair: _Pair) -> bool:
@@ -205,7 +205,7 @@ def _file(pair: _Pair) -> None:
         st.markdown("Both files say the same, word by word.")
     left, right = st.columns(2)
     for column, side, record in ((left, "A", a), (right, "B", b)):
-        column.caption(f"{side}: {plain(shown(record.file, CELL))}")
+        column.markdown(f"{side}: {plain(shown(record.file, CELL))}")
         if record.overrides:
-            column.caption(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
+            column.markdown(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
         column.code(shown(record.yaml, _LONGEST_DIFF), language="yaml", height=400)

@@ -62,7 +62,7 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: Asked) -> None:
     """The graph and all that follows the selection; nothing else is drawn anew with it."""
     found = shown(run, prompt, asked, hand_groups(run.record.id, prompt))
     if found.data["cut"]:
-        st.caption(plain(found.data["cut"]))
+        st.markdown(plain(found.data["cut"]))
     graph_panel(found)
     chosen = selection(found)
     left, right = st.columns(2)
@@ -80,17 +80,17 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: Asked) -> None:
 
 def _card(run: Run, prompt: str, found: Shown, chosen: tuple[str, ...]) -> None:
     if not chosen:
-        st.subheader("Selected node")
-        st.caption(
+        st.header("Selected node")
+        st.markdown(
             "Nothing is selected. Click a node, drag a box, or focus the graph and use the arrow "
             "keys and Enter; the table below does the same."
         )
         return
     name = chosen[-1]
     node = found.index.node(name)
-    st.subheader(plain(node.label))
+    st.header(plain(node.label))
     if len(chosen) > 1:
-        st.caption(f"The last of {len(chosen)} selected.")
+        st.markdown(f"The last of {len(chosen)} selected.")
     if node.kind == "feature":
         feature_panel(run, prompt, found, name)
     links_table(found, name)

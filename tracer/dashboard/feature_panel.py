@@ -31,7 +31,7 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
     if key in cards:
         _card(cards[key])
     elif held_model.absent():
-        st.caption("What it promotes needs the model, and torch is not installed here.")
+        st.markdown("What it promotes needs the model, and torch is not installed here.")
     elif st.button("What it promotes, and where it fires"):
         try:
             cards[key] = _read(run, facts)
@@ -65,13 +65,13 @@ def _read(run: Run, facts: Facts) -> Card:
 
 def _card(card: Card) -> None:
     left, right = st.columns(2)
-    left.caption("Promotes (standard deviations)")
+    left.markdown("Promotes (standard deviations)")
     left.dataframe(_spoken(card.promoted), hide_index=True, alt="Promoted tokens")
-    right.caption("Suppresses")
+    right.markdown("Suppresses")
     right.dataframe(_spoken(card.suppressed), hide_index=True, alt="Suppressed tokens")
     if card.on_text is not None:
         examples = [*card.on_text.positive, *card.on_text.negative]
-        st.caption("On the run's prompts, strongest of each")
+        st.markdown("On the run's prompts, strongest of each")
         st.dataframe([_example(each) for each in examples], hide_index=True, alt="Examples")
 
 

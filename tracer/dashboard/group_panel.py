@@ -26,7 +26,7 @@ def group_panel(record: Record, prompt: str, shown: Shown, chosen: tuple[str, ..
     """Draw the actions on what is selected, then the supernodes with their scores."""
     made = hand_groups(record.id, prompt)
     features = [name for name in chosen if shown.index.is_feature(name)]
-    st.subheader(f"Selected: {len(chosen)}")
+    st.header(f"Selected: {len(chosen)}")
     _actions(record, prompt, shown, made, features, n_chosen=len(chosen))
     _scores(shown)
     for name, ids in made.items():
@@ -87,9 +87,9 @@ def _scores(shown: Shown) -> None:
     whole, part = shown.whole, shown.alone
     left, right = st.columns(2)
     left.metric("Replacement, supernodes alone", _score(part.replacement))
-    left.caption(f"of {_score(whole.replacement)} with every feature shown")
+    left.markdown(f"of {_score(whole.replacement)} with every feature shown")
     right.metric("Completeness, supernodes alone", _score(part.completeness))
-    right.caption(f"of {_score(whole.completeness)} with every feature shown")
+    right.markdown(f"of {_score(whole.completeness)} with every feature shown")
 
 
 def _score(value: float | None) -> str:

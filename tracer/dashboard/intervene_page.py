@@ -59,7 +59,7 @@ def _model_line(record: Record) -> None:
     left, right = st.columns([4, 1], vertical_alignment="center")
     is_held = held_model.is_held(key)
     told = "in memory" if is_held else "loaded at the first try"
-    left.caption(f"Model {plain(key[0])}, features {plain(key[4])}: {told}")
+    left.markdown(f"Model {plain(key[0])}, features {plain(key[4])}: {told}")
     if is_held and right.button("Free the model"):
         held_model.free()
         st.rerun()
@@ -76,7 +76,7 @@ def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
         key=f"clamped-{hash((record.id, start))}",
     )
     if not names:
-        st.caption("Choose a supernode. More are made in Explore, out of nodes of the graph.")
+        st.markdown("Choose a supernode. More are made in Explore, out of nodes of the graph.")
     else:
         attempt = attempt_form(record, names, start, f"{record.id} {start}")
         if attempt is not None:
@@ -107,7 +107,7 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     again = found(record.id, attempt, used)
     if again is not None:
         st.session_state["shown try"] = tries(record.id).index(again)
-        st.caption("The same try was made before; here it is again.")
+        st.markdown("The same try was made before; here it is again.")
         return
     try:
         with st.spinner("Loading the model, once…"):
@@ -135,7 +135,7 @@ def _results(dashboard: Dashboard, run: Run) -> None:
     listed = tries(run.record.id)
     if not listed:
         return
-    st.subheader("Tries of this session")
+    st.header("Tries of this session")
     marked = st.dataframe(
         try_rows(listed),
         hide_index=True,
@@ -148,7 +148,7 @@ def _results(dashboard: Dashboard, run: Run) -> None:
     number = rows[0] if rows else st.session_state.get("shown try", len(listed) - 1)
     number = min(number, len(listed) - 1)
     each = listed[number]
-    st.subheader(f"Try {number + 1}")
+    st.header(f"Try {number + 1}")
     for note in each.tried.notes:
         st.warning(plain(note))
     draw(each.tried.record, NAME, each.attempt.prompt, each.tried.arrays)
@@ -160,7 +160,7 @@ def _recorded(run: Run, prompt: str) -> None:
     names = [n for n, found in run.record.interventions.items() if prompt in found.trials]
     own = [name for name in names if name in run.record.hypothesis.interventions]
     if not own:
-        st.caption("The run recorded no intervention on this prompt.")
+        st.markdown("The run recorded no intervention on this prompt.")
         return
     chosen = st.selectbox("Recorded intervention", own, key="recorded")
     draw(run.record, chosen, prompt, run.arrays)

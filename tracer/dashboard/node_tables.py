@@ -22,7 +22,7 @@ def nodes_table(shown: Shown, made: Groups, chosen: tuple[str, ...]) -> None:
     ids = search(shown.index, groups, text) if text.strip() else shown.index.ids
     ordered = sorted(ids, key=lambda name: -shown.influence[name])[:MOST_ROWS]
     if len(ordered) < len(shown.index.ids):
-        st.caption(f"{len(ordered)} of {len(shown.index.ids)} nodes")
+        st.markdown(f"{len(ordered)} of {len(shown.index.ids)} nodes")
     marked = st.dataframe(
         [_node(shown, groups, name, chosen) for name in ordered],
         hide_index=True,
@@ -61,7 +61,7 @@ def links_table(shown: Shown, name: str) -> None:
         ("To", found.outputs, found.n_outputs),
     ):
         if links:
-            st.caption(
+            st.markdown(
                 f"{heading} {n} nodes" + ("" if n == len(links) else f", {len(links)} shown")
             )
             st.dataframe(

@@ -35,7 +35,7 @@ def picked_prompt(record: Record, names: Sequence[str]) -> str:
     """One of these prompts."""
     # The address holds what the list shows, so names stand in it as they are.
     name = _chosen("Prompt", PROMPT, names)
-    st.sidebar.caption("held out" if record.prompts[name].held_out else "discovery")
+    st.sidebar.markdown("held out" if record.prompts[name].held_out else "discovery")
     return name
 
 

@@ -32,10 +32,10 @@ _MANY = 2_000
 def verdict_of(run: Run) -> None:
     """The headline of a run: what was claimed, whether it held, and what to be careful about."""
     verdict = run.verdict
-    st.subheader(f"{ICONS[verdict.verdict]} {verdict.verdict}{_expected(verdict)}")
+    st.header(f"{ICONS[verdict.verdict]} {verdict.verdict}{_expected(verdict)}")
     st.markdown(f"**{plain(shown(verdict.claim))}**")
     st.text(shown(verdict.reason))
-    st.caption(plain(facts(run.record)))
+    st.markdown(plain(facts(run.record)))
     for caveat in verdict.caveats[:_MOST_CAVEATS]:
         st.text(f"⚠ {shown(caveat)}")
     more = len(verdict.caveats) - _MOST_CAVEATS
@@ -91,7 +91,7 @@ def _report(dashboard: Dashboard, run: Run) -> None:
     st.download_button("Download the report", html, name, "text/html", on_click="ignore")
     data = base64.b64encode(html.encode()).decode()
     st.iframe(f"data:text/html;charset=utf-8;base64,{data}", height=_HEIGHT, alt="Report")
-    st.caption(f"Also in the run's folder, as {REPORT}:")
+    st.markdown(f"Also in the run's folder, as {REPORT}:")
     st.code(str(run.path), language=None)
 
 

@@ -91,7 +91,7 @@ def _chips(there: Mapping[State, int]) -> list[str]:
 def _table(found: Sequence[Row], n_all: int) -> list[str]:
     """The table, and the ids of the rows that are marked in it."""
     if len(found) < n_all:
-        st.caption(f"{len(found)} of {n_all} shown")
+        st.markdown(f"{len(found)} of {n_all} shown")
     if not found:
         st.markdown("No run passes the filters.")
         return []
@@ -124,7 +124,7 @@ def _cells(row: Row) -> dict[str, str]:
 def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
     """What to do with the marked rows."""
     if not selected:
-        st.caption("Mark a row to open it, two to compare them.")
+        st.markdown("Mark a row to open it, two to compare them.")
     elif len(selected) == 2:
         newer, older = selected
         st.page_link(
@@ -141,7 +141,7 @@ def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
 def _show(dashboard: Dashboard, entry: RunEntry) -> None:
     found = opened(dashboard.places.reports, entry)
     if isinstance(found, str):
-        st.subheader(f"{ICONS[state_of(entry)]} {state_of(entry)}")
+        st.header(f"{ICONS[state_of(entry)]} {state_of(entry)}")
         st.text(shown(found))
         return
     verdict_of(found)

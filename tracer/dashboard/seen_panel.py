@@ -30,7 +30,9 @@ def seen_panel(dashboard: Dashboard, record: Record, each: Try, number: int) -> 
         number: Of the try, which gives its widgets their names.
     """
     st.subheader("Add what was seen as an expectation")
-    st.caption("Bounds are half of what was seen. Seen first and written after, it is no evidence.")
+    st.markdown(
+        "Bounds are half of what was seen. Seen first and written after, it is no evidence."
+    )
     told = sights(each.tried.record, each.attempt.prompt, each.tried.arrays)
     chosen = st.multiselect(
         "What the clamps shall be expected to do",
