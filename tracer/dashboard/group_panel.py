@@ -60,7 +60,7 @@ def _actions(
     """Group what is selected, under a new name or an old one; clear the selection."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     name = left.text_input("Name of a supernode", key=_NAME, max_chars=64)
-    into = middle.selectbox("Group as", [_NEW, *made], disabled=not made, key="group into")
+    into = middle.selectbox("Group as", [_NEW, *made], key="group into") if made else _NEW
     right.button("Clear", on_click=select, args=((),), disabled=not n_chosen)
     new = into not in made
     problem = misnamed(name, [*record.supernodes, *made]) if new and name else None

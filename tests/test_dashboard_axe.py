@@ -1,0 +1,58 @@
+"""The dashboard's pages by axe-core: no violation of ours in light or dark."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.dashboard_server import CHROMIUM, FLAGS, serving
+from tests.graph_runs import large_graph, put_graph_run
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
+    pytest.mark.skipif(
+        "AXE_CORE" not in os.environ,
+        reason="no axe-core: `npm pack axe-core@4.14.1`, unpack, AXE_CORE=package/axe.min.js",
+    ),
+]
+PAGES = ("runs", "explore", "intervene", "compare", "author", "guide")
+READY = {"explore": ".gv-node", "intervene": "text=Supernodes to clamp"}
+SLOW = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    root = tmp_path_factory.mktemp("axe")
+    put_graph_run(root / "reports", large_graph(60))
+    with serving(root) as url:
+        yield url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(browser: Browser, address: str, name: str, scheme: str):
+    page = browser.new_page(
+        viewport={"width": 1400, "height": 1000},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page.goto(f"{address}/{name}")
+    page.locator(READY.get(name, "h1")).first.wait_for(state="attached", timeout=SLOW)
+    page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=SLOW)
+    page.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8"))
+    # What is disabled needs no contrast; Streamlit fades a disabled button's text by itself.
+    found = page.evaluate("axe.run({exclude: ['button:disabled']}).then((r) => r.violations)")
+    assert [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found] == []
+    page.close()
