@@ -36,7 +36,8 @@ def serving(root: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folders = ["--reports", str(root / "reports"), "--drafts", str(root / "drafts")]
+    names = ("reports", "drafts", "hypotheses")
+    folders = [part for name in names for part in (f"--{name}", str(root / name))]
     command = [sys.executable, "-m", "tracer", "dashboard", *folders, "--port", str(port)]
     with (root / "server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -47,6 +47,7 @@ def start(
     """The dashboard over `root`'s reports and drafts, drawn once at an address."""
     monkeypatch.setenv("TRACER_REPORTS", str(root / "reports"))
     monkeypatch.setenv("TRACER_DRAFTS", str(root / "drafts"))
+    monkeypatch.setenv("TRACER_HYPOTHESES", str(root / "hypotheses"))
     app = AppTest.from_file(str(APP), default_timeout=90)
     if page:
         app._page_hash = calc_hash(page)  # `switch_page` knows only pages that are files

@@ -17,7 +17,7 @@ from tracer.attempt.seen import Sight, sights
 from tracer.attempt.wish import Attempt, Clamping, Dosing
 from tracer.attempt_measure import try_out
 from tracer.errors import HypothesisError, UsageError
-from tracer.hypothesis.expectations import Rises, TopIs, TopIsNot
+from tracer.hypothesis.expectations import Fraction, Rises, TopIs, TopIsNot
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.load import read
 from tracer.hypothesis.source import parse
@@ -103,6 +103,32 @@ def test_a_group_made_by_hand_is_clamped(opened, recorded, bench):
     logits = logits_by_hand(bench, "dallas", {(0, 2, 5): 3.0, (1, 4, 7): 3.0})
     told = trial_of(found).reading.tokens[" Austin"]
     assert told.logit == pytest.approx(float(logits[told.id]), abs=ATOL)
+
+
+def test_a_group_that_is_not_clamped_is_watched(opened, recorded, bench):
+    """Its activation is measured, the clamps give what they give without it."""
+    groups = {"mine": ("1_7_4",)}
+    attempt = Attempt("dallas", (Clamping("texas", "ablate"),), (" Austin",))
+    found, without = (tried(opened, recorded, attempt, each) for each in (groups, {}))
+    assert trial_of(found).reading == trial_of(without).reading
+    assert trial_of(found).supernodes["mine"].of_clean is not None
+    assert "mine" not in trial_of(without).supernodes
+
+
+def test_what_was_seen_of_a_watched_group_is_carried_into_the_draft(recorded):
+    groups = {"mine": ("0_5_2",), "yours": ("0_6_2",)}
+    attempt = Attempt("dallas", (Clamping("texas", "ablate"),), (" Austin",))
+    seen = [Sight("", Fraction(supernode="mine", fraction_below=0.6))]
+    hypothesis = expecting(recorded, groups, attempt, "by_hand", seen)
+    told = parse(snippet(hypothesis, recorded, "by_hand")).data
+    assert told["supernodes"] == {"mine": {"features": ["0_5_2"]}}
+    assert parse(draft_text(hypothesis, recorded, "dallas", "by_hand")).data[
+        "supernodes"
+    ].keys() == {
+        "texas",
+        "california",
+        "mine",
+    }
 
 
 def test_freezing_and_texts_go_through(opened, recorded):

@@ -7,7 +7,10 @@ from tests.records import YAML
 from tracer.dashboard import job_view
 from tracer.dashboard.checking import checked, summary
 from tracer.dashboard.job import Job, Snapshot, Step
+from tracer.dashboard.markdown import JOINER
+from tracer.errors import HypothesisError
 from tracer.hypothesis.load import read
+from tracer.hypothesis.source import MAX_BYTES
 
 
 def test_a_text_is_checked_as_its_file_would_be(tmp_path):
@@ -149,3 +152,75 @@ def test_a_saved_draft_is_run(tmp_path, monkeypatch):
     ((file, reports),) = started
     assert (str(file), reports) == ("drafts/two_hop.yaml", tmp_path / "reports")
     assert "tracer run drafts/two_hop.yaml" in texts(app)
+
+
+def test_a_file_of_the_hypotheses_folder_is_edited_as_a_draft(tmp_path, monkeypatch):
+    path = tmp_path / "hypotheses" / "published" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(YAML)
+    app = start(monkeypatch, tmp_path, "author", {"from": "file/published/mine.yaml"})
+    assert app.text_area[0].value == YAML
+    app.text_area[0].set_value(YAML + "# mine\n").run()
+    next(each for each in app.button if each.label == "Save draft").click().run()
+    assert not app.exception
+    assert path.read_text() == YAML
+    assert (tmp_path / "drafts" / "two_hop.yaml").read_text() == YAML + "# mine\n"
+
+
+def test_mistakes_stand_as_the_command_line_tells_them(tmp_path, monkeypatch):
+    path = tmp_path / "hypotheses" / "bent.yaml"
+    path.parent.mkdir()
+    path.write_text(YAML.replace("claim:", "claims:"))
+    monkeypatch.chdir(tmp_path)
+    app = start(monkeypatch, tmp_path, "author", {"from": "file/bent.yaml"})
+    with pytest.raises(HypothesisError) as told:
+        read("hypotheses/bent.yaml")
+    page = texts(app).replace("\\", "").replace(JOINER, "")
+    for mistake in told.value.mistakes:
+        place = f"hypotheses/bent.yaml:{mistake.line}:{mistake.column}"
+        assert f"**line {mistake.line}** {place} · {mistake.where}" in page
+        assert f"{place}: {mistake.where}: {mistake.message}" in str(told.value)
+        assert mistake.message in page
+
+
+def upload(app, name, content):
+    app.file_uploader[0].set_value((name, content, "application/yaml")).run()
+    assert not app.exception
+    return app
+
+
+def test_an_upload_is_opened_and_kept_nowhere(tmp_path, monkeypatch):
+    app = upload(start(monkeypatch, tmp_path, "author"), "my own.yaml", YAML.encode())
+    assert app.text_area[0].value == YAML
+    assert app.selectbox(key="from").value == "upload/my own.yaml"
+    assert app.success[0].value == "No mistakes"
+    assert not (tmp_path / "drafts").exists()
+
+
+def test_an_upload_does_not_drop_edits_unasked(tmp_path, monkeypatch):
+    app = start(monkeypatch, tmp_path, "author")
+    app.text_area[0].set_value("edited").run()
+    upload(app, "x.yaml", YAML.encode())
+    assert app.text_area[0].value == "edited"
+    app.button[0].click().run()
+    assert app.text_area[0].value == YAML
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"claim: \xff\n", "x.yaml:1: byte 0xff is not UTF-8"),
+        (b"#" * (MAX_BYTES + 1), "x.yaml: the file is larger than 1 MiB"),
+    ],
+)
+def test_an_upload_that_is_no_text_is_told(tmp_path, monkeypatch, content, told):
+    app = upload(start(monkeypatch, tmp_path, "author"), "x.yaml", content)
+    assert f"Not opened: {told}" in texts(app)
+    assert app.selectbox(key="from").value == "starter"
+
+
+def test_mistakes_of_an_upload_name_it(tmp_path, monkeypatch):
+    app = upload(start(monkeypatch, tmp_path, "author"), "<b>x</b>.yaml", b"hypothesis: x\na: b\n")
+    page = texts(app).replace(JOINER, "")
+    assert "**line 2** \\<b\\>x\\<\\/b\\>\\.yaml\\:2\\:1" in page
+    assert "upload/<b>x</b>.yaml" in app.selectbox(key="from").options

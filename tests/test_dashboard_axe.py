@@ -20,8 +20,19 @@ pytestmark = [
         reason="no axe-core: `npm pack axe-core@4.14.1`, unpack, AXE_CORE=package/axe.min.js",
     ),
 ]
-PAGES = ("runs", "explore", "intervene", "compare", "author", "guide")
-READY = {"explore": ".gv-node", "intervene": "text=Supernodes to clamp"}
+STAMPS = ("20260102T000000.000Z-aaaaaa", "20260103T000000.000Z-bbbbbb")
+PAIR = f"compare?run=two_hop/{STAMPS[0]}&with=two_hop/{STAMPS[1]}&compared="
+PAGES = {
+    **{name: name for name in ("runs", "explore", "intervene", "compare", "author", "guide")},
+    **{f"compare {view}": PAIR + view for view in ("circuit", "graphs", "file")},
+}
+READY = {
+    "explore": ".gv-node",
+    "intervene": "text=Supernodes to clamp",
+    "compare circuit": "text=Features of each supernode",
+    "compare graphs": "text=Edges that differ most",
+    "compare file": "text=Both files say the same",
+}
 SLOW = 60_000
 
 
@@ -36,7 +47,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("axe")
-    put_graph_run(root / "reports", large_graph(60))
+    for seed, stamp in enumerate(STAMPS):
+        put_graph_run(root / "reports", large_graph(60, seed=seed), stamp=stamp)
     with serving(root) as url:
         yield url
 
@@ -48,7 +60,7 @@ def test_axe_finds_nothing(browser: Browser, address: str, name: str, scheme: st
         viewport={"width": 1400, "height": 1000},
         color_scheme="dark" if scheme == "dark" else "light",
     )
-    page.goto(f"{address}/{name}")
+    page.goto(f"{address}/{PAGES[name]}")
     page.locator(READY.get(name, "h1")).first.wait_for(state="attached", timeout=SLOW)
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=SLOW)
     page.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8"))

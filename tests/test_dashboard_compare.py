@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 
 from tests.dashboards import put_run, start, texts
+from tests.graph_runs import large_graph, put_graph_run
 from tests.graphs import hand_graph, make_graph
 from tests.verdicts import make_outcome, make_verdict
 from tracer.dashboard import comparing
 from tracer.graph.nodes import Nodes
 from tracer.result import Run
 from tracer.runs import find_runs
+
+HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
+
+
+def pictures(app):
+    return [each for each in app.main if each.type == "image"]
 
 
 def two(root, **changes):
@@ -112,7 +119,95 @@ def test_features_of_another_model_are_not_matched(tmp_path, monkeypatch):
     query = {"run": a.record.id, "with": b.record.id, "compared": "circuit"}
     app = start(monkeypatch, tmp_path, "compare", query)
     assert "a feature of one is not a feature of the other" in texts(app)
-    assert not app.dataframe
+    assert not [each for each in app.dataframe if "overlap" in each.value]
+    assert [each for each in app.dataframe if "layers in B" in each.value]
+
+
+def test_both_circuits_are_drawn(tmp_path, monkeypatch):
+    a, b = two(tmp_path / "reports")
+    query = {
+        "run": a.record.id,
+        "with": b.record.id,
+        "compared": "circuit",
+        "intervention": "texas_to_california",
+        "on": "plano",
+    }
+    app = start(monkeypatch, tmp_path, "compare", query)
+    assert not app.exception
+    assert len(pictures(app)) == 4
+    effects = next(each.value for each in app.dataframe if "B − A" in each.value)
+    assert set(effects["intervention"]) == {"texas_to_california"}
+    assert set(effects["prompt"]) == {"plano"}
+
+
+def test_a_circuit_that_one_run_lacks_is_said(tmp_path, monkeypatch):
+    a, b = two(tmp_path / "reports", **{"interventions.ablate_texas.trials": {}})
+    query = {
+        "run": a.record.id,
+        "with": b.record.id,
+        "compared": "circuit",
+        "intervention": "ablate_texas",
+    }
+    app = start(monkeypatch, tmp_path, "compare", query)
+    assert not app.exception
+    assert "was not measured on dallas here" in texts(app)
+    assert len(pictures(app)) == 2
+
+
+@pytest.mark.parametrize("asked", ["../../etc", "<script>", ""])
+def test_an_address_only_names_what_was_measured(tmp_path, monkeypatch, asked):
+    a, b = two(tmp_path / "reports")
+    query = {
+        "run": a.record.id,
+        "with": b.record.id,
+        "compared": "circuit",
+        "intervention": asked,
+        "on": asked,
+    }
+    app = start(monkeypatch, tmp_path, "compare", query)
+    assert not app.exception
+    assert app.selectbox(key="intervention").value == "ablate_texas"
+    assert app.selectbox(key="on").value == "dallas"
+
+
+def graphs_of(tmp_path, monkeypatch, **changes):
+    stamps = ("20260102T000000.000Z-aaaaaa", "20260103T000000.000Z-bbbbbb")
+    a, b = large_graph(40), large_graph(40, seed=1)
+    reports = tmp_path / "reports"
+    first = put_graph_run(reports, a, stamp=stamps[0])
+    second = put_graph_run(reports, b, stamp=stamps[1], **changes)
+    ids = [f"two_hop/{folder.name}" for folder in (first, second)]
+    query = {"run": ids[0], "with": ids[1], "compared": "graphs"}
+    return start(monkeypatch, tmp_path, "compare", query)
+
+
+def test_graphs_are_matched_node_by_node_and_edge_by_edge(tmp_path, monkeypatch):
+    app = graphs_of(tmp_path, monkeypatch)
+    assert not app.exception
+    counts = next(each.value for each in app.dataframe if "only A" in each.value)
+    assert counts[""].tolist() == ["features", "edges"]
+    assert counts["only A"][0] == 40
+    assert "of Σ |weight| in A" in texts(app)
+
+
+def test_graphs_of_two_models_are_compared_by_their_scores(tmp_path, monkeypatch):
+    app = graphs_of(tmp_path, monkeypatch, **{"model.name": HOSTILE})
+    assert not app.exception
+    assert "another model (gemma-3-270m in A" in texts(app)
+    assert [each for each in app.dataframe if "of the graph" in each.value]
+    assert not [each for each in app.dataframe if "only A" in each.value]
+
+
+def test_hostile_text_is_shown_as_text(tmp_path, monkeypatch):
+    changes = {"model.name": HOSTILE, "supernodes.texas.label": HOSTILE}
+    a, b = two(tmp_path / "reports", **changes)
+    for view in ("differences", "circuit"):
+        query = {"run": a.record.id, "with": b.record.id, "compared": view}
+        app = start(monkeypatch, tmp_path, "compare", query)
+        assert not app.exception
+        for each in app.markdown:
+            assert "](javascript" not in each.value
+            assert "<script>" not in each.value.replace("\\<script\\>", "")
 
 
 def test_one_hypothesis_on_two_models_is_a_button_away(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from tests.dashboards import put_run, start, texts
 from tests.graph_runs import large_graph, put_graph_run
 from tracer import runs
+from tracer.hypothesis.load import read
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -157,3 +158,40 @@ def test_hostile_text_is_shown_as_text(tmp_path, monkeypatch):
     for each in (*app.markdown, *app.caption):
         assert "](javascript" not in each.value
         assert "<script>" not in each.value.replace("\\<script\\>", "")
+
+
+def test_a_group_is_kept_as_a_draft_and_brought_back(place, monkeypatch):
+    app = start(monkeypatch, place, "explore")
+    send(app, ids(place))
+    app.text_input(key="new supernode").set_value("mine").run()
+    button(app, "Group 4").click().run()
+    button(app, "Keep them as a draft").click().run()
+    assert not app.exception, app.exception
+    [path] = (place / "drafts").iterdir()
+    assert path.name == "two_hop_mine.yaml"
+    saved = read(str(path)).hypothesis
+    assert saved.supernodes["mine"].features == tuple(ids(place))
+    button(app, "Keep them as a draft").click().run()
+    assert [each.name for each in (place / "drafts").iterdir()] == ["two_hop_mine.yaml"]
+    fresh = start(monkeypatch, place, "explore")
+    assert "**mine**" not in texts(fresh)
+    button(fresh, "Bring them back").click().run()
+    assert not fresh.exception, fresh.exception
+    assert "**mine** 4 features" in texts(fresh)
+    button(fresh, "Bring them back").click().run()
+    assert "no further supernode" in fresh.warning[0].value
+
+
+def test_another_draft_of_that_name_is_not_overwritten(place, monkeypatch):
+    (place / "drafts").mkdir()
+    (place / "drafts" / "two_hop_mine.yaml").write_text("other: 1\n")
+    app = start(monkeypatch, place, "explore")
+    send(app, ids(place))
+    app.text_input(key="new supernode").set_value("mine").run()
+    button(app, "Group 4").click().run()
+    button(app, "Keep them as a draft").click().run()
+    assert (place / "drafts" / "two_hop_mine.yaml").read_text() == "other: 1\n"
+    assert (place / "drafts" / "two_hop_mine_2.yaml").exists()
+    button(app, "Bring them back").click().run()
+    assert not app.exception
+    assert "has mistakes" in app.warning[0].value

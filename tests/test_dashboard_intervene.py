@@ -50,6 +50,20 @@ def test_a_try_is_measured_and_logged(place, monkeypatch):
     assert "interventions:" in texts(app)
 
 
+def test_a_try_draws_every_supernode(place, monkeypatch):
+    """Oakland's prompt has neither clamped; a supernode made by hand is watched as well."""
+    app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
+    [run] = runs.find_runs(place / "reports")
+    app.session_state["hand_groups"] = {(run.id, "dallas"): {"mine": ("1_7_2",)}}
+    app.run()
+    buttons(app)["Run"].click().run()
+    assert not app.exception, app.exception
+    table = next(each.value for each in app.dataframe if "of unclamped" in each.value)
+    assert table["supernode"].tolist() == ["texas", "california", "mine"]
+    picture = next(each for each in app.main if each.type == "image")
+    assert "mine" in picture.proto.imgs[0].alt
+
+
 def test_what_is_recorded_is_what_a_try_gives(place, monkeypatch):
     """The form starts as the recorded intervention, so its run gives the recorded outputs."""
     app = start(monkeypatch, place, "intervene", {"prompt": "plano"})

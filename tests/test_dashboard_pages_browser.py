@@ -136,6 +136,41 @@ def test_a_mistake_is_told_and_a_draft_is_saved(page: Page, place: Place):
     assert (place.root / "drafts" / "my_hypothesis.yaml").read_text() == sound
 
 
+def test_what_is_typed_is_checked_while_it_is_written(page: Page, place: Place):
+    page.goto(f"{place.address}/author")
+    editor = page.get_by_role("textbox", name="Hypothesis file")
+    expect(editor).to_have_value(re.compile("hypothesis: my_hypothesis"))
+    expect(page.get_by_text("No mistakes")).to_be_visible()
+    editor.press("Control+Home")
+    editor.press_sequentially("claims: x\n", delay=20)
+    expect(page.get_by_text(re.compile("Did you mean 'claim'")).first).to_be_visible()
+    expect(editor).to_be_focused()
+    editor.press_sequentially("# more\n", delay=20)
+    expect(editor).to_have_value(re.compile(r"^claims: x\n# more\n"))
+
+
+def test_a_file_is_uploaded(page: Page, place: Place):
+    page.goto(f"{place.address}/author")
+    page.get_by_text("Upload a file").click()
+    text = "hypothesis: mine\nclaim: <b>x</b>\n"
+    file = {"name": "mine.yaml", "mimeType": "application/yaml", "buffer": text.encode()}
+    page.locator("input[type=file]").set_input_files([file])
+    editor = page.get_by_role("textbox", name="Hypothesis file")
+    expect(editor).to_have_value(text)
+    expect(page.get_by_text(re.compile("mine.yaml")).first).to_be_visible()
+
+
+def test_circuits_stand_side_by_side(page: Page, place: Place):
+    first, second = place.runs
+    page.goto(f"{place.address}/compare?run={first}&with={second}&compared=circuit")
+    images = page.get_by_role("img", name=re.compile("^ablate_texas on dallas"))
+    expect(images).to_have_count(2)
+    expect(images.first).to_be_visible()
+    assert min(images.evaluate_all("all => all.map(each => each.naturalWidth)")) > 0
+    boxes = [images.nth(n).bounding_box() for n in (0, 1)]
+    assert boxes[0] and boxes[1] and boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+
+
 def test_the_guide_reads(page: Page, place: Place):
     page.goto(f"{place.address}/guide")
     expect(page.get_by_role("heading", name="A verdict")).to_be_visible()

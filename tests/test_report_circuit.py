@@ -29,6 +29,23 @@ def test_what_has_no_part_in_the_intervention_is_not_drawn():
     assert labels(circuit(record, "texas_to_california", "plano")).keys() == {"Texas", "California"}
 
 
+def test_what_is_named_is_drawn_too_and_unknown_where_it_has_no_place():
+    record, _ = make_record()
+    trial = record.interventions["ablate_texas"].trials["dallas"]
+    seen = {n: found for n, found in trial.supernodes.items() if n != "california"}
+    record = change(record, "interventions.ablate_texas.trials.dallas.supernodes", seen)
+    before = circuit(record, "ablate_texas", "dallas")
+    drawn = circuit(record, "ablate_texas", "dallas", list(record.supernodes))
+    boxes = {box.label: box for box in drawn.boxes}
+    assert boxes["California"].unknown and boxes["California"].percent == "?"
+    assert "no place on this prompt" in boxes["California"].title
+    assert not boxes["California"].moved
+    assert {label for label, box in boxes.items() if box.unknown} == {"California"}
+    assert labels(before).items() <= labels(drawn).items()
+    assert not any(box.unknown for box in before.boxes)
+    assert drawn.tokens == before.tokens
+
+
 def test_an_injected_supernode_stands_above_the_original_and_is_measured_on_its_source():
     record, _ = make_record()
     boxes = {b.label: b for b in circuit(record, "texas_to_california", "dallas").boxes}

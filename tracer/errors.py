@@ -57,6 +57,11 @@ class Mistake(NamedTuple):
     """What was found, what is allowed, the nearest valid word."""
 
 
+def place(path: str, mistake: Mistake) -> str:
+    """`file:line:column`, as far as they are known."""
+    return ":".join([path, *(str(n) for n in (mistake.line, mistake.column) if n is not None)])
+
+
 class HypothesisError(TracerError):
     """Everything that is wrong with one hypothesis file, at once."""
 
@@ -68,7 +73,5 @@ class HypothesisError(TracerError):
         super().__init__("\n".join(self._line(m) for m in self.mistakes))
 
     def _line(self, mistake: Mistake) -> str:
-        place = ":".join(
-            [self.path] + [str(n) for n in (mistake.line, mistake.column) if n is not None]
-        )
-        return f"{place}: {mistake.where + ': ' if mistake.where else ''}{mistake.message}"
+        where = mistake.where + ": " if mistake.where else ""
+        return f"{place(self.path, mistake)}: {where}{mistake.message}"

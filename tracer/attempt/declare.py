@@ -47,7 +47,7 @@ class Declared(NamedTuple):
     alone: Hypothesis
     """With the attempt instead of everything else that is measured."""
     made: dict[str, tuple[str, ...]]
-    """Ids of the supernodes that the run has not, by name."""
+    """Ids of the supernodes that the run has not, by name: clamped, or only watched."""
 
 
 def declare(record: Record, groups: Groups, attempt: Attempt, name: str = NAME) -> Declared:
@@ -55,7 +55,7 @@ def declare(record: Record, groups: Groups, attempt: Attempt, name: str = NAME) 
 
     Args:
         record: The run.
-        groups: Supernodes made by hand, on this prompt.
+        groups: Supernodes made by hand, on this prompt; those that are not clamped are watched.
         attempt: What is asked for.
         name: Of the intervention.
 
@@ -78,7 +78,8 @@ def declare(record: Record, groups: Groups, attempt: Attempt, name: str = NAME) 
     added = _added(record.hypothesis, supernodes, name, _intervention(attempt, clamp, names))
     if attempt.n_controls:
         added = added.model_copy(update={"controls": Controls(random=attempt.n_controls)})
-    return Declared(added, _alone(added, name), made)
+    watched = {each: ids for each, ids in groups.items() if each not in added.supernodes}
+    return Declared(added, _alone(added, name, watched), {**made, **watched})
 
 
 def _check(record: Record, groups: Groups, attempt: Attempt) -> None:
@@ -185,7 +186,7 @@ def _added(
     return hypothesis.model_copy(update=update)
 
 
-def _alone(hypothesis: Hypothesis, name: str) -> Hypothesis:
+def _alone(hypothesis: Hypothesis, name: str, watched: Groups) -> Hypothesis:
     nothing: Mapping[str, object] = {
         "necessity": {},
         "mediation": {},
@@ -195,4 +196,7 @@ def _alone(hypothesis: Hypothesis, name: str) -> Hypothesis:
         "shared": {},
     }
     interventions = {name: hypothesis.interventions[name]}
-    return hypothesis.model_copy(update={**nothing, "interventions": interventions})
+    seen = {each: SupernodeSpec(features=ids) for each, ids in watched.items()}
+    supernodes = {**hypothesis.supernodes, **seen}
+    update = {**nothing, "interventions": interventions, "supernodes": supernodes}
+    return hypothesis.model_copy(update=update)

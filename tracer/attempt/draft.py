@@ -8,11 +8,11 @@ from typing import Any
 from tracer.attempt.declare import Groups, declare
 from tracer.attempt.seen import Sight
 from tracer.attempt.wish import Attempt
-from tracer.hypothesis.expectations import Falls, Rises
+from tracer.hypothesis.expectations import Falls, Fraction, Rises
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.load import dump, from_hypothesis
 from tracer.hypothesis.source import to_yaml
-from tracer.hypothesis.spec import Controls, Hypothesis
+from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.record import Record
 from tracer.terminal import clean
 
@@ -37,12 +37,25 @@ def expecting(
     n_controls = max(record.hypothesis.controls.random, attempt.n_controls)
     found = added.model_copy(
         update={
+            "supernodes": {**added.supernodes, **_asked_about(added, groups, intervention)},
             "interventions": {**added.interventions, name: intervention},
             "controls": Controls(random=n_controls),
         }
     )
     from_hypothesis(found)
     return found
+
+
+def _asked_about(
+    hypothesis: Hypothesis, groups: Groups, intervention: InterventionSpec
+) -> dict[str, SupernodeSpec]:
+    """Supernodes made by hand that are not clamped, but of which something is expected."""
+    named = [each.supernode for each in intervention.expect if isinstance(each, Fraction)]
+    return {
+        each: SupernodeSpec(features=groups[each])
+        for each in named
+        if each in groups and each not in hypothesis.supernodes
+    }
 
 
 def _with(intervention: InterventionSpec, seen: Sequence[Sight]) -> InterventionSpec:

@@ -16,7 +16,13 @@ import typer
 
 from tracer.cli import options
 from tracer.cli.endings import stderr
-from tracer.dashboard.places import DRAFTS, DRAFTS_VARIABLE, REPORTS_VARIABLE
+from tracer.dashboard.places import (
+    DRAFTS,
+    DRAFTS_VARIABLE,
+    HYPOTHESES,
+    HYPOTHESES_VARIABLE,
+    REPORTS_VARIABLE,
+)
 from tracer.errors import EXIT_ENGINE, EXIT_OK, UsageError
 
 ADDRESS = "127.0.0.1"
@@ -45,6 +51,10 @@ def dashboard(
     drafts: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder that drafts are saved in.")
     ] = Path(DRAFTS),
+    hypotheses: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The folder whose hypotheses can be edited as drafts."),
+    ] = Path(HYPOTHESES),
     port: Annotated[
         int | None,
         typer.Option(
@@ -68,7 +78,12 @@ def dashboard(
     if port is not None and not _is_free(port):
         raise UsageError(f"--port {port}: another program listens there; choose another port.")
     command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *_flags(port)]
-    return _ended(command, {REPORTS_VARIABLE: str(reports), DRAFTS_VARIABLE: str(drafts)})
+    folders = {
+        REPORTS_VARIABLE: str(reports),
+        DRAFTS_VARIABLE: str(drafts),
+        HYPOTHESES_VARIABLE: str(hypotheses),
+    }
+    return _ended(command, folders)
 
 
 def _flags(port: int | None) -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from tracer.arrays import Arrays
 from tracer.dashboard.markdown import plain
+from tracer.dashboard.run_rows import shown
 from tracer.record import Generated, InterventionRecord, Reading, Record, Trial
+from tracer.report.circuit import Circuit, circuit
 from tracer.report.doses import DoseView
 from tracer.report.effects import compare, measures
 from tracer.report.interventions import InterventionView, intervention_view
@@ -14,11 +18,21 @@ from tracer.report.outputs import probability
 from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
 from tracer.report.text import clean, percent, show_token
 
+MOST_BOXES = 12
+"""Of supernodes that only stand by."""
 _MARKS = "●■▲◆"
 
 
-def draw(record: Record, name: str, prompt: str, arrays: Arrays) -> None:
-    """One trial: circuit and outputs, then the same as tables, controls, doses and texts."""
+def draw(record: Record, name: str, prompt: str, arrays: Arrays, also: Sequence[str] = ()) -> None:
+    """One trial: circuit and outputs, then the same as tables, controls, doses and texts.
+
+    Args:
+        record: Of the run, or of a try.
+        name: The intervention.
+        prompt: The trial's.
+        arrays: Controls.
+        also: Supernodes to draw beside those that have a part in it.
+    """
     trial = record.interventions[name].trials[prompt]
     if trial.problem is not None:
         st.warning(plain(trial.problem))
@@ -27,20 +41,31 @@ def draw(record: Record, name: str, prompt: str, arrays: Arrays) -> None:
     one = record.model_copy(update={"interventions": {name: alone}})
     view = intervention_view(one, name, arrays)
     if view.figure is not None:
+        drawn = circuit(one, name, prompt, also[:MOST_BOXES])
         left, right = st.columns([2, 1], vertical_alignment="center")
-        left.image(circuit_picture(view.figure.circuit), width="stretch")
+        left.image(circuit_picture(drawn), width="stretch", alt=shown(drawn.description))
         right.markdown("Outputs: hatched unclamped, solid clamped")
-        right.image(bars_picture(view.figure.bars), width="stretch")
-    st.markdown(
-        f"{plain(view.freeze)} Percentages: activation after the clamp. No arrows: a clamp "
-        "measures an effect on the output, not a path."
-    )
+        right.image(bars_picture(view.figure.bars), width="stretch", alt="Outputs as bars")
+        _legend(view.freeze, drawn, len(also) - MOST_BOXES)
     _tables(one, trial)
     _controls(one, name, view, arrays)
     if view.doses is not None:
         _doses(view.doses)
     if trial.generated is not None:
         _texts(trial.generated)
+
+
+def _legend(freeze: str, drawn: Circuit, n_more: int) -> None:
+    told = [
+        freeze,
+        "Percentages: activation after the clamp.",
+        "No arrows: a clamp measures an effect on the output, not a path.",
+    ]
+    if any(box.unknown for box in drawn.boxes):
+        told.append("Dashed: no place on this prompt, so its activation is unknown.")
+    if n_more > 0:
+        told.append(f"{n_more} more are in the table.")
+    st.markdown(plain(" ".join(told)))
 
 
 def _tables(record: Record, trial: Trial) -> None:
@@ -67,17 +92,20 @@ def output_rows(before: Reading, after: Reading) -> list[dict[str, str]]:
 
 
 def supernode_rows(record: Record, trial: Trial) -> list[dict[str, str]]:
-    """Every supernode that has a place on the prompt: its clamp and its activation."""
+    """Every supernode: its clamp and its activation, unknown where it has no place."""
     clamps = {clamp.supernode: clamp.amount.words() for clamp in trial.clamps}
-    return [
-        {
-            "supernode": str(clean(record.supernodes[name].label)),
-            "clamped": clamps.get(name, ""),
-            "of unclamped": _share(found.of_clean),
-            "of its source": _share(found.of_source),
-        }
-        for name, found in trial.supernodes.items()
-    ]
+    rows: list[dict[str, str]] = []
+    for name, supernode in record.supernodes.items():
+        found = trial.supernodes.get(name)
+        rows.append(
+            {
+                "supernode": str(clean(supernode.label)),
+                "clamped": clamps.get(name, ""),
+                "of unclamped": _share(found.of_clean) if found else "no place here",
+                "of its source": _share(found.of_source) if found else "",
+            }
+        )
+    return rows
 
 
 def _share(value: float | None) -> str:

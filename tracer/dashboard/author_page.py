@@ -6,8 +6,7 @@ that runs a draft, never here.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,14 @@ from tracer.dashboard import drafts
 from tracer.dashboard.checking import Checked, checked, summary
 from tracer.dashboard.dashboard import Dashboard
 from tracer.dashboard.job_view import job_view, jobs
+from tracer.dashboard.live_typing import live_typing
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.opening import entries
-from tracer.dashboard.origins import DRAFT, STARTER, origins, text_of
+from tracer.dashboard.origins import DRAFT, STARTER, UPLOAD, Origins, relative
 from tracer.dashboard.run_rows import shown
+from tracer.dashboard.upload_panel import upload_panel, uploads
 from tracer.errors import TracerError
 from tracer.hypothesis.source import MAX_BYTES
-from tracer.runs import RunEntry
 
 FROM = "from"
 """What the text was begun from, in the address and in the session."""
@@ -52,8 +52,8 @@ class _Loaded:
 def render(dashboard: Dashboard) -> None:
     """Draw the page."""
     st.title("Author")
-    known = entries(dashboard.places.reports)
-    _begin(dashboard, known)
+    origins = Origins(dashboard.places, entries(dashboard.places.reports), uploads())
+    origin = _begin(origins)
     editor, findings = st.columns([3, 2])
     with editor:
         st.html(_EDITOR)
@@ -63,9 +63,10 @@ def render(dashboard: Dashboard) -> None:
             height=560,
             max_chars=MAX_BYTES,
             persist_state="session",
-            help="Ctrl+Enter, or a click elsewhere, checks it.",
+            help="It is checked when you stop typing.",
         )
-    found = checked(text)
+        live_typing(_TEXT)
+    found = checked(text, origins.file_of(origin))
     with findings:
         _findings(found)
         _keep(dashboard, found, text)
@@ -75,18 +76,17 @@ def render(dashboard: Dashboard) -> None:
         st.code(shown(text, MAX_BYTES), language="yaml", line_numbers=True)
 
 
-def _begin(dashboard: Dashboard, known: Mapping[str, RunEntry]) -> None:
+def _begin(origins: Origins) -> str:
     """Fill the editor from what was chosen; edits are dropped only when that is said."""
-    choices = origins(dashboard.places, known)
-    origin = st.selectbox("Begin from", choices, key=FROM, bind="query-params") or STARTER
+    origin = _chosen(origins.names())
     loaded: _Loaded | None = st.session_state.get(_LOADED)
     if loaded is not None and loaded.origin == origin:
-        return
+        return origin
     is_edited = loaded is not None and st.session_state.get(_TEXT) != loaded.text
     if is_edited and not st.button("Drop what was edited, and open it"):
-        return
+        return loaded.origin if loaded is not None else origin
     try:
-        text = text_of(origin, dashboard.places, known)
+        text = origins.text_of(origin)
     except TracerError as error:
         st.text(shown(str(error)))
         text = ""
@@ -94,6 +94,14 @@ def _begin(dashboard: Dashboard, known: Mapping[str, RunEntry]) -> None:
     st.session_state[_TEXT] = text
     st.session_state[_NAME] = st.session_state[_LOADED].draft or ""
     st.session_state.pop(_SAID, None)
+    return origin
+
+
+def _chosen(names: Sequence[str]) -> str:
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with right:
+        upload_panel(FROM, UPLOAD)
+    return left.selectbox("Begin from", names, key=FROM, bind="query-params") or STARTER
 
 
 def _findings(found: Checked) -> None:
@@ -107,7 +115,7 @@ def _findings(found: Checked) -> None:
         for mistake in found.mistakes[:_MOST_MISTAKES]:
             line = f"line {mistake['line']}" if mistake["line"] else "whole file"
             where = f" · {mistake['where']}" if mistake["where"] else ""
-            st.markdown(f"**{line}**{plain(where)}")
+            st.markdown(f"**{line}** {plain(str(mistake['place']) + where)}")
             st.text(str(mistake["mistake"]))
 
 
@@ -149,7 +157,7 @@ def _save(folder: Path, name: str, text: str) -> None:
     st.session_state[_LOADED] = _Loaded(DRAFT + name, text)
     st.session_state[FROM] = DRAFT + name
     st.session_state[_NAME] = name
-    st.session_state[_SAID] = f"Saved as {_relative(path)}"
+    st.session_state[_SAID] = f"Saved as {relative(path)}"
 
 
 def _run(dashboard: Dashboard, found: Checked, text: str) -> None:
@@ -167,16 +175,8 @@ def _run(dashboard: Dashboard, found: Checked, text: str) -> None:
     pressed = st.button("Run", disabled=reason is not None, help=reason)
     if draft is None or found.hypothesis is None:
         return
-    path = _relative(drafts.path_of(dashboard.places.drafts, draft))
+    path = relative(drafts.path_of(dashboard.places.drafts, draft))
     if pressed:
         jobs().start(path, dashboard.places.reports)
         st.rerun()
     st.code(f"tracer run {path}", language="sh")
-
-
-def _relative(path: Path) -> Path:
-    """As a command in the working directory names it."""
-    try:
-        return Path(os.path.relpath(path))
-    except ValueError:  # another drive
-        return path

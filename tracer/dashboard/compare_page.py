@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
-from tracer.dashboard import comparing
+from tracer.dashboard import comparing, comparing_runs
+from tracer.dashboard.compare_circuits import draw_circuits
+from tracer.dashboard.compare_graphs import draw_graphs
 from tracer.dashboard.dashboard import Dashboard
 from tracer.dashboard.listing import ICONS
 from tracer.dashboard.markdown import plain
-from tracer.dashboard.opening import entries, graph_of, opened
+from tracer.dashboard.opening import entries, opened
 from tracer.dashboard.run_rows import CELL, facts, outcome_counts, shown
 from tracer.dashboard.runs_page import OTHER, RUN
 from tracer.regression.compare import Comparison
@@ -29,7 +30,6 @@ _LONGEST_DIFF = 50_000
 class _Pair:
     """The two runs as every view needs them."""
 
-    reports: Path
     a: Run
     b: Run
     left: Essentials
@@ -53,7 +53,7 @@ def render(dashboard: Dashboard) -> None:
     if a is None or b is None:
         return
     old, new = a.essentials(), b.essentials()
-    _views(_Pair(dashboard.places.reports, a, b, old, new, b.compare(old)))
+    _views(_Pair(a, b, old, new, b.compare(old)))
 
 
 def _on_two_models(known: Mapping[str, RunEntry]) -> None:
@@ -121,6 +121,7 @@ def _differences(pair: _Pair) -> None:
     if len(comparison.changed) > _MOST_CAUSES:
         causes.append(f"- and {len(comparison.changed) - _MOST_CAUSES} more")
     st.markdown("\n".join(causes) or "Nothing that is recorded.")
+    _without_counterpart(pair)
     st.markdown("**Came out otherwise**")
     if comparison.is_same:
         st.markdown("Nothing: the same came out.")
@@ -133,66 +134,65 @@ def _differences(pair: _Pair) -> None:
     )
 
 
+def _without_counterpart(pair: _Pair) -> None:
+    """What cannot be compared, and why."""
+    a, b = pair.a.record, pair.b.record
+    told = [*comparing_runs.lone(a, b), *comparing_runs.retokenized(a, b)]
+    reason = comparing_runs.unmatched(a, b)
+    if told or reason:
+        st.markdown("**Without a counterpart**")
+        st.text("\n".join([*told, *([reason] if reason else [])]))
+
+
 def _expectations(pair: _Pair) -> None:
     st.dataframe(comparing.outcome_rows(pair.left, pair.right), hide_index=True)
 
 
 def _effects(pair: _Pair) -> None:
     rows = comparing.effect_rows(pair.left, pair.right)
-    if not rows:
+    if rows:
+        _effect_table(rows)
+    else:
         st.markdown("Neither run has an intervention.")
-        return
+
+
+def _effect_table(rows: list[comparing.Cells]) -> None:
     st.markdown("Change of a token's log-probability by the clamps, in nats.")
     number = st.column_config.NumberColumn(format="%+.2f")
     st.dataframe(
         rows,
         hide_index=True,
         column_config={"A (nats)": number, "B (nats)": number, "B − A": number},
+        alt="Effects in both runs",
     )
 
 
 def _circuit(pair: _Pair) -> None:
-    rows = comparing.member_rows(pair.left, pair.right)
+    """Both pictures, what the clamps did there, then the supernodes' members or sizes."""
+    chosen = draw_circuits(pair.a.record, pair.b.record)
+    if chosen is not None:
+        rows = comparing.effect_rows(pair.left, pair.right, chosen.intervention, chosen.prompt)
+        _effect_table(rows)
+    reason = comparing_runs.unmatched(pair.a.record, pair.b.record)
+    rows = comparing_runs.size_rows(pair.a.record, pair.b.record)
     if not rows:
         st.markdown("Neither run has a supernode.")
-        return
-    if not _same_features(pair):
-        return
-    st.markdown("Features of each supernode, by layer, index and place.")
-    overlap = st.column_config.NumberColumn(format="%.2f")
-    st.dataframe(rows, hide_index=True, column_config={"overlap": overlap})
+    elif reason is not None:
+        st.text(reason)
+        st.dataframe(rows, hide_index=True, alt="Supernodes by size and depth")
+    else:
+        st.markdown("Features of each supernode, by layer, index and place.")
+        overlap = st.column_config.NumberColumn(format="%.2f")
+        st.dataframe(
+            comparing.member_rows(pair.left, pair.right),
+            hide_index=True,
+            column_config={"overlap": overlap},
+            alt="Features of each supernode in one run and in both",
+        )
 
 
 def _graphs(pair: _Pair) -> None:
-    prompts = [name for name in pair.a.record.graphs if name in pair.b.record.graphs]
-    if not prompts:
-        st.markdown("There is no prompt of which both runs keep a graph.")
-        return
-    prompt = st.selectbox("Prompt", prompts, key="prompt", bind="query-params")
-    graphs = [graph_of(pair.reports, run, prompt) for run in (pair.a, pair.b)]
-    for problem in graphs:
-        if isinstance(problem, str):
-            st.text(shown(problem))
-    a, b = graphs
-    if isinstance(a, str) or isinstance(b, str) or not _same_features(pair):
-        return
-    sides = comparing.node_sides(a, b)
-    st.markdown(", ".join(f"{n:,} {side}" for side, n in sides.items()))
-    rows = comparing.node_rows(a, b)
-    st.dataframe(rows, hide_index=True)
-    if sum(sides.values()) > len(rows):
-        st.markdown(f"The first {len(rows):,} by layer.")
-
-
-def _same_features(pair: _Pair) -> bool:
-    """Say it where features of the two runs cannot be matched."""
-    same = comparing.same_features(pair.left, pair.right)
-    if not same:
-        st.markdown(
-            "The two runs have another model or feature basis: a feature of one is not a feature "
-            "of the other, so only verdicts, expectations and effects are compared."
-        )
-    return same
+    draw_graphs(pair.a, pair.b)
 
 
 def _file(pair: _Pair) -> None:

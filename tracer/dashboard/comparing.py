@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable
 
 from tracer.dashboard.run_rows import CELL, shown
+from tracer.graph.edge_list import ListedGraph
 from tracer.graph.graph import AttributionGraph
 from tracer.regression.compare import Comparison
 from tracer.regression.essentials import Essentials
@@ -22,6 +23,8 @@ SIDES = ("only A", "both", "only B")
 MOST_NODES = 5_000
 
 Cells = dict[str, str | float | int | None]
+Graph = AttributionGraph | ListedGraph
+"""Of which only the nodes are looked at."""
 
 
 def finding_rows(comparison: Comparison) -> list[Cells]:
@@ -57,11 +60,22 @@ def outcome_rows(a: Essentials, b: Essentials) -> list[Cells]:
     return rows
 
 
-def effect_rows(a: Essentials, b: Essentials) -> list[Cells]:
-    """Every intervention's effect on every token asked about, in nats; None where not measured."""
+def effect_rows(
+    a: Essentials, b: Essentials, intervention: str | None = None, prompt: str | None = None
+) -> list[Cells]:
+    """Interventions' effects on every token asked about, in nats; None where not measured.
+
+    Args:
+        a: One run.
+        b: The other.
+        intervention: Only this one's.
+        prompt: Only on this one.
+    """
     before, after = _effects(a), _effects(b)
     return [
-        _effect(key, before.get(key), after.get(key)) for key in dict.fromkeys([*before, *after])
+        _effect(key, before.get(key), after.get(key))
+        for key in dict.fromkeys([*before, *after])
+        if intervention in (None, key[0]) and prompt in (None, key[1])
     ]
 
 
@@ -108,13 +122,13 @@ def member_rows(a: Essentials, b: Essentials) -> list[Cells]:
     return rows
 
 
-def node_sides(a: AttributionGraph, b: AttributionGraph) -> dict[str, int]:
+def node_sides(a: Graph, b: Graph) -> dict[str, int]:
     """How many feature nodes are in one graph and not in the other, and how many in both."""
     old, new = _nodes(a).keys(), _nodes(b).keys()
     return dict(zip(SIDES, (len(old - new), len(old & new), len(new - old)), strict=True))
 
 
-def node_rows(a: AttributionGraph, b: AttributionGraph) -> list[Cells]:
+def node_rows(a: Graph, b: Graph) -> list[Cells]:
     """The feature nodes of both graphs by layer, position and feature, at most `MOST_NODES`."""
     old, new = _nodes(a), _nodes(b)
     tokens = a.subject.tokens
@@ -139,20 +153,11 @@ _Node = tuple[int, int, int]
 """Layer, position and feature."""
 
 
-def _nodes(graph: AttributionGraph) -> dict[_Node, float]:
+def _nodes(graph: Graph) -> dict[_Node, float]:
     """Every feature node with its activation."""
     nodes = graph.nodes
     places = ((layer, pos, feature) for layer, pos, feature in nodes.features.tolist())
     return dict(zip(places, nodes.activations.tolist(), strict=True))
-
-
-def same_features(a: Essentials, b: Essentials) -> bool:
-    """Whether a feature of one run is the same feature in the other: model and dictionary agree."""
-    return (a.model.fingerprint, a.basis, a.dictionary) == (
-        b.model.fingerprint,
-        b.basis,
-        b.dictionary,
-    )
 
 
 def file_diff(a: str, b: str) -> str:

@@ -10,6 +10,7 @@ from tracer.dashboard.graph_panel import graph_panel, selection, take_up_address
 from tracer.dashboard.graph_store import Shown, shown, stored
 from tracer.dashboard.group_panel import group_panel
 from tracer.dashboard.hand_groups import hand_groups
+from tracer.dashboard.keep_panel import keep_panel
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.node_tables import links_table, nodes_table
 from tracer.dashboard.run_picker import PROMPT, RUN, picked_prompt, picked_run
@@ -68,6 +69,7 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: Asked) -> None:
     left, right = st.columns(2)
     with left:
         group_panel(run.record, prompt, found, chosen)
+        keep_panel(dashboard, run.record, prompt, found)
         if "intervene" in dashboard.pages:
             query = {RUN: run.record.id, PROMPT: prompt}
             st.page_link(

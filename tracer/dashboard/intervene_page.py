@@ -103,8 +103,7 @@ def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
 def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     """Measure it, unless it was; a mistake is told in its place."""
     record = run.record
-    used = {c.supernode: groups[c.supernode] for c in attempt.clamps if c.supernode in groups}
-    again = found(record.id, attempt, used)
+    again = found(record.id, attempt, groups)
     if again is not None:
         st.session_state["shown try"] = tries(record.id).index(again)
         st.markdown("The same try was made before; here it is again.")
@@ -116,7 +115,7 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
         st.session_state[_failed(record)] = str(error)
         st.rerun()
     try:
-        declared = declare(record, used, attempt)
+        declared = declare(record, groups, attempt)
         with st.spinner("Clamping…"), held.lock:
             tried = tracer.attempt_measure.try_out(held.opened, record, declared, Silent())
     except HypothesisError as error:
@@ -126,7 +125,7 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     except TracerError as error:
         st.warning(plain(str(error)))
         return
-    add(Try(record.id, attempt, used, tried))
+    add(Try(record.id, attempt, groups, tried))
     st.session_state["shown try"] = len(tries(record.id)) - 1
 
 
@@ -151,7 +150,9 @@ def _results(dashboard: Dashboard, run: Run) -> None:
     st.header(f"Try {number + 1}")
     for note in each.tried.notes:
         st.warning(plain(note))
-    draw(each.tried.record, NAME, each.attempt.prompt, each.tried.arrays)
+    tried = each.tried
+    beside = list(dict.fromkeys([*each.groups, *tried.record.supernodes]))
+    draw(tried.record, NAME, each.attempt.prompt, tried.arrays, beside)
     seen_panel(dashboard, run.record, each, number)
 
 

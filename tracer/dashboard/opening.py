@@ -12,8 +12,6 @@ from pathlib import Path
 import streamlit as st
 
 from tracer.errors import TracerError, UsageError
-from tracer.graph import files
-from tracer.graph.graph import AttributionGraph
 from tracer.report.render import render
 from tracer.report.run_graphs import read_graphs
 from tracer.result import Run
@@ -45,21 +43,6 @@ def report_of(reports: Path, run: Run) -> str:
         UsageError: A file of the run is a link out of the reports folder.
     """
     return _report(str(run.path), _stamp(reports, run.path, (*_FILES, *_graph_files(run))))
-
-
-def graph_of(reports: Path, run: Run, prompt: str) -> AttributionGraph | str:
-    """The kept graph of one prompt, or the sentence that says why there is none.
-
-    The record only names the file; one outside the run's folder is not read.
-    """
-    name = run.record.graphs[prompt].file
-    if Path(name).name != name or not name.endswith(".json"):
-        return f"{run.record.id}: {name!r} is no graph file of this run."
-    try:
-        pair = (name, str(Path(name).with_suffix(".safetensors")))
-        return _graph(str(run.path / name), _stamp(reports, run.path, pair))
-    except (TracerError, OSError, ValueError) as error:
-        return str(error)
 
 
 def _graph_files(run: Run) -> list[str]:
@@ -94,8 +77,3 @@ def _open(folder: str, stamp: Stamp) -> Run:
 def _report(folder: str, stamp: Stamp) -> str:
     run = Run.open(folder)
     return render(run.record, run.verdict, run.arrays, read_graphs(run.path, run.record))
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _graph(path: str, stamp: Stamp) -> AttributionGraph:
-    return files.read(Path(path))

@@ -1,4 +1,4 @@
-"""The two folders that the dashboard reads and writes: runs, and drafts of hypotheses.
+"""The folders of the dashboard: runs and drafts, which it reads and writes, and hypotheses to read.
 
 They are fixed when it is started, by `tracer dashboard` through the environment; no page and no
 address names a folder.
@@ -13,15 +13,18 @@ from typing import NamedTuple
 
 REPORTS_VARIABLE = "TRACER_REPORTS"
 DRAFTS_VARIABLE = "TRACER_DRAFTS"
+HYPOTHESES_VARIABLE = "TRACER_HYPOTHESES"
 REPORTS = "reports"
 DRAFTS = "hypotheses/drafts"
+HYPOTHESES = "hypotheses"
 
 
 class Places(NamedTuple):
-    """Where runs are kept and drafts are saved, absolute."""
+    """Where runs are kept, drafts are saved and hypotheses are read from, absolute."""
 
     reports: Path
     drafts: Path
+    hypotheses: Path
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
@@ -29,4 +32,5 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     return Places(
         Path(environment.get(REPORTS_VARIABLE) or REPORTS).absolute(),
         Path(environment.get(DRAFTS_VARIABLE) or DRAFTS).absolute(),
+        Path(environment.get(HYPOTHESES_VARIABLE) or HYPOTHESES).absolute(),
     )

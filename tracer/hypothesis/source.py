@@ -66,6 +66,15 @@ def read_text(path: str) -> str:
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise _refusal(path, f"the file cannot be read: {reason}") from None
+    return decoded(path, content)
+
+
+def decoded(path: str, content: bytes) -> str:
+    """What a file holds, as text; `path` is what its mistakes are told of.
+
+    Raises:
+        HypothesisError: it is over 1 MiB, or not UTF-8.
+    """
     if len(content) > MAX_BYTES:
         raise _refusal(path, f"the file is larger than {MAX_BYTES >> 20} MiB")
     try:

@@ -8,6 +8,7 @@ path. Coordinates are made here, `circuit.svg.j2` draws them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from tracer.hypothesis.expectations import Fraction
@@ -41,6 +42,8 @@ class Box:
     pill_width: float
     ghost: bool
     injected: bool
+    unknown: bool
+    """It has no place on this prompt, so that nothing was measured; it stands on the left."""
     title: str
     x: float
     y: float
@@ -57,6 +60,8 @@ class Box:
     @property
     def moved(self) -> bool:
         """Whether the box no longer covers its true place."""
+        if self.unknown:
+            return False
         inside_x = self.x <= self.home_x <= self.x + self.width
         return not (inside_x and self.y <= self.home_y <= self.y + BOX)
 
@@ -93,29 +98,48 @@ class Circuit:
     ticks: tuple[Tick, ...]
 
 
-def circuit(record: Record, intervention: str, prompt: str) -> Circuit:
-    """Lay out the supernodes of one intervention on one of its prompts."""
+def circuit(
+    record: Record,
+    intervention: str,
+    prompt: str,
+    also: Collection[str] = (),
+    width: float = WIDTH,
+) -> Circuit:
+    """Lay out the supernodes of one intervention on one of its prompts.
+
+    Args:
+        record: The run.
+        intervention: One of the file's own.
+        prompt: It was measured on.
+        also: Supernodes to draw beside those that have a part in it.
+        width: In pixels.
+    """
     trial = record.interventions[intervention].trials[prompt]
     clamps = {clamp.supernode: clamp for clamp in trial.clamps}
-    shown = _shown(record, intervention, trial)
-    places = {s.name: _positions(record, s, clamps.get(s.name), prompt) for s in shown}
+    shown = _shown(record, intervention, trial, also)
+    places = {
+        s.name: ()
+        if _is_unknown(s.name, clamps, trial)
+        else _positions(record, s, clamps.get(s.name), prompt)
+        for s in shown
+    }
     clamped = {pos for name in clamps if name in places for pos in places[name]}
     tokens, centres = token_row(
         record.prompts[prompt].tokens,
         clamped,
         _columns(shown, places),
         left=LEFT,
-        right=WIDTH - RIGHT,
+        right=width - RIGHT,
     )
     boxes: list[Box] = []
     for supernode in sorted(shown, key=lambda s: _turn(clamps.get(s.name), prompt)):
         positions = places[supernode.name]
-        x = sum(centres[pos] for pos in positions) / len(positions)
+        x = sum(centres[pos] for pos in positions) / len(positions) if positions else LEFT
         y = _layer_y(_mean_layer(supernode), record.model.n_layers)
-        boxes.append(_placed(_box(supernode, clamps, trial, x, y), boxes))
+        boxes.append(_placed(_box(supernode, clamps, trial, x, y, width - RIGHT), boxes))
     top = min([0.0, *(box.y - 16 for box in boxes)])
     return Circuit(
-        width=WIDTH,
+        width=width,
         top=top,
         height=PLOT + 46 - top,
         tokens_y=PLOT + 14,
@@ -126,13 +150,20 @@ def circuit(record: Record, intervention: str, prompt: str) -> Circuit:
     )
 
 
-def _shown(record: Record, intervention: str, trial: Trial) -> list[SupernodeRecord]:
-    """The supernodes clamped, asked about, or found on this very prompt."""
+def _shown(
+    record: Record, intervention: str, trial: Trial, also: Collection[str]
+) -> list[SupernodeRecord]:
+    """The supernodes clamped, asked about, or found on this very prompt, and what is named."""
     spec = record.hypothesis.interventions[intervention]
     named = {clamp.supernode for clamp in trial.clamps}
     named |= {e.supernode for e in spec.expect if isinstance(e, Fraction)}
     named |= {n for n in trial.supernodes if trial.prompt in record.supernodes[n].source}
+    named |= set(also)
     return [s for name, s in record.supernodes.items() if name in named]
+
+
+def _is_unknown(name: str, clamps: Collection[str], trial: Trial) -> bool:
+    return name not in clamps and name not in trial.supernodes
 
 
 def _turn(clamp: ClampRecord | None, prompt: str) -> int:
@@ -183,6 +214,7 @@ def _box(
     trial: Trial,
     x: float,
     y: float,
+    right: float,
 ) -> Box:
     clamp = clamps.get(supernode.name)
     injected = _injected(clamp, trial.prompt)
@@ -195,7 +227,9 @@ def _box(
     shown = percent(share) if share is not None else "?"
     pill = clamp.amount.words() if clamp is not None else None
     width = _box_width(supernode)
-    reference = "its source" if of_source else "unclamped"
+    told = f"{shown} of {'its source' if of_source else 'unclamped'}"
+    if _is_unknown(supernode.name, clamps, trial):
+        told = "unknown, it has no place on this prompt"
     return Box(
         label=shorten(supernode.label, LONGEST_LABEL),
         members=_members(supernode),
@@ -206,9 +240,9 @@ def _box(
         pill_width=text_width(pill or "", 12.0) + 14,
         ghost=share is not None and share <= GHOST,
         injected=injected,
-        title=f"{supernode.label}: {shown} of {reference}"
-        + (f", clamped to {pill}" if pill is not None else ""),
-        x=min(max(x - width / 2, LEFT), WIDTH - RIGHT - width),
+        unknown=_is_unknown(supernode.name, clamps, trial),
+        title=f"{supernode.label}: {told}" + (f", clamped to {pill}" if pill is not None else ""),
+        x=min(max(x - width / 2, LEFT), right - width),
         y=y - BOX / 2,
         width=width,
         home_x=x,

@@ -1,0 +1,43 @@
+"""Groups made by hand are a file that the loader takes, and come back from it as they were."""
+
+from __future__ import annotations
+
+from tests.records import change, make_record
+from tracer.attempt.kept_groups import groups_of, keeping, kept_text
+from tracer.hypothesis.load import check
+
+GROUPS = {"mine": ("3_17_2", "4_9_1"), "yours": ("5_1_3",)}
+
+
+def test_a_kept_group_is_a_supernode_of_explicit_ids_that_is_ablated():
+    record, _ = make_record()
+    text = kept_text(keeping(record, "dallas", GROUPS), record, "dallas", GROUPS)
+    found = check("draft.yaml", text).hypothesis
+    assert text.startswith("# mine, yours: grouped by hand in the graph of prompt dallas")
+    assert found.supernodes["mine"].features == ("3_17_2", "4_9_1")
+    made = found.interventions["ablate_mine"]
+    assert made.prompts == ("dallas",)
+    assert made.clamp == {"mine": 0.0}
+    assert [each.model_dump(exclude_defaults=True) for each in made.expect] == [
+        {"top_is_not": " Austin"}
+    ]
+    assert found.interventions.keys() - record.hypothesis.interventions.keys() == {
+        "ablate_mine",
+        "ablate_yours",
+    }
+
+
+def test_an_intervention_of_that_name_stays():
+    record, _ = make_record()
+    found = keeping(record, "dallas", {"texas2": ("3_17_2",)})
+    again = keeping(change(record, "hypothesis", found), "dallas", {"texas2": ("3_17_2",)})
+    assert {"ablate_texas2", "ablate_texas2_2"} <= again.interventions.keys()
+    assert again.interventions["ablate_texas2"] == found.interventions["ablate_texas2"]
+
+
+def test_they_come_back_as_far_as_the_graph_has_them():
+    record, _ = make_record()
+    found = keeping(record, "dallas", GROUPS)
+    assert groups_of(found, {"3_17_2", "4_9_1", "5_1_3"}) == GROUPS
+    assert groups_of(found, {"3_17_2"}) == {"mine": ("3_17_2",)}
+    assert groups_of(record.hypothesis, {"3_17_2"}) == {}

@@ -1,0 +1,37 @@
+"""Checks a text while it is written: a pause in typing counts as Ctrl+Enter.
+
+Streamlit hears of a text area only when it is left, or on Ctrl+Enter. Without this script that is
+still so, and nothing else is lost.
+"""
+
+from __future__ import annotations
+
+from streamlit.components.v2 import component
+
+PAUSE = 600
+"""Milliseconds without a key."""
+LONGEST = 200_000
+"""Characters; a longer text is checked when it is left."""
+
+_SCRIPT = """
+export default function ({ data }) {
+  const area = document.querySelector(`.st-key-${data.key} textarea`);
+  if (!area || area.dataset.live) return;
+  area.dataset.live = "yes";
+  let timer;
+  area.addEventListener("input", () => {
+    clearTimeout(timer);
+    if (area.value.length > data.longest) return;
+    timer = setTimeout(() => {
+      const enter = { key: "Enter", code: "Enter", ctrlKey: true, bubbles: true, cancelable: true };
+      area.dispatchEvent(new KeyboardEvent("keydown", enter));
+    }, data.pause);
+  });
+}
+"""
+
+
+def live_typing(key: str) -> None:
+    """Send what is typed into the text area with this key, of letters and `-`, as it is typed."""
+    view = component("tracer_live_typing", js=_SCRIPT)
+    view(key=f"{key}-live", data={"key": key, "pause": PAUSE, "longest": LONGEST})
