@@ -1,5 +1,7 @@
 """The sweep gives the edges that autograd finds, and they add up to what each target is."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,10 @@ from tracer.features.neurons import NeuronBasis
 from tracer.features.open_basis import open_basis
 from tracer.progress import Silent
 from tracer.replacement import down, order, sweep
+from tracer.replacement.attribute import attribute
+from tracer.replacement.relevance import relevance
+from tracer.replacement.state import freeze
+from tracer.replacement.targets import salient
 
 TOPK = CONFIG | {"activation": "topk", "k": 5}
 REL = 1e-4
@@ -50,6 +56,29 @@ def test_dictionaries_are_swept_as_autograd_goes_through_the_frozen_model(dictio
     wanted = edges_by_autograd(model, basis, graph, ids_of(model))
     assert relative_error(graph.edges, wanted) < REL
     assert adds_up(graph)
+
+
+def test_relevance_counts_every_path_through_the_whole_graph(dictionary):
+    model, basis, _ = dictionary
+    frozen = freeze(model, basis, ids_of(model))
+    targets = salient(frozen, model.tokenizer)
+    whole = graph_of(model, basis, n=10**6)
+    n, activations = whole.nodes.n_features, whole.nodes.activations.astype(np.float64)
+    slopes = whole.edges[:, :n] / activations
+    paths = slopes[n:] @ np.linalg.inv(np.eye(n) - slopes[:n])
+    weights = np.array([logit.weight for logit in targets.logits])
+    wanted = weights @ np.abs(paths * activations)
+    found = relevance(basis, frozen, targets)
+    places = np.concatenate(
+        [
+            np.stack([np.full(len(each.pos), layer), each.pos, each.index], 1)
+            for layer, each in enumerate(frozen.active)
+        ]
+    )
+    rows = whole.nodes.find(places)
+    values = torch.cat(found).numpy()
+    assert (values[rows < 0] == 0).all()
+    assert np.allclose(values[rows >= 0], wanted[rows[rows >= 0]], atol=1e-4 * wanted.max())
 
 
 def test_a_dictionarys_value_is_its_pre_activation(dictionary):
@@ -118,6 +147,16 @@ def test_opening_special_tokens_have_no_features_and_their_embedding_is_a_node(n
     assert graph.nodes.features[:, 1].min() > 0
     assert graph.nodes.tokens[0] == 0
     assert (graph.edges[:, graph.nodes.token_columns.start] != 0).any()
+
+
+def test_a_prompt_without_an_opening_is_swept_as_autograd_goes(each_model):
+    ids, basis = ids_of(each_model)[1:], NeuronBasis(each_model)
+    toward = partial(salient, tokenizer=each_model.tokenizer)
+    graph = attribute(each_model, basis, ids, toward, 40, Silent())
+    wanted = edges_by_autograd(each_model, basis, graph, ids)
+    assert (graph.nodes.errors[:, 1] == 0).any(), "nothing is left out at the first position"
+    assert relative_error(graph.edges, wanted) < REL
+    assert adds_up(graph)
 
 
 def test_what_is_left_out_is_in_the_errors(neurons):

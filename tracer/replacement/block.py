@@ -107,16 +107,16 @@ class FrozenBlock:
         return len(self.weights.W_O) // len(self.weights.W_V)
 
     @cached_property
-    def U(self) -> Float[Tensor, "head d_model d_head"]:
-        """The output map backwards, with the weight of the norm behind it."""
+    def U(self) -> Float[Tensor, "head d_head d_model"]:
+        """The output map forwards, with the weight of the norm behind it."""
         norm, out = self.after.norm, self.weights.W_O.to(self.pattern.dtype)
         out = out if norm is None else norm.linear(out)
-        return out.transpose(1, 2).contiguous()
+        return out.contiguous()
 
     @cached_property
-    def U_rows(self) -> Float[Tensor, "out d_model"]:
-        """The output map forwards, all heads' dimensions in a row."""
-        return self.U.transpose(1, 2).reshape(-1, self.U.shape[1])
+    def U_groups(self) -> Float[Tensor, "group out d_model"]:
+        """The same, the dimensions of the heads that share values in a row."""
+        return self.U.view(len(self.weights.W_V), -1, self.U.shape[-1])
 
     @cached_property
     def V(self) -> Float[Tensor, "group d_head d_model"]:
@@ -126,19 +126,19 @@ class FrozenBlock:
         return value.contiguous()
 
     @cached_property
-    def A(self) -> Float[Tensor, "group pos shared pos"]:
-        """The pattern by [group, source, head in group, destination], over the norms' scales."""
+    def A(self) -> Float[Tensor, "group pos pos shared"]:
+        """The pattern by [group, source, destination, head in group], over the norms' scales."""
         pattern = self.pattern
         if self.after.norm is not None:
             pattern = pattern / self.after.scale
         if self.before.norm is not None:
             pattern = pattern / self.before.scale.T
         grouped = pattern.unflatten(0, (-1, self.n_shared))
-        return grouped.permute(0, 3, 1, 2).contiguous()
+        return grouped.permute(0, 3, 2, 1).contiguous()
 
     def attend_back(
-        self, gradient: Float[Tensor, "pos row d_model"], first: int
-    ) -> Float[Tensor, "fixed row d_model"]:
+        self, gradient: Float[Tensor, "row pos d_model"], first: int
+    ) -> Float[Tensor, "row fixed d_model"]:
         """Carry gradients back through attention: adds to them in place.
 
         Args:
@@ -148,74 +148,65 @@ class FrozenBlock:
         Returns:
             What arrives at the opening positions.
         """
-        n_pos, n_rows, d_model = gradient.shape
+        n_rows, n_pos, d_model = gradient.shape
+        arriving = gradient.new_zeros(n_rows, first, d_model)
         if n_rows == 0:
-            return gradient.new_zeros(first, 0, d_model)
-        flat = gradient.view(n_pos * n_rows, d_model)
-        z = torch.matmul(flat, self.U)
-        here = slice(first, first + n_pos)
-        arriving = torch.zeros(first * n_rows, d_model, dtype=flat.dtype, device=flat.device)
-        for A, V, of_group in zip(self.A, self.V, z.split(self.n_shared), strict=True):
-            mixed = A[: here.stop, :, here].reshape(here.stop, -1) @ of_group.view(
-                self.n_shared * n_pos, -1
-            )
-            mixed = mixed.view(here.stop * n_rows, -1)
-            arriving.addmm_(mixed[: first * n_rows], V)
-            flat.addmm_(mixed[first * n_rows :], V)
-        return arriving.view(first, n_rows, d_model)
+            return arriving
+        flat, here = gradient.view(-1, d_model), slice(first, first + n_pos)
+        by_group = [flat @ U.T for U in self.U_groups]
+        for A, V, z in zip(self.A, self.V, by_group, strict=True):
+            of_heads = z.view(n_rows, n_pos * self.n_shared, -1)
+            to_all = A[:, here].flatten(1)
+            flat.addmm_((to_all[here] @ of_heads).view(len(flat), -1), V)
+            arriving += to_all[:first] @ of_heads @ V
+        return arriving
 
-    def attend_on(self, stream: Float[Tensor, "pos row d_model"], positions: slice) -> None:
+    def attend_on(self, stream: Float[Tensor, "row pos d_model"], positions: slice) -> None:
         """Carry parts of the residual stream on through attention: adds to them in place.
 
         They stand at `positions`, which end with the prompt.
         """
-        n_pos, n_rows, d_model = stream.shape
+        n_rows, n_pos, d_model = stream.shape
         if n_rows == 0:
             return
-        flat = stream.view(n_pos * n_rows, d_model)
-        n_heads, _, d_head = self.U.shape
-        z = torch.empty(n_pos, n_rows, n_heads, d_head, dtype=flat.dtype, device=flat.device)
-        by_group = z.unflatten(2, (-1, self.n_shared)).permute(2, 3, 0, 1, 4)
-        for A, V, out in zip(self.A, self.V, by_group, strict=True):
-            v = (flat @ V.T).view(n_pos, n_rows * d_head)
-            mixed = A[positions, :, positions].flatten(1).T @ v
-            out.copy_(mixed.view(out.shape))
-        flat.addmm_(z.view(n_pos * n_rows, -1), self.U_rows)
+        flat = stream.view(-1, d_model)
+        by_group = [(flat @ V.T).view(n_rows, n_pos, -1) for V in self.V]
+        for A, U, v in zip(self.A, self.U_groups, by_group, strict=True):
+            z = A[positions, positions].flatten(1).T @ v
+            flat.addmm_(z.view(len(flat), -1), U)
 
     def spread_on(self, cohort: Cohort, positions: slice) -> Cohort:
         """What `attend_on` does, on a few terms."""
         v = torch.einsum("krd,ged->gkre", cohort.terms, self.V).repeat_interleave(self.n_shared, 0)
-        images = v.flatten(1, 2) @ self.U.transpose(1, 2)
+        images = v.flatten(1, 2) @ self.U
         mixed = torch.einsum(
-            "gsht,skr->tghkr", self.A[:, positions, :, positions], cohort.coefficients
+            "gsth,skr->tghkr", self.A[:, positions, positions], cohort.coefficients
         )
         return _grown(cohort, images, mixed)
 
     def spread_back(
         self, cohort: Cohort, first: int
-    ) -> tuple[Cohort, Float[Tensor, "fixed row d_model"]]:
+    ) -> tuple[Cohort, Float[Tensor, "row fixed d_model"]]:
         """What `attend_back` does, on a few terms: the cohort, and what the opening gets."""
         n_pos = len(cohort.coefficients)
-        z = (cohort.terms.flatten(0, 1) @ self.U).unflatten(0, (-1, self.n_shared))
+        z = (cohort.terms.flatten(0, 1) @ self.U.mT).unflatten(0, (-1, self.n_shared))
         images = (z @ self.V[:, None]).flatten(0, 1)
         here = slice(first, first + n_pos)
-        mixed = torch.einsum(
-            "gsht,tkr->sghkr", self.A[:, : here.stop, :, here], cohort.coefficients
-        )
+        mixed = torch.einsum("gsth,tkr->sghkr", self.A[:, : here.stop, here], cohort.coefficients)
         grown = _grown(cohort, images, mixed[first:])
         n_new = len(grown.terms) - len(cohort.terms)
         fixed = mixed[:first].reshape(first, n_new, cohort.n_rows)
         arriving = fixed.permute(2, 0, 1) @ grown.terms[-n_new:].transpose(0, 1)
-        return grown, arriving.transpose(0, 1)
+        return grown, arriving
 
     def attend_from(
         self, stands: Float[Tensor, "row fixed d_model"], to: slice
     ) -> Float[Tensor, "row pos d_model"]:
         """What attention at the positions `to` takes from what stands at the opening positions."""
-        n, n_pos = stands.shape[1], to.stop - to.start
+        n = stands.shape[1]
         v = (stands @ self.V.flatten(0, 1).T).unflatten(-1, self.V.shape[:2])
-        z = torch.einsum("gsht,fsgk->ftghk", self.A[:, :n, :, to], v)
-        return z.reshape(len(stands), n_pos, len(self.U_rows)) @ self.U_rows
+        z = torch.einsum("gsth,fsgk->ftghk", self.A[:, :n, to], v)
+        return z.flatten(2) @ self.U.flatten(0, 1)
 
 
 def _grown(

@@ -35,10 +35,9 @@ class Cohort:
         n_pos, n_terms, _ = self.coefficients.shape
         return n_terms * (1 + n_heads) <= n_pos
 
-    def dense(self) -> Float[Tensor, "pos row d_model"]:
-        """The stream at every position."""
-        by_row = self.coefficients.permute(2, 0, 1) @ self.terms.transpose(0, 1)
-        return by_row.transpose(0, 1)
+    def fill(self, stream: Float[Tensor, "row pos d_model"]) -> None:
+        """Write the stream at every position."""
+        torch.bmm(self.coefficients.permute(2, 0, 1), self.terms.transpose(0, 1), out=stream)
 
     def meet(
         self, at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]

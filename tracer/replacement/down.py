@@ -77,7 +77,7 @@ class Down:
         embedding = ledger.frozen.resid_pre[0][ledger.frozen.n_fixed :]
         for chunk in chunks:
             chunk.arrive()
-            block = torch.einsum("prd,pd->pr", chunk.stream, embedding[: chunk.n_pos])
+            block = torch.einsum("rpd,pd->pr", chunk.stream, embedding[: chunk.n_pos])
             ledger.edges[first : first + chunk.n_pos, chunk.live] += block
 
     def _meet(self, chunk: Chunk, writers: Writers) -> None:
@@ -89,26 +89,26 @@ class Down:
         for places, cohort in chunk.cohorts():
             edges[:, places].index_add_(0, rows, cohort.meet(at, vectors))
 
-    def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | None:
+    def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "row pos d_model"] | None:
         """What goes back through the linear part of a basis, around its features."""
         W_skip = self._ledger.basis.W_skip(layer)
         if W_skip is None:
             return None
         chunk.arrive()
         block, here = self._ledger.frozen.blocks[layer], chunk.positions
-        at_output = block.write.back(chunk.stream, block.write.scale[here, None])
+        at_output = block.write.back(chunk.stream, block.write.scale[here])
         at_input = at_output @ W_skip.to(at_output.dtype)
-        return block.read.back(at_input, block.read.scale[here, None])
+        return block.read.back(at_input, block.read.scale[here])
 
     def _enter_layer(
         self,
         layer: int,
         chunk: Chunk,
         readers: Readers,
-        skipped: Float[Tensor, "pos row d_model"] | None,
+        skipped: Float[Tensor, "row pos d_model"] | None,
     ) -> None:
         if skipped is not None:
-            chunk.stream += skipped
+            chunk.stream.add_(skipped)
         self._enter(chunk, layer, readers, self._ledger.chosen.start(layer))
 
     def _enter(self, chunk: Chunk, layer: int, readers: Readers, first_row: int) -> None:
@@ -122,16 +122,16 @@ class Down:
         if bias is None:
             return
         edges, here = self._ledger.edges[self._ledger.constant], bias[chunk.positions]
-        edges[chunk.live] += torch.einsum("prd,pd->r", chunk.stream, here)
+        edges[chunk.live] += torch.einsum("rpd,pd->r", chunk.stream, here)
         every = torch.arange(chunk.n_pos, device=here.device)
         for places, cohort in chunk.cohorts():
             edges[places] += cohort.meet(every, here).sum(0)
 
     def _reach_opening(
-        self, layer: int, places: slice, arriving: Float[Tensor, "fixed row d_model"]
+        self, layer: int, places: slice, arriving: Float[Tensor, "row fixed d_model"]
     ) -> None:
         ledger, first = self._ledger, self._ledger.first_token
         of_token, rest = self._opening.of_token[layer], self._opening.rest[layer]
-        tokens = torch.einsum("prd,fpd->fr", arriving, of_token)
+        tokens = torch.einsum("rpd,fpd->fr", arriving, of_token)
         ledger.edges[first : first + ledger.frozen.n_fixed, places] += tokens
-        ledger.edges[ledger.constant, places] += torch.einsum("prd,pd->r", arriving, rest)
+        ledger.edges[ledger.constant, places] += torch.einsum("rpd,pd->r", arriving, rest)

@@ -109,6 +109,6 @@ class Ledger:
 
     def restore_order(self) -> None:
         """Put the targets into the graph's order, a block of sources at a time."""
-        for block in self.edges.split(1024):
-            block.copy_(block.index_select(1, self.column))
+        for block in self.edges.split(64):
+            block.copy_(block.gather(1, self.column.expand(len(block), -1)))
         self.values = self.values[self.column]

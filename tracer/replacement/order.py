@@ -41,8 +41,9 @@ class Order:
 
     def chunk(self, places: slice, positions: slice, like: Float[Tensor, " d_model"]) -> Chunk:
         """Those at `places`, before any of them has entered."""
-        empty = like.new_zeros(positions.stop - positions.start, 0, len(like))
-        return Chunk(places, self.layer[places].tolist(), positions, empty)
+        n_rows, n_pos = places.stop - places.start, positions.stop - positions.start
+        room = like.new_empty(n_rows, n_pos, len(like))
+        return Chunk(places, self.layer[places].tolist(), positions, room)
 
 
 def travel_order(
@@ -92,8 +93,10 @@ class Chunk:
     layer: list[int]
     positions: slice
     """Where they are carried."""
-    stream: Float[Tensor, "pos row d_model"]
-    """By the residual stream (gradients, going down) or in it (going up), of those long on it."""
+    room: Float[Tensor, "row pos d_model"]
+    """For the streams of all of them."""
+    n_live: int = 0
+    """How many have a whole stream."""
     young: list[Cohort] = field(default_factory=list[Cohort])
     """Those that entered last, oldest first."""
 
@@ -103,9 +106,14 @@ class Chunk:
         return self.positions.stop - self.positions.start
 
     @property
+    def stream(self) -> Float[Tensor, "row pos d_model"]:
+        """By the residual stream (gradients, going down) or in it (going up), of the live ones."""
+        return self.room[: self.n_live]
+
+    @property
     def live(self) -> slice:
         """Places of those in `stream`."""
-        return slice(self.places.start, self.places.start + self.stream.shape[1])
+        return slice(self.places.start, self.places.start + self.n_live)
 
     def cohorts(self) -> Iterator[tuple[slice, Cohort]]:
         """The young, with their places."""
@@ -128,20 +136,24 @@ class Chunk:
         self, at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]
     ) -> Float[Tensor, "n row"]:
         """Products of `stream` with vectors, each at its position, which ascend."""
-        found = vectors.new_empty(len(vectors), self.stream.shape[1])
+        found = vectors.new_empty(len(vectors), self.n_live)
         counts = torch.bincount(at, minlength=self.n_pos).tolist()
         there = zip(vectors.split(counts), found.split(counts), strict=True)
-        for here, (some, into) in zip(self.stream, there, strict=True):
+        for here, (some, into) in zip(self.stream.unbind(1), there, strict=True):
             torch.mm(some, here.T, out=into)
         return found
 
     def mature(self, n_heads: int) -> None:
         """Give those a whole stream for whom terms no longer pay."""
         while self.young and not self.young[0].pays(n_heads):
-            self.stream = torch.cat([self.stream, self.young.pop(0).dense()], dim=1)
+            self._settle(self.young.pop(0))
 
     def arrive(self) -> None:
         """Give everyone a whole stream."""
-        dense = [cohort.dense() for cohort in self.young]
-        self.stream = torch.cat([self.stream, *dense], dim=1)
+        for cohort in self.young:
+            self._settle(cohort)
         self.young = []
+
+    def _settle(self, cohort: Cohort) -> None:
+        start, self.n_live = self.n_live, self.n_live + cohort.n_rows
+        cohort.fill(self.room[start : self.n_live])

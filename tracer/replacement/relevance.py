@@ -29,19 +29,21 @@ def relevance(
     """Relevance of every active feature, by layer, in the order of `frozen.active`."""
     first = frozen.n_fixed
     n_carried = frozen.n_pos - first
-    gradient = targets.vectors.new_zeros(n_carried, *targets.vectors.shape)
-    gradient[-1] = targets.vectors
+    n_targets, d_model = targets.vectors.shape
+    gradient = targets.vectors.new_zeros(n_targets, n_carried, d_model)
+    gradient[:, -1] = targets.vectors
     weights = torch.tensor([logit.weight for logit in targets.logits]).to(gradient)
     at_outputs: dict[int, Tensor] = {}
     found: list[Tensor] = []
     for layer in reversed(range(frozen.n_layers)):
         block = frozen.blocks[layer]
-        at_outputs[layer] = block.write.back(gradient, block.write.scale[first:, None])
+        by_pos = gradient.transpose(0, 1).clone()  # what it is now: it goes on in place
+        at_outputs[layer] = block.write.back(by_pos, block.write.scale[first:, None])
         relevant, at_input = _through_features(basis, frozen, layer, at_outputs, weights)
         found.insert(0, relevant)
         if (W_skip := basis.W_skip(layer)) is not None:
             at_input = at_input + at_outputs[layer] @ W_skip.to(at_input.dtype)
-        added = block.read.back(at_input, block.read.scale[first:, None])
+        added = block.read.back(at_input, block.read.scale[first:, None]).transpose(0, 1)
         if not block.is_parallel:
             gradient += added
         block.attend_back(gradient, first)

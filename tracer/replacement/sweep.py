@@ -113,11 +113,9 @@ def _meet(ledger: Ledger, up: Up, risen: list[Chunk], fallen: list[Chunk]) -> No
         rows = torch.cat([up.rows(chunk) for chunk in sources])
         for gradient, alike in targets:
             assert start >= alike[0].positions.start
-            shared = gradient[start - alike[0].positions.start :]
-            if len(shared):
-                found = stream.new_zeros(stream.shape[1], gradient.shape[1])
-                for here, there in zip(stream[: len(shared)], shared, strict=True):
-                    found.addmm_(here, there.T)
+            there = gradient[:, start - alike[0].positions.start :]
+            if n_pos := there.shape[1]:
+                found = stream[:, :n_pos].flatten(1) @ there.flatten(1).T
                 columns = slice(alike[0].live.start, alike[-1].live.stop)
                 ledger.edges[:, columns].index_add_(0, rows, found)
 
@@ -128,6 +126,6 @@ def _alike(chunks: list[Chunk]) -> list[list[Chunk]]:
     return [list(run) for _, run in runs]
 
 
-def _joined(chunks: list[Chunk]) -> Float[Tensor, "pos row d_model"]:
+def _joined(chunks: list[Chunk]) -> Float[Tensor, "row pos d_model"]:
     """Their streams in one."""
-    return torch.cat([chunk.stream for chunk in chunks], dim=1)
+    return torch.cat([chunk.stream for chunk in chunks])

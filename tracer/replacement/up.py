@@ -32,8 +32,9 @@ class Up:
         self._opening_rows = torch.tensor(
             [*range(first, first + frozen.n_fixed), ledger.constant], device=frozen.device
         )
-        empty = frozen.resid_post.new_zeros(ledger.n_carried, n_rows, len(frozen.resid_post))
-        self.from_opening = Chunk(slice(0, n_rows), [], slice(frozen.n_fixed, frozen.n_pos), empty)
+        empty = frozen.resid_post.new_zeros(n_rows, ledger.n_carried, len(frozen.resid_post))
+        carried = slice(frozen.n_fixed, frozen.n_pos)
+        self.from_opening = Chunk(slice(0, n_rows), [], carried, empty, n_live=n_rows)
 
     def rows(self, chunk: Chunk) -> Tensor:
         """Which sources a chunk's streams are of."""
@@ -70,7 +71,7 @@ class Up:
         columns = slice(first, first + len(features.pos))
         ledger.note(columns, readers, slice(None))
         for chunk in chunks:
-            skipped = 0.0
+            skipped = None
             if block.is_parallel:
                 self._meet(layer, chunk, readers, columns)
                 skipped = self._skip(layer, chunk)
@@ -80,7 +81,8 @@ class Up:
             if not block.is_parallel:
                 self._meet(layer, chunk, readers, columns)
                 skipped = self._skip(layer, chunk)
-            chunk.stream += skipped
+            if skipped is not None:
+                chunk.stream.add_(skipped)
             if chunk is self.from_opening:
                 self._add_constant(ledger.mlp_bias(layer))
             else:
@@ -102,28 +104,27 @@ class Up:
         for places, cohort in chunk.cohorts():
             there.index_add_(0, self._order.row[places], cohort.meet(at, vectors).T)
 
-    def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "pos row d_model"] | float:
+    def _skip(self, layer: int, chunk: Chunk) -> Float[Tensor, "row pos d_model"] | None:
         """What passes through the linear part of a basis, around its features."""
         W_skip = self._ledger.basis.W_skip(layer)
         if W_skip is None:
-            return 0.0
+            return None
         chunk.arrive()
         block, here = self._ledger.frozen.blocks[layer], chunk.positions
-        rows_first = chunk.stream.transpose(0, 1)
-        read = block.read.linear(rows_first, here)
-        return block.write.linear(read @ W_skip.to(read.dtype).T, here).transpose(0, 1)
+        read = block.read.linear(chunk.stream, here)
+        return block.write.linear(read @ W_skip.to(read.dtype).T, here)
 
     def _attend_to_opening(self, layer: int) -> None:
         """What attention takes from the opening positions, and what it adds of itself."""
         block = self._ledger.frozen.blocks[layer]
         chunk, opening = self.from_opening, self._opening
         stands = torch.cat([opening.of_token[layer], opening.rest[layer][None]])
-        chunk.stream += block.attend_from(stands, chunk.positions).transpose(0, 1)
+        chunk.stream.add_(block.attend_from(stands, chunk.positions))
         self._add_constant(block.attention_bias)
 
     def _add_constant(self, bias: Float[Tensor, "pos d_model"] | None) -> None:
         if bias is not None:
-            self.from_opening.stream[:, -1] += bias[self.from_opening.positions]
+            self.from_opening.stream[-1] += bias[self.from_opening.positions]
 
     def _write(self, chunk: Chunk, layer: int, writers: Writers) -> None:
         """Add what is written at a layer, and take in the chunk's sources that enter there."""
@@ -135,7 +136,7 @@ class Up:
             return place[here] - places.start, at, writers.vectors[here]
 
         row, at, vectors = mine(chunk.live)
-        chunk.stream.index_put_((at, row), vectors, accumulate=True)
+        chunk.stream.index_put_((row, at), vectors, accumulate=True)
         for number, (places, cohort) in enumerate(chunk.cohorts()):
             chunk.young[number] = cohort.with_writes(*mine(places))
         row, at, vectors = mine(chunk.entering(layer))
