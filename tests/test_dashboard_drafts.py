@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -64,3 +65,23 @@ def test_what_is_too_large_is_neither_saved_nor_read(tmp_path):
     with pytest.raises(HypothesisError, match="larger than 1 MiB"):
         drafts.load(tmp_path, "y")
     assert drafts.names(tmp_path / "none") == []
+
+
+def test_who_saves_at_the_same_time_loses_nothing(tmp_path):
+    drafts.create(tmp_path, "x", "")
+
+    def add(name: int) -> None:
+        for line in range(6):
+            while True:
+                seen = drafts.load(tmp_path, "x")
+                try:
+                    drafts.replace(tmp_path, "x", f"{seen}{name} {line}\n", seen)
+                    break
+                except UsageError as error:
+                    assert "changed by someone else" in str(error)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(add, range(4)))
+    lines = drafts.load(tmp_path, "x").splitlines()
+    assert sorted(lines) == [f"{name} {line}" for name in range(4) for line in range(6)]
+    assert os.listdir(tmp_path) == ["x.yaml"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,16 @@ HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y
 @pytest.fixture
 def place(tiny, tmp_path):
     """A run of the tiny hypothesis, under a folder of reports."""
-    path = tmp_path / "tiny.yaml"
-    declared = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
-    path.write_text(yaml.safe_dump(declared, sort_keys=False))
-    settle(measure(read(str(path)), reports=tmp_path / "reports", progress=Silent()))
+    measured(tiny, tmp_path)
     yield tmp_path
     held_model.free()
+
+
+def measured(model, root):
+    path = root / "tiny.yaml"
+    declared = TINY | {"model": {"name": str(model), "device": "cpu"}}
+    path.write_text(yaml.safe_dump(declared, sort_keys=False))
+    settle(measure(read(str(path)), reports=root / "reports", progress=Silent()))
 
 
 def buttons(app):
@@ -136,6 +141,20 @@ def test_a_model_that_cannot_be_loaded_leaves_what_was_recorded(place, monkeypat
     assert "not here" in app.warning[0].value
     assert not [each for each in app.button if each.label == "Run"]
     assert [each.label for each in app.selectbox if each.label == "Recorded intervention"]
+
+
+def test_weights_that_are_cut_short_leave_what_was_recorded(tiny, tmp_path, monkeypatch):
+    """The run was measured with them; since then the disk ran full, or a download stopped."""
+    model = shutil.copytree(tiny, tmp_path / "model")
+    measured(model, tmp_path)
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    app = start(monkeypatch, tmp_path, "intervene", {"prompt": "plano"})
+    buttons(app)["Run"].click().run()
+    assert not app.exception
+    assert "the weights cannot be loaded" in app.warning[0].value
+    assert [each.label for each in app.selectbox if each.label == "Recorded intervention"]
+    assert buttons(app)["Try to load the model again"]
 
 
 def test_without_torch_it_reads_what_was_recorded(tmp_path, monkeypatch):

@@ -206,6 +206,24 @@ def test_runs_are_found_oldest_first_with_what_a_list_shows(tmp_path):
     assert runs.find_runs(tmp_path / "none") == []
 
 
+def test_a_list_reads_again_only_what_was_written_since(tmp_path, monkeypatch):
+    folder, other = put(tmp_path, "two_hop/1"), put(tmp_path, "two_hop/2")
+    first = runs.find_runs(tmp_path)
+    asked, read_model = [], runs.read_model
+    monkeypatch.setattr(runs, "read_model", lambda p, *a: asked.append(p) or read_model(p, *a))
+    assert runs.find_runs(tmp_path) == first
+    assert asked == []
+    runs.write_verdict(other, make_verdict(runs.read_record(other)))
+    assert [each.verdict for each in runs.find_runs(tmp_path)] == [None, "confirmed"]
+    assert asked == [other / runs.RECORD, other / runs.VERDICT]
+    text = (folder / runs.RECORD).read_text()
+    runs.write_text(folder / runs.RECORD, text.replace("the capital.", "the capitol."))
+    claims = [each.claim or "" for each in runs.find_runs(tmp_path)]
+    assert ["capitol" in claim for claim in claims] == [True, False]
+    (folder / runs.RECORD).unlink()
+    assert [each.folder for each in runs.find_runs(tmp_path)] == [other]
+
+
 def test_a_verdict_that_cannot_be_read_hides_nothing_else(tmp_path):
     folder = put(tmp_path)
     (folder / runs.VERDICT).write_text("{")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -225,6 +226,21 @@ def _is_inside(path: Path, home: str) -> bool:
 
 
 def _entry(root: Path, folder: Path) -> RunEntry:
+    return _entry_as_of(root, folder, _stamp(folder / RECORD), _stamp(folder / VERDICT))
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
+    """What changes whenever a file's text does: files here are replaced, never written into."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+@lru_cache(maxsize=10_000)
+def _entry_as_of(root: Path, folder: Path, *stamps: tuple[int, int, int, int] | None) -> RunEntry:
+    """Read once as long as the stamps stay: a list of runs is asked for at every click."""
     where = folder.relative_to(root)
     try:
         head = read_model(folder / RECORD, _RecordHead, SCHEMA)

@@ -27,6 +27,8 @@ from tracer.errors import EXIT_ENGINE, EXIT_OK, UsageError
 
 ADDRESS = "127.0.0.1"
 SCRIPT = Path(__file__).parent.parent / "dashboard" / "start" / "app.py"
+SERVER = "tracer.dashboard.serve"
+"""What is started, as a process of its own; here it is only named, because it needs Streamlit."""
 SETTINGS = (
     ("server.address", ADDRESS),
     ("server.allowedHosts", "localhost"),
@@ -77,7 +79,7 @@ def dashboard(
         )
     if port is not None and not _is_free(port):
         raise UsageError(f"--port {port}: another program listens there; choose another port.")
-    command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *_flags(port)]
+    command = [sys.executable, "-m", SERVER, "run", str(SCRIPT), *_flags(port)]
     folders = {
         REPORTS_VARIABLE: str(reports),
         DRAFTS_VARIABLE: str(drafts),

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tracer.atomic import write_text
 from tracer.errors import UsageError
 from tracer.hypothesis.source import MAX_BYTES, read_text
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
 SUFFIX = ".yaml"
@@ -84,13 +91,31 @@ def replace(folder: Path, name: str, text: str, seen: str) -> Path:
     """
     path = path_of(folder, name)
     _check_size(text)
-    if load(folder, name) != seen:
-        raise UsageError(
-            f"the draft {name!r} was changed by someone else since it was opened here. "
-            "Save under another name, or open it again."
-        )
-    write_text(path, text)
+    with _alone(folder):
+        if load(folder, name) != seen:
+            raise UsageError(
+                f"the draft {name!r} was changed by someone else since it was opened here. "
+                "Save under another name, or open it again."
+            )
+        write_text(path, text)
     return path
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Keep other dashboards from saving between a look and a write.
+
+    The folder itself is locked, so that no file is left; where a system cannot, nobody waits.
+    """
+    if fcntl is None or not folder.is_dir():
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _is_plain(path: Path) -> bool:

@@ -59,7 +59,8 @@ def graph_panel(shown: Shown) -> None:
     view(
         key=KEY,
         data={
-            "graph": shown.data,
+            "hash": shown.data["hash"],
+            "graph": shown.text,
             "selected": chosen if st.session_state[_OURS] else None,
             "threshold": threshold if told.get("threshold") is None else None,
         },

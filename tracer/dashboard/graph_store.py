@@ -18,7 +18,7 @@ from tracer.explore.toward import Asked, toward
 from tracer.graph.edge_list import ListedGraph
 from tracer.graph.scores import Scores, scores
 from tracer.record import Record
-from tracer.report.graph_data import GraphData, graph_data
+from tracer.report.graph_data import GraphData, graph_data, to_json
 from tracer.report.graph_data import Group as GroupData
 from tracer.report.run_graphs import graph_facts, read_graph, supernode_groups
 from tracer.result import Run
@@ -36,6 +36,8 @@ class Shown:
 
     data: GraphData
     """What the view draws."""
+    text: str
+    """The same as JSON, written once: the page is drawn anew at every click."""
     index: Index
     """Of the part that it draws."""
     sums: np.ndarray
@@ -109,7 +111,8 @@ def _shown(
     influence = {node["id"]: node["influence"] for node in data["nodes"]}
     own = declared(_record, prompt, index)
     alone = group_scores(index, {**own, **dict(groups)})
-    return Shown(data, index, entering(index.graph), influence, own, scores(index.graph), alone)
+    sums, whole = entering(index.graph), scores(index.graph)
+    return Shown(data, to_json(data), index, sums, influence, own, whole, alone)
 
 
 def _made_data(name: str, ids: tuple[str, ...]) -> GroupData:

@@ -28,9 +28,9 @@ def graph_script() -> str:
 def graph_module() -> str:
     """The same as an ES module whose default export is a Streamlit component (version 2).
 
-    `data` is `{graph, selected, threshold}`, where `graph` is what `tracer.report.graph_data`
-    makes; it sets the state `selected` (a list of ids) and `threshold`. The component's HTML needs
-    to hold nothing.
+    `data` is `{hash, graph, selected, threshold}`, where `graph` is what `tracer.report.graph_data`
+    makes, as JSON text, which is parsed only where `hash` is another one; it sets the state
+    `selected` (a list of ids) and `threshold`. The component's HTML needs to hold nothing.
     """
     return f"{graph_script()}\n{_read('component.js')}"
 

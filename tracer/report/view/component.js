@@ -5,7 +5,8 @@ export default function ({ data, parentElement, setStateValue }) {
     host = graphElement("div", { "data-graph-view": "" });
     parentElement.append(host);
   }
-  mountGraph(host, data.graph, {
+  const known = host.graphView?.data;
+  mountGraph(host, known?.hash === data.hash ? known : JSON.parse(data.graph), {
     selected: data.selected ?? undefined,
     threshold: data.threshold ?? undefined,
     onSelect: (ids) => setStateValue("selected", ids),

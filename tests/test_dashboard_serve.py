@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+from streamlit.web import cli
+
+from tests.dashboards import put_run
+from tracer import runs
+from tracer.dashboard import opening, serve
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Where the reports are, and what Streamlit's own command was called with."""
+    monkeypatch.setenv("TRACER_REPORTS", str(tmp_path))
+    called = []
+    monkeypatch.setattr(cli, "main", lambda **how: called.append((how, set(sys.modules))))
+    return tmp_path, called
+
+
+def finish():
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.daemon:
+            thread.join(30)
+
+
+def test_pages_and_tables_are_there_before_the_port_is(started):
+    _, called = started
+    serve.main()
+    finish()
+    [(how, modules)] = called
+    assert how == {"prog_name": "streamlit"}
+    assert set(serve.EARLY) <= modules
+
+
+def test_the_first_page_reads_no_run_again(started, monkeypatch):
+    reports, _ = started
+    put_run(reports)
+    serve.main()
+    finish()
+    monkeypatch.setattr(runs, "read_model", lambda *_: pytest.fail("read again"))
+    assert [each.hypothesis for each in opening.entries(reports).values()] == ["two_hop"]
+
+
+def test_a_folder_that_cannot_be_listed_stops_nothing(started, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    _, called = started
+    monkeypatch.setattr(serve, "entries", refuse)
+    serve.main()
+    finish()
+    assert called

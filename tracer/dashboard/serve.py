@@ -1,0 +1,43 @@
+"""Streamlit's command line, in a process that is ready before the first visitor comes.
+
+Streamlit reads an app's code when the first page is asked for, and what draws a table when the
+first table is drawn, while somebody waits. Here both are there before the port is open. The runs
+are listed in the background meanwhile: there may be many.
+
+    python -m tracer.dashboard.serve run SCRIPT [FLAGS]
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+
+from streamlit.web import cli
+
+from tracer.dashboard.opening import entries
+from tracer.dashboard.places import places
+from tracer.errors import TracerError
+
+EARLY = ("tracer.dashboard.frame", "pandas", "pyarrow.pandas_compat")
+"""The pages, and what Streamlit draws tables with."""
+
+
+def main() -> None:
+    """Be ready, then do what the command line says."""
+    for name in EARLY:
+        importlib.import_module(name)
+    threading.Thread(target=_list, daemon=True).start()
+    cli.main(prog_name="streamlit")
+
+
+def _list() -> None:
+    """Read every run's head, as the first page will; what is wrong is told there."""
+    try:
+        entries(places().reports)
+    except (TracerError, OSError) as error:
+        logging.getLogger(__name__).debug("the runs were not listed: %s", error)
+
+
+if __name__ == "__main__":
+    main()
