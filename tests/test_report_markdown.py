@@ -44,3 +44,11 @@ def test_a_long_table_is_cut_and_says_so():
     outcomes = [make_outcome(f"i{n}") for n in range(40)]
     text = markdown(record, make_verdict(*outcomes))
     assert text.count("✔ held") == 30 and "…and 10 more, in the report." in text
+
+
+def test_long_lists_are_cut_and_say_so():
+    record, _ = make_record()
+    changes = tuple(f"seed: changed {n}" for n in range(10_000))
+    text = markdown(record, make_verdict(post_hoc=changes))
+    assert text.count("- seed: changed") == 30 and "- …and 9,971 more, in verdict.json." not in text
+    assert "- …and 9,970 more, in verdict.json." in text

@@ -92,3 +92,15 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch):
     print_verdict_line(Screen(plain), make_verdict())
     assert "32m" in coloured.getvalue()
     assert "32m" not in plain.getvalue()
+
+
+def test_of_very_many_expectations_the_worst_are_printed_unless_all_are_asked_for():
+    calm = [make_outcome("calm", expectation=f"top token {n}") for n in range(400)]
+    verdict = make_verdict(*calm, make_outcome("swap", "failed"), verdict="refuted")
+    text = verdict_text(verdict)
+    assert text.count("✔ held") == 299 and text.count("✘ failed") == 1
+    assert "… and 101 more, none of them worse: tracer show two_hop/2026" in text
+    file = io.StringIO()
+    print_verdict(Screen(file, width=80), verdict, per_prompt=True)
+    assert file.getvalue().count("top token") == 401
+    assert "more, none of them" not in file.getvalue()

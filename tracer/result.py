@@ -20,7 +20,7 @@ from tracer.regression.compare import Comparison, compare
 from tracer.regression.essentials import Essentials, Tolerances, essentials
 from tracer.report.render import render
 from tracer.report.run_graphs import read_graphs
-from tracer.terminal import Facts, clean, verdict_text
+from tracer.terminal import Facts, clean, verdict_text, worst
 
 REPORT = "report.html"
 
@@ -98,7 +98,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         verdict = self.verdict
-        rows = "".join(_html_row(outcome) for outcome in verdict.outcomes)
+        shown = worst(verdict.outcomes)
+        rows = "".join(map(_html_row, shown))
+        n_more = len(verdict.outcomes) - len(shown)
+        more = f"<p>… and {n_more:,} more, none of them worse.</p>" if n_more else ""
         headings = ("intervention", "split", "expectation", "expected", "observed", "outcome")
         head = "".join(f"<th style='text-align:left'>{name}</th>" for name in headings)
         link = ""
@@ -108,7 +111,7 @@ class Run:
         return (
             f"<div><p><b>{_html(verdict.verdict)}</b> {_html(verdict.hypothesis)}: "
             f"{_html(verdict.reason)}</p><p><i>{_html(verdict.claim)}</i></p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{link}</div>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}{link}</div>"
         )
 
 
@@ -119,9 +122,24 @@ def settle(folder: Path) -> Run:
         UsageError: The folder holds no complete run.
         OSError: A file cannot be written.
     """
+    return judged(folder).save()
+
+
+def judged(folder: Path, hypothesis: Hypothesis | None = None) -> Run:
+    """A measured run, judged now: an earlier verdict is not even read. Nothing is written.
+
+    Args:
+        folder: of the run.
+        hypothesis: with other expectations than it was made with.
+
+    Raises:
+        UsageError: The folder holds no complete run.
+    """
     record, arrays = _complete(folder), runs.read_arrays(folder)
-    verdict = judge(record, arrays, variants=runs.read_variants(folder, record))
-    return Run(folder, record, verdict, arrays).save()
+    variants = runs.read_variants(folder, record)
+    return Run(
+        folder, record, judge(record, arrays, hypothesis=hypothesis, variants=variants), arrays
+    )
 
 
 def _complete(folder: Path) -> Record:

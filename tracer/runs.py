@@ -43,6 +43,7 @@ __all__ = [
     "VERDICT",
     "RunEntry",
     "create",
+    "entry_of",
     "find_runs",
     "latest",
     "new_id",
@@ -139,6 +140,12 @@ def find_runs(root: Path) -> list[RunEntry]:
         if _is_inside(run / RECORD, home) and is_run(run)
     ]
     return sorted(entries, key=lambda entry: (entry.started or "", entry.folder.name, entry.id))
+
+
+def entry_of(folder: Path) -> RunEntry:
+    """One run as a list shows it, wherever its folder lies."""
+    whole = Path(os.path.realpath(folder))
+    return _entry(whole.parent.parent, whole)
 
 
 def latest(root: Path, hypothesis: str) -> Record | None:

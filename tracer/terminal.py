@@ -51,6 +51,8 @@ _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
 _MARKS = {"held": "✔", "failed": "✘", "untested": "?"}
 _COLOURS = {"held": "green", "failed": "red", "untested": "yellow"}
 _SEVERITY = {"failed": 0, "untested": 1, "held": 2}
+MOST_ROWS = 300
+"""Expectations that are printed unless every prompt is asked for."""
 
 
 def clean(text: str) -> str:
@@ -149,15 +151,19 @@ def print_verdict(
     """
     screen.console.print(_headline(screen, verdict))
     screen.paragraph(verdict.claim, "italic")
-    for name in _by_severity(verdict.outcomes):
+    shown = verdict.outcomes if per_prompt else worst(verdict.outcomes)
+    for name, own in _by_severity(shown):
         screen.say()
         screen.say(name, "bold")
-        own = [o for o in verdict.outcomes if o.intervention == name]
         screen.table(
             [("expectation", 3), ("expected", 3), ("observed", 5), ("outcome", 0)],
             _rows(screen, own, per_prompt=per_prompt),
         )
     screen.say()
+    n_more = len(verdict.outcomes) - len(shown)
+    if n_more:
+        told = f"… and {n_more:,} more, none of them worse: tracer show {verdict.run} -v"
+        screen.say(f"  {told}", "yellow")
     fixed = "measuring" if verdict.registered is None else "registering"
     for change in verdict.post_hoc:
         screen.paragraph(f"changed after {fixed}: {change}", "yellow")
@@ -206,13 +212,20 @@ def _miss_colour(verdict: Verdict) -> str:
     return "yellow" if verdict.verdict == "inconclusive" else "red"
 
 
-def _by_severity(outcomes: Sequence[Outcome]) -> list[str]:
-    """Names of interventions, those with a failure first, else as they stand in the file."""
-    worst: dict[str, int] = {}
+def worst(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """In their order; of more than `MOST_ROWS`, those that came out worst."""
+    if len(outcomes) <= MOST_ROWS:
+        return outcomes
+    ranked = sorted(range(len(outcomes)), key=lambda n: _SEVERITY[outcomes[n].outcome])
+    return [outcomes[n] for n in sorted(ranked[:MOST_ROWS])]
+
+
+def _by_severity(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
+    """By intervention, those with a failure first, else as they stand in the file."""
+    of: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        rank = _SEVERITY[outcome.outcome]
-        worst[outcome.intervention] = min(rank, worst.get(outcome.intervention, rank))
-    return sorted(worst, key=lambda name: worst[name])
+        of.setdefault(outcome.intervention, []).append(outcome)
+    return sorted(of.items(), key=lambda each: min(_SEVERITY[o.outcome] for o in each[1]))
 
 
 def _rows(screen: Screen, outcomes: Sequence[Outcome], *, per_prompt: bool) -> list[list[Text]]:

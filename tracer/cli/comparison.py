@@ -7,6 +7,9 @@ from rich.text import Text
 from tracer.regression.compare import Comparison, Finding
 from tracer.terminal import Screen
 
+MOST_FINDINGS = 200
+"""Printed, the worse first."""
+
 
 def print_comparison(screen: Screen, comparison: Comparison) -> None:
     """What was changed, then a table of what came out otherwise, worse first."""
@@ -18,8 +21,11 @@ def print_comparison(screen: Screen, comparison: Comparison) -> None:
         screen.say()
         screen.table(
             [("what came out otherwise", 6), ("before", 2), ("after", 2), ("where", 4)],
-            [_row(screen, finding) for finding in comparison.findings],
+            [_row(screen, finding) for finding in comparison.findings[:MOST_FINDINGS]],
         )
+    n_more = len(comparison.findings) - MOST_FINDINGS
+    if n_more > 0:
+        screen.paragraph(f"… and {n_more:,} more, none of them worse; --json has all.", "yellow")
 
 
 def _headline(screen: Screen, comparison: Comparison) -> Text:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tracer.cli import options
-from tracer.cli.endings import require_writable, stdout
+from tracer.cli.endings import require_writable, stderr, stdout
 from tracer.cli.machine import write_stdout
-from tracer.cli.pages import write_index, write_index_of_all
-from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
+from tracer.cli.pages import Unread, open_or_say, write_index, write_index_of_all
+from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, EXIT_USAGE, UsageError
 from tracer.hypothesis.load import read
 from tracer.report.markdown import markdown as markdown_of
-from tracer.result import Run
+from tracer.report.unread import unread_markdown
+from tracer.result import Run, judged
 from tracer.runs import resolve, write_text
 from tracer.terminal import print_verdict
 
@@ -37,9 +38,9 @@ def judge(
     tracer judge two_hop --hypothesis hypotheses/two_hop.yaml
     """
     declared = read(str(hypothesis)).hypothesis if hypothesis else None
-    judged = Run.open(resolve(run, in_)).judge(declared).save()
-    print_verdict(stdout(), judged.verdict, judged.facts)
-    return EXIT_OK if judged.verdict else EXIT_NOT_CONFIRMED
+    found = judged(resolve(run, in_), declared).save()
+    print_verdict(stdout(), found.verdict, found.facts)
+    return EXIT_OK if found.verdict else EXIT_NOT_CONFIRMED
 
 
 def report(
@@ -74,23 +75,48 @@ def report(
     tracer report two_hop --markdown >> "$GITHUB_STEP_SUMMARY"
 
     Without a run it writes the page that lists all of them, index.html in their folder.
+
+    A run that cannot be read gets a page that says why and what to do, and exit code 4.
     """
     if not run:
         return _all_of(in_, out, markdown=markdown)
-    opened = [Run.open(resolve(name, in_)) for name in run]
+    opened = [open_or_say(resolve(name, in_)) for name in run]
     if out is not None:
         require_writable(out.parent, "--out")
     if markdown:
-        return _as_markdown(opened, out)
-    if out is not None and len(opened) == 1:
-        written = [opened[0].report(out)]
+        _as_markdown(opened, out)
     else:
-        written = [each.report() for each in opened]
-    if out is not None and len(opened) > 1:
-        written.append(write_index(out, opened))
-    for path in written:
-        stdout().say(str(path))
-    return EXIT_OK
+        for path in _written(opened, out):
+            stdout().say(str(path))
+    return _ended(opened)
+
+
+def _written(opened: Sequence[Run | Unread], out: Path | None) -> Iterator[Path]:
+    """The pages, one after the other as they are written."""
+    if out is not None and len(opened) == 1:
+        yield _page(opened[0], out)
+        return
+    for each in opened:
+        yield _page(each, None)
+    if out is not None:
+        yield write_index(out, opened)
+
+
+def _page(run: Run | Unread, out: Path | None) -> Path:
+    """The page of one run; the report an older tracer wrote of what this one cannot read stays."""
+    if isinstance(run, Run):
+        return run.report(out)
+    if out is None and run.page.exists():
+        stderr().say(f"{run.page}: an earlier page of this run, kept as it is.")
+        return run.page
+    return run.write(out or run.page)
+
+
+def _ended(opened: Sequence[Run | Unread]) -> int:
+    unread = [each for each in opened if isinstance(each, Unread)]
+    for each in unread:
+        stderr().say(each.problem)
+    return EXIT_USAGE if unread else EXIT_OK
 
 
 def _all_of(reports: Path, out: Path | None, *, markdown: bool) -> int:
@@ -101,11 +127,16 @@ def _all_of(reports: Path, out: Path | None, *, markdown: bool) -> int:
     return EXIT_OK
 
 
-def _as_markdown(opened: Sequence[Run], out: Path | None) -> int:
-    text = "\n".join(markdown_of(each.record, each.verdict) for each in opened)
+def _as_markdown(opened: Sequence[Run | Unread], out: Path | None) -> None:
+    text = "\n".join(map(_markdown, opened))
     if out is None:
         write_stdout(text)
     else:
         write_text(out, text)
         stdout().say(str(out))
-    return EXIT_OK
+
+
+def _markdown(run: Run | Unread) -> str:
+    if isinstance(run, Unread):
+        return unread_markdown(run.entry)
+    return markdown_of(run.record, run.verdict)

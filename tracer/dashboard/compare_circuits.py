@@ -15,7 +15,7 @@ from tracer.dashboard.markdown import plain
 from tracer.dashboard.run_rows import CELL, shown
 from tracer.record import Record, Trial
 from tracer.report.circuit import circuit
-from tracer.report.outputs import bar_limit, output_bars
+from tracer.report.outputs import asked_tokens, bar_limit, output_bars
 from tracer.report.picture import bars_picture, circuit_picture
 
 INTERVENTION, PROMPT = "intervention", "on"
@@ -85,5 +85,5 @@ def _draw(place: DeltaGenerator, record: Record, name: str, trial: Trial, limit:
         return
     drawn = circuit(record, name, trial.prompt, width=_WIDTH)
     place.image(circuit_picture(drawn), width="stretch", alt=shown(drawn.description))
-    bars = output_bars(record, name, trial, limit)
+    bars = output_bars(record, trial, limit, asked_tokens(record, name))
     place.image(bars_picture(bars), alt=f"Outputs of {trial.prompt}, unclamped and clamped")

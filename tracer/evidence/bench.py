@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -15,20 +16,35 @@ from tracer.evidence.verdict import PromptOutcome, SplitName
 from tracer.evidence.wording import show_token
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.expectations import Fraction
+from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
 from tracer.record import Record, Trial
 
 _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
 
+_Place = tuple[str, str]
+"""Intervention and prompt."""
+
 
 @dataclass(frozen=True)
 class Bench:
-    """One run under one set of expectations."""
+    """One run under one set of expectations.
+
+    A run may have thousands of expectations on a handful of trials, so what is found out of a
+    trial is kept.
+    """
 
     record: Record
     arrays: Arrays
     asked: Hypothesis
+    _trials: dict[_Place, Trial | str] = field(default_factory=dict[_Place, "Trial | str"])
+    _cases: dict[_Place, Case] = field(default_factory=dict[_Place, Case])
+
+    @cached_property
+    def specs(self) -> Mapping[str, InterventionSpec]:
+        """Every intervention that is asked for, those of studies too."""
+        return measured(self.asked)
 
     def splits(self, prompts: Sequence[str]) -> Iterator[tuple[SplitName, list[str]]]:
         """The prompts of each split that has any."""
@@ -46,11 +62,17 @@ class Bench:
         problem = self._reads_problem(expectation)
         if problem is not None:
             return untested(prompt, problem)
-        doses = measured(self.asked)[intervention].doses
+        doses = self.specs[intervention].doses
         return judge_case(expectation, doses, self.case(intervention, trial))
 
     def trial(self, intervention: str, prompt: str) -> Trial | str:
         """One intervention on one prompt, or why nothing can be judged of it."""
+        place = (intervention, prompt)
+        if place not in self._trials:
+            self._trials[place] = self._trial(*place)
+        return self._trials[place]
+
+    def _trial(self, intervention: str, prompt: str) -> Trial | str:
         observed = self.record.interventions.get(intervention)
         trial = observed.trials.get(prompt) if observed else None
         if trial is None:
@@ -66,7 +88,12 @@ class Bench:
 
     def case(self, intervention: str, trial: Trial) -> Case:
         """A trial with its controls."""
+        place = (intervention, trial.prompt)
+        if place not in self._cases:
+            self._cases[place] = self._case(intervention, trial)
+        return self._cases[place]
 
+    def _case(self, intervention: str, trial: Trial) -> Case:
         def array(what: str, empty: tuple[int, ...]) -> np.ndarray:
             if trial.n_controls == 0:
                 return np.zeros(empty)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, NamedTuple, cast
 
+from tracer.evidence.nearest import matched
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.problem import KeyPath, dotted, show
 from tracer.hypothesis.robustness import Robustness
@@ -39,6 +40,11 @@ class Change(NamedTuple):
     def _is_expected(self) -> bool:
         """Whether a whole expectation is gone, which its place alone would not tell."""
         return isinstance(self.path[-1], int) and self.path[-2:-1] == ("expect",)
+
+
+def changes_between(old: Hypothesis, new: Hypothesis) -> tuple[Change, ...]:
+    """Every place where they say something else."""
+    return () if old is new else tuple(differences(comparable(old), comparable(new)))
 
 
 def comparable(hypothesis: Hypothesis) -> dict[str, Any]:
@@ -100,26 +106,15 @@ def differences(old: Any, new: Any, path: KeyPath = ()) -> Iterator[Change]:
 
 def _expectations(old: list[Any], new: list[Any], path: KeyPath) -> Iterator[Change]:
     """What is not in both lists: as changes of the one that is most alike, where one is."""
-    before, after = list(enumerate(map(_given, old))), list(enumerate(map(_given, new)))
-    for each in tuple(before):
-        same = next((other for other in after if other[1] == each[1]), None)
-        if same is not None:
-            before.remove(each)
-            after.remove(same)
-    for place, expectation in before:
-        nearest = max(after, key=lambda other: _alike(expectation, other[1]), default=None)
-        if nearest is None or _alike(expectation, nearest[1]) == (0, 0):
-            yield Change((*path, place), expectation, ABSENT)
-            continue
-        after.remove(nearest)
-        yield from differences(expectation, nearest[1], (*path, nearest[0]))
-    yield from (Change((*path, place), ABSENT, added) for place, added in after)
-
-
-def _alike(one: dict[str, Any], other: dict[str, Any]) -> tuple[int, int]:
-    """How many keys of two expectations agree, and how many they share."""
-    shared = (one.keys() & other.keys()) - {"mostly"}
-    return sum(one[key] == other[key] for key in shared), len(shared)
+    before, after = [_given(each) for each in old], [_given(each) for each in new]
+    for was, now in matched(before, after):
+        if now is None:
+            assert was is not None
+            yield Change((*path, was), before[was], ABSENT)
+        elif was is None:
+            yield Change((*path, now), ABSENT, after[now])
+        else:
+            yield from differences(before[was], after[now], (*path, now))
 
 
 def _given(expectation: dict[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,7 @@ def _varied(
 def _interventions(bench: Bench) -> Iterator[Judged]:
     """Outcomes of what is expected of each intervention."""
     for name, spec in bench.asked.interventions.items():
+        where = f"with {clamp_words(spec.clamp)}"
         for expectation in all_expectations(spec):
             for split, prompts in bench.splits(spec.prompts):
                 wording = word(expectation, spec.doses, bench.shower(prompts))
@@ -129,7 +130,7 @@ def _interventions(bench: Bench) -> Iterator[Judged]:
                 else:
                     found = [bench.on(name, expectation, prompt) for prompt in prompts]
                     outcome = gather(name, split, wording, expectation.mostly, found)
-                yield Judged(f"with {clamp_words(spec.clamp)}", expectation, wording, outcome)
+                yield Judged(where, expectation, wording, outcome)
 
 
 def _graphs(bench: Bench) -> Iterator[Judged]:

@@ -7,7 +7,8 @@ of one template are not independent of each other (`tracer.evidence.resampling`)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.resampling import bootstrap_interval
@@ -19,13 +20,16 @@ from tracer.hypothesis.spec import Hypothesis
 
 def with_means(judged: Iterable[Judged], hypothesis: Hypothesis) -> list[Judged]:
     """The same outcomes, each with its mean where its prompts give one."""
+    group = cache(partial(group_of, hypothesis))
     return [
-        one._replace(outcome=one.outcome.model_copy(update={"mean": mean_of(one, hypothesis)}))
+        one._replace(
+            outcome=one.outcome.model_copy(update={"mean": _mean_of(one, hypothesis, group)})
+        )
         for one in judged
     ]
 
 
-def mean_of(judged: Judged, hypothesis: Hypothesis) -> Mean | None:
+def _mean_of(judged: Judged, hypothesis: Hypothesis, group: Callable[[str], str]) -> Mean | None:
     """The mean of the tested number with its interval.
 
     None where fewer than two groups have a number, where one is not finite, and where all are the
@@ -37,7 +41,7 @@ def mean_of(judged: Judged, hypothesis: Hypothesis) -> Mean | None:
         if one.value is not None and one.prompt in hypothesis.prompts
     }
     values = list(found.values())
-    groups = [group_of(hypothesis, prompt) for prompt in found]
+    groups = [group(prompt) for prompt in found]
     n, n_groups = len(values), len(set(groups))
     if n_groups < 2 or not all(map(math.isfinite, values)) or len(set(values)) == 1:
         return None

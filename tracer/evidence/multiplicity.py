@@ -63,4 +63,4 @@ def _judge(one: Judged, p: float, n_tests: int, n_splits: int) -> Judged:
             changes["outcome"] = "failed"
             over = "over both splits and " if n_splits > 1 else ""
             changes["observed"] = f"{outcome.observed}; {over}{together}, p is {p_text(p)}"
-    return one._replace(outcome=Outcome.model_validate(outcome.model_dump() | changes))
+    return one._replace(outcome=outcome.model_copy(update=changes))

@@ -8,10 +8,11 @@ only describes (source, tags, labels), is no part of the claim.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tracer.errors import UsageError
-from tracer.evidence.differences import Change, comparable, differences
+from tracer.evidence.differences import Change, changes_between, comparable, differences
 from tracer.evidence.verdict import Registered
 from tracer.hypothesis.parts import read_parts
 from tracer.hypothesis.problem import dotted
@@ -67,8 +68,7 @@ def post_hoc(record: Record, hypothesis: Hypothesis) -> PostHoc:
     """
     registration = record.registration
     if registration is None:
-        changes = differences(comparable(record.hypothesis), comparable(hypothesis))
-        return PostHoc(tuple(changes), None)
+        return PostHoc(changes_between(record.hypothesis, hypothesis), None)
     return PostHoc(changed_since(registration, hypothesis), registration)
 
 
@@ -88,8 +88,14 @@ def as_declared(registration: Registration) -> Hypothesis:
         UsageError: This version does not read it.
     """
     of = f"{registration.hypothesis}, as registered on {when(registration)}, is not read by this"
+    return _read(registration.declared, of)
+
+
+@lru_cache(maxsize=4)
+def _read(declared: str, of: str) -> Hypothesis:
+    """Kept, because a long file takes seconds to parse, and is asked for more than once a run."""
     try:
-        reading = read_parts(parse(registration.declared).data)
+        reading = read_parts(parse(declared).data)
     except YamlMistake as mistake:
         raise UsageError(f"{of} tracer: {mistake.message}.") from None
     if reading.hypothesis is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.errors import UsageError
-from tracer.evidence.differences import ABSENT, Change, comparable, differences
+from tracer.evidence.differences import ABSENT, Change, changes_between
 from tracer.hypothesis.asked import asked_tokens
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.expectations import Fraction, LogitDiff, Probability, tokens_of
@@ -57,7 +57,7 @@ def check_measured(record: Record, hypothesis: Hypothesis) -> None:
     Raises:
         UsageError: All of it at once.
     """
-    changes = differences(comparable(record.hypothesis), comparable(hypothesis))
+    changes = changes_between(record.hypothesis, hypothesis)
     unmeasured = [change.told("measured with") for change in changes if _needs_measuring(change)]
     unmeasured += _unmeasured(record, hypothesis)
     if unmeasured:

@@ -9,9 +9,11 @@ independent of each other (Davison & Hinkley 1997, §3.8).
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from tracer.evidence.statistics import Side
 
@@ -77,10 +79,42 @@ def bootstrap_interval(
     assert bool(np.isfinite(array).all()) and len(array) == len(number)
     sums, sizes = np.bincount(number, weights=array), np.bincount(number)
     assert len(sums) > 1
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(n, len(sums)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    draws = _draws(seed, len(sums), n)
+    means = sums[draws.clusters].sum(axis=1) / sizes[draws.clusters].sum(axis=1)
+    low, high = _quantiles(means, draws.times, np.array([(1 - level) / 2, (1 + level) / 2]))
     return float(low), float(high)
+
+
+class _Draws(NamedTuple):
+    """What was drawn, each different draw once: of few clusters there are few."""
+
+    clusters: Int[np.ndarray, "draw cluster"]
+    times: Int[np.ndarray, " draw"]
+    """How often each came up."""
+
+
+@lru_cache(maxsize=2)
+def _draws(seed: int, n_clusters: int, n: int) -> _Draws:
+    """The same for every number of a run, so it is drawn once for each of its two splits."""
+    drawn = np.random.default_rng(seed).integers(n_clusters, size=(n, n_clusters))
+    return _Draws(*np.unique(drawn, axis=0, return_counts=True))
+
+
+def _quantiles(
+    values: Float[np.ndarray, " draw"],
+    times: Int[np.ndarray, " draw"],
+    levels: Float[np.ndarray, " level"],
+) -> Float[np.ndarray, " level"]:
+    """Quantiles of values that stand for several each; linear between the nearest two."""
+    order = np.argsort(values)
+    reached = times[order].cumsum()
+    at = (reached[-1] - 1) * levels
+    before = np.floor(at)
+    low = values[order[np.searchsorted(reached, before, side="right")]]
+    high = values[order[np.searchsorted(reached, before + 1, side="right")]]
+    step, share = high - low, at - before
+    # From the nearer end, as numpy.quantile does, whose every bit this gives.
+    return np.where(share >= 0.5, high - step * (1 - share), low + step * share)
 
 
 def _signed_sums(d: Float[np.ndarray, " prompt"]) -> Float[np.ndarray, " choice"]:

@@ -107,6 +107,8 @@ def render_token(token: str, prompt: PromptSpec) -> str:
     Raises:
         TemplateMistake: see `render`.
     """
+    if "{" not in token and "}" not in token:
+        return token
     return render(token, token_values(prompt)).text
 
 

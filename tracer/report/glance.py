@@ -11,7 +11,8 @@ from tracer.hypothesis.graph_rules import GRAPH
 from tracer.hypothesis.robustness_rules import ROBUSTNESS
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import Record
-from tracer.report.interventions import InterventionView, SplitSummary
+from tracer.report.interventions import InterventionView
+from tracer.report.summaries import SplitSummary
 from tracer.report.text import plural
 
 VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
@@ -54,17 +55,20 @@ class GlanceRow:
 def glance_rows(
     record: Record, views: Sequence[InterventionView], outcomes: Sequence[Outcome]
 ) -> tuple[GlanceRow, ...]:
-    """Interventions first, then whatever else was judged, in the file's order.
+    """Interventions that are drawn first, then whatever else was judged, in the file's order.
 
     What is expected of variations is told under the table.
     """
-    rows = [_intervention(record, n, view, outcomes) for n, view in enumerate(views, start=1)]
-    shown = {ROBUSTNESS, *(row.name for row in rows)}
-    others = dict.fromkeys(o.intervention for o in outcomes if o.intervention not in shown)
-    for name in others:
-        mine = [o for o in outcomes if o.intervention == name]
-        rows.append(_other(record.hypothesis, name, mine))
-    return tuple(rows)
+    of: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        of.setdefault(outcome.intervention, []).append(outcome)
+    rows = [
+        _intervention(record, n, view, of.get(view.name, ()))
+        for n, view in enumerate(views, start=1)
+    ]
+    named = {ROBUSTNESS, *record.hypothesis.interventions}
+    others = {name: mine for name, mine in of.items() if name not in named}
+    return (*rows, *(_other(record.hypothesis, name, mine) for name, mine in others.items()))
 
 
 def count(icons: dict[str, str], names: Sequence[str]) -> tuple[Count, ...]:
@@ -74,10 +78,9 @@ def count(icons: dict[str, str], names: Sequence[str]) -> tuple[Count, ...]:
 
 
 def _intervention(
-    record: Record, number: int, view: InterventionView, outcomes: Sequence[Outcome]
+    record: Record, number: int, view: InterventionView, mine: Sequence[Outcome]
 ) -> GlanceRow:
     """An intervention, whether or not anything is expected of it."""
-    mine = [o for o in outcomes if o.intervention == view.name]
     trials = record.interventions[view.name].trials
     cells = {
         held_out: _split_cell(

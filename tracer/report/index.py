@@ -8,10 +8,13 @@ from urllib.parse import quote
 
 from tracer.evidence.verdict import Verdict
 from tracer.record import Record
-from tracer.report.interventions import intervention_view
+from tracer.report.limits import Cut, cut
 from tracer.report.render import fill_template
+from tracer.report.summaries import main_effect
 from tracer.report.views import VERDICTS, Count, VerdictView, count, verdict_view
 
+MAX_EFFECTS = 12
+"""Interventions of one run."""
 UNREAD, UNREAD_ICON = "unread", "–"
 """Of a run that is still being measured, or whose files cannot be read."""
 
@@ -35,6 +38,8 @@ class UnreadEntry:
     started: str | None
     model: str | None
     problem: str
+    href: str | None = None
+    """Of a page that lies in its folder all the same, as of an older tracer's report."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class IndexRow:
     kind: str
     icon: str
     verdict: VerdictView | None
-    effects: tuple[tuple[str, str], ...]
+    effects: Cut[tuple[str, str]]
     tags: str
     model: str
     when: str
@@ -77,16 +82,20 @@ def _unread(entry: UnreadEntry) -> IndexRow:
     return IndexRow(
         name=entry.hypothesis,
         run=entry.run,
-        href=None,
+        href=_link(entry.href),
         claim=entry.problem,
         kind=UNREAD,
         icon=UNREAD_ICON,
         verdict=None,
-        effects=(),
+        effects=Cut((), ""),
         tags="",
         model=entry.model or "–",
         when=_when(entry.started or "–"),
     )
+
+
+def _link(href: str | None) -> str | None:
+    return None if href is None else quote(href, safe="/")
 
 
 def _when(started: str) -> str:
@@ -101,7 +110,7 @@ def _row(entry: IndexEntry) -> IndexRow:
         tags=", ".join(record.hypothesis.tags),
         name=record.hypothesis.hypothesis,
         run=record.id,
-        href=None if entry.href is None else quote(entry.href, safe="/"),
+        href=_link(entry.href),
         claim=entry.verdict.claim,
         verdict=verdict_view(entry.verdict),
         effects=_effects(record),
@@ -110,16 +119,9 @@ def _row(entry: IndexEntry) -> IndexRow:
     )
 
 
-def _effects(record: Record) -> tuple[tuple[str, str], ...]:
-    """Each intervention's median effect, held-out prompts where there are any."""
-    views = [
-        intervention_view(record, name, {})
-        for name in record.interventions
-        if name in record.hypothesis.interventions
-    ]
-    summaries = [(view, view.held_out or view.discovery) for view in views]
-    return tuple(
-        (f"{view.name}: {view.measure}", told.effect)
-        for view, told in summaries
-        if told is not None and told.effect
-    )
+def _effects(record: Record) -> Cut[tuple[str, str]]:
+    """The interventions' median effects, held-out prompts where there are any."""
+    names = [name for name in record.interventions if name in record.hypothesis.interventions]
+    shown = cut(names, MAX_EFFECTS, "interventions", "its report and run.json")
+    effects = (main_effect(record, name) for name in shown.kept)
+    return Cut(tuple(each for each in effects if each is not None), shown.told)

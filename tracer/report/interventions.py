@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tracer.record import ClampRecord, PromptRecord, Record, Trial
+from tracer.record import ClampRecord, Record, Trial
 from tracer.report.circuit import Circuit, circuit
 from tracer.report.doses import DoseView, doses
+from tracer.report.drawn import Room, drawn_trials, plotted
 from tracer.report.effects import Arrays, Comparison, Measure, answer_holds, compare, measures
-from tracer.report.outputs import bar_limit, output_bars
+from tracer.report.limits import MAX_CAPTION, MAX_NOTES, Cut, cut, middle_out
+from tracer.report.outputs import asked_tokens, bar_limit, output_bars
 from tracer.report.plots import Bars, Strip, strip
+from tracer.report.summaries import Lead, SplitSummary, split_summary, usable_trials
 from tracer.report.text import number, p_value, percent, plural, show_token
 
 FREEZE = {
@@ -68,15 +70,6 @@ class PromptBars:
 
 
 @dataclass(frozen=True)
-class SplitSummary:
-    """One intervention on one split, for the first screen."""
-
-    outputs: str
-    effect: str
-    controls: str
-
-
-@dataclass(frozen=True)
 class InterventionView:
     """One intervention."""
 
@@ -93,49 +86,59 @@ class InterventionView:
     problems: tuple[str, ...]
     discovery: SplitSummary | None
     held_out: SplitSummary | None
+    left_out: tuple[str, ...]
+    """What of it is not drawn, in sentences."""
 
 
-def intervention_view(record: Record, name: str, arrays: Arrays) -> InterventionView:
+_ROOM = Room()
+
+
+def intervention_view(
+    record: Record, name: str, arrays: Arrays, room: Room = _ROOM
+) -> InterventionView:
     """Everything the report shows of one intervention."""
     spec = record.hypothesis.interventions[name]
-    trials = _ordered(record, name)
+    trials = usable_trials(record, name)
+    chosen = drawn_trials(record, trials, room)
+    drawn = chosen.kept
     asked = measures(spec)
-    compared = [(m, compare(record, name, m, arrays)) for m in asked]
-    lead = compared[0] if compared else None
+    tokens = asked_tokens(record, name)
+    lead = (asked[0], compare(record, name, asked[0], arrays)) if asked else None
+    plots = plotted(record, name, asked, arrays, room)
     limit = bar_limit(record, trials)
+    problems = _problems(record, name)
     return InterventionView(
         name=name,
         freeze=FREEZE[spec.freeze],
         clamps=_clamp_lines(record, trials),
         measure=lead[0].title if lead else None,
-        figure=_figure(record, name, trials[0], limit) if trials else None,
-        others=tuple(_prompt_bars(record, name, t, limit) for t in trials[1:]),
-        strips=tuple(strip(m, found) for m, found in _plotted(compared)),
+        figure=_figure(record, name, drawn[0], limit, tokens) if drawn else None,
+        others=tuple(_prompt_bars(record, t, limit, tokens) for t in drawn[1:]),
+        strips=tuple(strip(m, _of_drawn(found, drawn)) for m, found in plots.kept),
         n_controls=max((t.n_controls for t in trials), default=0),
-        doses=doses(record, name, trials),
-        rows=tuple(_row(record, trial, lead) for trial in trials),
-        problems=tuple(
-            f"{t.prompt}: {t.problem}"
-            for t in record.interventions[name].trials.values()
-            if t.problem is not None
-        ),
-        discovery=_summary(record, trials, lead, held_out=False),
-        held_out=_summary(record, trials, lead, held_out=True),
+        doses=doses(record, name, drawn),
+        rows=tuple(_row(record, trial, lead) for trial in drawn),
+        problems=problems.kept,
+        discovery=split_summary(record, trials, lead, held_out=False),
+        held_out=split_summary(record, trials, lead, held_out=True),
+        left_out=tuple(told for told in (chosen.told, plots.told, problems.told) if told),
     )
 
 
-def _ordered(record: Record, name: str) -> list[Trial]:
-    """The trials that could be measured, discovery prompts first."""
-    measured = [t for t in record.interventions[name].trials.values() if t.problem is None]
-    return sorted(measured, key=lambda t: record.prompts[t.prompt].held_out)
+def _problems(record: Record, name: str) -> Cut[str]:
+    """Why prompts could not be measured."""
+    found = [
+        f"{trial.prompt}: {trial.problem}"
+        for trial in record.interventions[name].trials.values()
+        if trial.problem is not None
+    ]
+    return cut(found, MAX_NOTES, "problems", "run.json")
 
 
-def _plotted(
-    compared: Sequence[tuple[Measure, tuple[Comparison, ...]]],
-) -> list[tuple[Measure, tuple[Comparison, ...]]]:
-    """The measures the file compares with controls, or else the leading one."""
-    usable = [(m, found) for m, found in compared if any(c.controls for c in found)]
-    return [(m, found) for m, found in usable if m.tail is not None] or usable[:1]
+def _of_drawn(found: Sequence[Comparison], drawn: Sequence[Trial]) -> Sequence[Comparison]:
+    """Those of prompts that are drawn; of all that can be compared, where none of them can."""
+    prompts = {trial.prompt for trial in drawn}
+    return [each for each in found if each.prompt in prompts] or found[: len(drawn)]
 
 
 def _clamp_lines(record: Record, trials: Sequence[Trial]) -> tuple[ClampLine, ...]:
@@ -155,25 +158,25 @@ def _clamp_line(record: Record, clamp: ClampRecord) -> ClampLine:
     )
 
 
-def _figure(record: Record, name: str, trial: Trial, limit: float) -> PromptFigure:
+def _figure(
+    record: Record, name: str, trial: Trial, limit: float, asked: frozenset[str]
+) -> PromptFigure:
     prompt = record.prompts[trial.prompt]
     return PromptFigure(
         prompt=trial.prompt,
         held_out=prompt.held_out,
-        text=prompt.text,
+        text=middle_out(prompt.text, MAX_CAPTION),
         circuit=circuit(record, name, trial.prompt),
-        bars=output_bars(record, name, trial, limit),
+        bars=output_bars(record, trial, limit, asked),
     )
 
 
-def _prompt_bars(record: Record, name: str, trial: Trial, limit: float) -> PromptBars:
+def _prompt_bars(record: Record, trial: Trial, limit: float, asked: frozenset[str]) -> PromptBars:
     held_out = record.prompts[trial.prompt].held_out
-    return PromptBars(trial.prompt, held_out, output_bars(record, name, trial, limit))
+    return PromptBars(trial.prompt, held_out, output_bars(record, trial, limit, asked))
 
 
-def _row(
-    record: Record, trial: Trial, lead: tuple[Measure, tuple[Comparison, ...]] | None
-) -> PromptRow:
+def _row(record: Record, trial: Trial, lead: Lead | None) -> PromptRow:
     prompt = record.prompts[trial.prompt]
     before, after = prompt.baseline.top[0], trial.reading.top[0]
     found = next((c for c in lead[1] if c.prompt == trial.prompt), None) if lead else None
@@ -199,53 +202,3 @@ def _effects(measure: Measure, c: Comparison) -> tuple[str, ...]:
     )
     p = p_value(c.p) if c.p is not None else "–"
     return measure.show(c.before), measure.show(c.after), spread, p
-
-
-def _summary(
-    record: Record,
-    trials: Sequence[Trial],
-    lead: tuple[Measure, tuple[Comparison, ...]] | None,
-    *,
-    held_out: bool,
-) -> SplitSummary | None:
-    members = [t for t in trials if record.prompts[t.prompt].held_out == held_out]
-    if not members:
-        return None
-    found = [c for c in lead[1] if c.held_out == held_out] if lead else []
-    return SplitSummary(
-        outputs=_top_change([record.prompts[t.prompt] for t in members], members),
-        effect=_median_effect(lead[0], found) if lead and found else "",
-        controls=_against_controls(lead[0], found) if lead and found else "",
-    )
-
-
-def _top_change(prompts: Sequence[PromptRecord], trials: Sequence[Trial]) -> str:
-    before = Counter(show_token(p.baseline.top[0].token) for p in prompts)
-    after = Counter(show_token(t.reading.top[0].token) for t in trials)
-    return f"{_counted(before)} → {_counted(after)}"
-
-
-def _counted(tokens: Counter[str]) -> str:
-    total = tokens.total()
-    ranked = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
-    if len(ranked) == 1:
-        return ranked[0][0]
-    shown = ", ".join(f"{token} {n}/{total}" for token, n in ranked[:3])
-    return shown + (", …" if len(ranked) > 3 else "")
-
-
-def _median_effect(measure: Measure, found: Sequence[Comparison]) -> str:
-    before, after = median(c.before for c in found), median(c.after for c in found)
-    return f"{measure.show(before)} → {measure.show(after)}"
-
-
-def _against_controls(measure: Measure, found: Sequence[Comparison]) -> str:
-    drawn = [value for c in found for value in c.controls]
-    if not drawn:
-        return "no controls"
-    low, high = measure.show(min(drawn)), measure.show(max(drawn))
-    tested = [c.p for c in found if c.p is not None]
-    if not tested:
-        return f"controls {low} to {high}"
-    largest = "largest p" if len(tested) > 1 else "p"
-    return f"controls {low} to {high}; {largest} {p_value(max(tested))}"

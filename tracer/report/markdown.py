@@ -69,7 +69,7 @@ def _table(verdict: Verdict) -> str:
         *(_row(outcome) for outcome in rows[:_MAX_ROWS]),
     ]
     if len(rows) > _MAX_ROWS:
-        lines += ["", f"…and {len(rows) - _MAX_ROWS} more, in the report."]
+        lines += ["", f"…and {len(rows) - _MAX_ROWS:,} more, in the report."]
     return "\n".join(lines)
 
 
@@ -88,4 +88,7 @@ def _row(outcome: Outcome) -> str:
 def _list(title: str, lines: tuple[str, ...]) -> str:
     if not lines:
         return ""
-    return "\n".join((f"**{title}**", "", *(f"- {escape(line)}" for line in lines)))
+    n_more = len(lines) - _MAX_ROWS
+    more = [f"- …and {n_more:,} more, in verdict.json."] if n_more > 0 else []
+    told = [f"- {escape(line)}" for line in lines[:_MAX_ROWS]]
+    return "\n".join((f"**{title}**", "", *told, *more))

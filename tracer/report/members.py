@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 from tracer.hypothesis.directions import Direction, LogitDiffDirection, TokenDirection
 from tracer.record import Record, SupernodeRecord
+from tracer.report.limits import MAX_MEMBERS, cut, each_of
 from tracer.report.text import percent, plural, show_token
+
+_FEWEST = 20
+"""Members of each supernode that are listed, however many supernodes there are."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,21 @@ class SupernodeView:
     summary: str
     rule: str
     members: tuple[MemberRow, ...]
+    unlisted: str
+    """How many more members there are; empty where all are listed."""
 
 
-def supernode_view(record: Record, supernode: SupernodeRecord) -> SupernodeView:
-    """A supernode, ready to be written out."""
+def supernode_views(record: Record) -> tuple[SupernodeView, ...]:
+    """Every supernode of a run."""
+    most = each_of(MAX_MEMBERS, len(record.supernodes), _FEWEST)
+    return tuple(supernode_view(record, each, most) for each in record.supernodes.values())
+
+
+def supernode_view(
+    record: Record, supernode: SupernodeRecord, most: int = MAX_MEMBERS
+) -> SupernodeView:
+    """A supernode, ready to be written out, with so many of its members."""
+    listed = cut(supernode.features, most, "members", "run.json")
     layers = [f.layer for f in supernode.features]
     span = f", layers {min(layers)} to {max(layers)}" if layers else ""
     share = supernode.share
@@ -48,8 +63,9 @@ def supernode_view(record: Record, supernode: SupernodeRecord) -> SupernodeView:
                 where=f"token {f.position}" if f.position is not None else _offset(f.offset),
                 score="–" if f.score is None else f"{f.score:.4g}".replace("-", "−"),
             )
-            for f in supernode.features
+            for f in listed.kept
         ),
+        unlisted=listed.told,
     )
 
 

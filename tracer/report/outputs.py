@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import isfinite
 
 from tracer.record import Reading, Record, Trial
@@ -12,20 +12,31 @@ from tracer.report.plots import Bars, Output, bars
 N_OUTPUTS = 5
 
 
-def output_bars(record: Record, name: str, trial: Trial, limit: float) -> Bars:
-    """The bars of one trial; `limit` is what the longest bar stands for."""
-    return bars(_chosen(record, name, trial), limit)
+def asked_tokens(record: Record, name: str) -> frozenset[str]:
+    """The tokens that the file asks about in what it expects of an intervention, as it writes them.
+
+    Worked out once for all prompts, since there may be thousands of expectations.
+    """
+    asked = measures(record.hypothesis.interventions[name])
+    return frozenset(token for measure in asked for token in measure.tokens)
 
 
-def _asked_tokens(record: Record, name: str, prompt: str) -> set[str]:
-    asked = {token for m in measures(record.hypothesis.interventions[name]) for token in m.tokens}
-    return {fill(record, prompt, token) for token in asked}
+def output_bars(record: Record, trial: Trial, limit: float, asked: Set[str]) -> Bars:
+    """The bars of one trial.
+
+    Args:
+        record: what was observed.
+        trial: one intervention on one prompt.
+        limit: what the longest bar stands for.
+        asked: `asked_tokens` of the intervention; they are shown before others as probable.
+    """
+    return bars(_chosen(record, trial, asked), limit)
 
 
-def _chosen(record: Record, name: str, trial: Trial) -> list[Output]:
+def _chosen(record: Record, trial: Trial, written: Set[str]) -> list[Output]:
     """The most probable tokens of both outputs, clamped order first."""
     prompt = record.prompts[trial.prompt]
-    asked = _asked_tokens(record, name, trial.prompt)
+    asked = {fill(record, trial.prompt, token) for token in written}
     top = {t.token: t.probability for t in trial.reading.top[:N_OUTPUTS]}
     for reading in prompt.baseline.top[:N_OUTPUTS]:
         top[reading.token] = max(top.get(reading.token, 0.0), reading.probability)

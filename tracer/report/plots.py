@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tracer.hypothesis.amount import Amount
 from tracer.report.effects import Comparison, Measure
+from tracer.report.limits import MAX_DOTS
 from tracer.report.text import MINUS, p_value, percent, plural, shorten, show_token
 
 
@@ -204,15 +205,28 @@ def _strip_row(measure: Measure, c: Comparison, scale: Scale, y: float) -> Strip
         value=measure.show(c.after),
         note=note,
         title=f"{c.prompt}: {measure.show(c.before)} unclamped, {measure.show(c.after)} clamped"
-        + (f"; {plural(len(c.controls), 'control')}" if c.controls else "; no controls")
+        + (f"; {_controls_words(len(c.controls))}" if c.controls else "; no controls")
         + (f", p = {p_value(c.p)}" if c.p is not None else ""),
     )
 
 
+def _controls_words(n: int) -> str:
+    return plural(n, "control") + (f", {MAX_DOTS} of them drawn" if n > MAX_DOTS else "")
+
+
 def _dots(controls: Sequence[float], scale: Scale, y: float) -> str:
     """Points spread vertically by a golden-ratio sequence: even, and the same every time."""
-    spread = [((i * 0.618034) % 1 - 0.5) * 14 for i in range(len(controls))]
-    return "".join(f"M{scale(c):.1f} {y + s:.1f}h0" for c, s in zip(controls, spread, strict=True))
+    drawn = _drawn(controls)
+    spread = [((i * 0.618034) % 1 - 0.5) * 14 for i in range(len(drawn))]
+    return "".join(f"M{scale(c):.1f} {y + s:.1f}h0" for c, s in zip(drawn, spread, strict=True))
+
+
+def _drawn(controls: Sequence[float]) -> Sequence[float]:
+    """Controls as a row has room for them: of too many, evenly spaced ranks with both ends."""
+    if len(controls) <= MAX_DOTS:
+        return controls
+    ranked, last = sorted(controls), len(controls) - 1
+    return [ranked[round(i * last / (MAX_DOTS - 1))] for i in range(MAX_DOTS)]
 
 
 @dataclass(frozen=True)

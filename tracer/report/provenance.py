@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracer.record import Record
 from tracer.registration import when
+from tracer.report.limits import MAX_FILE, middle_out
 from tracer.report.text import number
 
 
@@ -57,7 +58,7 @@ def provenance(record: Record) -> Provenance:
         facts=tuple(facts.items()),
         packages=tuple(sorted(environment.packages.items())),
         seconds=tuple((k, f"{number(v, 1)} s") for k, v in record.seconds.items()),
-        yaml=record.yaml,
+        yaml=middle_out(record.yaml, MAX_FILE),
     )
 
 

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tracer.evidence.verdict import Outcome, PromptOutcome, Verdict
-from tracer.hypothesis.robustness_rules import ROBUSTNESS
+from tracer.evidence.verdict import Verdict
 from tracer.record import PromptRecord, Record
 from tracer.report.circuits import CircuitView, circuit_views
+from tracer.report.drawn import drawn_interventions, room_for
 from tracer.report.effects import Arrays, answer_holds
 from tracer.report.generation import TextView, text_views
 from tracer.report.glance import OUTCOMES, VERDICTS, Count, GlanceRow, count, glance_rows
 from tracer.report.graphs import GraphView, graph_views
 from tracer.report.interventions import InterventionView, intervention_view
-from tracer.report.members import SupernodeView, supernode_view
+from tracer.report.limits import (
+    MAX_NOTES,
+    MAX_PROMPTS,
+    MAX_TEXT,
+    Cut,
+    cut,
+    each_of,
+    middle_out,
+)
+from tracer.report.members import SupernodeView, supernode_views
+from tracer.report.outcomes import OutcomeView, outcome_views
 from tracer.report.provenance import Provenance, provenance
 from tracer.report.robustness import RobustnessView, robustness_view
 from tracer.report.sharing import SharedView, shared_views
 from tracer.report.studies import Studies, study_views
-from tracer.report.text import number, p_value, percent, plural, show_token
+from tracer.report.text import percent, plural, show_token
 
-MAX_LISTED = 500
-"""Expectations that a page lists; a browser is slow with more, and nobody reads them."""
+_FEWEST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -37,36 +45,6 @@ class VerdictView:
     as_expected: bool
     post_hoc: str
     """Told beside the headline; empty where nothing was changed afterwards."""
-
-
-@dataclass(frozen=True)
-class PromptLine:
-    """An expectation on one prompt."""
-
-    prompt: str
-    name: str
-    icon: str
-    observed: str
-    p: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class OutcomeView:
-    """An expectation as a row."""
-
-    intervention: str
-    split: str
-    expectation: str
-    expected: str
-    observed: str
-    interval: str
-    name: str
-    icon: str
-    reason: str
-    summary: str
-    open: bool
-    prompts: tuple[PromptLine, ...]
 
 
 @dataclass(frozen=True)
@@ -92,10 +70,12 @@ class Page:
     link: str | None
     facts: tuple[str, ...]
     verdict: VerdictView
-    caveats: tuple[str, ...]
-    post_hoc: tuple[str, ...]
+    caveats: Cut[str]
+    post_hoc: Cut[str]
     glance: tuple[GlanceRow, ...]
     interventions: tuple[InterventionView, ...]
+    undrawn: str
+    """How many more interventions there are than the page draws; empty where it draws all."""
     studies: Studies
     texts: tuple[TextView, ...]
     shared: tuple[SharedView, ...]
@@ -108,17 +88,17 @@ class Page:
     """How many more outcomes there are than the page lists; empty where it lists all."""
     supernodes: tuple[SupernodeView, ...]
     prompts: tuple[PromptView, ...]
+    unlisted_prompts: str
     provenance: Provenance
 
 
 def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
     """Everything the report says, ready to be written out."""
     hypothesis = record.hypothesis
-    interventions = tuple(
-        intervention_view(record, n, arrays)
-        for n in record.interventions
-        if n in hypothesis.interventions
-    )
+    drawn = drawn_interventions(record, verdict.outcomes)
+    room = room_for(len(drawn.kept))
+    listed, prompts = outcome_views(verdict.outcomes), _prompts(record)
+    interventions = tuple(intervention_view(record, name, arrays, room) for name in drawn.kept)
     return Page(
         title=hypothesis.hypothesis,
         claim=verdict.claim,
@@ -126,10 +106,16 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         link=safe_link(hypothesis.source),
         facts=_facts(record, verdict),
         verdict=verdict_view(verdict),
-        caveats=(*verdict.caveats, *record.notes, *record.lock_notes),
-        post_hoc=verdict.post_hoc,
+        caveats=cut(
+            list(dict.fromkeys((*verdict.caveats, *record.notes, *record.lock_notes))),
+            MAX_NOTES,
+            "remarks",
+            "verdict.json and run.json",
+        ),
+        post_hoc=cut(verdict.post_hoc, MAX_NOTES, "changes", "verdict.json"),
         glance=glance_rows(record, interventions, verdict.outcomes),
         interventions=interventions,
+        undrawn=drawn.told,
         studies=study_views(record, verdict),
         texts=text_views(record),
         shared=shared_views(record, arrays),
@@ -137,10 +123,11 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
         circuits=circuit_views(record, arrays),
         robustness=robustness_view(verdict.robustness),
         counts=count(OUTCOMES, [o.outcome for o in verdict.outcomes]),
-        outcomes=tuple(_outcome(o) for o in _worst_first(verdict.outcomes)[:MAX_LISTED]),
-        unlisted=_unlisted(len(verdict.outcomes)),
-        supernodes=tuple(supernode_view(record, s) for s in record.supernodes.values()),
-        prompts=tuple(_prompt(p, hypothesis.prompts[n].group) for n, p in record.prompts.items()),
+        outcomes=listed.kept,
+        unlisted=listed.told,
+        supernodes=supernode_views(record),
+        prompts=prompts.kept,
+        unlisted_prompts=prompts.told,
         provenance=provenance(record),
     )
 
@@ -196,70 +183,27 @@ def _facts(record: Record, verdict: Verdict) -> tuple[str, ...]:
     return facts if record.status == "complete" else (*facts, "still measuring")
 
 
-def _unlisted(n: int) -> str:
-    if n <= MAX_LISTED:
-        return ""
-    return f"Listed: the {MAX_LISTED:,} worst of {n:,}. All of them are in verdict.json."
-
-
-def _worst_first(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    order = ["failed", "untested", "held"]
-    return sorted(outcomes, key=lambda o: order.index(o.outcome))
-
-
-def _outcome(outcome: Outcome) -> OutcomeView:
-    told = {"held": outcome.n_held, "failed": outcome.n_failed, "untested": outcome.n_untested}
-    parts = [f"{n} {name}" for name, n in told.items() if n]
-    return OutcomeView(
-        intervention=outcome.intervention,
-        split=outcome.split,
-        expectation=outcome.expectation,
-        expected=outcome.expected,
-        observed=outcome.observed,
-        interval="–" if outcome.wilson is None else _interval(outcome.wilson),
-        name=outcome.outcome,
-        icon=OUTCOMES[outcome.outcome],
-        reason=outcome.reason or "",
-        summary=_summary(outcome, ", ".join(parts)),
-        open=outcome.outcome != "held",
-        prompts=tuple(_prompt_line(p) for p in outcome.prompts),
-    )
-
-
-def _summary(outcome: Outcome, counts: str) -> str:
-    rule = f"at least {outcome.needed} must hold" if outcome.needed else "one test of all of them"
-    mean = f"; {outcome.mean.text}" if outcome.mean else ""
-    unit = "variation" if outcome.intervention == ROBUSTNESS else "prompt"
-    return f"{plural(len(outcome.prompts), unit)}: {counts} ({rule}){mean}"
-
-
-def _interval(wilson: tuple[float, float]) -> str:
-    low, high = (number(100 * bound, 0) for bound in wilson)
-    return f"{low}–{high} %"
-
-
-def _prompt_line(outcome: PromptOutcome) -> PromptLine:
-    return PromptLine(
-        prompt=outcome.prompt,
-        name=outcome.outcome,
-        icon=OUTCOMES[outcome.outcome],
-        observed=outcome.observed,
-        p=p_value(outcome.p) if outcome.p is not None else "–",
-        reason=outcome.reason or "",
-    )
-
-
 def _split(prompt: PromptRecord, group: str | None) -> str:
     split = "held out" if prompt.held_out else "discovery"
     return split if group is None else f"{split}, group {group}"
 
 
-def _prompt(prompt: PromptRecord, group: str | None) -> PromptView:
+def _prompts(record: Record) -> Cut[PromptView]:
+    """The prompts of the file; long texts without their middle."""
+    named = list(record.prompts.items())
+    shown = cut(named, MAX_PROMPTS, "prompts", "run.json")
+    length = each_of(MAX_TEXT, len(shown.kept), _FEWEST_CHARACTERS)
+    declared = record.hypothesis.prompts
+    views = tuple(_prompt(each, declared[name].group, length) for name, each in shown.kept)
+    return Cut(views, shown.told)
+
+
+def _prompt(prompt: PromptRecord, group: str | None, length: int) -> PromptView:
     top = prompt.baseline.top[0]
     return PromptView(
         name=prompt.name,
         split=_split(prompt, group),
-        text=prompt.text,
+        text=middle_out(prompt.text, length),
         answer=show_token(prompt.answer) if prompt.answer is not None else "–",
         top=show_token(top.token),
         probability=percent(top.probability),

@@ -1,0 +1,89 @@
+"""What an intervention did, in a line: outputs, median effect, and how far the controls went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tracer.record import PromptRecord, Record, Trial
+from tracer.report.effects import Comparison, Measure, compare, measures
+from tracer.report.text import p_value, show_token
+
+Lead = tuple[Measure, tuple[Comparison, ...]]
+"""The measure an intervention is about, on every prompt."""
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One intervention on one split, for the first screen."""
+
+    outputs: str
+    effect: str
+    controls: str
+
+
+def usable_trials(record: Record, name: str) -> list[Trial]:
+    """The trials that could be measured, discovery prompts first."""
+    measured = [t for t in record.interventions[name].trials.values() if t.problem is None]
+    return sorted(measured, key=lambda t: record.prompts[t.prompt].held_out)
+
+
+def main_effect(record: Record, name: str) -> tuple[str, str] | None:
+    """Measure and median effect, on held-out prompts where there are any; no controls are read."""
+    asked = measures(record.hypothesis.interventions[name])
+    if not asked:
+        return None
+    lead, trials = (asked[0], compare(record, name, asked[0], {})), usable_trials(record, name)
+    told = split_summary(record, trials, lead, held_out=True) or split_summary(
+        record, trials, lead, held_out=False
+    )
+    return (f"{name}: {asked[0].title}", told.effect) if told and told.effect else None
+
+
+def split_summary(
+    record: Record, trials: Sequence[Trial], lead: Lead | None, *, held_out: bool
+) -> SplitSummary | None:
+    """What these trials did on one split; None where none of them is of it."""
+    members = [t for t in trials if record.prompts[t.prompt].held_out == held_out]
+    if not members:
+        return None
+    found = [c for c in lead[1] if c.held_out == held_out] if lead else []
+    return SplitSummary(
+        outputs=_top_change([record.prompts[t.prompt] for t in members], members),
+        effect=_median_effect(lead[0], found) if lead and found else "",
+        controls=_against_controls(lead[0], found) if lead and found else "",
+    )
+
+
+def _top_change(prompts: Sequence[PromptRecord], trials: Sequence[Trial]) -> str:
+    before = Counter(show_token(p.baseline.top[0].token) for p in prompts)
+    after = Counter(show_token(t.reading.top[0].token) for t in trials)
+    return f"{_counted(before)} → {_counted(after)}"
+
+
+def _counted(tokens: Counter[str]) -> str:
+    total = tokens.total()
+    ranked = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
+    if len(ranked) == 1:
+        return ranked[0][0]
+    shown = ", ".join(f"{token} {n}/{total}" for token, n in ranked[:3])
+    return shown + (", …" if len(ranked) > 3 else "")
+
+
+def _median_effect(measure: Measure, found: Sequence[Comparison]) -> str:
+    before, after = median(c.before for c in found), median(c.after for c in found)
+    return f"{measure.show(before)} → {measure.show(after)}"
+
+
+def _against_controls(measure: Measure, found: Sequence[Comparison]) -> str:
+    drawn = [value for c in found for value in c.controls]
+    if not drawn:
+        return "no controls"
+    low, high = measure.show(min(drawn)), measure.show(max(drawn))
+    tested = [c.p for c in found if c.p is not None]
+    if not tested:
+        return f"controls {low} to {high}"
+    largest = "largest p" if len(tested) > 1 else "p"
+    return f"controls {low} to {high}; {largest} {p_value(max(tested))}"
