@@ -51,7 +51,10 @@ def put_graph_run(root: Path, graph: AttributionGraph, **changes: Any) -> Path:
         update={
             "tokens": graph.subject.tokens,
             "token_ids": graph.subject.token_ids,
-            "spans": {"city": (0, 1), "last": (len(graph.subject.tokens) - 1,) * 2},
+            "spans": {
+                "city": (0, 1),
+                "last": (len(graph.subject.tokens) - 1, len(graph.subject.tokens)),
+            },
         }
     )
     refs = tuple(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from records import change, make_record
 
-from tracer.arrays import check_arrays
+from tracer.arrays import check_arrays, check_forms
 from tracer.errors import UsageError
 
 STEM = "controls/ablate_texas/plano"
@@ -33,6 +33,14 @@ def test_arrays_that_do_not_fit_are_told(what, value, sentence):
         del arrays[f"{STEM}/{what}"]
     with pytest.raises(UsageError, match="measurements do not fit its record: .*" + sentence):
         check_arrays(record, arrays)
+
+
+def test_what_is_left_out_is_told_only_where_it_is_needed():
+    record, arrays = make_record()
+    check_forms(record, {})
+    arrays[f"{STEM}/top"] = np.zeros((99, 1), dtype=np.int64)
+    with pytest.raises(UsageError, match=r"'controls/.*/top' has shape \[99, 1\], not \[99\]"):
+        check_forms(record, arrays)
 
 
 def test_all_misfits_are_told_at_once():

@@ -75,6 +75,17 @@ def test_text_of_a_file_is_no_markup():
     assert "(a%20b.yaml)" in page
 
 
+def test_only_a_web_address_is_a_link():
+    declared = make_record()[0].hypothesis
+    sources = ("javascript:alert(1)", "Nanda et al. 2023", "https://a.b/c")
+    made = (declared.model_copy(update={"source": source}) for source in sources)
+    page = render_library([LibraryEntry(each, "a.yaml", None, None) for each in made])
+    assert "](javascript" not in page
+    assert "| javascript:alert(1) |" in page
+    assert "| Nanda et al. 2023 |" in page
+    assert "| [a.b](https://a.b/c) |" in page
+
+
 def test_the_page_of_this_library_lists_every_file():
     rows = _rows(ROOT / "docs" / "library.md")
     files = [*(ROOT / "hypotheses").glob("*.yaml"), *(ROOT / "hypotheses/published").glob("*.yaml")]

@@ -100,7 +100,9 @@ def test_ten_thousand_expectations_and_a_long_prompt(tmp_path, monkeypatch):
     assert app.button[0].label.startswith("Draw the report of 10,000 expectations")
 
 
-@pytest.mark.parametrize("name", ["graph-dallas.json", "../../secret.json", "/etc/passwd", "x\0"])
+@pytest.mark.parametrize(
+    "name", ["graph-dallas.json", "../../secret.json", "/etc/passwd", "x\0", "", ".."]
+)
 def test_a_graph_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, name):
     graph = {
         "file": name,
@@ -123,8 +125,19 @@ def test_a_graph_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, name):
     app = start(monkeypatch, tmp_path, "compare", query)
     assert not app.exception
     assert "no graph" in texts(app)
-    app = start(monkeypatch, tmp_path, query={"run": RUN, "view": "report"})
-    assert not app.exception
+    for page, query in (("", {"view": "report"}), ("explore", {})):
+        assert not start(monkeypatch, tmp_path, page, {"run": RUN, **query}).exception
+
+
+def test_a_folder_whose_name_is_no_text_hides_no_other(tmp_path, monkeypatch):
+    folder = put_run(tmp_path / "reports")
+    os.rename(folder, os.fsencode(folder.parent) + b"/\xff<b>")
+    put_run(tmp_path / "reports", "sound")
+    odd = r"two_hop/\xff<b>"
+    for page in ("", "explore", "intervene", "compare", "author"):
+        app = start(monkeypatch, tmp_path, page, {"run": odd, "view": "report"})
+        assert not app.exception
+    assert odd in list(start(monkeypatch, tmp_path).dataframe[0].value["run"])
 
 
 @pytest.mark.parametrize("claim", HOSTILE[:3])

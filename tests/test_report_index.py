@@ -23,6 +23,11 @@ def test_each_run_is_a_row_with_its_verdict_effect_and_link():
     assert "−1.48 → +1.99" in page
 
 
+def test_a_link_leads_to_a_folder_whose_name_is_no_text():
+    page = render_index([IndexEntry(make_record()[0], make_verdict(), "x\udcff/1/report.html")])
+    assert 'href="x%FF/1/report.html"' in page
+
+
 def test_no_runs_make_an_empty_page():
     assert "0 runs" in render_index([])
 

@@ -10,7 +10,7 @@ from records import change, make_record
 from tracer.report.interventions import intervention_view
 from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
 
-HOSTILE = '<script>alert(1)</script>&"{{x}}\x00\u202e'
+HOSTILE = '<script>alert(1)</script>&"{{x}}\x00\u202e\uffff'
 
 
 def view(label: str = "Texas"):

@@ -178,6 +178,29 @@ def test_arrays_that_cannot_be_read_are_a_sentence(tmp_path, data):
         runs.read_arrays(folder)
 
 
+@pytest.mark.parametrize("name", [runs.ARRAYS, runs.VERDICT])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    folder = put(tmp_path)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UsageError, match="this is not a regular file"):
+        runs.read_arrays(folder)
+        runs.read_verdict(folder)
+    (entry,) = runs.find_runs(tmp_path)
+    assert entry.status == "complete"
+
+
+def test_a_name_that_is_no_text_is_spelled(tmp_path):
+    folder = put(tmp_path)
+    raw = os.fsencode(tmp_path) + b"/\xff<b>"
+    os.mkdir(raw)
+    os.rename(folder, raw + b"/\xed\xa0\x80")
+    (entry,) = runs.find_runs(tmp_path)
+    assert entry.id == r"\xff<b>/\xed\xa0\x80"
+    assert runs.read_record(entry.folder).status == "complete"
+    assert runs.resolve(entry.id, tmp_path) == entry.folder
+
+
 def test_ids_sort_by_time_and_name_the_fingerprint():
     early = runs.new_id("x", datetime(2026, 1, 2, 3, 4, 5, 999_999, UTC), "abcdef99")
     late = runs.new_id("x", datetime(2026, 1, 2, 3, 4, 6, 0, UTC), "abcdef99")

@@ -51,57 +51,69 @@ def check_arrays(record: Record, arrays: Arrays) -> None:
     Raises:
         UsageError: They are not; all that is wrong, one sentence each.
     """
-    wrong = [
-        f"run {record.id}: its measurements do not fit its record: {sentence}."
-        for name, intervention in record.interventions.items()
-        for prompt, trial in intervention.trials.items()
-        for sentence in _misfits(name, prompt, trial, arrays)
-    ]
-    wrong += [
-        f"run {record.id}: its measurements do not fit its record: {sentence}."
-        for name, circuit in record.circuit.items()
-        for prompt, trial in circuit.trials.items()
-        if trial.scores is not None
-        for sentence in _circuit_misfits(name, prompt, circuit, arrays)
-    ]
-    wrong += [
-        f"run {record.id}: its measurements do not fit its record: {sentence}."
-        for name in record.shared
-        for sentence in _shared_misfits(record, name, arrays)
-    ]
+    missing = (f"{key!r} is missing" for key in _forms(record) if key not in arrays)
+    _refuse(record, [*missing, *_misfits(record, arrays)])
+
+
+def check_forms(record: Record, arrays: Arrays) -> None:
+    """Make sure that those arrays that are there have their shape: what is left out is not drawn.
+
+    Raises:
+        UsageError: As `check_arrays`.
+    """
+    _refuse(record, list(_misfits(record, arrays)))
+
+
+def _refuse(record: Record, wrong: list[str]) -> None:
     if wrong:
-        raise UsageError("\n".join(wrong))
+        begin = f"run {record.id}: its measurements do not fit its record"
+        raise UsageError("\n".join(f"{begin}: {sentence}." for sentence in wrong))
 
 
-def _shared_misfits(record: Record, name: str, arrays: Arrays) -> list[str]:
-    key, found = overlap_key(name), record.shared[name]
-    n = len(record.hypothesis.shared[name].translations)
-    shape = (len(found.pairs), found.n_layers, n, n)
-    if key not in arrays:
-        return [f"{key!r} is missing"]
-    if arrays[key].shape != shape:
-        return [f"{key!r} has shape {list(arrays[key].shape)}, not {list(shape)}"]
-    return [] if arrays[key].dtype.kind == "f" else [f"{key!r} holds {arrays[key].dtype}"]
+class _Form(NamedTuple):
+    """What an array must be; `kind` is numpy's."""
+
+    shape: tuple[int, ...]
+    kind: str
 
 
-def _misfits(intervention: str, prompt: str, trial: Trial, arrays: Arrays) -> list[str]:
+def _misfits(record: Record, arrays: Arrays) -> Iterator[str]:
+    for key, (shape, kind) in _forms(record).items():
+        found = arrays.get(key)
+        if found is not None and found.shape != shape:
+            yield f"{key!r} has shape {list(found.shape)}, not {list(shape)}"
+        elif found is not None and found.dtype.kind != kind:
+            yield f"{key!r} holds {found.dtype}"
+
+
+def _forms(record: Record) -> dict[str, _Form]:
+    """Every array that the record speaks of."""
+    forms: dict[str, _Form] = {}
+    for name, intervention in record.interventions.items():
+        for prompt, trial in intervention.trials.items():
+            forms |= _of_trial(name, prompt, trial)
+    for name, circuit in record.circuit.items():
+        for prompt, trial in circuit.trials.items():
+            forms |= _of_circuit(name, prompt, circuit) if trial.scores is not None else {}
+    for name, found in record.shared.items():
+        n = len(record.hypothesis.shared[name].translations)
+        forms[overlap_key(name)] = _Form((len(found.pairs), found.n_layers, n, n), "f")
+    return forms
+
+
+def _of_trial(intervention: str, prompt: str, trial: Trial) -> dict[str, _Form]:
     if trial.n_controls == 0:
-        return []
-    shapes = {
-        "logits": (trial.n_controls, len(trial.control_tokens)),
-        "logsumexp": (trial.n_controls,),
-        "top": (trial.n_controls,),
+        return {}
+    n = trial.n_controls
+    forms = {
+        "logits": _Form((n, len(trial.control_tokens)), "f"),
+        "logsumexp": _Form((n,), "f"),
+        "top": _Form((n,), "i"),
     }
-    found: list[str] = []
-    for what, shape in shapes.items():
-        key = control_key(intervention, prompt, what)
-        found += _misfit(key, arrays, shape, "i" if what == "top" else "f")
-    return found
+    return {control_key(intervention, prompt, what): form for what, form in forms.items()}
 
 
-def _circuit_misfits(
-    name: str, prompt: str, circuit: CircuitRecord, arrays: Arrays
-) -> Iterator[str]:
+def _of_circuit(name: str, prompt: str, circuit: CircuitRecord) -> dict[str, _Form]:
     sizes = {
         "random": circuit.n_random,
         "random_rest": circuit.n_random,
@@ -109,14 +121,4 @@ def _circuit_misfits(
         "filler": circuit.n_fillers,
         "curve": len(circuit.sizes),
     }
-    for what, size in sizes.items():
-        yield from _misfit(circuit_key(name, prompt, what), arrays, (size,), "f")
-
-
-def _misfit(key: str, arrays: Arrays, shape: tuple[int, ...], kind: str) -> Iterator[str]:
-    if key not in arrays:
-        yield f"{key!r} is missing"
-    elif arrays[key].shape != shape:
-        yield f"{key!r} has shape {list(arrays[key].shape)}, not {list(shape)}"
-    elif arrays[key].dtype.kind != kind:
-        yield f"{key!r} holds {arrays[key].dtype}"
+    return {circuit_key(name, prompt, what): _Form((n,), "f") for what, n in sizes.items()}

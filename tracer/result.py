@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from tracer import runs
-from tracer.arrays import Arrays
+from tracer.arrays import Arrays, check_forms
 from tracer.errors import UsageError
 from tracer.evidence.judge import judge
 from tracer.evidence.verdict import Outcome, Verdict
@@ -42,10 +42,11 @@ class Run:
         """Open a run folder; it is judged now where no verdict was written.
 
         Raises:
-            UsageError: There is no complete run.
+            UsageError: There is no complete run, or its files contradict each other.
         """
         folder = Path(path)
         record, arrays = _complete(folder), runs.read_arrays(folder)
+        check_forms(record, arrays)
         verdict = runs.read_verdict(folder)
         if verdict is None:
             verdict = judge(record, arrays, variants=runs.read_variants(folder, record))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from tracer.errors import UsageError
 from tracer.evidence.verdict import Verdict
 from tracer.hypothesis.variations import measurable
 from tracer.record import SCHEMA, Record
+from tracer.record_rules import contradictions
 
 RECORD = "run.json"
 ARRAYS = "measurements.safetensors"
@@ -68,7 +70,14 @@ def read_record(folder: Path) -> Record:
     Raises:
         UsageError: There is none, or it is not one that this version reads.
     """
-    return read_model(folder / RECORD, Record, SCHEMA)
+    path = folder / RECORD
+    record = read_model(path, Record, SCHEMA)
+    wrong = list(islice(contradictions(record), _N_MISFITS + 1))
+    if wrong:
+        more = "; and more" if len(wrong) > _N_MISFITS else ""
+        told = "; ".join(wrong[:_N_MISFITS]) + more
+        raise UsageError(f"{path}: what it says does not go together: {told}.")
+    return record
 
 
 def read_verdict(folder: Path) -> Verdict | None:
@@ -142,6 +151,8 @@ def _json(model: Record | Verdict) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{path}: this is not a regular file.")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise UsageError(f"{path.parent}: no run is here, {path.name} is missing.") from error

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
@@ -63,7 +63,7 @@ class RunEntry(NamedTuple):
     """One run in a list; what could not be read is None, and `problem` says why."""
 
     id: str
-    """`<hypothesis>/<timestamp>-<hex>`: where it lies under the root."""
+    """`<hypothesis>/<timestamp>-<hex>`: where it lies under the root, as text that is UTF-8."""
     folder: Path
     hypothesis: str
     started: str | None
@@ -252,14 +252,15 @@ def _entry_as_of(root: Path, folder: Path, *stamps: tuple[int, int, int, int] | 
     try:
         head = read_model(folder / RECORD, _RecordHead, SCHEMA)
     except UsageError as error:
-        return RunEntry(where.as_posix(), folder, where.parts[0], *[None] * 6, problem=str(error))
+        hypothesis = _readable(where.parts[0])
+        return RunEntry(_readable(where), folder, hypothesis, *[None] * 6, problem=str(error))
     verdict, problem = None, None
     try:
         verdict = _verdict(root, folder)
     except UsageError as error:
         problem = f"{error} Delete it, and judge the run again."
     return RunEntry(
-        id=where.as_posix(),
+        id=_readable(where),
         folder=folder,
         hypothesis=head.hypothesis.hypothesis,
         started=head.started,
@@ -272,6 +273,12 @@ def _entry_as_of(root: Path, folder: Path, *stamps: tuple[int, int, int, int] | 
         claim=head.hypothesis.claim,
         tags=head.hypothesis.tags,
     )
+
+
+def _readable(path: PurePath | str) -> str:
+    """A path as text that every page can carry: bytes of a name that are no UTF-8 are spelled."""
+    name = path if isinstance(path, str) else path.as_posix()
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _verdict(root: Path, folder: Path) -> _VerdictHead | None:

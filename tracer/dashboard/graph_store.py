@@ -20,7 +20,7 @@ from tracer.graph.scores import Scores, scores
 from tracer.record import Record
 from tracer.report.graph_data import GraphData, graph_data, to_json
 from tracer.report.graph_data import Group as GroupData
-from tracer.report.run_graphs import graph_facts, read_graph, supernode_groups
+from tracer.report.run_graphs import graph_facts, graph_name, read_graph, supernode_groups
 from tracer.result import Run
 
 MOST_NODES = 2_000
@@ -75,7 +75,7 @@ def _stamp(run: Run, prompt: str) -> Stamp:
     home = os.path.realpath(run.path)
     found: list[tuple[str, int, int]] = []
     for suffix in (".json", ".safetensors"):
-        path = run.path / Path(run.record.graphs[prompt].file).with_suffix(suffix).name
+        path = run.path / Path(graph_name(run.record, prompt)).with_suffix(suffix).name
         real = os.path.realpath(path)
         if not Path(real).is_relative_to(home):
             raise UsageError(f"{prompt}: the graph's file is a link out of the run's folder.")
@@ -83,7 +83,7 @@ def _stamp(run: Run, prompt: str) -> Stamp:
             told = path.stat()
         except OSError as error:
             raise UsageError(
-                f"{prompt}: {path.name} cannot be read ({error.strerror}). Run it again."
+                f"{prompt}: no graph, {path.name} cannot be read ({error.strerror}). Run it again."
             ) from error
         found.append((real, told.st_mtime_ns, told.st_size))
     return tuple(found)

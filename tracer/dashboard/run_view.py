@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 
 import streamlit as st
@@ -25,6 +26,8 @@ from tracer.result import REPORT, Run
 _HEIGHT = 900
 """Of the report's frame, in pixels."""
 _MOST_CAVEATS = 5
+_LONGEST_NAME = 150
+"""Characters of a downloaded file's name."""
 _MANY = 2_000
 """Expectations; a report of so many takes more than a second to draw."""
 
@@ -87,12 +90,13 @@ def _report(dashboard: Dashboard, run: Run) -> None:
         return
     with st.spinner("Drawing the report"):
         html = report_of(dashboard.places.reports, run)
-    name = f"{run.record.hypothesis.hypothesis}-{run.path.name}.html"
+    told = f"{run.record.hypothesis.hypothesis}-{run.path.name}"[:_LONGEST_NAME]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", told) + ".html"
     st.download_button("Download the report", html, name, "text/html", on_click="ignore")
     data = base64.b64encode(html.encode()).decode()
     st.iframe(f"data:text/html;charset=utf-8;base64,{data}", height=_HEIGHT, alt="Report")
     st.markdown(f"Also in the run's folder, as {REPORT}:")
-    st.code(str(run.path), language=None)
+    st.code(shown(str(run.path)), language=None)
 
 
 def _hypothesis(dashboard: Dashboard, run: Run) -> None:

@@ -58,6 +58,8 @@ def scores_of(record: Record, arrays: Arrays, name: str, prompts: Sequence[str])
             problems[prompt] = "it was not measured: the run is incomplete"
         elif problem := _problem(record, name, prompt) or trial.problem:
             problems[prompt] = problem
+        elif trial.scores and any(circuit_key(name, prompt, k) not in arrays for k in KINDS):
+            problems[prompt] = "its measurements are missing"
         elif trial.scores is not None and _is_finite(trial, arrays, name):
             scores[prompt] = trial.scores
         else:

@@ -28,19 +28,25 @@ from tracer.hypothesis.template import TemplateMistake, render_token, variables
 
 def reference_problems(parts: Parts) -> list[Problem]:
     """Every mistake in what the parts say about each other, each once."""
-    written = _written(parts)
     found = [
-        *_text_problems(parts),
-        *graph_problems(parts),
-        *shared_problems(parts),
-        *robustness_problems(parts, _text_problems),
+        *meaning_problems(parts),
         *_nothing_expected(parts),
-        *_basis_problems(parts),
-        *_token_problems(parts, written),
         *_unused_prompts(parts),
         *_unused_supernodes(parts),
     ]
     return list(dict.fromkeys(found))
+
+
+def meaning_problems(parts: Parts) -> list[Problem]:
+    """Those without which a hypothesis means nothing: it may hold more than anybody uses."""
+    return [
+        *_text_problems(parts),
+        *graph_problems(parts),
+        *shared_problems(parts),
+        *robustness_problems(parts, _text_problems),
+        *_basis_problems(parts),
+        *_token_problems(parts, _written(parts)),
+    ]
 
 
 def _written(parts: Parts) -> list[Asked]:

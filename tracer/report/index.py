@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -95,7 +96,7 @@ def _unread(entry: UnreadEntry) -> IndexRow:
 
 
 def _link(href: str | None) -> str | None:
-    return None if href is None else quote(href, safe="/")
+    return None if href is None else quote(os.fsencode(href), safe="/")
 
 
 def _when(started: str) -> str:

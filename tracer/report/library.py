@@ -10,10 +10,11 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tracer.evidence.verdict import VerdictName
 from tracer.hypothesis.spec import Hypothesis
+from tracer.report.views import safe_link
 from tracer.runs import RunEntry
 
 _MARKUP = re.compile(r"([\\`*_\[\]|#~])")
@@ -66,7 +67,7 @@ def _row(entry: LibraryEntry) -> tuple[str, ...]:
     return (
         _link(declared.hypothesis, entry.href),
         _escaped(declared.claim),
-        _link(_host(declared.source), declared.source) if declared.source else "",
+        _source(declared.source) if declared.source else "",
         _verdict(run.verdict, declared.expected) if run else "not run",
         _escaped((run.model if run else None) or declared.model_spec.name),
         (run.started or "")[:10] if run else "",
@@ -80,9 +81,10 @@ def _verdict(verdict: VerdictName | None, expected: VerdictName) -> str:
     return verdict if verdict == "confirmed" else f"{verdict}, as stated"
 
 
-def _host(address: str) -> str:
-    found = re.match(r"https?://([^/]+)", address)
-    return found[1] if found else address
+def _source(source: str) -> str:
+    """A link where a browser would fetch it as a page; whatever else was written stays text."""
+    link = safe_link(source)
+    return _escaped(source) if link is None else _link(urlsplit(link).netloc, link)
 
 
 def _link(text: str, href: str) -> str:

@@ -15,7 +15,7 @@ from tracer.graph.files import read_listed
 from tracer.graph_record import Firing
 from tracer.record import Ablation, FeatureRef, GraphRecord, PromptRecord, Record, SupernodeRecord
 from tracer.report.graph_data import MAX_LINKS, MAX_NODES, GraphData, Group, graph_data
-from tracer.report.text import show_token, signed
+from tracer.report.text import shorten, show_token, signed
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,22 @@ def read_graph(folder: Path, record: Record, prompt: str) -> ListedGraph:
     Raises:
         UsageError: It is missing or cannot be read, or the record names a file outside the folder.
     """
+    return read_listed(folder / graph_name(record, prompt))
+
+
+def graph_name(record: Record, prompt: str) -> str:
+    """The file of a prompt's graph: a name in the run's folder, and nothing else.
+
+    Raises:
+        UsageError: The record names something else.
+    """
     name = record.graphs[prompt].file
-    if Path(name).name != name or not name.isprintable():
-        raise UsageError(f"{prompt}: a run's graph lies in its folder, and {name!r} does not.")
-    return read_listed(folder / name)
+    if Path(name).name != name or not name.endswith(".json") or not name.isprintable():
+        found = shorten(repr(name), 100)
+        raise UsageError(
+            f"{prompt}: a run's graph lies in its folder, and {found} is no graph file there."
+        )
+    return name
 
 
 def run_graph_data(

@@ -26,7 +26,8 @@ _HOME = re.compile(
 def _obeyed(char: str) -> bool:
     if char in "\n\t":
         return False
-    return char in _BIDI or unicodedata.category(char) in ("Cc", "Cs")
+    is_no_character = ord(char) & 0xFFFE == 0xFFFE  # XML holds none, so no picture does
+    return char in _BIDI or is_no_character or unicodedata.category(char) in ("Cc", "Cs")
 
 
 def clean(value: object) -> object:
