@@ -9,6 +9,7 @@ from tests.graphs import hand_graph, make_graph
 from tests.verdicts import make_outcome, make_verdict
 from tracer.dashboard import comparing
 from tracer.graph.nodes import Nodes
+from tracer.record import FeatureRef
 from tracer.result import Run
 from tracer.runs import find_runs
 
@@ -193,7 +194,7 @@ def test_graphs_are_matched_node_by_node_and_edge_by_edge(tmp_path, monkeypatch)
 def test_graphs_of_two_models_are_compared_by_their_scores(tmp_path, monkeypatch):
     app = graphs_of(tmp_path, monkeypatch, **{"model.name": HOSTILE})
     assert not app.exception
-    assert "another model (gemma-3-270m in A" in texts(app)
+    assert "different models (gemma-3-270m in A" in texts(app)
     assert [each for each in app.dataframe if "of the graph" in each.value]
     assert not [each for each in app.dataframe if "only A" in each.value]
 
@@ -217,3 +218,16 @@ def test_one_hypothesis_on_two_models_is_a_button_away(tmp_path, monkeypatch):
     chosen = {app.selectbox(key="run").value, app.selectbox(key="with").value}
     assert chosen == {a.record.id, b.record.id}
     assert not app.exception
+
+
+def test_members_of_two_models_are_not_called_worse(tmp_path, monkeypatch):
+    features = (FeatureRef(layer=1, index=1),)
+    changes = {"model.name": "small", "supernodes.texas.features": features}
+    a, b = two(tmp_path / "reports", **changes)
+    assert any(each.kind == "supernode" for each in b.compare(a.essentials()).findings)
+    app = start(monkeypatch, tmp_path, "compare", {"run": a.record.id, "with": b.record.id})
+    assert not app.exception
+    assert "**Without a counterpart**" in texts(app)
+    assert "overlap" not in texts(app)
+    for each in app.dataframe:
+        assert not each.value["what"].str.contains("members of").any()

@@ -43,11 +43,11 @@ def test_why_features_cannot_be_matched_is_said():
     a, _ = make_record()
     assert unmatched(a, a) is None
     other = change(a, "model.name", "<b>small</b>")
-    assert "another model (gemma-3-270m in A, <b>small</b> in B)" in (unmatched(a, other) or "")
+    assert "different models (gemma-3-270m in A, <b>small</b> in B)" in (unmatched(a, other) or "")
     other = change(a, "basis", "clt")
-    assert "another feature basis (neurons in A, clt in B)" in (unmatched(a, other) or "")
+    assert "different feature bases (neurons in A, clt in B)" in (unmatched(a, other) or "")
     other = change(a, "model.fingerprint", "f" * 64)
-    assert "other weights of the model" in (unmatched(a, other) or "")
+    assert "different weights of the model" in (unmatched(a, other) or "")
 
 
 def test_supernodes_stand_by_size_and_depth():

@@ -6,8 +6,11 @@ import pytest
 
 from tests.dashboards import put_run, start, texts
 from tests.graph_runs import large_graph, put_graph_run
+from tests.records import change
 from tracer import runs
+from tracer.graph_record import FeatureTokens
 from tracer.hypothesis.load import read
+from tracer.report.text import show_token
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -195,3 +198,15 @@ def test_another_draft_of_that_name_is_not_overwritten(place, monkeypatch):
     button(app, "Bring them back").click().run()
     assert not app.exception
     assert "has mistakes" in app.warning[0].value
+
+
+def test_a_card_tells_what_the_run_recorded(place, monkeypatch):
+    [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
+    [name] = ids(place, 1)
+    said = FeatureTokens(promotes=(HOSTILE,), suppresses=(" no",), fires=())
+    record = change(runs.read_record(folder), "graphs.dallas.features", {name: said})
+    runs.write(folder, record, runs.read_arrays(folder))
+    app = start(monkeypatch, place, "explore")
+    send(app, [name])
+    assert not app.exception
+    assert f"Promotes: {show_token(HOSTILE)}" in [each.value for each in app.text]

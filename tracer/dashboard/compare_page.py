@@ -123,14 +123,17 @@ def _differences(pair: _Pair) -> None:
     st.markdown("\n".join(causes) or "Nothing that is recorded.")
     _without_counterpart(pair)
     st.markdown("**Came out otherwise**")
-    if comparison.is_same:
+    comparable = comparing_runs.unmatched(pair.a.record, pair.b.record) is None
+    findings = [each for each in comparison.findings if comparable or each.kind != "supernode"]
+    if not findings:
         st.markdown("Nothing: the same came out.")
         return
     allowed = comparison.tolerances
-    st.dataframe(comparing.finding_rows(comparison), hide_index=True)
+    st.dataframe(comparing.finding_rows(findings), hide_index=True)
+    members = f", members with an overlap under {allowed.overlap:g}" if comparable else ""
     st.markdown(
         f"Counted as otherwise: an effect that moved by more than {allowed.effect:g} nats or "
-        f"{100 * allowed.share:g} % of itself, members with an overlap under {allowed.overlap:g}."
+        f"{100 * allowed.share:g} % of itself{members}."
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from tracer.dashboard.run_rows import CELL, shown
 from tracer.graph.edge_list import ListedGraph
 from tracer.graph.graph import AttributionGraph
-from tracer.regression.compare import Comparison
+from tracer.regression.compare import Finding
 from tracer.regression.essentials import Essentials
 from tracer.regression.matching import paired
 from tracer.report.glance import OUTCOMES
@@ -27,8 +27,8 @@ Graph = AttributionGraph | ListedGraph
 """Of which only the nodes are looked at."""
 
 
-def finding_rows(comparison: Comparison) -> list[Cells]:
-    """What came out otherwise, worse first."""
+def finding_rows(findings: Iterable[Finding]) -> list[Cells]:
+    """What came out otherwise, in the order given."""
     return [
         {
             "": "worse" if finding.is_regression else "otherwise",
@@ -37,7 +37,7 @@ def finding_rows(comparison: Comparison) -> list[Cells]:
             "B": shown(finding.after, CELL),
             "where": shown(finding.where, CELL),
         }
-        for finding in comparison.findings
+        for finding in findings
     ]
 
 

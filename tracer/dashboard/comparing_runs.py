@@ -51,15 +51,15 @@ def unmatched(a: Record, b: Record) -> str | None:
     reasons = [
         f"{what} ({shown(mine, CELL)} in A, {shown(other, CELL)} in B)"
         for what, mine, other in (
-            ("another model", a.model.name, b.model.name),
-            ("another feature basis", a.basis, b.basis),
+            ("different models", a.model.name, b.model.name),
+            ("different feature bases", a.basis, b.basis),
         )
         if mine != other
     ]
     if not reasons and a.model.fingerprint != b.model.fingerprint:
-        reasons = ["other weights of the model"]
+        reasons = ["different weights of the model"]
     if not reasons and a.dictionary != b.dictionary:
-        reasons = ["another dictionary, or another state of it"]
+        reasons = ["different dictionaries, or states of one"]
     if not reasons:
         return None
     return (

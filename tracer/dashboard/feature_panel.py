@@ -13,6 +13,7 @@ from tracer.dashboard.markdown import plain
 from tracer.errors import TracerError
 from tracer.explore.facts import Facts, facts_of
 from tracer.progress import Silent
+from tracer.report.run_graphs import graph_facts
 from tracer.report.text import clean, number, percent, show_token, signed
 from tracer.result import Run
 
@@ -26,6 +27,8 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
     whole = stored(run, prompt)
     facts = facts_of(name, shown.index, shown.influence[name], whole, groups, run.record)
     _facts(facts)
+    for heading, told in graph_facts(run.record.graphs[prompt]).get(name, ()):
+        st.text(f"{heading}: {clean(told)}")
     key = (run.record.id, facts.layer, facts.index)
     cards: dict[tuple[str, int, int], Card] = st.session_state.setdefault(_CARDS, {})
     if key in cards:

@@ -30,7 +30,7 @@ def group_panel(record: Record, prompt: str, shown: Shown, chosen: tuple[str, ..
     _actions(record, prompt, shown, made, features, n_chosen=len(chosen))
     _scores(shown)
     for name, ids in made.items():
-        left, right = st.columns([4, 1], vertical_alignment="center")
+        left, right = st.columns([2, 1], vertical_alignment="center")
         left.markdown(f"**{plain(name)}** {plural(len(ids), 'feature')}")
         right.button(
             "Take apart",

@@ -16,8 +16,10 @@ const GRAPH_ZOOM = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
  */
 function mountGraph(element, raw, options = {}) {
   if (element.graphView?.data.hash !== raw.hash) {
-    element.graphView?.destroy();
+    const before = element.graphView;
+    before?.destroy();
     element.graphView = new GraphView(element, graphParse(raw));
+    if (before) element.graphView.take(before.chosen());
   }
   element.graphView.take(options);
   return element.graphView;
@@ -43,6 +45,11 @@ class GraphView {
       const wanted = options.selected.map((id) => this.data.byId.get(id)).filter((i) => i !== undefined);
       this.select(wanted, false);
     }
+  }
+
+  /** What a person chose, as options: kept where the same nodes are drawn again with other groups. */
+  chosen() {
+    return { selected: [...this.selected].map((i) => this.data.nodes[i].id), threshold: this.threshold };
   }
 
   destroy() {
