@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracer.attempt.declare import Groups, declare
+from tracer.attempt.made import made_spec
 from tracer.attempt.seen import Sight
 from tracer.attempt.wish import Attempt
 from tracer.hypothesis.expectations import Falls, Fraction, Rises
@@ -13,7 +14,7 @@ from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.load import dump, from_hypothesis
 from tracer.hypothesis.source import to_yaml
 from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
-from tracer.record import Record
+from tracer.record import PromptRecord, Record
 from tracer.terminal import clean
 
 
@@ -35,9 +36,10 @@ def expecting(
     added = declare(record, groups, attempt, name).added
     intervention = _with(added.interventions[name], seen)
     n_controls = max(record.hypothesis.controls.random, attempt.n_controls)
+    made = _made(record.prompts[attempt.prompt], groups, intervention)
     found = added.model_copy(
         update={
-            "supernodes": {**added.supernodes, **_asked_about(added, groups, intervention)},
+            "supernodes": {**added.supernodes, **made},
             "interventions": {**added.interventions, name: intervention},
             "controls": Controls(random=n_controls),
         }
@@ -46,15 +48,15 @@ def expecting(
     return found
 
 
-def _asked_about(
-    hypothesis: Hypothesis, groups: Groups, intervention: InterventionSpec
+def _made(
+    prompt: PromptRecord, groups: Groups, intervention: InterventionSpec
 ) -> dict[str, SupernodeSpec]:
-    """Supernodes made by hand that are not clamped, but of which something is expected."""
-    named = [each.supernode for each in intervention.expect if isinstance(each, Fraction)]
+    """The supernodes made by hand that are clamped, or of which something is expected."""
+    asked = [each.supernode for each in intervention.expect if isinstance(each, Fraction)]
     return {
-        each: SupernodeSpec(features=groups[each])
-        for each in named
-        if each in groups and each not in hypothesis.supernodes
+        each: made_spec(prompt, groups[each])
+        for each in dict.fromkeys([*intervention.clamp, *asked])
+        if each in groups
     }
 
 

@@ -94,7 +94,7 @@ def _bring(folder: Path, record: Record, prompt: str, shown: Shown) -> None:
     made = hand_groups(record.id, prompt)
     new = {
         each: ids
-        for each, ids in groups_of(found.hypothesis, features).items()
+        for each, ids in groups_of(found.hypothesis, record.prompts[prompt], features).items()
         if each not in record.supernodes and each not in made
     }
     if new:
