@@ -28,7 +28,7 @@ def output_bars(record: Record, trial: Trial, limit: float, asked: Set[str]) -> 
         record: what was observed.
         trial: one intervention on one prompt.
         limit: what the longest bar stands for.
-        asked: `asked_tokens` of the intervention; they are shown before others as probable.
+        asked: `asked_tokens` of the intervention; they are chosen before others.
     """
     return bars(_chosen(record, trial, asked), limit)
 
