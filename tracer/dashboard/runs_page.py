@@ -26,6 +26,8 @@ RUN = "run"
 """The opened run, in the address and in the session."""
 OTHER = "with"
 """The run it is compared with."""
+_WRITTEN = "run written"
+"""What the address says of the run since the page was drawn last."""
 
 
 def render(dashboard: Dashboard) -> None:
@@ -40,9 +42,7 @@ def render(dashboard: Dashboard) -> None:
     found = filtered(listed, _filters(listed))
     selected = _table(found, len(listed))
     _compare(dashboard, selected)
-    chosen = st.selectbox(
-        "Open", list(known), index=None, key=RUN, bind="query-params", placeholder="Choose a run"
-    )
+    chosen = _chosen(known)
     if chosen is not None:
         _show(dashboard, known[chosen])
 
@@ -136,6 +136,23 @@ def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
     if selected and st.session_state.get("marked") != selected:
         st.session_state[RUN] = selected[0]
     st.session_state["marked"] = list(selected)
+
+
+def _chosen(known: Mapping[str, RunEntry]) -> str | None:
+    """The run to show, as marked, as the list says, or as the address does where it is a new one.
+
+    The list is not bound to the address: a link to another page would lose a `run` of its own.
+    """
+    asked = st.query_params.get(RUN)
+    if asked in known and asked != st.session_state.get(_WRITTEN):
+        st.session_state[RUN] = asked
+    chosen = st.selectbox("Open", list(known), index=None, key=RUN, placeholder="Choose a run")
+    if chosen is not None:
+        st.query_params[RUN] = chosen
+    elif RUN in st.query_params:
+        del st.query_params[RUN]
+    st.session_state[_WRITTEN] = chosen
+    return chosen
 
 
 def _show(dashboard: Dashboard, entry: RunEntry) -> None:
