@@ -63,7 +63,7 @@ def by_hand(weights: Weights, ids: Tensor, rows: list[Places], keep: int) -> Ten
 
 def open_all(device: str) -> tuple[Weights, Bench]:
     """The flagship hypothesis, opened as a run would."""
-    file = read(FILE, (f"model.device={device}",) if device != "auto" else ())
+    file = read(str(FILE), (f"model.device={device}",) if device != "auto" else ())
     weights = open_weights(file.hypothesis.model_spec, Silent())
     model = Model(weights)
     prompts = tokenize(file, model.tokenizer, model.context)

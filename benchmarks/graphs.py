@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import torch
 from graph_task import TEXT, Task, open_model, opened, prompt, start, toward
+from operations import SQUARE, operations, operations_downwards, square_speed
 from rival import Timed, as_picked, from_above, run, try_sizes
 from torch import Tensor
 
@@ -35,8 +36,6 @@ from tracer.features.neurons import NeuronBasis
 from tracer.model.model import Model
 from tracer.progress import Silent
 from tracer.replacement.attribute import attribute
-from tracer.replacement.meeting import young_passes
-from tracer.replacement.state import Frozen
 from tracer.replacement.sweep import journey, sweep
 
 LONG_TEXT = Path(__file__).parent.parent / "README.md"
@@ -44,7 +43,6 @@ LONG_TOKENS, LONG_FEATURES = 1000, 2048
 RIVALS = {"as picked": as_picked, "from above": from_above}
 AUTOGRAD_SECONDS = 20.0
 """What one run of autograd may take before only some of its batches are run."""
-SQUARE = 2048
 out = sys.stdout
 
 
@@ -111,57 +109,6 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
     return float(((ours - theirs).abs().amax(1) / largest).max())
 
 
-def square_speed() -> float:
-    """Operations per second of a square matrix product, the median of five."""
-    a, b = torch.randn(2, SQUARE, SQUARE)
-    seconds: list[float] = []
-    for _ in range(5):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - started)
-    return 2 * SQUARE**3 / statistics.median(seconds)
-
-
-def operations(task: Task) -> float:
-    """What the sweep multiplies and adds: output and value maps, patterns, edges, meetings.
-
-    The first passes of a traveller, which are made on a few terms, are not counted.
-    """
-    _, _, frozen, kept, targets, _ = task
-    plan = journey(frozen, kept, targets)
-    d_model, last = frozen.resid_post.numel(), frozen.n_layers - 1
-    n_heads = len(frozen.blocks[0].weights.W_O)
-    total = 0
-    for chunk in plan.down.chunks:
-        width, layer_of = plan.down.of(chunk), plan.down.layer[chunk]
-        young = int(young_passes(torch.tensor([width]), n_heads))
-        for layer in range(plan.meeting, frozen.n_layers):
-            sources = int((kept.layers[layer].pos < width + frozen.n_fixed).sum()) + width
-            passes = layer_of.clamp_max(last) - layer
-            total += int((passes >= young).sum()) * carried(frozen, width)
-            total += int((layer_of > layer).sum()) * sources * d_model
-    for chunk in plan.up.chunks:
-        width, layer_of = plan.up.of(chunk), plan.up.layer[chunk]
-        young = int(young_passes(torch.tensor([width]), n_heads))
-        for layer in range(plan.meeting):
-            readers = int((kept.layers[layer].pos >= frozen.n_pos - width).sum())
-            passes = layer - 1 - layer_of
-            total += int((passes >= young).sum()) * carried(frozen, width)
-            total += int((layer_of < layer).sum()) * readers * d_model
-        for other in plan.down.chunks if plan.meeting else ():
-            both = max(0, plan.down.of(other) + width - (frozen.n_pos - frozen.n_fixed))
-            pairs = (chunk.stop - chunk.start) * (other.stop - other.start)
-            total += pairs * both * d_model
-    return 2.0 * total
-
-
-def carried(frozen: Frozen, width: int) -> int:
-    """Products for one traveller through one layer: both maps, and the patterns."""
-    heads, d_head, d_model = frozen.blocks[0].weights.W_O.shape
-    groups = len(frozen.blocks[0].weights.W_V)
-    return width * d_head * (d_model * (heads + groups) + heads * width)
-
-
 def batches_to_run(found: Timed) -> int:
     """All, or as many as fit into `AUTOGRAD_SECONDS`, but three at least."""
     share = (AUTOGRAD_SECONDS - found.start) / found.batches
@@ -222,12 +169,15 @@ def report_whole(case: Case, model: Model, basis: FeatureBasis, n: int) -> None:
 
 def report_rate(task: Task, rounds: list[Round]) -> None:
     """How near the sweep is to a matrix product."""
-    work = operations(task)
-    rate = work / statistics.median(each.sweep for each in rounds)
+    work, downwards = operations(task), operations_downwards(task)
+    seconds = statistics.median(each.sweep for each in rounds)
     square = statistics.median(each.square for each in rounds)
     out.write(
-        f"  sweep: {work / 1e9:.0f} GFLOP at {rate / 1e9:.0f} GFLOP/s, {rate / square:.2f} of a "
-        f"{SQUARE}² matrix product's {square / 1e9:.0f}\n"
+        f"  sweep: {work / 1e9:.0f} GFLOP at {work / seconds / 1e9:.0f} GFLOP/s, "
+        f"{work / seconds / square:.2f} of a {SQUARE}² matrix product's {square / 1e9:.0f}\n"
+        f"    carrying every target down would be {downwards / 1e9:.0f} GFLOP: at the matrix "
+        f"product's rate {downwards / square:.2f} s, {downwards / square / seconds:.2f} of the "
+        f"sweep's\n"
     )
 
 

@@ -1,0 +1,84 @@
+"""What a sweep multiplies and adds, and this machine's rate of doing so: for `graphs.py`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TypeVar
+
+import torch
+from graph_task import Task
+from torch import Tensor
+
+from tracer.replacement.meeting import target_nodes, young_passes
+from tracer.replacement.state import Frozen
+from tracer.replacement.sweep import journey
+
+SQUARE = 2048
+Width = TypeVar("Width", int, Tensor)
+
+
+def operations(task: Task) -> float:
+    """What the sweep multiplies and adds: output and value maps, patterns, edges, meetings.
+
+    The first passes of a traveller, which are made on a few terms, are not counted.
+    """
+    _, _, frozen, kept, targets, _ = task
+    plan = journey(frozen, kept, targets)
+    d_model, last = frozen.resid_post.numel(), frozen.n_layers - 1
+    n_heads = len(frozen.blocks[0].weights.W_O)
+    total = 0
+    for chunk in plan.down.chunks:
+        width, layer_of = plan.down.of(chunk), plan.down.layer[chunk]
+        young = int(young_passes(torch.tensor([width]), n_heads))
+        for layer in range(plan.meeting, frozen.n_layers):
+            sources = int((kept.layers[layer].pos < width + frozen.n_fixed).sum()) + width
+            passes = layer_of.clamp_max(last) - layer
+            total += int((passes >= young).sum()) * carried(frozen, width)
+            total += int((layer_of > layer).sum()) * sources * d_model
+    for chunk in plan.up.chunks:
+        width, layer_of = plan.up.of(chunk), plan.up.layer[chunk]
+        young = int(young_passes(torch.tensor([width]), n_heads))
+        for layer in range(plan.meeting):
+            readers = int((kept.layers[layer].pos >= frozen.n_pos - width).sum())
+            passes = layer - 1 - layer_of
+            total += int((passes >= young).sum()) * carried(frozen, width)
+            total += int((layer_of < layer).sum()) * readers * d_model
+        for other in plan.down.chunks if plan.meeting else ():
+            both = max(0, plan.down.of(other) + width - (frozen.n_pos - frozen.n_fixed))
+            pairs = (chunk.stop - chunk.start) * (other.stop - other.start)
+            total += pairs * both * d_model
+    return 2.0 * total
+
+
+def operations_downwards(task: Task) -> float:
+    """What carrying every target down to the embeddings would multiply and add, likewise."""
+    _, _, frozen, kept, targets, _ = task
+    readers = target_nodes(frozen, kept, len(targets.logits))
+    width = readers.pos + 1 - frozen.n_fixed
+    passes = (readers.layer + 1).clamp_max(frozen.n_layers)
+    total = float((passes * carried(frozen, width)).sum())
+    for layer, features in enumerate(kept.layers):
+        sources = torch.bincount(features.pos, minlength=frozen.n_pos)
+        sources[frozen.n_fixed :] += 1
+        met = sources.cumsum(0)[readers.pos[readers.layer > layer]].sum()
+        total += float(met) * frozen.resid_post.numel()
+    return 2.0 * total
+
+
+def carried(frozen: Frozen, width: Width) -> Width:
+    """Products for one traveller of a width through one layer: both maps, and the patterns."""
+    heads, d_head, d_model = frozen.blocks[0].weights.W_O.shape
+    groups = len(frozen.blocks[0].weights.W_V)
+    return width * d_head * (d_model * (heads + groups) + heads * width)
+
+
+def square_speed() -> float:
+    """Operations per second of a square matrix product, the median of five."""
+    a, b = torch.randn(2, SQUARE, SQUARE)
+    seconds: list[float] = []
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        seconds.append(time.perf_counter() - started)
+    return 2 * SQUARE**3 / statistics.median(seconds)
