@@ -6,7 +6,7 @@ import pytest
 from declared import GOOD, changed, mistakes
 
 from tracer.errors import HypothesisError, Mistake
-from tracer.hypothesis.load import FROM_PYTHON, dump, from_hypothesis, read
+from tracer.hypothesis.load import FROM_PYTHON, MOST_TOLD, check, dump, from_hypothesis, read
 from tracer.hypothesis.parts import validated
 from tracer.hypothesis.source import parse
 from tracer.hypothesis.spec import Hypothesis
@@ -67,3 +67,27 @@ def test_bad_yaml_names_the_file_line_and_column(tmp_path: Path):
     [mistake] = mistakes(tmp_path, "hypothesis: x\n\tclaim: y\n")
     assert mistake.line == 2
     assert "a tab cannot indent" in mistake.message
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_it_takes_no_minute():
+    names = [f"p_{n}" for n in range(1_000)]
+    lines = [f"  {name}: {{text: x, answer: ' y'}}" for name in names]
+    wrong = ", ".join(f"q_{n}" for n in range(5_000))
+    text = "\n".join(
+        ["hypothesis: x", "claim: y", "prompts:", *lines]
+        + ["supernodes: {s: {features: ['0_1']}}", "interventions:"]
+        + [f"  i: {{prompts: [{wrong}], clamp: {{s: 0}}, expect: [{{top: ' z'}}]}}"]
+    )
+    with pytest.raises(HypothesisError) as caught:
+        check("many.yaml", text)
+    found = caught.value.mistakes
+    assert len(found) == MOST_TOLD + 1
+    assert found[0].message.startswith("more than 200 mistakes: here are the first")
+    assert found[1].message.startswith("no prompt 'q_0'. Known: 'p_0', ")
+
+
+def test_a_mistake_in_a_very_long_text_is_a_short_sentence():
+    head = "hypothesis: x\nclaim: y\nprompts: {a: {text: b, spans: {z: '"
+    with pytest.raises(HypothesisError, match="does not occur in") as caught:
+        check("long.yaml", head + "c" * 500_000 + "'}}}")
+    assert len(str(caught.value)) < 5_000

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.overrides import OverrideMistake, apply_overrides, parse_override
 from tracer.hypothesis.parts import Parts, parts_of, read_parts
-from tracer.hypothesis.problem import KeyPath, Problem, dotted
+from tracer.hypothesis.problem import KeyPath, Problem, dotted, shorten
 from tracer.hypothesis.references import reference_problems
 from tracer.hypothesis.source import Mark, Source, parse, read_text, to_yaml
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_core import YamlMistake
 
 FROM_PYTHON = "<python>"
+MOST_TOLD = 200
+"""Mistakes of one file."""
+_LONGEST = 2_000
+"""Characters of one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def check(path: str, text: str, overrides: Iterable[str] = ()) -> HypothesisFile
     problems += _beyond(reading.parts, problems)
     if problems or reading.hypothesis is None:
         mistakes = [place_mistake(problem, source.marks, texts) for problem in problems]
-        raise HypothesisError(path, mistakes)
+        raise HypothesisError(path, _told(mistakes))
     return HypothesisFile(path, text, reading.hypothesis, texts, source.marks)
 
 
@@ -92,6 +96,15 @@ def _beyond(parts: Parts, told: Sequence[Problem]) -> list[Problem]:
     return [problem for problem in reference_problems(parts) if problem.path not in taken]
 
 
+def _told(mistakes: list[Mistake]) -> list[Mistake]:
+    """The first of them in the file, where they are very many."""
+    if len(mistakes) <= MOST_TOLD:
+        return mistakes
+    first = sorted(mistakes, key=lambda each: (each.line or 0, each.column or 0))[:MOST_TOLD]
+    more = f"more than {MOST_TOLD} mistakes: here are the first, the others once they are corrected"
+    return [*first, Mistake(None, None, "", more)]
+
+
 def place_mistake(
     problem: Problem, marks: Mapping[KeyPath, Mark], overrides: tuple[str, ...]
 ) -> Mistake:
@@ -104,7 +117,7 @@ def place_mistake(
     while path and path not in marks:
         path = path[:-1]
     mark = marks.get(path) if path else None
-    return Mistake(*(mark or (None, None)), where, problem.message)
+    return Mistake(*(mark or (None, None)), where, shorten(problem.message, _LONGEST))
 
 
 def _is_of(override: str, path: KeyPath) -> bool:

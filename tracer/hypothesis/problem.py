@@ -56,9 +56,17 @@ def prompts_named(names: Sequence[str]) -> str:
     return f"prompt{'s' if len(names) > 1 else ''} {listed(names[:5])}{more}"
 
 
+_MOST_COMPARED = 300
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like this one, if any is alike; case does not count."""
+    """The known word most like this one, if any is alike; case does not count.
+
+    Of very many words, which take long to compare, none is.
+    """
     by_lower = {candidate.lower(): candidate for candidate in known}
+    if len(by_lower) > _MOST_COMPARED:
+        return by_lower.get(word.lower())
     close = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
 

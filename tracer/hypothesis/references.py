@@ -7,6 +7,7 @@ unused because of it, is not told: it may be what is broken.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, islice
 
 from tracer.features.names import misnamed
 from tracer.hypothesis.asked import Asked, asked_tokens, asked_words
@@ -25,44 +26,43 @@ from tracer.hypothesis.study_rules import study_problems
 from tracer.hypothesis.supernode_rules import supernode_problems
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
 
+MOST_PROBLEMS = 1_000
+"""Nobody reads more, and finding them takes longer than the file is worth."""
+
 
 def reference_problems(parts: Parts) -> list[Problem]:
-    """Every mistake in what the parts say about each other, each once."""
-    found = [
-        *meaning_problems(parts),
-        *_nothing_expected(parts),
-        *_unused_prompts(parts),
-        *_unused_supernodes(parts),
-    ]
-    return list(dict.fromkeys(found))
+    """Mistakes in what the parts say of each other, each once: all, or the first of very many."""
+    found = chain(
+        meaning_problems(parts),
+        _nothing_expected(parts),
+        _unused_prompts(parts),
+        _unused_supernodes(parts),
+    )
+    return list(dict.fromkeys(islice(found, MOST_PROBLEMS)))
 
 
-def meaning_problems(parts: Parts) -> list[Problem]:
+def meaning_problems(parts: Parts) -> Iterator[Problem]:
     """Those without which a hypothesis means nothing: it may hold more than anybody uses."""
-    return [
-        *_text_problems(parts),
-        *graph_problems(parts),
-        *shared_problems(parts),
-        *robustness_problems(parts, _text_problems),
-        *_basis_problems(parts),
-        *_token_problems(parts, _written(parts)),
-    ]
+    yield from _text_problems(parts)
+    yield from graph_problems(parts)
+    yield from shared_problems(parts)
+    yield from robustness_problems(parts, _text_problems)
+    yield from _basis_problems(parts)
+    yield from _token_problems(parts, _written(parts))
 
 
 def _written(parts: Parts) -> list[Asked]:
     return [*asked_tokens(parts), *asked_words(parts)]
 
 
-def _text_problems(parts: Parts) -> list[Problem]:
+def _text_problems(parts: Parts) -> Iterator[Problem]:
     """Mistakes in everything that another template could break."""
-    return [
-        *prompt_problems(parts, _asked_variables(_written(parts))),
-        *held_out_problems(parts),
-        *supernode_problems(parts),
-        *intervention_problems(parts),
-        *circuit_problems(parts),
-        *study_problems(parts),
-    ]
+    yield from prompt_problems(parts, _asked_variables(_written(parts)))
+    yield from held_out_problems(parts)
+    yield from supernode_problems(parts)
+    yield from intervention_problems(parts)
+    yield from circuit_problems(parts)
+    yield from study_problems(parts)
 
 
 def _nothing_expected(parts: Parts) -> Iterator[Problem]:
