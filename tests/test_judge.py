@@ -8,6 +8,8 @@ import pytest
 from tests.judging import DIFF, HELD_OUT, SWAP, expecting, judged, only
 from tests.records import AWAY, LOGSUMEXP, change, clean_reading, make_reading, make_record
 from tracer.errors import UsageError
+from tracer.evidence import bench
+from tracer.evidence.baseline import trial_problem
 from tracer.evidence.judge import judge
 from tracer.hypothesis.expectations import TopIs
 from tracer.hypothesis.spec import Hypothesis
@@ -289,3 +291,17 @@ def test_a_reason_names_the_variable_of_each_prompt_not_its_braces():
     reason = judge(record, arrays, hypothesis=changed).reason
     assert "{" not in reason
     assert "the model says each prompt's own answer" in reason
+
+
+def test_what_a_trial_is_like_is_found_out_once_for_all_expectations(monkeypatch):
+    asked = []
+
+    def problem(record, trial):
+        asked.append(trial.prompt)
+        return trial_problem(record, trial)
+
+    monkeypatch.setattr(bench, "trial_problem", problem)
+    tests = [{"logit_diff": DIFF, "above": float(n)} for n in range(50)]
+    verdict = judged(*tests, prompts=("dallas", *HELD_OUT))
+    assert len(verdict.outcomes) == 100
+    assert sorted(asked) == sorted(("dallas", *HELD_OUT))

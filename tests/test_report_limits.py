@@ -6,12 +6,16 @@ import pytest
 
 from tests.judging import DIFF
 from tests.records import HYPOTHESIS, change, make_record
+from tests.test_report_generation import recorded
+from tests.test_report_large import told
 from tests.test_report_render import full_verdict, many, text_of
 from tests.verdicts import make_outcome, make_verdict
 from tracer.evidence.verdict import PromptOutcome
-from tracer.record import FeatureRef
+from tracer.record import FeatureRef, Generated, GeneratedText, GraphEdge
 from tracer.report.drawn import Room, drawn_trials, plotted
 from tracer.report.effects import Comparison, Measure, measures
+from tracer.report.generation import text_views
+from tracer.report.graphs import graph_views
 from tracer.report.index import IndexEntry, render_index
 from tracer.report.limits import MAX_DOTS, cut, middle_out
 from tracer.report.outcomes import outcome_views
@@ -118,3 +122,25 @@ def test_long_lists_and_files_are_cut_with_a_sentence():
     assert "Shown: 60 of 10,000 changes. All of them are in verdict.json." in text
     assert "Post hoc: 10000 parts of the file changed" in text
     assert len(page.encode()) < 1_000_000
+
+
+def test_of_many_generated_texts_the_first_are_shown_and_long_ones_lose_their_middle():
+    record, _ = recorded()
+    text = GeneratedText(text="x" * 5_000, token_ids=(1,), stopped=True)
+    path = "interventions.texas_to_california.trials.dallas.generated"
+    record = change(record, path, Generated(clamped=(text,) * 300, clean=(text,) * 300))
+    [view] = text_views(record)
+    assert len(view.rows) == 240
+    assert view.unlisted == "Shown: 240 of 300 samples. All of them are in run.json."
+    assert "3,000 characters left out" in view.rows[0].clean
+
+
+def test_of_many_edges_the_strongest_are_listed():
+    record, _ = make_record()
+    edges = tuple(
+        GraphEdge(source="texas", target="output", weight=1.0, share=n / 500) for n in range(1, 301)
+    )
+    graph = told(1)["dallas"].model_copy(update={"edges": edges})
+    [view] = graph_views(record.model_copy(update={"graphs": {"dallas": graph}}))
+    assert len(view.edges) == 120 and view.edges[0].share == "+60.00 %"
+    assert view.unlisted == "Shown: 120 of 300 edges. All of them are in run.json."

@@ -67,6 +67,18 @@ def test_uneven_clusters_weigh_by_their_prompts():
     assert bootstrap_interval(values, clusters, seed=7, n=500, level=0.9) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("n_clusters", [2, 3, 5, 8, 13])
+def test_every_bit_is_that_of_drawing_each_resample_by_itself(n_clusters):
+    rng = np.random.default_rng(n_clusters)
+    clusters = [*range(n_clusters), *rng.integers(n_clusters, size=4).tolist()]
+    values = rng.standard_normal(len(clusters)).tolist()
+    sums, sizes = np.bincount(clusters, weights=values), np.bincount(clusters)
+    drawn = np.random.default_rng(3).integers(n_clusters, size=(999, n_clusters))
+    means = [sums[each].sum() / sizes[each].sum() for each in drawn]
+    expected = np.quantile(means, [(1 - 0.95) / 2, (1 + 0.95) / 2])
+    assert bootstrap_interval(values, clusters, seed=3, n=999) == tuple(expected)
+
+
 def test_no_spread_gives_no_width_and_one_cluster_no_interval():
     assert bootstrap_interval([0.5] * 4, [1, 2, 3, 4], seed=3) == (0.5, 0.5)
     with pytest.raises(AssertionError):

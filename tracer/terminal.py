@@ -53,6 +53,8 @@ _COLOURS = {"held": "green", "failed": "red", "untested": "yellow"}
 _SEVERITY = {"failed": 0, "untested": 1, "held": 2}
 MOST_ROWS = 300
 """Expectations that are printed unless every prompt is asked for."""
+MOST_NOTES = 60
+"""Caveats, and parts that were changed afterwards."""
 
 
 def clean(text: str) -> str:
@@ -165,14 +167,20 @@ def print_verdict(
         told = f"… and {n_more:,} more, none of them worse: tracer show {verdict.run} -v"
         screen.say(f"  {told}", "yellow")
     fixed = "measuring" if verdict.registered is None else "registering"
-    for change in verdict.post_hoc:
-        screen.paragraph(f"changed after {fixed}: {change}", "yellow")
-    for caveat in verdict.caveats:
-        screen.paragraph(f"caveat: {caveat}", "yellow")
+    _notes(screen, f"changed after {fixed}", verdict.post_hoc)
+    _notes(screen, "caveat", verdict.caveats)
     for path in facts.paths if facts else ():
         screen.say(f"  {path}")
     if facts and facts.seconds is not None:
         screen.say(f"  {facts.seconds:.1f} s", "dim")
+
+
+def _notes(screen: Screen, what: str, notes: Sequence[str]) -> None:
+    for note in notes[:MOST_NOTES]:
+        screen.paragraph(f"{what}: {note}", "yellow")
+    n_more = len(notes) - MOST_NOTES
+    if n_more > 0:
+        screen.paragraph(f"{what}: and {n_more:,} more, in verdict.json", "yellow")
 
 
 def print_verdict_line(screen: Screen, verdict: Verdict) -> None:

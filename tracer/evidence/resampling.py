@@ -79,8 +79,17 @@ def bootstrap_interval(
     assert bool(np.isfinite(array).all()) and len(array) == len(number)
     sums, sizes = np.bincount(number, weights=array), np.bincount(number)
     assert len(sums) > 1
+    return _interval(tuple(sums.tolist()), tuple(sizes.tolist()), seed, n, level)
+
+
+@lru_cache(maxsize=1_000)
+def _interval(
+    sums: tuple[float, ...], sizes: tuple[int, ...], seed: int, n: int, level: float
+) -> tuple[float, float]:
+    """The interval from each cluster's sum and size: many thresholds are asked of one number."""
     draws = _draws(seed, len(sums), n)
-    means = sums[draws.clusters].sum(axis=1) / sizes[draws.clusters].sum(axis=1)
+    drawn_sums, drawn_sizes = (np.array(each)[draws.clusters] for each in (sums, sizes))
+    means = drawn_sums.sum(axis=1) / drawn_sizes.sum(axis=1)
     low, high = _quantiles(means, draws.times, np.array([(1 - level) / 2, (1 + level) / 2]))
     return float(low), float(high)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.interventions import Generation
 from tracer.record import Generated, GeneratedText, Record
+from tracer.report.limits import MAX_SAMPLE, MAX_SAMPLES, cut, each_of, middle_out
 from tracer.report.text import plural
 
 
@@ -30,17 +31,26 @@ class TextView:
     intervention: str
     how: str
     rows: tuple[SampleRow, ...]
+    unlisted: str
+    """How many more samples there are; empty where all are listed."""
+
+
+_FEWEST_SAMPLES = 4
 
 
 def text_views(record: Record) -> tuple[TextView, ...]:
     """Every intervention that generated, in the file's order."""
+    specs = measured(record.hypothesis)
+    n_views = sum(specs[name].generate is not None for name in record.interventions)
+    most = each_of(MAX_SAMPLES, n_views, _FEWEST_SAMPLES)
     views: list[TextView] = []
     for name, intervention in record.interventions.items():
-        how = measured(record.hypothesis)[name].generate
+        how = specs[name].generate
         texts = {p: t.generated for p, t in intervention.trials.items() if t.generated is not None}
         if how is not None and texts:
             rows = [row for prompt, each in texts.items() for row in _rows(record, prompt, each)]
-            views.append(TextView(name, _how(record, how), tuple(rows)))
+            shown = cut(rows, most, "samples", "run.json")
+            views.append(TextView(name, _how(record, how), shown.kept, shown.told))
     return tuple(views)
 
 
@@ -73,4 +83,4 @@ def _rows(record: Record, prompt: str, texts: Generated) -> Sequence[SampleRow]:
 
 def _shown(text: GeneratedText) -> str:
     """The text; an end mark where the model ended it, an ellipsis where the limit cut it."""
-    return text.text + ("∎" if text.stopped else "…")
+    return middle_out(text.text, MAX_SAMPLE) + ("∎" if text.stopped else "…")

@@ -8,6 +8,7 @@ from math import isfinite
 
 from tracer.evidence.calibration import Calibration, direct, total
 from tracer.record import Ablation, GraphEdge, GraphRecord, Record
+from tracer.report.limits import MAX_EDGES, cut
 from tracer.report.scatter import Scatter, scatter
 from tracer.report.text import number, percent, show_token, signed
 
@@ -42,6 +43,8 @@ class GraphView:
     kept: str
     facts: tuple[tuple[str, str], ...]
     edges: tuple[EdgeRow, ...]
+    unlisted: str
+    """How many more edges there are; empty where all are listed."""
     calibrations: tuple[CalibrationView, ...]
     file: str
 
@@ -52,6 +55,7 @@ def graph_views(record: Record) -> tuple[GraphView, ...]:
 
 
 def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
+    edges = cut(_strongest(graph.edges), MAX_EDGES, "edges", "run.json")
     return GraphView(
         prompt=prompt,
         held_out=record.prompts[prompt].held_out,
@@ -67,7 +71,8 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
             ("The same, supernodes alone", _alone(graph)),
             ("Features after pruning", f"{graph.n_pruned:,}"),
         ),
-        edges=tuple(_edge(record, edge) for edge in _strongest(graph.edges)),
+        edges=tuple(_edge(record, edge) for edge in edges.kept),
+        unlisted=edges.told,
         calibrations=tuple(_calibrations(graph.ablations)),
         file=graph.file,
     )

@@ -38,6 +38,14 @@ MAX_FILE = 120_000
 """Characters of the hypothesis file."""
 MAX_MEMBERS = 3_000
 """Features listed as members, of all supernodes together."""
+MAX_SAMPLES = 240
+"""Generated texts, unclamped beside clamped, of all interventions together."""
+MAX_SAMPLE = 2_000
+"""Characters of one of them."""
+MAX_EDGES = 120
+"""Direct effects between supernodes in the table of one graph."""
+MAX_FAILURES = 200
+"""Swaps that are listed as failed."""
 MAX_NOTES = 60
 """Caveats, and parts that were changed afterwards."""
 

@@ -14,6 +14,7 @@ from tracer.hypothesis.expansion import HELD, TOTAL, necessity_interventions
 from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 from tracer.record import Record
 from tracer.report.effects import Comparison, Measure, compare, measures
+from tracer.report.limits import MAX_FAILURES, cut
 from tracer.report.text import number, plural, signed
 
 _SPLITS = ((False, "discovery"), (True, "held out"))
@@ -77,6 +78,8 @@ class SwapMatrix:
     split: str
     rows: tuple[tuple[str, tuple[SwapCell | None, ...]], ...]
     failures: tuple[str, ...]
+    unlisted: str
+    """How many more failures there are; empty where all are listed."""
 
 
 @dataclass(frozen=True)
@@ -218,8 +221,9 @@ def _matrix(split: str, study: Swaps, found: Sequence[PromptOutcome]) -> SwapMat
         for recipient in study.concepts
         if any(pair[0] == recipient for pair in cells)
     )
-    failures = tuple(f"{o.prompt}: {o.observed}" for o in found if o.outcome == "failed")
-    return SwapMatrix(split, rows, failures)
+    failures = [f"{o.prompt}: {o.observed}" for o in found if o.outcome == "failed"]
+    listed = cut(failures, MAX_FAILURES, "failures", "verdict.json")
+    return SwapMatrix(split, rows, listed.kept, listed.told)
 
 
 def _cell(found: Sequence[PromptOutcome] | None) -> SwapCell | None:
