@@ -132,6 +132,8 @@ def test_a_run_is_followed(tmp_path, monkeypatch, now, told):
     app = start(monkeypatch, tmp_path, "author")
     assert not app.exception
     assert told in texts(app) + " ".join(button.label for button in app.button)
+    running = app.status[0].state == "running"
+    assert running == (not now.ended)
 
 
 def test_a_saved_draft_is_run(tmp_path, monkeypatch):

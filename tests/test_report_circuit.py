@@ -6,7 +6,8 @@ import pytest
 
 from tests.records import change, make_record
 from tracer.record import FeatureRef, Record
-from tracer.report.circuit import GAP, Circuit, circuit
+from tracer.report.circuit import GAP, circuit
+from tracer.report.circuit_shapes import Circuit
 from tracer.report.token_row import token_row
 
 

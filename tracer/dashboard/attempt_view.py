@@ -10,7 +10,8 @@ from tracer.arrays import Arrays
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.run_rows import shown
 from tracer.record import Generated, InterventionRecord, Reading, Record, Trial
-from tracer.report.circuit import Circuit, circuit
+from tracer.report.circuit import circuit
+from tracer.report.circuit_shapes import Circuit
 from tracer.report.doses import DoseView
 from tracer.report.effects import compare, measures
 from tracer.report.interventions import InterventionView, intervention_view
@@ -124,7 +125,7 @@ def _controls(record: Record, name: str, view: InterventionView, arrays: Arrays)
                 st.text(
                     f"{measure.title}: {measure.show(found.before)} → "
                     f"{measure.show(found.after)}. {ahead} of {len(found.controls)} matched "
-                    "random sets moved it as far."
+                    "random sets moved it as far, in either direction."
                 )
 
 

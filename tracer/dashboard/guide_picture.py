@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tracer.report.circuit import LEFT, PLOT, RIGHT, WIDTH, Box, Circuit, Tick
+from tracer.report.circuit import LEFT, PLOT, RIGHT, WIDTH
+from tracer.report.circuit_shapes import Box, Circuit, Tick
 from tracer.report.picture import circuit_picture
 from tracer.report.text import text_width
 from tracer.report.token_row import token_row

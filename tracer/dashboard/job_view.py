@@ -39,7 +39,8 @@ def _under_way(job: Job) -> None:
         st.rerun()
     running = [step for step in now.steps if not step.ended]
     label = running[-1].label if running else "starting"
-    with st.status(f"{plain(now.file)}: {plain(shown(label, CELL))}", expanded=True):
+    status = st.status(f"{plain(now.file)}: {plain(shown(label, CELL))}", expanded=True)
+    with status.container():  # leaving the status itself would mark it as complete
         for step in now.steps:
             _step(step)
         _notes(now)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from tracer.record import ClampRecord, Record, Trial
-from tracer.report.circuit import Circuit, circuit
+from tracer.report.circuit import circuit
+from tracer.report.circuit_shapes import Circuit
 from tracer.report.doses import DoseView, doses
 from tracer.report.drawn import Room, drawn_trials, plotted
 from tracer.report.effects import Arrays, Comparison, Measure, answer_holds, compare, measures

@@ -5,7 +5,7 @@ A browser runs no script in an image and loads nothing for it, whatever its text
 
 from __future__ import annotations
 
-from tracer.report.circuit import Circuit
+from tracer.report.circuit_shapes import Circuit
 from tracer.report.plots import Bars, DosePanel, Strip
 from tracer.report.render import fill_picture
 
