@@ -24,14 +24,24 @@ STAMPS = ("20260102T000000.000Z-aaaaaa", "20260103T000000.000Z-bbbbbb")
 PAIR = f"compare?run=two_hop/{STAMPS[0]}&with=two_hop/{STAMPS[1]}&compared="
 PAGES = {
     **{name: name for name in ("runs", "explore", "intervene", "compare", "author", "guide")},
-    **{f"compare {view}": PAIR + view for view in ("circuit", "graphs", "file")},
+    **{
+        f"compare {view}": PAIR + view
+        for view in ("expectations", "effects", "circuit", "graphs", "file")
+    },
+    **{
+        f"runs {view}": f"?run=two_hop/{STAMPS[0]}&view={view}"
+        for view in ("effects", "hypothesis")
+    },
 }
 READY = {
     "explore": ".gv-node",
     "intervene": "text=Supernodes to clamp",
+    "compare effects": "text=in nats",
     "compare circuit": "text=Features of each supernode",
     "compare graphs": "text=Edges that differ most",
     "compare file": "text=Both files say the same",
+    "runs effects": "button[data-selected='true']",
+    "runs hypothesis": ".token",
 }
 SLOW = 60_000
 
@@ -63,6 +73,7 @@ def test_axe_finds_nothing(browser: Browser, address: str, name: str, scheme: st
     page.goto(f"{address}/{PAGES[name]}")
     page.locator(READY.get(name, "h1")).first.wait_for(state="attached", timeout=SLOW)
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=SLOW)
+    page.wait_for_timeout(500)  # colours fade in
     page.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8"))
     # What is disabled needs no contrast; Streamlit fades a disabled button's text by itself.
     found = page.evaluate("axe.run({exclude: ['button:disabled']}).then((r) => r.violations)")

@@ -30,7 +30,7 @@ def two(root, **changes):
 def test_expectations_stand_side_by_side(tmp_path):
     a, b = two(tmp_path)
     (row,) = comparing.outcome_rows(a.essentials(), b.essentials())
-    assert (row[""], row["A"], row["B"]) == (comparing.CHANGED, "✔ held", "✖ failed")
+    assert (row["same"], row["A"], row["B"]) == (comparing.CHANGED, "✔ held", "✖ failed")
 
 
 def test_effects_are_subtracted_by_prompt_and_token(tmp_path):
@@ -186,7 +186,7 @@ def test_graphs_are_matched_node_by_node_and_edge_by_edge(tmp_path, monkeypatch)
     app = graphs_of(tmp_path, monkeypatch)
     assert not app.exception
     counts = next(each.value for each in app.dataframe if "only A" in each.value)
-    assert counts[""].tolist() == ["features", "edges"]
+    assert counts["of the graphs"].tolist() == ["features", "edges"]
     assert counts["only A"][0] == 40
     assert "of Σ |weight| in A" in texts(app)
 

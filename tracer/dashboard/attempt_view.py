@@ -115,7 +115,7 @@ def _share(value: float | None) -> str:
 
 def _controls(record: Record, name: str, view: InterventionView, arrays: Arrays) -> None:
     for strip in view.strips:
-        st.image(strip_picture(strip), width="stretch")
+        st.image(strip_picture(strip), width="stretch", alt=shown(strip.title))
         st.markdown("Dots: matched random sets; line: unclamped; diamond: these clamps.")
     for measure in measures(record.hypothesis.interventions[name]):
         for found in compare(record, name, measure, arrays):
@@ -131,7 +131,7 @@ def _controls(record: Record, name: str, view: InterventionView, arrays: Arrays)
 
 def _doses(view: DoseView) -> None:
     for panel in view.panels:
-        st.image(dose_picture(panel), width=420)
+        st.image(dose_picture(panel), width=420, alt=f"Probability by {view.unit}")
     names = zip(_MARKS, view.tokens, strict=False)
     told = ", ".join(f"{mark} {plain(token)}" for mark, token in names)
     st.markdown(f"Probability by {plain(view.unit)} of {plain(view.supernode)}: {told}")

@@ -73,7 +73,8 @@ def render(dashboard: Dashboard) -> None:
         _run(dashboard, found, text)
     job_view(dashboard)
     with st.expander("The text with line numbers"):
-        st.code(shown(text, MAX_BYTES), language="yaml", line_numbers=True)
+        code = shown(text, MAX_BYTES)
+        st.code(code, language="yaml", line_numbers=True, wrap_lines=True)
 
 
 def _begin(origins: Origins) -> str:

@@ -70,8 +70,8 @@ def _matched(a: ListedGraph, b: ListedGraph) -> None:
     counts = (found.only_a, found.both, found.only_b)
     st.dataframe(
         [
-            {"": "features", **sides},
-            {"": "edges", **dict(zip(comparing.SIDES, counts, strict=True))},
+            {"of the graphs": "features", **sides},
+            {"of the graphs": "edges", **dict(zip(comparing.SIDES, counts, strict=True))},
         ],
         hide_index=True,
         alt="Nodes and edges in one graph and in both",

@@ -203,12 +203,13 @@ def _file(pair: _Pair) -> None:
     a, b = pair.a.record, pair.b.record
     diff = comparing.file_diff(a.yaml, b.yaml)
     if diff:
-        st.code(shown(diff, _LONGEST_DIFF), language="diff")
+        st.code(shown(diff, _LONGEST_DIFF), language="diff", wrap_lines=True)
     else:
         st.markdown("Both files say the same, word by word.")
-    left, right = st.columns(2)
-    for column, side, record in ((left, "A", a), (right, "B", b)):
-        column.markdown(f"{side}: {plain(shown(record.file, CELL))}")
-        if record.overrides:
-            column.markdown(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
-        column.code(shown(record.yaml, _LONGEST_DIFF), language="yaml", height=400)
+    with st.expander("Both files whole", expanded=not diff):
+        left, right = st.columns(2)
+        for column, side, record in ((left, "A", a), (right, "B", b)):
+            column.markdown(f"{side}: {plain(shown(record.file, CELL))}")
+            if record.overrides:
+                column.markdown(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
+            column.code(shown(record.yaml, _LONGEST_DIFF), language="yaml", wrap_lines=True)

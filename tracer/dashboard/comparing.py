@@ -31,7 +31,7 @@ def finding_rows(findings: Iterable[Finding]) -> list[Cells]:
     """What came out otherwise, in the order given."""
     return [
         {
-            "": "worse" if finding.is_regression else "otherwise",
+            "how": "worse" if finding.is_regression else "otherwise",
             "what": shown(finding.what, CELL),
             "A": shown(finding.before, CELL),
             "B": shown(finding.after, CELL),
@@ -49,7 +49,7 @@ def outcome_rows(a: Essentials, b: Essentials) -> list[Cells]:
         before, after = old.outcome if old else None, new.outcome if new else None
         rows.append(
             {
-                "": SAME if before == after else CHANGED,
+                "same": SAME if before == after else CHANGED,
                 "expectation": shown(pair.name, CELL),
                 "A": f"{OUTCOMES[before]} {before}" if before else "not asked",
                 "B": f"{OUTCOMES[after]} {after}" if after else "not asked",

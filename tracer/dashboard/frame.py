@@ -19,6 +19,7 @@ from tracer.dashboard import (
 from tracer.dashboard.dashboard import Dashboard, PageName
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.places import places
+from tracer.dashboard.style import STYLE
 from tracer.errors import TracerError
 
 
@@ -44,17 +45,11 @@ They have no icons: a page's icon becomes the browser tab's, which Streamlit fet
 host.
 """
 
-_STYLE = """<style>
-button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
-.stCode .token.comment { color: inherit !important; font-style: italic; }
-</style>"""
-"""Streamlit's own colours of these fall short of 4.5 to 1 in the dark."""
-
 
 def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="tracer", page_icon="🔬", layout="wide")
-    st.html(_STYLE)
+    st.html(STYLE)
     pages: dict[PageName, Page] = {}
     for slot in SLOTS:
         pages[slot.name] = st.Page(

@@ -108,4 +108,4 @@ def _hypothesis(dashboard: Dashboard, run: Run) -> None:
         "application/yaml",
         on_click="ignore",
     )
-    st.code(shown(text, 50 * TEXT), language="yaml", line_numbers=True)
+    st.code(shown(text, 50 * TEXT), language="yaml", line_numbers=True, wrap_lines=True)

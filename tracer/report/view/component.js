@@ -2,7 +2,7 @@
 export default function ({ data, parentElement, setStateValue }) {
   let host = parentElement.querySelector("[data-graph-view]");
   if (!host) {
-    host = graphElement("div", { "data-graph-view": "" });
+    host = graphElement("div", { "data-graph-view": "", "data-heading": "2" });
     parentElement.append(host);
   }
   const known = host.graphView?.data;

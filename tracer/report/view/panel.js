@@ -42,14 +42,14 @@ function graphFacts(data, node) {
   ];
 }
 
-function graphCard(data, selected) {
+function graphCard(data, selected, level) {
   const nodes = Array.from(selected, (i) => data.nodes[i]);
   if (!nodes.length) {
     return [graphElement("p", { class: "gv-muted" }, "Select a node to see what it is and what it is connected to.")];
   }
   if (nodes.length > 1) {
     return [
-      graphElement("h3", {}, `${nodes.length} nodes selected`),
+      graphElement(`h${level}`, { class: "gv-head" }, `${nodes.length} nodes selected`),
       graphElement("p", { class: "gv-muted" }, "Their connections are added up; those among them are left out."),
     ];
   }
@@ -57,11 +57,11 @@ function graphCard(data, selected) {
   for (const [term, text] of graphFacts(data, nodes[0])) {
     list.append(graphElement("div", {}, graphElement("dt", {}, term), graphElement("dd", {}, text)));
   }
-  return [graphElement("h3", {}, graphName(nodes[0])), list];
+  return [graphElement(`h${level}`, { class: "gv-head" }, graphName(nodes[0])), list];
 }
 
 /** A titled list of connected nodes; `pick(node, event)` is called where one is chosen. */
-function graphList(data, title, note, rows, pick, hover) {
+function graphList(data, title, note, rows, pick, hover, level) {
   const list = graphElement("ul", { "aria-label": title });
   for (const { node, share, weight } of rows.slice(0, GRAPH_ROWS)) {
     const button = graphElement(
@@ -78,18 +78,19 @@ function graphList(data, title, note, rows, pick, hover) {
   const more = rows.length - GRAPH_ROWS;
   if (more > 0) list.append(graphElement("li", { class: "gv-muted" }, `and ${more} weaker`));
   if (!rows.length) list.append(graphElement("li", { class: "gv-muted" }, "none shown"));
-  return [graphElement("h4", {}, title), graphElement("p", { class: "gv-muted" }, note), list];
+  return [graphElement(`h${level + 1}`, { class: "gv-subhead" }, title), graphElement("p", { class: "gv-muted" }, note), list];
 }
 
-/** Fill the side of the view anew for a selection. */
+/** Fill the side of the view anew for a selection; its headings are of the level that the host's `data-heading` says. */
 function graphPanel(side, data, adjacency, selected, shown, pick, hover) {
-  const children = graphCard(data, selected);
+  const level = Number(side.closest("[data-heading]")?.dataset.heading ?? 3);
+  const children = graphCard(data, selected, level);
   if (selected.size) {
     const found = graphConnections(data, adjacency, selected);
     const visible = (rows) => rows.filter((row) => shown(row.node));
     children.push(
-      ...graphList(data, "Inputs", "share of everything that enters the selection", visible(found.inputs), pick, hover),
-      ...graphList(data, "Outputs", "share of everything that enters the other", visible(found.outputs), pick, hover),
+      ...graphList(data, "Inputs", "share of everything that enters the selection", visible(found.inputs), pick, hover, level),
+      ...graphList(data, "Outputs", "share of everything that enters the other", visible(found.outputs), pick, hover, level),
     );
   }
   side.replaceChildren(...children);
