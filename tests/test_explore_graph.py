@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graphs import empty_graph, hand_graph, random_graph, square
 
 from tracer.explore.connections import Link, connections, entering
-from tracer.explore.index import index_of, source_names
+from tracer.explore.index import LONGEST, index_of, source_names
 from tracer.explore.part import part_of
 from tracer.explore.search import search
 from tracer.explore.toward import Asked, choices, toward
@@ -48,6 +50,14 @@ def test_nodes_say_what_they_are():
     assert labels == ["L1 feature 2 on ·t1", "L0 error on ·t1", "token on ·t0", "output ·Y"]
     assert index.node(C).activation == 3.0
     assert index.node(Y).layer is None
+
+
+def test_a_very_long_token_is_cut():
+    graph = hand_graph()
+    subject = replace(graph.subject, tokens=("x" * 10_000, "y"))
+    node = index_of(replace(graph, subject=subject)).node(S)
+    assert len(node.token) == LONGEST
+    assert node.label == "token on " + "x" * (LONGEST - 1) + "…"
 
 
 def test_links_are_shares_of_what_enters_the_target():

@@ -94,6 +94,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert os.listdir(tmp_path) == ["run.json"]
 
 
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    pipe, stream, link = tmp_path / "pipe", tmp_path / "stdout", tmp_path / "link"
+    os.mkfifo(pipe)
+    stream.symlink_to("/proc/self/fd/1")
+    link.symlink_to(pipe)
+    for path in (pipe, stream, link):
+        with pytest.raises(UsageError, match="this is not a regular file, so it is not replaced"):
+            write_bytes(path, b"new")
+    assert pipe.is_fifo() and stream.is_symlink() and link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe", "stdout"]
+
+
 def test_an_interrupted_write_leaves_nothing_behind(tmp_path, monkeypatch):
     def stop(source, target):
         raise KeyboardInterrupt

@@ -8,11 +8,14 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from tracer.errors import UsageError
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file in one step; on failure the old one stands and nothing is left beside it.
 
     Raises:
+        UsageError: What is there is no regular file: a pipe, a device, an open stream.
         OSError: It cannot be written; `filename` is the path that was asked for.
     """
     _place(path, data, os.replace)
@@ -22,7 +25,7 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step, as UTF-8; a lone surrogate becomes its escape.
 
     Raises:
-        OSError: See `write_bytes`.
+        UsageError, OSError: See `write_bytes`.
     """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
@@ -39,6 +42,7 @@ def create_text(path: Path, text: str) -> None:
 
 def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
     """Write the data beside the path, and put it there once it is whole."""
+    _require_plain(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:
@@ -52,6 +56,13 @@ def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _require_plain(path: Path) -> None:
+    """Replacing a pipe, a device or a link to an open stream would take it away from everybody."""
+    is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
+    if is_stream or (path.exists() and not (path.is_file() or path.is_dir())):
+        raise UsageError(f"{path}: this is not a regular file, so it is not replaced by one.")
 
 
 def _put_new(temporary: Path, path: Path) -> None:

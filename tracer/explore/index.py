@@ -14,8 +14,10 @@ from typing import Literal
 from tracer.graph.frontend_ids import embedding_id, error_id, feature_id
 from tracer.graph.graph import AttributionGraph, Subject
 from tracer.graph.nodes import Nodes
-from tracer.report.text import show_token
+from tracer.report.text import shorten, show_token
 
+LONGEST = 120
+"""Characters of a token."""
 Kind = Literal["feature", "error", "token", "logit"]
 
 
@@ -85,7 +87,7 @@ class Index:
             return self._told(name, "token", None, pos, "token")
         label = nodes.logits[place - nodes.n_sources].label
         last = len(self.graph.subject.tokens) - 1
-        return self._told(name, "logit", None, last, f"output {show_token(label)}")
+        return self._told(name, "logit", None, last, f"output {_short(label)}")
 
     def _told(
         self,
@@ -96,9 +98,14 @@ class Index:
         told: str,
         activation: float | None = None,
     ) -> Node:
-        token = show_token(self.graph.subject.tokens[pos])
+        token = _short(self.graph.subject.tokens[pos])
         label = told if kind == "logit" else f"{told} on {token}"
         return Node(name, kind, layer, pos, token, label, activation)
+
+
+def _short(token: str) -> str:
+    """A token as a heading or a cell has room for it."""
+    return shorten(show_token(token), LONGEST)
 
 
 def source_names(nodes: Nodes, subject: Subject) -> list[str]:
