@@ -21,7 +21,11 @@ BENT = {
     "cut short": (cut("run.json"), "cut short, or not JSON", AGAIN),
     "misfit": (rewrite("run.json", colour=1), "colour", AGAIN),
     "running": (rewrite("run.json", status="measuring"), "was stopped before", "tracer report a/"),
-    "no tensors": (remove("measurements.safetensors"), "safetensors is missing", AGAIN),
+    "no tensors": (
+        remove("measurements.safetensors"),
+        "not whole, measurements.safetensors is missing",
+        AGAIN,
+    ),
     "cut tensors": (cut("measurements.safetensors"), "no safetensors file", AGAIN),
     "verdict": (cut("verdict.json"), "cut short, or not JSON", "tracer judge a/"),
 }

@@ -19,6 +19,8 @@ from tracer.record import FeatureRef, GraphRecord
 from tracer.report.index import IndexEntry, UnreadEntry, render_index
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs
+from tracer.report.unread import render_unread
+from tracer.salvage import Salvage
 
 EVIL = "<script>boom()</script>{{ 7*7 }} [x](javascript:boom()) **b** <img src=x onerror=boom()>"
 NODE, TEXAS = "[role=option]", 3
@@ -205,7 +207,7 @@ def test_printed_it_keeps_closed_details(page: Page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("what", ["report", "index"])
+@pytest.mark.parametrize("what", ["report", "index", "unread"])
 def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme: str, what: str):
     script = os.environ.get("AXE_CORE")
     if not script:
@@ -217,11 +219,15 @@ def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme
             UnreadEntry("x/1", "x", None, None, "cut short"),
         ]
         (tmp_path / "index.html").write_text(render_index(entries), encoding="utf-8")
+    if what == "unread":
+        entry = UnreadEntry("x/1", "x", None, None, "cut short")
+        left = Salvage("x.yaml", "claim: c", "c", "refuted: 1 of 2 failed", can_be_judged=True)
+        (tmp_path / "unread.html").write_text(render_unread(entry, "complete", left))
     page = browser.new_page(
         viewport={"width": 1240, "height": 1000},
         color_scheme="dark" if scheme == "dark" else "light",
     )
-    page.goto((tmp_path / "index.html").as_uri() if what == "index" else f"{report}#n=L_0")
+    page.goto(f"{report}#n=L_0" if what == "report" else (tmp_path / f"{what}.html").as_uri())
     if what == "report":
         page.wait_for_function(
             "() => document.querySelectorAll('[aria-selected=true]').length === 1"

@@ -250,6 +250,13 @@ def test_of_very_many_expectations_the_worst_are_listed():
     assert page.count('<tbody data-kind="failed"') == 1
 
 
+def test_doses_of_what_the_record_does_not_clamp_are_not_drawn():
+    record, arrays = make_record()
+    page = render(record, full_verdict(), arrays)
+    record = change(record, "interventions.texas_to_california.trials.dallas.clamps", ())
+    assert 'class="dose"' in page and 'class="dose"' not in render(record, full_verdict(), arrays)
+
+
 def test_a_run_with_problems_and_without_controls_is_still_told():
     record, _ = make_record(n_controls=0)
     path = "interventions.ablate_texas.trials.dallas.problem"

@@ -155,7 +155,8 @@ def _bytes(path: Path) -> bytes:
             raise UsageError(f"{path}: this is not a regular file.")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UsageError(f"{path.parent}: no run is here, {path.name} is missing.") from error
+        what = "no run is here" if path.name == RECORD else "this run is not whole"
+        raise UsageError(f"{path.parent}: {what}, {path.name} is missing.") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
 

@@ -43,7 +43,9 @@ def salvage(folder: Path) -> Salvage:
 
 def _record(folder: Path) -> dict[str, Any]:
     try:
-        found = from_json((folder / RECORD).read_bytes(), allow_partial="trailing-strings")
+        path = folder / RECORD
+        data = path.read_bytes() if path.is_file() else b""
+        found = from_json(data, allow_partial="trailing-strings")
     except (OSError, ValueError):
         return {}
     return cast(dict[str, Any], found) if isinstance(found, dict) else {}

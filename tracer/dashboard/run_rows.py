@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracer.evidence.verdict import Verdict
 from tracer.record import Record
 from tracer.report.glance import OUTCOMES, count
-from tracer.report.interventions import SplitSummary, intervention_view
+from tracer.report.summaries import SplitSummary, intervention_summary
 from tracer.report.text import clean, shorten
 from tracer.result import Run
 
@@ -49,18 +49,18 @@ def effect_rows(run: Run) -> list[dict[str, str]]:
     """Each intervention on each split: what it did to the output, beside its controls."""
     return [
         {
-            "intervention": shown(view.name, CELL),
-            "clamps": shown("; ".join(f"{c.label} {c.pill}" for c in view.clamps), CELL),
+            "intervention": shown(line.name, CELL),
+            "clamps": shown("; ".join(map(" ".join, line.clamps)), CELL),
             "prompts": split,
             "top output": shown(summary.outputs, CELL),
-            "measure": shown(view.measure or "", CELL),
+            "measure": shown(line.measure or "", CELL),
             "effect (median)": summary.effect,
             "controls": summary.controls,
         }
         for name in run.record.interventions
         if name in run.record.hypothesis.interventions
-        for view in (intervention_view(run.record, name, run.arrays),)
-        for split, summary in _splits(view.discovery, view.held_out)
+        for line in (intervention_summary(run.record, name, run.arrays),)
+        for split, summary in _splits(line.discovery, line.held_out)
     ]
 
 

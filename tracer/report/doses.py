@@ -29,7 +29,7 @@ class DoseView:
 
 
 def doses(record: Record, name: str, trials: Sequence[Trial]) -> DoseView | None:
-    """The panels of an intervention; None where it declares no dose series or none was run."""
+    """The panels of an intervention; None where it has no dose series or none was run."""
     spec = record.hypothesis.interventions[name].doses
     dosed = [trial for trial in trials if trial.doses]
     if spec is None or not dosed:
@@ -40,7 +40,9 @@ def doses(record: Record, name: str, trials: Sequence[Trial]) -> DoseView | None
     series = {t.prompt: _series(record, t, tokens) for t in dosed}
     highest = max((p for s in series.values() for _, pts in s for _, p in pts), default=0.0)
     limit = nice_ticks(0.0, max(highest, 0.01), 3)[-1]
-    used = next(c.amount for c in dosed[0].clamps if c.supernode == spec.of)
+    used = next((c.amount for c in dosed[0].clamps if c.supernode == spec.of), None)
+    if used is None:
+        return None
     return DoseView(
         supernode=record.supernodes[spec.of].label,
         unit=_UNITS[used.unit],

@@ -11,7 +11,7 @@ from tracer.evidence.verdict import Verdict
 from tracer.record import Record
 from tracer.report.limits import Cut, cut
 from tracer.report.render import fill_template
-from tracer.report.summaries import main_effect
+from tracer.report.summaries import InterventionSummary, intervention_summary
 from tracer.report.views import VERDICTS, Count, VerdictView, count, verdict_view
 
 MAX_EFFECTS = 12
@@ -124,5 +124,10 @@ def _effects(record: Record) -> Cut[tuple[str, str]]:
     """The interventions' median effects, held-out prompts where there are any."""
     names = [name for name in record.interventions if name in record.hypothesis.interventions]
     shown = cut(names, MAX_EFFECTS, "interventions", "its report and run.json")
-    effects = (main_effect(record, name) for name in shown.kept)
+    effects = (_effect(intervention_summary(record, name, {})) for name in shown.kept)
     return Cut(tuple(each for each in effects if each is not None), shown.told)
+
+
+def _effect(summary: InterventionSummary) -> tuple[str, str] | None:
+    told = summary.held_out or summary.discovery
+    return (f"{summary.name}: {summary.measure}", told.effect) if told and told.effect else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tracer.record import PromptRecord, Record, Trial
-from tracer.report.effects import Comparison, Measure, compare, measures
+from tracer.report.effects import Arrays, Comparison, Measure, compare, measures
 from tracer.report.text import p_value, show_token
 
 Lead = tuple[Measure, tuple[Comparison, ...]]
@@ -24,22 +24,39 @@ class SplitSummary:
     controls: str
 
 
+@dataclass(frozen=True)
+class InterventionSummary:
+    """One intervention in a line."""
+
+    name: str
+    clamps: tuple[tuple[str, str], ...]
+    """Supernode and pill."""
+    measure: str | None
+    discovery: SplitSummary | None
+    held_out: SplitSummary | None
+
+
 def usable_trials(record: Record, name: str) -> list[Trial]:
     """The trials that could be measured, discovery prompts first."""
     measured = [t for t in record.interventions[name].trials.values() if t.problem is None]
     return sorted(measured, key=lambda t: record.prompts[t.prompt].held_out)
 
 
-def main_effect(record: Record, name: str) -> tuple[str, str] | None:
-    """Measure and median effect, on held-out prompts where there are any; no controls are read."""
+def intervention_summary(record: Record, name: str, arrays: Arrays) -> InterventionSummary:
+    """The line of one intervention; without arrays, nothing is said of its controls."""
     asked = measures(record.hypothesis.interventions[name])
-    if not asked:
-        return None
-    lead, trials = (asked[0], compare(record, name, asked[0], {})), usable_trials(record, name)
-    told = split_summary(record, trials, lead, held_out=True) or split_summary(
-        record, trials, lead, held_out=False
+    lead = (asked[0], compare(record, name, asked[0], arrays)) if asked else None
+    trials = usable_trials(record, name)
+    return InterventionSummary(
+        name=name,
+        clamps=tuple(
+            (record.supernodes[clamp.supernode].label, clamp.amount.words())
+            for clamp in (trials[0].clamps if trials else ())
+        ),
+        measure=asked[0].title if asked else None,
+        discovery=split_summary(record, trials, lead, held_out=False),
+        held_out=split_summary(record, trials, lead, held_out=True),
     )
-    return (f"{name}: {asked[0].title}", told.effect) if told and told.effect else None
 
 
 def split_summary(
