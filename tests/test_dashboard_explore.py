@@ -114,6 +114,25 @@ def test_one_output_or_a_difference_can_be_asked(place, monkeypatch):
     assert "output ·Austin·−··Sacramento" in nodes["node"].tolist()
 
 
+def test_a_deep_link_restores_what_is_explained(place, monkeypatch):
+    app = start(monkeypatch, place, "explore", {"explains": "0-1", "sel": ids(place)[0]})
+    assert not app.exception
+    assert app.selectbox(key="ask").value == "0: ·Austin − ·Sacramento"
+    assert "Selected: 1" in texts(app)
+    app.selectbox(key="ask").set_value("1: ·Sacramento").run()
+    assert app.query_params["explains"] in ("1", ["1"])
+    app.selectbox(key="ask").set_value("all outputs").run()
+    assert app.selectbox(key="ask").value == "all outputs"
+    assert "explains" not in app.query_params
+
+
+@pytest.mark.parametrize("asked", ["7", "0-7", "<script>", "../..", "-"])
+def test_only_outputs_of_the_graph_are_explained(place, monkeypatch, asked):
+    app = start(monkeypatch, place, "explore", {"explains": asked})
+    assert not app.exception
+    assert app.selectbox(key="ask").value == "all outputs"
+
+
 def test_a_card_tells_what_the_files_say(place, monkeypatch):
     app = start(monkeypatch, place, "explore")
     graph = large_graph(60)

@@ -20,6 +20,8 @@ from tracer.report.text import MINUS, show_token
 from tracer.result import Run
 
 ASKED = "ask"
+EXPLAINS = "explains"
+"""In the address."""
 
 
 def render(dashboard: Dashboard) -> None:
@@ -44,9 +46,21 @@ def _asked(logits: tuple[Logit, ...]) -> Asked:
     names = [_words(each, logits) for each in found]
     if len(found) == 1:
         return found[0]
-    by_name = dict(zip(names, found, strict=True))
-    chosen = st.sidebar.selectbox("Explains", names, key=ASKED)
-    return by_name[chosen]
+    codes = [_code(each) for each in found]
+    wanted = st.query_params.get(EXPLAINS, "")
+    first = codes.index(wanted) if wanted in codes else 0
+    chosen = st.sidebar.selectbox("Explains", names, first, key=ASKED)
+    place = names.index(chosen)
+    if place:
+        st.query_params[EXPLAINS] = codes[place]
+    elif EXPLAINS in st.query_params:
+        del st.query_params[EXPLAINS]
+    return found[place]
+
+
+def _code(asked: Asked) -> str:
+    """As the address has it: numbers of outputs, never their text."""
+    return "-".join(str(each) for each in (asked.logit, asked.less) if each is not None)
 
 
 def _words(asked: Asked, logits: tuple[Logit, ...]) -> str:

@@ -48,7 +48,7 @@ def _box(
     injected: bool = False,
     unknown: bool = False,
 ) -> Box:
-    width = text_width(label, 13.5) + 40
+    width = text_width(label, 13.5) + (70 if injected else 40)
     left = min(max(x - width / 2, LEFT), WIDTH - RIGHT - width)
     return Box(
         label=label,

@@ -158,7 +158,8 @@ def _chosen(known: Mapping[str, RunEntry]) -> str | None:
 def _show(dashboard: Dashboard, entry: RunEntry) -> None:
     found = opened(dashboard.places.reports, entry)
     if isinstance(found, str):
-        st.header(f"{ICONS[state_of(entry)]} {state_of(entry)}")
+        state = "measuring" if state_of(entry) == "measuring" else "unreadable"
+        st.header(f"{ICONS[state]} {state}")
         st.text(shown(found))
         return
     verdict_of(found)
