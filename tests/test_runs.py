@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import struct
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from tracer import runs
 from tracer.atomic import write_bytes
 from tracer.errors import UsageError
 from tracer.evidence.verdict import Verdict
+from tracer.registering import register
 
 
 def make_verdict(record, verdict="confirmed", expected="confirmed"):
@@ -367,6 +369,28 @@ def test_the_latest_run_of_a_hypothesis_is_readable_rather_than_newer(shelf):
     assert runs.resolve("two_hop", shelf).name.endswith("bbbbbb")
     assert runs.latest(shelf, "two_hop").id.endswith("bbbbbb")
     assert runs.latest(shelf, "none") is None
+
+
+def test_a_run_that_cannot_be_read_keeps_nobody_from_measuring(tmp_path):
+    record, _ = make_record()
+    sound = put(tmp_path, "two_hop/a", started="2026-01-01")
+    broken = put(tmp_path, "two_hop/b", started="2026-01-02")
+    (broken / runs.RECORD).write_text(replace("prompts", {})((broken / runs.RECORD).read_text()))
+    assert runs.latest(tmp_path, "two_hop") == runs.read_record(sound)
+    begun = put(tmp_path, "two_hop/c", status="measuring", started="2026-01-03")
+    cut = put(tmp_path, "two_hop/d", status="measuring", started="2026-01-04")
+    (cut / runs.ARRAYS).write_bytes(b"cut")
+    assert runs.unfinished(tmp_path, record) == begun
+    shutil.rmtree(begun)
+    assert runs.unfinished(tmp_path, record) is None
+
+
+def test_what_was_registered_first_is_asked_of_a_run_that_can_be_read(tmp_path):
+    first = put(tmp_path, "two_hop/a", started="2026-01-01T00:00:00Z")
+    (first / runs.RECORD).write_text(replace("colour", 1)((first / runs.RECORD).read_text()))
+    put(tmp_path, "two_hop/b", started="2026-01-02T00:00:00Z")
+    made = register(tmp_path, make_record()[0].hypothesis, datetime(2026, 1, 3, tzinfo=UTC))
+    assert made.registered == "2026-01-02T00:00:00Z"
 
 
 def test_an_unfinished_run_is_found_by_what_it_measures(tmp_path):

@@ -77,7 +77,7 @@ def registration_of(hypothesis: Hypothesis, at: str) -> Registration:
 def _first_run(reports: Path, name: str) -> Registration | None:
     """What the oldest run that can be read was made with."""
     for entry in runs.find_runs(reports):
-        if entry.hypothesis == name and entry.status is not None:
-            record = runs.read_record(entry.folder)
+        record = runs.record_of(entry.folder) if entry.hypothesis == name else None
+        if record is not None:
             return record.registration or registration_of(record.hypothesis, record.started)
     return None

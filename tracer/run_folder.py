@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from safetensors import SafetensorError
 
-from tracer.arrays import Arrays, Observed
+from tracer.arrays import Arrays, Observed, check_forms
 from tracer.atomic import write_bytes, write_text
 from tracer.errors import UsageError
 from tracer.evidence.verdict import Verdict
@@ -104,6 +104,24 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
         raise UsageError(
             f"{path}: cut short, or no safetensors file ({_line(error)}). Run it again."
         ) from error
+
+
+def record_of(folder: Path) -> Record | None:
+    """A run's record; None where it cannot be read."""
+    try:
+        return read_record(folder)
+    except UsageError:
+        return None
+
+
+def observed(folder: Path) -> Observed | None:
+    """What a run observed, finished or not; None where it cannot be read."""
+    try:
+        record, arrays = read_record(folder), read_arrays(folder)
+        check_forms(record, arrays)
+    except UsageError:
+        return None
+    return Observed(record, arrays)
 
 
 def variant_folder(folder: Path, name: str) -> Path:

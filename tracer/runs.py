@@ -26,11 +26,13 @@ from tracer.run_folder import (
     VERDICT,
     VERDICT_SCHEMA,
     is_run,
+    observed,
     read_arrays,
     read_model,
     read_record,
     read_variants,
     read_verdict,
+    record_of,
     write,
     write_verdict,
 )
@@ -47,10 +49,12 @@ __all__ = [
     "find_runs",
     "latest",
     "new_id",
+    "observed",
     "read_arrays",
     "read_record",
     "read_variants",
     "read_verdict",
+    "record_of",
     "resolve",
     "unfinished",
     "write",
@@ -151,19 +155,23 @@ def entry_of(folder: Path) -> RunEntry:
 def latest(root: Path, hypothesis: str) -> Record | None:
     """The record of the newest complete run of a hypothesis, where there is a readable one."""
     of_it = [e for e in find_runs(root) if e.hypothesis == hypothesis and e.status == "complete"]
-    return read_record(of_it[-1].folder) if of_it else None
+    found = (record_of(each.folder) for each in reversed(of_it))
+    return next((record for record in found if record is not None), None)
 
 
 def unfinished(root: Path, record: Record) -> Path | None:
-    """The newest run that was stopped and measures exactly what this record would."""
-    same = [
+    """The newest run that was stopped and measures exactly what this record would.
+
+    One that cannot be read cannot be gone on with, and is left where it is.
+    """
+    same = (
         entry.folder
-        for entry in find_runs(root)
+        for entry in reversed(find_runs(root))
         if entry.status == "measuring"
         and entry.hypothesis == record.hypothesis.hypothesis
         and entry.fingerprint == record.fingerprint
-    ]
-    return same[-1] if same else None
+    )
+    return next((folder for folder in same if observed(folder) is not None), None)
 
 
 def resolve(argument: str, root: Path) -> Path:

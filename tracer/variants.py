@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tracer import runs
 from tracer.arrays import Observed
-from tracer.errors import EngineError, HypothesisError, UsageError
+from tracer.errors import EngineError, HypothesisError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.variations import Variation, variations
 from tracer.lock import Lock
@@ -53,20 +53,12 @@ def _missing(folder: Path, record: Record) -> Iterator[Variation]:
 
 
 def _is_whole(folder: Path, fingerprint: str) -> bool:
-    found = _readable(folder)
+    found = runs.observed(folder)
     return (
         found is not None
         and found.record.fingerprint == fingerprint
         and found.record.status == "complete"
     )
-
-
-def _readable(folder: Path) -> Observed | None:
-    """What an earlier attempt left there, if anything can be made of it."""
-    try:
-        return Observed(runs.read_record(folder), runs.read_arrays(folder))
-    except UsageError:
-        return None
 
 
 def _done(
@@ -114,7 +106,7 @@ def _same_features(variation: Variation, lock: Lock, folder: Path, run: Record) 
     for name, other in run.variants.items():
         if other.axis != "size" or other.fingerprint is None or name == variation.name:
             continue
-        found = _readable(variant_folder(folder, name))
+        found = runs.observed(variant_folder(folder, name))
         if found is not None and _features(found.record.supernodes) == _features(lock):
             return f"the rules find the same features as in {name}"
     return None
@@ -138,7 +130,7 @@ def _measure(
     record = variant_record(
         file, bench, session.opened.features, f"{run.id}/{inner.parent.name}/{inner.name}"
     )
-    begun = _readable(inner)
+    begun = runs.observed(inner)
     if begun is None or begun.record.fingerprint != record.fingerprint:
         begun = Observed(record, {})
     inner.mkdir(parents=True, exist_ok=True)
