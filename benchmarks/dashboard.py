@@ -7,7 +7,8 @@ take by themselves, then `tracer dashboard` for the page Runs and again for Expl
 one visit is its first, in a browser that has cached nothing; the next ones are of the same browser.
 A page is there when its own content is: words in the table, every node of the graph. A selection
 takes from the press on a node until the node's card is there. Medians and all rounds are printed,
-the time from the command to the open port too, and the load of the machine, which they depend on.
+the time from the command to the open port too, the processor time of the browser's page, and the
+load of the machine, on which all but that work depends.
 
 It wants Chromium and what the tests want, and is run from the repository's root.
 """
@@ -27,6 +28,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -101,17 +103,30 @@ def drawn(page: Page) -> None:
     page.locator(".gv-node").nth(NODES - 1).wait_for(state="attached", timeout=SLOW)
 
 
-def visits(context: BrowserContext, url: str, ready: Callable[[Page], None]) -> list[float]:
-    """Seconds of the first visit and of the next ones, each in a page of its own."""
-    seconds: list[float] = []
+class Visit(NamedTuple):
+    """One page from the request until it is there."""
+
+    seconds: float
+    work: float
+    """Processor time of the browser's page in it, which other programs do not make longer."""
+
+
+def visits(context: BrowserContext, url: str, ready: Callable[[Page], None]) -> list[Visit]:
+    """The first visit and the next ones, each in a page of its own."""
+    found: list[Visit] = []
     for _ in range(1 + WARM):
         page = context.new_page()
+        inside = context.new_cdp_session(page)
+        inside.send("Performance.enable", {"timeDomain": "threadTicks"})
         started = time.perf_counter()
         page.goto(url, wait_until="commit")
         ready(page)
-        seconds.append(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        told = inside.send("Performance.getMetrics")["metrics"]
+        work = next(each["value"] for each in told if each["name"] == "TaskDuration")
+        found.append(Visit(seconds, work))
         page.close()
-    return seconds
+    return found
 
 
 def selections(context: BrowserContext, url: str) -> list[float]:
@@ -151,8 +166,9 @@ def take_round(browser: Browser, root: Path, found: Seconds) -> None:
             found[f"{name}, command to open port"].append(time.perf_counter() - started)
             context = browser.new_context(viewport={"width": 1400, "height": 1000})
             first, *warm = visits(context, url + path, ready)
-            found[f"{name}, first visit"].append(first)
-            found[f"{name}, warm visit"] += warm
+            found[f"{name}, first visit"].append(first.seconds)
+            found[f"{name}, warm visit"] += [each.seconds for each in warm]
+            found[f"{name}, browser's work"] += [each.work for each in (first, *warm)]
             if name == "Explore":
                 found["Explore, selection"] += selections(context, url + path)
             context.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 
@@ -16,6 +17,7 @@ def started(tmp_path, monkeypatch):
     """Where the reports are, and what Streamlit's own command was called with."""
     monkeypatch.setenv("TRACER_REPORTS", str(tmp_path))
     called = []
+    monkeypatch.setattr(signal, "signal", lambda *what: called.append(what))
     monkeypatch.setattr(cli, "main", lambda **how: called.append((how, set(sys.modules))))
     return tmp_path, called
 
@@ -30,7 +32,8 @@ def test_pages_and_tables_are_there_before_the_port_is(started):
     _, called = started
     serve.main()
     finish()
-    [(how, modules)] = called
+    [stopping, (how, modules)] = called
+    assert stopping == (signal.SIGINT, signal.SIG_DFL)
     assert how == {"prog_name": "streamlit"}
     assert set(serve.EARLY) <= modules
 
@@ -52,4 +55,4 @@ def test_a_folder_that_cannot_be_listed_stops_nothing(started, monkeypatch):
     monkeypatch.setattr(serve, "entries", refuse)
     serve.main()
     finish()
-    assert called
+    assert len(called) == 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import threading
 
 from streamlit.web import cli
@@ -24,7 +25,8 @@ EARLY = ("tracer.dashboard.frame", "pandas", "pyarrow.pandas_compat")
 
 
 def main() -> None:
-    """Be ready, then do what the command line says."""
+    """Be ready, then do what the command line says; until then Ctrl-C just ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in EARLY:
         importlib.import_module(name)
     threading.Thread(target=_list, daemon=True).start()
