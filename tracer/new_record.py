@@ -18,6 +18,7 @@ from tracer.readings import reading
 from tracer.record import BasisRecord, ModelRecord, PromptRecord, Record
 from tracer.registering import registered
 from tracer.resolve import left_out
+from tracer.spelling import spelled
 
 
 def new_record(file: HypothesisFile, bench: Bench, opened: OpenBasis, reports: Path) -> Record:
@@ -53,7 +54,7 @@ def _record(file: HypothesisFile, bench: Bench, opened: OpenBasis, id_: str | No
         started=now.isoformat(timespec="seconds"),
         hypothesis=hypothesis,
         yaml=file.text,
-        file=file.path,
+        file=spelled(file.path),
         overrides=file.overrides,
         sha256=_sha256(declared),
         fingerprint=fingerprint,

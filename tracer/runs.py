@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
@@ -36,6 +36,7 @@ from tracer.run_folder import (
     write,
     write_verdict,
 )
+from tracer.spelling import spelled
 
 LATEST = "latest"
 
@@ -260,15 +261,15 @@ def _entry_as_of(root: Path, folder: Path, *stamps: tuple[int, int, int, int] | 
     try:
         head = read_model(folder / RECORD, _RecordHead, SCHEMA)
     except UsageError as error:
-        hypothesis = _readable(where.parts[0])
-        return RunEntry(_readable(where), folder, hypothesis, *[None] * 6, problem=str(error))
+        hypothesis = spelled(where.parts[0])
+        return RunEntry(spelled(where), folder, hypothesis, *[None] * 6, problem=str(error))
     verdict, problem = None, None
     try:
         verdict = _verdict(root, folder)
     except UsageError as error:
         problem = f"{error} Delete it, and judge the run again."
     return RunEntry(
-        id=_readable(where),
+        id=spelled(where),
         folder=folder,
         hypothesis=head.hypothesis.hypothesis,
         started=head.started,
@@ -281,12 +282,6 @@ def _entry_as_of(root: Path, folder: Path, *stamps: tuple[int, int, int, int] | 
         claim=head.hypothesis.claim,
         tags=head.hypothesis.tags,
     )
-
-
-def _readable(path: PurePath | str) -> str:
-    """A path as text that every page can carry: bytes of a name that are no UTF-8 are spelled."""
-    name = path if isinstance(path, str) else path.as_posix()
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _verdict(root: Path, folder: Path) -> _VerdictHead | None:

@@ -116,7 +116,10 @@ def _suite(ending: Ending) -> Verdict | Skipped:
 
 
 def write_stdout(text: str) -> None:
-    """Write a document to standard output as UTF-8, whatever the terminal's encoding."""
+    """Write a document to standard output as UTF-8, whatever the terminal's encoding.
+
+    Half of a surrogate pair, as a file's name may hold, becomes its escape, as JSON has it too.
+    """
     sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.flush()

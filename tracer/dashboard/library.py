@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tracer.errors import UsageError
 from tracer.hypothesis.source import read_text
+from tracer.spelling import spelled
 
 MOST_FILES = 1_000
 _SUFFIXES = (".yaml", ".yml")
@@ -20,7 +21,7 @@ def files(folder: Path, without: Path) -> dict[str, Path]:
     for path in _walk(folder, without, _DEEPEST):
         if len(found) == MOST_FILES:
             break
-        found[path.relative_to(folder).as_posix()] = path
+        found[spelled(path.relative_to(folder))] = path
     return found
 
 

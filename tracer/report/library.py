@@ -7,6 +7,7 @@ nor a cell's end.
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _source(source: str) -> str:
 
 
 def _link(text: str, href: str) -> str:
-    return f"[{_escaped(text)}]({quote(href, safe='/:#?=&%.-_')})"
+    return f"[{_escaped(text)}]({quote(os.fsencode(href), safe='/:#?=&%.-_')})"
 
 
 def _escaped(text: str) -> str:
