@@ -40,7 +40,6 @@ READY = {
     "compare circuit": "text=Features of each supernode",
     "compare graphs": "text=Edges that differ most",
     "compare file": "text=Both files say the same",
-    "runs effects": "button[data-selected='true']",
     "runs hypothesis": ".token",
 }
 SLOW = 60_000

@@ -15,20 +15,25 @@ LONGEST = 200_000
 
 _SCRIPT = """
 export default function ({ data }) {
-  const area = document.querySelector(`.st-key-${data.key} textarea`);
-  if (!area || area.dataset.live) return;
-  area.dataset.live = "yes";
-  let timer;
-  area.addEventListener("input", () => {
+  if (document.tracerLiveTyping) return;
+  document.tracerLiveTyping = true;
+  const selector = `.st-key-${data.key} textarea`;
+  const enter = { key: "Enter", code: "Enter", ctrlKey: true, bubbles: true, cancelable: true };
+  const send = () => {
+    const area = document.querySelector(selector);
+    if (!area || area.value.length > data.longest) return;
+    area.dispatchEvent(new KeyboardEvent("keydown", enter));
+  };
+  let timer = setTimeout(send, data.pause);
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches(selector)) return;
     clearTimeout(timer);
-    if (area.value.length > data.longest) return;
-    timer = setTimeout(() => {
-      const enter = { key: "Enter", code: "Enter", ctrlKey: true, bubbles: true, cancelable: true };
-      area.dispatchEvent(new KeyboardEvent("keydown", enter));
-    }, data.pause);
+    timer = setTimeout(send, data.pause);
   });
 }
 """
+"""It listens to the whole page, once: Streamlit may draw the text area anew. What was typed before
+it came is sent too; where nothing was, Streamlit does nothing."""
 
 
 def live_typing(key: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 STYLE = """<style>
-button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
+button[data-selected="true"], button[data-selected="true"] * {
+  color: inherit !important; transition: none !important;
+}
 .stCode .token { color: inherit !important; }
 .stCode .token.comment { color: light-dark(#5c6670, #a8b2bd) !important; }
 .stCode .token.punctuation { color: light-dark(#5c6670, #a8b2bd) !important; }
