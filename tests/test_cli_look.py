@@ -148,3 +148,10 @@ def test_a_summary_for_a_pull_request(tracer_: Command):
     assert tracer_("report", "a", "a", "--markdown", "--out", "x.md").code == 0
     assert Path("x.md").read_text().count("### ✔") == 2
     assert tracer_("report", "--markdown").code == 4
+
+
+def test_no_folder_is_made_to_list_no_runs_in(tracer_: Command):
+    result = tracer_("report", "--in", "typo")
+    assert result.code == 4
+    assert "there is no folder typo/" in result.err
+    assert not Path("typo").exists()

@@ -122,6 +122,8 @@ def _ended(opened: Sequence[Run | Unread]) -> int:
 def _all_of(reports: Path, out: Path | None, *, markdown: bool) -> int:
     if out is not None or markdown:
         raise UsageError("--out and --markdown need a run: say which, e.g. `latest`.")
+    if not reports.is_dir():
+        raise UsageError(f"--in: there is no folder {reports}/; `tracer run` makes it.")
     require_writable(reports, "--in")
     stdout().say(str(write_index_of_all(reports)))
     return EXIT_OK
