@@ -10,6 +10,7 @@ are listed in the background meanwhile: there may be many.
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import signal
 import threading
@@ -20,8 +21,8 @@ from tracer.dashboard.opening import entries
 from tracer.dashboard.places import places
 from tracer.errors import TracerError
 
-EARLY = ("tracer.dashboard.frame", "pandas", "pyarrow.pandas_compat")
-"""The pages, and what Streamlit draws tables with."""
+EARLY = ("tracer.dashboard.frame", "pandas", "pyarrow.pandas_compat", "streamlit.emojis")
+"""The pages, and what Streamlit draws tables and a page's icon with."""
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in EARLY:
         importlib.import_module(name)
+    inspect.stack()  # as Streamlit does for its first words: it finds the files of all modules
     threading.Thread(target=_list, daemon=True).start()
     cli.main(prog_name="streamlit")
 
