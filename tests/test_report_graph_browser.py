@@ -86,7 +86,7 @@ def page(browser: Browser, report: str) -> Iterator[Page]:
 def show(page: Page, address: str) -> None:
     page.goto(address)
     page.locator(f"{NODE}[tabindex='0']").wait_for(state="attached")
-    page.locator(".gv").scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('.gv').scrollIntoView()")
 
 
 def expect_selected(page: Page, n: int) -> None:
