@@ -104,6 +104,7 @@ def test_small_chunks_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
     monkeypatch.setattr(order, "CHUNK_CELLS", 30)
     monkeypatch.setattr(down, "BUDGET", 20_000)
+    monkeypatch.setattr(sweep, "SLAB", 3)
     again = graph_of(model, basis, n=40)
     assert relative_error(again.edges, graph.edges) < 1e-5
     assert np.allclose(again.constants, graph.constants, atol=1e-5)

@@ -34,6 +34,9 @@ from tracer.replacement.state import Frozen
 from tracer.replacement.targets import Targets
 from tracer.replacement.up import Up
 
+SLAB = 64
+"""Positions that are met in one product: both sides are copied for it."""
+
 
 class Swept(NamedTuple):
     """Edges by source: features, errors and tokens in the graph's order; targets in its order."""
@@ -113,9 +116,12 @@ def _meet(ledger: Ledger, up: Up, risen: list[Chunk], fallen: list[Chunk]) -> No
         rows = torch.cat([up.rows(chunk) for chunk in sources])
         for gradient, alike in targets:
             assert start >= alike[0].positions.start
-            there = gradient[:, start - alike[0].positions.start :]
-            if n_pos := there.shape[1]:
-                found = stream[:, :n_pos].flatten(1) @ there.flatten(1).T
+            shared = gradient[:, start - alike[0].positions.start :]
+            if n_pos := shared.shape[1]:
+                found = stream.new_zeros(len(stream), len(gradient))
+                both = zip(stream[:, :n_pos].split(SLAB, 1), shared.split(SLAB, 1), strict=True)
+                for here, there in both:
+                    found.addmm_(here.flatten(1), there.flatten(1).T)
                 columns = slice(alike[0].live.start, alike[-1].live.stop)
                 ledger.edges[:, columns].index_add_(0, rows, found)
 
