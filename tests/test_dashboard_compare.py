@@ -8,6 +8,7 @@ from tests.graph_runs import large_graph, put_graph_run
 from tests.graphs import hand_graph, make_graph
 from tests.verdicts import make_outcome, make_verdict
 from tracer.dashboard import comparing
+from tracer.graph.edge_list import listed
 from tracer.graph.nodes import Nodes
 from tracer.record import FeatureRef
 from tracer.result import Run
@@ -70,8 +71,8 @@ def test_nodes_are_only_in_one_graph_or_in_both():
         ),
         np.zeros(4 * 5),
     )
-    assert comparing.node_sides(a, b) == {"only A": 2, "both": 1, "only B": 1}
-    cells = [tuple(row.values()) for row in comparing.node_rows(a, b)]
+    assert comparing.node_sides(listed(a), listed(b)) == {"only A": 2, "both": 1, "only B": 1}
+    cells = [tuple(row.values()) for row in comparing.node_rows(listed(a), listed(b))]
     assert cells == [
         ("only A", 0, 0, "·t0", 5, 1.0, None),
         ("both", 0, 1, "·t1", 7, 2.0, 4.0),

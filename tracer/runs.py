@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from tracer.atomic import write_text
 from tracer.errors import UsageError
 from tracer.evidence.verdict import VerdictName
+from tracer.file_stamp import FileStamp, file_stamp
 from tracer.hypothesis.problem import unknown
 from tracer.record import SCHEMA, Record
 from tracer.run_folder import (
@@ -242,20 +243,11 @@ def _is_inside(path: Path, home: str) -> bool:
 
 
 def _entry(root: Path, folder: Path) -> RunEntry:
-    return _entry_as_of(root, folder, _stamp(folder / RECORD), _stamp(folder / VERDICT))
-
-
-def _stamp(path: Path) -> tuple[int, int, int, int] | None:
-    """What changes whenever a file's text does: files here are replaced, never written into."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+    return _entry_as_of(root, folder, file_stamp(folder / RECORD), file_stamp(folder / VERDICT))
 
 
 @lru_cache(maxsize=10_000)
-def _entry_as_of(root: Path, folder: Path, *stamps: tuple[int, int, int, int] | None) -> RunEntry:
+def _entry_as_of(root: Path, folder: Path, *stamps: FileStamp | None) -> RunEntry:
     """Read once as long as the stamps stay: a list of runs is asked for at every click."""
     where = folder.relative_to(root)
     try:

@@ -18,7 +18,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tracer.evidence.verdict import Outcome, PromptOutcome, SplitName, Verdict
+from tracer.evidence.verdict import (
+    Outcome,
+    PromptOutcome,
+    SplitName,
+    Verdict,
+    by_intervention,
+    rank,
+)
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -50,7 +57,6 @@ _PROBE = "✔✘−×…→≥ρ"
 _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
 _MARKS = {"held": "✔", "failed": "✘", "untested": "?"}
 _COLOURS = {"held": "green", "failed": "red", "untested": "yellow"}
-_SEVERITY = {"failed": 0, "untested": 1, "held": 2}
 MOST_ROWS = 300
 """Expectations that are printed unless every prompt is asked for."""
 MOST_NOTES = 60
@@ -224,16 +230,13 @@ def worst(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     """In their order; of more than `MOST_ROWS`, those that came out worst."""
     if len(outcomes) <= MOST_ROWS:
         return outcomes
-    ranked = sorted(range(len(outcomes)), key=lambda n: _SEVERITY[outcomes[n].outcome])
+    ranked = sorted(range(len(outcomes)), key=lambda n: rank(outcomes[n]))
     return [outcomes[n] for n in sorted(ranked[:MOST_ROWS])]
 
 
 def _by_severity(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
     """By intervention, those with a failure first, else as they stand in the file."""
-    of: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        of.setdefault(outcome.intervention, []).append(outcome)
-    return sorted(of.items(), key=lambda each: min(_SEVERITY[o.outcome] for o in each[1]))
+    return sorted(by_intervention(outcomes).items(), key=lambda each: min(map(rank, each[1])))
 
 
 def _rows(screen: Screen, outcomes: Sequence[Outcome], *, per_prompt: bool) -> list[list[Text]]:
@@ -242,7 +245,7 @@ def _rows(screen: Screen, outcomes: Sequence[Outcome], *, per_prompt: bool) -> l
         own = [o for o in outcomes if o.split == split]
         if own:
             rows.append([screen.text(split, "dim italic")])
-        for outcome in sorted(own, key=lambda o: _SEVERITY[o.outcome]):
+        for outcome in sorted(own, key=rank):
             rows.append(_row(screen, outcome))
             if per_prompt:
                 rows.extend(_prompt_row(screen, prompt) for prompt in outcome.prompts)

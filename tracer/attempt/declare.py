@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tracer.attempt.wish import Attempt, Clamping, Mode
 from tracer.errors import UsageError
+from tracer.free_name import free_name
 from tracer.hypothesis.amount import Unit
 from tracer.hypothesis.expectations import LogitDiff, Probability
 from tracer.hypothesis.interventions import HERE, ClampSpec, Doses, Generation, InterventionSpec
@@ -109,9 +110,7 @@ def _name(clamping: Clamping, record: Record, groups: Groups) -> str:
     if not clamping.positions:
         return clamping.supernode
     taken = {*record.supernodes, *groups}
-    base = f"{clamping.supernode[:50]}_at_tokens"
-    names = [base, *(f"{base}_{n}" for n in range(2, len(taken) + 3))]
-    return next(name for name in names if name not in taken)
+    return free_name(f"{clamping.supernode[:50]}_at_tokens", taken)
 
 
 def _at_tokens(clamping: Clamping, record: Record, groups: Groups) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from tracer.attempt.declare import Groups
 from tracer.attempt.made import made_spec, places_of
+from tracer.free_name import free_name
 from tracer.hypothesis.expectations import TopIsNot
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.load import dump, from_hypothesis
@@ -27,7 +28,7 @@ def keeping(record: Record, prompt: str, groups: Groups) -> Hypothesis:
     hypothesis = record.hypothesis
     first = record.prompts[prompt].baseline.top[0].token
     added = {
-        _free(f"ablate_{name}"[:60], hypothesis.interventions): InterventionSpec(
+        free_name(f"ablate_{name}"[:60], hypothesis.interventions): InterventionSpec(
             prompts=(prompt,), clamp={name: 0.0}, expect=(TopIsNot(top_is_not=first),)
         )
         for name in groups
@@ -70,8 +71,3 @@ def groups_of(
         for name, spec in hypothesis.supernodes.items()
     }
     return {name: ids for name, ids in found.items() if ids}
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    names = [name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))]
-    return next(each for each in names if each not in taken)

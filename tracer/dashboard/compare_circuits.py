@@ -34,16 +34,15 @@ class Chosen:
 
 def draw_circuits(a: Record, b: Record) -> Chosen | None:
     """Choose an intervention and a prompt, and draw both; None where there is none to choose."""
-    names = _together(_drawable(a), _drawable(b))
+    drawable = (_drawable(a), _drawable(b))
+    names = _together(*drawable)
     if not names:
         return None
     left, right = st.columns(2)
     name = left.selectbox("Intervention", names, key=INTERVENTION, bind="query-params")
-    prompts = _together(_drawable(a).get(name, {}), _drawable(b).get(name, {}))
-    if not prompts:
-        return None
-    prompt = right.selectbox("On prompt", prompts, key=PROMPT, bind="query-params")
-    trials = [_drawable(each).get(name, {}).get(prompt) for each in (a, b)]
+    of_name = [each.get(name, {}) for each in drawable]
+    prompt = right.selectbox("On prompt", _together(*of_name), key=PROMPT, bind="query-params")
+    trials = [each.get(prompt) for each in of_name]
     limit = _limit(a, b, trials)
     for side, column, record, trial in zip("AB", st.columns(2), (a, b), trials, strict=True):
         column.markdown(f"**{side}** {plain(shown(record.model.name, CELL))}")

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from tracer.dashboard.run_rows import CELL, shown
 from tracer.graph.edge_list import ListedGraph
-from tracer.graph.graph import AttributionGraph
 from tracer.regression.compare import Finding
 from tracer.regression.essentials import Essentials
 from tracer.regression.matching import paired
@@ -23,8 +22,6 @@ SIDES = ("only A", "both", "only B")
 MOST_NODES = 5_000
 
 Cells = dict[str, str | float | int | None]
-Graph = AttributionGraph | ListedGraph
-"""Of which only the nodes are looked at."""
 
 
 def finding_rows(findings: Iterable[Finding]) -> list[Cells]:
@@ -122,13 +119,13 @@ def member_rows(a: Essentials, b: Essentials) -> list[Cells]:
     return rows
 
 
-def node_sides(a: Graph, b: Graph) -> dict[str, int]:
+def node_sides(a: ListedGraph, b: ListedGraph) -> dict[str, int]:
     """How many feature nodes are in one graph and not in the other, and how many in both."""
     old, new = _nodes(a).keys(), _nodes(b).keys()
     return dict(zip(SIDES, (len(old - new), len(old & new), len(new - old)), strict=True))
 
 
-def node_rows(a: Graph, b: Graph) -> list[Cells]:
+def node_rows(a: ListedGraph, b: ListedGraph) -> list[Cells]:
     """The feature nodes of both graphs by layer, position and feature, at most `MOST_NODES`."""
     old, new = _nodes(a), _nodes(b)
     tokens = a.subject.tokens
@@ -153,7 +150,7 @@ _Node = tuple[int, int, int]
 """Layer, position and feature."""
 
 
-def _nodes(graph: Graph) -> dict[_Node, float]:
+def _nodes(graph: ListedGraph) -> dict[_Node, float]:
     """Every feature node with its activation."""
     nodes = graph.nodes
     places = ((layer, pos, feature) for layer, pos, feature in nodes.features.tolist())

@@ -13,13 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from tracer.dashboard.comparing import Cells
 from tracer.dashboard.run_rows import CELL, shown
 from tracer.graph.edge_list import ListedGraph
 from tracer.report.text import show_token
 
 MOST_EDGES = 200
-
-Cells = dict[str, str | float | None]
 
 
 class EdgeSides(NamedTuple):

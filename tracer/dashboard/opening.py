@@ -12,13 +12,14 @@ from pathlib import Path
 import streamlit as st
 
 from tracer.errors import TracerError, UsageError
+from tracer.file_stamp import FileStamp, file_stamp
 from tracer.report.render import render
 from tracer.report.run_graphs import read_graphs
 from tracer.result import Run
 from tracer.runs import ARRAYS, RECORD, VERDICT, RunEntry, find_runs
 
-Stamp = tuple[tuple[str, int, int] | None, ...]
-"""Real path, modification time and size of each file; None where there is none."""
+Stamp = tuple[FileStamp | None, ...]
+"""Of each file; None where there is none."""
 
 _FILES = (RECORD, ARRAYS, VERDICT)
 
@@ -56,15 +57,7 @@ def _stamp(reports: Path, folder: Path, names: Iterable[str]) -> Stamp:
     links = (path for path in folder.rglob("*") if path.is_symlink())
     if not all(Path(os.path.realpath(path)).is_relative_to(home) for path in (folder, *links)):
         raise UsageError("a file of this run is a link out of the reports folder.")
-    return tuple(_file(folder / name) for name in names)
-
-
-def _file(path: Path) -> tuple[str, int, int] | None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # ValueError: no name that a file can have
-        return None
-    return os.path.realpath(path), found.st_mtime_ns, found.st_size
+    return tuple(file_stamp(folder / name) for name in names)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

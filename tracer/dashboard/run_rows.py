@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.evidence.verdict import Verdict
+from tracer.evidence.verdict import Verdict, rank
 from tracer.record import Record
 from tracer.report.glance import OUTCOMES, count
 from tracer.report.summaries import SplitSummary, intervention_summary
@@ -14,8 +14,6 @@ CELL = 500
 TEXT = 2_000
 """Most characters of a text on a page."""
 
-_WORST_FIRST = ("failed", "untested", "held")
-
 
 def shown(text: str, limit: int = TEXT) -> str:
     """A text from a file, cut and with its control characters visible."""
@@ -24,7 +22,7 @@ def shown(text: str, limit: int = TEXT) -> str:
 
 def outcome_rows(verdict: Verdict) -> list[dict[str, str]]:
     """The expectations as a table."""
-    ranked = sorted(verdict.outcomes, key=lambda each: _WORST_FIRST.index(each.outcome))
+    ranked = sorted(verdict.outcomes, key=rank)
     return [
         {
             "outcome": f"{OUTCOMES[each.outcome]} {each.outcome}",

@@ -18,14 +18,12 @@ from tracer.evidence.bench import Bench
 from tracer.evidence.case import Wording, untested
 from tracer.evidence.effect import ROUNDING, Effect, compared, unlike
 from tracer.evidence.resampling import attainable_sign_flip_p, sign_flip_p
-from tracer.evidence.verdict import Outcome, OutcomeName, PromptOutcome, SplitName
+from tracer.evidence.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, rank
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.across_rules import fewest
 from tracer.hypothesis.expectations import LogitDiff, Probability, Thresholds
 from tracer.hypothesis.expected import Expected
 from tracer.hypothesis.groups import group_of
-
-_WORST_FIRST: tuple[OutcomeName, ...] = ("failed", "untested", "held")
 
 
 class _Test(NamedTuple):
@@ -66,7 +64,7 @@ def judge_across(
     """
     assert isinstance(expectation, Probability | LogitDiff)
     tests = {name: _test(bench, name, expectation, prompts) for name in names}
-    name = min(tests, key=lambda n: (_WORST_FIRST.index(tests[n].outcome), -(tests[n].p or 0)))
+    name = min(tests, key=lambda n: (rank(tests[n]), -(tests[n].p or 0)))
     worst = tests[name]
     kind = f" ({name.removeprefix(f'{section}.')})" if len(names) > 1 else ""
     n_held, n_failed, n_untested = (

@@ -13,13 +13,11 @@ from tracer.evidence.bench import Bench
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.expectations import word
 from tracer.evidence.outcomes import gather
-from tracer.evidence.verdict import OutcomeName, PromptOutcome
+from tracer.evidence.verdict import PromptOutcome, rank
 from tracer.evidence.wording import named
 from tracer.hypothesis.expansion import necessity_interventions
 from tracer.hypothesis.expectations import Expectation
 from tracer.hypothesis.studies import Necessity
-
-_WORST_FIRST: tuple[OutcomeName, ...] = ("failed", "untested", "held")
 
 
 def judge_necessity(bench: Bench) -> Iterator[Judged]:
@@ -51,7 +49,7 @@ def _on(
 
 def _together(found: dict[str, PromptOutcome]) -> PromptOutcome:
     """The worst of them, with what each observed."""
-    worst_name, worst = min(found.items(), key=lambda item: _WORST_FIRST.index(item[1].outcome))
+    worst_name, worst = min(found.items(), key=lambda item: rank(item[1]))
     if worst.outcome == "untested":
         return worst.model_copy(update={"reason": f"{worst.reason} ({worst_name})"})
     observed = "; ".join(f"{name}: {one.observed}" for name, one in found.items())

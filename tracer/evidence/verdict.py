@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -160,3 +161,25 @@ class Verdict(Recorded):
 
     def __bool__(self) -> bool:
         return self.as_expected
+
+
+_WORST_FIRST: tuple[OutcomeName, ...] = ("failed", "untested", "held")
+
+
+@runtime_checkable
+class _Decided(Protocol):
+    @property
+    def outcome(self) -> OutcomeName: ...
+
+
+def rank(one: _Decided) -> int:
+    """The order in which outcomes are told and kept: what failed is 0, then untested, then held."""
+    return _WORST_FIRST.index(one.outcome)
+
+
+def by_intervention(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    """Outcomes of each intervention, or of whatever else was judged, in their order."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.intervention, []).append(outcome)
+    return found

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
-from tracer.evidence.verdict import Outcome
+from tracer.evidence.verdict import Outcome, by_intervention, rank
 from tracer.record import Record, Trial
 from tracer.report.effects import Arrays, Comparison, Measure, compare
 from tracer.report.limits import (
     MAX_INTERVENTIONS,
     MAX_STRIPS,
     MAX_TRIALS,
-    WORST_FIRST,
     Cut,
     each_of,
 )
@@ -38,11 +38,8 @@ def drawn_interventions(record: Record, outcomes: Sequence[Outcome]) -> Cut[str]
     names = [name for name in record.interventions if name in record.hypothesis.interventions]
     if len(names) <= MAX_INTERVENTIONS:
         return Cut(tuple(names), "")
-    severity: dict[str, int] = {}
-    for each in outcomes:
-        place = WORST_FIRST.index(each.outcome)
-        severity[each.intervention] = min(place, severity.get(each.intervention, place))
-    worst = sorted(names, key=lambda name: severity.get(name, len(WORST_FIRST)))
+    judged = {name: min(map(rank, own)) for name, own in by_intervention(outcomes).items()}
+    worst = sorted(names, key=lambda name: judged.get(name, inf))
     chosen = set(worst[:MAX_INTERVENTIONS])
     told = (
         f"Drawn on this page: {MAX_INTERVENTIONS} of {len(names):,} interventions, those with a "

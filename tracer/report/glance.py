@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.evidence.verdict import Outcome
+from tracer.evidence.verdict import Outcome, by_intervention
 from tracer.hypothesis.graph_rules import GRAPH
 from tracer.hypothesis.robustness_rules import ROBUSTNESS
 from tracer.hypothesis.spec import Hypothesis
@@ -59,9 +59,7 @@ def glance_rows(
 
     What is expected of variations is told under the table.
     """
-    of: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        of.setdefault(outcome.intervention, []).append(outcome)
+    of = by_intervention(outcomes)
     rows = [
         _intervention(record, n, view, of.get(view.name, ()))
         for n, view in enumerate(views, start=1)

@@ -11,11 +11,11 @@ from tracer.report.circuit import circuit
 from tracer.report.circuit_shapes import Circuit
 from tracer.report.doses import DoseView, doses
 from tracer.report.drawn import Room, drawn_trials, plotted
-from tracer.report.effects import Arrays, Comparison, Measure, answer_holds, compare, measures
+from tracer.report.effects import Arrays, Comparison, Measure, answer_holds, measures
 from tracer.report.limits import MAX_CAPTION, MAX_NOTES, Cut, cut, middle_out
 from tracer.report.outputs import asked_tokens, bar_limit, output_bars
 from tracer.report.plots import Bars, Strip, strip
-from tracer.report.summaries import Lead, SplitSummary, split_summary, usable_trials
+from tracer.report.summaries import Lead, SplitSummary, lead_of, split_summary, usable_trials
 from tracer.report.text import number, p_value, percent, plural, show_token
 
 FREEZE = {
@@ -104,7 +104,7 @@ def intervention_view(
     drawn = chosen.kept
     asked = measures(spec)
     tokens = asked_tokens(record, name)
-    lead = (asked[0], compare(record, name, asked[0], arrays)) if asked else None
+    lead = lead_of(record, name, arrays)
     plots = plotted(record, name, asked, arrays, room)
     limit = bar_limit(record, trials)
     problems = _problems(record, name)

@@ -13,9 +13,6 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-WORST_FIRST = ("failed", "untested", "held")
-"""The order in which outcomes are shown, and kept where there are too many."""
-
 MAX_LISTED = 500
 """Expectations that a page lists; a browser is slow with more, and nobody reads them."""
 MAX_LINES = 3_000

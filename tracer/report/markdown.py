@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from tracer.evidence.verdict import Outcome, Verdict
+from tracer.evidence.verdict import Outcome, Verdict, rank
 from tracer.record import Record
 from tracer.report.provenance import command
 from tracer.report.text import clean, plural, shorten
@@ -59,8 +59,7 @@ def _table(verdict: Verdict) -> str:
         return ""
     counts = Counter(outcome.outcome for outcome in verdict.outcomes)
     head = ", ".join(f"{counts[name]} {name}" for name in _ICONS if counts[name])
-    order = ["failed", "untested", "held"]
-    rows = sorted(verdict.outcomes, key=lambda outcome: order.index(outcome.outcome))
+    rows = sorted(verdict.outcomes, key=rank)
     lines = [
         f"{plural(len(rows), 'expectation')}: {head}",
         "",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.evidence.verdict import Outcome, PromptOutcome
+from tracer.evidence.verdict import Outcome, PromptOutcome, rank
 from tracer.hypothesis.robustness_rules import ROBUSTNESS
 from tracer.report.glance import OUTCOMES
-from tracer.report.limits import MAX_LINES, MAX_LISTED, WORST_FIRST, Cut, each_of
+from tracer.report.limits import MAX_LINES, MAX_LISTED, Cut, each_of
 from tracer.report.text import number, p_value, plural
 
 _FEWEST_LINES = 4
@@ -46,7 +46,7 @@ class OutcomeView:
 
 def outcome_views(outcomes: Sequence[Outcome]) -> Cut[OutcomeView]:
     """The worst of them, at most `MAX_LISTED`; equally bad ones in the file's order."""
-    shown = sorted(outcomes, key=lambda each: WORST_FIRST.index(each.outcome))[:MAX_LISTED]
+    shown = sorted(outcomes, key=rank)[:MAX_LISTED]
     n_lines = each_of(MAX_LINES, len(shown), _FEWEST_LINES)
     return Cut(tuple(_outcome(each, n_lines) for each in shown), _unlisted(len(outcomes)))
 
@@ -81,7 +81,7 @@ def _worst_lines(prompts: Sequence[PromptOutcome], most: int) -> Sequence[Prompt
     """All in their order, or where they are too many, the worst."""
     if len(prompts) <= most:
         return prompts
-    return sorted(prompts, key=lambda each: WORST_FIRST.index(each.outcome))[:most]
+    return sorted(prompts, key=rank)[:most]
 
 
 def _left_out(outcome: Outcome, n_lines: int) -> str:

@@ -42,10 +42,15 @@ def usable_trials(record: Record, name: str) -> list[Trial]:
     return sorted(measured, key=lambda t: record.prompts[t.prompt].held_out)
 
 
+def lead_of(record: Record, name: str, arrays: Arrays) -> Lead | None:
+    """The first measure that the file asks about; None where it asks about none."""
+    asked = measures(record.hypothesis.interventions[name])
+    return (asked[0], compare(record, name, asked[0], arrays)) if asked else None
+
+
 def intervention_summary(record: Record, name: str, arrays: Arrays) -> InterventionSummary:
     """The line of one intervention; without arrays, nothing is said of its controls."""
-    asked = measures(record.hypothesis.interventions[name])
-    lead = (asked[0], compare(record, name, asked[0], arrays)) if asked else None
+    lead = lead_of(record, name, arrays)
     trials = usable_trials(record, name)
     return InterventionSummary(
         name=name,
@@ -53,7 +58,7 @@ def intervention_summary(record: Record, name: str, arrays: Arrays) -> Intervent
             (record.supernodes[clamp.supernode].label, clamp.amount.words())
             for clamp in (trials[0].clamps if trials else ())
         ),
-        measure=asked[0].title if asked else None,
+        measure=lead[0].title if lead else None,
         discovery=split_summary(record, trials, lead, held_out=False),
         held_out=split_summary(record, trials, lead, held_out=True),
     )

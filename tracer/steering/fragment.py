@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracer.free_name import free_name
 from tracer.hypothesis.interventions import HERE
 from tracer.hypothesis.source import to_yaml
 from tracer.steering.settings import CircuitTracer, Neuronpedia, Scaled, Steered, Value
@@ -176,5 +177,4 @@ def _free(label: str, taken: dict[str, Any]) -> str:
     """A name for a label, which no other part has."""
     base = _NAME.sub("_", label).strip("_-")[:50] or "features"
     base = base if re.match(r"[A-Za-z_]", base) else f"_{base}"
-    names = [base, *(f"{base}_{n}" for n in range(2, len(taken) + 3))]
-    return next(name for name in names if name not in taken)
+    return free_name(base, taken)
