@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,9 +28,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.dashboard_server import CHROMIUM, FLAGS, serving
+from tests.chromium import CHROMIUM, chromium
+from tests.dashboard_server import answering, free_port, serving
 from tests.dashboards import put_run
 from tests.graph_runs import large_graph, put_graph_run
 from tests.verdicts import make_verdict
@@ -66,24 +65,11 @@ def serving_one_line(root: Path) -> Iterator[str]:
     """The address of an app that only has a title, under the settings of `tracer dashboard`."""
     script = root / "one_line.py"
     script.write_text('import streamlit as st\nst.title("One line")\n', encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     flags = [f"--{name}={value}" for name, value in (*SETTINGS, ("server.port", str(port)))]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *flags]
-    with (root / "one_line.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
+    with answering(command, port, root / "one_line.log") as url:
+        yield url
 
 
 def titled(page: Page) -> None:
@@ -183,13 +169,11 @@ def main() -> None:
         out.write("no chromium on this machine\n")
         return
     found: Seconds = defaultdict(list)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         make_runs(Path(folder))
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for _ in range(options.rounds):
             take_round(browser, Path(folder), found)
             out.write(f"load {os.getloadavg()[0]:.1f}\n")
-        browser.close()
     for name, seconds in found.items():
         each = " ".join(f"{n:.2f}" for n in seconds)
         out.write(f"{name:32} {statistics.median(seconds):5.2f} s  ({each})\n")

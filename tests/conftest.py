@@ -9,11 +9,13 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # processes that share the cores
     threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read by torch when it is imported
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bench import make_bench
 from opened import open_tiny
+from playwright.sync_api import Browser
 from tiny_models import (
     save_gemma2,
     save_gemma3,
@@ -24,6 +26,7 @@ from tiny_models import (
 )
 from transformers.utils import logging
 
+from tests.chromium import chromium
 from tracer.measure import Bench
 from tracer.model.model import Model
 
@@ -61,6 +64,13 @@ def bench(tiny: Path) -> Bench:
 def tiny_gpt2_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """A model without gates, with biases, opened for measuring."""
     return make_bench(save_gpt2(tmp_path_factory.mktemp("tiny_gpt2")))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A file's own Chromium: Playwright's loop, left open, would be in other tests' way."""
+    with chromium() as opened:
+        yield opened
 
 
 ARCHITECTURES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +15,6 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PROBES = ("/_stcore/health", "/_stcore/host-config")
 """Streamlit looks for itself below a page's own address first, and hears that it is not there."""
 
@@ -33,14 +30,26 @@ class Heard:
 @contextmanager
 def serving(root: Path) -> Iterator[str]:
     """The dashboard's address, over `root`'s reports and drafts."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     names = ("reports", "drafts", "hypotheses")
     folders = [part for name in names for part in (f"--{name}", str(root / name))]
     command = [sys.executable, "-m", "tracer", "dashboard", *folders, "--port", str(port)]
-    with (root / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    with answering(command, port, root / "server.log") as url:
+        yield url
+
+
+def free_port() -> int:
+    """A port of this machine at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def answering(command: list[str], port: int, log: Path) -> Iterator[str]:
+    """The address of a server that the command starts, from its open port to its end."""
+    with log.open("w") as said:
+        server = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
     try:
         for _ in range(300):
             with socket.socket() as asked:
@@ -74,3 +83,10 @@ def opened(browser: Browser, url: str) -> tuple[Page, Heard]:
     page.on("request", lambda request: heard.hosts.add(request.url.split("/")[2]))
     page.goto(url)
     return page, heard
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run through and nothing moves: no colour is half faded in."""
+    page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=60_000)
+    page.add_style_tag(content="* { transition: none !important }")
+    page.wait_for_timeout(500)  # an expander's text is animated

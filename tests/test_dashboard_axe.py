@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.dashboard_server import CHROMIUM, FLAGS, serving
+from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
+from tests.dashboard_server import serving, settled
 from tests.graph_runs import large_graph, put_graph_run
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-    pytest.mark.skipif(
-        "AXE_CORE" not in os.environ,
-        reason="no axe-core: `npm pack axe-core@4.14.1`, unpack, AXE_CORE=package/axe.min.js",
-    ),
-]
+pytestmark = [*WANTS_CHROMIUM, WANTS_AXE]
 STAMPS = ("20260102T000000.000Z-aaaaaa", "20260103T000000.000Z-bbbbbb")
 PAIR = f"compare?run=two_hop/{STAMPS[0]}&with=two_hop/{STAMPS[1]}&compared="
 PAGES = {
@@ -46,14 +38,6 @@ SLOW = 60_000
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("axe")
     for seed, stamp in enumerate(STAMPS):
@@ -65,17 +49,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(browser: Browser, address: str, name: str, scheme: str):
-    page = browser.new_page(
-        viewport={"width": 1400, "height": 1000},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
+    page = open_page(browser, scheme)
     page.goto(f"{address}/{PAGES[name]}")
     page.locator(READY.get(name, "h1")).first.wait_for(state="attached", timeout=SLOW)
-    page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=SLOW)
-    page.add_style_tag(content="* { transition: none !important }")  # no colour half faded in
-    page.wait_for_timeout(500)
-    page.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8"))
+    settled(page)
     # What is disabled needs no contrast; Streamlit fades a disabled button's text by itself.
-    found = page.evaluate("axe.run({exclude: ['button:disabled']}).then((r) => r.violations)")
-    assert [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found] == []
+    assert violations(page, ["button:disabled"]) == []
     page.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,34 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 from bench import TINY
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard_server import CHROMIUM, FLAGS, serving
+from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
+from tests.dashboard_server import serving, settled
 from tests.graph_runs import large_graph, put_graph_run
 from tracer.hypothesis.load import read
 from tracer.progress import Silent
 from tracer.result import settle
 from tracer.runner import measure
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-    pytest.mark.skipif(
-        "AXE_CORE" not in os.environ,
-        reason="no axe-core: `npm pack axe-core@4.14.1`, unpack, AXE_CORE=package/axe.min.js",
-    ),
-]
+pytestmark = [*WANTS_CHROMIUM, WANTS_AXE]
 SLOW = 60_000
 NOT_OURS = ["button:disabled", "[data-testid='stFileUploaderDropzone']"]
 """Needs no contrast; and Streamlit gives its own a role that nothing in focus may have."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +77,8 @@ def tried(page: Page, address: str) -> None:
 def test_axe_finds_nothing(
     browser: Browser, address: str, use: Callable[[Page, str], None], scheme: str
 ):
-    page = browser.new_page(
-        viewport={"width": 1400, "height": 1000},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
+    page = open_page(browser, scheme)
     use(page, address)
-    page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=SLOW)
-    page.add_style_tag(content="* { transition: none !important }")  # no colour half faded in
-    page.wait_for_timeout(500)  # an expander's text is animated
-    page.evaluate(Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8"))
-    found = page.evaluate(f"axe.run({{exclude: {NOT_OURS}}}).then((r) => r.violations)")
-    assert [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found] == []
+    settled(page)
+    assert violations(page, NOT_OURS) == []
     page.close()

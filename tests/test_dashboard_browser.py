@@ -10,30 +10,22 @@ from pathlib import Path
 import pytest
 import yaml
 from bench import TINY
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard_server import CHROMIUM, FLAGS, opened, serving
+from tests.chromium import WANTS_CHROMIUM
+from tests.dashboard_server import opened, serving
 from tests.graph_runs import large_graph, put_graph_run
 from tracer.hypothesis.load import read
 from tracer.progress import Silent
 from tracer.result import settle
 from tracer.runner import measure
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-]
+pytestmark = WANTS_CHROMIUM
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>[x](javascript:alert(3))"
 SLOW = 30_000
 """Milliseconds that a step may take where other work runs beside it."""
 FIRST_PAINT, ROUND_TRIP = 15.0, 8.0
 """Seconds; an idle machine needs a tenth, but a test is no stopwatch."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        yield play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
 
 @pytest.fixture(scope="module")

@@ -6,23 +6,21 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard_server import CHROMIUM, FLAGS, opened, serving
+from tests.chromium import WANTS_CHROMIUM
+from tests.dashboard_server import opened, serving
 from tests.dashboards import put_run
 from tests.verdicts import make_verdict
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-]
+pytestmark = WANTS_CHROMIUM
 SLOW = 30_000
 HEADER, ROW, MARKER = 35, 35, 15
 """Pixels of the table's header and rows, and from its edge to the middle of its boxes."""
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The runs `newest`, `middle` and `oldest`, listed in this order."""
     root = tmp_path_factory.mktemp("marking")
     for day, (name, verdict) in enumerate(
@@ -34,12 +32,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
             verdict=make_verdict(verdict=verdict, hypothesis=name),
             started=f"2026-01-0{day}T00:00:00Z",
         )
-    with serving(root) as url, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with serving(root) as url:
         found, heard = opened(browser, url)
         yield found
         assert heard.errors == []
-        browser.close()
 
 
 def mark(page: Page, row: int) -> None:

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard_server import CHROMIUM, FLAGS, opened, serving
+from tests.chromium import WANTS_CHROMIUM
+from tests.dashboard_server import opened, serving
 from tests.dashboards import put_run
 from tests.verdicts import make_outcome, make_verdict
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-]
+pytestmark = WANTS_CHROMIUM
 HOSTILE = (
     "<script>alert(1)</script> {{ 7 * 7 }} [x](javascript:alert(1)) <img src=x onerror=alert(1)>"
 )
@@ -57,14 +55,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     ids = tuple(f"{folder.parent.name}/{folder.name}" for folder in folders)
     with serving(root) as address:
         yield Place(address, root, ids)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

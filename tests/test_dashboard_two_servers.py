@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard_server import CHROMIUM, FLAGS, Heard, opened, serving
+from tests.chromium import WANTS_CHROMIUM
+from tests.dashboard_server import Heard, opened, serving
 from tests.dashboards import put_run
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-]
+pytestmark = WANTS_CHROMIUM
 SLOW = 30_000
 
 
@@ -28,13 +26,11 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     root = tmp_path_factory.mktemp("two")
     put_run(root / "reports")
-    with serving(root) as one, serving(root) as other, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with serving(root) as one, serving(root) as other:
         yield Place(root, (one, other), browser)
-        browser.close()
 
 
 def author(place: Place, query: str = "") -> list[tuple[Page, Heard]]:

@@ -1,30 +1,16 @@
 """The page in a real browser: quiet, offline, readable without a script, filters work."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.chromium import WANTS_CHROMIUM, open_page
 from tests.records import make_record
 from tests.test_report_render import full_verdict
 from tracer.report.render import render
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install it to run"),
-]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
+pytestmark = WANTS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +48,11 @@ def test_filters_work_and_nothing_is_logged_or_fetched(browser: Browser, report:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1240])
 def test_the_page_never_scrolls_sideways(browser: Browser, report: str, scheme: str, width: int):
-    dark = scheme == "dark"
-    page = browser.new_page(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
-    )
+    page = open_page(browser, scheme, width)
     page.goto(report)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(int(c) for c in colour[4:-1].split(",")) < 200) == dark
+    assert (sum(int(c) for c in colour[4:-1].split(",")) < 200) == (scheme == "dark")
     page.close()
 
 

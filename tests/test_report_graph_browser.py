@@ -1,7 +1,6 @@
 """The interactive graph as a person uses it: mouse, keyboard, address, dark, printed, hostile."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.graphs import random_graph
 from tests.records import change, make_record
-from tests.test_report_browser import browser as browser
-from tests.test_report_browser import pytestmark as pytestmark
 from tests.test_report_render import full_verdict
 from tracer.graph.edge_list import listed
 from tracer.record import FeatureRef, GraphRecord
@@ -21,6 +19,8 @@ from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs
 from tracer.report.unread import render_unread
 from tracer.salvage import Salvage
+
+pytestmark = WANTS_CHROMIUM
 
 EVIL = "<script>boom()</script>{{ 7*7 }} [x](javascript:boom()) **b** <img src=x onerror=boom()>"
 NODE, TEXAS = "[role=option]", 3
@@ -206,12 +206,10 @@ def test_printed_it_keeps_closed_details(page: Page):
     assert row.is_visible() and not page.locator(".gv-tools").is_visible()
 
 
+@WANTS_AXE
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("what", ["report", "index", "unread"])
 def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme: str, what: str):
-    script = os.environ.get("AXE_CORE")
-    if not script:
-        pytest.skip("no axe-core: `npm pack axe-core@4.14.1`, unpack, AXE_CORE=package/axe.min.js")
     if what == "index":
         record, _ = make_record()
         entries = [
@@ -223,17 +221,11 @@ def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme
         entry = UnreadEntry("x/1", "x", None, None, "cut short")
         left = Salvage("x.yaml", "claim: c", "c", "refuted: 1 of 2 failed", can_be_judged=True)
         (tmp_path / "unread.html").write_text(render_unread(entry, "complete", left))
-    page = browser.new_page(
-        viewport={"width": 1240, "height": 1000},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
+    page = open_page(browser, scheme, width=1240)
     page.goto(f"{report}#n=L_0" if what == "report" else (tmp_path / f"{what}.html").as_uri())
     if what == "report":
         page.wait_for_function(
             "() => document.querySelectorAll('[aria-selected=true]').length === 1"
         )
-    page.evaluate(Path(script).read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run().then((r) => r.violations)")
-    told = [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found]
-    assert told == []
+    assert violations(page) == []
     page.close()

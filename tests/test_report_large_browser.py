@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import WANTS_CHROMIUM
 from tests.records import change, make_record
-from tests.test_report_browser import browser as browser
-from tests.test_report_browser import pytestmark as pytestmark
 from tests.test_report_large import large_graph, told
 from tests.test_report_render import full_verdict
 from tests.verdicts import make_outcome, make_verdict
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs
+
+pytestmark = WANTS_CHROMIUM
 
 NODE = "[role=option]"
 SOON = 10.0

@@ -7,12 +7,13 @@ import re
 import pytest
 from playwright.sync_api import Browser
 
+from tests.chromium import WANTS_CHROMIUM
 from tests.printed import Printed
 from tests.records import change, make_reading, make_record
-from tests.test_report_browser import browser as browser
-from tests.test_report_browser import pytestmark as pytestmark
 from tracer.evidence.judge import judge
 from tracer.report.render import render
+
+pytestmark = WANTS_CHROMIUM
 
 CLAIM = "Naming the capital goes through the state, so replacing the state replaces the capital."
 FAILING = {("texas_to_california", "plano"): make_reading(Austin=0.5, Sacramento=0.1)}
