@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from tests.records import change, make_record
+from tests.run_folders import measured_run
 from tests.verdicts import make_verdict
 from tracer import runs
 from tracer.evidence.verdict import Verdict
@@ -26,14 +26,10 @@ def put_run(
     **changes: Any,
 ) -> Path:
     """A judged run of a hypothesis, in its folder."""
-    record, arrays = make_record()
-    values = {"id": f"{name}/{stamp}", "hypothesis.hypothesis": name, **changes}
-    for path, value in values.items():
-        record = change(record, path, value)
-    folder = runs.create(root, record)
-    runs.write(folder, record, arrays)
+    run_id = f"{name}/{stamp}"
+    folder = measured_run(root, run_id, **{"hypothesis.hypothesis": name, **changes})
     if verdict is None:  # one that is not as expected counts as false
-        verdict = make_verdict(run=record.id, hypothesis=name)
+        verdict = make_verdict(run=run_id, hypothesis=name)
     runs.write_verdict(folder, verdict)
     return folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from tests.dashboards import put_run
 from tests.graph_runs import large_graph, put_graph_run
+from tests.nested import GONE, put
 from tests.records import make_record
 from tracer.errors import TracerError, UsageError
 from tracer.record import Record
@@ -22,22 +22,7 @@ from tracer.report.run_graphs import read_graphs
 from tracer.result import Run
 from tracer.run_folder import RECORD, VERDICT, read_record
 
-GONE = object()
 TRIAL = "interventions.ablate_texas.trials.plano"
-
-
-def put(data: Any, path: str, value: object) -> Any:
-    """A copy with one value replaced or left out; numbers in a path are places of a list."""
-    made = copy.deepcopy(data)
-    *way, last = (int(key) if key.isdigit() else key for key in path.split("."))
-    at = made
-    for key in way:
-        at = at[key]
-    if value is GONE:
-        del at[last]
-    else:
-        at[last] = value
-    return made
 
 
 def plain(record: Record) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 import copy
 
 import pytest
-from records import HYPOTHESIS, make_record
 
+from tests.nested import GONE, put
+from tests.records import HYPOTHESIS, make_record
 from tracer.errors import UsageError
 from tracer.evidence.judge import judge
 from tracer.hypothesis.spec import Hypothesis
@@ -11,17 +12,8 @@ SWAP = "texas_to_california"
 
 
 def changed(path, value):
-    """The file with one value put in place; None takes it out."""
-    data = copy.deepcopy(HYPOTHESIS)
-    *parents, last = path
-    inner = data
-    for key in parents:
-        inner = inner[key]
-    if value is None:
-        del inner[last]
-    else:
-        inner[last] = value
-    return Hypothesis.model_validate(data)
+    """The file with one value put in place, or left out."""
+    return Hypothesis.model_validate(put(HYPOTHESIS, path, value))
 
 
 def rejudge(path, value):
@@ -36,17 +28,17 @@ def test_the_same_file_changes_nothing():
 
 
 def test_another_way_to_write_the_same_is_no_change():
-    long = changed(("interventions", SWAP, "clamp"), {"texas": {"times": 0}, "california": 1})
+    long = changed(f"interventions.{SWAP}.clamp", {"texas": {"times": 0}, "california": 1})
     record, arrays = make_record()
     assert judge(record, arrays, hypothesis=long).post_hoc == ()
-    model = changed(("model",), {"name": "gemma-3-270m", "device": "cuda"})
+    model = changed("model", {"name": "gemma-3-270m", "device": "cuda"})
     assert judge(record, arrays, hypothesis=model).post_hoc == ()
-    skipping = changed(("if_absent",), "skip")
+    skipping = changed("if_absent", "skip")
     assert judge(record, arrays, hypothesis=skipping).post_hoc == ()
 
 
 def test_a_stricter_threshold_is_judged_and_listed():
-    verdict = rejudge(("interventions", SWAP, "expect", 1, "above"), 5.0)
+    verdict = rejudge(f"interventions.{SWAP}.expect.1.above", 5.0)
     assert verdict.verdict == "refuted"
     assert verdict.post_hoc == (
         f"interventions.{SWAP}.expect[1].above: measured with 1.0, judged with 5.0",
@@ -56,38 +48,38 @@ def test_a_stricter_threshold_is_judged_and_listed():
 @pytest.mark.parametrize(
     ("path", "value", "listed"),
     [
-        (("claim",), "Another.", "claim: measured with 'Naming the capital goes through"),
-        (("expected",), "refuted", "expected: measured with 'confirmed', judged with 'refuted'"),
-        (("supernodes", "texas", "label"), "T", "supernodes.texas.label: measured with 'Texas'"),
-        (("prompts", "plano", "held_out"), False, "prompts.plano.held_out: measured with true"),
+        ("claim", "Another.", "claim: measured with 'Naming the capital goes through"),
+        ("expected", "refuted", "expected: measured with 'confirmed', judged with 'refuted'"),
+        ("supernodes.texas.label", "T", "supernodes.texas.label: measured with 'Texas'"),
+        ("prompts.plano.held_out", False, "prompts.plano.held_out: measured with true"),
         (
-            ("interventions", SWAP, "prompts"),
+            f"interventions.{SWAP}.prompts",
             ["dallas", "plano", "el_paso"],
             f"interventions.{SWAP}.prompts.lubbock: left out",
         ),
-        (("interventions", "ablate_texas"), None, "interventions.ablate_texas: left out"),
+        ("interventions.ablate_texas", GONE, "interventions.ablate_texas: left out"),
         (
-            ("interventions", SWAP, "doses"),
-            None,
+            f"interventions.{SWAP}.doses",
+            GONE,
             f"interventions.{SWAP}.doses: left out",
         ),
         (
-            ("interventions", SWAP, "doses", "factors"),
+            f"interventions.{SWAP}.doses.factors",
             [0, 1, 1.5, 2],
             f"interventions.{SWAP}.doses.factors.0.5: left out",
         ),
         (
-            ("interventions", SWAP, "doses", "expect", 0, "p"),
+            f"interventions.{SWAP}.doses.expect.0.p",
             0.01,
             f"interventions.{SWAP}.doses.expect[0].p: measured with 0.05, judged with 0.01",
         ),
         (
-            ("interventions", "ablate_texas", "expect"),
+            "interventions.ablate_texas.expect",
             [{"top_is_not": "{answer}"}],
             "interventions.ablate_texas.expect[1]: left out",
         ),
         (
-            ("interventions", SWAP, "expect", 0),
+            f"interventions.{SWAP}.expect.0",
             {"top_is_not": " Austin"},
             f"interventions.{SWAP}.expect[0]: left out, {{'top':",
         ),
@@ -99,7 +91,7 @@ def test_what_only_judging_reads_may_change(path, value, listed):
 
 
 def test_fewer_doses_are_judged_by_what_they_can_reach():
-    verdict = rejudge(("interventions", SWAP, "doses", "factors"), [0, 1, 2])
+    verdict = rejudge(f"interventions.{SWAP}.doses.factors", [0, 1, 2])
     reason = next(o.reason for o in verdict.outcomes if "doses" in o.expectation)
     assert reason == "3 doses can reach p 0.17 at best, not 0.05"
 
@@ -107,50 +99,50 @@ def test_fewer_doses_are_judged_by_what_they_can_reach():
 @pytest.mark.parametrize(
     ("path", "value", "lacking"),
     [
-        (("seed",), 1, "seed: measured with 0, judged with 1"),
-        (("model",), "Qwen/Qwen3-0.6B", "model.name: measured with 'gemma-3-270m', judged with"),
-        (("template",), "{city}", "template: measured with"),
-        (("controls", "random"), 999, "controls.random: measured with 99, judged with 999"),
-        (("prompts", "plano", "answer"), " Waco", "prompts.plano.answer: measured with"),
-        (("prompts", "plano", "city"), "Waco", "prompts.plano.city: measured with"),
-        (("prompts", "waco"), {"city": "Waco"}, "prompts.waco: added"),
-        (("supernodes", "texas", "select", "top"), 20, "supernodes.texas.select.top: measured"),
-        (("supernodes", "x"), {"features": ["1_2"]}, "supernodes.x: added"),
+        ("seed", 1, "seed: measured with 0, judged with 1"),
+        ("model", "Qwen/Qwen3-0.6B", "model.name: measured with 'gemma-3-270m', judged with"),
+        ("template", "{city}", "template: measured with"),
+        ("controls.random", 999, "controls.random: measured with 99, judged with 999"),
+        ("prompts.plano.answer", " Waco", "prompts.plano.answer: measured with"),
+        ("prompts.plano.city", "Waco", "prompts.plano.city: measured with"),
+        ("prompts.waco", {"city": "Waco"}, "prompts.waco: added"),
+        ("supernodes.texas.select.top", 20, "supernodes.texas.select.top: measured"),
+        ("supernodes.x", {"features": ["1_2"]}, "supernodes.x: added"),
         (
-            ("interventions", SWAP, "clamp", "texas"),
+            f"interventions.{SWAP}.clamp.texas",
             {"to": 0},
             f"interventions.{SWAP}.clamp[0][1].times",
         ),
-        (("interventions", SWAP, "clamp", "texas"), -1, f"interventions.{SWAP}.clamp[0][1].times"),
+        (f"interventions.{SWAP}.clamp.texas", -1, f"interventions.{SWAP}.clamp[0][1].times"),
         (
-            ("interventions", SWAP, "clamp"),
+            f"interventions.{SWAP}.clamp",
             {"california": 1, "texas": 0},
             f"interventions.{SWAP}.clamp[0][0]: measured with 'texas', judged with 'california'",
         ),
-        (("interventions", SWAP, "freeze"), "all", f"interventions.{SWAP}.freeze: measured"),
+        (f"interventions.{SWAP}.freeze", "all", f"interventions.{SWAP}.freeze: measured"),
         (
-            ("interventions", SWAP, "prompts"),
+            f"interventions.{SWAP}.prompts",
             ["dallas", "oakland"],
             f"interventions.{SWAP}.prompts.oakland: added",
         ),
         (
-            ("interventions", SWAP, "doses", "factors"),
+            f"interventions.{SWAP}.doses.factors",
             [0, 3],
             f"interventions.{SWAP}.doses.factors.3.0: added",
         ),
-        (("interventions", SWAP, "doses", "of"), "texas", f"interventions.{SWAP}.doses.of"),
+        (f"interventions.{SWAP}.doses.of", "texas", f"interventions.{SWAP}.doses.of"),
         (
-            ("interventions", "ablate_texas", "doses"),
+            "interventions.ablate_texas.doses",
             {"of": "texas", "factors": [0, 1]},
             "interventions.ablate_texas.doses: ",
         ),
         (
-            ("interventions", SWAP, "expect", 0),
+            f"interventions.{SWAP}.expect.0",
             {"top": " Waco"},
             "the token ' Waco' was not read on dallas",
         ),
         (
-            ("interventions", SWAP, "expect", 0),
+            f"interventions.{SWAP}.expect.0",
             {"supernode": "waco", "fraction_below": 1},
             "no supernode 'waco' was measured",
         ),

@@ -1,0 +1,133 @@
+"""A run's folder: it comes back as it was written, or a sentence says why not."""
+
+import json
+import math
+import os
+import struct
+
+import numpy as np
+import pytest
+
+from tests.records import make_record
+from tests.run_folders import measured_run, replaced
+from tests.verdicts import make_verdict
+from tracer import runs
+from tracer.errors import UsageError
+
+
+def test_a_run_comes_back_as_it_was_written(tmp_path):
+    record, arrays = make_record()
+    folder = runs.create(tmp_path, record)
+    assert runs.read_record(folder) == record
+    assert runs.read_arrays(folder) == {}
+    runs.write(folder, record, arrays)
+    back = runs.read_arrays(folder)
+    assert sorted(back) == sorted(arrays)
+    assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
+    assert runs.read_verdict(folder) is None
+    runs.write_verdict(folder, make_verdict(run=record.id))
+    assert runs.read_verdict(folder) == make_verdict(run=record.id)
+    assert sorted(os.listdir(folder)) == ["measurements.safetensors", "run.json", "verdict.json"]
+
+
+def test_the_same_run_is_the_same_bytes(tmp_path):
+    first, second = measured_run(tmp_path / "a"), measured_run(tmp_path / "b")
+    for name in (runs.RECORD, runs.ARRAYS):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_not_a_number_is_valid_json_and_comes_back(tmp_path):
+    where = "interventions.ablate_texas.trials.plano.supernodes.texas.of_clean"
+    folder = measured_run(tmp_path, **{where: math.nan})
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    json.loads((folder / runs.RECORD).read_text(), parse_constant=refuse)
+    trial = runs.read_record(folder).interventions["ablate_texas"].trials["plano"]
+    assert math.isnan(trial.supernodes["texas"].of_clean)
+
+
+def test_arrays_that_are_no_longer_contiguous_are_written_right(tmp_path):
+    record, _ = make_record()
+    folder = runs.create(tmp_path, record)
+    turned = np.arange(6.0).reshape(2, 3).T
+    runs.write(folder, record, {"turned": turned})
+    assert np.array_equal(runs.read_arrays(folder)["turned"], turned)
+
+
+def replace(key, value):
+    return lambda text: replaced(text, key, value)
+
+
+@pytest.mark.parametrize(
+    ("bend", "sentence"),
+    [
+        (lambda text: text[: len(text) // 2], r"run\.json: cut short, or not JSON"),
+        (lambda text: "", r"run\.json: cut short, or not JSON"),
+        (lambda text: "[" * 100_000, r"run\.json: cut short, or not JSON"),
+        (lambda text: "[1, 2]", r"not written by tracer: its schema is None"),
+        (lambda text: '{"schema": 7}', r"not written by tracer: its schema is None"),
+        (lambda text: '{"schema": "other/1"}', r"not written by tracer: its schema is 'other/1'"),
+        (replace("schema", "tracer.verdict/1"), r"not written by tracer"),
+        (replace("schema", "tracer.run/2"), r"written by a newer tracer \(tracer\.run/2; this one"),
+        (replace("schema", "tracer.run/0"), r"written by an older tracer"),
+        (replace("status", "done"), r"not what tracer\.run/1 says: status: input should be"),
+        (replace("colour", "red"), r"colour: extra inputs are not permitted"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, bend, sentence):
+    folder = measured_run(tmp_path)
+    path = folder / runs.RECORD
+    path.write_text(bend(path.read_text()))
+    with pytest.raises(UsageError, match=sentence):
+        runs.read_record(folder)
+    (entry,) = runs.find_runs(tmp_path)
+    if "extra" not in sentence:
+        assert entry.problem is not None
+        assert entry.status is None
+        assert entry.hypothesis == "two_hop"
+
+
+def test_bytes_that_are_no_text_are_a_sentence(tmp_path):
+    folder = measured_run(tmp_path)
+    (folder / runs.RECORD).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cut short, or not JSON"):
+        runs.read_record(folder)
+
+
+def test_a_missing_run_is_a_sentence(tmp_path):
+    with pytest.raises(UsageError, match=r"none: no run is here, run\.json is missing"):
+        runs.read_record(tmp_path / "none")
+    (tmp_path / "odd" / "run.json").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"run\.json: cannot be read \(Is a directory\)"):
+        runs.read_record(tmp_path / "odd")
+
+
+HEADER = b'{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+BF16 = struct.pack("<Q", len(HEADER)) + HEADER + b"\x00\x00"
+"""A sound file of a kind that numpy lacks and no run holds."""
+
+
+@pytest.mark.parametrize("data", [b"", b"no tensors", struct.pack("<Q", 1 << 60), BF16, None])
+def test_arrays_that_cannot_be_read_are_a_sentence(tmp_path, data):
+    folder = measured_run(tmp_path)
+    path = folder / runs.ARRAYS
+    path.write_bytes(path.read_bytes()[:-9] if data is None else data)
+    with pytest.raises(UsageError, match=r"measurements\.safetensors: cut short, or no safe"):
+        runs.read_arrays(folder)
+    path.unlink()
+    with pytest.raises(UsageError, match=r"measurements\.safetensors is missing"):
+        runs.read_arrays(folder)
+
+
+@pytest.mark.parametrize("name", [runs.ARRAYS, runs.VERDICT])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    folder = measured_run(tmp_path)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UsageError, match="this is not a regular file"):
+        runs.read_arrays(folder)
+        runs.read_verdict(folder)
+    (entry,) = runs.find_runs(tmp_path)
+    assert entry.status == "complete"
