@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from bench import ATOL, TINY, logits_by_hand
+from bench import ATOL, logits_by_hand
 from records import change, make_record
 
+from tests.tiny_file import write_tiny
 from tracer import runs
 from tracer.attempt.declare import NAME, declare
 from tracer.attempt.draft import draft_text, expecting, snippet
@@ -39,10 +40,7 @@ SWAP = Attempt(
 def recorded(tiny, tmp_path_factory):
     """A run of the tiny hypothesis."""
     folder = tmp_path_factory.mktemp("attempts")
-    path = folder / "tiny.yaml"
-    path.write_text(
-        yaml.safe_dump(TINY | {"model": {"name": str(tiny), "device": "cpu"}}, sort_keys=False)
-    )
+    path = write_tiny(folder, tiny)
     return runs.read_record(measure(read(str(path)), reports=folder, progress=Silent()))
 
 

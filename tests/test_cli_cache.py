@@ -1,19 +1,17 @@
 """The commands about measurements that are kept."""
 
 import pytest
-import yaml
 
 import tracer.read_rows
-from tests.bench import TINY
 from tests.command import call
+from tests.tiny_file import write_tiny
 
 
 def test_the_cache_is_filled_shown_used_and_cleared(
     tiny, tmp_path, monkeypatch, capfd, own_measurements
 ):
     monkeypatch.chdir(tmp_path)
-    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    write_tiny(tmp_path, tiny)
     assert "0 entries, 0.0 MiB of at most 2,048.0 MiB" in call(capfd, "cache").out
     call(capfd, "run", "tiny.yaml", "--no-cache")
     assert not own_measurements.exists()

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from tests.bench import TINY
 from tests.command import Result, call
 from tests.graphs import empty_graph, hand_graph
 from tests.opened import TEXT, graph_of, open_tiny
+from tests.tiny_file import write_tiny
 from tracer.features.neurons import NeuronBasis
 from tracer.graph import frontend_import
 from tracer.graph.files import read
@@ -95,8 +94,7 @@ def test_json_tells_the_same_to_programs(tracer_: Command, whole):
 
 
 def test_prompts_of_a_file_with_its_own_model(tracer_: Command, tiny: Path, capfd):
-    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
-    Path("tiny.yaml").write_text(yaml.safe_dump(data))
+    write_tiny(Path(), tiny)
     names = ("--prompt", "oakland", "--prompt", "plano")
     result = call(capfd, "graph", "tiny.yaml", *names, "--max-features", "20", "--json")
     assert result.code == 0, result.err
@@ -112,9 +110,8 @@ def test_a_file_s_graph_section_is_taken_unless_an_option_says_otherwise(
     tiny: Path, tmp_path, capfd
 ):
     section = {"prompts": ["oakland"], "toward": {"token": " Austin"}, "max_features": 9}
-    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}, "graph": section}
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(data))
-    told = ("graph", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path), "--json")
+    file = write_tiny(tmp_path, tiny, graph=section)
+    told = ("graph", str(file), "--out", str(tmp_path), "--json")
     [graph] = json.loads(call(capfd, *told).out)["graphs"]
     assert (graph["name"], graph["n_kept"]) == ("tiny-oakland", 9)
     assert [target["label"] for target in graph["targets"]] == [" Austin"]

@@ -7,17 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from bench import TINY
 from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.dashboard_server import serving, settled
 from tests.graph_runs import large_graph, put_graph_run
-from tracer.hypothesis.load import read
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.runner import measure
+from tests.tiny_file import run_tiny
 
 pytestmark = [*WANTS_CHROMIUM, WANTS_AXE]
 SLOW = 60_000
@@ -30,10 +25,7 @@ def address(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     """A run with a graph, and one of the tiny model that can be tried out."""
     root = tmp_path_factory.mktemp("axe")
     put_graph_run(root / "reports", large_graph(60))
-    path = root / "tiny.yaml"
-    declared = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
-    path.write_text(yaml.safe_dump(declared, sort_keys=False))
-    settle(measure(read(str(path)), reports=root / "reports", progress=Silent()))
+    run_tiny(root, tiny)
     with serving(root) as url:
         yield url
 

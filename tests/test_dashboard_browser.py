@@ -8,17 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from bench import TINY
 from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import WANTS_CHROMIUM
 from tests.dashboard_server import opened, serving
 from tests.graph_runs import large_graph, put_graph_run
-from tracer.hypothesis.load import read
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.runner import measure
+from tests.tiny_file import run_tiny
 
 pytestmark = WANTS_CHROMIUM
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>[x](javascript:alert(3))"
@@ -165,10 +160,7 @@ def test_a_supernode_made_here_is_clamped_there(browser: Browser, tmp_path: Path
 
 
 def test_a_try_in_the_browser(browser: Browser, tiny: Path, tmp_path: Path):
-    path = tmp_path / "tiny.yaml"
-    declared = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
-    path.write_text(yaml.safe_dump(declared, sort_keys=False))
-    settle(measure(read(str(path)), reports=tmp_path / "reports", progress=Silent()))
+    run_tiny(tmp_path, tiny)
     with serving(tmp_path) as url:
         page, heard = opened(browser, f"{url}/intervene?prompt=plano")
         page.get_by_role("button", name="Run", exact=True).click(timeout=SLOW)

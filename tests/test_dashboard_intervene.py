@@ -6,18 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
-from bench import TINY
 
 import tracer
 from tests.dashboards import put_run, start, texts
+from tests.tiny_file import run_tiny
 from tracer import runs
 from tracer.dashboard import held_model
 from tracer.errors import ModelUnavailable
 from tracer.hypothesis.load import read
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.runner import measure
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -25,16 +21,9 @@ HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y
 @pytest.fixture
 def place(tiny, tmp_path):
     """A run of the tiny hypothesis, under a folder of reports."""
-    measured(tiny, tmp_path)
+    run_tiny(tmp_path, tiny)
     yield tmp_path
     held_model.free()
-
-
-def measured(model, root):
-    path = root / "tiny.yaml"
-    declared = TINY | {"model": {"name": str(model), "device": "cpu"}}
-    path.write_text(yaml.safe_dump(declared, sort_keys=False))
-    settle(measure(read(str(path)), reports=root / "reports", progress=Silent()))
 
 
 def buttons(app):
@@ -146,7 +135,7 @@ def test_a_model_that_cannot_be_loaded_leaves_what_was_recorded(place, monkeypat
 def test_weights_that_are_cut_short_leave_what_was_recorded(tiny, tmp_path, monkeypatch):
     """The run was measured with them; since then the disk ran full, or a download stopped."""
     model = shutil.copytree(tiny, tmp_path / "model")
-    measured(model, tmp_path)
+    run_tiny(tmp_path, model)
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     app = start(monkeypatch, tmp_path, "intervene", {"prompt": "plano"})

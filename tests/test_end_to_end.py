@@ -2,16 +2,13 @@
 
 import re
 
-import yaml
-
-from tests.bench import TINY
+from tests.tiny_file import write_tiny
 from tracer.cli.app import run_command
 
 
 def test_yaml_to_html(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data = TINY | {"model": {"name": str(tiny), "device": "cpu"}}
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    write_tiny(tmp_path, tiny)
     pages = []
     for out in ("first", "second"):
         assert run_command(["run", "tiny.yaml", "--out", out]) in (0, 1)

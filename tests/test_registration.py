@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
 import tracer.session
 from tests.bench import TINY
 from tests.command import call, write_file
 from tests.records import HYPOTHESIS, change, make_record
+from tests.tiny_file import write_tiny
 from tracer import runs
 from tracer.atomic import create_text
 from tracer.errors import HypothesisError, UsageError
@@ -153,14 +153,7 @@ def test_deleting_it_does_not_begin_anew(tmp_path):
 
 @pytest.fixture
 def file(tiny, tmp_path):
-    return write(tmp_path, tiny)
-
-
-def write(folder, model, **changes):
-    data = TINY | {"model": {"name": str(model), "device": "cpu"}} | changes
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(data, sort_keys=False))
-    return path
+    return write_tiny(tmp_path, tiny)
 
 
 def test_a_run_registers_before_the_first_pass(file, tmp_path, monkeypatch):
@@ -179,7 +172,7 @@ def test_a_run_registers_before_the_first_pass(file, tmp_path, monkeypatch):
 def test_what_the_model_cannot_have_is_told_before_anything_is_registered(tiny, tmp_path):
     interventions = json.loads(json.dumps(TINY["interventions"]))
     next(iter(interventions.values()))["expect"] = [{"top": " two tokens or more"}]
-    path = write(tmp_path, tiny, interventions=interventions)
+    path = write_tiny(tmp_path, tiny, interventions=interventions)
     with pytest.raises(HypothesisError):
         measure(read(str(path)), reports=tmp_path / "reports", progress=Silent())
     assert registered(tmp_path / "reports", "tiny") is None
@@ -189,7 +182,7 @@ def test_a_later_run_of_a_changed_file_is_post_hoc(file, tiny, tmp_path):
     reports = tmp_path / "reports"
     first = runs.read_record(measure(read(str(file)), reports=reports, progress=Silent()))
     assert first.registration == registered(reports, "tiny")
-    changed = write(tmp_path, tiny, claim="Something else.", seed=7)
+    changed = write_tiny(tmp_path, tiny, claim="Something else.", seed=7)
     folder = measure(read(str(changed)), reports=reports, progress=Silent())
     later = runs.read_record(folder)
     assert later.registration == first.registration

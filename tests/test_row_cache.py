@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import tracer.read_rows
 import tracer.row_cache
@@ -12,6 +11,7 @@ import tracer.runner
 from tests.bench import TINY, make_bench
 from tests.heard import Heard
 from tests.test_runner import dropped
+from tests.tiny_file import write_tiny
 from tracer import runs
 from tracer.hypothesis.load import read
 from tracer.intervention import BatchLimit, Row, run_to_end
@@ -53,9 +53,7 @@ class Lab:
 
     def run(self, *, cached=True, **changes):
         """(record, arrays, rows measured, what was told)."""
-        data = TINY | {"model": {"name": str(self.model), "device": "cpu"}} | changes
-        path = self.folder / "tiny.yaml"
-        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        path = write_tiny(self.folder, self.model, **changes)
         self.n += 1
         before, heard = self.measured, Heard()
         folder = measure(

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import yaml
 
 import tracer.steps
 from tests.bench import ATOL, TINY, logits_by_hand
+from tests.tiny_file import write_tiny
 from tracer import runs
 from tracer.clamps import assign, resolve_clamps
 from tracer.errors import HypothesisError, UsageError
@@ -18,14 +18,7 @@ from tracer.runner import measure
 
 @pytest.fixture
 def file(tiny, tmp_path):
-    return write(tmp_path, tiny)
-
-
-def write(folder, model, **changes):
-    data = TINY | {"model": {"name": str(model), "device": "cpu"}} | changes
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(data, sort_keys=False))
-    return path
+    return write_tiny(tmp_path, tiny)
 
 
 def run(file, reports, **options):
@@ -101,14 +94,14 @@ def test_fresh_does_not_continue(file, tmp_path, monkeypatch):
 
 def test_a_lock_is_reused(file, tiny, tmp_path):
     first = run(file, tmp_path / "reports")
-    other = write(tmp_path, tiny, supernodes=changed_rule())
+    other = write_tiny(tmp_path, tiny, supernodes=changed_rule())
     locked = run(other, tmp_path / "reports", lock=first)
     assert runs.read_record(locked).supernodes == runs.read_record(first).supernodes
 
 
 def test_without_a_lock_a_run_says_what_changed(file, tiny, tmp_path):
     first = runs.read_record(run(file, tmp_path / "reports"))
-    other = write(tmp_path, tiny, supernodes=changed_rule())
+    other = write_tiny(tmp_path, tiny, supernodes=changed_rule())
     second = runs.read_record(run(other, tmp_path / "reports"))
     [note] = second.lock_notes
     assert note.startswith(f"texas: 2 of 4 features of run {first.id} are gone and 0 are new")
@@ -122,7 +115,7 @@ def changed_rule():
 def test_a_lock_of_other_weights_is_refused(file, tiny_llama, tmp_path):
     first = run(file, tmp_path / "reports")
     with pytest.raises(UsageError, match="was found on other weights"):
-        run(write(tmp_path, tiny_llama), tmp_path / "reports", lock=first)
+        run(write_tiny(tmp_path, tiny_llama), tmp_path / "reports", lock=first)
 
 
 def test_a_lock_found_on_held_out_prompts_is_refused(file, tiny, tmp_path):
@@ -130,7 +123,7 @@ def test_a_lock_found_on_held_out_prompts_is_refused(file, tiny, tmp_path):
     prompts = {"a": {"city": "Plano"}, "oakland": {"city": "Oakland"}}
     prompts |= {"dallas": {"city": "Waco"}, "plano": {"city": "Dallas", "held_out": True}}
     interventions = {"swap": TINY["interventions"]["swap"] | {"prompts": ["a", "plano"]}}
-    other = write(tmp_path, tiny, prompts=prompts, interventions=interventions)
+    other = write_tiny(tmp_path, tiny, prompts=prompts, interventions=interventions)
     with pytest.raises(UsageError, match="was found on prompt 'plano', held out here"):
         run(other, tmp_path / "reports", lock=first)
 
@@ -140,7 +133,7 @@ def test_features_the_model_does_not_have_are_told_at_once(tiny, tmp_path):
         "texas": {"features": ["7_1", "0_999", "1_3"], "at": "city", "source": ["dallas"]},
         "california": {"select": TINY["supernodes"]["california"]["select"] | {"layers": [0, 40]}},
     }
-    file = write(tmp_path, tiny, supernodes=supernodes)
+    file = write_tiny(tmp_path, tiny, supernodes=supernodes)
     with pytest.raises(HypothesisError) as caught:
         run(file, tmp_path / "reports")
     text = str(caught.value)
@@ -152,7 +145,7 @@ def test_features_the_model_does_not_have_are_told_at_once(tiny, tmp_path):
 
 def test_controls_are_drawn_only_where_they_are_read(tiny, tmp_path):
     swap = TINY["interventions"]["swap"] | {"expect": [{"top_is_not": " Austin"}]}
-    file = write(tmp_path, tiny, interventions={"swap": swap})
+    file = write_tiny(tmp_path, tiny, interventions={"swap": swap})
     record = runs.read_record(run(file, tmp_path / "reports"))
     assert all(t.n_controls == 0 for t in record.interventions["swap"].trials.values())
 

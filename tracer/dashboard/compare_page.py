@@ -16,6 +16,7 @@ from tracer.dashboard.markdown import plain
 from tracer.dashboard.opening import entries, opened
 from tracer.dashboard.run_rows import CELL, facts, outcome_counts, shown
 from tracer.dashboard.runs_page import OTHER, RUN
+from tracer.dashboard.views import chosen_view
 from tracer.regression.compare import Comparison
 from tracer.regression.essentials import Essentials
 from tracer.result import Run
@@ -102,16 +103,7 @@ def _views(pair: _Pair) -> None:
         "graphs": _graphs,
         "file": _file,
     }
-    chosen = st.segmented_control(
-        "Show",
-        list(views),
-        default="differences",
-        required=True,
-        key="compared",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    views[chosen or "differences"](pair)
+    views[chosen_view(list(views), "compared")](pair)
 
 
 def _differences(pair: _Pair) -> None:

@@ -20,6 +20,7 @@ from tracer.dashboard.run_rows import (
     outcome_rows,
     shown,
 )
+from tracer.dashboard.views import chosen_view
 from tracer.evidence.verdict import Verdict
 from tracer.result import REPORT, Run
 
@@ -58,16 +59,7 @@ def details(dashboard: Dashboard, run: Run) -> None:
         "report": _report,
         "hypothesis": _hypothesis,
     }
-    chosen = st.segmented_control(
-        "Show",
-        list(views),
-        default="expectations",
-        required=True,
-        key="view",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    views[chosen or "expectations"](dashboard, run)
+    views[chosen_view(list(views), "view")](dashboard, run)
 
 
 def _expectations(dashboard: Dashboard, run: Run) -> None:
