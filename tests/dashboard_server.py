@@ -86,7 +86,11 @@ def opened(browser: Browser, url: str) -> tuple[Page, Heard]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has run through and nothing moves: no colour is half faded in."""
+    """Wait until the script has run through, our colours are there, and nothing moves.
+
+    Streamlit fetches what it draws a style sheet with when it first meets one, after other things.
+    """
+    page.locator("[data-testid=stHtml] style").first.wait_for(state="attached", timeout=60_000)
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')", timeout=60_000)
-    page.add_style_tag(content="* { transition: none !important }")
+    page.add_style_tag(content="* { transition: none !important }")  # no colour half faded in
     page.wait_for_timeout(500)  # an expander's text is animated
