@@ -11,9 +11,9 @@ from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
 from tracer.features.neurons import NeuronBasis
 from tracer.features.open_basis import open_basis
 from tracer.progress import Silent
-from tracer.replacement import down, order, sweep
+from tracer.replacement import down, order, sweep, tiles
 from tracer.replacement.attribute import attribute
-from tracer.replacement.relevance import relevance
+from tracer.replacement.relevance import most_relevant, relevance
 from tracer.replacement.state import freeze
 from tracer.replacement.targets import salient
 
@@ -81,6 +81,23 @@ def test_relevance_counts_every_path_through_the_whole_graph(dictionary):
     assert np.allclose(values[rows >= 0], wanted[rows[rows >= 0]], atol=1e-4 * wanted.max())
 
 
+@pytest.mark.parametrize("n", [0, 1, 7, 60, 10**6])
+def test_the_most_relevant_are_the_first_of_all_in_order(neurons, n):
+    """Coarse values, so that many are alike: of these the first, by layer, then position."""
+    model, basis, _ = neurons
+    frozen = freeze(model, basis, ids_of(model))
+    values = relevance(basis, frozen, salient(frozen, model.tokenizer))
+    coarse = tuple((each / each.max() * 5).round() for each in values)
+    places = [
+        (float(value), layer, pos, index)
+        for layer, (active, found) in enumerate(zip(frozen.active, coarse, strict=True))
+        for value, pos, index in zip(found, active.pos.tolist(), active.index.tolist(), strict=True)
+        if value > 0
+    ]
+    wanted = sorted(places, key=lambda place: -place[0])[:n]
+    assert most_relevant(frozen, coarse, n) == [place[1:] for place in wanted]
+
+
 def test_a_dictionarys_value_is_its_pre_activation(dictionary):
     _, _, graph = dictionary
     found = graph.values[: graph.nodes.n_features]
@@ -100,14 +117,26 @@ def test_a_neurons_value_is_its_activation(neurons):
     assert np.allclose(found, graph.nodes.activations, atol=1e-5)
 
 
-def test_small_chunks_and_a_small_budget_change_nothing(neurons, monkeypatch):
+def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
+    monkeypatch.setattr(tiles, "STRIP", 2)
     monkeypatch.setattr(order, "CHUNK_CELLS", 30)
     monkeypatch.setattr(down, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
     again = graph_of(model, basis, n=40)
     assert relative_error(again.edges, graph.edges) < 1e-5
     assert np.allclose(again.constants, graph.constants, atol=1e-5)
+
+
+def test_a_strip_of_a_pattern_has_the_span_that_is_not_zero(monkeypatch):
+    """Six positions, each attends to itself and the two before it."""
+    monkeypatch.setattr(tiles, "STRIP", 2)
+    window = torch.ones(6, 6).tril().triu(-2).bool()
+    whole = tiles.tiles(tiles.extents(window), slice(0, 6))
+    strips = [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert whole == [*zip(strips, [slice(0, 2), slice(0, 4), slice(2, 6)], strict=True)]
+    part = tiles.tiles(tiles.extents(window.T), slice(1, 4))
+    assert part == [(slice(1, 3), slice(1, 4)), (slice(3, 4), slice(3, 4))]
 
 
 def same_wherever_they_meet(graph, again):

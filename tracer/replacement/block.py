@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tracer.model.blocks import Block, Norm
 from tracer.replacement.cohort import Cohort
+from tracer.replacement.tiles import extents, moved, tiles
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,16 @@ class FrozenBlock:
         grouped = pattern.unflatten(0, (-1, self.n_shared))
         return grouped.permute(0, 3, 2, 1).contiguous()
 
+    @cached_property
+    def _attended_by(self) -> list[tuple[int, int]]:
+        """By source, the destinations whose attention reaches it."""
+        return extents((self.A != 0).any(0).any(-1))
+
+    @cached_property
+    def _attends_to(self) -> list[tuple[int, int]]:
+        """By destination, the sources that its attention reaches."""
+        return extents((self.A != 0).any(0).any(-1).T)
+
     def attend_back(
         self, gradient: Float[Tensor, "row pos d_model"], first: int
     ) -> Float[Tensor, "row fixed d_model"]:
@@ -153,12 +164,16 @@ class FrozenBlock:
         if n_rows == 0:
             return arriving
         flat, here = gradient.view(-1, d_model), slice(first, first + n_pos)
+        strips = tiles(self._attended_by, here)
         by_group = [flat @ U.T for U in self.U_groups]
         for A, V, z in zip(self.A, self.V, by_group, strict=True):
-            of_heads = z.view(n_rows, n_pos * self.n_shared, -1)
-            to_all = A[:, here].flatten(1)
-            flat.addmm_((to_all[here] @ of_heads).view(len(flat), -1), V)
-            arriving += to_all[:first] @ of_heads @ V
+            of_heads = z.view(n_rows, n_pos, self.n_shared, -1)
+            mixed = [
+                A[strip, span].flatten(1) @ of_heads[:, moved(span, -first)].flatten(1, 2)
+                for strip, span in strips
+            ]
+            flat.addmm_(torch.cat(mixed, 1).view(len(flat), -1), V)
+            arriving += A[:first, here].flatten(1) @ of_heads.flatten(1, 2) @ V
         return arriving
 
     def attend_on(self, stream: Float[Tensor, "row pos d_model"], positions: slice) -> None:
@@ -169,11 +184,14 @@ class FrozenBlock:
         n_rows, n_pos, d_model = stream.shape
         if n_rows == 0:
             return
-        flat = stream.view(-1, d_model)
+        flat, first = stream.view(-1, d_model), positions.start
+        strips = tiles(self._attends_to, positions)
         by_group = [(flat @ V.T).view(n_rows, n_pos, -1) for V in self.V]
         for A, U, v in zip(self.A, self.U_groups, by_group, strict=True):
-            z = A[positions, positions].flatten(1).T @ v
-            flat.addmm_(z.view(len(flat), -1), U)
+            mixed = [
+                A[span, strip].flatten(1).T @ v[:, moved(span, -first)] for strip, span in strips
+            ]
+            flat.addmm_(torch.cat(mixed, 1).view(len(flat), -1), U)
 
     def spread_on(self, cohort: Cohort, positions: slice) -> Cohort:
         """What `attend_on` does, on a few terms."""

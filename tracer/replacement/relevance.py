@@ -12,7 +12,7 @@ the relevance of the ones a graph keeps, as a share of all, tells what the graph
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.features.basis import FeatureBasis
@@ -58,15 +58,25 @@ def most_relevant(
     frozen: Frozen, relevant: tuple[Float[Tensor, " _"], ...], n: int
 ) -> list[tuple[int, int, int]]:
     """The n most relevant features, as (layer, position, index), strongest first."""
-    values = torch.cat(relevant)
-    best = torch.sort(values, descending=True, stable=True).indices[: min(n, len(values))]
-    best = best[values[best] > 0]
-    layer = torch.cat(
-        [torch.full_like(each.pos, number) for number, each in enumerate(frozen.active)]
-    )
-    pos = torch.cat([each.pos for each in frozen.active])
-    index = torch.cat([each.index for each in frozen.active])
-    return list(zip(layer[best].tolist(), pos[best].tolist(), index[best].tolist(), strict=True))
+    values: list[Tensor] = []
+    places: list[tuple[int, int, int]] = []
+    for layer, (active, of_layer) in enumerate(zip(frozen.active, relevant, strict=True)):
+        best = _largest(of_layer, n)
+        values.append(of_layer[best])
+        pos, index = active.pos[best].tolist(), active.index[best].tolist()
+        places.extend((layer, *place) for place in zip(pos, index, strict=True))
+    order = torch.sort(torch.cat(values), descending=True, stable=True).indices[:n]
+    return [places[place] for place in order.tolist()]
+
+
+def _largest(values: Float[Tensor, " m"], n: int) -> Int[Tensor, " k"]:
+    """Where the n largest stand that are above 0, ascending; of equal ones the first."""
+    if len(values) <= n:
+        return (values > 0).nonzero()[:, 0]
+    least = torch.topk(values, max(n, 1)).values[-1].clamp_min(0)
+    above, equal = values > least, (values == least) & (least > 0)
+    equal &= equal.cumsum(0) <= n - above.sum()
+    return (above | equal).nonzero()[:, 0]
 
 
 def _through_features(
