@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.chromium import WANTS_CHROMIUM
 from tests.dashboard_server import Heard, opened, serving
 from tests.dashboards import put_run
+from tests.records import YAML
 
 pytestmark = WANTS_CHROMIUM
 SLOW = 30_000
@@ -31,6 +33,15 @@ def place(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     put_run(root / "reports")
     with serving(root) as one, serving(root) as other:
         yield Place(root, (one, other), browser)
+
+
+@pytest.fixture
+def drafts(place: Place) -> Path:
+    """The folder of drafts, in which nothing is yet."""
+    folder = place.root / "drafts"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def author(place: Place, query: str = "") -> list[tuple[Page, Heard]]:
@@ -64,7 +75,7 @@ def save_in_both(pages: list[tuple[Page, Heard]]) -> list[str]:
     return [each.inner_text() for each in said]
 
 
-def test_a_new_draft_is_the_first_ones_and_the_other_is_told(place: Place):
+def test_a_new_draft_is_the_first_ones_and_the_other_is_told(place: Place, drafts: Path):
     pages = author(place)
     sound = editor(pages[0][0]).input_value()
     texts = [f"{sound}# by {name}\n" for name in ("one", "other")]
@@ -74,32 +85,32 @@ def test_a_new_draft_is_the_first_ones_and_the_other_is_told(place: Place):
     assert sorted(each.split(":")[0].split(" as")[0] for each in said) == ["Not saved", "Saved"]
     assert "there is a draft 'my_hypothesis' already" in " ".join(said)
     winner = next(n for n, each in enumerate(said) if each.startswith("Saved"))
-    assert os.listdir(place.root / "drafts") == ["my_hypothesis.yaml"]
-    assert (place.root / "drafts" / "my_hypothesis.yaml").read_text() == texts[winner]
+    assert os.listdir(drafts) == ["my_hypothesis.yaml"]
+    assert (drafts / "my_hypothesis.yaml").read_text() == texts[winner]
     assert editor(pages[1 - winner][0]).input_value() == texts[1 - winner]
     close(pages)
 
 
-def test_an_opened_draft_is_not_written_over_by_who_read_it_before(place: Place):
-    path = place.root / "drafts" / "shared.yaml"
-    path.parent.mkdir(exist_ok=True)
-    first = (place.root / "drafts" / "my_hypothesis.yaml").read_text()
-    path.write_text(first)
+def test_an_opened_draft_is_not_written_over_by_who_read_it_before(place: Place, drafts: Path):
+    path = drafts / "shared.yaml"
+    path.write_text(YAML)
     pages = author(place, "?from=draft/shared")
     for (page, _), name in zip(pages, ("one", "other"), strict=True):
-        write(page, f"{first}# {name}\n")
+        write(page, f"{YAML}# {name}\n")
     said = save_in_both(pages)
     assert sum(each.startswith("Saved") for each in said) == 1
     assert "changed by someone else since it was opened here" in " ".join(said)
-    assert path.read_text() in {f"{first}# one\n", f"{first}# other\n"}
-    assert sorted(os.listdir(place.root / "drafts")) == ["my_hypothesis.yaml", "shared.yaml"]
+    assert path.read_text() in {f"{YAML}# one\n", f"{YAML}# other\n"}
+    assert os.listdir(drafts) == ["shared.yaml"]
     close(pages)
 
 
-def test_each_lists_what_the_other_saved_and_the_runs(place: Place):
+def test_each_lists_what_the_other_saved_and_the_runs(place: Place, drafts: Path):
+    for name in ("one", "other"):
+        (drafts / f"{name}.yaml").write_text(YAML)
     for page, heard in author(place):
         page.get_by_role("combobox", name="Begin from").click()
-        for name in ("draft/my_hypothesis", "draft/shared"):
+        for name in ("draft/one", "draft/other"):
             expect(page.get_by_role("option", name=name)).to_be_visible(timeout=SLOW)
         page.keyboard.press("Escape")
         page.get_by_role("link", name="Runs", exact=True).click()

@@ -29,11 +29,11 @@ def engine(tmp_path, monkeypatch):
     return use_engine(monkeypatch)
 
 
-MATRIX = ("run", "--model", "gemma-3-270m", "--model", "far", "--features", "neurons")
+MATRIX = ("run", "--model", "gemma-3-270m", "--model", "me/far", "--features", "neurons")
 
 
 def test_a_combination_that_cannot_be_opened_is_a_row_and_not_the_end(engine, capfd):
-    engine.raises = {"far": EngineError("layer 30 is out of range; the last is 17.")}
+    engine.raises = {"me/far": EngineError("layer 30 is out of range; the last is 17.")}
     result = call(capfd, *MATRIX, "--features", "me/set", "--json", "v.json", "--junitxml", "j.xml")
     assert result.code == 3
     assert "two_hop: as expected on 2 of 4 combinations" in result.out
@@ -44,8 +44,8 @@ def test_a_combination_that_cannot_be_opened_is_a_row_and_not_the_end(engine, ca
     assert [(r["case"], "run" in r) for r in results] == [
         ("two_hop[model=gemma-3-270m,features=neurons]", True),
         ("two_hop[model=gemma-3-270m,features=me/set]", True),
-        ("two_hop[model=far,features=neurons]", False),
-        ("two_hop[model=far,features=me/set]", False),
+        ("two_hop[model=me/far,features=neurons]", False),
+        ("two_hop[model=me/far,features=me/set]", False),
     ]
     assert len({r.get("run") for r in results}) == 3
     suites = [suite.get("name") for suite in ET.parse("j.xml").iter("testsuite")]
@@ -77,8 +77,8 @@ def test_a_broken_file_is_a_row_too_and_a_baseline_is_of_one_combination(engine,
 
 
 def test_from_python_the_same(engine, tmp_path):
-    engine.raises = {"far": UsageError("'gemma': features of another model.")}
-    matrix = tracer.run_matrix("hypotheses/two_hop.yaml", models=["gemma-3-270m", "far"])
+    engine.raises = {"me/far": UsageError("'gemma': features of another model.")}
+    matrix = tracer.run_matrix("hypotheses/two_hop.yaml", models=["gemma-3-270m", "me/far"])
     assert [case.word for case in matrix.cases] == ["confirmed", "not run"]
     assert matrix.cases[0].id == "two_hop[model=gemma-3-270m,features=neurons]"
     assert "features of another" in str(matrix)

@@ -42,11 +42,11 @@ def test_values_are_yaml_and_absent_sections_are_made(tmp_path: Path):
 def test_a_short_form_is_opened_by_a_key_of_its_long_form(tmp_path: Path):
     hypothesis = loaded(
         tmp_path,
-        "model=x",
+        "model=me/x",
         "model.dtype=bfloat16",
         "interventions.swap.clamp.california.from=[here]",
     )
-    assert (hypothesis.model_spec.name, hypothesis.model_spec.dtype) == ("x", "bfloat16")
+    assert (hypothesis.model_spec.name, hypothesis.model_spec.dtype) == ("me/x", "bfloat16")
     clamp = hypothesis.interventions["swap"].clamp["california"]
     assert clamp == ClampSpec.model_validate({"times": 1, "from": ("here",)})
 

@@ -49,7 +49,7 @@ CASES = [
     ),
     (
         "claim:",
-        "model: {name: x, dtype: float}\nclaim:",
+        "model: {name: me/x, dtype: float}\nclaim:",
         2,
         "model.dtype",
         "Did you mean 'float64'?",
@@ -233,3 +233,14 @@ def test_a_template_among_the_prompts_is_told_its_place_and_nothing_else(tmp_pat
     [mistake] = mistakes(tmp_path, text)
     assert mistake.line == 5
     assert "`template` stands at the top of the file" in mistake.message
+
+
+def test_what_is_in_a_misspelt_section_is_not_missing(tmp_path: Path):
+    """Only its name is told, and mistakes in it, at their lines."""
+    [told] = mistakes(tmp_path, changed(("supernodes:", "supernode:")))
+    assert (told.line, told.where) == (8, "supernode")
+    assert "unknown key 'supernode'. Did you mean 'supernodes'?" in told.message
+    text = changed(("supernodes:", "supernode:"), ("on: [dallas]", "on: [dalas]"))
+    _, inside = mistakes(tmp_path, text)
+    assert (inside.line, inside.where) == (10, "supernode.texas.select.on[0]")
+    assert "no prompt 'dalas'. Did you mean 'dallas'?" in inside.message

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tracer.errors import UsageError
 from tracer.features.registry import DICTIONARIES
+from tracer.folders import is_folder
 from tracer.hypothesis.problem import did_you_mean, shorten
 
 NEURONS = "neurons"
@@ -40,11 +39,3 @@ def unknown_features(name: str) -> str:
         f"Known names: {', '.join(known)}. Otherwise give a folder, or a Hugging Face id of the "
         "form organisation/name[/folder][@revision]."
     )
-
-
-def is_folder(name: str) -> bool:
-    """Whether there is such a folder; the empty name is none."""
-    try:
-        return name != "" and Path(name).is_dir()
-    except (OSError, ValueError):  # too long, or with a null character
-        return False

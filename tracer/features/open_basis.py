@@ -15,10 +15,11 @@ from tracer.features.clt import CltBasis
 from tracer.features.dictionary import Dictionary, check_model
 from tracer.features.fingerprint import fingerprint
 from tracer.features.formats.recognise import read_dictionary
-from tracer.features.names import NEURONS, is_folder, unknown_features
+from tracer.features.names import NEURONS, unknown_features
 from tracer.features.neurons import NeuronBasis
 from tracer.features.registry import DICTIONARIES, NamedDictionary
 from tracer.features.transcoder import TranscoderBasis
+from tracer.folders import is_folder
 from tracer.model.hub import download_files, download_folder
 from tracer.model.model import Model
 from tracer.model.sources import HubSource

@@ -93,7 +93,17 @@ def _parsed(path: str, text: str) -> Source:
 def _beyond(parts: Parts, told: Sequence[Problem]) -> list[Problem]:
     """Reference mistakes at places where no schema mistake is told already."""
     taken = {problem.path for problem in told}
-    return [problem for problem in reference_problems(parts) if problem.path not in taken]
+    found = (_as_written(problem, parts.misspelt) for problem in reference_problems(parts))
+    return [problem for problem in found if problem.path not in taken]
+
+
+def _as_written(problem: Problem, misspelt: Mapping[str, str]) -> Problem:
+    """Its path leads through the key that is in the file."""
+    match problem.path:
+        case (str() as name, *rest) if name in misspelt:
+            return Problem((misspelt[name], *rest), problem.message)
+        case _:
+            return problem
 
 
 def _told(mistakes: list[Mistake]) -> list[Mistake]:

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +15,7 @@ from pydantic_core import ErrorDetails
 from tracer.features.names import NEURONS
 from tracer.hypothesis.circuits import CircuitSpec
 from tracer.hypothesis.interventions import InterventionSpec
-from tracer.hypothesis.problem import KeyPath, Problem
+from tracer.hypothesis.problem import KeyPath, Problem, nearest
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.sentences import place_of, problems_of
 from tracer.hypothesis.shared import SharedSpec
@@ -22,6 +23,8 @@ from tracer.hypothesis.spec import Controls, GraphSpec, Hypothesis, PromptSpec, 
 from tracer.hypothesis.studies import Mediation, Necessity, Swaps
 
 Part = TypeVar("Part", bound=BaseModel)
+_MOST_MISSPELT = 20
+"""Keys that are compared with the known ones."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,13 @@ class Parts:
     graph: GraphSpec | None
     circuits: Mapping[str, CircuitSpec | None]
     robustness: Robustness | None
+    model: str
+    """Empty where it cannot be read."""
     features: str
     broken: frozenset[KeyPath]
     """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
+    misspelt: Mapping[str, str]
+    """How sections are written that were taken for what they are nearest to."""
 
     def is_whole(self, *path: str | int) -> bool:
         """Whether nothing on the way to this part, or in it, had to be left out."""
@@ -129,12 +136,16 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.graph,
         hypothesis.circuit,
         hypothesis.robustness,
+        hypothesis.model_spec.name,
         hypothesis.features,
         frozenset(),
+        {},
     )
 
 
-def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
+def _salvage(written: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
+    misspelt = _misspelt(written)
+    data = {**written, **{name: written[key] for name, key in misspelt.items()}}
     template = _at(data, "template") or _at(data, "prompts", "template")
     return Parts(
         template if isinstance(template, str) else None,
@@ -149,9 +160,25 @@ def _salvage(data: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _one(GraphSpec, data.get("graph")),
         _section(CircuitSpec, data.get("circuit")),
         _one(Robustness, data.get("robustness")),
+        _model(data.get("model")),
         features if isinstance(features := data.get("features"), str) else NEURONS,
         broken,
+        misspelt,
     )
+
+
+def _misspelt(written: Mapping[str, Any]) -> dict[str, str]:
+    """Keys that are none, by the section that each is nearest to, where that is absent."""
+    known = Hypothesis.model_fields
+    strange = islice((key for key in written if key not in known), _MOST_MISSPELT)
+    meant = {nearest(key, known): key for key in strange}
+    return {name: key for name, key in meant.items() if name is not None and name not in written}
+
+
+def _model(declared: Any) -> str:
+    """The name, which may stand alone or in the long form."""
+    name = _at(declared, "name") or declared
+    return name if isinstance(name, str) else ""
 
 
 def _at(data: Any, *path: str) -> Any:

@@ -25,6 +25,7 @@ from tracer.hypothesis.shared_rules import shared_problems
 from tracer.hypothesis.study_rules import study_problems
 from tracer.hypothesis.supernode_rules import supernode_problems
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
+from tracer.model.names import misnamed_model
 
 MOST_PROBLEMS = 1_000
 """Nobody reads more, and finding them takes longer than the file is worth."""
@@ -33,6 +34,7 @@ MOST_PROBLEMS = 1_000
 def reference_problems(parts: Parts) -> list[Problem]:
     """Mistakes in what the parts say of each other, each once: all, or the first of very many."""
     found = chain(
+        _name_problems(parts),
         meaning_problems(parts),
         _nothing_expected(parts),
         _unused_prompts(parts),
@@ -47,7 +49,6 @@ def meaning_problems(parts: Parts) -> Iterator[Problem]:
     yield from graph_problems(parts)
     yield from shared_problems(parts)
     yield from robustness_problems(parts, _text_problems)
-    yield from _basis_problems(parts)
     yield from _token_problems(parts, _written(parts))
 
 
@@ -94,10 +95,14 @@ def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
     return names
 
 
-def _basis_problems(parts: Parts) -> Iterator[Problem]:
-    wrong = misnamed(parts.features)
-    if wrong:
-        yield Problem(("features",), wrong)
+def _name_problems(parts: Parts) -> Iterator[Problem]:
+    """Names that nothing answers to on this machine; what was measured elsewhere means the same."""
+    for key, wrong in (
+        ("model", parts.model and misnamed_model(parts.model)),
+        ("features", misnamed(parts.features)),
+    ):
+        if wrong:
+            yield Problem((key,), wrong)
 
 
 def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:

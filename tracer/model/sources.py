@@ -22,7 +22,8 @@ from tracer.errors import ModelUnavailable
 from tracer.hypothesis.spec import ModelSpec
 from tracer.model.cache import Entry, is_present
 from tracer.model.hf_folder import INDEX, check_config, check_tokenizer, check_weights
-from tracer.model.registry import MODELS, DataPackage, NamedModel, PackageFile, nearest
+from tracer.model.names import looks_like_folder, unknown_model
+from tracer.model.registry import MODELS, DataPackage, NamedModel, PackageFile
 
 MODELS_VARIABLE = "TRACER_MODELS"
 """Environment variable: a folder with one subfolder per model name."""
@@ -126,7 +127,7 @@ def find_source(spec: ModelSpec) -> Source:
         return _checked(folder)
     if named:
         return HubSource(named.hub, spec.revision, _how_to_install(named))
-    if _looks_like_folder(spec.name):
+    if looks_like_folder(spec.name):
         return _explicit_folder(spec)
     _require_hub_id(spec.name)
     return HubSource(spec.name, spec.revision)
@@ -182,12 +183,6 @@ def _local_folder(name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _looks_like_folder(name: str) -> bool:
-    if name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name:
-        return True
-    return Path(name).is_dir()
-
-
 def _explicit_folder(spec: ModelSpec) -> FolderSource:
     folder = Path(spec.name).expanduser()
     if not folder.is_dir():
@@ -208,20 +203,11 @@ def _checked(folder: Path) -> FolderSource:
 
 def _require_hub_id(name: str) -> None:
     if not _HUB_ID.fullmatch(name):
-        raise ModelUnavailable(_unknown(name))
+        raise ModelUnavailable(unknown_model(name))
     try:
         validate_repo_id(name)
     except HFValidationError as error:
         raise ModelUnavailable(f"model {name!r} is no Hugging Face id: {error}") from None
-
-
-def _unknown(name: str) -> str:
-    near = nearest(name)
-    guess = f" Did you mean {near!r}?" if near else ""
-    return (
-        f"unknown model {name!r}.{guess} Known names: {', '.join(MODELS)}. Otherwise give a "
-        "folder, or a Hugging Face id of the form organisation/name."
-    )
 
 
 def _locate_on_hub(source: HubSource) -> Location:
