@@ -20,7 +20,7 @@ HEADER, ROW, MARKER = 35, 35, 15
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The runs `newest`, `middle` and `oldest`, listed in this order."""
     root = tmp_path_factory.mktemp("marking")
     for day, (name, verdict) in enumerate(
@@ -33,9 +33,16 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             started=f"2026-01-0{day}T00:00:00Z",
         )
     with serving(root) as url:
-        found, heard = opened(browser, url)
-        yield found
-        assert heard.errors == []
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The list of runs, quiet to the end."""
+    found, heard = opened(browser, address)
+    yield found
+    assert heard.errors == []
+    found.close()
 
 
 def mark(page: Page, row: int) -> None:
