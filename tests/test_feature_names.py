@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.bench import TINY
@@ -18,13 +16,6 @@ from tracer.hypothesis.spec import Hypothesis
 )
 def test_known_names_addresses_and_folders_may_be_features(name: str):
     assert misnamed(name) is None
-
-
-def test_a_folder_needs_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    assert misnamed("mine") is not None
-    Path("mine").mkdir()
-    assert misnamed("mine") is None
 
 
 @pytest.mark.parametrize(

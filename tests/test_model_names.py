@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.declared import changed, mistakes
 from tests.records import change, make_record
+from tracer.features.names import misnamed
 from tracer.model.names import misnamed_model
 from tracer.record_rules import contradictions
 
@@ -17,11 +19,17 @@ def test_known_names_ids_and_folders_may_be_models(name: str):
     assert misnamed_model(name) is None
 
 
-def test_a_folder_needs_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("wrong", "name"), [(misnamed_model, "mine-1.5"), (misnamed, "mine")])
+def test_a_folder_of_a_model_or_features_needs_no_mark(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: Callable[[str], str | None],
+    name: str,
+):
     monkeypatch.chdir(tmp_path)
-    assert misnamed_model("mine-1.5") is not None
-    Path("mine-1.5").mkdir()
-    assert misnamed_model("mine-1.5") is None
+    assert wrong(name) is not None
+    Path(name).mkdir()
+    assert wrong(name) is None
 
 
 @pytest.mark.parametrize("written", ["gemma-3-27m", "{name: gemma-3-27m, dtype: bfloat16}"])

@@ -1,7 +1,8 @@
-"""Whether a word of the user's is a folder here."""
+"""Whether a word of the user's is a folder here, or can only be meant as one."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -11,3 +12,8 @@ def is_folder(name: str) -> bool:
         return name != "" and Path(name).is_dir()
     except (OSError, ValueError):  # too long, or with a null character
         return False
+
+
+def looks_like_folder(name: str) -> bool:
+    """Whether it is a folder, or is written as only folders are."""
+    return name.startswith((".", "~", os.sep)) or "\\" in name or is_folder(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from tracer.features.names import NEURONS, unknown_features
 from tracer.features.neurons import NeuronBasis
 from tracer.features.registry import DICTIONARIES, NamedDictionary
 from tracer.features.transcoder import TranscoderBasis
-from tracer.folders import is_folder
+from tracer.folders import looks_like_folder
 from tracer.model.hub import download_files, download_folder
 from tracer.model.model import Model
 from tracer.model.sources import HubSource
@@ -85,7 +84,7 @@ def _locate(name: str, model: Model, progress: Progress) -> _Located:
     if named := DICTIONARIES.get(name):
         _require_suited(named, model)
         return _download(named.place, progress)
-    if not name.startswith("hf://") and _looks_like_folder(name):
+    if not name.startswith("hf://") and looks_like_folder(name):
         folder = Path(name).expanduser()
         if not folder.is_dir():
             raise UsageError(f"features {name!r}: no such folder.")
@@ -94,10 +93,6 @@ def _locate(name: str, model: Model, progress: Progress) -> _Located:
     if place is None:
         raise UsageError(unknown_features(name))
     return _download(place, progress)
-
-
-def _looks_like_folder(name: str) -> bool:
-    return name.startswith((".", "~", os.sep)) or "\\" in name or is_folder(name)
 
 
 def _require_suited(named: NamedDictionary, model: Model) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from tracer.folders import is_folder
+from tracer.folders import looks_like_folder
 from tracer.hypothesis.problem import shorten
 from tracer.model.registry import MODELS, nearest
 
@@ -24,10 +22,3 @@ def unknown_model(name: str) -> str:
         f"unknown model {shorten(name)!r}.{guess} Known names: {', '.join(MODELS)}. Otherwise give "
         "a folder, or a Hugging Face id of the form organisation/name."
     )
-
-
-def looks_like_folder(name: str) -> bool:
-    """Whether it is a folder, or can be nothing else."""
-    if name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name:
-        return True
-    return is_folder(name)

@@ -19,10 +19,11 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from tracer.errors import ModelUnavailable
+from tracer.folders import looks_like_folder
 from tracer.hypothesis.spec import ModelSpec
 from tracer.model.cache import Entry, is_present
 from tracer.model.hf_folder import INDEX, check_config, check_tokenizer, check_weights
-from tracer.model.names import looks_like_folder, unknown_model
+from tracer.model.names import unknown_model
 from tracer.model.registry import MODELS, DataPackage, NamedModel, PackageFile
 
 MODELS_VARIABLE = "TRACER_MODELS"
@@ -127,7 +128,7 @@ def find_source(spec: ModelSpec) -> Source:
         return _checked(folder)
     if named:
         return HubSource(named.hub, spec.revision, _how_to_install(named))
-    if looks_like_folder(spec.name):
+    if spec.name.count("/") > 1 or looks_like_folder(spec.name):
         return _explicit_folder(spec)
     _require_hub_id(spec.name)
     return HubSource(spec.name, spec.revision)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tracer.model.blocks import Block, Norm
@@ -140,12 +140,17 @@ class FrozenBlock:
     @cached_property
     def _attended_by(self) -> list[tuple[int, int]]:
         """By source, the destinations whose attention reaches it."""
-        return extents((self.A != 0).any(0).any(-1))
+        return extents(self._reached)
 
     @cached_property
     def _attends_to(self) -> list[tuple[int, int]]:
         """By destination, the sources that its attention reaches."""
-        return extents((self.A != 0).any(0).any(-1).T)
+        return extents(self._reached.T)
+
+    @property
+    def _reached(self) -> Bool[Tensor, "source destination"]:
+        """Where any head's attention goes."""
+        return (self.A != 0).any(0).any(-1)
 
     def attend_back(
         self, gradient: Float[Tensor, "row pos d_model"], first: int
