@@ -14,7 +14,7 @@ from tracer.result import settle
 from tracer.runner import measure
 
 
-def write_tiny(folder: Path, model: Path, /, **changes: Any) -> Path:
+def write_tiny(folder: Path, model: Path | str, /, **changes: Any) -> Path:
     """`tiny.yaml` in a folder, with whole sections changed or added."""
     declared = TINY | {"model": {"name": str(model), "device": "cpu"}} | changes
     path = folder / "tiny.yaml"

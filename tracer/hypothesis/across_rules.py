@@ -22,7 +22,7 @@ def across_problems(
 
     A split with too few prompts would leave the whole hypothesis untested.
     """
-    if "mostly" in expectation.model_fields_set:
+    if expectation.mostly < 1:
         message = f"it says nothing beside {listed(ACROSS_TESTS)}: all prompts are one test"
         yield Problem((*path, "mostly"), message)
     assert expectation.alpha is not None
