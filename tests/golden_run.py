@@ -113,7 +113,10 @@ SECTIONS: dict[str, Any] = {
     "robustness": {"seeds": [1], "leave_one_out": False},
 }
 _OWN = re.compile(r"(<(script|style)[^>]*>)(.*?)(</\2>)", re.DOTALL)
-_DROPPED = ("id", "started", "registration", "seconds", "cached", "environment", "file")
+_DROPPED = (
+    "id", "started", "registration", "seconds", "cached", "environment", "fingerprint", "variants",
+)  # fmt: skip
+"""Times, the machine, and what is a hash of the engine's code."""
 
 
 def measured(root: Path, model: Path) -> Path:

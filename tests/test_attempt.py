@@ -18,6 +18,7 @@ from tracer.attempt.seen import Sight, sights
 from tracer.attempt.wish import Attempt, Clamping, Dosing
 from tracer.attempt_measure import try_out
 from tracer.errors import HypothesisError, UsageError
+from tracer.evidence.judge import judge_alone
 from tracer.hypothesis.expectations import Fraction, Rises, TopIs, TopIsNot
 from tracer.hypothesis.interventions import ClampSpec
 from tracer.hypothesis.load import read
@@ -141,7 +142,8 @@ def test_freezing_and_texts_go_through(opened, recorded):
 def test_the_reports_views_draw_an_attempt(opened, recorded):
     attempt = replace(SWAP, n_controls=5, dosing=Dosing("california", (0.0, 1.0, 2.0)))
     found = tried(opened, recorded, attempt)
-    view = intervention_view(found.record, NAME, found.arrays)
+    judged = judge_alone(found.record, found.arrays)
+    view = intervention_view(found.record, NAME, found.arrays, judged)
     assert view.figure is not None
     assert {box.label for box in view.figure.circuit.boxes} == {"texas", "california"}
     assert view.n_controls == 5

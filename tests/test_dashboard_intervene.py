@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -156,15 +157,27 @@ def test_without_torch_it_reads_what_was_recorded(tmp_path, monkeypatch):
     assert "·Austin" in tokens["token"].tolist()
 
 
+def answer_hostile(path, prompt):
+    """Give a prompt an answer that is hostile text, and have it read wherever it must be."""
+    data = json.loads(path.read_text())
+    data["prompts"][prompt]["answer"] = HOSTILE
+    trials = [made["trials"][prompt] for made in data["interventions"].values()]
+    doses = [dose for trial in trials for dose in trial["doses"]]
+    readings = [each["reading"] for each in (*trials, *doses)]
+    for reading in (data["prompts"][prompt]["baseline"], *readings):
+        reading["tokens"][HOSTILE] = reading["tokens"][" Austin"]
+    path.write_text(json.dumps(data))
+
+
 def test_hostile_text_is_shown_as_text(tmp_path, monkeypatch):
     folder: Path = put_run(
         tmp_path / "reports",
         **{
             "supernodes.texas.label": HOSTILE,
             "prompts.dallas.text": HOSTILE,
-            "prompts.dallas.answer": HOSTILE,
         },
     )
+    answer_hostile(folder / "run.json", "dallas")
     assert runs.read_record(folder).supernodes["texas"].label == HOSTILE
     app = start(monkeypatch, tmp_path, "intervene", {"prompt": "dallas"})
     assert not app.exception

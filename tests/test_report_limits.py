@@ -10,6 +10,7 @@ from tests.test_report_generation import recorded
 from tests.test_report_large import told
 from tests.test_report_render import full_verdict, many, text_of
 from tests.verdicts import make_outcome, make_verdict
+from tracer.evidence.judge import judge_alone
 from tracer.evidence.verdict import PromptOutcome
 from tracer.record import FeatureRef, Generated, GeneratedText, GraphEdge
 from tracer.report.drawn import Room, drawn_trials, plotted
@@ -80,10 +81,11 @@ def test_of_many_measures_the_first_are_plotted():
         hypothesis={"interventions": {"texas_to_california": {**SWAP, "expect": tests}}}
     )
     asked = measures(record.hypothesis.interventions["texas_to_california"])
-    few = plotted(record, "texas_to_california", asked, arrays, Room(4, 8))
+    judged = judge_alone(record, arrays)
+    few = plotted(record, "texas_to_california", asked, arrays, judged, Room(4, 8))
     assert few.told == "Plotted: 2 of 3 measures that are compared with controls."
     assert [measure.title for measure, _ in few.kept] == [each.title for each in asked[:2]]
-    assert plotted(record, "texas_to_california", asked, arrays, Room()).told == ""
+    assert plotted(record, "texas_to_california", asked, arrays, judged, Room()).told == ""
 
 
 def test_of_many_controls_a_row_draws_evenly_spaced_ranks():

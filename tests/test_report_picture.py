@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from records import change, make_record
 
+from tracer.evidence.judge import judge_alone
 from tracer.report.interventions import intervention_view
 from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
 
@@ -16,7 +17,7 @@ HOSTILE = '<script>alert(1)</script>&"{{x}}\x00\u202e\uffff'
 def view(label: str = "Texas"):
     record, arrays = make_record()
     record = change(record, "supernodes.texas.label", label)
-    return intervention_view(record, "texas_to_california", arrays)
+    return intervention_view(record, "texas_to_california", arrays, judge_alone(record, arrays))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from tests.records import HYPOTHESIS, change, clean_reading, make_record
 from tests.verdicts import make_outcome, make_verdict
+from tracer.evidence.judge import judge
 from tracer.evidence.verdict import PromptOutcome, Verdict
 from tracer.record import Record
 from tracer.report.render import render
@@ -49,7 +50,9 @@ def full_verdict(**replaced: Any) -> Verdict:
         make_outcome("ablate_texas", "untested", reason="too few controls", wilson=None),
     )
     caveats = ("Only one discovery prompt.",)
-    return make_verdict(*outcomes, **{"caveats": caveats, "verdict": "refuted", **replaced})
+    return make_verdict(
+        **{"outcomes": outcomes, "caveats": caveats, "verdict": "refuted", **replaced}
+    )
 
 
 def text_of(page: str) -> str:
@@ -68,7 +71,8 @@ def hostile(value: Any) -> Any:
 
 def test_the_first_screen_answers_the_readers_questions():
     record, arrays = make_record()
-    text = text_of(render(record, full_verdict(), arrays))
+    measured = judge(record, arrays).outcomes
+    text = text_of(render(record, full_verdict(outcomes=measured), arrays))
     assert "✖ refuted" in text
     assert "Replacing the state replaces the capital." in text
     assert "all expectations held." in text

@@ -1,8 +1,12 @@
 """Graphs, circuits' scores and texts that come from the cache are those that were measured."""
 
+from shutil import copytree
+
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import tracer.circuit_measure
+import tracer.graph_features
 import tracer.graph_measure
 import tracer.runner
 import tracer.text_measure
@@ -22,6 +26,7 @@ STEPS = {
 }
 MADE = {
     tracer.graph_measure: "attribute",
+    tracer.graph_features: "firings",
     tracer.circuit_measure: "run_rows",
     tracer.text_measure: "write",
 }
@@ -64,29 +69,103 @@ def test_a_second_run_makes_no_step_again_and_is_the_same(lab, made):
     assert_same(second, lab.run(cached=False, **STEPS))
 
 
-@pytest.mark.parametrize(
-    ("changed", "again"),
-    [
-        ({"graph": GRAPH | {"check": 4}}, {"attribute"}),
-        ({"graph": GRAPH | {"toward": {"token": " Austin"}}}, {"attribute"}),
-        ({"circuit": {"states": CIRCUIT | {"metric": {"token": " Austin"}}}}, {"run_rows"}),
-        (
-            {
-                "interventions": {
-                    "swap": TINY["interventions"]["swap"]
-                    | {"generate": {"tokens": 5, "temperature": 1.0, "samples": 2}}
-                }
-            },
-            {"write"},
-        ),
-    ],
-)
-def test_only_the_step_that_changed_is_made_again(lab, made, changed, again):
+SWAP = STEPS["interventions"]["swap"]
+TEXAS = TINY["supernodes"]["texas"]
+GRAPH_STEPS, ALL = {"attribute", "firings"}, set(MADE.values())
+
+
+def writing(**changes):
+    """The intervention with its text written otherwise."""
+    return {"interventions": {"swap": SWAP | {"generate": SWAP["generate"] | changes}}}
+
+
+def circuit(**changes):
+    return {"circuit": {"states": STEPS["circuit"]["states"] | changes}}
+
+
+def graph(**changes):
+    return {"graph": GRAPH | changes}
+
+
+def prompts(*without, **changes):
+    kept = {name: each for name, each in PROMPTS.items() if name not in without}
+    return {"prompts": kept | changes}
+
+
+CHANGES = {
+    "another prompt added": (
+        prompts(waco={"city": "Waco", "held_out": True})
+        | {"interventions": {"swap": SWAP | {"prompts": ["dallas", "plano", "waco"]}}},
+        {"firings", "write"},
+    ),
+    "a prompt that no graph is of reworded": (
+        prompts(miami={"city": "Houston"}),
+        {"firings", "run_rows"},
+    ),
+    "the template": ({"template": "the city in the state of {city} is"}, ALL),
+    "the seed": ({"seed": 3}, ALL),
+    "a supernode's members": (
+        {"supernodes": TINY["supernodes"] | {"texas": {"select": TEXAS["select"] | {"top": 5}}}},
+        ALL,
+    ),
+    "the order of supernodes": (
+        {"supernodes": dict(reversed(TINY["supernodes"].items()))},
+        GRAPH_STEPS,
+    ),
+    "what is checked": (graph(check=4), GRAPH_STEPS),
+    "how many features are kept": (graph(max_features=50), GRAPH_STEPS),
+    "what is explained": (graph(toward={"token": " Austin"}), GRAPH_STEPS),
+    "which prompt has a graph": (graph(prompts=["oakland"]), GRAPH_STEPS),
+    "what a circuit is scored by": (circuit(metric={"token": " Austin"}), {"run_rows"}),
+    "what it consists of": (circuit(supernodes=["texas"]), {"run_rows"}),
+    "its reference": (circuit(reference=["miami"]), {"run_rows"}),
+    "how many random circuits": (circuit(random=8), {"run_rows"}),
+    "the length of a text": (writing(tokens=5), {"write"}),
+    "its temperature": (writing(temperature=0.5), {"write"}),
+    "how many samples": (writing(samples=3), {"write"}),
+    "the seed of samples": (writing(seed=4), {"write"}),
+    "the clamp": (
+        {"interventions": {"swap": SWAP | {"clamp": {"texas": 0, "california": 2}}}},
+        {"write"},
+    ),
+    "what is frozen": ({"interventions": {"swap": SWAP | {"freeze": "attention"}}}, {"write"}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_step_is_made_again_when_something_it_depends_on_changes(lab, made, name):
+    changed, again = CHANGES[name]
     lab.run(**STEPS)
     made.clear()
     found = lab.run(**STEPS | changed)
     assert set(made) == again
     assert_same(found, lab.run(cached=False, **STEPS | changed))
+
+
+def test_a_held_out_prompt_may_go_or_be_renamed(lab, made):
+    """A kept graph told where features fire on a prompt that is in the file no more."""
+    with_waco = prompts(waco={"city": "Waco", "held_out": True})
+    three = {"interventions": {"swap": SWAP | {"prompts": ["dallas", "plano", "waco"]}}}
+    lab.run(**STEPS | with_waco | three)
+    renamed = prompts("plano", piano={"city": "Plano", "held_out": True})
+    renamed["interventions"] = {"swap": SWAP | {"prompts": ["dallas", "piano"]}}
+    renamed |= circuit(prompts=["dallas", "piano"])
+    for changed in (STEPS, STEPS | renamed):
+        made.clear()
+        found = lab.run(**changed)
+        assert "attribute" not in made and "firings" in made
+        assert_same(found, lab.run(cached=False, **changed))
+
+
+def test_other_weights_and_another_number_type_share_nothing(lab, made, tiny, tmp_path):
+    lab.run(**STEPS)
+    other = copytree(tiny, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    save_file({name: 1.01 * x for name, x in weights.items()}, other / "model.safetensors")
+    for changed in ({"name": str(other)}, {"name": str(tiny), "dtype": "float64"}):
+        made.clear()
+        lab.run(**STEPS, model=changed | {"device": "cpu"})
+        assert set(made) == ALL
 
 
 def test_entries_that_are_something_else_are_made_again(lab, made):

@@ -66,14 +66,26 @@ def measure_graph(bench: Bench, prompt: str, progress: Progress) -> MeasuredGrap
     clean = bench.clean[prompt]
     places, wish = read_places(bench, prompt), _wish(bench, prompt)
     limit = batch_limit(bench.model, clean)
-    cause = [prompt, clean.prompt.ids, wish, places, spec.max_features, spec.check, limit.rows]
+    cause = [
+        prompt,
+        clean.prompt.ids,
+        wish,
+        list(places.items()),
+        spec.max_features,
+        spec.check,
+        bench.hypothesis.seed,
+        limit.rows,
+    ]
     cache = bench.step_cache
-    key = cache.key("graph", [*cause, bench.hypothesis.seed]) if cache else ""
+    key = cache.key("graph", cause) if cache else ""
 
     def make() -> MeasuredGraph:
         return _measure(bench, prompt, spec, places, wish, limit, progress)
 
-    return remembered(cache, key, _FORM, limit, make).result
+    record, pruned = remembered(cache, key, _FORM, limit, make).result
+    with progress.task(f"reading features on {prompt}"):
+        features = features_of(bench, pruned, key, limit)
+    return MeasuredGraph(record.model_copy(update={"features": features}), pruned)
 
 
 def _measure(
@@ -101,10 +113,7 @@ def _measure(
     with progress.task(f"ablating on {prompt}", len(FREEZES) * len(items)) as advance:
         ablations = _ablations(bench, prompt, graph, items, limit, advance)
     pruned = prune(graph)
-    with progress.task(f"reading features on {prompt}"):
-        features = features_of(bench, pruned)
-    record = _record(prompt, graph, pruned, members, ablations)
-    return MeasuredGraph(record.model_copy(update={"features": features}), pruned)
+    return MeasuredGraph(_record(prompt, graph, pruned, members, ablations), pruned)
 
 
 def _pack(found: MeasuredGraph) -> Entry:
@@ -186,9 +195,9 @@ def _measured(
     read = _reader(bench, prompt)
     before = float(read(clean.logits[None])[0])
     rows = [Row(dict.fromkeys(each, 0.0), freeze) for freeze in FREEZES for each in places]
-    after = torch.zeros(len(rows))
+    after = torch.zeros(len(rows), dtype=torch.float64)
     for numbers, logits, _ in run_rows(bench.model, bench.basis, clean, rows, limit):
-        after[numbers] = read(logits).cpu()
+        after[numbers] = read(logits).double().cpu()
         advance(len(numbers))
     changes = (after - before).view(len(FREEZES), len(groups)).tolist()
     return dict(zip(FREEZES, changes, strict=True))

@@ -111,6 +111,8 @@ def _prompt(name: str, prompt: PromptRecord) -> Found:
         if not 0 <= start < end <= n:
             yield f"the span {show(span)} is not within its {n} tokens"
     yield from _outputs({"baseline": prompt.baseline})
+    if prompt.answer is not None and prompt.answer not in prompt.baseline.tokens:
+        yield f"the answer {show(prompt.answer)} was not read"
 
 
 def _outputs(readings: Mapping[str, Reading]) -> Found:

@@ -65,8 +65,8 @@ def _written(
     causes = [
         [
             cause_of(text.row, clean),
-            sorted([*place, value] for place, value in text.onward.values.items()),
-            sorted([*place, value] for place, value in text.onward.added.items()),
+            [[*place, value] for place, value in text.onward.values.items()],
+            [[*place, value] for place, value in text.onward.added.items()],
             text.n_tokens,
             text.temperature,
             text.draws,

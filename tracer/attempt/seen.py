@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tracer.arrays import Arrays
 from tracer.attempt.declare import NAME, P
+from tracer.evidence.bench import Bench, JudgedOutcomes
 from tracer.hypothesis.expectations import (
     DoseExpectation,
     Expectation,
@@ -53,35 +54,34 @@ def sights(record: Record, prompt: str, arrays: Arrays) -> tuple[Sight, ...]:
 
 
 def _tops(record: Record, trial: Trial) -> Iterator[Sight]:
-    before = record.prompts[trial.prompt].baseline.top[0].token
-    after = trial.reading.top[0].token
-    yield Sight(f"{show_token(after)} comes first", TopIs(top=after))
-    if before != after:
-        yield Sight(f"{show_token(before)} comes first no more", TopIsNot(top_is_not=before))
+    before, after = record.prompts[trial.prompt].baseline.top[0], trial.reading.top[0]
+    yield Sight(f"{show_token(after.token)} comes first", TopIs(top=after.token))
+    if before.id != after.id:
+        words = f"{show_token(before.token)} comes first no more"
+        yield Sight(words, TopIsNot(top_is_not=before.token))
 
 
 def _effects(record: Record, trial: Trial, arrays: Arrays) -> Iterator[Sight]:
+    bench = Bench(record, arrays, record.hypothesis)
+    unjudged = JudgedOutcomes(record.hypothesis)
     for measure in measures(record.hypothesis.interventions[NAME]):
-        for found in compare(record, NAME, measure, arrays):
+        for found in compare(record, NAME, measure, arrays, unjudged):
             if found.prompt == trial.prompt:
-                yield from _effect(measure, found)
+                yield from _effect(bench, measure, found)
 
 
-def _effect(measure: Measure, found: Comparison) -> Iterator[Sight]:
+def _effect(bench: Bench, measure: Measure, found: Comparison) -> Iterator[Sight]:
     change = found.after - found.before
     bound = float(f"{abs(change) / 2:.2g}")
     if bound > 0:
         test = "rises_by" if change > 0 else "falls_by"
         words = f"{measure.title} {'rises' if change > 0 else 'falls'} by more than {bound:g}"
         yield Sight(words, _test(measure, {test: bound}))
-    if 1 / (len(found.controls) + 1) > P:
-        return
     side = "beats_controls" if change > 0 else "undercuts_controls"
-    ahead = [each for each in found.controls if (each - found.after) * change >= 0]
-    p = (1 + len(ahead)) / (len(found.controls) + 1)
-    if p <= P:
+    against_controls = _test(measure, {side: P})
+    if bench.on(NAME, against_controls, found.prompt).outcome == "held":
         words = f"{measure.title} {'beats' if change > 0 else 'undercuts'} matched random sets"
-        yield Sight(words, _test(measure, {side: P}))
+        yield Sight(words, against_controls)
 
 
 def _test(measure: Measure, test: dict[str, float]) -> Expectation:

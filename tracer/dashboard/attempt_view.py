@@ -9,6 +9,7 @@ import streamlit as st
 from tracer.arrays import Arrays
 from tracer.dashboard.markdown import plain
 from tracer.dashboard.run_rows import shown
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.record import Generated, InterventionRecord, Reading, Record, Trial
 from tracer.report.circuit import circuit
 from tracer.report.circuit_shapes import Circuit
@@ -24,7 +25,14 @@ MOST_BOXES = 12
 _MARKS = "●■▲◆"
 
 
-def draw(record: Record, name: str, prompt: str, arrays: Arrays, also: Sequence[str] = ()) -> None:
+def draw(
+    record: Record,
+    name: str,
+    prompt: str,
+    arrays: Arrays,
+    judged: JudgedOutcomes,
+    also: Sequence[str] = (),
+) -> None:
     """One trial: circuit and outputs, then the same as tables, controls, doses and texts.
 
     Args:
@@ -32,6 +40,7 @@ def draw(record: Record, name: str, prompt: str, arrays: Arrays, also: Sequence[
         name: The intervention.
         prompt: The trial's.
         arrays: Controls.
+        judged: What was judged of it.
         also: Supernodes to draw beside those that have a part in it.
     """
     trial = record.interventions[name].trials[prompt]
@@ -40,7 +49,7 @@ def draw(record: Record, name: str, prompt: str, arrays: Arrays, also: Sequence[
         return
     alone = InterventionRecord(name=name, trials={prompt: trial})
     one = record.model_copy(update={"interventions": {name: alone}})
-    view = intervention_view(one, name, arrays)
+    view = intervention_view(one, name, arrays, judged)
     if view.figure is not None:
         drawn = circuit(one, name, prompt, also[:MOST_BOXES])
         left, right = st.columns([2, 1], vertical_alignment="center")
@@ -49,7 +58,7 @@ def draw(record: Record, name: str, prompt: str, arrays: Arrays, also: Sequence[
         right.image(bars_picture(view.figure.bars), width="stretch", alt="Outputs as bars")
         _legend(view.freeze, drawn, len(also) - MOST_BOXES)
     _tables(one, trial)
-    _controls(one, name, view, arrays)
+    _controls(one, name, view, arrays, judged)
     if view.doses is not None:
         _doses(view.doses)
     if trial.generated is not None:
@@ -113,12 +122,14 @@ def _share(value: float | None) -> str:
     return "–" if value is None else percent(value)
 
 
-def _controls(record: Record, name: str, view: InterventionView, arrays: Arrays) -> None:
+def _controls(
+    record: Record, name: str, view: InterventionView, arrays: Arrays, judged: JudgedOutcomes
+) -> None:
     for strip in view.strips:
         st.image(strip_picture(strip), width="stretch", alt=shown(strip.title))
         st.markdown("Dots: matched random sets; line: unclamped; diamond: these clamps.")
     for measure in measures(record.hypothesis.interventions[name]):
-        for found in compare(record, name, measure, arrays):
+        for found in compare(record, name, measure, arrays, judged):
             if found.controls:
                 change = found.after - found.before
                 ahead = sum(abs(each - found.before) >= abs(change) for each in found.controls)

@@ -19,6 +19,8 @@ from tracer.dashboard.run_rows import shown
 from tracer.dashboard.seen_panel import seen_panel
 from tracer.dashboard.tries import Try, add, found, tries, try_rows
 from tracer.errors import HypothesisError, TracerError
+from tracer.evidence.bench import JudgedOutcomes
+from tracer.evidence.judge import judge_alone
 from tracer.progress import Silent
 from tracer.record import Record
 from tracer.result import Run
@@ -152,7 +154,14 @@ def _results(dashboard: Dashboard, run: Run) -> None:
         st.warning(plain(note))
     tried = each.tried
     beside = list(dict.fromkeys([*each.groups, *tried.record.supernodes]))
-    draw(tried.record, NAME, each.attempt.prompt, tried.arrays, beside)
+    draw(
+        tried.record,
+        NAME,
+        each.attempt.prompt,
+        tried.arrays,
+        judge_alone(tried.record, tried.arrays),
+        beside,
+    )
     seen_panel(dashboard, run.record, each, number)
 
 
@@ -164,4 +173,5 @@ def _recorded(run: Run, prompt: str) -> None:
         st.markdown("The run recorded no intervention on this prompt.")
         return
     chosen = st.selectbox("Recorded intervention", own, key="recorded")
-    draw(run.record, chosen, prompt, run.arrays)
+    judged = JudgedOutcomes(run.record.hypothesis, run.verdict.outcomes)
+    draw(run.record, chosen, prompt, run.arrays, judged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.evidence.verdict import Verdict, rank
 from tracer.record import Record
 from tracer.report.glance import OUTCOMES, count
@@ -45,6 +46,7 @@ def outcome_counts(verdict: Verdict) -> str:
 
 def effect_rows(run: Run) -> list[dict[str, str]]:
     """Each intervention on each split: what it did to the output, beside its controls."""
+    judged = JudgedOutcomes(run.record.hypothesis, run.verdict.outcomes)
     return [
         {
             "intervention": shown(line.name, CELL),
@@ -57,7 +59,7 @@ def effect_rows(run: Run) -> list[dict[str, str]]:
         }
         for name in run.record.interventions
         if name in run.record.hypothesis.interventions
-        for line in (intervention_summary(run.record, name, run.arrays),)
+        for line in (intervention_summary(run.record, name, run.arrays, judged),)
         for split, summary in _splits(line.discovery, line.held_out)
     ]
 

@@ -18,13 +18,19 @@ def baseline_problem(prompt: PromptRecord) -> str | None:
     reason = unusable(prompt.baseline)
     if reason is not None:
         return f"baseline: {reason}"
-    if prompt.answer is None or is_top(prompt.baseline, prompt.answer):
+    if gives_answer(prompt):
         return None
+    assert prompt.answer is not None
     top = prompt.baseline.top[0]
     return (
         f"baseline: model says {show_token(top.token)} ({top.probability:.2f}), "
         f"not {show_token(prompt.answer)}"
     )
+
+
+def gives_answer(prompt: PromptRecord) -> bool:
+    """Whether the unclamped model gives the prompt's answer, where it has one."""
+    return prompt.answer is None or is_top(prompt.baseline, prompt.answer)
 
 
 def trial_problem(record: Record, trial: Trial) -> str | None:

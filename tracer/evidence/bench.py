@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +11,8 @@ import numpy as np
 from tracer.arrays import Arrays, control_key
 from tracer.evidence.baseline import found_on, source_problem, trial_problem
 from tracer.evidence.case import Case, ControlReadings, untested
-from tracer.evidence.expectations import AnyExpectation, judge_case
-from tracer.evidence.verdict import PromptOutcome, SplitName
+from tracer.evidence.expectations import AnyExpectation, judge_case, word
+from tracer.evidence.verdict import Outcome, PromptOutcome, SplitName
 from tracer.evidence.wording import show_token
 from tracer.hypothesis.expansion import measured
 from tracer.hypothesis.expectations import Fraction
@@ -48,11 +48,7 @@ class Bench:
 
     def splits(self, prompts: Sequence[str]) -> Iterator[tuple[SplitName, list[str]]]:
         """The prompts of each split that has any."""
-        for split in _SPLITS:
-            held_out = split == "held out"
-            mine = [p for p in prompts if self.asked.prompts[p].held_out == held_out]
-            if mine:
-                yield split, mine
+        return splits_of(self.asked, prompts)
 
     def on(self, intervention: str, expectation: AnyExpectation, prompt: str) -> PromptOutcome:
         """Judge an expectation on one trial, if nothing stands in the way."""
@@ -112,9 +108,46 @@ class Bench:
 
     def shower(self, prompts: Sequence[str]) -> Callable[[str], str]:
         """Writes a token as it reads on these prompts, or as in the file where they differ."""
+        return _shower(self.asked, prompts)
 
-        def show(written: str) -> str:
-            read = {render_token(written, self.asked.prompts[prompt]) for prompt in prompts}
-            return show_token(read.pop() if len(read) == 1 else written)
 
-        return show
+class JudgedOutcomes:
+    """The outcomes of a verdict, found again by the expectation that each is of.
+
+    Whoever shows the p of a test reads it here: there is one, the judge's.
+    """
+
+    def __init__(self, asked: Hypothesis, outcomes: Iterable[Outcome] = ()) -> None:
+        self._asked = asked
+        self._found: dict[tuple[str, str, str], list[Outcome]] = {}
+        for each in outcomes:
+            key = (each.intervention, each.split, each.expectation)
+            self._found.setdefault(key, []).append(each)
+
+    def of(self, intervention: str, expectation: AnyExpectation) -> Iterator[Outcome]:
+        """Its outcome on each split; none where it was not judged."""
+        spec = self._asked.interventions.get(intervention)
+        for split, prompts in splits_of(self._asked, spec.prompts) if spec else ():
+            assert spec is not None
+            wording = word(expectation, spec.doses, _shower(self._asked, prompts))
+            begins = (f"{wording.test} on ", f"{wording.test}, ")
+            for each in self._found.get((intervention, split, wording.measure), ()):
+                if each.expected.startswith(begins):
+                    yield each
+
+
+def splits_of(asked: Hypothesis, prompts: Sequence[str]) -> Iterator[tuple[SplitName, list[str]]]:
+    """The prompts of each split that has any."""
+    for split in _SPLITS:
+        held_out = split == "held out"
+        mine = [p for p in prompts if asked.prompts[p].held_out == held_out]
+        if mine:
+            yield split, mine
+
+
+def _shower(asked: Hypothesis, prompts: Sequence[str]) -> Callable[[str], str]:
+    def show(written: str) -> str:
+        read = {render_token(written, asked.prompts[prompt]) for prompt in prompts}
+        return show_token(read.pop() if len(read) == 1 else written)
+
+    return show

@@ -106,10 +106,9 @@ class Wording(NamedTuple):
 
 
 def is_top(reading: Reading, token: str) -> bool:
-    """Whether this token is the most probable one; by id where the id was recorded."""
+    """Whether this token is the most probable one: by id, and it was asked for."""
     asked = reading.tokens.get(token)
-    top = reading.top[0]
-    return top.token == token if asked is None else top.id == asked.id
+    return asked is not None and asked.id == reading.top[0].id
 
 
 def log_probability(reading: Reading, token: str) -> float:

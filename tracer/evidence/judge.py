@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tracer.arrays import Arrays, Variants, check_arrays
 from tracer.evidence.across import is_across, judge_across
-from tracer.evidence.bench import Bench
+from tracer.evidence.bench import Bench, JudgedOutcomes
 from tracer.evidence.caveats import caveats
 from tracer.evidence.circuits import judge_circuits
 from tracer.evidence.conclusion import Judged, conclude
@@ -68,7 +68,7 @@ def judge(
     bench = Bench(record, arrays, asked)
     judged = corrected(
         [
-            *_interventions(bench),
+            *judge_interventions(bench),
             *judge_necessity(bench),
             *judge_mediation(bench),
             *judge_swaps(bench),
@@ -116,7 +116,14 @@ def _varied(
     return compare_variants(record, asked, base, verdicts)
 
 
-def _interventions(bench: Bench) -> Iterator[Judged]:
+def judge_alone(record: Record, arrays: Arrays) -> JudgedOutcomes:
+    """What a record's interventions were expected to do, judged without the rest of its file."""
+    declared = record.hypothesis
+    bench = Bench(record, arrays, declared)
+    return JudgedOutcomes(declared, (one.outcome for one in judge_interventions(bench)))
+
+
+def judge_interventions(bench: Bench) -> Iterator[Judged]:
     """Outcomes of what is expected of each intervention."""
     for name, spec in bench.asked.interventions.items():
         where = f"with {clamp_words(spec.clamp)}"

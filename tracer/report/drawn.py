@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.evidence.verdict import Outcome, by_intervention, rank
 from tracer.record import Record, Trial
 from tracer.report.effects import Arrays, Comparison, Measure, compare
@@ -70,7 +71,12 @@ def drawn_trials(record: Record, trials: Sequence[Trial], room: Room) -> Cut[Tri
 
 
 def plotted(
-    record: Record, name: str, asked: Sequence[Measure], arrays: Arrays, room: Room
+    record: Record,
+    name: str,
+    asked: Sequence[Measure],
+    arrays: Arrays,
+    judged: JudgedOutcomes,
+    room: Room,
 ) -> Cut[Plotted]:
     """The measures that the file compares with controls, or else the leading one that has any."""
     trials = record.interventions[name].trials.values()
@@ -78,19 +84,24 @@ def plotted(
         return Cut((), "")
     tested = [measure for measure in asked if measure.tail is not None]
     most = min(_MOST_MEASURES, each_of(room.n_strips, min(len(trials), room.n_trials), 1))
-    found = _usable(record, name, tested, arrays, most)
+    found = _usable(record, name, tested, arrays, judged, most)
     if found:
         return Cut(found, _untold(len(found), len(tested), most))
-    return Cut(_usable(record, name, asked, arrays, 1), "")
+    return Cut(_usable(record, name, asked, arrays, judged, 1), "")
 
 
 def _usable(
-    record: Record, name: str, asked: Sequence[Measure], arrays: Arrays, most: int
+    record: Record,
+    name: str,
+    asked: Sequence[Measure],
+    arrays: Arrays,
+    judged: JudgedOutcomes,
+    most: int,
 ) -> tuple[Plotted, ...]:
     """The first so many that have controls."""
     found: list[Plotted] = []
     for measure in asked:
-        compared = compare(record, name, measure, arrays)
+        compared = compare(record, name, measure, arrays, judged)
         if any(each.controls for each in compared):
             found.append((measure, compared))
         if len(found) == most:

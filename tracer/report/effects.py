@@ -1,20 +1,20 @@
 """The number each intervention is about, before and after the clamps and on its controls.
 
-Nothing is judged here: the p-value shown is the one the judge tests, in the direction the file asks
-for.
+Nothing is judged here: the p that is shown is read off the judged outcomes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tracer.evidence.statistics import monte_carlo_p
+from tracer.evidence.bench import JudgedOutcomes
+from tracer.evidence.verdict import Outcome
 from tracer.hypothesis.expectations import (
     Expectation,
     LogitDiff,
@@ -26,7 +26,7 @@ from tracer.hypothesis.expectations import (
 )
 from tracer.hypothesis.interventions import InterventionSpec
 from tracer.hypothesis.template import render_token
-from tracer.record import PromptRecord, Reading, Record, TokenReading, Trial
+from tracer.record import Reading, Record, TokenReading, Trial
 from tracer.report.text import percent, show_token, signed
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -42,6 +42,8 @@ class Measure:
     """As the file writes them: `{variables}` differ from prompt to prompt."""
     tail: Literal["above", "below"] | None
     """The side the file compares with controls; None where it asks for no comparison."""
+    expectation: Expectation | None = field(default=None, compare=False)
+    """What the file expects of it."""
 
     @property
     def title(self) -> str:
@@ -66,6 +68,7 @@ class Comparison:
     after: float
     controls: tuple[float, ...]
     p: float | None
+    """The judge's; None where this prompt was not tested, or not compared with controls."""
 
 
 def measures(spec: InterventionSpec) -> tuple[Measure, ...]:
@@ -80,9 +83,9 @@ def _measure(expectation: Expectation) -> Measure | None:
     tail = expectation.side if isinstance(expectation, Thresholds) else None
     match expectation:
         case LogitDiff():
-            return Measure("logit_diff", expectation.logit_diff, tail)
+            return Measure("logit_diff", expectation.logit_diff, tail, expectation)
         case Probability():
-            return Measure("probability", (expectation.probability,), tail)
+            return Measure("probability", (expectation.probability,), tail, expectation)
         case TopIs():
             return Measure("probability", (expectation.top,), None)
         case TopIsNot():
@@ -104,16 +107,34 @@ def find(reading: Reading, token: str) -> TokenReading | None:
 
 
 def compare(
-    record: Record, intervention: str, measure: Measure, arrays: Arrays
+    record: Record,
+    intervention: str,
+    measure: Measure,
+    arrays: Arrays,
+    judged: JudgedOutcomes,
 ) -> tuple[Comparison, ...]:
     """The measure on every prompt it was taken on, discovery prompts first."""
+    outcomes = outcomes_of(measure, intervention, judged)
+    ps = {each.prompt: each.p for outcome in outcomes for each in outcome.prompts}
     trials = record.interventions[intervention].trials.values()
-    found = [_compare(record, intervention, trial, measure, arrays) for trial in trials]
+    found = [_compare(record, intervention, trial, measure, arrays, ps) for trial in trials]
     return tuple(sorted((c for c in found if c is not None), key=lambda c: c.held_out))
 
 
+def outcomes_of(measure: Measure, intervention: str, judged: JudgedOutcomes) -> tuple[Outcome, ...]:
+    """How its comparison with controls was judged, a split each; none where none is asked for."""
+    if measure.tail is None or measure.expectation is None:
+        return ()
+    return tuple(judged.of(intervention, measure.expectation))
+
+
 def _compare(
-    record: Record, intervention: str, trial: Trial, measure: Measure, arrays: Arrays
+    record: Record,
+    intervention: str,
+    trial: Trial,
+    measure: Measure,
+    arrays: Arrays,
+    ps: Mapping[str, float | None],
 ) -> Comparison | None:
     prompt = record.prompts[trial.prompt]
     tokens = tuple(fill(record, trial.prompt, token) for token in measure.tokens)
@@ -130,7 +151,7 @@ def _compare(
         before=before,
         after=after,
         controls=controls,
-        p=_p(after, controls, measure.tail),
+        p=ps.get(trial.prompt),
     )
 
 
@@ -156,16 +177,3 @@ def _controls(
     else:
         values = np.exp(columns[0] - np.asarray(arrays[f"{stem}/logsumexp"], dtype=np.float64))
     return tuple(float(value) for value in values if np.isfinite(value))
-
-
-def _p(
-    after: float, controls: tuple[float, ...], tail: Literal["above", "below"] | None
-) -> float | None:
-    if tail is None or not controls:
-        return None
-    return monte_carlo_p(after, np.array(controls), tail)
-
-
-def answer_holds(prompt: PromptRecord) -> bool:
-    """Whether the unclamped model gives the prompt's answer."""
-    return prompt.answer is None or prompt.baseline.top[0].token == prompt.answer

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.evidence.verdict import Verdict
 from tracer.record import Record
 from tracer.report.limits import Cut, cut
@@ -124,7 +125,9 @@ def _effects(record: Record) -> Cut[tuple[str, str]]:
     """The interventions' median effects, held-out prompts where there are any."""
     names = [name for name in record.interventions if name in record.hypothesis.interventions]
     shown = cut(names, MAX_EFFECTS, "interventions", "its report and run.json")
-    effects = (_effect(intervention_summary(record, name, {})) for name in shown.kept)
+    unjudged = JudgedOutcomes(record.hypothesis)
+    summaries = (intervention_summary(record, name, {}, unjudged) for name in shown.kept)
+    effects = map(_effect, summaries)
     return Cut(tuple(each for each in effects if each is not None), shown.told)
 
 

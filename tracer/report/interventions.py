@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from tracer.evidence.baseline import gives_answer
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.record import ClampRecord, Record, Trial
 from tracer.report.circuit import circuit
 from tracer.report.circuit_shapes import Circuit
 from tracer.report.doses import DoseView, doses
 from tracer.report.drawn import Room, drawn_trials, plotted
-from tracer.report.effects import Arrays, Comparison, Measure, answer_holds, measures
+from tracer.report.effects import Arrays, Comparison, Measure, measures
 from tracer.report.limits import MAX_CAPTION, MAX_NOTES, Cut, cut, middle_out
 from tracer.report.outputs import asked_tokens, bar_limit, output_bars
 from tracer.report.plots import Bars, Strip, strip
@@ -95,7 +97,7 @@ _ROOM = Room()
 
 
 def intervention_view(
-    record: Record, name: str, arrays: Arrays, room: Room = _ROOM
+    record: Record, name: str, arrays: Arrays, judged: JudgedOutcomes, room: Room = _ROOM
 ) -> InterventionView:
     """Everything the report shows of one intervention."""
     spec = record.hypothesis.interventions[name]
@@ -104,15 +106,15 @@ def intervention_view(
     drawn = chosen.kept
     asked = measures(spec)
     tokens = asked_tokens(record, name)
-    lead = lead_of(record, name, arrays)
-    plots = plotted(record, name, asked, arrays, room)
+    lead = lead_of(record, name, arrays, judged)
+    plots = plotted(record, name, asked, arrays, judged, room)
     limit = bar_limit(record, trials)
     problems = _problems(record, name)
     return InterventionView(
         name=name,
         freeze=FREEZE[spec.freeze],
         clamps=_clamp_lines(record, trials),
-        measure=lead[0].title if lead else None,
+        measure=lead.measure.title if lead else None,
         figure=_figure(record, name, drawn[0], limit, tokens) if drawn else None,
         others=tuple(_prompt_bars(record, t, limit, tokens) for t in drawn[1:]),
         strips=tuple(strip(m, _of_drawn(found, drawn)) for m, found in plots.kept),
@@ -180,7 +182,7 @@ def _prompt_bars(record: Record, trial: Trial, limit: float, asked: frozenset[st
 def _row(record: Record, trial: Trial, lead: Lead | None) -> PromptRow:
     prompt = record.prompts[trial.prompt]
     before, after = prompt.baseline.top[0], trial.reading.top[0]
-    found = next((c for c in lead[1] if c.prompt == trial.prompt), None) if lead else None
+    found = next((c for c in lead.compared if c.prompt == trial.prompt), None) if lead else None
     return PromptRow(
         prompt=trial.prompt,
         held_out=prompt.held_out,
@@ -188,9 +190,9 @@ def _row(record: Record, trial: Trial, lead: Lead | None) -> PromptRow:
         before_p=percent(before.probability),
         after_token=show_token(after.token),
         after_p=percent(after.probability),
-        changed=before.token != after.token,
-        baseline_holds=answer_holds(prompt),
-        effects=_effects(lead[0], found) if lead and found else (),
+        changed=before.id != after.id,
+        baseline_holds=gives_answer(prompt),
+        effects=_effects(lead.measure, found) if lead and found else (),
     )
 
 

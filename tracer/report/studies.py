@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.evidence.mediation import LEAST_EFFECT
 from tracer.evidence.statistics import wilson
 from tracer.evidence.swaps import ARROW, recipient_of
@@ -122,11 +123,12 @@ def _label(record: Record, names: Sequence[str]) -> str:
 def _necessity(record: Record, name: str, study: Necessity) -> NecessityView:
     specs = dict(necessity_interventions(name, study))
     found = measures(next(iter(specs.values())))
+    unjudged = JudgedOutcomes(record.hypothesis)
     by_kind: dict[str, list[Comparison]] = {kind: [] for kind in study.kinds}
     for each in specs if found else ():
         if each in record.interventions:
             kind = each.removeprefix(f"{name}.").split("-")[0]
-            by_kind[kind] += compare(record, each, found[0], {})
+            by_kind[kind] += compare(record, each, found[0], {}, unjudged)
     return NecessityView(
         name=name,
         ablated=_label(record, study.ablate),
@@ -179,10 +181,11 @@ def _signs(by_kind: dict[str, list[Comparison]]) -> dict[str, set[bool]]:
 
 
 def _mediation(record: Record, name: str, study: Mediation) -> Iterator[MediationView]:
+    unjudged = JudgedOutcomes(record.hypothesis)
     for tokens in dict.fromkeys(each.logit_diff for each in study.expect):
         measure = Measure("logit_diff", tokens, None)
         found = [
-            {c.prompt: c for c in compare(record, f"{name}.{suffix}", measure, {})}
+            {c.prompt: c for c in compare(record, f"{name}.{suffix}", measure, {}, unjudged)}
             for suffix in (TOTAL, HELD)
             if f"{name}.{suffix}" in record.interventions
         ]

@@ -6,13 +6,29 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
+from tracer.evidence.bench import JudgedOutcomes
+from tracer.evidence.verdict import Outcome
 from tracer.record import PromptRecord, Record, Trial
-from tracer.report.effects import Arrays, Comparison, Measure, compare, measures
+from tracer.report.effects import (
+    Arrays,
+    Comparison,
+    Measure,
+    compare,
+    measures,
+    outcomes_of,
+)
 from tracer.report.text import p_value, show_token
 
-Lead = tuple[Measure, tuple[Comparison, ...]]
-"""The measure an intervention is about, on every prompt."""
+
+class Lead(NamedTuple):
+    """The measure an intervention is about, on every prompt."""
+
+    measure: Measure
+    compared: tuple[Comparison, ...]
+    outcomes: tuple[Outcome, ...]
+    """How its comparison with controls was judged, a split each."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +58,20 @@ def usable_trials(record: Record, name: str) -> list[Trial]:
     return sorted(measured, key=lambda t: record.prompts[t.prompt].held_out)
 
 
-def lead_of(record: Record, name: str, arrays: Arrays) -> Lead | None:
+def lead_of(record: Record, name: str, arrays: Arrays, judged: JudgedOutcomes) -> Lead | None:
     """The first measure that the file asks about; None where it asks about none."""
     asked = measures(record.hypothesis.interventions[name])
-    return (asked[0], compare(record, name, asked[0], arrays)) if asked else None
+    if not asked:
+        return None
+    compared = compare(record, name, asked[0], arrays, judged)
+    return Lead(asked[0], compared, outcomes_of(asked[0], name, judged))
 
 
-def intervention_summary(record: Record, name: str, arrays: Arrays) -> InterventionSummary:
+def intervention_summary(
+    record: Record, name: str, arrays: Arrays, judged: JudgedOutcomes
+) -> InterventionSummary:
     """The line of one intervention; without arrays, nothing is said of its controls."""
-    lead = lead_of(record, name, arrays)
+    lead = lead_of(record, name, arrays, judged)
     trials = usable_trials(record, name)
     return InterventionSummary(
         name=name,
@@ -58,7 +79,7 @@ def intervention_summary(record: Record, name: str, arrays: Arrays) -> Intervent
             (record.supernodes[clamp.supernode].label, clamp.amount.words())
             for clamp in (trials[0].clamps if trials else ())
         ),
-        measure=lead[0].title if lead else None,
+        measure=lead.measure.title if lead else None,
         discovery=split_summary(record, trials, lead, held_out=False),
         held_out=split_summary(record, trials, lead, held_out=True),
     )
@@ -71,11 +92,11 @@ def split_summary(
     members = [t for t in trials if record.prompts[t.prompt].held_out == held_out]
     if not members:
         return None
-    found = [c for c in lead[1] if c.held_out == held_out] if lead else []
+    found = [c for c in lead.compared if c.held_out == held_out] if lead else []
     return SplitSummary(
         outputs=_top_change([record.prompts[t.prompt] for t in members], members),
-        effect=_median_effect(lead[0], found) if lead and found else "",
-        controls=_against_controls(lead[0], found) if lead and found else "",
+        effect=_median_effect(lead.measure, found) if lead and found else "",
+        controls=_against_controls(lead, found, held_out=held_out) if lead and found else "",
     )
 
 
@@ -99,13 +120,21 @@ def _median_effect(measure: Measure, found: Sequence[Comparison]) -> str:
     return f"{measure.show(before)} → {measure.show(after)}"
 
 
-def _against_controls(measure: Measure, found: Sequence[Comparison]) -> str:
+def _against_controls(lead: Lead, found: Sequence[Comparison], *, held_out: bool) -> str:
+    measure = lead.measure
     drawn = [value for c in found for value in c.controls]
     if not drawn:
         return "no controls"
     low, high = measure.show(min(drawn)), measure.show(max(drawn))
     tested = [c.p for c in found if c.p is not None]
     if not tested:
-        return f"controls {low} to {high}"
+        return f"controls {low} to {high}{_across(lead, held_out=held_out)}"
     largest = "largest p" if len(tested) > 1 else "p"
     return f"controls {low} to {high}; {largest} {p_value(max(tested))}"
+
+
+def _across(lead: Lead, *, held_out: bool) -> str:
+    """The p of a test that was made of all prompts of a split."""
+    split = "held out" if held_out else "discovery"
+    ps = [o.p for o in lead.outcomes if o.split == split and o.p is not None and not o.needed]
+    return f"; p {p_value(ps[0])} over all prompts" if ps else ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tracer.evidence.baseline import gives_answer
+from tracer.evidence.bench import JudgedOutcomes
 from tracer.evidence.verdict import Verdict
 from tracer.record import PromptRecord, Record
 from tracer.report.circuits import CircuitView, circuit_views
 from tracer.report.drawn import drawn_interventions, room_for
-from tracer.report.effects import Arrays, answer_holds
+from tracer.report.effects import Arrays
 from tracer.report.generation import TextView, text_views
 from tracer.report.glance import OUTCOMES, VERDICTS, Count, GlanceRow, count, glance_rows
 from tracer.report.graphs import GraphView, graph_views
@@ -96,9 +98,12 @@ def page_view(record: Record, verdict: Verdict, arrays: Arrays) -> Page:
     """Everything the report says, ready to be written out."""
     hypothesis = record.hypothesis
     drawn = drawn_interventions(record, verdict.outcomes)
+    judged = JudgedOutcomes(hypothesis, verdict.outcomes)
     room = room_for(len(drawn.kept))
     listed, prompts = outcome_views(verdict.outcomes), _prompts(record)
-    interventions = tuple(intervention_view(record, name, arrays, room) for name in drawn.kept)
+    interventions = tuple(
+        intervention_view(record, name, arrays, judged, room) for name in drawn.kept
+    )
     return Page(
         title=hypothesis.hypothesis,
         claim=verdict.claim,
@@ -207,5 +212,5 @@ def _prompt(prompt: PromptRecord, group: str | None, length: int) -> PromptView:
         answer=show_token(prompt.answer) if prompt.answer is not None else "–",
         top=show_token(top.token),
         probability=percent(top.probability),
-        holds=answer_holds(prompt),
+        holds=gives_answer(prompt),
     )
