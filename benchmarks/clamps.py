@@ -19,16 +19,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tracer.clamps import draw_controls, resolve_clamps
-from tracer.features.neurons import NeuronBasis
+from tracer.engine.clamps import draw_controls, resolve_clamps
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.forward import BatchLimit, Row, batch_limit, run_rows
+from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.model.model import Model
+from tracer.engine.model.weights import Weights, open_weights
+from tracer.engine.progress import Silent
+from tracer.engine.resolve import open_bench
 from tracer.hypothesis.load import read
-from tracer.intervention import BatchLimit, Row, batch_limit, run_rows
-from tracer.measure import Bench
-from tracer.model.model import Model
-from tracer.model.weights import Weights, open_weights
-from tracer.progress import Silent
-from tracer.resolve import open_bench
-from tracer.tokens import tokenize
+from tracer.hypothesis.tokens import tokenize
 
 FILE = Path(__file__).parent.parent / "hypotheses" / "two_hop.yaml"
 INTERVENTION = "texas_to_california"
@@ -61,7 +61,7 @@ def by_hand(weights: Weights, ids: Tensor, rows: list[Places], keep: int) -> Ten
     return logits
 
 
-def open_all(device: str) -> tuple[Weights, Bench]:
+def open_all(device: str) -> tuple[Weights, MeasurementContext]:
     """The flagship hypothesis, opened as a run would."""
     file = read(str(FILE), (f"model.device={device}",) if device != "auto" else ())
     weights = open_weights(file.hypothesis.model_spec, Silent())
@@ -70,7 +70,9 @@ def open_all(device: str) -> tuple[Weights, Bench]:
     return weights, open_bench(file, model, NeuronBasis(model), prompts, None, Silent())
 
 
-def ways(weights: Weights, bench: Bench, rows: list[Places]) -> dict[str, Callable[[], Tensor]]:
+def ways(
+    weights: Weights, bench: MeasurementContext, rows: list[Places]
+) -> dict[str, Callable[[], Tensor]]:
     """Each way to get the last logits of all rows."""
     prompt = bench.hypothesis.interventions[INTERVENTION].prompts[0]
     clean = bench.clean[prompt]

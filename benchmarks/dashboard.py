@@ -36,7 +36,7 @@ from tests.dashboards import put_run
 from tests.graph_runs import large_graph, put_graph_run
 from tests.verdicts import make_verdict
 from tracer.cli.dashboard import SETTINGS
-from tracer.record import FeatureRef
+from tracer.record.record import FeatureRef
 
 RUNS, NODES, CLICKS, WARM = 50, 2_000, 4, 2
 MEMBERS = 3_000

@@ -17,17 +17,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tracer.features.basis import FeatureBasis
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
+from tracer.engine.attribution.frozen import Frozen, freeze
+from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
+from tracer.engine.attribution.targets import Targets, salient
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.model.model import Model
+from tracer.engine.model.weights import open_weights
+from tracer.engine.progress import Silent
 from tracer.hypothesis.spec import ModelSpec
-from tracer.model.model import Model
-from tracer.model.weights import open_weights
-from tracer.progress import Silent
-from tracer.replacement.features import Chosen, chosen
-from tracer.replacement.relevance import most_relevant, relevance
-from tracer.replacement.state import Frozen, freeze
-from tracer.replacement.targets import Targets, salient
 
 TEXT = (
     "Fact: Austin is the capital of Texas, Sacramento of California, Tallahassee of Florida and "
@@ -43,7 +42,7 @@ class Task(NamedTuple):
     model: Model
     basis: FeatureBasis
     frozen: Frozen
-    chosen: Chosen
+    chosen: ChosenFeatures
     targets: Targets
     picked: Tensor
     """The features' rows as a graph takes them: the most relevant first; all, in their order."""

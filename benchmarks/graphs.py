@@ -30,13 +30,13 @@ from operations import SQUARE, operations, operations_downwards, square_speed
 from rival import Timed, as_picked, from_above, run, try_sizes
 from torch import Tensor
 
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.sweep import journey, sweep
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable
-from tracer.features.basis import FeatureBasis
-from tracer.features.neurons import NeuronBasis
-from tracer.model.model import Model
-from tracer.progress import Silent
-from tracer.replacement.attribute import attribute
-from tracer.replacement.sweep import journey, sweep
 
 LONG_TEXT = Path(__file__).parent.parent / "README.md"
 LONG_TOKENS, LONG_FEATURES = 1000, 2048

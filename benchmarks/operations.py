@@ -10,9 +10,9 @@ import torch
 from graph_task import Task
 from torch import Tensor
 
-from tracer.replacement.meeting import target_nodes, young_passes
-from tracer.replacement.state import Frozen
-from tracer.replacement.sweep import journey
+from tracer.engine.attribution.frozen import Frozen
+from tracer.engine.attribution.schedule import target_nodes, young_passes
+from tracer.engine.attribution.sweep import journey
 
 SQUARE = 2048
 Width = TypeVar("Width", int, Tensor)

@@ -24,9 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracer.graph.graph import AttributionGraph, Subject
-from tracer.graph.nodes import Logit, Nodes
-from tracer.graph.prune import prune
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
+from tracer.record.graph.prune import prune
 
 LAYERS, TOKENS, LOGITS = 30, 12, 10
 NODE_SHARE, EDGE_SHARE = 0.8, 0.98

@@ -26,8 +26,9 @@ import torch
 from graph_task import Task
 from torch import Tensor
 
-from tracer.model.model import Hook, Site
-from tracer.replacement.features import errors, written
+from tracer.engine.attribution.nodes import errors, written
+from tracer.engine.model.model import Hook
+from tracer.engine.model.sites import Site
 
 SIZES = (4, 8, 16, 32, 64, 128)
 TRIED = 96

@@ -15,17 +15,17 @@ from dataclasses import replace
 
 from clamps import open_all
 
+from tracer.engine.forward import batch_limit
+from tracer.engine.measure.prompts import MeasurementContext, measure_prompt
+from tracer.engine.supernodes import select
 from tracer.hypothesis.spec import Rule, SupernodeSpec
-from tracer.intervention import batch_limit
-from tracer.measure import Bench, measure_prompt
-from tracer.record import Reading
-from tracer.supernodes import select
+from tracer.record.parts import Reading
 
 SIZES = (10, 20, 40, 80, 160, 320)
 INTERVENTIONS = ("ablate_texas", "texas_to_california")
 
 
-def with_rule(bench: Bench, rule: Rule, top: int) -> Bench:
+def with_rule(bench: MeasurementContext, rule: Rule, top: int) -> MeasurementContext:
     """The bench with its supernodes found by another rule, and no controls or doses."""
     supernodes = dict(bench.supernodes)
     for name in ("texas", "california"):
@@ -48,7 +48,7 @@ def difference(tokens: Reading) -> float:
     return tokens.tokens[" Sacramento"].logit - tokens.tokens[" Austin"].logit
 
 
-def effects(bench: Bench, clean: Mapping[str, float]) -> list[float]:
+def effects(bench: MeasurementContext, clean: Mapping[str, float]) -> list[float]:
     """Mean change of the logit difference over the recipient prompts, by intervention."""
     sums = dict.fromkeys(INTERVENTIONS, 0.0)
     for prompt, before in clean.items():

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tracer.result import Run
-from tracer.runs import resolve
+from tracer.record.runs import resolve
+from tracer.report.run import Run
 
 HERE = Path(__file__).parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

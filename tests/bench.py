@@ -2,16 +2,16 @@
 
 import torch
 
-from tracer.clean import clean_run
-from tracer.features.neurons import NeuronBasis
+from tracer.engine.clean import clean_run
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.model.model import Model
+from tracer.engine.model.weights import open_weights
+from tracer.engine.progress import Silent
+from tracer.engine.supernodes import select
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
-from tracer.measure import Bench
-from tracer.model.model import Model
-from tracer.model.weights import open_weights
-from tracer.progress import Silent
-from tracer.supernodes import select
-from tracer.tokens import tokenize
+from tracer.hypothesis.tokens import tokenize
 
 ATOL = 1e-5
 """fp32 on CPU: sums of a few hundred products in another order."""
@@ -77,7 +77,7 @@ def make_bench(folder, dtype="float32", hypothesis=TINY):
         name: select(name, each, model, basis, clean, parsed.prompts)
         for name, each in parsed.supernodes.items()
     }
-    return Bench(parsed, model, basis, clean, supernodes)
+    return MeasurementContext(parsed, model, basis, clean, supernodes)
 
 
 def logits_by_hand(bench, prompt, values, read=None):

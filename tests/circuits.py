@@ -3,8 +3,8 @@
 import numpy as np
 
 from tests.records import clean_reading, make_record
-from tracer.evidence.judge import judge
-from tracer.record import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.evidence.judge import judge_run
+from tracer.record.parts import CircuitRecord, CircuitScores, CircuitTrial
 
 NAME = "states"
 PLACES = ("Plano", "Houston", "Waco")
@@ -81,5 +81,5 @@ def recorded(*expectations, whole, circuit, empty=0.0, rest=0.0, n_random=99, **
 def outcome_of(*expectations, bend=lambda record: record, **scores):
     """The one outcome of the one expectation."""
     record, arrays = recorded(*expectations, **scores)
-    (outcome,) = judge(bend(record), arrays).outcomes
+    (outcome,) = judge_run(bend(record), arrays).outcomes
     return outcome

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import tracer
+import tracer.engine
 from tests.records import YAML, change, make_reading, make_record
-from tracer import runs
 from tracer.cli.app import run_command
+from tracer.engine.last_opened import LastOpened
+from tracer.engine.progress import Progress
+from tracer.engine.store import Store
 from tracer.hypothesis.load import HypothesisFile
-from tracer.last_opened import LastOpened
-from tracer.measurement_store import Store
-from tracer.progress import Progress
-from tracer.record import Record
+from tracer.record import run_folder, runs
+from tracer.record.record import Record
 
 Bend = Callable[[Record], Record]
 
@@ -64,7 +64,7 @@ class Engine:
         record = change(record, "hypothesis", file.hypothesis)
         record = change(record, "id", f"{name}/20260102T030405Z-{len(self.asked):06d}")
         folder = runs.create(reports, record)
-        runs.write(folder, record, arrays)
+        run_folder.write(folder, record, arrays)
         return folder
 
 
@@ -76,9 +76,9 @@ def write_file(path: Path, name: str = "two_hop", *, expected: str = "confirmed"
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    engine = Engine()
-    monkeypatch.setitem(vars(tracer), "runner", SimpleNamespace(measure=engine.measure))
-    return engine
+    stand_in = Engine()
+    monkeypatch.setattr(tracer.engine, "run", SimpleNamespace(measure=stand_in.measure))
+    return stand_in
 
 
 def call(capfd: pytest.CaptureFixture[str], *arguments: str) -> Result:

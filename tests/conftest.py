@@ -27,8 +27,8 @@ from tiny_models import (
 from transformers.utils import logging
 
 from tests.chromium import chromium
-from tracer.measure import Bench
-from tracer.model.model import Model
+from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.model.model import Model
 
 logging.disable_progress_bar()
 
@@ -37,7 +37,7 @@ logging.disable_progress_bar()
 def own_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or leaves measurements where the user's are kept."""
     folder = tmp_path / "kept-measurements"
-    for module in ("tracer.api", "tracer.cli.run", "tracer.cli.cache"):
+    for module in ("tracer.api", "tracer.cli.run", "tracer.cli.setup"):
         monkeypatch.setattr(f"{module}.root", lambda: folder)
     return folder
 
@@ -55,13 +55,13 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bench(tiny: Path) -> Bench:
+def bench(tiny: Path) -> MeasurementContext:
     """The tiny Gemma 3, opened for measuring."""
     return make_bench(tiny)
 
 
 @pytest.fixture(scope="session")
-def tiny_gpt2_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def tiny_gpt2_bench(tmp_path_factory: pytest.TempPathFactory) -> MeasurementContext:
     """A model without gates, with biases, opened for measuring."""
     return make_bench(save_gpt2(tmp_path_factory.mktemp("tiny_gpt2")))
 

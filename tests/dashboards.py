@@ -12,8 +12,8 @@ from streamlit.util import calc_hash
 
 from tests.run_folders import measured_run
 from tests.verdicts import make_verdict
-from tracer import runs
-from tracer.evidence.verdict import Verdict
+from tracer.record import run_folder
+from tracer.record.verdict import Verdict
 
 APP = Path(__file__).parent.parent / "app.py"
 
@@ -30,7 +30,7 @@ def put_run(
     folder = measured_run(root, run_id, **{"hypothesis.hypothesis": name, **changes})
     if verdict is None:  # one that is not as expected counts as false
         verdict = make_verdict(run=run_id, hypothesis=name)
-    runs.write_verdict(folder, verdict)
+    run_folder.write_verdict(folder, verdict)
     return folder
 
 

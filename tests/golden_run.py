@@ -16,10 +16,10 @@ from typing import Any
 from tests.bench import TINY
 from tests.tiny_file import write_tiny
 from tests.tiny_models import save_gemma3
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
 from tracer.hypothesis.load import read
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.runner import measure
+from tracer.report.run import judge_and_save
 
 GOLDEN = Path(__file__).parent / "golden"
 RUN = GOLDEN / "run"
@@ -124,7 +124,7 @@ def measured(root: Path, model: Path) -> Path:
     (root / "model").symlink_to(model)
     with chdir(root):
         file = read(str(write_tiny(Path(), "./model", **SECTIONS)))
-        return root / settle(measure(file, reports=Path("reports"), progress=Silent())).path
+        return root / judge_and_save(measure(file, reports=Path("reports"), progress=Silent())).path
 
 
 def without_own(page: str) -> str:

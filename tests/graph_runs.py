@@ -10,11 +10,11 @@ import numpy as np
 from tests.dashboards import put_run
 from tests.graphs import make_graph, make_subject
 from tests.records import change
-from tracer import runs
-from tracer.graph.files import write as write_graph
-from tracer.graph.graph import AttributionGraph
-from tracer.graph.nodes import Logit, Nodes
-from tracer.record import FeatureRef, GraphRecord
+from tracer.record import run_folder
+from tracer.record.graph.files import write as write_graph
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes
+from tracer.record.parts import GraphRecord
+from tracer.record.record import FeatureRef
 
 LAYERS, TOKENS = 18, 12
 
@@ -46,7 +46,7 @@ def put_graph_run(root: Path, graph: AttributionGraph, **changes: Any) -> Path:
     """A run whose prompt `dallas` has this graph; its supernode `texas` has six of the features."""
     folder = put_run(root, **changes)
     write_graph(folder / "graph-dallas.json", graph)
-    record = runs.read_record(folder)
+    record = run_folder.read_record(folder)
     told = record.prompts["dallas"].model_copy(
         update={
             "tokens": graph.subject.tokens,
@@ -79,5 +79,5 @@ def put_graph_run(root: Path, graph: AttributionGraph, **changes: Any) -> Path:
     record = change(record, "prompts.dallas", told)
     record = change(record, "supernodes.texas.features", refs)
     record = change(record, "graphs", {"dallas": about})
-    runs.write(folder, record, runs.read_arrays(folder))
+    run_folder.write(folder, record, run_folder.read_arrays(folder))
     return folder

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracer.graph.graph import AttributionGraph, Subject
-from tracer.graph.nodes import Logit, Nodes
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
 
 
 def make_subject(n_tokens: int = 2, n_layers: int = 2) -> Subject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tracer.progress import Advance
+from tracer.engine.progress import Advance
 
 
 class Heard:

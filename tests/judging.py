@@ -1,7 +1,7 @@
 """A record judged for what one intervention expects."""
 
 from tests.records import DOSED, change, make_record
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 
 SWAP = "texas_to_california"
 HELD_OUT = ("plano", "el_paso", "lubbock")
@@ -27,7 +27,7 @@ def judged(*expectations, n_controls=99, bend=None, clamped=None, baselines=None
     )
     for path, value in (bend or {}).items():
         record = change(record, path, value)
-    return judge(record, arrays)
+    return judge_run(record, arrays)
 
 
 def only(verdict):

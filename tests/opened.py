@@ -6,12 +6,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.targets import salient
+from tracer.engine.model.model import Model
+from tracer.engine.model.sites import Site
+from tracer.engine.model.weights import open_weights
+from tracer.engine.progress import Silent
 from tracer.hypothesis.spec import ModelSpec
-from tracer.model.model import Model, Site
-from tracer.model.weights import open_weights
-from tracer.progress import Silent
-from tracer.replacement.attribute import attribute
-from tracer.replacement.targets import salient
 
 TEXT = "the capital of the state containing Dallas is in the city of Texas"
 

@@ -14,15 +14,15 @@ from transformers import Gemma3TextConfig, GPT2Config
 from tests.dictionaries import CONFIG, skip, threshold, write_clt, write_transcoders
 from tests.opened import TEXT, graph_of, ids_of, open_tiny
 from tests.tiny_models import CONTEXT, save_other
-from tracer.clean import CleanRun, clean_run
-from tracer.features.basis import FeatureBasis
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
-from tracer.graph.graph import AttributionGraph
-from tracer.intervention import BatchLimit, Row, run_rows
-from tracer.model.model import Model
-from tracer.progress import Silent
-from tracer.tokens import TokenizedPrompt
+from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Silent
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.record.graph.graph import AttributionGraph
 
 N_LAYERS, N_EACH = 3, 10
 N_FEATURES = N_LAYERS * N_EACH

@@ -13,22 +13,24 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from tracer.hypothesis.expansion import measured
+from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record import (
+from tracer.record.parts import (
     Activation,
     ClampRecord,
     Dose,
-    Environment,
-    FeatureRef,
     InterventionRecord,
-    ModelRecord,
-    PromptRecord,
     Reading,
-    Record,
-    SupernodeRecord,
     TokenReading,
     Trial,
+)
+from tracer.record.record import (
+    Environment,
+    FeatureRef,
+    ModelRecord,
+    PromptRecord,
+    Record,
+    SupernodeRecord,
 )
 
 TEMPLATE = "Fact: the capital of the state containing {city} is"
@@ -216,7 +218,7 @@ def make_record(
                     for prompt in spec.prompts
                 },
             )
-            for name, spec in measured(declared).items()
+            for name, spec in all_interventions(declared).items()
         },
         seconds={"load": 3.2, "resolve": 2.1, "measure": 11.5},
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.records import change, make_record
-from tracer import runs
+from tracer.record import run_folder, runs
 
 
 def measured_run(
@@ -18,7 +18,7 @@ def measured_run(
     for path, value in {"id": run_id, **changes}.items():
         record = change(record, path, value)
     folder = runs.create(root, record)
-    runs.write(folder, record, arrays)
+    run_folder.write(folder, record, arrays)
     return folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.records import make_record
-from tracer.specificity.record import Effect, NeutralEffect, Specificity, Task
+from tracer.record.specificity import Effect, NeutralEffect, Specificity, Task
 
 
 def found_with(*, name: str = "a", off_task: float = 0.5) -> Specificity:

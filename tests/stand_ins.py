@@ -20,7 +20,7 @@ from tiny_models import SPECIAL, save, shape
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import Gemma2Config, LlamaConfig, PreTrainedTokenizerFast
 
-from tracer.hypothesis.expectations import tokens_of
+from tracer.hypothesis.expectations.registry import tokens_of
 from tracer.hypothesis.spec import Hypothesis
 
 D_MODEL = 8

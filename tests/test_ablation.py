@@ -6,13 +6,13 @@ import torch
 from tests.bench import ATOL
 from tests.dictionaries import write_clt, write_transcoders
 from tests.opened import open_tiny
-from tracer.ablation import Kept, mean_of, observe
-from tracer.clean import clean_run
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
-from tracer.intervention import BatchLimit, Row, run_rows
-from tracer.progress import Silent
-from tracer.tokens import TokenizedPrompt
+from tracer.engine.ablation import Kept, mean_of, observe
+from tracer.engine.clean import clean_run
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.progress import Silent
+from tracer.hypothesis.tokens import TokenizedPrompt
 
 TEXTS = [
     f"the capital of the state containing {city} is" for city in ("Dallas", "Oakland", "Miami")

@@ -9,8 +9,8 @@ from tests.declared import DIFF as EXPECTED
 from tests.declared import PLANO, accepted, changed, mistakes
 from tests.judging import DIFF, SWAP
 from tests.records import change, make_reading, make_record
-from tracer.evidence.judge import judge
-from tracer.report.views import page_view
+from tracer.evidence.judge import judge_run
+from tracer.report.page import page_view
 
 PROMPTS = [f"city{n}" for n in range(8)]
 
@@ -56,7 +56,7 @@ def put_controls(record, arrays, prompt, shift, name=SWAP):
 
 
 def one(record, arrays):
-    (outcome,) = judge(record, arrays).outcomes
+    (outcome,) = judge_run(record, arrays).outcomes
     return outcome
 
 
@@ -167,7 +167,7 @@ def test_prompts_of_a_group_change_sign_together():
 def test_holm_counts_it_among_the_others_by_the_p_of_the_split():
     five = [ACROSS, {"logit_diff": [DIFF[1], DIFF[0]], "undercuts_controls_across": 0.05}]
     record, arrays = bench(*five, n=5)
-    verdict = judge(record, arrays)
+    verdict = judge_run(record, arrays)
     first = verdict.outcomes[0]
     assert first.p == 2**-5 and first.p_adjusted == 2**-4
     assert first.outcome == "untested"
@@ -175,7 +175,7 @@ def test_holm_counts_it_among_the_others_by_the_p_of_the_split():
         "corrected for 2 tests of this hypothesis (Holm), p can reach 0.062 at best, not 0.05: "
         "add prompts"
     )
-    held = judge(*bench(*five, n=6))
+    held = judge_run(*bench(*five, n=6))
     assert held.verdict == "confirmed" and held.outcomes[0].p_adjusted == 2**-5
     assert "mean difference +2.00, p 0.016 (6 prompts) (held out)" in held.reason
     assert any("but of tests across prompts that of all of them" in c for c in held.caveats)
@@ -203,7 +203,7 @@ def test_the_mean_is_told_with_its_interval_by_group():
     assert (two.low, two.high) == (pytest.approx(2.5), pytest.approx(6.5))
     told = "mean +4.50, 95 % bootstrap interval by group +2.50 to +6.50 (8 prompts in 2 groups)"
     assert two.text == told
-    page = page_view(record, judge(record, arrays), arrays)
+    page = page_view(record, judge_run(record, arrays), arrays)
     assert page.outcomes[0].summary == f"8 prompts: 8 held (one test of all of them); {told}"
     assert [p.split for p in page.prompts if p.name == "city0"] == ["held out, group low"]
 

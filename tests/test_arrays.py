@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from records import change, make_record
 
-from tracer.arrays import check_arrays, check_forms
 from tracer.errors import UsageError
+from tracer.record.arrays import check_arrays, check_forms
 
 STEM = "controls/ablate_texas/plano"
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tracer.atomic import write_bytes
 from tracer.errors import UsageError
+from tracer.record.files import write_bytes
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

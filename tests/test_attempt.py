@@ -11,23 +11,28 @@ from bench import ATOL, logits_by_hand
 from records import change, make_record
 
 from tests.tiny_file import write_tiny
-from tracer import runs
-from tracer.attempt.declare import NAME, declare
-from tracer.attempt.draft import draft_text, expecting, snippet
-from tracer.attempt.seen import Sight, sights
-from tracer.attempt.wish import Attempt, Clamping, Dosing
-from tracer.attempt_measure import try_out
+from tracer.dashboard.intervene.attempt import NAME, declare
+from tracer.dashboard.intervene.draft import draft_text, expecting, snippet
+from tracer.dashboard.intervene.measure import try_out
+from tracer.dashboard.intervene.request import Attempt, Clamping, Dosing
+from tracer.dashboard.intervene.suggested_expectation import (
+    SuggestedExpectation,
+    suggested_expectations,
+)
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
+from tracer.engine.session import open_both
 from tracer.errors import HypothesisError, UsageError
 from tracer.evidence.judge import judge_alone
-from tracer.hypothesis.expectations import Fraction, Rises, TopIs, TopIsNot
-from tracer.hypothesis.interventions import ClampSpec
+from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.expectations.dose import Rises
+from tracer.hypothesis.expectations.fraction import Fraction
+from tracer.hypothesis.expectations.top import TopIs, TopIsNot
 from tracer.hypothesis.load import read
-from tracer.hypothesis.source import parse
 from tracer.hypothesis.spec import ModelSpec
-from tracer.opened import open_both
-from tracer.progress import Silent
-from tracer.report.interventions import intervention_view
-from tracer.runner import measure
+from tracer.hypothesis.yaml_text import parse
+from tracer.record import run_folder
+from tracer.report.sections.interventions import intervention_view
 
 PAIR = (" Sacramento", " Austin")
 SWAP = Attempt(
@@ -42,7 +47,7 @@ def recorded(tiny, tmp_path_factory):
     """A run of the tiny hypothesis."""
     folder = tmp_path_factory.mktemp("attempts")
     path = write_tiny(folder, tiny)
-    return runs.read_record(measure(read(str(path)), reports=folder, progress=Silent()))
+    return run_folder.read_record(measure(read(str(path)), reports=folder, progress=Silent()))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +122,7 @@ def test_a_group_that_is_not_clamped_is_watched(opened, recorded, bench):
 def test_what_was_seen_of_a_watched_group_is_carried_into_the_draft(recorded):
     groups = {"mine": ("0_5_2",), "yours": ("0_6_2",)}
     attempt = Attempt("dallas", (Clamping("texas", "ablate"),), (" Austin",))
-    seen = [Sight("", Fraction(supernode="mine", fraction_below=0.6))]
+    seen = [SuggestedExpectation("", Fraction(supernode="mine", fraction_below=0.6))]
     hypothesis = expecting(recorded, groups, attempt, "by_hand", seen)
     told = parse(snippet(hypothesis, recorded, "by_hand")).data
     assert told["supernodes"] == {"mine": {"features": ["0_5_2"]}}
@@ -212,7 +217,7 @@ def test_another_model_is_refused(recorded, tiny_llama):
 def test_what_was_seen_becomes_a_hypothesis_that_the_loader_takes(opened, recorded, tmp_path):
     attempt = replace(SWAP, n_controls=19, dosing=Dosing("california", (0.0, 1.0, 2.0)))
     found = tried(opened, recorded, attempt)
-    seen = sights(found.record, "plano", found.arrays)
+    seen = suggested_expectations(found.record, "plano", found.arrays)
     hypothesis = expecting(recorded, {}, attempt, "by_hand", seen)
     path = tmp_path / "draft.yaml"
     path.write_text(draft_text(hypothesis, recorded, "plano", "by_hand"))
@@ -228,7 +233,7 @@ def test_what_was_seen_becomes_a_hypothesis_that_the_loader_takes(opened, record
 
 def test_groups_made_by_hand_stand_in_the_draft(recorded):
     attempt = Attempt("dallas", (Clamping("mine", "ablate"),), (" Austin",))
-    seen = [Sight("", TopIs(top=" Austin"))]
+    seen = [SuggestedExpectation("", TopIs(top=" Austin"))]
     hypothesis = expecting(recorded, {"mine": ("0_5_2",)}, attempt, "by_hand", seen)
     told = parse(snippet(hypothesis, recorded, "by_hand")).data
     assert told["supernodes"] == {"mine": {"features": ["0_5_2"]}}
@@ -247,7 +252,9 @@ def test_sights_tell_what_changed_and_by_how_much():
     trials = record.interventions["texas_to_california"]
     record = change(record, "interventions", {NAME: trials})
     renamed = {k.replace("texas_to_california", NAME): v for k, v in arrays.items()}
-    found = {each.words: each.expectation for each in sights(record, "dallas", renamed)}
+    found = {
+        each.words: each.expectation for each in suggested_expectations(record, "dallas", renamed)
+    }
     assert found["·Sacramento comes first"] == TopIs(top=" Sacramento")
     assert found["·Austin comes first no more"] == TopIsNot(top_is_not=" Austin")
     assert found["say Austin is below 67 % of unclamped"].fraction_below == 0.67

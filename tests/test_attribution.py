@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.bench import make_bench
-from tracer.attribution import _half_rule, feature_gradients
-from tracer.intervention import BatchLimit, Row, run_rows
-from tracer.model.model import Site
+from tracer.engine.attribution.patching import _half_rule, feature_gradients
+from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.model.sites import Site
 
 STEP = 1e-2
 NOISE = 1e-4

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from tracer.evidence.binomial import (
+from tracer.hypothesis.binomial import (
     at_least,
     at_most,
     attainable_equivalence_p,

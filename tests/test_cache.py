@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from heard import Heard
 
+from tracer.engine.model import converted
+from tracer.engine.model.converted import CachedModel, ensure, is_present
 from tracer.errors import ModelUnavailable
-from tracer.model import cache
-from tracer.model.cache import Entry, ensure, is_present
 
-ENTRY = Entry("toy", "0" * 64)
+ENTRY = CachedModel("toy", "0" * 64)
 OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from tracer.model.cache import Entry, ensure
+from tracer.engine.model.converted import Entry, ensure
 from heard import Heard
 
 def build(into):
@@ -85,8 +85,8 @@ def test_it_is_built_once_and_then_found(home: Path):
 
 def test_another_source_or_conversion_has_another_folder(monkeypatch: pytest.MonkeyPatch):
     before = ENTRY.key
-    assert Entry("toy", "1" * 64).key != before
-    monkeypatch.setattr(cache, "CONVERSION", 2)
+    assert CachedModel("toy", "1" * 64).key != before
+    monkeypatch.setattr(converted, "CONVERSION", 2)
     assert ENTRY.key != before
 
 
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_is_told(home: Path):
 def test_a_full_disk_is_known_from_any_writers_error(monkeypatch: pytest.MonkeyPatch):
     usage = namedtuple("usage", "free")
     free = iter([2**40, 1000])
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage(next(free)))
+    monkeypatch.setattr(converted.shutil, "disk_usage", lambda path: usage(next(free)))
 
     def fill(into: Path) -> None:
         raise ValueError("a Rust writer's own error")

@@ -2,7 +2,7 @@ import pytest
 from records import AWAY, HYPOTHESIS, change, make_record
 
 from tracer.evidence.caveats import caveats as worked_out
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.evidence.statistics import wilson
 from tracer.hypothesis.spec import Hypothesis
 
@@ -13,7 +13,7 @@ def caveats(record_and_arrays=None, **changes):
     record, arrays = record_and_arrays or make_record()
     for path, value in changes.items():
         record = change(record, path, value)
-    return judge(record, arrays).caveats
+    return judge_run(record, arrays).caveats
 
 
 def test_few_held_out_prompts_are_weighed():
@@ -116,5 +116,5 @@ def test_chat_prompts_are_a_caveat():
     record = record.model_copy(update={"hypothesis": Hypothesis.model_validate(data)})
     assert (
         "chat prompts: the model's own chat template is part of what was tested"
-        in judge(record, arrays).caveats
+        in judge_run(record, arrays).caveats
     )

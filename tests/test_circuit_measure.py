@@ -6,14 +6,14 @@ import torch
 
 from tests.bench import ATOL, TINY, logits_by_hand, make_bench
 from tests.test_ablation import by_hand
-from tracer.ablation import mean_of, observe
-from tracer.circuit_measure import circuit_record, measure_circuit, n_circuit_rows
-from tracer.circuit_setup import metric_of, set_up
-from tracer.evidence.curve import SHARES
+from tracer.engine.ablation import mean_of, observe
+from tracer.engine.forward import BatchLimit
+from tracer.engine.measure.circuit_setup import metric_of, set_up
+from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
+from tracer.engine.measure.prompts import MeasurementContext
 from tracer.hypothesis.spec import Hypothesis
-from tracer.intervention import BatchLimit
-from tracer.measure import Bench
-from tracer.record import FeatureRef, SupernodeRecord
+from tracer.hypothesis.studies.circuit import SHARES
+from tracer.record.record import FeatureRef, SupernodeRecord
 
 CIRCUIT = {
     "supernodes": ["texas", "california"],
@@ -207,7 +207,7 @@ def test_a_circuit_that_is_a_whole_layer_has_no_random_ones(tiny):
     node = SupernodeRecord(
         name="layer", label="layer", at="city", anchor="last", features=refs, source=()
     )
-    bench = Bench(
+    bench = MeasurementContext(
         Hypothesis.model_validate(hypothesis),
         bench.model,
         bench.basis,

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.test_circuit_measure import bench_with
-from tracer.circuit_measure import n_circuit_rows
-from tracer.circuit_setup import set_up
-from tracer.plan import PromptSize, make_plan
+from tracer.engine.measure.circuit_setup import set_up
+from tracer.engine.measure.circuits import n_circuit_rows
+from tracer.engine.plan import PromptSize, make_plan
 
 
 def sizes_of(bench):

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import yaml
 
-import tracer.steps
+import tracer.engine.measure.circuits
+import tracer.engine.steps
 from tests.bench import TINY
 from tests.test_circuit_measure import CIRCUIT, PROMPTS
-from tracer import runs
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
 from tracer.errors import HypothesisError, UsageError
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import Hypothesis
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.runner import measure
+from tracer.record import run_folder
+from tracer.report.run import judge_and_save
 
 EXPECTED = [
     {"faithfulness": {"above": -5}},
@@ -41,7 +42,7 @@ def run(file, reports):
 def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
     file = write(tmp_path, tiny)
     whole = run(file, tmp_path / "whole")
-    real, seen = tracer.steps.measure_circuit, []
+    real, seen = tracer.engine.measure.circuits.measure_circuit, []
 
     def killed(bench, circuit, prompt, limit, advance):
         if seen:
@@ -49,16 +50,16 @@ def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
         seen.append(prompt)
         return real(bench, circuit, prompt, limit, advance)
 
-    monkeypatch.setattr(tracer.steps, "measure_circuit", killed)
+    monkeypatch.setattr(tracer.engine.steps, "measure_circuit", killed)
     with pytest.raises(KeyboardInterrupt):
         run(file, tmp_path / "other")
     (folder,) = (tmp_path / "other" / "tiny").glob("*/")
-    stopped = runs.read_record(folder)
+    stopped = run_folder.read_record(folder)
     assert list(stopped.circuit["states"].trials) == ["dallas"]
-    reason = judge(stopped, runs.read_arrays(folder)).reason
+    reason = judge_run(stopped, run_folder.read_arrays(folder)).reason
     assert "the circuit states is not measured on every prompt" in reason
     monkeypatch.setattr(
-        tracer.steps,
+        tracer.engine.steps,
         "measure_circuit",
         lambda bench, circuit, prompt, *more: (
             real(bench, circuit, prompt, *more) if prompt == "plano" else pytest.fail(prompt)
@@ -66,15 +67,15 @@ def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
     )
     again = run(file, tmp_path / "other")
     assert again == folder
-    assert runs.read_record(again).circuit == runs.read_record(whole).circuit
-    ours, theirs = runs.read_arrays(again), runs.read_arrays(whole)
+    assert run_folder.read_record(again).circuit == run_folder.read_record(whole).circuit
+    ours, theirs = run_folder.read_arrays(again), run_folder.read_arrays(whole)
     mine = [key for key in theirs if key.startswith("circuit/")]
     assert len(mine) == 2 * 5
     assert all(np.array_equal(ours[key], theirs[key]) for key in mine)
 
 
 def test_it_is_judged_and_shown(tiny, tmp_path):
-    settled = settle(run(write(tmp_path, tiny), tmp_path / "reports"))
+    settled = judge_and_save(run(write(tmp_path, tiny), tmp_path / "reports"))
     mine = [o for o in settled.verdict.outcomes if o.intervention == "states"]
     assert [o.split for o in mine] == ["discovery", "held out"] * 3
     assert all(o.outcome in ("held", "failed", "untested") for o in mine)
@@ -84,13 +85,13 @@ def test_it_is_judged_and_shown(tiny, tmp_path):
 
 def test_expectations_may_change_afterwards_and_measurements_may_not(tiny, tmp_path):
     folder = run(write(tmp_path, tiny), tmp_path / "reports")
-    record, arrays = runs.read_record(folder), runs.read_arrays(folder)
+    record, arrays = run_folder.read_record(folder), run_folder.read_arrays(folder)
     data = record.hypothesis.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def judged(**changes):
         circuit = data["circuit"]["states"] | changes
         other = Hypothesis.model_validate(data | {"circuit": {"states": circuit}})
-        return judge(record, arrays, hypothesis=other)
+        return judge_run(record, arrays, hypothesis=other)
 
     stricter = judged(expect=[{"faithfulness": {"above": 0.9}}, *EXPECTED[1:]])
     assert stricter.post_hoc[0].startswith(

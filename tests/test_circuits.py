@@ -9,7 +9,7 @@ from tests.circuits import NAME, outcome_of, recorded
 from tracer.errors import UsageError
 from tracer.evidence.circuit_scores import areas_of, curve_of, scores_of
 from tracer.evidence.circuit_tests import standings
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.evidence.statistics import holm
 
 FAITHFUL = {"faithfulness": {"above": 0.6}}
@@ -169,7 +169,7 @@ def test_holm_takes_all_tests_of_the_file_together():
         {"sufficient": 0.1}, {"partially_necessary": 0.1}, whole=[4.0], circuit=3.5, rest=1.0,
         random=random,
     )  # fmt: skip
-    sufficient, necessary = judge(record, arrays).outcomes
+    sufficient, necessary = judge_run(record, arrays).outcomes
     assert sufficient.p == pytest.approx(binomial(95, 99, 0.9))
     assert sufficient.p_adjusted == pytest.approx(sufficient.p)
     assert necessary.p_adjusted == pytest.approx(2 * necessary.p)
@@ -178,7 +178,7 @@ def test_holm_takes_all_tests_of_the_file_together():
 def test_the_reason_tells_a_test_of_all_prompts_as_such():
     random = np.array([[3.9] * 20 + [1.0] * 79])
     record, arrays = recorded({"sufficient": 0.05}, whole=[4.0], circuit=3.5, random=random)
-    reason = judge(record, arrays).reason
+    reason = judge_run(record, arrays).reason
     assert "of the circuit states, sufficiency" in reason and "79 of 99" in reason
 
 
@@ -187,4 +187,4 @@ def test_arrays_that_do_not_fit_are_refused():
     del arrays[f"circuit/{NAME}/city0/filler"]
     arrays[f"circuit/{NAME}/city0/curve"] = np.zeros(3)
     with pytest.raises(UsageError, match=r"filler' is missing[\s\S]*curve' has shape \[3\]"):
-        judge(record, arrays)
+        judge_run(record, arrays)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.bench import ATOL, TINY, make_bench
-from tracer.clamps import (
+from tracer.engine.clamps import (
     Clamp,
     assign,
     clamp_records,
@@ -13,9 +13,8 @@ from tracer.clamps import (
     resolve_clamps,
     writes,
 )
-from tracer.hypothesis.amount import Amount
-from tracer.hypothesis.interventions import InterventionSpec
-from tracer.record import FeatureRef, SupernodeRecord
+from tracer.hypothesis.clamps import Amount, InterventionSpec
+from tracer.record.record import FeatureRef, SupernodeRecord
 
 
 def clamps_of(bench, clamp, prompt="dallas"):

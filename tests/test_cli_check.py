@@ -12,9 +12,9 @@ import pytest
 import tracer
 from tests.command import Result, call, write_file
 from tests.test_plan import CONFIG
-from tracer.cli import local
+from tracer.cli import validate
 from tracer.errors import HypothesisError, Mistake
-from tracer.tokens import TokenizedPrompt
+from tracer.hypothesis.tokens import TokenizedPrompt
 
 Command = Callable[..., Result]
 
@@ -48,9 +48,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
     opened = SimpleNamespace(tokenizer=None, context=512)
     weights = SimpleNamespace(open_tokenizer=lambda spec, progress: opened)
     ready = SimpleNamespace(ready_tokenizer=lambda spec, progress: folder)
-    monkeypatch.setattr(local, "why_not_here", lambda file: None)
-    monkeypatch.setattr("tracer.cli.check.why_not_here", lambda file: None)
-    monkeypatch.setattr(local, "tokenize", tokenize)
+    monkeypatch.setattr(validate, "why_not_here", lambda file: None)
+    monkeypatch.setattr("tracer.cli.validate.why_not_here", lambda file: None)
+    monkeypatch.setattr(validate, "tokenize", tokenize)
     monkeypatch.setitem(vars(tracer), "weights", weights)
     monkeypatch.setitem(vars(tracer), "folder", ready)
     return mistakes

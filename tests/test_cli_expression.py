@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracer.cli.expression import compile_expression
+from tracer.cli.select import compile_expression
 from tracer.errors import UsageError
 
 NAMES = ["two_hop", "two_hop_language", "multilingual"]

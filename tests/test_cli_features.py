@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import Result, call
-from tracer.card import Line
 from tracer.cli.features import read_lines
+from tracer.record.feature_card import Line
 
 Command = Callable[..., Result]
 

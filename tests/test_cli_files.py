@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.records import YAML
-from tracer.cli.files import Filters, gather, read_all
+from tracer.cli.select import FileFilters, gather, read_all
 from tracer.errors import UsageError
 
 
@@ -48,14 +48,14 @@ def test_a_broken_file_does_not_hide_the_others(folder: Path):
 @pytest.mark.parametrize(
     ("filters", "kept"),
     [
-        (Filters(), ["other", "two_hop"]),
-        (Filters("not other"), ["two_hop"]),
-        (Filters(tags=("two-hop", "x")), ["other", "two_hop"]),
-        (Filters(tags=("x",)), []),
-        (Filters(only=frozenset({"other"})), ["other"]),
-        (Filters("two_hop", only=frozenset({"other"})), []),
+        (FileFilters(), ["other", "two_hop"]),
+        (FileFilters("not other"), ["two_hop"]),
+        (FileFilters(tags=("two-hop", "x")), ["other", "two_hop"]),
+        (FileFilters(tags=("x",)), []),
+        (FileFilters(only=frozenset({"other"})), ["other"]),
+        (FileFilters("two_hop", only=frozenset({"other"})), []),
     ],
 )
-def test_filters(folder: Path, filters: Filters, kept: list[str]):
+def test_filters(folder: Path, filters: FileFilters, kept: list[str]):
     chosen = filters.choose(read_all(gather([]), ()).files)
     assert [file.hypothesis.hypothesis for file in chosen] == kept

@@ -13,13 +13,12 @@ from tests.command import Result, call
 from tests.graphs import empty_graph, hand_graph
 from tests.opened import TEXT, graph_of, open_tiny
 from tests.tiny_file import write_tiny
-from tracer.features.neurons import NeuronBasis
-from tracer.graph import frontend_import
-from tracer.graph.files import read
-from tracer.graph.influence import influence
-from tracer.graph.prune import prune
-from tracer.graph.scores import scores
-from tracer.graph.summary import kept_influence, summarise
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.record.graph import neuronpedia_import
+from tracer.record.graph.files import read
+from tracer.record.graph.influence import influence, scores
+from tracer.record.graph.prune import prune
+from tracer.record.graph.summary import kept_influence, summarise
 
 Command = Callable[..., Result]
 
@@ -89,7 +88,7 @@ def test_json_tells_the_same_to_programs(tracer_: Command, whole):
     files = [Path(name) for name in graph["files"]]
     assert all(file.is_file() for file in files)
     assert files[2].parent == Path("a/b/frontend")
-    back = frontend_import.read(files[2])
+    back = neuronpedia_import.read(files[2])
     np.testing.assert_array_equal(back.nodes.features, pruned.nodes.features)
 
 

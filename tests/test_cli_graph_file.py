@@ -16,12 +16,12 @@ import pytest
 from tests.command import Result, call
 from tests.graph_json import TEXAS, dallas, entry
 from tests.graphs import empty_graph, hand_graph, random_graph
-from tracer.cli import graph_writer
+from tracer.cli import graph_files
 from tracer.errors import UsageError
-from tracer.graph import existing, files, frontend_import, json_file
-from tracer.graph.frontend_supernodes import Group
-from tracer.graph.prune import prune
-from tracer.graph.scores import scores
+from tracer.hypothesis.neuronpedia import LabelledIds
+from tracer.record.graph import files, neuronpedia_format, neuronpedia_import
+from tracer.record.graph.influence import scores
+from tracer.record.graph.prune import prune
 
 Command = Callable[..., Result]
 
@@ -81,13 +81,13 @@ def test_theirs_becomes_ours_and_ours_theirs(tracer_: Command):
     [graph] = json.loads(tracer_(name, "--out", "a", "--json").out)["graphs"]
     ours = graph["files"][0]
     assert [Path(path).suffix for path in graph["files"]] == [".json", ".safetensors"]
-    wanted = frontend_import.read(Path(name))
+    wanted = neuronpedia_import.read(Path(name))
     np.testing.assert_array_equal(files.read(Path(ours)).edges, wanted.edges)
     [graph] = json.loads(tracer_(ours, "--frontend", "--json").out)["graphs"]
     [theirs] = graph["files"]
     assert Path(theirs).parent == Path("graphs/frontend")
     assert Path(theirs).name.count("-") == 1
-    back = existing.read(Path(theirs))
+    back = neuronpedia_import.read_either(Path(theirs))
     np.testing.assert_array_equal(back.graph.edges, wanted.edges)
     assert back.graph.nodes.logits == wanted.nodes.logits
 
@@ -96,7 +96,9 @@ def test_supernodes_are_kept_in_theirs(tracer_: Command):
     result = tracer_(downloaded(), "--out", "a", "--frontend", "--json")
     [graph] = json.loads(result.out)["graphs"]
     assert len(graph["files"]) == 3
-    assert existing.read(Path(graph["files"][2])).supernodes == (Group("Texas", (TEXAS,)),)
+    assert neuronpedia_import.read_either(Path(graph["files"][2])).supernodes == (
+        LabelledIds("Texas", (TEXAS,)),
+    )
 
 
 def test_a_graph_can_be_pruned_further(tracer_: Command):
@@ -167,10 +169,10 @@ def test_what_cannot_be_read_is_4_and_a_sentence(
 
 def test_a_file_too_large_is_not_read(tracer_: Command, monkeypatch: pytest.MonkeyPatch):
     name = downloaded()
-    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(neuronpedia_format, "MAX_JSON_BYTES", 100)
     assert "the file is larger than" in tracer_(name).err
     with pytest.raises(UsageError):
-        existing.read(Path(name))
+        neuronpedia_import.read_either(Path(name))
 
 
 def test_of_much_only_a_part_is_told(tracer_: Command):
@@ -189,7 +191,7 @@ def test_running_out_of_memory_is_a_sentence(tracer_: Command, monkeypatch: pyte
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(graph_writer, "kept_influence", fail)
+    monkeypatch.setattr(graph_files, "kept_influence", fail)
     result = tracer_(downloaded())
     assert (result.code, "memory does not hold the graph's 30" in result.err) == (3, True)
 

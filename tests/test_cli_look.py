@@ -8,7 +8,7 @@ import pytest
 
 from tests.command import Engine, Result, call, use_engine, write_file
 from tests.records import make_record
-from tracer import runs
+from tracer.record import runs
 
 Command = Callable[..., Result]
 

@@ -11,9 +11,9 @@ import tracer
 from tests.command import call
 from tests.records import YAML
 from tests.test_plan import CONFIG
-from tracer.cli import local
+from tracer.cli import validate
 from tracer.errors import HypothesisError
-from tracer.tokens import TokenizedPrompt
+from tracer.hypothesis.tokens import TokenizedPrompt
 
 SECTION = """\
 robustness:
@@ -43,10 +43,10 @@ def file(tmp_path, monkeypatch):
     opened = SimpleNamespace(tokenizer=None, context=512)
     weights = SimpleNamespace(open_tokenizer=lambda spec, progress: opened)
     ready = SimpleNamespace(ready_tokenizer=lambda spec, progress: tmp_path)
-    for module in (local, "tracer.cli.check"):
+    for module in (validate, "tracer.cli.validate"):
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.why_not_here", lambda file: None)
-    monkeypatch.setattr(local, "tokenize", tokenize)
+    monkeypatch.setattr(validate, "tokenize", tokenize)
     monkeypatch.setitem(vars(tracer), "weights", weights)
     monkeypatch.setitem(vars(tracer), "folder", ready)
     monkeypatch.chdir(tmp_path)

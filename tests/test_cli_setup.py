@@ -12,8 +12,7 @@ import pytest
 
 import tracer
 from tests.command import Result, call
-from tracer.hypothesis.load import read
-from tracer.hypothesis.published import json_schema
+from tracer.hypothesis.load import json_schema, read
 
 Command = Callable[..., Result]
 ROOT = Path(__file__).parent.parent
@@ -94,8 +93,8 @@ def test_the_front_needs_no_torch():
 
 def test_a_mistake_of_ours_is_a_traceback_and_3():
     code = (
-        "import tracer, types; from tracer.__main__ import main\n"
-        "tracer.runner = types.SimpleNamespace(measure=lambda *a, **k: 1 / 0)\n"
+        "import tracer.engine, types; from tracer.__main__ import main\n"
+        "tracer.engine.run = types.SimpleNamespace(measure=lambda *a, **k: 1 / 0)\n"
         "import sys; sys.argv = ['tracer', 'run', 'x.yaml']; main()"
     )
     assert in_a_process("init", "x.yaml").returncode == 0
@@ -107,10 +106,10 @@ def test_a_mistake_of_ours_is_a_traceback_and_3():
 
 def test_ctrl_c_is_2_and_a_sentence():
     code = (
-        "import tracer, types, os, signal, time; from tracer.__main__ import main\n"
+        "import tracer.engine, types, os, signal, time; from tracer.__main__ import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "stop = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
-        "tracer.runner = types.SimpleNamespace(measure=stop)\n"
+        "tracer.engine.run = types.SimpleNamespace(measure=stop)\n"
         "import sys; sys.argv = ['tracer', 'run', 'x.yaml']; main()"
     )
     assert in_a_process("init", "x.yaml").returncode == 0

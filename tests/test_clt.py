@@ -18,8 +18,8 @@ from dictionaries import (
     write_gemma_scope_2_clt,
 )
 
-from tracer.features.clt import CltBasis
-from tracer.features.formats.recognise import read_dictionary
+from tracer.engine.features.dictionary import CltBasis
+from tracer.engine.features.formats.registry import read_dictionary
 
 ATOL = 1e-4
 N_LAYERS = 3

@@ -13,12 +13,12 @@ from tiny_models import CONTEXT, tiny_tokenizer
 from toy_package import D_MODEL, MODULE, N_KV, write_package
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from tracer.engine.model.gguf import convert, join, shortest
+from tracer.engine.model.weights import ready_model
+from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable
+from tracer.hypothesis.names import NamedModel
 from tracer.hypothesis.spec import ModelSpec
-from tracer.model.convert import convert, join, shortest
-from tracer.model.folder import ready_model
-from tracer.model.registry import NamedModel
-from tracer.progress import Silent
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import pytest
 
 from tests.dashboards import put_run, start, texts
 from tests.records import YAML
-from tracer.dashboard import job_view
-from tracer.dashboard.checking import checked, summary
+from tracer.dashboard import job
+from tracer.dashboard.author.author_page import checked, summary
+from tracer.dashboard.dashboard import JOINER
 from tracer.dashboard.job import Job, Snapshot, Step
-from tracer.dashboard.markdown import JOINER
 from tracer.errors import HypothesisError
 from tracer.hypothesis.load import read
-from tracer.hypothesis.source import MAX_BYTES
+from tracer.hypothesis.yaml_text import MAX_BYTES
 
 
 def test_a_text_is_checked_as_its_file_would_be(tmp_path):
@@ -125,10 +125,10 @@ class Stub(Job):
     ],
 )
 def test_a_run_is_followed(tmp_path, monkeypatch, now, told):
-    jobs = job_view.Jobs()
+    jobs = job.Jobs()
     jobs._job = Stub(now)
-    monkeypatch.setattr(job_view, "jobs", lambda: jobs)
-    monkeypatch.setattr("tracer.dashboard.author_page.jobs", lambda: jobs)
+    monkeypatch.setattr(job, "jobs", lambda: jobs)
+    monkeypatch.setattr("tracer.dashboard.job.jobs", lambda: jobs)
     app = start(monkeypatch, tmp_path, "author")
     assert not app.exception
     assert told in texts(app) + " ".join(button.label for button in app.button)
@@ -138,10 +138,10 @@ def test_a_run_is_followed(tmp_path, monkeypatch, now, told):
 
 def test_a_saved_draft_is_run(tmp_path, monkeypatch):
     started = []
-    jobs = job_view.Jobs()
+    jobs = job.Jobs()
     monkeypatch.setattr(jobs, "start", lambda file, reports: started.append((file, reports)))
-    monkeypatch.setattr("tracer.dashboard.author_page.jobs", lambda: jobs)
-    monkeypatch.setattr(job_view, "jobs", lambda: jobs)
+    monkeypatch.setattr("tracer.dashboard.job.jobs", lambda: jobs)
+    monkeypatch.setattr(job, "jobs", lambda: jobs)
     monkeypatch.chdir(tmp_path)
     app = start(monkeypatch, tmp_path, "author")
     assert app.button[-1].label == "Run"

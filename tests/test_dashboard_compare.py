@@ -7,12 +7,11 @@ from tests.dashboards import put_run, start, texts
 from tests.graph_runs import large_graph, put_graph_run
 from tests.graphs import hand_graph, make_graph
 from tests.verdicts import make_outcome, make_verdict
-from tracer.dashboard import comparing
-from tracer.graph.edge_list import listed
-from tracer.graph.nodes import Nodes
-from tracer.record import FeatureRef
-from tracer.result import Run
-from tracer.runs import find_runs
+from tracer.dashboard.compare import tables
+from tracer.record.graph.graph import Nodes, listed
+from tracer.record.record import FeatureRef
+from tracer.record.runs import find_runs
+from tracer.report.run import Run
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -30,13 +29,13 @@ def two(root, **changes):
 
 def test_expectations_stand_side_by_side(tmp_path):
     a, b = two(tmp_path)
-    (row,) = comparing.outcome_rows(a.essentials(), b.essentials())
-    assert (row["same"], row["A"], row["B"]) == (comparing.CHANGED, "✔ held", "✖ failed")
+    (row,) = tables.outcome_rows(a.essentials(), b.essentials())
+    assert (row["same"], row["A"], row["B"]) == (tables.CHANGED, "✔ held", "✖ failed")
 
 
 def test_effects_are_subtracted_by_prompt_and_token(tmp_path):
     a, b = two(tmp_path)
-    for row in comparing.effect_rows(a.essentials(), b.essentials()):
+    for row in tables.effect_rows(a.essentials(), b.essentials()):
         assert row["A (nats)"] == row["B (nats)"]
         assert row["B − A"] == 0
 
@@ -52,10 +51,10 @@ def test_members_are_counted_by_side(tmp_path):
             **{"supernodes.texas.features": (moved, *members[1:])},
         )
     )
-    rows = comparing.member_rows(a.essentials(), c.essentials())
+    rows = tables.member_rows(a.essentials(), c.essentials())
     row = next(row for row in rows if row["supernode"] == "texas")
     n = len(members)
-    assert [row[side] for side in comparing.SIDES] == [1, n - 1, 1]
+    assert [row[side] for side in tables.SIDES] == [1, n - 1, 1]
     assert row["overlap"] == (n - 1) / (n + 1)
 
 
@@ -71,8 +70,8 @@ def test_nodes_are_only_in_one_graph_or_in_both():
         ),
         np.zeros(4 * 5),
     )
-    assert comparing.node_sides(listed(a), listed(b)) == {"only A": 2, "both": 1, "only B": 1}
-    cells = [tuple(row.values()) for row in comparing.node_rows(listed(a), listed(b))]
+    assert tables.node_sides(listed(a), listed(b)) == {"only A": 2, "both": 1, "only B": 1}
+    cells = [tuple(row.values()) for row in tables.node_rows(listed(a), listed(b))]
     assert cells == [
         ("only A", 0, 0, "·t0", 5, 1.0, None),
         ("both", 0, 1, "·t1", 7, 2.0, 4.0),
@@ -82,8 +81,8 @@ def test_nodes_are_only_in_one_graph_or_in_both():
 
 
 def test_files_are_compared_line_by_line():
-    assert comparing.file_diff("a\nb", "a\nb") == ""
-    assert comparing.file_diff("a\nb", "a\nc").splitlines()[-2:] == ["-b", "+c"]
+    assert tables.file_diff("a\nb", "a\nb") == ""
+    assert tables.file_diff("a\nb", "a\nc").splitlines()[-2:] == ["-b", "+c"]
 
 
 def test_a_hypothesis_on_several_models_has_its_newest_runs(tmp_path):
@@ -96,7 +95,7 @@ def test_a_hypothesis_on_several_models_has_its_newest_runs(tmp_path):
         **{"model.name": "other-model"},
     )
     put_run(tmp_path, "alone", started="2026-01-05")
-    assert comparing.by_model(reversed(find_runs(tmp_path))) == {
+    assert tables.by_model(reversed(find_runs(tmp_path))) == {
         "two_hop": {
             "other-model": "two_hop/20260104T000000.000Z-cccccc",
             "gemma-3-270m": "two_hop/20260103T000000.000Z-bbbbbb",

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from tests.graphs import hand_graph, make_graph, random_graph
-from tracer.dashboard.comparing_graphs import edge_rows, edge_sides, matched
-from tracer.graph.edge_list import listed
-from tracer.graph.nodes import Logit, Nodes
+from tracer.dashboard.compare.graphs import edge_rows, edge_sides, matched
+from tracer.record.graph.graph import Logit, Nodes, listed
 
 
 def test_a_graph_against_itself_agrees_in_all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.records import change, make_record
-from tracer.dashboard.comparing_runs import (
+from tracer.dashboard.compare.tables import (
     lone,
     retokenized,
     score_rows,
@@ -11,7 +11,7 @@ from tracer.dashboard.comparing_runs import (
     size_rows,
     unmatched,
 )
-from tracer.graph_record import GraphEdge, GraphRecord
+from tracer.record.parts import GraphEdge, GraphRecord
 
 
 def renamed(names, old, new):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tracer.dashboard import drafts
+from tracer.dashboard.author import drafts
 from tracer.errors import HypothesisError, UsageError
 
 

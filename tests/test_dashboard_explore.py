@@ -7,10 +7,10 @@ import pytest
 from tests.dashboards import put_run, start, texts
 from tests.graph_runs import large_graph, put_graph_run
 from tests.records import change
-from tracer import runs
-from tracer.graph_record import FeatureTokens
 from tracer.hypothesis.load import read
-from tracer.report.text import show_token
+from tracer.record import run_folder
+from tracer.record.parts import FeatureTokens
+from tracer.report.text import visible_token
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -163,10 +163,12 @@ def test_a_broken_graph_is_a_sentence(place, monkeypatch, suffix, content):
 
 def test_a_graph_outside_the_run_is_not_read(place, monkeypatch, tmp_path_factory):
     [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
-    record = runs.read_record(folder)
+    record = run_folder.read_record(folder)
     graph = record.graphs["dallas"].model_copy(update={"file": "../../../graph-dallas.json"})
-    runs.write(
-        folder, record.model_copy(update={"graphs": {"dallas": graph}}), runs.read_arrays(folder)
+    run_folder.write(
+        folder,
+        record.model_copy(update={"graphs": {"dallas": graph}}),
+        run_folder.read_arrays(folder),
     )
     app = start(monkeypatch, place, "explore")
     assert not app.exception
@@ -223,9 +225,9 @@ def test_a_card_tells_what_the_run_recorded(place, monkeypatch):
     [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
     [name] = ids(place, 1)
     said = FeatureTokens(promotes=(HOSTILE,), suppresses=(" no",), fires=())
-    record = change(runs.read_record(folder), "graphs.dallas.features", {name: said})
-    runs.write(folder, record, runs.read_arrays(folder))
+    record = change(run_folder.read_record(folder), "graphs.dallas.features", {name: said})
+    run_folder.write(folder, record, run_folder.read_arrays(folder))
     app = start(monkeypatch, place, "explore")
     send(app, [name])
     assert not app.exception
-    assert f"Promotes: {show_token(HOSTILE)}" in [each.value for each in app.text]
+    assert f"Promotes: {visible_token(HOSTILE)}" in [each.value for each in app.text]

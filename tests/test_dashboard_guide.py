@@ -6,12 +6,10 @@ import xml.etree.ElementTree as ET
 from typing import get_args
 
 from tests.dashboards import start, texts
-from tracer.dashboard.guide_page import TEXT
-from tracer.dashboard.guide_picture import example
-from tracer.evidence.verdict import OutcomeName, VerdictName
-from tracer.report.circuit import GHOST
-from tracer.report.glance import OUTCOMES
-from tracer.report.views import VERDICTS
+from tracer.dashboard.guide import TEXT, example
+from tracer.record.verdict import OutcomeName, VerdictName
+from tracer.report.circuit_diagram import GHOST
+from tracer.report.sections.overview import OUTCOMES, VERDICTS
 
 
 def test_every_outcome_and_verdict_has_its_row():

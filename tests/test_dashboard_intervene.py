@@ -11,10 +11,10 @@ import pytest
 import tracer
 from tests.dashboards import put_run, start, texts
 from tests.tiny_file import run_tiny
-from tracer import runs
-from tracer.dashboard import held_model
+from tracer.dashboard import model
 from tracer.errors import ModelUnavailable
 from tracer.hypothesis.load import read
+from tracer.record import run_folder, runs
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -24,7 +24,7 @@ def place(tiny, tmp_path):
     """A run of the tiny hypothesis, under a folder of reports."""
     run_tiny(tmp_path, tiny)
     yield tmp_path
-    held_model.free()
+    model.free()
 
 
 def buttons(app):
@@ -149,7 +149,7 @@ def test_weights_that_are_cut_short_leave_what_was_recorded(tiny, tmp_path, monk
 
 def test_without_torch_it_reads_what_was_recorded(tmp_path, monkeypatch):
     put_run(tmp_path / "reports")
-    monkeypatch.setattr(held_model, "absent", lambda: "torch is not installed here")
+    monkeypatch.setattr(model, "absent", lambda: "torch is not installed here")
     app = start(monkeypatch, tmp_path, "intervene", {"prompt": "plano"})
     assert not app.exception
     assert "torch is not installed here" in app.warning[0].value
@@ -178,7 +178,7 @@ def test_hostile_text_is_shown_as_text(tmp_path, monkeypatch):
         },
     )
     answer_hostile(folder / "run.json", "dallas")
-    assert runs.read_record(folder).supernodes["texas"].label == HOSTILE
+    assert run_folder.read_record(folder).supernodes["texas"].label == HOSTILE
     app = start(monkeypatch, tmp_path, "intervene", {"prompt": "dallas"})
     assert not app.exception
     assert HOSTILE in [each.value for each in app.text]

@@ -7,9 +7,9 @@ from markdown_it import MarkdownIt
 
 from tests.dashboards import put_run
 from tests.verdicts import make_verdict
-from tracer.dashboard.listing import Filters, counts, filtered, rows
-from tracer.dashboard.markdown import JOINER, plain
-from tracer.runs import find_runs
+from tracer.dashboard.dashboard import JOINER, plain
+from tracer.dashboard.runs.list import RunFilters, counts, filtered, rows
+from tracer.record.runs import find_runs
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -43,13 +43,13 @@ def put_three(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
-        (Filters(), ["rhyme", "two_hop", "broken"]),
-        (Filters(states=frozenset({"refuted", "unreadable"})), ["rhyme", "broken"]),
-        (Filters(tags=frozenset({"poetry", "none"})), ["rhyme"]),
-        (Filters(models=frozenset({"other-model"})), ["rhyme"]),
-        (Filters(words="  CAPITAL state "), ["rhyme", "two_hop"]),
-        (Filters(words="cut short"), ["broken"]),
-        (Filters(words="nowhere"), []),
+        (RunFilters(), ["rhyme", "two_hop", "broken"]),
+        (RunFilters(states=frozenset({"refuted", "unreadable"})), ["rhyme", "broken"]),
+        (RunFilters(tags=frozenset({"poetry", "none"})), ["rhyme"]),
+        (RunFilters(models=frozenset({"other-model"})), ["rhyme"]),
+        (RunFilters(words="  CAPITAL state "), ["rhyme", "two_hop"]),
+        (RunFilters(words="cut short"), ["broken"]),
+        (RunFilters(words="nowhere"), []),
     ],
 )
 def test_every_filter_must_agree(tmp_path, wanted, names):

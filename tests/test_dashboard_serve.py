@@ -8,8 +8,8 @@ import pytest
 from streamlit.web import cli
 
 from tests.dashboards import put_run
-from tracer import runs
 from tracer.dashboard import opening, serve
+from tracer.record import runs
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from dictionaries import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tracer.engine.features.formats.layers import THRESHOLD
+from tracer.engine.features.formats.registry import read_dictionary
 from tracer.errors import TracerError
-from tracer.features.formats.layer_file import THRESHOLD
-from tracer.features.formats.recognise import read_dictionary
 
 
 def no_hub(files):

@@ -20,12 +20,11 @@ from dictionaries import (
 )
 from safetensors.torch import load_file, save_file
 
-from tracer.features.activations import JumpReLU, ReLU, TopK
-from tracer.features.address import HubFile
-from tracer.features.dictionary import Dictionary, LayerWeights
-from tracer.features.fingerprint import fingerprint
-from tracer.features.formats.layer_file import THRESHOLD
-from tracer.features.formats.recognise import read_dictionary
+from tracer.engine.features.basis import JumpReLU, ReLU, TopK
+from tracer.engine.features.dictionary import Dictionary, LayerWeights, fingerprint
+from tracer.engine.features.formats.layers import THRESHOLD
+from tracer.engine.features.formats.registry import read_dictionary
+from tracer.hypothesis.names import HubFile
 
 
 def no_hub(files):

@@ -4,9 +4,9 @@ import pytest
 
 from tests.bench import TINY
 from tests.records import make_record
-from tracer.evidence.edges import judge_edge, word_edge
-from tracer.hypothesis.expectations import Edge
-from tracer.record import GraphEdge, GraphRecord
+from tracer.evidence.measures.edge import judge_edge, word_edge
+from tracer.hypothesis.expectations.edge import Edge
+from tracer.record.parts import GraphEdge, GraphRecord
 
 
 def edge(**bounds):

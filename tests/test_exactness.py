@@ -24,8 +24,8 @@ from tests.proving import (
     run,
     three_layers,
 )
-from tracer.freeze import held_hooks
-from tracer.model.model import Site
+from tracer.engine.freeze import held_hooks
+from tracer.engine.model.sites import Site
 
 REL = 2e-6
 """Over a target's largest edge: norms and softmax compute in float32 even in a float64 model."""

@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 from graphs import empty_graph, hand_graph, random_graph, square
 
-from tracer.explore.connections import Link, connections, entering
-from tracer.explore.index import LONGEST, index_of, source_names
-from tracer.explore.part import part_of
-from tracer.explore.search import search
-from tracer.explore.toward import Asked, choices, toward
-from tracer.graph.edge_list import listed
-from tracer.graph.influence import influence
-from tracer.report.graph_data import graph_data
+from tracer.dashboard.explore.index import LONGEST, index_of, part_of, search, source_names
+from tracer.dashboard.explore.links import AskedLogits, Link, choices, connections, entering, toward
+from tracer.record.graph.graph import listed
+from tracer.record.graph.influence import influence
+from tracer.report.graph_view import graph_data
 
 A, B, C, ERROR, S, T, X, Y = (
     "0_5_0",
@@ -102,7 +99,7 @@ def test_search_reads_labels_ids_tokens_and_groups():
 
 def test_one_output_keeps_its_row_alone():
     graph = hand_graph()
-    found = toward(listed(graph), Asked(1))
+    found = toward(listed(graph), AskedLogits(1))
     assert [logit.label for logit in found.nodes.logits] == [" Y"]
     last = found.targets == 3
     assert found.sources[last].tolist() == [1, 2, 5]
@@ -116,17 +113,17 @@ def test_one_output_keeps_its_row_alone():
 
 def test_a_difference_is_a_logit_whose_edges_are_subtracted():
     graph = hand_graph()
-    found = toward(listed(graph), Asked(0, 1))
+    found = toward(listed(graph), AskedLogits(0, 1))
     dense = part_of(found, source_names(found.nodes, found.subject))
     assert dense.edges[-1].tolist() == [0, -1, 2, 1, 0, -2]
     assert [(logit.label, logit.weight) for logit in found.nodes.logits] == [(" X −  Y", 1.0)]
-    assert toward(listed(graph), Asked()).nodes.logits == graph.nodes.logits
+    assert toward(listed(graph), AskedLogits()).nodes.logits == graph.nodes.logits
 
 
 def test_what_can_be_asked_of_a_graph():
     logits = hand_graph().nodes.logits
-    assert choices(logits) == (Asked(), Asked(0), Asked(1), Asked(0, 1))
-    assert choices(logits[:1]) == (Asked(),)
+    assert choices(logits) == (AskedLogits(), AskedLogits(0), AskedLogits(1), AskedLogits(0, 1))
+    assert choices(logits[:1]) == (AskedLogits(),)
 
 
 def test_a_part_has_the_edges_between_its_nodes():

@@ -7,9 +7,10 @@ import pytest
 from graphs import hand_graph, random_graph
 from records import change, make_record
 
-from tracer.explore.address import selection_ids, selection_text, share_of
-from tracer.explore.facts import Firing, facts_of
-from tracer.explore.grouping import (
+from tracer.dashboard.explore.feature import TokenFiring, facts_of
+from tracer.dashboard.explore.graph import selection_ids, selection_text, share_of
+from tracer.dashboard.explore.index import index_of
+from tracer.dashboard.explore.supernodes import (
     GroupLink,
     declared,
     group_links,
@@ -18,10 +19,9 @@ from tracer.explore.grouping import (
     with_group,
     without_group,
 )
-from tracer.explore.index import index_of
-from tracer.graph.edge_list import listed
-from tracer.graph.scores import supernode_scores
-from tracer.record import FeatureRef
+from tracer.record.graph.graph import listed
+from tracer.record.graph.influence import supernode_scores
+from tracer.record.record import FeatureRef
 from tracer.report.run_graphs import place_on
 
 A, B, C, ERROR = "0_5_0", "0_7_1", "1_2_1", "0_-1_1"
@@ -114,7 +114,7 @@ def test_facts_of_a_feature_come_from_the_files():
     record = change(record, "supernodes", {"texas": supernode})
     facts = facts_of(C, index_of(graph), 0.25, listed(graph), {"mine": (C,), "other": (A,)}, record)
     assert (facts.layer, facts.index, facts.pos, facts.activation) == (1, 2, 1, 3.0)
-    assert facts.fires == (Firing(1, "·t1", 3.0),)
+    assert facts.fires == (TokenFiring(1, "·t1", 3.0),)
     assert facts.groups == ("mine",)
     assert facts.scores == (("texas", 0.5),)
 

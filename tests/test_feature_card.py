@@ -8,11 +8,11 @@ import torch
 from tests.dictionaries import clt_decoder, write_clt, write_transcoders
 from tests.heard import Heard
 from tests.opened import open_tiny
-from tracer.card import Line
+from tracer.engine.feature_card import feature_cards
+from tracer.engine.progress import Silent
 from tracer.errors import UsageError
-from tracer.feature_card import feature_cards
 from tracer.hypothesis.spec import ModelSpec
-from tracer.progress import Silent
+from tracer.record.feature_card import Line
 
 LINES = [
     Line(1, "the capital of the state containing Dallas is Austin"),

@@ -6,8 +6,8 @@ import pytest
 
 from tests.bench import TINY
 from tracer.errors import HypothesisError, UsageError
-from tracer.features.names import misnamed, require_possible
 from tracer.hypothesis.load import from_hypothesis
+from tracer.hypothesis.names import misnamed, require_possible
 from tracer.hypothesis.spec import Hypothesis
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tracer.clean import clean_run
-from tracer.firing import Signed, firings
+from tracer.engine.clean import clean_run
+from tracer.engine.feature_text import Signed, firings
 
 FEATURES = [Signed((0, 3), 1), Signed((1, 5), -1), Signed((1, 7), 1)]
 

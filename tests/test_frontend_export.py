@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from tracer.errors import UsageError
-from tracer.graph import frontend_export
-from tracer.graph.frontend_export import export, write
-from tracer.graph.frontend_format import validate
-from tracer.graph.frontend_ids import cantor
-from tracer.graph.frontend_supernodes import Group, supernodes
-from tracer.graph.graph import AttributionGraph, Pruning, Subject
-from tracer.graph.nodes import Logit, Nodes
+from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
+from tracer.hypothesis.neuronpedia_ids import cantor
+from tracer.record.graph import neuronpedia_export
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
+from tracer.record.graph.neuronpedia_export import export, write
+from tracer.record.graph.neuronpedia_format import validate
 
 INFLUENCES = np.array([0.5, 0.0, 0.25, 0.125, 0.125])
 
@@ -143,7 +142,7 @@ def test_what_is_written_is_valid_and_the_same_each_time(tmp_path: Path):
 
 
 def test_supernodes_are_kept_as_they_are():
-    groups = (Group("Texas", ("5_15589_2", "9_9_9")), Group("none", ()))
+    groups = (LabelledIds("Texas", ("5_15589_2", "9_9_9")), LabelledIds("none", ()))
     data = export(two_features(), INFLUENCES, "dallas", supernodes=groups)
     assert data["qParams"]["supernodes"] == [["Texas", "5_15589_2", "9_9_9"], ["none"]]
     assert validate(data) == []
@@ -157,7 +156,7 @@ def test_a_slug_is_a_plain_name(slug: str):
 
 
 def test_more_than_neuronpedia_takes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(frontend_export, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(neuronpedia_export, "MAX_JSON_BYTES", 100)
     with pytest.raises(UsageError, match="Neuronpedia takes at most"):
         write(tmp_path / "g.json", two_features(), INFLUENCES, "dallas")
     assert not list(tmp_path.iterdir())

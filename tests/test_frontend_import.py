@@ -21,13 +21,12 @@ from tests.graph_json import (
     saved,
 )
 from tracer.errors import UsageError
-from tracer.graph import frontend_import, json_file
-from tracer.graph.frontend_export import write
-from tracer.graph.frontend_format import validate
-from tracer.graph.frontend_import import read
-from tracer.graph.frontend_supernodes import supernodes
-from tracer.graph.graph import AttributionGraph, Pruning, Subject
-from tracer.graph.nodes import Logit, Nodes
+from tracer.hypothesis.neuronpedia import supernodes
+from tracer.record.graph import neuronpedia_format, neuronpedia_import
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
+from tracer.record.graph.neuronpedia_export import write
+from tracer.record.graph.neuronpedia_format import validate
+from tracer.record.graph.neuronpedia_import import read
 
 
 def test_a_round_trip_keeps_nodes_edges_and_logits(tmp_path: Path):
@@ -249,10 +248,10 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(UsageError, match="this is a folder"):
         read(tmp_path)
     path = saved(tmp_path, dallas())
-    monkeypatch.setattr(frontend_import, "MAX_EDGES", 10)
+    monkeypatch.setattr(neuronpedia_import, "MAX_EDGES", 10)
     with pytest.raises(UsageError, match="5 × 6 edges are possible .* at most 10"):
         read(path)
-    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(neuronpedia_format, "MAX_JSON_BYTES", 100)
     with pytest.raises(UsageError, match="the file is larger than"):
         read(path)
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
-from tracer.clamps import GoingOn, assign, going_on, resolve_clamps
-from tracer.clean import clean_run
-from tracer.features.neurons import NeuronBasis
-from tracer.generation import TextRow, write
-from tracer.hypothesis.interventions import InterventionSpec
-from tracer.intervention import BatchLimit, Row
-from tracer.measure import measure_prompt
-from tracer.model.model import Site
-from tracer.text_measure import n_texts, with_texts
-from tracer.tokens import TokenizedPrompt
+from tracer.engine.clamps import GoingOn, assign, going_on, resolve_clamps
+from tracer.engine.clean import clean_run
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.forward import BatchLimit, Row
+from tracer.engine.generate import TextRow, write
+from tracer.engine.measure.prompts import measure_prompt
+from tracer.engine.measure.texts import n_texts, with_texts
+from tracer.engine.model.sites import Site
+from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.tokens import TokenizedPrompt
 
 TEXT = "the capital of the state containing Dallas is in the city of"
 N = 10

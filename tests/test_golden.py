@@ -5,17 +5,17 @@ import json
 import pytest
 
 from tests.golden_run import REPORT, RUN, comparable, measured, without_own
-from tracer import runs
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
+from tracer.record import run_folder
 from tracer.report.render import render
+from tracer.report.run import Run
 from tracer.report.run_graphs import read_graphs
-from tracer.result import Run
 
 
 def test_a_kept_run_is_judged_as_it_was():
     kept = Run.open(RUN)
-    variants = runs.read_variants(RUN, kept.record)
-    assert judge(kept.record, kept.arrays, variants=variants) == kept.verdict
+    variants = run_folder.read_variants(RUN, kept.record)
+    assert judge_run(kept.record, kept.arrays, variants=variants) == kept.verdict
 
 
 def test_a_kept_run_is_drawn_as_it_was():

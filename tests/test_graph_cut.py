@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tracer.graph.cut import cut
+from tracer.record.graph.prune import cut
 
 
 def sorted_cut(scores, share):

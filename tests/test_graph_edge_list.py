@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.graphs import empty_graph, hand_graph, random_graph
-from tracer.graph.edge_list import influences, inputs, listed
-from tracer.graph.files import read, read_listed, write
-from tracer.graph.influence import influence
-from tracer.graph.prune import prune
+from tracer.record.graph.files import read, read_listed, write
+from tracer.record.graph.graph import influences, inputs, listed
+from tracer.record.graph.influence import influence
+from tracer.record.graph.prune import prune
 
 
 @pytest.mark.parametrize("graph", [hand_graph(), random_graph(0), random_graph(3), empty_graph()])

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from tracer.graph.effects import ablation_effects, edges_between
-from tracer.graph.graph import AttributionGraph, Subject
-from tracer.graph.nodes import Logit, Nodes
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
+from tracer.record.graph.influence import ablation_effects, edges_between
 
 
 @pytest.fixture

@@ -12,23 +12,23 @@ import pytest
 from tests.graph_json import AUSTIN, TEXAS, TWIN, dallas, saved
 from tests.graphs import hand_graph
 from tracer.errors import UsageError
-from tracer.graph import files, frontend_import
-from tracer.graph.existing import absent, read
-from tracer.graph.frontend_supernodes import Group
+from tracer.hypothesis.neuronpedia import LabelledIds
+from tracer.record.graph import files, neuronpedia_import
+from tracer.record.graph.neuronpedia_import import absent, read_either
 
 
 def test_ours_and_theirs_are_read_whatever_they_are_called(tmp_path: Path):
-    ours = read(files.write(tmp_path / "dallas-neuronpedia.json", hand_graph()))
+    ours = read_either(files.write(tmp_path / "dallas-neuronpedia.json", hand_graph()))
     assert ours.graph.subject == hand_graph().subject and ours.supernodes == ()
     path = saved(tmp_path, dallas())
-    theirs = read(path)
-    np.testing.assert_array_equal(theirs.graph.edges, frontend_import.read(path).edges)
-    assert theirs.supernodes == (Group("Texas", (TEXAS,)),)
+    theirs = read_either(path)
+    np.testing.assert_array_equal(theirs.graph.edges, neuronpedia_import.read(path).edges)
+    assert theirs.supernodes == (LabelledIds("Texas", (TEXAS,)),)
     assert theirs.sha256 != ours.sha256
 
 
 def test_ids_that_are_not_there(tmp_path: Path):
-    graph = read(saved(tmp_path, dallas())).graph
+    graph = read_either(saved(tmp_path, dallas())).graph
     there = [TWIN, TEXAS, "0_21_4", "21_-1_4", "E_26865_3", AUSTIN, "27_8770_4"]
     gone = ["20_15589_3", "0_20_4", "E_1_3", "E_26865_2", "27_1_4", "Texas", ""]
     assert absent([*there, *gone], graph) == set(gone)
@@ -49,7 +49,7 @@ def test_ids_that_are_not_there(tmp_path: Path):
 def test_what_is_no_graph_is_one_sentence(tmp_path: Path, data: Any, sentence: str):
     path = saved(tmp_path, data)
     with pytest.raises(UsageError, match=sentence) as told:
-        read(path)
+        read_either(path)
     assert str(told.value).startswith(f"{path}: ")
 
 
@@ -57,13 +57,13 @@ def test_tensors_that_are_not_there_are_told(tmp_path: Path):
     path = files.write(tmp_path / "g.json", hand_graph())
     path.with_suffix(".safetensors").unlink()
     with pytest.raises(UsageError, match=r"g\.safetensors: no graph is here"):
-        read(path)
+        read_either(path)
 
 
 def test_a_name_the_system_refuses_is_a_sentence():
     for name in ("x" * 5000 + ".json", "a\0.json"):
         with pytest.raises(UsageError):
-            read(Path(name))
+            read_either(Path(name))
 
 
 def test_deep_nesting_is_a_sentence(tmp_path: Path):
@@ -71,4 +71,4 @@ def test_deep_nesting_is_a_sentence(tmp_path: Path):
     path.write_text('{"nodes": ' + "[" * 150 + "]" * 150 + "}")
     json.loads(path.read_text())
     with pytest.raises(UsageError):
-        read(path)
+        read_either(path)

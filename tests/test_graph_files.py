@@ -8,9 +8,9 @@ import safetensors.numpy
 from graphs import empty_graph, hand_graph, make_subject, random_graph
 
 from tracer.errors import UsageError
-from tracer.graph import tensors
-from tracer.graph.files import read, write
-from tracer.graph.prune import prune
+from tracer.record.graph import format
+from tracer.record.graph.files import read, write
+from tracer.record.graph.prune import prune
 
 
 def assert_equal(a, b):
@@ -184,7 +184,7 @@ def test_a_matrix_too_large_to_make_is_refused_before_it_is_made(tmp_path, monke
     rewrite(tmp_path, lambda found: None, {"features": 2**30})
     refused(tmp_path, "1073741826 × 1073741827 cells are more than the 5000000000 that are read")
     write(tmp_path, hand_graph())
-    monkeypatch.setattr(tensors, "MAX_CELLS", 29)
+    monkeypatch.setattr(format, "MAX_CELLS", 29)
     refused(tmp_path, "5 × 6 cells are more than the 29")
 
 
@@ -210,7 +210,7 @@ def test_a_graph_that_cannot_be_read_again_is_not_written(tmp_path):
 
 def test_an_older_graph_stands_when_the_new_one_cannot_be_written(tmp_path, monkeypatch):
     write(tmp_path, hand_graph())
-    monkeypatch.setattr("tracer.graph.files.write_bytes", _full)
+    monkeypatch.setattr("tracer.record.files.write_bytes", _full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, random_graph(1))
     assert_equal(read(tmp_path), hand_graph())

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
+from tracer.engine.measure.graphs import measure_graph
+from tracer.engine.progress import Silent
 from tracer.evidence.calibration import direct, total
-from tracer.graph_measure import measure_graph
-from tracer.progress import Silent
 
 GRAPH = {"prompts": ["dallas"], "max_features": 60, "check": 12}
 

@@ -13,9 +13,9 @@ from graphs import (
 )
 
 from tracer.errors import UsageError
-from tracer.graph import blocks
-from tracer.graph.graph import Pruning
-from tracer.graph.prune import prune
+from tracer.record.graph import influence
+from tracer.record.graph.graph import Pruning
+from tracer.record.graph.prune import prune
 
 SHARES = [(0.8, 0.98), (0.5, 0.5), (0.95, 0.3), (0.2, 0.9), (1.0, 0.7), (0.6, 1.0), (0.0, 0.4)]
 
@@ -99,7 +99,7 @@ def test_the_same_nodes_and_edges_as_the_dense_way(seed, share):
 @pytest.mark.parametrize("cells", [1, 100, 700])
 def test_the_size_of_blocks_changes_nothing(monkeypatch, cells):
     graph = random_graph(5)
-    monkeypatch.setattr(blocks, "CELLS", cells)
+    monkeypatch.setattr(influence, "CELLS", cells)
     assert_same(graph, prune(graph), *dense_prune(graph, 0.8, 0.98))
 
 

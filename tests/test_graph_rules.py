@@ -5,11 +5,10 @@ from pydantic import ValidationError
 
 from tests.bench import TINY
 from tracer.errors import HypothesisError
-from tracer.graph.document import Counts
-from tracer.graph.limits import MAX_FEATURES
-from tracer.graph.tensors import too_large
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.studies.graph import MAX_FEATURES
+from tracer.record.graph.format import Counts, too_large
 
 
 def told(graph, **changes):

@@ -10,10 +10,10 @@ from graphs import (
     square,
 )
 
-from tracer.graph import blocks
-from tracer.graph.nodes import Nodes
-from tracer.graph.prune import prune
-from tracer.graph.scores import Scores, scores, supernode_scores
+from tracer.record.graph import influence
+from tracer.record.graph.graph import Nodes
+from tracer.record.graph.influence import Scores, scores, supernode_scores
+from tracer.record.graph.prune import prune
 
 
 def dense_scores(matrix, start, errors, tokens):
@@ -75,7 +75,7 @@ def test_scores_are_those_of_the_dense_way(seed):
 def test_supernode_scores_are_those_of_the_dense_way(monkeypatch, seed, cells):
     graph = prune(random_graph(seed, density=0.3 + 0.06 * seed), 0.9, 0.9)
     kept = np.random.default_rng(seed).random(graph.nodes.n_features) < seed / 9
-    monkeypatch.setattr(blocks, "CELLS", cells)
+    monkeypatch.setattr(influence, "CELLS", cells)
     assert supernode_scores(graph, kept) == pytest.approx(
         dense_supernode_scores(graph, kept), rel=1e-4
     )

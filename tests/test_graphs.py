@@ -9,16 +9,16 @@ import torch
 import tracer
 from tests.bench import TINY
 from tests.opened import TEXT, edges_by_autograd, ids_of, open_tiny, relative_error
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.graph_request import GraphRequest
+from tracer.engine.graphs import graphs
+from tracer.engine.model.sources import named_model
+from tracer.engine.progress import Silent
 from tracer.errors import HypothesisError, UsageError
-from tracer.features.neurons import NeuronBasis
-from tracer.graph.files import read, write
-from tracer.graph.prune import prune
-from tracer.graph_request import GraphRequest
-from tracer.graphs import graphs
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
-from tracer.model.named import named_model
-from tracer.progress import Silent
+from tracer.record.graph.files import read, write
+from tracer.record.graph.prune import prune
 
 
 @pytest.fixture(scope="module")

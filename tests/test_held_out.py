@@ -7,8 +7,7 @@ import pytest
 from tests.bench import TINY
 from tests.declared import DALLAS, GOOD, PLANO, accepted, assert_mistake, changed, mistakes
 from tests.records import HYPOTHESIS
-from tracer.hypothesis.groups import group_of
-from tracer.hypothesis.held_out import leaks
+from tracer.hypothesis.held_out import group_of, leaks
 from tracer.hypothesis.spec import Hypothesis
 
 SAME = "it is held out, and the discovery prompt 'dallas' has the same text"

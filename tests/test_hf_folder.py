@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracer.errors import ModelUnavailable
-from tracer.model.hf_folder import (
+from tracer.engine.model.hf_folder import (
     INDEX,
     check_config,
     check_tokenizer,
@@ -17,6 +16,7 @@ from tracer.model.hf_folder import (
     context_length,
     fingerprint,
 )
+from tracer.errors import ModelUnavailable
 
 
 @pytest.fixture

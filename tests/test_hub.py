@@ -19,10 +19,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import are_progress_bars_disabled
 
+from tracer.engine.model import hub
+from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
+from tracer.engine.model.sources import HubSource
 from tracer.errors import ModelUnavailable, OutOfReach
-from tracer.model import hub
-from tracer.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
-from tracer.model.sources import HubSource
 
 SOURCE = HubSource("org/name", "v9", "Or install the package.")
 

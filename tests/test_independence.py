@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from tracer.evidence.independence import N_PAIRINGS, hsic, hsic_p
+from tracer.evidence.resampling import N_PAIRINGS, hsic, hsic_p
 
 
 def by_definition(x, y):

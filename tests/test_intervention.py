@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-import tracer.intervention
+import tracer.engine.forward
 from tests.bench import ATOL, logits_by_hand, make_bench
+from tracer.engine.forward import BatchLimit, Row, batch_limit, run_rows
 from tracer.errors import EngineError
-from tracer.intervention import BatchLimit, Row, batch_limit, run_rows
 
 ROWS = [
     {(0, 3, 1): 2.0, (1, 4, 5): -1.0},
@@ -77,7 +77,7 @@ def test_activations_come_back_clamped_reacting_or_clean(bench):
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(bench, monkeypatch):
-    real = tracer.intervention._run_batch
+    real = tracer.engine.forward._run_batch
 
     def scarce(model, basis, clean, numbers, rows):
         if len(rows) > 2:
@@ -86,7 +86,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(bench, monkeypatch):
 
     rows = [Row(values) for values in ROWS]
     expected = all_logits(bench, rows)
-    monkeypatch.setattr(tracer.intervention, "_run_batch", scarce)
+    monkeypatch.setattr(tracer.engine.forward, "_run_batch", scarce)
     limit = BatchLimit(64)
     clean = bench.clean["dallas"]
     found = {
@@ -103,7 +103,7 @@ def test_out_of_memory_with_one_row_is_a_sentence(bench, monkeypatch):
     def never(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
 
-    monkeypatch.setattr(tracer.intervention, "_run_batch", never)
+    monkeypatch.setattr(tracer.engine.forward, "_run_batch", never)
     with pytest.raises(EngineError, match="out of memory with a single row of prompt 'dallas'"):
         all_logits(bench, [Row(ROWS[0])])
 

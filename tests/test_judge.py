@@ -8,15 +8,15 @@ import pytest
 from tests.judging import DIFF, HELD_OUT, SWAP, expecting, judged, only
 from tests.records import AWAY, LOGSUMEXP, change, clean_reading, make_reading, make_record
 from tracer.errors import UsageError
-from tracer.evidence import bench
-from tracer.evidence.baseline import trial_problem
-from tracer.evidence.judge import judge
-from tracer.hypothesis.expectations import TopIs
+from tracer.evidence import context
+from tracer.evidence.case import trial_problem
+from tracer.evidence.judge import judge_run
+from tracer.hypothesis.expectations.top import TopIs
 from tracer.hypothesis.spec import Hypothesis
 
 
 def test_all_held_is_confirmed_and_says_what_the_model_says():
-    verdict = judge(*make_record())
+    verdict = judge_run(*make_record())
     assert verdict.verdict == "confirmed"
     assert bool(verdict) is True
     assert verdict.reason == (
@@ -136,7 +136,7 @@ def test_p_counts_each_control_that_does_as_well():
     logits[7] = (LOGSUMEXP, LOGSUMEXP + best)  # a tie, [' Austin', ' Sacramento']
     logits[8] = (LOGSUMEXP, LOGSUMEXP + best + 1)
     logits[9] = (LOGSUMEXP, LOGSUMEXP + best - 1)
-    (prompt,) = only(judge(record, arrays)).prompts
+    (prompt,) = only(judge_run(record, arrays)).prompts
     assert prompt.p == (1 + 2) / 100
     assert prompt.outcome == "held"
 
@@ -148,7 +148,7 @@ def test_probability_of_controls_is_normalised_by_their_own_sum():
     shares = np.linspace(0.40, 0.47, 99)
     arrays[f"{stem}/logsumexp"] = np.linspace(3.0, 30.0, 99)
     arrays[f"{stem}/logits"][:, 1] = np.log(shares) + arrays[f"{stem}/logsumexp"]
-    (prompt,) = only(judge(record, arrays)).prompts
+    (prompt,) = only(judge_run(record, arrays)).prompts
     assert prompt.p == (1 + int((shares >= 0.44).sum())) / 100
     assert prompt.outcome == "failed"
 
@@ -194,7 +194,7 @@ def test_doses_that_change_nothing_do_not_rise():
         dose.model_copy(update={"reading": make_reading(Sacramento=0.3 + 1e-8 * dose.factor)})
         for dose in record.interventions[SWAP].trials["dallas"].doses
     )
-    verdict = judge(change(record, where, flat), arrays)
+    verdict = judge_run(change(record, where, flat), arrays)
     assert only(verdict).prompts[0].value == 0
     assert only(verdict).outcome == "failed"
 
@@ -234,7 +234,7 @@ def test_most_prompts_are_enough_where_the_file_says_so(
 
 
 def test_failing_prompts_are_quoted():
-    verdict = judge(*make_record(clamped={(SWAP, "plano"): clean_reading("plano")}))
+    verdict = judge_run(*make_record(clamped={(SWAP, "plano"): clean_reading("plano")}))
     top = next(o for o in verdict.outcomes if o.outcome == "failed")
     assert top.observed == "2 of 3 (plano: ' Austin' 0.47 (from ' Austin' 0.47))"
     assert verdict.reason == (
@@ -248,7 +248,7 @@ def test_tokens_that_read_differently_on_each_prompt_stay_as_written():
     assert outcome.expected == "not ' Austin' on 2 of 2 prompts"
     record, arrays = make_record(hypothesis=expecting({"top_is_not": " {city}"}, prompts=HELD_OUT))
     with pytest.raises(UsageError, match="the token ' Plano' was not read on plano"):
-        judge(record, arrays)
+        judge_run(record, arrays)
 
 
 def test_an_unfinished_run_concludes_nothing():
@@ -256,11 +256,11 @@ def test_an_unfinished_run_concludes_nothing():
     record = change(record, "status", "measuring")
     trials = record.interventions[SWAP].trials
     record = change(record, f"interventions.{SWAP}.trials", {"dallas": trials["dallas"]})
-    verdict = judge(record, arrays)
+    verdict = judge_run(record, arrays)
     assert verdict.verdict == "inconclusive"
     assert verdict.reason.startswith("the run is incomplete: 5 of 8 trials measured")
     assert verdict.outcomes[-1].reason.startswith("3 of 3 prompts untested: it was not measured")
-    nothing = judge(change(record, "interventions", {}), {})
+    nothing = judge_run(change(record, "interventions", {}), {})
     assert {o.outcome for o in nothing.outcomes} == {"untested"}
 
 
@@ -268,7 +268,7 @@ def test_arrays_that_do_not_fit_are_refused():
     record, arrays = make_record()
     del arrays[f"controls/{SWAP}/dallas/logits"]
     with pytest.raises(UsageError, match="'controls/.*/dallas/logits' is missing"):
-        judge(record, arrays)
+        judge_run(record, arrays)
 
 
 def test_a_negative_result_that_comes_out_is_as_expected():
@@ -278,7 +278,7 @@ def test_a_negative_result_that_comes_out_is_as_expected():
 
 
 def test_the_same_measurements_give_the_same_verdict():
-    assert judge(*make_record()) == judge(*make_record())
+    assert judge_run(*make_record()) == judge_run(*make_record())
     assert isinstance(make_record()[0].hypothesis, Hypothesis)
 
 
@@ -288,7 +288,7 @@ def test_a_reason_names_the_variable_of_each_prompt_not_its_braces():
     swap = judged.interventions["texas_to_california"]
     own = swap.model_copy(update={"expect": (TopIs(top="{answer}"),), "doses": None})
     changed = judged.model_copy(update={"interventions": {"texas_to_california": own}})
-    reason = judge(record, arrays, hypothesis=changed).reason
+    reason = judge_run(record, arrays, hypothesis=changed).reason
     assert "{" not in reason
     assert "the model says each prompt's own answer" in reason
 
@@ -300,7 +300,7 @@ def test_what_a_trial_is_like_is_found_out_once_for_all_expectations(monkeypatch
         asked.append(trial.prompt)
         return trial_problem(record, trial)
 
-    monkeypatch.setattr(bench, "trial_problem", problem)
+    monkeypatch.setattr(context, "trial_problem", problem)
     tests = [{"logit_diff": DIFF, "above": float(n)} for n in range(50)]
     verdict = judged(*tests, prompts=("dallas", *HELD_OUT))
     assert len(verdict.outcomes) == 100

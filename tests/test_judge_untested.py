@@ -4,7 +4,7 @@ import math
 
 from tests.judging import DIFF, SWAP, expecting, judged, only
 from tests.records import AWAY, change, clean_reading, make_reading, make_record
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 
 NOT_AUSTIN = "baseline: model says ' Tallahassee' (0.31), not ' Austin'"
 
@@ -24,7 +24,7 @@ def test_a_prompt_whose_baseline_fails_is_untested_never_failed():
 
 
 def test_other_prompts_are_judged_where_one_baseline_fails():
-    verdict = judge(*make_record(baselines={"plano": AWAY}))
+    verdict = judge_run(*make_record(baselines={"plano": AWAY}))
     top = next(o for o in verdict.outcomes if o.split == "held out")
     assert (top.n_held, top.n_failed, top.n_untested, top.needed) == (2, 0, 1, 3)
     assert top.reason == f"1 of 3 prompts untested: {NOT_AUSTIN} (plano)"
@@ -33,7 +33,7 @@ def test_other_prompts_are_judged_where_one_baseline_fails():
 
 
 def test_a_source_prompt_whose_baseline_fails_leaves_its_clamps_untested():
-    verdict = judge(*make_record(baselines={"oakland": AWAY}))
+    verdict = judge_run(*make_record(baselines={"oakland": AWAY}))
     by = {(o.intervention, o.split): o.outcome for o in verdict.outcomes}
     assert by[("ablate_texas", "held out")] == "held"
     assert by[(SWAP, "held out")] == "untested"
@@ -45,7 +45,7 @@ def test_a_source_prompt_whose_baseline_fails_leaves_its_clamps_untested():
 
 
 def test_a_discovery_prompt_whose_baseline_fails_spoils_what_was_found_on_it():
-    verdict = judge(*make_record(baselines={"dallas": AWAY}))
+    verdict = judge_run(*make_record(baselines={"dallas": AWAY}))
     assert {o.outcome for o in verdict.outcomes} == {"untested"}
     assert "a source of texas" in verdict.outcomes[1].reason
 
@@ -60,7 +60,7 @@ def test_a_prompt_without_an_answer_has_no_baseline_to_fail():
     assert only(verdict).outcome == "untested"
     keys = expecting({"top": " Sacramento"}, prompts=["dallas"]) | {"prompts": prompts}
     record, arrays = make_record(hypothesis=keys, baselines=away)
-    assert only(judge(record, arrays)).outcome == "held"
+    assert only(judge_run(record, arrays)).outcome == "held"
 
 
 def test_a_baseline_is_compared_by_id_not_by_look():
@@ -87,12 +87,12 @@ def test_nan_in_the_output_is_untested():
     record, arrays = make_record()
     where = f"interventions.{SWAP}.trials.dallas.reading"
     broken = change(record, where, nan_in(make_reading(Sacramento=0.4, Austin=0.1)))
-    verdict = judge(broken, arrays)
+    verdict = judge_run(broken, arrays)
     assert {o.reason for o in verdict.outcomes if o.outcome == "untested"} == {
         "the logits hold NaN"
     }
     base = change(record, "prompts.plano.baseline", nan_in(clean_reading("plano")))
-    reasons = {o.reason for o in judge(base, arrays).outcomes if o.outcome == "untested"}
+    reasons = {o.reason for o in judge_run(base, arrays).outcomes if o.outcome == "untested"}
     assert reasons == {"1 of 3 prompts untested: baseline: the logits hold NaN (plano)"}
 
 
@@ -105,7 +105,7 @@ def test_nan_elsewhere_is_untested_only_where_it_is_read():
     record = change(record, f"{trial}.doses", (first, *doses[1:]))
     gone = "interventions.ablate_texas.trials.dallas.supernodes.say_austin.of_clean"
     record = change(record, gone, math.nan)
-    reasons = [o.reason for o in judge(record, arrays).outcomes if o.outcome == "untested"]
+    reasons = [o.reason for o in judge_run(record, arrays).outcomes if o.outcome == "untested"]
     assert reasons == [
         "the activations of say_austin hold NaN",
         "the logits of its controls hold NaN",

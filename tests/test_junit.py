@@ -4,9 +4,9 @@ import pytest
 from records import AWAY, make_reading, make_record
 from verdicts import make_outcome, make_verdict
 
-from tracer.evidence.judge import judge
-from tracer.evidence.verdict import PromptOutcome
-from tracer.junit import Skipped, junit_xml
+from tracer.evidence.judge import judge_run
+from tracer.record.verdict import PromptOutcome
+from tracer.report.junit import Skipped, junit_xml
 
 
 def suites(*verdicts):
@@ -19,7 +19,7 @@ def counts(element):
 
 
 def test_a_suite_is_a_hypothesis_and_a_case_an_expectation_on_a_split():
-    verdict = judge(*make_record())
+    verdict = judge_run(*make_record())
     root = suites(verdict, verdict)
     first, second = root
     assert (first.tag, first.get("name")) == ("testsuite", "two_hop")
@@ -33,13 +33,13 @@ def test_a_suite_is_a_hypothesis_and_a_case_an_expectation_on_a_split():
 
 
 def test_names_tell_cases_apart():
-    cases = list(suites(judge(*make_record())).iter("testcase"))
+    cases = list(suites(judge_run(*make_record())).iter("testcase"))
     assert len({(case.get("classname"), case.get("name")) for case in cases}) == len(cases)
 
 
 def test_failed_is_a_failure_with_every_prompt():
     clamped = {("texas_to_california", "plano"): make_reading(Austin=0.5, Sacramento=0.1)}
-    verdict = judge(*make_record(clamped=clamped))
+    verdict = judge_run(*make_record(clamped=clamped))
     failed = [o for o in verdict.outcomes if o.outcome == "failed"]
     found = [case.find("failure") for case in suites(verdict).iter("testcase")]
     found = [failure for failure in found if failure is not None]
@@ -50,7 +50,7 @@ def test_failed_is_a_failure_with_every_prompt():
 
 
 def test_untested_is_skipped_with_its_reason():
-    verdict = judge(*make_record(baselines={"dallas": AWAY}))
+    verdict = judge_run(*make_record(baselines={"dallas": AWAY}))
     (suite,) = suites(verdict)
     assert counts(suite) == {"tests": 12, "failures": 0, "errors": 0, "skipped": 12}
     reason = suite.find("testcase/skipped").get("message")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.records import change, make_record
-from tracer.attempt.kept_groups import groups_of, keeping, kept_text
+from tracer.dashboard.intervene.draft import groups_of, keeping, kept_text
 from tracer.hypothesis.load import check
 
 GROUPS = {"mine": ("3_17_2", "4_9_1"), "yours": ("5_1_3",)}

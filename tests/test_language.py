@@ -1,6 +1,6 @@
 import pytest
 
-from tracer.evidence.language import language_of
+from tracer.evidence.measures.language import language_of
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import gc
 import weakref
 
-from tracer.last_opened import LastOpened
+from tracer.engine.last_opened import LastOpened
 
 
 class Thing:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tracer.liveness import PlainProgress, progress_on
-from tracer.terminal import Screen
+from tracer.cli.progress import PlainProgress, progress_on
+from tracer.report.terminal import Screen
 
 
 class Tty(io.StringIO):

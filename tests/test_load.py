@@ -7,9 +7,9 @@ from declared import GOOD, changed, mistakes
 
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.load import FROM_PYTHON, MOST_TOLD, check, dump, from_hypothesis, read
-from tracer.hypothesis.parts import validated
-from tracer.hypothesis.source import parse
+from tracer.hypothesis.partial import validated
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.yaml_text import parse
 
 
 def test_a_good_file_is_read_with_its_text_and_places(tmp_path: Path):

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from tracer.measurement_store import Store, key_of
+from tracer.engine.store import Store, key_of
 
 KEY = key_of(["a", 1.5])
 ARRAYS = {"x": np.array([0.1, -0.0, np.inf], dtype=np.float32), "n": np.arange(4).reshape(2, 2)}

@@ -9,9 +9,8 @@ import pytest
 
 from tests.declared import changed, mistakes
 from tests.records import change, make_record
-from tracer.features.names import misnamed
-from tracer.model.names import misnamed_model
-from tracer.record_rules import contradictions
+from tracer.hypothesis.names import misnamed, misnamed_model
+from tracer.record.check import contradictions
 
 
 @pytest.mark.parametrize("name", ["gemma-3-270m", "owner/name", "./x", "~/x", "/x", "a\\b"])

@@ -4,8 +4,8 @@ import pytest
 
 from tests.judging import DIFF, SWAP, expecting, judged, only
 from tests.records import TOKENS, make_record
-from tracer.arrays import control_key
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
+from tracer.record.arrays import control_key
 
 
 def two(alpha: float, n_controls: int):
@@ -39,7 +39,7 @@ def test_a_p_that_does_not_survive_the_correction_has_failed():
     record, arrays = make_record(hypothesis=expecting(beats, beats))
     logits = arrays[control_key(SWAP, "dallas", "logits")]
     logits[:3, TOKENS.index(" Sacramento")] += 100
-    first, second = judge(record, arrays).outcomes
+    first, second = judge_run(record, arrays).outcomes
     assert first.p == pytest.approx(0.04)
     assert (first.outcome, first.p_adjusted) == ("failed", pytest.approx(0.08))
     assert second.outcome == "failed"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tracer.evidence.nearest import Match, matched
+from tracer.evidence.matching import Match, matched
 
 KEYS = {"logit_diff": [["a", "b"], ["b", "a"]], "above": [1.0, 2.0], "top": ["x", "y"],
         "mostly": [1.0, 0.5], "p": [0.05, 0.01]}  # fmt: skip

@@ -6,8 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tracer.errors import UsageError
-from tracer.graph.frontend_supernodes import Group
-from tracer.graph.neuronpedia import check, features_of, read_url
+from tracer.hypothesis.neuronpedia import LabelledIds, check, features_of, read_url
 
 PAGE = "https://www.neuronpedia.org/gemma-2-2b/graph"
 GEMMA = (26, [16384] * 26)
@@ -69,7 +68,7 @@ def test_labels_may_hold_anything_and_come_twice():
 def test_what_is_no_feature_is_left_out_and_told():
     ids = ["E_26865_9", "20_15589_9", "5_-1_9", "D25_5604_7", "27_1000000000_9", "20_15589_9", ""]
     link = read_url(url([["Texas", *ids]], pinnedIds="D25_5604_7,,5_-1_9,27_1000000000_9,²_1_1"))
-    assert link.supernodes == (Group("Texas", ("20_15589_9",)),)
+    assert link.supernodes == (LabelledIds("Texas", ("20_15589_9",)),)
     assert link.pinned == ("5_-1_9", "27_1000000000_9")
     assert link.notes == (
         "supernode 'Texas': 'E_26865_9' is a token, no feature: left out.",

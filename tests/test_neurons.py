@@ -3,7 +3,7 @@
 import torch
 
 from tests.bench import ATOL
-from tracer.model.model import Site
+from tracer.engine.model.sites import Site
 
 
 def test_writes_sum_to_the_mlp_output(bench):

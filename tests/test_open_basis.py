@@ -22,17 +22,15 @@ from dictionaries import (
 from heard import Heard
 from safetensors.torch import save_file
 
+from tracer.engine.features.dictionary import CltBasis, TranscoderBasis
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.model import hub
+from tracer.engine.model.model import Model
+from tracer.engine.model.weights import open_weights
 from tracer.errors import ModelUnavailable, TracerError, UsageError
-from tracer.features.address import HubFile, parse_hub_folder
-from tracer.features.clt import CltBasis
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
-from tracer.features.registry import DICTIONARIES
-from tracer.features.transcoder import TranscoderBasis
+from tracer.hypothesis.names import DICTIONARIES, HubFile, parse_hub_folder
 from tracer.hypothesis.spec import ModelSpec
-from tracer.model import hub
-from tracer.model.model import Model
-from tracer.model.weights import open_weights
 
 COMMIT = "0" * 40
 

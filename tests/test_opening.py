@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from tests.opened import edges_by_autograd, ids_of, relative_error
-from tracer.features.neurons import NeuronBasis
-from tracer.progress import Silent
-from tracer.replacement.attribute import attribute
-from tracer.replacement.state import n_fixed
-from tracer.replacement.targets import salient
+from tracer.engine.attribution.frozen import n_fixed
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.targets import salient
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.progress import Silent
 
 
 def graph_of_ids(model, ids):

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from declared import GOOD, mistakes
 
-from tracer.hypothesis.interventions import ClampSpec
-from tracer.hypothesis.load import read
-from tracer.hypothesis.overrides import apply_overrides, parse_override
+from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.load import apply_overrides, parse_override, read
 from tracer.hypothesis.spec import Hypothesis
 
 

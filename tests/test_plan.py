@@ -8,10 +8,10 @@ import pytest
 
 from tests.bench import make_bench
 from tests.records import HYPOTHESIS
+from tracer.engine.cost import MAX_ROWS, ModelSize
+from tracer.engine.forward import batch_limit
+from tracer.engine.plan import BYTES_PER_SECOND, FLOPS_PER_CORE, PromptSize, make_plan
 from tracer.hypothesis.spec import Hypothesis
-from tracer.intervention import batch_limit
-from tracer.model_size import MAX_ROWS, ModelSize
-from tracer.plan import BYTES_PER_SECOND, FLOPS_PER_CORE, PromptSize, make_plan
 
 CONFIG: dict[str, Any] = {
     "num_hidden_layers": 18,

@@ -8,8 +8,8 @@ import pytest
 from declared import GOOD
 
 import tracer
-from tracer.hypothesis.published import json_schema, json_schema_text
-from tracer.hypothesis.source import parse
+from tracer.hypothesis.load import json_schema, json_schema_text
+from tracer.hypothesis.yaml_text import parse
 
 COMMITTED = Path(tracer.__file__).parent / "schema" / "hypothesis.schema.json"
 

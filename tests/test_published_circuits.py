@@ -14,17 +14,17 @@ from command import Result, call
 from huggingface_hub.errors import LocalEntryNotFoundError
 from stand_ins import KINDS, StandIn, stand_in
 
-from tracer.clean import clean_run
-from tracer.hypothesis.expectations import Fraction
+from tracer.engine.clean import clean_run
+from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.model import hub
+from tracer.engine.model.sources import MODELS_VARIABLE
+from tracer.engine.progress import Silent
+from tracer.engine.session import open_both
+from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import ModelSpec
-from tracer.intervention import BatchLimit, Row, run_rows
-from tracer.model import hub
-from tracer.model.sources import MODELS_VARIABLE
-from tracer.opened import open_both
-from tracer.progress import Silent
-from tracer.result import Run
-from tracer.tokens import TokenizedPrompt
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.report.run import Run
 
 FOLDER = Path(__file__).parent.parent / "hypotheses" / "published"
 FILES = sorted(FOLDER.glob("*.yaml"))

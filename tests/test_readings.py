@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tracer.readings import activation, control_readings, reading
+from tracer.engine.clean import activation, control_readings, reading
 
 
 class Words:

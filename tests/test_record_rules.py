@@ -15,12 +15,13 @@ from tests.graph_runs import large_graph, put_graph_run
 from tests.nested import GONE, put
 from tests.records import make_record
 from tracer.errors import TracerError, UsageError
-from tracer.record import Record
-from tracer.record_rules import contradictions
+from tracer.record.check import contradictions
+from tracer.record.json_model import RECORD
+from tracer.record.record import Record
+from tracer.record.run_folder import VERDICT, read_record
 from tracer.report.render import render
+from tracer.report.run import Run
 from tracer.report.run_graphs import read_graphs
-from tracer.result import Run
-from tracer.run_folder import RECORD, VERDICT, read_record
 
 TRIAL = "interventions.ablate_texas.trials.plano"
 

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-import tracer.session
+import tracer.engine.session
 from tests.bench import TINY
 from tests.command import call, write_file
 from tests.records import HYPOTHESIS, change, make_record
 from tests.tiny_file import write_tiny
-from tracer import runs
-from tracer.atomic import create_text
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
 from tracer.errors import HypothesisError, UsageError
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import Hypothesis
-from tracer.progress import Silent
-from tracer.registering import REGISTERED, register, registered, registration_of
+from tracer.record import run_folder, runs
+from tracer.record.files import create_text
+from tracer.record.registration import REGISTERED, register, registered, registration_of
+from tracer.report.page import page_view
 from tracer.report.render import render
-from tracer.report.views import page_view
-from tracer.runner import measure
 
 SWAP = "texas_to_california"
 EXPECT = f"interventions.{SWAP}.expect"
@@ -43,7 +43,7 @@ def post_hoc(asked, before=None):
     record, arrays = make_record()
     registration = registration_of(before or declared(), DAY)
     record = change(change(record, "registration", registration), "hypothesis", asked)
-    return record, judge(record, arrays), arrays
+    return record, judge_run(record, arrays), arrays
 
 
 def test_what_was_registered_is_no_news():
@@ -114,9 +114,9 @@ def test_judging_again_is_held_against_what_was_registered_not_what_was_measured
     strict = declared(expect=[{"logit_diff": DIFF, "above": 1.0}])
     record, verdict, arrays = post_hoc(loose, before=strict)
     assert verdict.post_hoc
-    assert judge(record, arrays, hypothesis=strict).post_hoc == ()
+    assert judge_run(record, arrays, hypothesis=strict).post_hoc == ()
     other = declared(expect=[{"logit_diff": DIFF, "above": 2.0}])
-    assert judge(record, arrays, hypothesis=other).post_hoc == (
+    assert judge_run(record, arrays, hypothesis=other).post_hoc == (
         f"{EXPECT}[0].above: registered with 1.0, judged with 2.0",
     )
 
@@ -163,7 +163,7 @@ def test_a_run_registers_before_the_first_pass(file, tmp_path, monkeypatch):
         assert registered(reports, "tiny") is not None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracer.session, "open_bench", no_pass)
+    monkeypatch.setattr(tracer.engine.session, "open_bench", no_pass)
     with pytest.raises(KeyboardInterrupt):
         measure(read(str(file)), reports=reports, progress=Silent())
     assert registered(reports, "tiny") is not None
@@ -180,13 +180,13 @@ def test_what_the_model_cannot_have_is_told_before_anything_is_registered(tiny, 
 
 def test_a_later_run_of_a_changed_file_is_post_hoc(file, tiny, tmp_path):
     reports = tmp_path / "reports"
-    first = runs.read_record(measure(read(str(file)), reports=reports, progress=Silent()))
+    first = run_folder.read_record(measure(read(str(file)), reports=reports, progress=Silent()))
     assert first.registration == registered(reports, "tiny")
     changed = write_tiny(tmp_path, tiny, claim="Something else.", seed=7)
     folder = measure(read(str(changed)), reports=reports, progress=Silent())
-    later = runs.read_record(folder)
+    later = run_folder.read_record(folder)
     assert later.registration == first.registration
-    told = judge(later, runs.read_arrays(folder)).post_hoc
+    told = judge_run(later, run_folder.read_arrays(folder)).post_hoc
     assert any(text.startswith("claim: registered with") for text in told)
     assert any(text.startswith("seed: registered with 0, judged with 7") for text in told)
 

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tracer.model.registry import MODELS, nearest
+from tracer.hypothesis.names import MODELS, nearest
 
 
 def test_the_embedded_default_is_in_four_parts():

@@ -6,11 +6,18 @@ import pytest
 from records import change, make_reading, make_record
 
 from tracer.errors import UsageError
-from tracer.evidence.judge import judge
-from tracer.regression.baseline import bless, home, in_folder, read_baseline
-from tracer.regression.compare import compare
-from tracer.regression.essentials import KeptOutcome, Tolerances, essentials
-from tracer.regression.matching import paired
+from tracer.evidence.baseline_run import (
+    KeptOutcome,
+    Tolerances,
+    bless,
+    essentials,
+    home,
+    in_folder,
+    read_baseline,
+)
+from tracer.evidence.judge import judge_run
+from tracer.evidence.matching import paired
+from tracer.evidence.regression import compare
 
 SWAP = "texas_to_california"
 
@@ -19,7 +26,7 @@ def kept(record=None, arrays=None, **bent):
     if record is None:
         record, arrays = make_record(**bent)
     assert arrays is not None
-    return essentials(record, judge(record, arrays))
+    return essentials(record, judge_run(record, arrays))
 
 
 @pytest.fixture(scope="module")

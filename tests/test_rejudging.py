@@ -5,7 +5,7 @@ import pytest
 from tests.nested import GONE, put
 from tests.records import HYPOTHESIS, make_record
 from tracer.errors import UsageError
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.hypothesis.spec import Hypothesis
 
 SWAP = "texas_to_california"
@@ -17,24 +17,24 @@ def changed(path, value):
 
 
 def rejudge(path, value):
-    return judge(*make_record(), hypothesis=changed(path, value))
+    return judge_run(*make_record(), hypothesis=changed(path, value))
 
 
 def test_the_same_file_changes_nothing():
     record, arrays = make_record()
-    again = judge(record, arrays, hypothesis=Hypothesis.model_validate(HYPOTHESIS))
-    assert again == judge(record, arrays)
+    again = judge_run(record, arrays, hypothesis=Hypothesis.model_validate(HYPOTHESIS))
+    assert again == judge_run(record, arrays)
     assert again.post_hoc == ()
 
 
 def test_another_way_to_write_the_same_is_no_change():
     long = changed(f"interventions.{SWAP}.clamp", {"texas": {"times": 0}, "california": 1})
     record, arrays = make_record()
-    assert judge(record, arrays, hypothesis=long).post_hoc == ()
+    assert judge_run(record, arrays, hypothesis=long).post_hoc == ()
     model = changed("model", {"name": "gemma-3-270m", "device": "cuda"})
-    assert judge(record, arrays, hypothesis=model).post_hoc == ()
+    assert judge_run(record, arrays, hypothesis=model).post_hoc == ()
     skipping = changed("if_absent", "skip")
-    assert judge(record, arrays, hypothesis=skipping).post_hoc == ()
+    assert judge_run(record, arrays, hypothesis=skipping).post_hoc == ()
 
 
 def test_a_stricter_threshold_is_judged_and_listed():
@@ -165,7 +165,7 @@ def test_all_that_is_lacking_is_told_at_once():
     data["interventions"][SWAP]["expect"][0] = {"top": " Waco"}
     data["interventions"][SWAP]["expect"][1]["above"] = 2
     with pytest.raises(UsageError) as caught:
-        judge(*make_record(), hypothesis=Hypothesis.model_validate(data))
+        judge_run(*make_record(), hypothesis=Hypothesis.model_validate(data))
     assert len(str(caught.value).splitlines()) == 1 + 1 + 4
 
 
@@ -177,18 +177,18 @@ def test_a_token_read_without_controls_cannot_be_compared_with_them():
     swap = record.interventions[SWAP].model_copy(update={"trials": trials})
     bent = record.model_copy(update={"interventions": {**record.interventions, SWAP: swap}})
     with pytest.raises(UsageError, match="the token ' Sacramento' was not read under controls"):
-        judge(bent, arrays)
+        judge_run(bent, arrays)
 
 
 def test_generated_text_may_be_left_out_but_not_asked_for():
     data = copy.deepcopy(HYPOTHESIS)
     data["interventions"][SWAP]["generate"] = {"tokens": 8}
     record, arrays = make_record(hypothesis=data)
-    assert judge(record, arrays, hypothesis=Hypothesis.model_validate(HYPOTHESIS)).post_hoc == (
+    assert judge_run(record, arrays, hypothesis=Hypothesis.model_validate(HYPOTHESIS)).post_hoc == (
         f"interventions.{SWAP}.generate: left out",
     )
     with pytest.raises(UsageError, match="generate: added"):
-        judge(*make_record(), hypothesis=Hypothesis.model_validate(data))
+        judge_run(*make_record(), hypothesis=Hypothesis.model_validate(data))
     data["interventions"][SWAP]["generate"] = {"tokens": 9}
     with pytest.raises(UsageError, match=r"generate\.tokens: measured with 8"):
-        judge(record, arrays, hypothesis=Hypothesis.model_validate(data))
+        judge_run(record, arrays, hypothesis=Hypothesis.model_validate(data))

@@ -21,17 +21,16 @@ from transformers import (
 from tests.dictionaries import skip, threshold, write_transcoders
 from tests.opened import TEXT, edges_by_autograd, graph_of, ids_of, open_tiny, relative_error
 from tests.tiny_models import CONTEXT, save_gemma3, save_other
+from tracer.engine.attribution.frozen import freeze
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.targets import salient
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.model.held import require_held
+from tracer.engine.progress import Silent
 from tracer.errors import EngineError, ModelUnavailable, UsageError
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
-from tracer.graph.influence import influence
-from tracer.graph.prune import prune
-from tracer.graph.scores import scores, supernode_scores
-from tracer.model.held import require_held
-from tracer.progress import Silent
-from tracer.replacement.attribute import attribute
-from tracer.replacement.state import freeze
-from tracer.replacement.targets import salient
+from tracer.record.graph.influence import influence, scores, supernode_scores
+from tracer.record.graph.prune import prune
 
 REL = 1e-4
 PLAIN = dict.fromkeys(("num_key_value_heads", "head_dim"))

@@ -5,13 +5,12 @@ from itertools import combinations
 import pytest
 
 from tests.records import change, make_record
-from tracer.record import FeatureRef, Record
-from tracer.report.circuit import GAP, circuit
-from tracer.report.circuit_shapes import Circuit
+from tracer.record.record import FeatureRef, Record
+from tracer.report.circuit_diagram import GAP, CircuitDrawing, circuit
 from tracer.report.token_row import token_row
 
 
-def labels(drawn: Circuit) -> dict[str, tuple[str, str | None, bool]]:
+def labels(drawn: CircuitDrawing) -> dict[str, tuple[str, str | None, bool]]:
     return {box.label: (box.percent, box.pill, box.ghost) for box in drawn.boxes}
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.circuits import NAME, recorded
-from tracer.evidence.judge import judge
-from tracer.report.circuits import circuit_views
-from tracer.report.curve_plot import curve_plot
+from tracer.evidence.judge import judge_run
+from tracer.report.curves import curve_plot
 from tracer.report.render import render
+from tracer.report.sections.circuits import circuit_views
 
 SCORES = {
     "whole": [4.0, 3.0, 0.2],
@@ -46,7 +46,7 @@ def test_a_run_with_a_circuit_renders_and_escapes():
     record, arrays = recorded({"faithfulness": {"above": 0.5}}, {"sufficient": 0.05}, **SCORES)
     circuit = record.circuit[NAME].model_copy(update={"notes": ("<script>alert(1)</script>",)})
     record = record.model_copy(update={"circuit": {NAME: circuit}})
-    page = render(record, judge(record, arrays), arrays)
+    page = render(record, judge_run(record, arrays), arrays)
     assert "with everything else ablated" in page and "<script>alert(1)" not in page
     assert "3 prompts together" in page
     without = record.model_copy(
@@ -55,4 +55,4 @@ def test_a_run_with_a_circuit_renders_and_escapes():
             "hypothesis": record.hypothesis.model_copy(update={"circuit": {}}),
         }
     )
-    assert "with everything else ablated" not in render(without, judge(without, arrays), arrays)
+    assert "with everything else ablated" not in render(without, judge_run(without, arrays), arrays)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.records import change, make_reading, make_record
-from tracer.evidence.bench import JudgedOutcomes
+from tracer.evidence.context import JudgedOutcomes
 from tracer.evidence.judge import judge_alone
 from tracer.report.effects import Measure, compare, find, measures
 

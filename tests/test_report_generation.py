@@ -1,9 +1,9 @@
 from tests.judging import SWAP, expecting
 from tests.records import change, make_record
-from tracer.evidence.judge import judge
-from tracer.record import Generated, GeneratedText
-from tracer.report.generation import text_views
+from tracer.evidence.judge import judge_run
+from tracer.record.parts import Generated, GeneratedText
 from tracer.report.render import render
+from tracer.report.sections.texts import text_views
 
 
 def recorded(**generate):
@@ -23,7 +23,7 @@ def test_clamped_text_stands_beside_unclamped():
     assert view.how == "8 tokens at most, the most probable each time."
     [row] = view.rows
     assert (row.clean, row.clamped, row.same) == (" Austin…", " <b>Sacramento∎", False)
-    page = render(record, judge(record, arrays), arrays)
+    page = render(record, judge_run(record, arrays), arrays)
     assert "Generated text" in page
     assert "&lt;b&gt;Sacramento" in page
 
@@ -36,4 +36,4 @@ def test_sampling_is_told():
 def test_without_text_there_is_no_section():
     record, arrays = make_record()
     assert text_views(record) == ()
-    assert "Generated text" not in render(record, judge(record, arrays), arrays)
+    assert "Generated text" not in render(record, judge_run(record, arrays), arrays)

@@ -12,13 +12,13 @@ from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.graphs import random_graph
 from tests.records import change, make_record
 from tests.test_report_render import full_verdict
-from tracer.graph.edge_list import listed
-from tracer.record import FeatureRef, GraphRecord
-from tracer.report.index import IndexEntry, UnreadEntry, render_index
+from tracer.record.graph.graph import listed
+from tracer.record.parts import GraphRecord
+from tracer.record.record import FeatureRef
+from tracer.record.run_folder import UnreadableRun
+from tracer.report.index import IndexEntry, UnreadEntry, render_index, render_unread
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs
-from tracer.report.unread import render_unread
-from tracer.salvage import Salvage
 
 pytestmark = WANTS_CHROMIUM
 
@@ -219,7 +219,9 @@ def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme
         (tmp_path / "index.html").write_text(render_index(entries), encoding="utf-8")
     if what == "unread":
         entry = UnreadEntry("x/1", "x", None, None, "cut short")
-        left = Salvage("x.yaml", "claim: c", "c", "refuted: 1 of 2 failed", can_be_judged=True)
+        left = UnreadableRun(
+            "x.yaml", "claim: c", "c", "refuted: 1 of 2 failed", can_be_judged=True
+        )
         (tmp_path / "unread.html").write_text(render_unread(entry, "complete", left))
     page = open_page(browser, scheme, width=1240)
     page.goto(f"{report}#n=L_0" if what == "report" else (tmp_path / f"{what}.html").as_uri())

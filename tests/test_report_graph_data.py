@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tests.graphs import hand_graph, make_graph, random_graph
-from tracer.graph.edge_list import listed
-from tracer.report.graph_data import graph_data, to_json
+from tracer.record.graph.graph import listed
+from tracer.report.graph_view import graph_data, to_json
 
 GROUPS = [{"name": "b", "label": "B and more", "places": [(0, 1, 7), (0, 1, 99)]}]
 

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.records import make_record
-from tracer.evidence.judge import judge
-from tracer.record import Ablation, GraphEdge, GraphRecord
-from tracer.report.graphs import graph_views
+from tracer.evidence.judge import judge_run
+from tracer.record.parts import Ablation, GraphEdge, GraphRecord
 from tracer.report.render import render
+from tracer.report.sections.graphs import graph_views
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_agreement_lies_on_the_diagonal(recorded):
 
 def test_a_run_with_a_graph_renders_and_escapes(recorded):
     record, arrays = recorded
-    page = render(record, judge(record, arrays), arrays)
+    page = render(record, judge_run(record, arrays), arrays)
     assert "held against clamps" in page
     assert "<script>alert(1)" not in page
     without = record.model_copy(update={"graphs": {}})
-    assert "held against clamps" not in render(without, judge(without, arrays), arrays)
+    assert "held against clamps" not in render(without, judge_run(without, arrays), arrays)

@@ -6,12 +6,10 @@ import numpy as np
 
 from tests.records import make_record
 from tests.test_report_render import full_verdict
-from tracer.graph.edge_list import ListedGraph
-from tracer.graph.graph import Subject
-from tracer.graph.nodes import Logit, Nodes
-from tracer.record import GraphRecord
-from tracer.report import graph_inline
-from tracer.report.graph_data import graph_data, to_json
+from tracer.record.graph.graph import ListedGraph, Logit, Nodes, Subject
+from tracer.record.parts import GraphRecord
+from tracer.report import run_graphs
+from tracer.report.graph_view import graph_data, to_json
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs, read_graphs
 
@@ -75,12 +73,12 @@ def test_many_graphs_get_fewer_nodes_or_none(monkeypatch):
     record, arrays = make_record()
     record = record.model_copy(update={"graphs": told(3)})
     found = RunGraphs({prompt: large_graph(2_000, 50) for prompt in PROMPTS})
-    whole = sum(len(each.text) for each in graph_inline.pack(record, found))
-    monkeypatch.setattr(graph_inline, "BUDGET", whole // 2)
-    smaller = graph_inline.pack(record, found)
+    whole = sum(len(each.text) for each in run_graphs.pack(record, found))
+    monkeypatch.setattr(run_graphs, "BUDGET", whole // 2)
+    smaller = run_graphs.pack(record, found)
     assert sum(len(each.text) for each in smaller) <= whole // 2
     assert all(re.match(r"Shown: the \d{2,3} most", each.cut) for each in smaller)
-    monkeypatch.setattr(graph_inline, "BUDGET", 10)
+    monkeypatch.setattr(run_graphs, "BUDGET", 10)
     page = render(record, full_verdict(), arrays, found)
     assert "are not drawn here" in page and "data-graph>" not in page
 

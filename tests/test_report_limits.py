@@ -11,17 +11,17 @@ from tests.test_report_large import told
 from tests.test_report_render import full_verdict, many, text_of
 from tests.verdicts import make_outcome, make_verdict
 from tracer.evidence.judge import judge_alone
-from tracer.evidence.verdict import PromptOutcome
-from tracer.record import FeatureRef, Generated, GeneratedText, GraphEdge
-from tracer.report.drawn import Room, drawn_trials, plotted
-from tracer.report.effects import Comparison, Measure, measures
-from tracer.report.generation import text_views
-from tracer.report.graphs import graph_views
+from tracer.record.parts import Generated, GeneratedText, GraphEdge
+from tracer.record.record import FeatureRef
+from tracer.record.verdict import PromptOutcome
+from tracer.report.effects import EffectComparison, Measure, Room, drawn_trials, measures, plotted
 from tracer.report.index import IndexEntry, render_index
 from tracer.report.limits import MAX_DOTS, cut, middle_out
-from tracer.report.outcomes import outcome_views
 from tracer.report.plots import strip
 from tracer.report.render import render
+from tracer.report.sections.expectations import outcome_views
+from tracer.report.sections.graphs import graph_views
+from tracer.report.sections.texts import text_views
 
 SWAP = HYPOTHESIS["interventions"]["texas_to_california"]
 
@@ -92,7 +92,7 @@ def test_of_many_controls_a_row_draws_evenly_spaced_ranks():
     controls = tuple(float(n) for n in range(1_000, 0, -1))
     row = strip(
         Measure("logit_diff", ("a", "b"), "above"),
-        [Comparison("p", held_out=False, before=0.0, after=1.0, controls=controls, p=0.5)],
+        [EffectComparison("p", held_out=False, before=0.0, after=1.0, controls=controls, p=0.5)],
     ).rows[0]
     assert row.dots.count("M") == MAX_DOTS
     assert "1000 controls, 250 of them drawn" in row.title

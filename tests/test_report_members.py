@@ -1,8 +1,8 @@
 """How each supernode was found, in a sentence."""
 
 from tests.records import HYPOTHESIS, change, make_record
-from tracer.record import FeatureRef
-from tracer.report.members import supernode_view
+from tracer.record.record import FeatureRef
+from tracer.report.sections.details import supernode_view
 
 
 def test_a_rule_is_told_in_words():

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from tracer.hypothesis.amount import Amount
-from tracer.report.effects import Comparison, Measure
+from tracer.hypothesis.clamps import Amount
+from tracer.report.effects import EffectComparison, Measure
 from tracer.report.plots import Output, bars, dose_panel, nice_ticks, strip
 
 
@@ -40,8 +40,8 @@ def test_strips_put_discovery_first_and_every_control_on_the_axis():
     drawn = strip(
         measure,
         [
-            Comparison("dallas", False, 0.0, 2.0, (0.0, 1.0, -1.0), 0.25),
-            Comparison("plano", True, 0.0, 1.0, (), None),
+            EffectComparison("dallas", False, 0.0, 2.0, (0.0, 1.0, -1.0), 0.25),
+            EffectComparison("plano", True, 0.0, 1.0, (), None),
         ],
     )
     assert [g.label for g in drawn.groups] == ["discovery", "held out"]

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.chromium import WANTS_CHROMIUM
 from tests.printed import Printed
 from tests.records import change, make_reading, make_record
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.report.render import render
 
 pytestmark = WANTS_CHROMIUM
@@ -24,7 +24,7 @@ def printed(browser: Browser, tmp_path_factory: pytest.TempPathFactory):
     """The verdict of a run of which one expectation failed, and the pages of its report."""
     record, arrays = make_record(clamped=FAILING)
     record = change(record, "supernodes.texas.label", "Lone Star")
-    verdict = judge(record, arrays)
+    verdict = judge_run(record, arrays)
     path = tmp_path_factory.mktemp("print") / "report.html"
     path.write_text(render(record, verdict, arrays), encoding="utf-8")
     page = browser.new_page()

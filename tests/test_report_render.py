@@ -15,11 +15,11 @@ import pytest
 
 from tests.records import HYPOTHESIS, change, clean_reading, make_record
 from tests.verdicts import make_outcome, make_verdict
-from tracer.evidence.judge import judge
-from tracer.evidence.verdict import PromptOutcome, Verdict
-from tracer.record import Record
+from tracer.evidence.judge import judge_run
+from tracer.record.record import Record
+from tracer.record.verdict import PromptOutcome, Verdict
+from tracer.report.page import safe_link
 from tracer.report.render import render
-from tracer.report.views import safe_link
 
 EVIL = "<script>alert(1)</script>\"'></style></title><img src=x onerror=alert(1)>\u202e\x00"
 TEMPLATED = EVIL + "{{ 7*7 }}{% raw %}"
@@ -71,7 +71,7 @@ def hostile(value: Any) -> Any:
 
 def test_the_first_screen_answers_the_readers_questions():
     record, arrays = make_record()
-    measured = judge(record, arrays).outcomes
+    measured = judge_run(record, arrays).outcomes
     text = text_of(render(record, full_verdict(outcomes=measured), arrays))
     assert "✖ refuted" in text
     assert "Replacing the state replaces the capital." in text

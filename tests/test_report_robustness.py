@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_robustness import SECTION, make, verdict_of
 from tracer.report.render import render
-from tracer.report.robustness import robustness_view
+from tracer.report.sections.robustness import robustness_view
 
 EVIL = "</td><script>alert(1)</script> {city}"
 

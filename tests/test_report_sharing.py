@@ -6,9 +6,9 @@ from tests.bench import TINY
 from tests.test_shared_measure import PROMPTS, TRANSLATIONS
 from tests.test_sharing import EXCEEDS, EYES, shared
 from tracer.cli.app import run_command
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.report.render import render
-from tracer.report.sharing import shared_views
+from tracer.report.sections.shared import shared_views
 
 
 def test_two_lines_by_layer():
@@ -23,7 +23,7 @@ def test_two_lines_by_layer():
     low, *_ = [y for _, y in unrelated.points]
     zero = split.plot.y_ticks[0].at
     assert (zero - top) / (zero - low) == pytest.approx(5)
-    page = render(record, judge(record, arrays), arrays)
+    page = render(record, judge_run(record, arrays), arrays)
     assert "Features shared across languages" in page
     assert "Against matched controls" not in page
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import re
 
 from tests.records import AWAY, HYPOTHESIS, make_reading, make_record
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.report.render import render
-from tracer.report.studies import study_views
+from tracer.report.sections.studies import study_views
 
 DIFF = (" Sacramento", " Austin")
 EVIL = "</table><script>alert(1)</script>"
@@ -46,7 +46,7 @@ CLAMPED = {
 
 def made():
     record, arrays = make_record(hypothesis=STUDIES, clamped=CLAMPED)
-    return record, arrays, judge(record, arrays)
+    return record, arrays, judge_run(record, arrays)
 
 
 def difference(reading):

@@ -12,9 +12,9 @@ from tracer.report.text import (
     percent,
     plural,
     shorten,
-    show_token,
     signed,
     text_width,
+    visible_token,
 )
 
 
@@ -76,8 +76,8 @@ def test_numbers():
 
 
 def test_tokens_show_their_spaces_and_are_cut_where_there_is_no_room():
-    assert show_token(" a\n\tb") == "·a↵⇥b"
-    assert show_token("") == "⟨empty⟩"
+    assert visible_token(" a\n\tb") == "·a↵⇥b"
+    assert visible_token("") == "⟨empty⟩"
     assert shorten("abcdef", 4) == "abc…"
     assert shorten("abcd", 4) == "abcd"
 

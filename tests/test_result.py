@@ -7,9 +7,9 @@ import pytest
 import tracer
 from tests.command import Engine, use_engine, write_file
 from tests.records import change, make_record
-from tracer import runs
 from tracer.errors import HypothesisError, UsageError
-from tracer.result import Run, settle
+from tracer.record import run_folder, runs
+from tracer.report.run import Run, judge_and_save
 
 
 @pytest.fixture
@@ -17,12 +17,12 @@ def folder(tmp_path: Path) -> Path:
     record, arrays = make_record()
     record = change(record, "hypothesis.claim", "<b>{{ 7*7 }}</b>\u202e & more")
     folder = runs.create(tmp_path / "reports", record)
-    runs.write(folder, record, arrays)
+    run_folder.write(folder, record, arrays)
     return folder
 
 
 def test_settling_writes_what_opening_reads(folder: Path):
-    settled = settle(folder)
+    settled = judge_and_save(folder)
     opened = Run.open(folder)
     assert opened.verdict == settled.verdict
     assert opened.record == settled.record
@@ -36,9 +36,9 @@ def test_settling_writes_what_opening_reads(folder: Path):
 
 
 def test_settling_twice_writes_the_same_bytes(folder: Path):
-    settle(folder)
+    judge_and_save(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    settle(folder)
+    judge_and_save(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -48,14 +48,16 @@ def test_an_unjudged_run_is_judged_when_opened_and_nothing_is_written(folder: Pa
 
 
 def test_a_verdict_that_was_written_is_read_though_it_is_falsy(folder: Path):
-    refuted = settle(folder).verdict.model_copy(update={"verdict": "refuted", "reason": "mine"})
-    runs.write_verdict(folder, refuted)
+    refuted = judge_and_save(folder).verdict.model_copy(
+        update={"verdict": "refuted", "reason": "mine"}
+    )
+    run_folder.write_verdict(folder, refuted)
     assert not Run.open(folder).verdict
     assert Run.open(folder).verdict.reason == "mine"
 
 
 def test_it_prints_as_a_table_and_says_what_it_is(folder: Path):
-    run = settle(folder)
+    run = judge_and_save(folder)
     assert "texas_to_california" in str(run) or "swap" in str(run)
     assert str(folder / "report.html") in str(run)
     assert "16.8 s" in str(run)
@@ -63,7 +65,7 @@ def test_it_prints_as_a_table_and_says_what_it_is(folder: Path):
 
 
 def test_in_a_notebook_untrusted_text_is_escaped(folder: Path):
-    html = settle(folder)._repr_html_()
+    html = judge_and_save(folder)._repr_html_()
     assert "&lt;b&gt;{{ 7*7 }}&lt;/b&gt; &amp; more" in html
     assert "<b>{{" not in html
     assert "\u202e" not in html

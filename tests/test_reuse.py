@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-import tracer.resolve
+import tracer.engine.resolve
 from tests.test_robustness_run import BASE
+from tracer.engine.progress import Silent
+from tracer.engine.resolve import open_bench, reused_run
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
-from tracer.progress import Silent
-from tracer.resolve import open_bench
-from tracer.reuse import reused_run
-from tracer.tokens import tokenize
+from tracer.hypothesis.tokens import tokenize
 
 
 def opened(bench, known=None, **changes):
@@ -30,13 +29,13 @@ def counted(monkeypatch):
     """Names of what was run and found, in order."""
     seen = []
     for what in ("clean_run", "select"):
-        real = getattr(tracer.resolve, what)
+        real = getattr(tracer.engine.resolve, what)
 
         def once(*args, real=real, what=what):
             seen.append(args[2].name if what == "clean_run" else args[0])
             return real(*args)
 
-        monkeypatch.setattr(tracer.resolve, what, once)
+        monkeypatch.setattr(tracer.engine.resolve, what, once)
     return seen
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from tracer.evidence import rhyme
-from tracer.evidence.rhyme import CannotTell, rhymes
+from tracer.evidence.measures import rhyme
+from tracer.evidence.measures.rhyme import CannotTell, rhymes
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.records import AWAY, make_reading, make_record
-from tracer.arrays import Observed
 from tracer.errors import UsageError
-from tracer.evidence.judge import judge
+from tracer.evidence.judge import judge_run
 from tracer.evidence.robustness import told
+from tracer.hypothesis.implied import variations
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.variations import variations
-from tracer.record import VariantRecord
+from tracer.record.arrays import Observed
+from tracer.record.record import VariantRecord
 
 KEPT = {("texas_to_california", p): make_reading(Austin=0.6, Sacramento=0.1) for p in ("plano",)}
 """A clamp that does not change what the model says on one prompt."""
@@ -52,7 +52,7 @@ def verdict_of(made, **changes):
     if changes:
         data = record.hypothesis.model_dump(mode="json", by_alias=True)
         asked = Hypothesis.model_validate(data | changes)
-    return judge(record, arrays, hypothesis=asked, variants=observed)
+    return judge_run(record, arrays, hypothesis=asked, variants=observed)
 
 
 def test_all_the_same():

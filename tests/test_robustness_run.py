@@ -3,16 +3,16 @@
 import pytest
 import yaml
 
-import tracer.variants
+import tracer.engine.steps
 from tests.bench import TINY
-from tracer import runs
-from tracer.evidence.judge import judge
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
+from tracer.engine.store import Store
+from tracer.evidence.judge import judge_run
 from tracer.hypothesis.load import read
-from tracer.measurement_store import Store
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.run_folder import variant_folder
-from tracer.runner import measure
+from tracer.record import run_folder, runs
+from tracer.record.run_folder import variant_folder
+from tracer.report.run import judge_and_save
 
 ROBUSTNESS = {
     "templates": {"asked": "{city} has this capital:"},
@@ -52,7 +52,7 @@ def numbers(record):
 
 
 def test_every_variation_is_recorded_in_order(varied):
-    record = runs.read_record(varied)
+    record = run_folder.read_record(varied)
     assert list(record.variants) == NAMES
     skipped = {name: each.skipped for name, each in record.variants.items() if each.skipped}
     assert skipped == {
@@ -60,7 +60,7 @@ def test_every_variation_is_recorded_in_order(varied):
         "size-4": "it is the file's own size",
         "without-dallas": "every rule that names it has no other prompt in its place",
     }
-    assert list(runs.read_variants(varied, record)) == [n for n in NAMES if n not in skipped]
+    assert list(run_folder.read_variants(varied, record)) == [n for n in NAMES if n not in skipped]
 
 
 @pytest.mark.parametrize(
@@ -89,26 +89,26 @@ def test_every_variation_is_recorded_in_order(varied):
 def test_a_variation_is_what_the_changed_file_would_give(varied, tiny, tmp_path, name, changes):
     alone = run(tmp_path, tiny, "alone", **changes)
     inner = variant_folder(varied, name)
-    assert numbers(runs.read_record(inner)) == numbers(runs.read_record(alone))
-    arrays, expected = runs.read_arrays(inner), runs.read_arrays(alone)
+    assert numbers(run_folder.read_record(inner)) == numbers(run_folder.read_record(alone))
+    arrays, expected = run_folder.read_arrays(inner), run_folder.read_arrays(alone)
     assert arrays.keys() == expected.keys()
     assert all((arrays[key] == expected[key]).all() for key in arrays)
 
 
 def test_the_verdict_counts_the_same_verdicts(varied):
-    settled = settle(varied)
+    settled = judge_and_save(varied)
     found = settled.verdict.robustness
-    inner = runs.read_variants(varied, settled.record)
-    verdicts = {name: judge(each.record, each.arrays).verdict for name, each in inner.items()}
+    inner = run_folder.read_variants(varied, settled.record)
+    verdicts = {name: judge_run(each.record, each.arrays).verdict for name, each in inner.items()}
     assert {each.name: each.verdict for each in found.variants} == verdicts
-    plain = judge(settled.record, settled.arrays).verdict
+    plain = judge_run(settled.record, settled.arrays).verdict
     assert found.verdict == plain
-    assert runs.read_verdict(varied) == settled.verdict
+    assert run_folder.read_verdict(varied) == settled.verdict
     assert [o.intervention for o in settled.verdict.outcomes][-1] == "robustness"
 
 
 def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
-    real, seen = tracer.variants.measure_declared, []
+    real, seen = tracer.engine.steps.measure_declared, []
 
     def killed(*args):
         if len(seen) == 2:
@@ -116,27 +116,29 @@ def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
         seen.append(args[0].name)
         return real(*args)
 
-    monkeypatch.setattr(tracer.variants, "measure_declared", killed)
+    monkeypatch.setattr(tracer.engine.steps, "measure_declared", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, tiny, robustness=ROBUSTNESS)
     [stopped] = runs.find_runs(tmp_path / "tiny")
-    record = runs.read_record(stopped.folder)
-    reason = judge(record, runs.read_arrays(stopped.folder)).reason
+    record = run_folder.read_record(stopped.folder)
+    reason = judge_run(record, run_folder.read_arrays(stopped.folder)).reason
     assert "the run is incomplete: 3 of 8 variations measured" in reason
-    monkeypatch.setattr(tracer.variants, "measure_declared", lambda *a: seen.append("") or real(*a))
+    monkeypatch.setattr(
+        tracer.engine.steps, "measure_declared", lambda *a: seen.append("") or real(*a)
+    )
     folder = run(tmp_path, tiny, robustness=ROBUSTNESS)
     assert folder == stopped.folder
     assert len(seen) == 2 + 3
-    assert runs.read_record(folder).status == "complete"
+    assert run_folder.read_record(folder).status == "complete"
 
 
 def test_what_cannot_be_measured_is_told_and_the_rest_goes_on(tiny, tmp_path):
     template = {"long": "{city} " + "word " * 4000}
     folder = run(tmp_path, tiny, robustness={"templates": template, "seeds": [1]})
-    record = runs.read_record(folder)
+    record = run_folder.read_record(folder)
     assert "tokens" in record.variants["template-long"].problem
     assert record.variants["seed-1"].fingerprint is not None
-    found = settle(folder).verdict.robustness
+    found = judge_and_save(folder).verdict.robustness
     assert found.total.n_open >= 1
 
 
@@ -145,10 +147,10 @@ def test_unchanged_rows_come_from_the_cache(tiny, tmp_path):
     first = run(tmp_path, tiny, store=store, robustness={"seeds": [1]})
     again = run(tmp_path, tiny, store=store, robustness={"seeds": [1], "templates": {}})
     other = run(tmp_path, tiny, "other", store=store, robustness={"seeds": [1, 2]})
-    assert runs.read_record(variant_folder(first, "seed-1")).cached == ()
+    assert run_folder.read_record(variant_folder(first, "seed-1")).cached == ()
     for folder in (again, other):
-        assert len(runs.read_record(variant_folder(folder, "seed-1")).cached) == 2
-    assert runs.read_record(variant_folder(other, "seed-2")).cached == ()
+        assert len(run_folder.read_record(variant_folder(folder, "seed-1")).cached) == 2
+    assert run_folder.read_record(variant_folder(other, "seed-2")).cached == ()
 
 
 def test_sizes_beyond_what_the_rules_find_are_one_variation(tiny, tmp_path):
@@ -159,7 +161,7 @@ def test_sizes_beyond_what_the_rules_find_are_one_variation(tiny, tmp_path):
         controls={"random": 0},
         interventions=PLAIN,
     )
-    first, second = runs.read_record(folder).variants.values()
+    first, second = run_folder.read_record(folder).variants.values()
     assert first.fingerprint is not None
     assert second.skipped == "the rules find the same features as in size-10000"
 
@@ -167,10 +169,10 @@ def test_sizes_beyond_what_the_rules_find_are_one_variation(tiny, tmp_path):
 def test_supernodes_of_another_run_follow_no_rule(tiny, tmp_path, varied):
     section = {"sizes": [2], "leave_one_out": True, "templates": ROBUSTNESS["templates"]}
     folder = run(tmp_path, tiny, "locked", lock=varied, robustness=section)
-    record = runs.read_record(folder)
+    record = run_folder.read_record(folder)
     by_rule = [name for name in record.variants if name not in ("template-asked", "without-dallas")]
     assert {record.variants[name].skipped for name in by_rule} == {
         "the supernodes were taken from another run, so no rule was followed"
     }
-    inner = runs.read_record(variant_folder(folder, "template-asked"))
+    inner = run_folder.read_record(variant_folder(folder, "template-asked"))
     assert inner.supernodes == record.supernodes

@@ -5,22 +5,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tracer.read_rows
-import tracer.row_cache
-import tracer.runner
+import tracer.engine.cache
+import tracer.engine.forward
+import tracer.engine.measure.prompts
+import tracer.engine.run
 from tests.bench import TINY, make_bench
 from tests.heard import Heard
 from tests.test_runner import dropped
 from tests.tiny_file import write_tiny
-from tracer import runs
+from tracer.engine.cache import RowCache
+from tracer.engine.forward import BatchLimit, Row, run_to_end
+from tracer.engine.measure.prompts import read_rows
+from tracer.engine.model import model as model_module
+from tracer.engine.model import sites as model_module
+from tracer.engine.run import measure
+from tracer.engine.session import open_both
+from tracer.engine.store import Store
 from tracer.hypothesis.load import read
-from tracer.intervention import BatchLimit, Row, run_to_end
-from tracer.measurement_store import Store
-from tracer.model import model as model_module
-from tracer.opened import open_both
-from tracer.read_rows import read_rows
-from tracer.row_cache import RowCache
-from tracer.runner import measure
+from tracer.record import run_folder
 
 SWAP = TINY["interventions"]["swap"]
 OFF = {"prompts": ["dallas", "oakland"], "clamp": {"texas": 0}, "expect": [{"top_is_not": "x"}]}
@@ -48,8 +50,8 @@ class Lab:
                 self.measured += len(ended.measured.rows)
                 yield ended
 
-        monkeypatch.setattr(tracer.read_rows, "run_to_end", counted)
-        monkeypatch.setattr(tracer.runner, "open_both", opened_once)
+        monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", counted)
+        monkeypatch.setattr(tracer.engine.run, "open_both", opened_once)
 
     def run(self, *, cached=True, **changes):
         """(record, arrays, rows measured, what was told)."""
@@ -63,8 +65,8 @@ class Lab:
             progress=heard,
         )
         return (
-            runs.read_record(folder),
-            runs.read_arrays(folder),
+            run_folder.read_record(folder),
+            run_folder.read_arrays(folder),
             self.measured - before,
             heard.notes,
         )
@@ -138,12 +140,12 @@ def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
             raise KeyboardInterrupt
         return run_to_end_counted(*arguments)
 
-    run_to_end_counted = tracer.read_rows.run_to_end
+    run_to_end_counted = tracer.engine.forward.run_to_end
     more = {"off": OFF, "swap": SWAP}
-    monkeypatch.setattr(tracer.read_rows, "run_to_end", once)
+    monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", once)
     with pytest.raises(KeyboardInterrupt):
         lab.run(interventions=more)
-    monkeypatch.setattr(tracer.read_rows, "run_to_end", run_to_end_counted)
+    monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", run_to_end_counted)
     found = lab.run(interventions=more)
     assert found[0].cached == ("off/dallas",)
     assert_same(found, lab.run(interventions=more, cached=False))
@@ -231,8 +233,10 @@ def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
 
 
 def test_a_changed_engine_makes_other_entries(monkeypatch):
-    before = tracer.row_cache._engine.__wrapped__()
-    assert before == tracer.row_cache._engine.__wrapped__()
-    monkeypatch.setattr(tracer.row_cache, "_ENGINE", tracer.row_cache._ENGINE[:-1])
-    assert tracer.row_cache._engine.__wrapped__() != before
-    assert all((Path(tracer.__file__).parent / name).exists() for name in tracer.row_cache._ENGINE)
+    before = tracer.engine.cache._engine.__wrapped__()
+    assert before == tracer.engine.cache._engine.__wrapped__()
+    monkeypatch.setattr(tracer.engine.cache, "_ENGINE", tracer.engine.cache._ENGINE[:-1])
+    assert tracer.engine.cache._engine.__wrapped__() != before
+    assert all(
+        (Path(tracer.__file__).parent / name).exists() for name in tracer.engine.cache._ENGINE
+    )

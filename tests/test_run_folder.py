@@ -11,28 +11,28 @@ import pytest
 from tests.records import make_record
 from tests.run_folders import measured_run, replaced
 from tests.verdicts import make_verdict
-from tracer import runs
 from tracer.errors import UsageError
+from tracer.record import json_model, run_folder, runs
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path):
     record, arrays = make_record()
     folder = runs.create(tmp_path, record)
-    assert runs.read_record(folder) == record
-    assert runs.read_arrays(folder) == {}
-    runs.write(folder, record, arrays)
-    back = runs.read_arrays(folder)
+    assert run_folder.read_record(folder) == record
+    assert run_folder.read_arrays(folder) == {}
+    run_folder.write(folder, record, arrays)
+    back = run_folder.read_arrays(folder)
     assert sorted(back) == sorted(arrays)
     assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
-    assert runs.read_verdict(folder) is None
-    runs.write_verdict(folder, make_verdict(run=record.id))
-    assert runs.read_verdict(folder) == make_verdict(run=record.id)
+    assert run_folder.read_verdict(folder) is None
+    run_folder.write_verdict(folder, make_verdict(run=record.id))
+    assert run_folder.read_verdict(folder) == make_verdict(run=record.id)
     assert sorted(os.listdir(folder)) == ["measurements.safetensors", "run.json", "verdict.json"]
 
 
 def test_the_same_run_is_the_same_bytes(tmp_path):
     first, second = measured_run(tmp_path / "a"), measured_run(tmp_path / "b")
-    for name in (runs.RECORD, runs.ARRAYS):
+    for name in (json_model.RECORD, run_folder.ARRAYS):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
@@ -43,8 +43,8 @@ def test_not_a_number_is_valid_json_and_comes_back(tmp_path):
     def refuse(word):
         raise AssertionError(word)
 
-    json.loads((folder / runs.RECORD).read_text(), parse_constant=refuse)
-    trial = runs.read_record(folder).interventions["ablate_texas"].trials["plano"]
+    json.loads((folder / json_model.RECORD).read_text(), parse_constant=refuse)
+    trial = run_folder.read_record(folder).interventions["ablate_texas"].trials["plano"]
     assert math.isnan(trial.supernodes["texas"].of_clean)
 
 
@@ -52,8 +52,8 @@ def test_arrays_that_are_no_longer_contiguous_are_written_right(tmp_path):
     record, _ = make_record()
     folder = runs.create(tmp_path, record)
     turned = np.arange(6.0).reshape(2, 3).T
-    runs.write(folder, record, {"turned": turned})
-    assert np.array_equal(runs.read_arrays(folder)["turned"], turned)
+    run_folder.write(folder, record, {"turned": turned})
+    assert np.array_equal(run_folder.read_arrays(folder)["turned"], turned)
 
 
 def replace(key, value):
@@ -78,10 +78,10 @@ def replace(key, value):
 )
 def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, bend, sentence):
     folder = measured_run(tmp_path)
-    path = folder / runs.RECORD
+    path = folder / json_model.RECORD
     path.write_text(bend(path.read_text()))
     with pytest.raises(UsageError, match=sentence):
-        runs.read_record(folder)
+        run_folder.read_record(folder)
     (entry,) = runs.find_runs(tmp_path)
     if "extra" not in sentence:
         assert entry.problem is not None
@@ -91,17 +91,17 @@ def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, bend, sentence):
 
 def test_bytes_that_are_no_text_are_a_sentence(tmp_path):
     folder = measured_run(tmp_path)
-    (folder / runs.RECORD).write_bytes(b"\xff\xfe\x00")
+    (folder / json_model.RECORD).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cut short, or not JSON"):
-        runs.read_record(folder)
+        run_folder.read_record(folder)
 
 
 def test_a_missing_run_is_a_sentence(tmp_path):
     with pytest.raises(UsageError, match=r"none: no run is here, run\.json is missing"):
-        runs.read_record(tmp_path / "none")
+        run_folder.read_record(tmp_path / "none")
     (tmp_path / "odd" / "run.json").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"run\.json: cannot be read \(Is a directory\)"):
-        runs.read_record(tmp_path / "odd")
+        run_folder.read_record(tmp_path / "odd")
 
 
 HEADER = b'{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
@@ -112,22 +112,22 @@ BF16 = struct.pack("<Q", len(HEADER)) + HEADER + b"\x00\x00"
 @pytest.mark.parametrize("data", [b"", b"no tensors", struct.pack("<Q", 1 << 60), BF16, None])
 def test_arrays_that_cannot_be_read_are_a_sentence(tmp_path, data):
     folder = measured_run(tmp_path)
-    path = folder / runs.ARRAYS
+    path = folder / run_folder.ARRAYS
     path.write_bytes(path.read_bytes()[:-9] if data is None else data)
     with pytest.raises(UsageError, match=r"measurements\.safetensors: cut short, or no safe"):
-        runs.read_arrays(folder)
+        run_folder.read_arrays(folder)
     path.unlink()
     with pytest.raises(UsageError, match=r"measurements\.safetensors is missing"):
-        runs.read_arrays(folder)
+        run_folder.read_arrays(folder)
 
 
-@pytest.mark.parametrize("name", [runs.ARRAYS, runs.VERDICT])
+@pytest.mark.parametrize("name", [run_folder.ARRAYS, run_folder.VERDICT])
 def test_a_pipe_is_not_waited_for(tmp_path, name):
     folder = measured_run(tmp_path)
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
     with pytest.raises(UsageError, match="this is not a regular file"):
-        runs.read_arrays(folder)
-        runs.read_verdict(folder)
+        run_folder.read_arrays(folder)
+        run_folder.read_verdict(folder)
     (entry,) = runs.find_runs(tmp_path)
     assert entry.status == "complete"

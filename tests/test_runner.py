@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-import tracer.steps
+import tracer.engine.steps
 from tests.bench import ATOL, TINY, logits_by_hand
 from tests.tiny_file import write_tiny
-from tracer import runs
-from tracer.clamps import assign, resolve_clamps
+from tracer.engine.clamps import assign, resolve_clamps
+from tracer.engine.forward import BatchLimit
+from tracer.engine.measure.prompts import measure_prompt
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import read
-from tracer.intervention import BatchLimit
-from tracer.measure import measure_prompt
-from tracer.progress import Silent
-from tracer.runner import measure
+from tracer.record import run_folder, runs
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def run(file, reports, **options):
 
 
 def test_a_record_holds_what_the_model_does(file, tmp_path, bench):
-    record = runs.read_record(run(file, tmp_path / "reports"))
-    arrays = runs.read_arrays(tmp_path / "reports" / record.id)
+    record = run_folder.read_record(run(file, tmp_path / "reports"))
+    arrays = run_folder.read_arrays(tmp_path / "reports" / record.id)
     assert record.status == "complete"
     clean = bench.clean["plano"]
     clamps = resolve_clamps(
@@ -45,7 +45,9 @@ def test_a_record_holds_what_the_model_does(file, tmp_path, bench):
 
 
 def test_the_same_input_gives_the_same_record(file, tmp_path):
-    first, second = (runs.read_record(run(file, tmp_path / name)) for name in ("one", "other"))
+    first, second = (
+        run_folder.read_record(run(file, tmp_path / name)) for name in ("one", "other")
+    )
     assert dropped(first) == dropped(second)
 
 
@@ -55,7 +57,7 @@ def dropped(record):
 
 def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
     reports = tmp_path / "reports"
-    whole = runs.read_record(run(file, tmp_path / "whole"))
+    whole = run_folder.read_record(run(file, tmp_path / "whole"))
     measured = []
 
     def once(bench, prompt, limit, advance):
@@ -64,18 +66,18 @@ def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
         measured.append(prompt)
         return measure_prompt(bench, prompt, limit, advance)
 
-    monkeypatch.setattr(tracer.steps, "measure_prompt", once)
+    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", once)
     with pytest.raises(KeyboardInterrupt):
         run(file, reports)
     [stopped] = runs.find_runs(reports)
     assert stopped.status == "measuring"
     assert measured == ["dallas"]
-    monkeypatch.setattr(tracer.steps, "measure_prompt", measure_prompt)
+    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", measure_prompt)
     folder = run(file, reports)
     assert folder == stopped.folder
-    assert dropped(runs.read_record(folder)) == dropped(whole)
-    arrays = runs.read_arrays(folder)
-    for key, value in runs.read_arrays(tmp_path / "whole" / whole.id).items():
+    assert dropped(run_folder.read_record(folder)) == dropped(whole)
+    arrays = run_folder.read_arrays(folder)
+    for key, value in run_folder.read_arrays(tmp_path / "whole" / whole.id).items():
         np.testing.assert_array_equal(arrays[key], value)
 
 
@@ -83,10 +85,10 @@ def test_fresh_does_not_continue(file, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracer.steps, "measure_prompt", stop)
+    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", stop)
     with pytest.raises(KeyboardInterrupt):
         run(file, tmp_path / "reports")
-    monkeypatch.setattr(tracer.steps, "measure_prompt", measure_prompt)
+    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", measure_prompt)
     run(file, tmp_path / "reports", fresh=True)
     states = sorted(entry.status for entry in runs.find_runs(tmp_path / "reports"))
     assert states == ["complete", "measuring"]
@@ -96,13 +98,13 @@ def test_a_lock_is_reused(file, tiny, tmp_path):
     first = run(file, tmp_path / "reports")
     other = write_tiny(tmp_path, tiny, supernodes=changed_rule())
     locked = run(other, tmp_path / "reports", lock=first)
-    assert runs.read_record(locked).supernodes == runs.read_record(first).supernodes
+    assert run_folder.read_record(locked).supernodes == run_folder.read_record(first).supernodes
 
 
 def test_without_a_lock_a_run_says_what_changed(file, tiny, tmp_path):
-    first = runs.read_record(run(file, tmp_path / "reports"))
+    first = run_folder.read_record(run(file, tmp_path / "reports"))
     other = write_tiny(tmp_path, tiny, supernodes=changed_rule())
-    second = runs.read_record(run(other, tmp_path / "reports"))
+    second = run_folder.read_record(run(other, tmp_path / "reports"))
     [note] = second.lock_notes
     assert note.startswith(f"texas: 2 of 4 features of run {first.id} are gone and 0 are new")
 
@@ -146,7 +148,7 @@ def test_features_the_model_does_not_have_are_told_at_once(tiny, tmp_path):
 def test_controls_are_drawn_only_where_they_are_read(tiny, tmp_path):
     swap = TINY["interventions"]["swap"] | {"expect": [{"top_is_not": " Austin"}]}
     file = write_tiny(tmp_path, tiny, interventions={"swap": swap})
-    record = runs.read_record(run(file, tmp_path / "reports"))
+    record = run_folder.read_record(run(file, tmp_path / "reports"))
     assert all(t.n_controls == 0 for t in record.interventions["swap"].trials.values())
 
 

@@ -9,9 +9,9 @@ import pytest
 from tests.records import make_record
 from tests.run_folders import measured_run, replaced
 from tests.verdicts import make_verdict
-from tracer import runs
 from tracer.errors import UsageError
-from tracer.registering import register
+from tracer.record import files, json_model, run_folder, runs
+from tracer.record.registration import register
 
 
 def test_a_name_that_is_no_text_is_spelled(tmp_path):
@@ -21,7 +21,7 @@ def test_a_name_that_is_no_text_is_spelled(tmp_path):
     os.rename(folder, raw + b"/\xed\xa0\x80")
     (entry,) = runs.find_runs(tmp_path)
     assert entry.id == r"\xff<b>/\xed\xa0\x80"
-    assert runs.read_record(entry.folder).status == "complete"
+    assert run_folder.read_record(entry.folder).status == "complete"
     assert runs.resolve(entry.id, tmp_path) == entry.folder
 
 
@@ -42,7 +42,7 @@ def test_runs_are_found_oldest_first_with_what_a_list_shows(tmp_path):
     measured_run(tmp_path, "two_hop/c", started="2026-01-03")
     newest = measured_run(tmp_path, "two_hop/a", started="2026-01-04", status="measuring")
     measured_run(tmp_path, "other/b", started="2026-01-01")
-    runs.write_verdict(newest, make_verdict(verdict="confirmed", expected="refuted"))
+    run_folder.write_verdict(newest, make_verdict(verdict="confirmed", expected="refuted"))
     found = runs.find_runs(tmp_path)
     assert [entry.id for entry in found] == ["other/b", "two_hop/c", "two_hop/a"]
     last = found[-1]
@@ -55,30 +55,30 @@ def test_runs_are_found_oldest_first_with_what_a_list_shows(tmp_path):
 def test_a_list_reads_again_only_what_was_written_since(tmp_path, monkeypatch):
     folder, other = measured_run(tmp_path, "two_hop/1"), measured_run(tmp_path, "two_hop/2")
     first = runs.find_runs(tmp_path)
-    asked, read_model = [], runs.read_model
+    asked, read_model = [], json_model.read_model
     monkeypatch.setattr(runs, "read_model", lambda p, *a: asked.append(p) or read_model(p, *a))
     assert runs.find_runs(tmp_path) == first
     assert asked == []
-    runs.write_verdict(other, make_verdict(run="two_hop/2"))
+    run_folder.write_verdict(other, make_verdict(run="two_hop/2"))
     assert [each.verdict for each in runs.find_runs(tmp_path)] == [None, "confirmed"]
-    assert asked == [other / runs.RECORD, other / runs.VERDICT]
-    text = (folder / runs.RECORD).read_text()
-    runs.write_text(folder / runs.RECORD, text.replace("the capital.", "the capitol."))
+    assert asked == [other / json_model.RECORD, other / run_folder.VERDICT]
+    text = (folder / json_model.RECORD).read_text()
+    files.write_text(folder / json_model.RECORD, text.replace("the capital.", "the capitol."))
     claims = [each.claim or "" for each in runs.find_runs(tmp_path)]
     assert ["capitol" in claim for claim in claims] == [True, False]
-    (folder / runs.RECORD).unlink()
+    (folder / json_model.RECORD).unlink()
     assert [each.folder for each in runs.find_runs(tmp_path)] == [other]
 
 
 def test_a_verdict_that_cannot_be_read_hides_nothing_else(tmp_path):
     folder = measured_run(tmp_path)
-    (folder / runs.VERDICT).write_text("{")
+    (folder / run_folder.VERDICT).write_text("{")
     (entry,) = runs.find_runs(tmp_path)
     assert entry.status == "complete"
     assert entry.verdict is None
     assert "verdict.json: cut short" in entry.problem
     with pytest.raises(UsageError, match=r"verdict\.json: cut short"):
-        runs.read_verdict(folder)
+        run_folder.read_verdict(folder)
 
 
 def test_what_is_no_run_is_not_listed(tmp_path):
@@ -99,7 +99,7 @@ def test_links_out_of_the_root_are_not_followed(tmp_path):
     (root / "two_hop" / "file").mkdir()
     (root / "two_hop" / "file" / "run.json").symlink_to(elsewhere / "run.json")
     (root / "two_hop" / "loop").symlink_to(root)
-    (inside / runs.VERDICT).symlink_to(elsewhere / "run.json")
+    (inside / run_folder.VERDICT).symlink_to(elsewhere / "run.json")
     (entry,) = runs.find_runs(root)
     assert entry.folder == inside
     assert entry.problem is None
@@ -183,19 +183,19 @@ def test_the_latest_run_of_a_hypothesis_is_readable_rather_than_newer(shelf):
 def test_a_run_that_cannot_be_read_keeps_nobody_from_measuring(tmp_path):
     record, _ = make_record()
     sound = measured_run(tmp_path, "two_hop/a", started="2026-01-01")
-    broken = measured_run(tmp_path, "two_hop/b", started="2026-01-02") / runs.RECORD
+    broken = measured_run(tmp_path, "two_hop/b", started="2026-01-02") / json_model.RECORD
     broken.write_text(replaced(broken.read_text(), "prompts", {}))
-    assert runs.latest(tmp_path, "two_hop") == runs.read_record(sound)
+    assert runs.latest(tmp_path, "two_hop") == run_folder.read_record(sound)
     begun = measured_run(tmp_path, "two_hop/c", status="measuring", started="2026-01-03")
     cut = measured_run(tmp_path, "two_hop/d", status="measuring", started="2026-01-04")
-    (cut / runs.ARRAYS).write_bytes(b"cut")
+    (cut / run_folder.ARRAYS).write_bytes(b"cut")
     assert runs.unfinished(tmp_path, record) == begun
     shutil.rmtree(begun)
     assert runs.unfinished(tmp_path, record) is None
 
 
 def test_what_was_registered_first_is_asked_of_a_run_that_can_be_read(tmp_path):
-    first = measured_run(tmp_path, "two_hop/a", started="2026-01-01T00:00:00Z") / runs.RECORD
+    first = measured_run(tmp_path, "two_hop/a", started="2026-01-01T00:00:00Z") / json_model.RECORD
     first.write_text(replaced(first.read_text(), "colour", 1))
     measured_run(tmp_path, "two_hop/b", started="2026-01-02T00:00:00Z")
     made = register(tmp_path, make_record()[0].hypothesis, datetime(2026, 1, 3, tzinfo=UTC))

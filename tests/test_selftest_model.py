@@ -5,11 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tracer.selftest import oracle
-from tracer.selftest.plan import N_ANSWER, N_DETECTORS, Role, make_plan
-from tracer.selftest.planted import build
-from tracer.selftest.sentences import CITY
-from tracer.selftest.world import CITIES_PER_VALUE, N_CITIES, N_VALUES, make_world
+from tracer.cli.selftest import oracle
+from tracer.cli.selftest.planted import build
+from tracer.cli.selftest.sentences import CITY
+from tracer.cli.selftest.world import (
+    CITIES_PER_VALUE,
+    N_ANSWER,
+    N_CITIES,
+    N_DETECTORS,
+    N_VALUES,
+    Role,
+    make_plan,
+    make_world,
+)
 
 SEED = 4
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tracer.cli.selftest.rates import Verdicts, by, tally, to_data, within_goals
 from tracer.evidence.statistics import wilson
-from tracer.selftest.rates import Verdicts, by, tally, to_data, within_goals
 
 
 def verdicts(truth, kind="swap", who="x", **counts):

@@ -8,14 +8,13 @@ import pytest
 
 import tracer
 from tests.command import call
+from tracer.cli.selftest.claims import FAMILIES, KINDS, claims_about
+from tracer.cli.selftest.hypotheses import hypothesis_of
+from tracer.cli.selftest.rates import Verdicts, run_trials, try_claim, without_controls
+from tracer.cli.selftest.scenes import make_scenes
+from tracer.engine.progress import Silent
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
-from tracer.progress import Silent
-from tracer.selftest.claims import FAMILIES, KINDS, claims_about
-from tracer.selftest.hypotheses import hypothesis_of
-from tracer.selftest.rates import Verdicts
-from tracer.selftest.stage import make_scenes
-from tracer.selftest.trials import run_trials, try_claim, without_controls
 
 FAST = {
     "values_by_id_true_swap": "confirmed",
@@ -96,13 +95,13 @@ def test_comparisons_with_controls_can_be_left_out(scenes):
 
 def test_trials_leave_nothing_behind_unless_asked(monkeypatch, tmp_path):
     kept = FAMILIES[2:3]
-    monkeypatch.setattr("tracer.selftest.claims.FAMILIES", kept)
+    monkeypatch.setattr("tracer.cli.selftest.claims.FAMILIES", kept)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     (tmp_path / "kept").mkdir()
-    monkeypatch.setattr("tracer.selftest.claims.KINDS", ("swap",))
+    monkeypatch.setattr("tracer.cli.selftest.claims.KINDS", ("swap",))
     few = kept[0]._replace(kinds=("swap",))
-    monkeypatch.setattr("tracer.selftest.claims.FAMILIES", (few,))
+    monkeypatch.setattr("tracer.cli.selftest.claims.FAMILIES", (few,))
     first = run_trials(1, 0, None, Silent())
     assert list((tmp_path / "temporary").iterdir()) == []
     assert first == run_trials(1, 0, tmp_path / "kept", Silent())

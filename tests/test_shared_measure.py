@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
-from tracer.clean import clean_run
-from tracer.model.model import Site
-from tracer.shared_measure import _active, _overlap, measure_shared
+from tracer.engine.clean import clean_run
+from tracer.engine.measure.shared import _active, _overlap, measure_shared
+from tracer.engine.model.sites import Site
 
 TRANSLATIONS = (("en_a", "fr_a", "zh_a"), ("en_b", "fr_b", "zh_b"))
 PROMPTS = {

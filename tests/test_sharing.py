@@ -6,9 +6,9 @@ import pytest
 from tests.judging import only
 from tests.records import AWAY, change, make_record
 from tracer.errors import UsageError
-from tracer.evidence.judge import judge
-from tracer.evidence.sharing import least_p, means, pairing_p
-from tracer.record import SharedRecord
+from tracer.evidence.judge import judge_run
+from tracer.evidence.studies.shared import least_p, means, pairing_p
+from tracer.record.record import SharedRecord
 
 CITIES = ("dallas", "oakland", "plano", "el_paso", "lubbock", "waco")
 PAIRS = ((0, 1),)
@@ -67,7 +67,7 @@ EXCEEDS = {"overlap": [0, 0], "exceeds_unrelated": 0.05}
 
 
 def test_translations_that_share_more_hold():
-    verdict = judge(*shared(EYES, EXCEEDS))
+    verdict = judge_run(*shared(EYES, EXCEEDS))
     outcome = only(verdict)
     assert (outcome.outcome, outcome.p) == ("held", pytest.approx(1 / 120))
     assert outcome.observed == "0.50 (unrelated 0.10), p 0.0083"
@@ -77,45 +77,47 @@ def test_translations_that_share_more_hold():
 
 
 def test_translations_like_any_other_pair_fail():
-    assert only(judge(*shared(EYES, EXCEEDS | {"overlap": [1, 1]}))).outcome == "failed"
+    assert only(judge_run(*shared(EYES, EXCEEDS | {"overlap": [1, 1]}))).outcome == "failed"
 
 
 def test_layers_are_averaged():
     above = {"overlap": [0, 1], "above": 0.29}
-    assert only(judge(*shared(EYES, above))).outcome == "held"
-    assert only(judge(*shared(EYES, above | {"above": 0.31}))).outcome == "failed"
+    assert only(judge_run(*shared(EYES, above))).outcome == "held"
+    assert only(judge_run(*shared(EYES, above | {"above": 0.31}))).outcome == "failed"
 
 
 def test_too_few_meanings_are_untested():
     few = [np.eye(3) * 0.4 + 0.1]
-    outcome = only(judge(*shared(few, EXCEEDS)))
+    outcome = only(judge_run(*shared(few, EXCEEDS)))
     assert outcome.outcome == "untested"
     assert "p is 0.17 at best, not 0.05" in outcome.reason
 
 
 def test_splits_are_judged_apart():
     held_out = CITIES[3:5]
-    outcomes = judge(*shared(EYES, {"overlap": [0, 0], "above": 0.4}, held_out=held_out)).outcomes
+    outcomes = judge_run(
+        *shared(EYES, {"overlap": [0, 0], "above": 0.4}, held_out=held_out)
+    ).outcomes
     assert [o.split for o in outcomes] == ["discovery", "held out"]
     assert [o.prompts[0].prompt for o in outcomes] == ["3 meanings", "2 meanings"]
 
 
 def test_layers_without_active_features_are_untested():
     silent = [np.full((5, 5), np.nan)]
-    assert "no feature is active" in only(judge(*shared(silent, EXCEEDS))).reason
+    assert "no feature is active" in only(judge_run(*shared(silent, EXCEEDS))).reason
 
 
 def test_expectations_may_change_afterwards_and_arrays_must_be_there():
     record, arrays = shared(EYES, EXCEEDS)
     asked = shared(EYES, {"overlap": [0, 0], "above": 0.6})[0].hypothesis
-    verdict = judge(record, arrays, hypothesis=asked)
+    verdict = judge_run(record, arrays, hypothesis=asked)
     assert only(verdict).outcome == "failed"
     assert verdict.post_hoc
     with pytest.raises(UsageError, match="'shared/small/overlap' is missing"):
-        judge(record, {})
+        judge_run(record, {})
 
 
 def test_a_baseline_that_does_not_hold_leaves_its_split_untested():
-    outcome = only(judge(*shared(EYES, EXCEEDS, baselines={"planob": AWAY})))
+    outcome = only(judge_run(*shared(EYES, EXCEEDS, baselines={"planob": AWAY})))
     assert outcome.outcome == "untested"
     assert "on planob" in outcome.reason

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from tests.records import change, make_reading, make_record
-from tracer import runs
-from tracer.dashboard.run_rows import effect_rows
-from tracer.evidence.bench import JudgedOutcomes
-from tracer.evidence.judge import judge
+from tracer.dashboard.runs.run import effect_rows
+from tracer.evidence.context import JudgedOutcomes
+from tracer.evidence.judge import judge_run
+from tracer.record import run_folder
 from tracer.report.effects import compare, measures
+from tracer.report.page import page_view
+from tracer.report.run import Run
+from tracer.report.terminal import verdict_text
 from tracer.report.text import p_value
-from tracer.report.views import page_view
-from tracer.result import Run
-from tracer.terminal import verdict_text
 
 SWAP = "texas_to_california"
 DIFF = [" Sacramento", " Austin"]
@@ -40,8 +40,8 @@ def run_of(tmp_path, bend=None, n_controls=99):
         bend(record, arrays)
     folder = tmp_path / "reports" / record.id
     folder.mkdir(parents=True)
-    runs.write(folder, record, arrays)
-    runs.write_verdict(folder, judge(record, arrays))
+    run_folder.write(folder, record, arrays)
+    run_folder.write_verdict(folder, judge_run(record, arrays))
     return Run.open(folder)
 
 
@@ -124,12 +124,12 @@ def test_the_answer_is_known_by_its_id_not_by_its_text():
     record = change(record, "prompts.plano.baseline", twin)
     [plano] = [
         p
-        for o in judge(record, arrays).outcomes
+        for o in judge_run(record, arrays).outcomes
         for p in o.prompts
         if p.prompt == "plano" and o.intervention == SWAP
     ][:1]
     assert plano.outcome == "untested" and "baseline" in plano.reason
-    page = page_view(record, judge(record, arrays), arrays)
+    page = page_view(record, judge_run(record, arrays), arrays)
     assert [p.holds for p in page.prompts if p.name == "plano"] == [False]
     rows = [row for view in page.interventions for row in view.rows if row.prompt == "plano"]
     assert {row.baseline_holds for row in rows} == {False}

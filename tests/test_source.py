@@ -5,8 +5,15 @@ from pathlib import Path
 import pytest
 
 from tracer.errors import HypothesisError
-from tracer.hypothesis.source import MAX_BYTES, Mark, parse, parse_value, read_text, to_yaml
-from tracer.hypothesis.yaml_core import YamlMistake
+from tracer.hypothesis.yaml_text import (
+    MAX_BYTES,
+    Mark,
+    YamlMistake,
+    parse,
+    parse_value,
+    read_text,
+    to_yaml,
+)
 
 
 def test_only_true_and_false_are_booleans_and_nothing_is_a_date():

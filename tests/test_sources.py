@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 from toy_package import MODULE, write_package
 
-from tracer.errors import ModelUnavailable
-from tracer.hypothesis.spec import ModelSpec
-from tracer.model import sources
-from tracer.model.registry import MODELS, NamedModel
-from tracer.model.sources import (
+from tracer.engine.model import sources
+from tracer.engine.model.sources import (
     MODELS_VARIABLE,
     FolderSource,
     HubSource,
@@ -22,6 +19,9 @@ from tracer.model.sources import (
     find_source,
     locate,
 )
+from tracer.errors import ModelUnavailable
+from tracer.hypothesis.names import MODELS, NamedModel
+from tracer.hypothesis.spec import ModelSpec
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +147,6 @@ def test_the_hub_is_ready_or_to_be_asked(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_looking_needs_no_torch():
-    code = "import sys, tracer.model.sources; sys.exit('torch' in sys.modules)"
+    code = "import sys, tracer.engine.model.sources; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

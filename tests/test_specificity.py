@@ -11,13 +11,18 @@ from tests.bench import ATOL, TINY, logits_by_hand, make_bench
 from tests.command import call
 from tests.heard import Heard
 from tests.specificities import found_with
+from tracer.engine.specificity import (
+    ablated,
+    everywhere,
+    measure_specificity,
+    placements,
+    task_prompts,
+)
+from tracer.evidence.specificity import summarise
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import Hypothesis
+from tracer.record.specificity import Specificity
 from tracer.report.specificity import render_specificity
-from tracer.specificity.ablation import ablated, everywhere, placements, task_prompts
-from tracer.specificity.record import Specificity
-from tracer.specificity.summary import summarise
-from tracer.specificity_measure import measure_specificity
 
 
 def declared(**changes):

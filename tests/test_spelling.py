@@ -8,10 +8,10 @@ import os
 import sys
 
 from tests.records import make_record
-from tracer.cli.machine import Ending, to_json, write_stdout
-from tracer.dashboard.library import files, load
+from tracer.cli.output import Ending, to_json, write_stdout
+from tracer.dashboard.author.hypothesis_files import files, load
+from tracer.record.files import spelled
 from tracer.report.library import LibraryEntry, render_library
-from tracer.spelling import spelled
 
 ODD = os.fsdecode(b"\xff<b>.yaml")
 

@@ -5,11 +5,10 @@ import json
 import pytest
 from command import call
 
+from tracer.cli.convert import fragment, read_settings
 from tracer.errors import UsageError
 from tracer.hypothesis.load import read
-from tracer.hypothesis.source import parse
-from tracer.steering.fragment import fragment
-from tracer.steering.settings import read_settings
+from tracer.hypothesis.yaml_text import parse
 
 HEAD = 'hypothesis: h\nclaim: "c"\n'
 EXPECT = "    expect: [{top: ' x'}]\n"

@@ -5,11 +5,10 @@ from shutil import copytree
 import pytest
 from safetensors.numpy import load_file, save_file
 
-import tracer.circuit_measure
-import tracer.graph_features
-import tracer.graph_measure
-import tracer.runner
-import tracer.text_measure
+import tracer.engine.measure.circuits
+import tracer.engine.measure.graphs
+import tracer.engine.measure.texts
+import tracer.engine.run
 from tests.bench import TINY
 from tests.test_circuit_measure import CIRCUIT, PROMPTS
 from tests.test_graph_measure import GRAPH
@@ -25,10 +24,10 @@ STEPS = {
     },
 }
 MADE = {
-    tracer.graph_measure: "attribute",
-    tracer.graph_features: "firings",
-    tracer.circuit_measure: "run_rows",
-    tracer.text_measure: "write",
+    tracer.engine.measure.graphs: "attribute",
+    tracer.engine.measure.graphs: "firings",
+    tracer.engine.measure.circuits: "run_rows",
+    tracer.engine.measure.texts: "write",
 }
 
 

@@ -6,10 +6,10 @@ import tracer
 from tests.bench import ATOL, TINY, logits_by_hand, make_bench
 from tests.declared import GOOD, accepted, assert_mistake
 from tests.records import AWAY, HYPOTHESIS, make_reading, make_record
-from tracer.clamps import assign, resolve_clamps
-from tracer.evidence.judge import judge
+from tracer.engine.clamps import assign, resolve_clamps
+from tracer.evidence.judge import judge_run
 from tracer.evidence.statistics import wilson
-from tracer.hypothesis.expansion import measured
+from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
 
 DIFF = [" Sacramento", " Austin"]
@@ -73,7 +73,7 @@ def test_necessity_is_judged_by_its_weakest_kind(run):
 
 def test_each_kind_sets_what_it_says(tiny):
     bench = make_bench(tiny, hypothesis=declared())
-    spec = measured(bench.hypothesis)
+    spec = all_interventions(bench.hypothesis)
     own = bench.clean["dallas"]
 
     def values(kind):
@@ -95,7 +95,7 @@ def test_each_kind_sets_what_it_says(tiny):
 
 def test_the_mediated_share_equals_two_passes_by_hand(tiny, run):
     bench = make_bench(tiny, hypothesis=declared())
-    spec = measured(bench.hypothesis)
+    spec = all_interventions(bench.hypothesis)
     ids = [bench.clean["dallas"].prompt.asked[token] for token in DIFF]
 
     def difference(name):
@@ -134,7 +134,7 @@ def swapped(**keys):
     study = SWAPPED["swaps"]["states"] | keys
     data = SWAPPED | {"prompts": prompts, "swaps": {"states": study}}
     record, arrays = make_record(hypothesis=data, clamped=clamped)
-    return judge(record, arrays)
+    return judge_run(record, arrays)
 
 
 def test_swaps_are_counted_by_cell():

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from tracer.attribution import feature_gradients
-from tracer.graph.influence import influence
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.patching import feature_gradients
+from tracer.engine.attribution.targets import tokens
+from tracer.engine.progress import Silent
+from tracer.engine.supernodes import from_ids, place, score, select
 from tracer.hypothesis.spec import SupernodeSpec
-from tracer.progress import Silent
-from tracer.replacement.attribute import attribute
-from tracer.replacement.targets import tokens
-from tracer.supernodes import from_ids, place, score, select
+from tracer.record.graph.influence import influence
 
 
 def rule(**changes):

@@ -8,14 +8,14 @@ import torch
 
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
-from tracer.features.neurons import NeuronBasis
-from tracer.features.open_basis import open_basis
-from tracer.progress import Silent
-from tracer.replacement import down, order, sweep, tiles
-from tracer.replacement.attribute import attribute
-from tracer.replacement.relevance import most_relevant, relevance
-from tracer.replacement.state import freeze
-from tracer.replacement.targets import salient
+from tracer.engine.attribution import backward, frozen_block, schedule, sweep
+from tracer.engine.attribution.frozen import freeze
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.nodes import most_relevant, relevance
+from tracer.engine.attribution.targets import salient
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.progress import Silent
 
 TOPK = CONFIG | {"activation": "topk", "k": 5}
 REL = 1e-4
@@ -119,9 +119,9 @@ def test_a_neurons_value_is_its_activation(neurons):
 
 def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
-    monkeypatch.setattr(tiles, "STRIP", 2)
-    monkeypatch.setattr(order, "CHUNK_CELLS", 30)
-    monkeypatch.setattr(down, "BUDGET", 20_000)
+    monkeypatch.setattr(frozen_block, "STRIP", 2)
+    monkeypatch.setattr(schedule, "CHUNK_CELLS", 30)
+    monkeypatch.setattr(backward, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
     again = graph_of(model, basis, n=40)
     assert relative_error(again.edges, graph.edges) < 1e-5
@@ -130,12 +130,12 @@ def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
 
 def test_a_strip_of_a_pattern_has_the_span_that_is_not_zero(monkeypatch):
     """Six positions, each attends to itself and the two before it."""
-    monkeypatch.setattr(tiles, "STRIP", 2)
+    monkeypatch.setattr(frozen_block, "STRIP", 2)
     window = torch.ones(6, 6).tril().triu(-2).bool()
-    whole = tiles.tiles(tiles.extents(window), slice(0, 6))
+    whole = frozen_block.tiles(frozen_block.extents(window), slice(0, 6))
     strips = [slice(0, 2), slice(2, 4), slice(4, 6)]
     assert whole == [*zip(strips, [slice(0, 2), slice(0, 4), slice(2, 6)], strict=True)]
-    part = tiles.tiles(tiles.extents(window.T), slice(1, 4))
+    part = frozen_block.tiles(frozen_block.extents(window.T), slice(1, 4))
     assert part == [(slice(1, 3), slice(1, 4)), (slice(3, 4), slice(3, 4))]
 
 

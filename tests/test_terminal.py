@@ -5,7 +5,14 @@ import io
 import pytest
 
 from tests.verdicts import make_outcome, make_verdict
-from tracer.terminal import Facts, Screen, clean, print_verdict, print_verdict_line, verdict_text
+from tracer.report.terminal import (
+    RunFacts,
+    Screen,
+    clean,
+    print_verdict,
+    print_verdict_line,
+    verdict_text,
+)
 
 
 def test_a_terminal_is_only_shown_text():
@@ -23,7 +30,7 @@ def test_the_verdict_comes_first_and_failures_before_the_rest():
         reason="1 of 4 expectations failed.",
         caveats=("one prompt only",),
     )
-    text = verdict_text(verdict, Facts(("reports/two_hop/x/report.html",), 12.34))
+    text = verdict_text(verdict, RunFacts(("reports/two_hop/x/report.html",), 12.34))
     lines = text.splitlines()
     assert lines[0] == "✘ REFUTED  two_hop  1 of 4 expectations failed."
     assert text.index("\nswap") < text.index("\ncalm")

@@ -4,9 +4,9 @@ import pytest
 
 from tests.judging import SWAP, expecting, only
 from tests.records import change, make_record
-from tracer.evidence.judge import judge
-from tracer.evidence.texts import first_line, says
-from tracer.record import Generated, GeneratedText
+from tracer.evidence.judge import judge_run
+from tracer.evidence.measures.text import first_line, says
+from tracer.record.parts import Generated, GeneratedText
 
 
 def text(words, *, stopped=False):
@@ -23,7 +23,7 @@ def written(expectation, *clamped, clean=" Austin, Texas", stopped=False, **gene
         clean=tuple(text(clean) for _ in clamped),
     )
     record = change(record, f"interventions.{SWAP}.trials.dallas.generated", texts)
-    return only(judge(record, arrays))
+    return only(judge_run(record, arrays))
 
 
 @pytest.mark.parametrize(
@@ -104,5 +104,5 @@ def test_a_line_ends_with_a_break_a_mark_or_the_text():
 def test_without_text_nothing_is_judged():
     keys = expecting({"says": "Sacramento"})
     keys["interventions"][SWAP]["generate"] = {"tokens": 8}
-    outcome = only(judge(*make_record(hypothesis=keys)))
+    outcome = only(judge_run(*make_record(hypothesis=keys)))
     assert (outcome.outcome, outcome.reason) == ("untested", "no text was generated")

@@ -7,10 +7,10 @@ from transformers import PreTrainedTokenizerFast
 
 from tracer.errors import HypothesisError
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.parts import validated
-from tracer.hypothesis.source import parse
+from tracer.hypothesis.partial import validated
 from tracer.hypothesis.spec import Hypothesis
-from tracer.tokens import TokenizedPrompt, token_id, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, token_id, tokenize
+from tracer.hypothesis.yaml_text import parse
 
 CHAT = (
     "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}"

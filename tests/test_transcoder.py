@@ -17,9 +17,9 @@ from dictionaries import (
     write_transcoders,
 )
 
-from tracer.features.formats.recognise import read_dictionary
-from tracer.features.transcoder import TranscoderBasis
-from tracer.model.model import Site
+from tracer.engine.features.dictionary import TranscoderBasis
+from tracer.engine.features.formats.registry import read_dictionary
+from tracer.engine.model.sites import Site
 
 ATOL = 1e-4
 """Float32 sums of 32 products in two orders."""

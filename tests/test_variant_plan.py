@@ -4,9 +4,8 @@ import pytest
 
 from tests.records import HYPOTHESIS
 from tests.test_plan import GEMMA, SIZES
+from tracer.engine.plan import OPEN_SECONDS, PromptSize, make_plan, make_whole_plan
 from tracer.hypothesis.spec import Hypothesis
-from tracer.plan import OPEN_SECONDS, PromptSize, make_plan
-from tracer.variant_plan import make_whole_plan
 
 SECTION = {"seeds": [1, 2], "templates": {"long": "Again: {city}"}}
 

@@ -1,8 +1,8 @@
 """The hypotheses that `robustness` stands for: one choice otherwise in each, nothing else."""
 
 from tests.records import HYPOTHESIS
+from tracer.hypothesis.implied import measurable_variations, repeated, variations
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.variations import measurable, repeated, variations
 
 RULES = {
     "texas": {"select": {"on": ["dallas", "austin"], "against": ["oakland"], "top": 40}},
@@ -75,7 +75,7 @@ def test_a_prompt_is_left_out_of_all_rules_that_keep_another():
 
 def test_a_choice_already_made_is_none():
     hypothesis = make(seeds=[0, 1], sizes=[40], of=["texas"])
-    assert [each.name for each in measurable(hypothesis)] == ["seed-1"]
+    assert [each.name for each in measurable_variations(hypothesis)] == ["seed-1"]
 
 
 def test_only_what_is_asked_for_is_repeated():

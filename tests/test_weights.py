@@ -14,13 +14,13 @@ from tiny_models import CONTEXT
 from toy_package import write_package
 from transformers import AutoModelForCausalLM
 
+from tracer.engine.model import weights
+from tracer.engine.model.sources import locate
+from tracer.engine.model.weights import choose_device, open_tokenizer, open_weights
+from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable, UsageError
+from tracer.hypothesis.names import MODELS, NamedModel
 from tracer.hypothesis.spec import ModelSpec
-from tracer.model import weights
-from tracer.model.registry import MODELS, NamedModel
-from tracer.model.sources import locate
-from tracer.model.weights import choose_device, open_tokenizer, open_weights
-from tracer.progress import Silent
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tracer.evidence.wording import (
     show_token,
     signed,
 )
-from tracer.hypothesis.interventions import InterventionSpec
+from tracer.hypothesis.clamps import InterventionSpec
 
 
 @pytest.mark.parametrize(

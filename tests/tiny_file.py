@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from tests.bench import TINY
+from tracer.engine.progress import Silent
+from tracer.engine.run import measure
 from tracer.hypothesis.load import read
-from tracer.progress import Silent
-from tracer.result import settle
-from tracer.runner import measure
+from tracer.report.run import judge_and_save
 
 
 def write_tiny(folder: Path, model: Path | str, /, **changes: Any) -> Path:
@@ -25,4 +25,4 @@ def write_tiny(folder: Path, model: Path | str, /, **changes: Any) -> Path:
 def run_tiny(root: Path, model: Path) -> None:
     """A run of it under `root`'s reports, judged and drawn."""
     file = read(str(write_tiny(root, model)))
-    settle(measure(file, reports=root / "reports", progress=Silent()))
+    judge_and_save(measure(file, reports=root / "reports", progress=Silent()))

@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 from tiny_models import CONTEXT, SPECIAL, tiny_tokenizer
 
-from tracer.model.registry import DataPackage, NamedModel, PackageFile
+from tracer.hypothesis.names import DataPackage, NamedModel, PackageFile
 
 D_MODEL, D_MLP, N_HEADS, N_KV, N_LAYERS = 32, 64, 4, 2, 2
 D_HEAD = D_MODEL // N_HEADS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.evidence.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, Verdict
+from tracer.record.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, Verdict
 
 
 def make_outcome(

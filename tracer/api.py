@@ -6,23 +6,23 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import tracer
+from tracer import engine
+from tracer.engine.progress import Progress, Silent
+from tracer.engine.store import Store, root
 from tracer.errors import HypothesisError, TracerError
 from tracer.hypothesis.load import (
     FROM_PYTHON,
     HypothesisFile,
+    Replacements,
+    apply_overrides,
     from_hypothesis,
     place_mistake,
     read,
 )
-from tracer.hypothesis.overrides import apply_overrides
-from tracer.hypothesis.parts import read_parts
+from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import Hypothesis
-from tracer.matrix import Case, Matrix, combinations, page_path
-from tracer.measurement_store import Store, root
-from tracer.overrides import Replacements
-from tracer.progress import Progress, Silent
-from tracer.result import Run, settle
+from tracer.report.matrix import CombinationResult, Matrix, combinations, page_path
+from tracer.report.run import Run, judge_and_save
 
 
 def load(path: str | Path, set: Iterable[str] = ()) -> Hypothesis:
@@ -75,7 +75,7 @@ def run(
         EngineError: a measurement could not be made.
     """
     replaced = Replacements(model, None, device, dtype, seed, tuple(set)).overrides()
-    folder = tracer.runner.measure(
+    folder = engine.run.measure(
         _file(hypothesis, replaced),
         reports=Path(reports),
         lock=None if lock is None else Path(lock),
@@ -83,7 +83,7 @@ def run(
         store=Store(root()) if cache else None,
         progress=progress or Silent(),
     )
-    return settle(folder)
+    return judge_and_save(folder)
 
 
 def run_matrix(
@@ -110,7 +110,7 @@ def run_matrix(
         progress: told of every step; silent by default.
     """
     declared = hypothesis if isinstance(hypothesis, Hypothesis) else load(hypothesis)
-    cases, replaced = list[Case](), tuple(set)
+    cases, replaced = list[CombinationResult](), tuple(set)
     for model, basis in combinations(models, features):
         found, problem = None, None
         given = (*replaced, *((f"features={json.dumps(basis)}",) if basis else ()))
@@ -121,7 +121,7 @@ def run_matrix(
         except TracerError as error:
             problem = str(error)
         names = (model or declared.model_spec.name, basis or declared.features)
-        cases.append(Case(declared.hypothesis, *names, found, problem))
+        cases.append(CombinationResult(declared.hypothesis, *names, found, problem))
     matrix = Matrix(tuple(cases))
     if any(case.run for case in cases):
         matrix.page(page_path(Path(reports), declared.hypothesis))

@@ -1,1 +1,1 @@
-"""The command line: what is typed, what is printed, and the exit code."""
+"""The command line: a file for each group of commands."""

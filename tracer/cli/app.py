@@ -8,22 +8,19 @@ from typing import Annotated
 import typer
 
 from tracer import __version__
-from tracer.cli.cache import cache
-from tracer.cli.check import plan, validate
 from tracer.cli.compare import bless, compare
 from tracer.cli.convert import convert
 from tracer.cli.dashboard import dashboard
-from tracer.cli.endings import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.features import features
 from tracer.cli.graph import graph
 from tracer.cli.library import library
-from tracer.cli.look import list_, show
-from tracer.cli.register import register_
-from tracer.cli.rejudge import judge, report
+from tracer.cli.output import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.run import run
-from tracer.cli.selftest import selftest
-from tracer.cli.setup import init, models, schema
+from tracer.cli.runs import judge, list_, report, show
+from tracer.cli.selftest.command import selftest_
+from tracer.cli.setup import cache, init, models, register_, schema
 from tracer.cli.specificity import specificity
+from tracer.cli.validate import plan, validate
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TracerError
 
 EXIT_SIGINT = 130
@@ -63,7 +60,7 @@ app.command(rich_help_panel=_SETUP)(schema)
 app.command(rich_help_panel=_SETUP)(init)
 app.command(rich_help_panel=_SETUP)(convert)
 app.command(rich_help_panel=_SETUP)(cache)
-app.command(rich_help_panel=_SETUP)(selftest)
+app.command("selftest", rich_help_panel=_SETUP)(selftest_)
 
 
 def _version(asked: bool | None) -> bool | None:

@@ -1,28 +1,32 @@
-"""`tracer compare` and `tracer bless`: whether a circuit is still what it was."""
+"""`tracer compare` and `tracer bless`: whether a circuit is still what it was.
+
+What `tracer run --baseline` holds runs against.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tracer import runs
 from tracer.cli import options
-from tracer.cli.comparison import print_comparison
-from tracer.cli.endings import stdout
-from tracer.cli.machine import STDOUT, write_stdout
-from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
-from tracer.regression.baseline import bless as keep
-from tracer.regression.baseline import home, in_folder, read_baseline
-from tracer.regression.compare import Comparison
-from tracer.regression.compare import compare as compared
-from tracer.regression.essentials import Essentials, Tolerances
-from tracer.result import Run
-from tracer.run_folder import is_run
-from tracer.runs import resolve
+from tracer.cli.matrix import Selected
+from tracer.cli.output import STDOUT, print_comparison, stdout, write_stdout
+from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
+from tracer.evidence.baseline_run import Essentials, Tolerances, home, in_folder, read_baseline
+from tracer.evidence.baseline_run import bless as keep
+from tracer.evidence.regression import RunComparison
+from tracer.evidence.regression import compare as compared
+from tracer.hypothesis.load import HypothesisFile
+from tracer.record import files
+from tracer.record.run_folder import is_run
+from tracer.record.runs import resolve
+from tracer.report.run import Run
 
 _KEPT = Tolerances()
 _SIDE = "A run folder, a run's id, a hypothesis (its latest run), `latest`, or a baseline file."
@@ -77,7 +81,7 @@ def compare(
     else:
         print_comparison(stdout(), comparison)
     if json_ is not None and json_ != STDOUT:
-        runs.write_text(json_, _document(comparison))
+        files.write_text(json_, _document(comparison))
     return EXIT_OK if comparison.is_same else EXIT_NOT_CONFIRMED
 
 
@@ -128,7 +132,54 @@ def _tolerances(given: Tolerances, overlap: float | None, effect: float | None) 
     return Tolerances.model_validate(given.model_dump() | asked)
 
 
-def _document(comparison: Comparison) -> str:
+def _document(comparison: RunComparison) -> str:
     said = comparison.model_dump(mode="json", by_alias=True)
     said |= {"same": comparison.is_same, "summary": comparison.summary}
     return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+
+
+AUTO = Path("auto")
+
+
+@dataclass(frozen=True)
+class Blessed:
+    """A baseline file, a folder of them, `auto` for the one beside each hypothesis, or none."""
+
+    path: Path | None
+
+    def check(self, selected: Sequence[Selected]) -> None:
+        """Find out before anything is measured whether every baseline can be read.
+
+        Raises:
+            UsageError: One cannot, or one is meant for several hypotheses, models or bases.
+        """
+        if self.path is not None and len(selected) > 1:
+            raise UsageError(
+                "--baseline: a baseline is of one model and one feature basis; hold each "
+                "combination to its own, in a folder of its own."
+            )
+        files = [file for each in selected for file in each.files]
+        if self.path is not None and self._is_file and len(files) > 1:
+            raise UsageError(
+                f"--baseline {self.path}: one file for {len(files)} hypotheses; name a folder."
+            )
+        for file in files:
+            self.of(file)
+
+    def of(self, file: HypothesisFile) -> Essentials | None:
+        """The blessed run of a hypothesis; None where a folder has none of it.
+
+        Raises:
+            UsageError: It cannot be read.
+        """
+        if self.path is None:
+            return None
+        if self._is_file:
+            return read_baseline(self.path)
+        folder = home(file.path) if self.path == AUTO else self.path
+        path = in_folder(folder, file.hypothesis.hypothesis)
+        return read_baseline(path) if os.path.isfile(path) else None
+
+    @property
+    def _is_file(self) -> bool:
+        return self.path is not None and self.path != AUTO and not os.path.isdir(self.path)

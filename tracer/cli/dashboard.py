@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.endings import stderr
-from tracer.dashboard.places import (
+from tracer.cli.output import stderr
+from tracer.dashboard.dashboard import (
     DRAFTS,
     DRAFTS_VARIABLE,
     HYPOTHESES,

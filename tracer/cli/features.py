@@ -21,20 +21,16 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-import tracer
-from tracer import __version__
-from tracer.card import Card, Example, FeatureId, Line, OnText, Spoken
+from tracer import __version__, engine
 from tracer.cli import options
-from tracer.cli.endings import stderr, stdout
-from tracer.cli.machine import write_stdout
-from tracer.cli.percent import percent
-from tracer.errors import EXIT_OK, UsageError
-from tracer.features.names import require_possible
-from tracer.hypothesis.problem import shorten, show
+from tracer.cli.output import percent, stderr, stdout, write_stdout
+from tracer.cli.progress import progress_on
+from tracer.engine.model.sources import named_model
+from tracer.errors import EXIT_OK, UsageError, shorten, show
+from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import Hypothesis
-from tracer.liveness import progress_on
-from tracer.model.named import named_model
-from tracer.terminal import Screen
+from tracer.record.feature_card import Card, Example, FeatureId, Line, OnText, Spoken
+from tracer.report.terminal import Screen
 
 SCHEMA = "tracer.features/1"
 MAX_FEATURES = 100
@@ -81,7 +77,7 @@ def features(
     lines = None if text is None else read_lines(text)
     with progress_on(stderr(), quiet=json_) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
-            make = tracer.feature_card.feature_cards
+            make = engine.feature_card.feature_cards
         cards = make(wanted, spec, basis, lines, top, progress)
     if json_:
         write_stdout(_to_json(cards, spec.name, basis))

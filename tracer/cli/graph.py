@@ -11,24 +11,21 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-import tracer
+from tracer import engine
 from tracer.cli import options
-from tracer.cli.endings import stderr, stdout
-from tracer.cli.graph_summary import Origin, Written, print_graph, to_json
-from tracer.cli.graph_writer import Found, Writer
-from tracer.cli.machine import write_stdout
-from tracer.errors import EXIT_OK, UsageError
-from tracer.graph import existing
-from tracer.graph.graph import Pruning
-from tracer.graph.limits import KEPT_FEATURES
-from tracer.graph_request import GraphRequest
-from tracer.hypothesis.load import read
-from tracer.hypothesis.problem import show
+from tracer.cli.graph_files import TakenGraph, Writer
+from tracer.cli.graph_summary import Origin, WrittenGraph, print_graph, to_json
+from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.cli.progress import progress_on
+from tracer.engine.graph_request import GraphRequest
+from tracer.engine.model.sources import named_model
+from tracer.engine.progress import Progress
+from tracer.errors import EXIT_OK, UsageError, show
+from tracer.hypothesis.load import Replacements, read
 from tracer.hypothesis.spec import Hypothesis
-from tracer.liveness import progress_on
-from tracer.model.named import named_model
-from tracer.overrides import Replacements
-from tracer.progress import Progress
+from tracer.hypothesis.studies.graph import KEPT_FEATURES
+from tracer.record.graph import neuronpedia_import
+from tracer.record.graph.graph import Pruning
 
 GRAPHS = Path("graphs")
 FRONTEND = "frontend"
@@ -201,10 +198,10 @@ def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
     return Pruning(nodes, edges)
 
 
-def _run(find: Callable[[Progress], Iterator[Found]], writer: Writer, *, json_: bool) -> int:
+def _run(find: Callable[[Progress], Iterator[TakenGraph]], writer: Writer, *, json_: bool) -> int:
     """Take or read each graph, write it, and tell of all that were written."""
     writer.require_writable()
-    written: list[Written] = []
+    written: list[WrittenGraph] = []
     try:
         with progress_on(stderr(), quiet=json_) as progress:
             for found in find(progress):
@@ -217,21 +214,21 @@ def _run(find: Callable[[Progress], Iterator[Found]], writer: Writer, *, json_: 
     return EXIT_OK
 
 
-def _take(request: GraphRequest, progress: Progress) -> Iterator[Found]:
+def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("importing PyTorch and TransformerLens"):
-        make = tracer.graphs.graphs
+        make = engine.graphs.graphs
     words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
     for name, graph in make(request, progress):
         subject = graph.subject
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
         identity = (*of_what, explained, request.kept_features)
-        yield Found(graph, name, name or words, identity, None)
+        yield TakenGraph(graph, name, name or words, identity, None)
 
 
-def _read(path: Path, progress: Progress) -> Iterator[Found]:
+def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("reading the graph"):
-        graph, supernodes, sha256 = existing.read(path)
+        graph, supernodes, sha256 = neuronpedia_import.read_either(path)
     words = re.sub("[^A-Za-z0-9._-]+", "-", _DIGEST.sub("", path.stem)).lstrip("._-")
     origin = Origin(str(path), graph.pruning, supernodes)
-    yield Found(graph, None, words, sha256, origin)
+    yield TakenGraph(graph, None, words, sha256, origin)

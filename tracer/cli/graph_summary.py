@@ -26,13 +26,12 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from tracer import __version__
-from tracer.cli.percent import percent
-from tracer.graph.frontend_supernodes import Group
-from tracer.graph.graph import Pruning, Subject
-from tracer.graph.nodes import Logit
-from tracer.graph.summary import InfluentialFeature, Strongest, Summary
-from tracer.hypothesis.problem import shorten
-from tracer.terminal import Screen
+from tracer.cli.output import percent
+from tracer.errors import shorten
+from tracer.hypothesis.neuronpedia import LabelledIds
+from tracer.record.graph.graph import Logit, Pruning, Subject
+from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
+from tracer.report.terminal import Screen
 
 SCHEMA = "tracer.graphs/1"
 _MAX_PROMPT = 400
@@ -50,11 +49,11 @@ class Origin(NamedTuple):
     path: str
     pruning: Pruning | None
     """What had been cut before."""
-    supernodes: tuple[Group, ...]
+    supernodes: tuple[LabelledIds, ...]
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenGraph:
     """A graph that has been taken or read, without its nodes and edges."""
 
     name: str | None
@@ -69,7 +68,7 @@ class Written:
     paths: tuple[str, ...]
 
 
-def to_json(written: Iterable[Written]) -> str:
+def to_json(written: Iterable[WrittenGraph]) -> str:
     """Everything that was written as one JSON document."""
     document = {
         "schema": SCHEMA,
@@ -81,7 +80,7 @@ def to_json(written: Iterable[Written]) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _data(each: Written) -> dict[str, Any]:
+def _data(each: WrittenGraph) -> dict[str, Any]:
     subject, summary, told = each.subject, each.summary, _is_told(each)
     return {
         "name": each.name,
@@ -107,12 +106,12 @@ def _data(each: Written) -> dict[str, Any]:
     }
 
 
-def _is_told(each: Written) -> bool:
+def _is_told(each: WrittenGraph) -> bool:
     """Only what we made knows its model, and how much of it is in the graph."""
     return each.subject.fingerprint != ""
 
 
-def _supernodes(each: Written) -> tuple[Group, ...]:
+def _supernodes(each: WrittenGraph) -> tuple[LabelledIds, ...]:
     return each.origin.supernodes if each.origin else ()
 
 
@@ -121,7 +120,7 @@ def _feature_data(feature: InfluentialFeature) -> dict[str, Any]:
     return feature._asdict() | {"strongest": strongest and strongest._asdict()}
 
 
-def print_graph(screen: Screen, each: Written) -> None:
+def print_graph(screen: Screen, each: WrittenGraph) -> None:
     """A heading, the counts, what is explained, and the most influential features."""
     if each.name is not None:
         screen.say(each.name, "bold")
@@ -144,7 +143,7 @@ def print_graph(screen: Screen, each: Written) -> None:
     screen.say()
 
 
-def _print_supernodes(screen: Screen, each: Written) -> None:
+def _print_supernodes(screen: Screen, each: WrittenGraph) -> None:
     groups = _supernodes(each)
     for group in groups[:_MAX_SHOWN]:
         screen.paragraph(_grouped(group, each.absent))
@@ -158,7 +157,7 @@ def _say_more(screen: Screen, n: int, what: str) -> None:
         screen.paragraph(f"and {n:,} more {what}")
 
 
-def _grouped(group: Group, absent: frozenset[str]) -> str:
+def _grouped(group: LabelledIds, absent: frozenset[str]) -> str:
     """A supernode's label and ids, and which of them are not there."""
     sentence = f"supernode {shorten(repr(group.label), 50)}: {_ids(group.ids)}"
     missing = [name for name in group.ids if name in absent]
@@ -171,7 +170,7 @@ def _ids(names: Sequence[str]) -> str:
     return (", ".join(shown) or "nothing") + (f" and {more:,} more" if more else "")
 
 
-def _sentences(each: Written) -> Iterator[str]:
+def _sentences(each: WrittenGraph) -> Iterator[str]:
     subject, summary = each.subject, each.summary
     names = f"{shorten(subject.model)}, {shorten(subject.basis)}"
     yield f"{names}, {len(subject.tokens):,} tokens"
@@ -184,7 +183,7 @@ def _sentences(each: Written) -> Iterator[str]:
     )
 
 
-def _carried(each: Written) -> str:
+def _carried(each: WrittenGraph) -> str:
     subject, n_kept = each.subject, f"{each.summary.n_kept:,}"
     what = subject.basis if subject.basis == "neurons" else "features"
     if not _is_told(each):
@@ -197,7 +196,7 @@ def _carried(each: Written) -> str:
     return f"{n_kept} of {subject.n_active:,} active {what} {carried}"
 
 
-def _cut(each: Written) -> str:
+def _cut(each: WrittenGraph) -> str:
     if each.pruning is None:
         return "nothing pruned" if _is_told(each) else "the file tells of no pruning"
     cut = f"pruned to {_shares(each.pruning)}"

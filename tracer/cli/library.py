@@ -10,14 +10,16 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.endings import require_writable, stderr, stdout, worst
-from tracer.cli.files import gather, read_all
+from tracer.cli.output import require_writable, stderr, stdout, worst
+from tracer.cli.select import gather, read_all
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
+from tracer.record.files import write_text
+from tracer.record.run_folder import read_record
+from tracer.record.runs import RunEntry, find_runs
 from tracer.report.library import LibraryEntry, render_library
-from tracer.result import REPORT
-from tracer.runs import RunEntry, find_runs, read_record, write_text
+from tracer.report.run import REPORT
 
 
 def library(

@@ -10,23 +10,29 @@ from typing import Annotated, Any
 
 import typer
 
-import tracer
+from tracer import engine
 from tracer.cli import options
-from tracer.cli.blessed import Blessed
-from tracer.cli.comparison import print_comparison
-from tracer.cli.endings import (
+from tracer.cli.compare import Blessed
+from tracer.cli.matrix import Selected, select, show_where_it_holds
+from tracer.cli.output import (
+    STDOUT,
+    Ending,
     os_exit_code,
     os_sentence,
+    print_comparison,
     require_writable,
     stderr,
     stdout,
+    to_json,
+    to_junit,
     worst,
+    write_stdout,
 )
-from tracer.cli.files import Broken, Filters, gather
-from tracer.cli.latest import not_as_expected
-from tracer.cli.machine import STDOUT, Ending, to_json, to_junit, write_stdout
-from tracer.cli.pages import write_index_of_all
-from tracer.cli.portability import Selected, select, show_where_it_holds
+from tracer.cli.progress import progress_on
+from tracer.cli.runs import write_index_of_all
+from tracer.cli.select import Broken, FileFilters, gather, not_as_expected
+from tracer.engine.last_opened import LastOpened
+from tracer.engine.store import Store, root
 from tracer.errors import (
     EXIT_ENGINE,
     EXIT_INTERRUPTED,
@@ -37,16 +43,13 @@ from tracer.errors import (
     OutOfReach,
     TracerError,
 )
-from tracer.hypothesis.load import HypothesisFile
-from tracer.last_opened import LastOpened
-from tracer.liveness import progress_on
-from tracer.matrix import combinations
-from tracer.measurement_store import Store, root
-from tracer.overrides import Replacements
-from tracer.regression.compare import Comparison
-from tracer.result import Run, settle
-from tracer.runs import resolve, write_text
-from tracer.terminal import Screen, print_skipped, print_verdict, print_verdict_line
+from tracer.evidence.regression import RunComparison
+from tracer.hypothesis.load import HypothesisFile, Replacements
+from tracer.record.files import write_text
+from tracer.record.runs import resolve
+from tracer.report.matrix import combinations
+from tracer.report.run import Run, judge_and_save
+from tracer.report.terminal import Screen, print_skipped, print_verdict, print_verdict_line
 
 _WORDS = {
     EXIT_OK: "as expected",
@@ -125,7 +128,7 @@ def run(
     code is 5.
     """
     only = not_as_expected(out) if failed else None
-    filters = Filters(expression, tuple(tags or ()), only)
+    filters = FileFilters(expression, tuple(tags or ()), only)
     cells = combinations(model or (), features or ())
     others = Replacements(None, None, device, dtype, seed, tuple(set_ or ()))
     selected = select(gather(files or []), cells, others, filters)
@@ -223,7 +226,7 @@ class _Job:
     def _measured(self, file: HypothesisFile) -> Run:
         with progress_on(stderr(), quiet=self.quiet) as progress:
             with progress.task("importing PyTorch and TransformerLens"):
-                measure = tracer.runner.measure
+                measure = engine.run.measure
             folder = measure(
                 file,
                 reports=self.reports,
@@ -234,9 +237,9 @@ class _Job:
                 progress=progress,
             )
             with progress.task("judging and writing the report"):
-                return settle(folder)
+                return judge_and_save(folder)
 
-    def _print(self, run: Run, comparison: Comparison | None) -> None:
+    def _print(self, run: Run, comparison: RunComparison | None) -> None:
         if self.quiet:
             print_verdict_line(self.screen, run.verdict)
         else:

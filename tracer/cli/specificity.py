@@ -11,21 +11,19 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-import tracer
+from tracer import engine
 from tracer.cli import options
-from tracer.cli.endings import require_writable, stderr, stdout
-from tracer.cli.files import gather, read_all
-from tracer.cli.machine import STDOUT, write_stdout
+from tracer.cli.output import STDOUT, require_writable, stderr, stdout, write_stdout
+from tracer.cli.progress import progress_on
+from tracer.cli.select import gather, read_all
+from tracer.engine.model.sources import locate
 from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK
-from tracer.hypothesis.load import HypothesisFile
-from tracer.liveness import progress_on
-from tracer.model.sources import locate
-from tracer.overrides import Replacements
+from tracer.evidence.specificity import SpecificityRow, summarise
+from tracer.hypothesis.load import HypothesisFile, Replacements
+from tracer.record.files import write_text
+from tracer.record.specificity import Apart, Specificity
 from tracer.report.specificity import render_specificity, signed
-from tracer.runs import write_text
-from tracer.specificity.record import Apart, Specificity
-from tracer.specificity.summary import Row, summarise
-from tracer.terminal import Screen
+from tracer.report.terminal import Screen
 
 SUMMARY = "tracer.specificity-summary/1"
 FOLDER = "specificity"
@@ -70,7 +68,7 @@ def specificity(
     require_writable(out, "--out")
     with progress_on(stderr(), quiet=quiet) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
-            measure = tracer.specificity_measure.measure_specificity
+            measure = engine.specificity.measure_specificity
         measured = measure(chosen.files, [*broken, *chosen.apart], reports=out, progress=progress)
     folder = _write(measured, out)
     rows = summarise(measured)
@@ -119,7 +117,7 @@ def _write(measured: Specificity, out: Path) -> Path:
     return folder
 
 
-def _write_summary(rows: Sequence[Row], folder: Path, to: Path | None) -> None:
+def _write_summary(rows: Sequence[SpecificityRow], folder: Path, to: Path | None) -> None:
     document = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     if to == STDOUT:
@@ -128,7 +126,9 @@ def _write_summary(rows: Sequence[Row], folder: Path, to: Path | None) -> None:
         write_text(to, text)
 
 
-def _print(screen: Screen, rows: Sequence[Row], measured: Specificity, folder: Path) -> None:
+def _print(
+    screen: Screen, rows: Sequence[SpecificityRow], measured: Specificity, folder: Path
+) -> None:
     headings = (("ablated", 4), ("on task", 0), ("off task", 0), ("selective", 0), ("KL", 0))
     cells = [
         [

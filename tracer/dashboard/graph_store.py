@@ -9,19 +9,17 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from tracer.dashboard.explore.index import GraphIndex, index_of, part_of
+from tracer.dashboard.explore.links import AskedLogits, entering, toward
+from tracer.dashboard.explore.supernodes import Groups, declared, group_scores
 from tracer.errors import UsageError
-from tracer.explore.connections import entering
-from tracer.explore.grouping import Groups, declared, group_scores
-from tracer.explore.index import Index, index_of
-from tracer.explore.part import part_of
-from tracer.explore.toward import Asked, toward
-from tracer.graph.edge_list import ListedGraph
-from tracer.graph.scores import Scores, scores
-from tracer.record import Record
-from tracer.report.graph_data import GraphData, graph_data, to_json
-from tracer.report.graph_data import Group as GroupData
+from tracer.record.graph.graph import ListedGraph
+from tracer.record.graph.influence import Scores, scores
+from tracer.record.record import Record
+from tracer.report.graph_view import GraphData, graph_data, to_json
+from tracer.report.graph_view import SupernodePlaces as GroupData
+from tracer.report.run import Run
 from tracer.report.run_graphs import graph_facts, graph_name, read_graph, supernode_groups
-from tracer.result import Run
 
 MOST_NODES = 2_000
 MOST_LINKS = 10_000
@@ -38,7 +36,7 @@ class Shown:
     """What the view draws."""
     text: str
     """The same as JSON, written once: the page is drawn anew at every click."""
-    index: Index
+    index: GraphIndex
     """Of the part that it draws."""
     sums: np.ndarray
     """Σ |edge| into each target of that part."""
@@ -60,7 +58,7 @@ def stored(run: Run, prompt: str) -> ListedGraph:
     return _stored(str(run.path), _stamp(run, prompt), prompt, run.record)
 
 
-def shown(run: Run, prompt: str, asked: Asked, groups: Groups) -> Shown:
+def shown(run: Run, prompt: str, asked: AskedLogits, groups: Groups) -> Shown:
     """The graph, ready for the page.
 
     Raises:
@@ -96,7 +94,7 @@ def _stored(folder: str, stamp: Stamp, prompt: str, _record: Record) -> ListedGr
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _shown(
-    folder: str, stamp: Stamp, prompt: str, _record: Record, asked: Asked, groups: Frozen
+    folder: str, stamp: Stamp, prompt: str, _record: Record, asked: AskedLogits, groups: Frozen
 ) -> Shown:
     graph = toward(_stored(folder, stamp, prompt, _record), asked)
     data = graph_data(

@@ -12,11 +12,13 @@ from pathlib import Path
 import streamlit as st
 
 from tracer.errors import TracerError, UsageError
-from tracer.file_stamp import FileStamp, file_stamp
+from tracer.record.files import FileStamp, file_stamp
+from tracer.record.json_model import RECORD
+from tracer.record.run_folder import ARRAYS, VERDICT
+from tracer.record.runs import RunEntry, find_runs
 from tracer.report.render import render
+from tracer.report.run import Run
 from tracer.report.run_graphs import read_graphs
-from tracer.result import Run
-from tracer.runs import ARRAYS, RECORD, VERDICT, RunEntry, find_runs
 
 Stamp = tuple[FileStamp | None, ...]
 """Of each file; None where there is none."""

@@ -17,11 +17,11 @@ import threading
 
 from streamlit.web import cli
 
+from tracer.dashboard.dashboard import places
 from tracer.dashboard.opening import entries
-from tracer.dashboard.places import places
 from tracer.errors import TracerError
 
-EARLY = ("tracer.dashboard.frame", "pandas", "pyarrow.pandas_compat", "streamlit.emojis")
+EARLY = ("tracer.dashboard.app", "pandas", "pyarrow.pandas_compat", "streamlit.emojis")
 """The pages, and what Streamlit draws tables and a page's icon with."""
 
 

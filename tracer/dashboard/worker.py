@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tracer.api import run
+from tracer.engine.progress import Advance
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, TracerError
-from tracer.progress import Advance
 
 
 class Lines:

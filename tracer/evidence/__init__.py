@@ -1,1 +1,1 @@
-"""What counts as evidence: judging reads measurements only, never a model."""
+"""What is judged, from measurements only: never a model."""

@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracer.evidence.bench import Bench
 from tracer.evidence.case import Wording, untested
-from tracer.evidence.effect import ROUNDING, Effect, compared, unlike
+from tracer.evidence.context import JudgingContext
+from tracer.evidence.measures.effect import ROUNDING, Effect, compared, unlike
 from tracer.evidence.resampling import attainable_sign_flip_p, sign_flip_p
-from tracer.evidence.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, rank
 from tracer.evidence.wording import counted, exact, p_text, signed
-from tracer.hypothesis.across_rules import fewest
-from tracer.hypothesis.expectations import LogitDiff, Probability, Thresholds
-from tracer.hypothesis.expected import Expected
-from tracer.hypothesis.groups import group_of
+from tracer.hypothesis.expectations.across import fewest
+from tracer.hypothesis.expectations.base import Expected
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
+from tracer.hypothesis.held_out import group_of
+from tracer.record.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, rank
 
 
 class _Test(NamedTuple):
@@ -43,7 +43,7 @@ def is_across(expectation: Expected) -> bool:
 
 
 def judge_across(
-    bench: Bench,
+    bench: JudgingContext,
     section: str,
     names: Sequence[str],
     expectation: Expected,
@@ -90,7 +90,7 @@ def judge_across(
     )
 
 
-def _test(bench: Bench, name: str, expectation: Effect, prompts: Sequence[str]) -> _Test:
+def _test(bench: JudgingContext, name: str, expectation: Effect, prompts: Sequence[str]) -> _Test:
     alpha, side = expectation.alpha, expectation.side
     assert alpha is not None and side is not None
     found = tuple(_difference(bench, name, expectation, prompt) for prompt in prompts)
@@ -127,7 +127,9 @@ def _too_few(n: int, alpha: float, found: Sequence[PromptOutcome], *, grouped: b
     return f"{told} ({'; '.join(map(str, reasons))})" if reasons else told
 
 
-def _difference(bench: Bench, name: str, expectation: Effect, prompt: str) -> PromptOutcome:
+def _difference(
+    bench: JudgingContext, name: str, expectation: Effect, prompt: str
+) -> PromptOutcome:
     """dᵢ on one prompt; it holds where it is on the asked side, but only all of them are judged."""
     trial = bench.trial(name, prompt)
     if isinstance(trial, str):

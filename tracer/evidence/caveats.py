@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tracer.evidence.statistics import wilson
-from tracer.evidence.verdict import Outcome
 from tracer.evidence.wording import counted, named, p_text
-from tracer.hypothesis.expansion import measured
+from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record import Record
+from tracer.record.record import Record
+from tracer.record.verdict import Outcome
 
 FEW = 5
 """Prompts below which even a clean sweep says little of a rate."""
@@ -35,7 +35,7 @@ def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome])
 
 
 def _prompts(hypothesis: Hypothesis) -> Iterator[str]:
-    used = {name for spec in measured(hypothesis).values() for name in spec.prompts}
+    used = {name for spec in all_interventions(hypothesis).values() for name in spec.prompts}
     if not used:
         return
     n_held_out = sum(hypothesis.prompts[name].held_out for name in used)

@@ -3,20 +3,48 @@
 f(X) = (F(X) − F(∅)) / (F(M) − F(∅)), F the metric (Marks et al. 2024): 1 where X does all that the
 model does beyond the ablated one. Faithfulness is f(C), completeness f(M∖C). Where the denominator
 is small the quotient says nothing, and is not given.
+
+The curve of faithfulness over circuit size, and its two areas as MIB defines them.
+
+Mueller et al. 2025, *MIB: A Mechanistic Interpretability Benchmark* (arXiv:2504.13151, §3.2). The
+axis is linear in the share k of items, and integrals begin at the smallest share, as in MIB's code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from tracer.arrays import Arrays, circuit_key
-from tracer.evidence.baseline import baseline_problem, found_on, source_problem
-from tracer.evidence.curve import SHARES, Areas, areas
-from tracer.record import CircuitRecord, CircuitScores, CircuitTrial, Record
+from tracer.evidence.case import baseline_problem, found_on, source_problem
+from tracer.hypothesis.studies.circuit import SHARES
+from tracer.record.arrays import Arrays, circuit_key
+from tracer.record.parts import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.record.record import Record
+
+
+class Areas(NamedTuple):
+    """How good a ranking is over all circuit sizes."""
+
+    cpr: float
+    """Integrated circuit performance ratio, ∫ f(C_k) dk; higher is better."""
+    cmd: float
+    """Integrated circuit-model distance, ∫ |1 − f(C_k)| dk; 0 is best."""
+
+
+def areas(faithfulness: Sequence[float], shares: Sequence[float] = SHARES) -> Areas:
+    """Trapezoid integrals over the shares."""
+    return Areas(
+        _trapezoid(shares, faithfulness), _trapezoid(shares, [abs(1 - f) for f in faithfulness])
+    )
+
+
+def _trapezoid(x: Sequence[float], y: Sequence[float]) -> float:
+    return sum((x[i + 1] - x[i]) * (y[i] + y[i + 1]) / 2 for i in range(len(x) - 1))
+
 
 SMALL = 0.25
 """|F(M) − F(∅)| below which nothing is divided by it: a quarter of a logit, odds of 1.28."""

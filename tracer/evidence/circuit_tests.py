@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.binomial import (
+from tracer.evidence.circuit_scores import SplitScores
+from tracer.evidence.resampling import hsic_p
+from tracer.evidence.statistics import holm
+from tracer.evidence.wording import counted, exact, named, p_text
+from tracer.hypothesis.binomial import (
     at_least,
     at_most,
     attainable_equivalence_p,
@@ -19,11 +23,8 @@ from tracer.evidence.binomial import (
     equivalence_p,
     prompts_needed,
 )
-from tracer.evidence.circuit_scores import SplitScores
-from tracer.evidence.independence import FEWEST, hsic_p
-from tracer.evidence.statistics import holm
-from tracer.evidence.wording import counted, exact, named, p_text
-from tracer.hypothesis.circuits import (
+from tracer.hypothesis.studies.circuit import (
+    FEWEST,
     Equivalent,
     Independent,
     Minimal,

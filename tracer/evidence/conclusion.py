@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.evidence.case import Wording
-from tracer.evidence.verdict import Outcome, OutcomeName, VerdictName
 from tracer.evidence.wording import counted
-from tracer.hypothesis.circuits import SplitTest
-from tracer.hypothesis.expansion import measured
-from tracer.hypothesis.expectations import Expected, TopIs, TopIsNot
+from tracer.hypothesis.expectations.base import Expected
+from tracer.hypothesis.expectations.top import TopIs, TopIsNot
+from tracer.hypothesis.implied import all_interventions, variations
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.studies.circuit import SplitTest
 from tracer.hypothesis.template import variables
-from tracer.hypothesis.variations import variations
-from tracer.record import Record
+from tracer.record.record import Record
+from tracer.record.verdict import Outcome, OutcomeName, VerdictName
 
 
 class Judged(NamedTuple):
@@ -102,7 +102,7 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
     waiting = [name for name in hypothesis.shared if name not in record.shared]
     if waiting:
         return f"the run is incomplete: {waiting[0]} is not measured; running it again resumes it"
-    specs = measured(hypothesis)
+    specs = all_interventions(hypothesis)
     wanted = sum(len(spec.prompts) for spec in specs.values())
     n_measured = sum(
         prompt in record.interventions[name].trials

@@ -2,46 +2,134 @@
 
 Judging reads a record and its arrays, never a model, so a run can be judged again at any time, and
 by other thresholds than it was made with.
+
+Judging by other thresholds: what a changed file may ask of measurements that are already made.
+
+Claims, expectations, splits and labels may change, and prompts, interventions or doses may be left
+out; `tracer.evidence.post_hoc` lists each change. Whatever would have been measured differently
+needs a new run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.arrays import Arrays, Variants, check_arrays
+from tracer.errors import UsageError, dotted
 from tracer.evidence.across import is_across, judge_across
-from tracer.evidence.bench import Bench, JudgedOutcomes
 from tracer.evidence.caveats import caveats
-from tracer.evidence.circuits import judge_circuits
 from tracer.evidence.conclusion import Judged, conclude
-from tracer.evidence.edges import judge_edge, word_edge
-from tracer.evidence.expectations import all_expectations, word
+from tracer.evidence.context import JudgedOutcomes, JudgingContext
 from tracer.evidence.means import with_means
-from tracer.evidence.mediation import judge_mediation
-from tracer.evidence.multiplicity import corrected
-from tracer.evidence.necessity import judge_necessity
-from tracer.evidence.outcomes import gather
-from tracer.evidence.post_hoc import post_hoc
-from tracer.evidence.rejudging import check_measured
+from tracer.evidence.measures.edge import judge_edge, word_edge
+from tracer.evidence.measures.registry import all_expectations, word
+from tracer.evidence.outcomes import corrected, split_outcome
+from tracer.evidence.post_hoc import ABSENT, Change, changes_between, post_hoc
 from tracer.evidence.robustness import (
     compare_variants,
     in_a_sentence,
     judge_robustness,
     variation_caveats,
 )
-from tracer.evidence.sharing import judge_shared
-from tracer.evidence.swaps import judge_swaps
-from tracer.evidence.verdict import Robustness, Verdict
+from tracer.evidence.studies.circuit import judge_circuits
+from tracer.evidence.studies.mediation import judge_mediation
+from tracer.evidence.studies.necessity import judge_necessity
+from tracer.evidence.studies.shared import judge_shared
+from tracer.evidence.studies.swaps import judge_swaps
 from tracer.evidence.wording import clamp_words
-from tracer.hypothesis.graph_rules import GRAPH
+from tracer.hypothesis.check import asked_tokens
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability
+from tracer.hypothesis.expectations.fraction import Fraction
+from tracer.hypothesis.expectations.registry import tokens_of
+from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
+from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.variations import measurable, repeated
-from tracer.record import Record
+from tracer.hypothesis.studies.graph import GRAPH
+from tracer.hypothesis.template import render_token
+from tracer.record.arrays import Arrays, Variants, check_arrays
+from tracer.record.parts import Trial
+from tracer.record.record import Record
+from tracer.record.verdict import RobustnessVerdict, Verdict
+
+_JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")
+_MAY_GO = ("prompts", "interventions", "supernodes", "necessity", "mediation", "swaps", "circuit")
+
+
+def _needs_measuring(change: Change) -> bool:
+    """Whether the new value would have been measured differently."""
+    head, *rest = change.path
+    if head in _JUDGED_ONLY:
+        return False
+    match head, rest:
+        case ("prompts", [_, "held_out" | "group"]) | ("supernodes", [_, "label"]):
+            return False
+        case (_, ["expect", *_] | [_, "expect", *_] | [_, "doses", "expect", *_]):
+            return False
+        case ("swaps", [_, "mostly" | "each"]):
+            return False
+        case ("circuit", [_] | [_, "prompts", _]) | ("shared", [_]):
+            return change.new is not ABSENT
+        case ("robustness", inner):
+            fewer = change.new is ABSENT or change.new is False
+            return inner[:1] == ["of"] or not fewer
+        case ("graph", [] | ["prompts", _]):
+            return change.new is not ABSENT
+        case ("interventions", [_, "generate"]):
+            return change.new is not ABSENT
+        case ("interventions", [_, "doses"] | [_, "prompts", _] | [_, "doses", "factors", _]):
+            return change.new is not ABSENT
+        case _:
+            return head not in _MAY_GO or len(rest) != 1 or change.new is not ABSENT
+
+
+def check_measured(record: Record, hypothesis: Hypothesis) -> None:
+    """Refuse a hypothesis that asks for what a run did not measure.
+
+    Raises:
+        UsageError: All of it at once.
+    """
+    changes = changes_between(record.hypothesis, hypothesis)
+    unmeasured = [change.told("measured with") for change in changes if _needs_measuring(change)]
+    unmeasured += _unmeasured(record, hypothesis)
+    if unmeasured:
+        raise UsageError(
+            f"run {record.id} does not have what this asks for; make a new run for it:\n"
+            + "\n".join(f"  {text}" for text in dict.fromkeys(unmeasured))
+        )
+
+
+def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
+    """Readings that the expectations ask for and the run lacks."""
+    for path, written, prompts in asked_tokens(parts_of(hypothesis)):
+        for prompt in prompts:
+            if prompt in record.prompts:
+                token = render_token(written, hypothesis.prompts[prompt])
+                if token not in record.prompts[prompt].baseline.tokens:
+                    yield f"{dotted(path)}: the token {token!r} was not read on {prompt}"
+    for name, spec in all_interventions(hypothesis).items():
+        trials = record.interventions[name].trials if name in record.interventions else {}
+        for expectation in spec.expect:
+            if isinstance(expectation, Fraction) and expectation.supernode not in record.supernodes:
+                yield f"{name}: no supernode {expectation.supernode!r} was measured"
+            if isinstance(expectation, Probability | LogitDiff) and expectation.side:
+                for trial in trials.values():
+                    yield from _unread_by_controls(name, expectation, hypothesis, trial)
+
+
+def _unread_by_controls(
+    name: str, expectation: Probability | LogitDiff, hypothesis: Hypothesis, trial: Trial
+) -> Iterator[str]:
+    if trial.n_controls == 0 or trial.prompt not in hypothesis.prompts:
+        return
+    for written in (token for tokens in tokens_of(expectation).values() for token in tokens):
+        token = render_token(written, hypothesis.prompts[trial.prompt])
+        if token not in trial.control_tokens:
+            yield f"{name}: the token {token!r} was not read under controls"
+
 
 _NO_VARIANTS: Variants = {}
 
 
-def judge(
+def judge_run(
     record: Record,
     arrays: Arrays,
     *,
@@ -65,7 +153,7 @@ def judge(
     asked = hypothesis or record.hypothesis
     check_measured(record, asked)
     changed = post_hoc(record, asked)
-    bench = Bench(record, arrays, asked)
+    bench = JudgingContext(record, arrays, asked)
     judged = corrected(
         [
             *judge_interventions(bench),
@@ -103,14 +191,14 @@ def judge(
 
 def _varied(
     record: Record, arrays: Arrays, asked: Hypothesis, variants: Variants
-) -> Robustness | None:
+) -> RobustnessVerdict | None:
     """The verdicts on variations; None where the file asks for none."""
     if asked.robustness is None:
         return None
-    base = judge(record, arrays, hypothesis=repeated(asked))
+    base = judge_run(record, arrays, hypothesis=repeated(asked))
     verdicts = {
-        each.name: judge(*variants[each.name], hypothesis=each.hypothesis)
-        for each in measurable(asked)
+        each.name: judge_run(*variants[each.name], hypothesis=each.hypothesis)
+        for each in measurable_variations(asked)
         if each.name in variants
     }
     return compare_variants(record, asked, base, verdicts)
@@ -119,11 +207,11 @@ def _varied(
 def judge_alone(record: Record, arrays: Arrays) -> JudgedOutcomes:
     """What a record's interventions were expected to do, judged without the rest of its file."""
     declared = record.hypothesis
-    bench = Bench(record, arrays, declared)
+    bench = JudgingContext(record, arrays, declared)
     return JudgedOutcomes(declared, (one.outcome for one in judge_interventions(bench)))
 
 
-def judge_interventions(bench: Bench) -> Iterator[Judged]:
+def judge_interventions(bench: JudgingContext) -> Iterator[Judged]:
     """Outcomes of what is expected of each intervention."""
     for name, spec in bench.asked.interventions.items():
         where = f"with {clamp_words(spec.clamp)}"
@@ -136,11 +224,11 @@ def judge_interventions(bench: Bench) -> Iterator[Judged]:
                     )
                 else:
                     found = [bench.on(name, expectation, prompt) for prompt in prompts]
-                    outcome = gather(name, split, wording, expectation.mostly, found)
+                    outcome = split_outcome(name, split, wording, expectation.mostly, found)
                 yield Judged(where, expectation, wording, outcome)
 
 
-def _graphs(bench: Bench) -> Iterator[Judged]:
+def _graphs(bench: JudgingContext) -> Iterator[Judged]:
     """Outcomes of what is expected of the attribution graphs."""
     spec = bench.asked.graph
     for expectation in spec.expect if spec else ():
@@ -148,5 +236,5 @@ def _graphs(bench: Bench) -> Iterator[Judged]:
         for split, prompts in bench.splits(spec.prompts):
             wording = word_edge(expectation)
             found = [judge_edge(bench.record, expectation, prompt) for prompt in prompts]
-            outcome = gather(GRAPH, split, wording, expectation.mostly, found)
+            outcome = split_outcome(GRAPH, split, wording, expectation.mostly, found)
             yield Judged("in the attribution graph,", expectation, wording, outcome)

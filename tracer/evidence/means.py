@@ -12,10 +12,10 @@ from functools import cache, partial
 
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.resampling import bootstrap_interval
-from tracer.evidence.verdict import Mean
 from tracer.evidence.wording import counted
-from tracer.hypothesis.groups import group_of
+from tracer.hypothesis.held_out import group_of
 from tracer.hypothesis.spec import Hypothesis
+from tracer.record.verdict import Mean
 
 
 def with_means(judged: Iterable[Judged], hypothesis: Hypothesis) -> list[Judged]:

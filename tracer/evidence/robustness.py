@@ -14,21 +14,21 @@ from typing import get_args
 
 from tracer.evidence.case import Wording, untested
 from tracer.evidence.conclusion import Judged
-from tracer.evidence.outcomes import gather
+from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.statistics import wilson
-from tracer.evidence.verdict import (
+from tracer.evidence.wording import counted, named
+from tracer.hypothesis.implied import Axis, Variation, variations
+from tracer.hypothesis.robustness import ROBUSTNESS
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record.record import Record, VariantRecord
+from tracer.record.verdict import (
     Outcome,
     PromptOutcome,
-    Robustness,
+    RobustnessVerdict,
     VariantOutcome,
     VariationCount,
     Verdict,
 )
-from tracer.evidence.wording import counted, named
-from tracer.hypothesis.robustness_rules import ROBUSTNESS
-from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.variations import Axis, Variation, variations
-from tracer.record import Record, VariantRecord
 
 _OPEN = ("inconclusive", "error")
 _WORDING = Wording("the verdict", "the same")
@@ -36,7 +36,7 @@ _WORDING = Wording("the verdict", "the same")
 
 def compare_variants(
     record: Record, asked: Hypothesis, base: Verdict, verdicts: Mapping[str, Verdict]
-) -> Robustness:
+) -> RobustnessVerdict:
     """Put the verdicts on variations beside that on the file as it is.
 
     Args:
@@ -53,7 +53,7 @@ def compare_variants(
         if skipped is None
     )
     axes = [axis for axis in get_args(Axis) if any(each.axis == axis for each in found)]
-    return Robustness(
+    return RobustnessVerdict(
         verdict=base.verdict,
         reason=base.reason,
         headline=_words(head) if head else "nothing is expected",
@@ -66,14 +66,14 @@ def compare_variants(
     )
 
 
-def judge_robustness(asked: Hypothesis, found: Robustness) -> Iterator[Judged]:
+def judge_robustness(asked: Hypothesis, found: RobustnessVerdict) -> Iterator[Judged]:
     """Outcomes of what is expected of the variations; `held out` where the file holds any out."""
     assert asked.robustness is not None
     split = "held out" if any(each.held_out for each in asked.prompts.values()) else "discovery"
     tests = [_test(each, found) for each in found.variants]
     tests = tests or [untested("variations", "none of the choices turned out to be a variation")]
     for expectation in asked.robustness.expect:
-        gathered = gather(ROBUSTNESS, split, _WORDING, expectation.same, tests)
+        gathered = split_outcome(ROBUSTNESS, split, _WORDING, expectation.same, tests)
         update = {
             "expected": f"the same in {gathered.needed} of {counted(len(tests), 'variation')}",
             "observed": told(found),
@@ -83,7 +83,7 @@ def judge_robustness(asked: Hypothesis, found: Robustness) -> Iterator[Judged]:
         yield Judged("over its variations,", expectation, _WORDING, outcome)
 
 
-def told(found: Robustness) -> str:
+def told(found: RobustnessVerdict) -> str:
     """'7 of 8 the same, 1 open; another: size-80 (refuted)'."""
     total, others = found.total, [each for each in found.variants if each.same is False]
     parts = [f"{total.n_same} of {len(found.variants)} the same"]
@@ -93,7 +93,7 @@ def told(found: Robustness) -> str:
     return f"{text}; another: {_verdicts(others)}" if others else text
 
 
-def in_a_sentence(found: Robustness, verdict: str) -> str:
+def in_a_sentence(found: RobustnessVerdict, verdict: str) -> str:
     """What the reason of the whole verdict adds."""
     n, total = len(found.variants), found.total
     if n == 0 or total.n_open == n:
@@ -105,7 +105,7 @@ def in_a_sentence(found: Robustness, verdict: str) -> str:
     return f"{what}, in {total.n_same} of {counted(n, 'variation')} too{still}"
 
 
-def variation_caveats(found: Robustness) -> Iterator[str]:
+def variation_caveats(found: RobustnessVerdict) -> Iterator[str]:
     """What a reader must know of the variations."""
     others = [each for each in found.variants if each.same is False]
     if others:
@@ -188,7 +188,7 @@ def _count(axis: Axis | None, variants: Sequence[VariantOutcome]) -> VariationCo
     )
 
 
-def _test(each: VariantOutcome, found: Robustness) -> PromptOutcome:
+def _test(each: VariantOutcome, found: RobustnessVerdict) -> PromptOutcome:
     if each.same is None:
         reason = each.reason
         if found.verdict in _OPEN:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tracer.hypothesis.interventions import ClampSpec
+from tracer.hypothesis.clamps import ClampSpec
 
 MINUS = "\u2212"
 _N_NAMES = 4

@@ -1,1 +1,1 @@
-"""The declared side: what a file says, and whether it can be meant."""
+"""What is declared: what a file says, and whether it can be meant."""

@@ -1,15 +1,17 @@
 """Held-out prompts only judge: nothing may be chosen on one, nor on one that says the same.
 
 Which lists a held-out prompt may not stand in is checked where they are read
-(`tracer.hypothesis.supernode_rules.prompt_list`); here, that a text is on one side only.
+(`tracer.hypothesis.check_supernodes.prompt_list`); here, that a text is on one side only.
+
+Which prompts depend on each other: those of one declared group, and those of one text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.problem import Problem
+from tracer.errors import Problem
+from tracer.hypothesis.partial import Parts
 from tracer.hypothesis.spec import Hypothesis, PromptSpec
 from tracer.hypothesis.template import TemplateMistake, render_prompt
 
@@ -71,3 +73,19 @@ def leaks(found_in: Hypothesis, hypothesis: Hypothesis) -> tuple[str, ...]:
         for name, prompt in hypothesis.prompts.items()
         if prompt.held_out and content(prompt, hypothesis.template) in seen
     )
+
+
+def group_of(hypothesis: Hypothesis, prompt: str) -> str:
+    """What a prompt is drawn, and changes sign, together with: a key, not a text for people."""
+    return dependence(hypothesis.prompts[prompt], hypothesis.template)
+
+
+def dependence(prompt: PromptSpec, template: str | None) -> str:
+    """The same for one prompt alone.
+
+    Raises:
+        TemplateMistake: its text cannot be rendered.
+    """
+    if prompt.group is not None:
+        return f"group {prompt.group}"
+    return f"text {content(prompt, template)}"

@@ -1,18 +1,130 @@
-"""From a YAML file to a checked hypothesis, or every mistake in it at once."""
+"""From a YAML file to a checked hypothesis, or every mistake in it at once.
+
+`--set path=value`: changes to a file's plain data before it is checked.
+
+What a caller replaces in a hypothesis, said as the 'path=value' that reading understands.
+
+The JSON Schema of a hypothesis file, for editors and other programs.
+
+The committed copy is `tracer/hypothesis/hypothesis.schema.json`; a test holds the two equal.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
-from tracer.errors import HypothesisError, Mistake
-from tracer.hypothesis.overrides import OverrideMistake, apply_overrides, parse_override
-from tracer.hypothesis.parts import Parts, parts_of, read_parts
-from tracer.hypothesis.problem import KeyPath, Problem, dotted, shorten
-from tracer.hypothesis.references import reference_problems
-from tracer.hypothesis.source import Mark, Source, parse, read_text, to_yaml
+from tracer.errors import HypothesisError, KeyPath, Mistake, Problem, dotted, shorten, show, unknown
+from tracer.hypothesis.check import reference_problems
+from tracer.hypothesis.partial import Parts, parts_of, read_parts
+from tracer.hypothesis.schema_messages import default_scalar, known_keys, short_key
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.yaml_core import YamlMistake
+from tracer.hypothesis.yaml_text import (
+    Mark,
+    Source,
+    YamlMistake,
+    parse,
+    parse_value,
+    read_text,
+    to_yaml,
+)
+
+
+class Override(NamedTuple):
+    """One change, as written and as understood."""
+
+    text: str
+    path: KeyPath
+    value: Any
+
+
+STARTER = Path(__file__).parent / "starter.yaml"
+"""What a new hypothesis begins from."""
+
+
+class OverrideMistake(ValueError):
+    """An override that cannot be applied; `str` is the sentence."""
+
+
+def parse_override(text: str) -> Override:
+    """Read `path=value`; the value is YAML, a list item its number from 0: `expect.0`, `expect[0]`.
+
+    Raises:
+        OverrideMistake: it is not of that form.
+    """
+    left, equals, right = text.partition("=")
+    keys = re.sub(r"\[(\d+)\]", r".\1", left.strip()).split(".")
+    if not equals or not all(keys):
+        raise OverrideMistake(f"--set {text}: write path=value, e.g. --set controls.random=19")
+    path = tuple(int(key) if re.fullmatch(r"[0-9]{1,6}", key) else key for key in keys)
+    try:
+        return Override(text, path, parse_value(right))
+    except YamlMistake as mistake:
+        raise OverrideMistake(f"--set {text}: the value is {mistake.message}") from None
+
+
+def apply_overrides(data: dict[str, Any], texts: Iterable[str]) -> list[Problem]:
+    """Change the data in place, in order; what cannot be applied comes back."""
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            override = parse_override(text)
+            _put(data, override)
+        except OverrideMistake as mistake:
+            problems.append(Problem((), str(mistake)))
+    return problems
+
+
+def _put(data: dict[str, Any], override: Override) -> None:
+    holder: Any = data
+    *parents, last = override.path
+    for depth, key in enumerate(parents):
+        holder = _enter(holder, override, depth, key)
+    _enter_check(holder, override, len(parents), last)
+    holder[last] = override.value
+
+
+def _enter(holder: Any, override: Override, depth: int, key: str | int) -> Any:
+    """The mapping or list under a key, made where the schema knows it and the file does not."""
+    _enter_check(holder, override, depth, key)
+    path = override.path[: depth + 1]
+    if isinstance(holder, list):
+        return cast("list[Any]", holder)[int(key)]
+    inner = holder.get(key)
+    if inner is None:
+        inner = default_scalar(path)
+    short = short_key(path)
+    if inner is None:
+        holder[key] = {}
+    elif short is not None and not isinstance(inner, dict):
+        holder[key] = {short: inner}
+    return holder[key]
+
+
+def _enter_check(holder: Any, override: Override, depth: int, key: str | int) -> None:
+    path = override.path[:depth]
+    place = f"{dotted(path)!r}" if path else "the file"
+    if isinstance(holder, list):
+        count = len(cast("list[Any]", holder))
+        if isinstance(key, int) and key < count:
+            return
+        raise OverrideMistake(
+            f"--set {override.text}: {place} is a list of {count}; an index from 0 to {count - 1} "
+            f"is expected, not {show(key)}"
+        )
+    if not isinstance(holder, dict):
+        raise OverrideMistake(f"--set {override.text}: {place} is {show(holder)}, nothing is in it")
+    present = [str(name) for name in cast("dict[Any, Any]", holder)]
+    known = list(dict.fromkeys([*present, *known_keys(path, cast("Any", holder))]))
+    if key not in known:
+        raise OverrideMistake(
+            f"--set {override.text}: {place} has {unknown('key', str(key), known)}"
+        )
+
 
 FROM_PYTHON = "<python>"
 MOST_TOLD = 200
@@ -136,3 +248,53 @@ def _is_of(override: str, path: KeyPath) -> bool:
     except OverrideMistake:
         return False
     return path[: len(changed)] == changed
+
+
+class Replacements(NamedTuple):
+    """Named options, and free ones."""
+
+    model: str | None = None
+    features: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    seed: int | None = None
+    set: tuple[str, ...] = ()
+
+    def overrides(self) -> tuple[str, ...]:
+        """As 'path=value'; the free ones come last, since they are the more particular word.
+
+        Another model starts from that model's default revision.
+        """
+        found: list[str] = []
+        if self.model is not None:
+            found += [f"model.name={json.dumps(self.model)}", "model.revision=null"]
+        named = {"features": self.features, "model.device": self.device, "model.dtype": self.dtype}
+        found += [f"{path}={json.dumps(v)}" for path, v in named.items() if v is not None]
+        if self.seed is not None:
+            found.append(f"seed={self.seed}")
+        return (*found, *self.set)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema, draft 2020-12, of what the schema allows; references are not in it."""
+    schema = _closed(Hypothesis.model_json_schema(by_alias=True))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "hypothesis.schema.json",
+        **schema,
+    }
+
+
+def json_schema_text() -> str:
+    """The schema as the committed file has it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _closed(schema: Any) -> Any:
+    """Forbid the keys that are no names, as the models do."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in cast("dict[str, Any]", schema).items()}
+    return {**closed, "additionalProperties": False} if "patternProperties" in closed else closed

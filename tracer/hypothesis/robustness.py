@@ -1,6 +1,6 @@
 """What a hypothesis wants varied: choices of its author that the verdict should not hang on.
 
-`tracer.hypothesis.variations` derives from it one hypothesis for each choice made otherwise.
+`tracer.hypothesis.implied` derives from it one hypothesis for each choice made otherwise.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tracer.hypothesis.circuits import SplitTest
-from tracer.hypothesis.directions import Declared
-from tracer.hypothesis.expected import Share
-from tracer.hypothesis.interventions import Name
+from tracer.hypothesis.clamps import Declared, Name
+from tracer.hypothesis.expectations.base import Share
+from tracer.hypothesis.studies.circuit import SplitTest
+
+ROBUSTNESS = "robustness"
+"""Stands for an intervention's name in the outcomes of what is expected of the variations."""
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Size = Annotated[int, Field(ge=1)]

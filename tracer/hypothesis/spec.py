@@ -2,7 +2,7 @@
 
 Every model here is frozen and strict: an unknown key is an error, a choice is a `Literal`, and a
 default stands only here. References between parts (does this prompt exist?) are checked in
-`tracer.hypothesis.references`; what needs a tokenizer is checked in `tracer.tokens`.
+`tracer.hypothesis.check`; what needs a tokenizer is checked in `tracer.hypothesis.tokens`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from tracer.graph.limits import KEPT_FEATURES, MAX_FEATURES
-from tracer.hypothesis.circuits import CircuitSpec
-from tracer.hypothesis.directions import Declared, Direction, Toward
-from tracer.hypothesis.expectations import Edge
-from tracer.hypothesis.interventions import InterventionSpec, Name, length_tag
+from tracer.hypothesis.clamps import Declared, Direction, InterventionSpec, Name, length_tag
 from tracer.hypothesis.robustness import Robustness
-from tracer.hypothesis.shared import SharedSpec
-from tracer.hypothesis.studies import Mediation, Necessity, Swaps
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.graph import GraphSpec
+from tracer.hypothesis.studies.mediation import Mediation
+from tracer.hypothesis.studies.necessity import Necessity
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.hypothesis.studies.swaps import Swaps
 
 
 class ModelSpec(Declared):
@@ -155,30 +155,6 @@ class SupernodeSpec(Declared):
         description="By 'layer_index', the feature's greatest activation over a dataset; "
         "a clamp that says `add` counts in it.",
     )
-
-
-class GraphSpec(Declared):
-    """Attribution graphs of some prompts, and what must show in them."""
-
-    prompts: tuple[Name, ...] = Field(min_length=1)
-    toward: Toward = Field(
-        default="salient",
-        description="What is explained: salient logits, the answer, a token, or a difference.",
-    )
-    max_features: int = Field(
-        default=KEPT_FEATURES,
-        ge=1,
-        le=MAX_FEATURES,
-        description="Features kept, the most relevant; supernode members are always kept.",
-    )
-    check: int = Field(
-        default=20,
-        ge=0,
-        le=1000,
-        description="Features that are ablated one by one, to compare with what the graph predicts;"
-        " supernodes always are.",
-    )
-    expect: tuple[Edge, ...] = ()
 
 
 class Controls(Declared):

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracer.hypothesis.interventions import NAME_PATTERN
-from tracer.hypothesis.problem import did_you_mean, listed
+from tracer.errors import did_you_mean, listed
+from tracer.hypothesis.clamps import NAME_PATTERN
 from tracer.hypothesis.spec import PromptSpec
 
 _MARKUP = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")

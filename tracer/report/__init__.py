@@ -1,1 +1,1 @@
-"""Reports: a record and its verdict as one page that opens anywhere, offline."""
+"""A record and its verdict for people: pages, pictures, Markdown, JUnit and the terminal."""

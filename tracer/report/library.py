@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from tracer.evidence.verdict import VerdictName
 from tracer.hypothesis.spec import Hypothesis
-from tracer.report.views import safe_link
-from tracer.runs import RunEntry
+from tracer.record.runs import RunEntry
+from tracer.record.verdict import VerdictName
+from tracer.report.page import safe_link
 
 _MARKUP = re.compile(r"([\\`*_\[\]|#~])")
 _HEADINGS = ("hypothesis", "claim", "source", "verdict", "model", "date", "report")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from tracer.evidence.verdict import Outcome, Verdict, rank
-from tracer.record import Record
-from tracer.report.provenance import command
+from tracer.record.record import Record
+from tracer.record.verdict import Outcome, Verdict, rank
+from tracer.report.page import verdict_view
+from tracer.report.sections.details import command
+from tracer.report.sections.overview import VERDICTS
 from tracer.report.text import clean, plural, shorten
-from tracer.report.views import VERDICTS, verdict_view
 
 _MAX_ROWS = 30
 _LONGEST = 300

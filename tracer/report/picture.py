@@ -5,7 +5,7 @@ A browser runs no script in an image and loads nothing for it, whatever its text
 
 from __future__ import annotations
 
-from tracer.report.circuit_shapes import Circuit
+from tracer.report.circuit_diagram import CircuitDrawing
 from tracer.report.plots import Bars, DosePanel, Strip
 from tracer.report.render import fill_picture
 
@@ -13,7 +13,7 @@ MARGIN = 10.0
 """Pixels around a picture."""
 
 
-def circuit_picture(circuit: Circuit) -> str:
+def circuit_picture(circuit: CircuitDrawing) -> str:
     """The supernodes of an intervention on a prompt."""
     return _picture("circuit", circuit)
 
@@ -33,7 +33,7 @@ def dose_picture(panel: DosePanel) -> str:
     return _picture("dose", panel)
 
 
-def _picture(kind: str, view: Circuit | Bars | Strip | DosePanel) -> str:
+def _picture(kind: str, view: CircuitDrawing | Bars | Strip | DosePanel) -> str:
     return fill_picture(
         kind=kind,
         view=view,

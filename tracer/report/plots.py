@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.hypothesis.amount import Amount
-from tracer.report.effects import Comparison, Measure
+from tracer.evidence.wording import MINUS
+from tracer.hypothesis.clamps import Amount
+from tracer.report.effects import EffectComparison, Measure
 from tracer.report.limits import MAX_DOTS
-from tracer.report.text import MINUS, p_value, percent, plural, shorten, show_token
+from tracer.report.text import p_value, percent, plural, shorten, visible_token
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Tick:
+class AxisTick:
     """A mark on an axis."""
 
     at: float
@@ -94,8 +95,8 @@ def bars(outputs: Sequence[Output], limit: float) -> Bars:
         left=left,
         bars=tuple(
             Bar(
-                token=shorten(show_token(o.token), 15),
-                full=show_token(o.token),
+                token=shorten(visible_token(o.token), 15),
+                full=visible_token(o.token),
                 asked=o.asked,
                 y=i * row + 3,
                 before=scale(_length(o.before)),
@@ -151,10 +152,10 @@ class Strip:
     title: str
     groups: tuple[StripGroup, ...]
     rows: tuple[StripRow, ...]
-    ticks: tuple[Tick, ...]
+    ticks: tuple[AxisTick, ...]
 
 
-def strip(measure: Measure, comparisons: Sequence[Comparison]) -> Strip:
+def strip(measure: Measure, comparisons: Sequence[EffectComparison]) -> Strip:
     """Lay out the control strips of one measure; discovery prompts come first."""
     values = [v for c in comparisons for v in (*c.controls, c.before, c.after)]
     ticks = nice_ticks(min(values), max(values) + 1e-6, 6)
@@ -182,7 +183,7 @@ def strip(measure: Measure, comparisons: Sequence[Comparison]) -> Strip:
         title=measure.title,
         groups=tuple(groups),
         rows=tuple(rows),
-        ticks=tuple(Tick(scale(t), tick_label(measure, t, ticks)) for t in ticks),
+        ticks=tuple(AxisTick(scale(t), tick_label(measure, t, ticks)) for t in ticks),
     )
 
 
@@ -194,7 +195,7 @@ def tick_label(measure: Measure, value: float, ticks: Sequence[float]) -> str:
     return f"{value + 0.0:.{digits}f}".replace("-", MINUS)
 
 
-def _strip_row(measure: Measure, c: Comparison, scale: Scale, y: float) -> StripRow:
+def _strip_row(measure: Measure, c: EffectComparison, scale: Scale, y: float) -> StripRow:
     note = f"p {p_value(c.p)}" if c.p is not None else ""
     return StripRow(
         label=shorten(c.prompt, 17),
@@ -248,8 +249,8 @@ class DosePanel:
     width: float
     height: float
     lines: tuple[DoseLine, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+    x_ticks: tuple[AxisTick, ...]
+    y_ticks: tuple[AxisTick, ...]
     used: float | None
     """Where the factor that the intervention itself uses stands."""
     description: str
@@ -279,7 +280,7 @@ def dose_panel(
                 style=style,
                 points=points,
                 path="M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points),
-                title=f"{show_token(token)}: {told}",
+                title=f"{visible_token(token)}: {told}",
             )
         )
     shown = factors if len(factors) <= 7 else [factors[0], factors[len(factors) // 2], factors[-1]]
@@ -289,8 +290,8 @@ def dose_panel(
         width=width,
         height=height,
         lines=tuple(lines),
-        x_ticks=tuple(Tick(x(f), f"{f:g}".replace("-", MINUS)) for f in shown),
-        y_ticks=tuple(Tick(y(p), percent(p)) for p in nice_ticks(0.0, limit, 3) if p <= limit),
+        x_ticks=tuple(AxisTick(x(f), f"{f:g}".replace("-", MINUS)) for f in shown),
+        y_ticks=tuple(AxisTick(y(p), percent(p)) for p in nice_ticks(0.0, limit, 3) if p <= limit),
         used=x(used.value) if factors[0] <= used.value <= factors[-1] else None,
         description="; ".join(line.title for line in lines),
     )

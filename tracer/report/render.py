@@ -3,6 +3,11 @@
 What comes from a file, a tokenizer or a model is untrusted. Every expression of every template is
 cleaned and autoescaped, pictures are SVG made by the same templates, and the page's content
 security policy admits exactly our own style and script, by hash. Same input, same bytes.
+
+The interactive graph's own style and script: the same text in a report and in the dashboard.
+
+They are constants of this package and trusted as written; no text of a run ever goes into them. d3
+is vendored as its authors built it, with its licence beside it (`view/d3.LICENSE`, ISC).
 """
 
 from __future__ import annotations
@@ -16,14 +21,48 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tracer.evidence.verdict import Verdict
-from tracer.record import Record
+from tracer.record.record import Record
+from tracer.record.verdict import Verdict
 from tracer.report.effects import Arrays
-from tracer.report.graph_inline import pack
-from tracer.report.graph_script import graph_script, graph_style, page_script
-from tracer.report.run_graphs import RunGraphs
+from tracer.report.page import page_view
+from tracer.report.run_graphs import RunGraphs, pack
 from tracer.report.text import clean
-from tracer.report.views import page_view
+
+_VIEW = Path(__file__).parent / "view"
+
+
+@cache
+def graph_style() -> str:
+    """Style sheet of the view; everything in it is below `.gv`."""
+    return _read("graph.css")
+
+
+@cache
+def graph_script() -> str:
+    """d3 and the view: a classic script that defines `mountGraph(element, data, options)`."""
+    return "\n".join(_read(name) for name in ("d3.min.js", "layout.js", "panel.js", "graph.js"))
+
+
+@cache
+def graph_module() -> str:
+    """The same as an ES module whose default export is a Streamlit component (version 2).
+
+    `data` is `{hash, graph, selected, threshold}`, where `graph` is what `tracer.report.graph_view`
+    makes, as JSON text, which is parsed only where `hash` is another one; it sets the state
+    `selected` (a list of ids) and `threshold`. The component's HTML needs to hold nothing.
+    """
+    return f"{graph_script()}\n{_read('component.js')}"
+
+
+@cache
+def page_script() -> str:
+    """What opens the graphs that a report carries."""
+    return _read("page.js")
+
+
+def _read(name: str) -> str:
+    return (_VIEW / name).read_text(encoding="utf-8")
+
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,7 +75,7 @@ def render(
     Args:
         record: What was observed.
         verdict: What was judged.
-        arrays: The tensors beside the record, by the names `tracer.record.Trial` gives them; where
+        arrays: The tensors beside the record, by the names `tracer.record.parts.Trial` gives them; where
             a trial's controls are missing they are not drawn.
         graphs: The graphs beside the record; None draws none.
     """

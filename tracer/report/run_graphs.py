@@ -1,21 +1,35 @@
 """The saved graphs of a run as the interactive view's data, each with the run's supernodes.
 
 A graph that cannot be read is a sentence in its place: the rest of a report does not depend on it.
+
+Graphs packed into a page: JSON, gzip, base64, within a budget.
+
+A page of a normal run stays below two megabytes. Where the graphs of a run are too many for that,
+each gets fewer nodes and links; where even that does not help, none is drawn, and the page says so.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracer.errors import UsageError
-from tracer.graph.edge_list import ListedGraph
-from tracer.graph.files import read_listed
-from tracer.graph_record import Firing
-from tracer.record import Ablation, FeatureRef, GraphRecord, PromptRecord, Record, SupernodeRecord
-from tracer.report.graph_data import MAX_LINKS, MAX_NODES, GraphData, Group, graph_data
-from tracer.report.text import shorten, show_token, signed
+from tracer.record.graph.files import read_listed
+from tracer.record.graph.graph import ListedGraph
+from tracer.record.parts import Ablation, Firing, GraphRecord
+from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
+from tracer.report.graph_view import (
+    MAX_LINKS,
+    MAX_NODES,
+    GraphData,
+    SupernodePlaces,
+    graph_data,
+    to_json,
+)
+from tracer.report.text import shorten, signed, visible_token
 
 
 @dataclass(frozen=True)
@@ -79,11 +93,11 @@ def run_graph_data(
     )
 
 
-def supernode_groups(record: Record, prompt: str) -> list[Group]:
+def supernode_groups(record: Record, prompt: str) -> list[SupernodePlaces]:
     """The run's supernodes as they lie on a prompt."""
     told = record.prompts[prompt]
     return [
-        Group(name=each.name, label=each.label, places=_places(told, each))
+        SupernodePlaces(name=each.name, label=each.label, places=_places(told, each))
         for each in record.supernodes.values()
     ]
 
@@ -124,12 +138,12 @@ def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
 
 
 def _tokens(tokens: Sequence[str]) -> str:
-    return "  ".join(show_token(token) for token in tokens)
+    return "  ".join(visible_token(token) for token in tokens)
 
 
 def _firing(each: Firing) -> str:
-    before = show_token(each.before) if each.before else ""
-    return f"{before}⟦{show_token(each.token)}⟧ {signed(each.activation)} ({each.prompt})"
+    before = visible_token(each.before) if each.before else ""
+    return f"{before}⟦{visible_token(each.token)}⟧ {signed(each.activation)} ({each.prompt})"
 
 
 def _ablation(each: Ablation) -> str:
@@ -138,3 +152,49 @@ def _ablation(each: Ablation) -> str:
         f"{signed(each.measured_direct, 3)} with everything frozen, "
         f"{signed(each.measured_free, 3)} free"
     )
+
+
+BUDGET = 1_200_000
+"""Bytes of base64 for all graphs of a page together."""
+_CAPS = ((1_000, 5_000), (500, 2_500), (250, 1_200), (120, 600), (60, 300))
+
+
+@dataclass(frozen=True)
+class InlineGraph:
+    """One graph of a page."""
+
+    prompt: str
+    text: str
+    """Base64 of the gzipped JSON."""
+    cut: str
+    strongest: tuple[tuple[str, str, str], ...]
+    """(from, to, share) of its most influential links: what is read without a script."""
+
+
+def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
+    """All graphs of a run, as large as fits; none where nothing fits."""
+    for caps in _CAPS:
+        packed = tuple(
+            _packed(prompt, run_graph_data(record, prompt, graph, *caps))
+            for prompt, graph in found.graphs.items()
+        )
+        if sum(len(each.text) for each in packed) <= BUDGET:
+            return packed
+    return ()
+
+
+def _packed(prompt: str, data: GraphData) -> InlineGraph:
+    squeezed = gzip.compress(to_json(data).encode(), mtime=0)
+    return InlineGraph(prompt, base64.b64encode(squeezed).decode(), data["cut"], _strongest(data))
+
+
+def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str], ...]:
+    names = [_name(node["label"], node["kind"], node["token"]) for node in data["nodes"]]
+    return tuple(
+        (names[int(source)], names[int(target)], f"{100 * share:+.1f} %".replace("-", "−"))
+        for source, target, _, share in data["links"][:n]
+    )
+
+
+def _name(label: str, kind: str, token: str) -> str:
+    return label if kind in ("token", "logit") else f"{label}, at {token}"

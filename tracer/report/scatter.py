@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.report.plots import Scale, Tick, nice_ticks
-from tracer.report.text import MINUS
+from tracer.evidence.wording import MINUS
+from tracer.report.plots import AxisTick, Scale, nice_ticks
 
 WIDTH, HEIGHT = 260.0, 236.0
 LEFT, BOTTOM = 44.0, 30.0
@@ -32,7 +32,7 @@ class Scatter:
     right: float
     top: float
     bottom: float
-    ticks: tuple[tuple[Tick, Tick], ...]
+    ticks: tuple[tuple[AxisTick, AxisTick], ...]
     """The same numbers across and up."""
     dots: tuple[Dot, ...]
 
@@ -50,7 +50,7 @@ def scatter(points: Sequence[tuple[float, float, bool, str]]) -> Scatter:
         right=WIDTH - 12,
         top=10.0,
         bottom=HEIGHT - BOTTOM,
-        ticks=tuple((Tick(x(t), _label(t)), Tick(y(t), _label(t))) for t in ticks),
+        ticks=tuple((AxisTick(x(t), _label(t)), AxisTick(y(t), _label(t))) for t in ticks),
         dots=tuple(Dot(x(px), y(py), named, title) for px, py, named, title in points),
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracer.evidence.specificity import SpecificityCell, SpecificityRow, summarise
+from tracer.record.specificity import Apart, Specificity, Task
 from tracer.report.render import fill_template
 from tracer.report.text import number
-from tracer.specificity.record import Apart, Specificity, Task
-from tracer.specificity.summary import Cell, Row, summarise
 
 _STEPS = 5
 """Shades of each sign."""
@@ -75,7 +75,7 @@ def _page(found: Specificity) -> SpecificityPage:
     )
 
 
-def _row(row: Row, tasks: Sequence[Task], largest: float) -> HeatRow:
+def _row(row: SpecificityRow, tasks: Sequence[Task], largest: float) -> HeatRow:
     return HeatRow(
         name=row.name,
         cells=tuple(_cell(row, task.name, row.cells[task.name], largest) for task in tasks),
@@ -87,7 +87,7 @@ def _row(row: Row, tasks: Sequence[Task], largest: float) -> HeatRow:
     )
 
 
-def _cell(row: Row, task: str, cell: Cell, largest: float) -> HeatCell:
+def _cell(row: SpecificityRow, task: str, cell: SpecificityCell, largest: float) -> HeatCell:
     step = round(_STEPS * abs(cell.change) / largest) if largest else 0
     direction = "down" if cell.change < 0 else "up"
     is_own = row.name == task

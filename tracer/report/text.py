@@ -13,7 +13,8 @@ import unicodedata
 
 from markupsafe import Markup
 
-MINUS = "\u2212"
+from tracer.evidence.wording import MINUS
+
 SPACE = "·"
 """Stands for a token's own space."""
 
@@ -42,7 +43,7 @@ def clean(value: object) -> object:
     return value
 
 
-def show_token(token: str) -> str:
+def visible_token(token: str) -> str:
     """A token with its spaces and line breaks visible."""
     return token.replace(" ", SPACE).replace("\n", "↵").replace("\t", "⇥") or "⟨empty⟩"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tracer.report.text import shorten, show_token, text_width
+from tracer.report.text import shorten, text_width, visible_token
 
 TOKEN_SIZE = 11.5
 MOST = 60
@@ -106,7 +106,7 @@ def _chips(
             added.append(_chip(f"⋯{left_out}⋯", "gap"))
         if pos < len(tokens):
             kind = "clamped" if pos in clamped else "read" if pos in columns else "plain"
-            added.append(_chip(shorten(show_token(tokens[pos]), 18), kind))
+            added.append(_chip(shorten(visible_token(tokens[pos]), 18), kind))
         for chip in added:
             wanted = 0.0 if chip.kind == "gap" else columns.get(pos, 0.0)
             column = max(wanted, chip.width)

@@ -1,1 +1,1 @@
-"""The folder of the script that Streamlit starts, which it puts on the import path: alone in it."""
+"""What Streamlit runs: alone in its folder, which Streamlit puts on the path."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tracer.dashboard.frame import main
+from tracer.dashboard.app import main
 
 main()

@@ -1,0 +1,121 @@
+"""What becomes of each graph of a command: it is cut, written where asked for, and summed up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from tracer.cli.graph_summary import Origin, WrittenGraph
+from tracer.cli.output import require_writable
+from tracer.engine.progress import Progress
+from tracer.errors import EngineError
+from tracer.record.graph import files, neuronpedia_export
+from tracer.record.graph.graph import AttributionGraph, Pruning
+from tracer.record.graph.neuronpedia_import import absent
+from tracer.record.graph.prune import prune
+from tracer.record.graph.summary import kept_influence, summarise
+
+_NAME_LENGTH = 60
+
+
+class TakenGraph(NamedTuple):
+    """A graph that a command took, or read."""
+
+    graph: AttributionGraph
+    name: str | None
+    """What it is called in the summary."""
+    words: str
+    """What its files are called after."""
+    identity: object
+    """Plain data; with the pruning it says whether two graphs are the same."""
+    origin: Origin | None
+    """Where it was read from."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Where graphs of one command go, and what is cut from them."""
+
+    pruning: Pruning | None
+    """None leaves them as they are."""
+    out: Path | None
+    """The folder for our own files; None writes none."""
+    frontend: Path | None
+    """The folder for what Neuronpedia and circuit-tracer show; None writes none."""
+
+    def require_writable(self) -> None:
+        """Make the folders, and find out before the work whether they can be written to.
+
+        Raises:
+            UsageError: One cannot.
+        """
+        for folder in (self.frontend, self.out):
+            if folder is not None:
+                require_writable(folder, "--out")
+
+    def write(self, found: TakenGraph, progress: Progress) -> WrittenGraph:
+        """Prune a graph, write its files, and sum it up.
+
+        Raises:
+            UsageError: One of the formats cannot hold it.
+            EngineError: Memory ran out.
+            OSError: A file cannot be written.
+        """
+        n_cells = found.graph.edges.size
+        try:
+            with progress.task("pruning and summing up the graph"):
+                return self._written(found)
+        except MemoryError as error:
+            raise EngineError(
+                f"memory does not hold the graph's {n_cells:,} possible edges and their sums."
+            ) from error
+
+    def _written(self, found: TakenGraph) -> WrittenGraph:
+        whole, cut = found.graph, self.pruning
+        pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
+        influences = kept_influence(whole, pruned)
+        summary = summarise(whole, pruned, influences)
+        paths = list(self._files(found, pruned, influences))
+        return WrittenGraph(
+            name=found.name,
+            subject=pruned.subject,
+            logits=pruned.nodes.logits,
+            pruning=pruned.pruning,
+            summary=summary,
+            origin=found.origin,
+            absent=absent(_ids_of_groups(found.origin), pruned),
+            paths=tuple(path.as_posix() for path in paths),
+        )
+
+    def _files(
+        self, found: TakenGraph, pruned: AttributionGraph, influences: Float[np.ndarray, " source"]
+    ) -> Iterator[Path]:
+        slug = _slug(found, self.pruning)
+        if self.out is not None:
+            path = files.write(self.out / f"{slug}.json", pruned)
+            yield path
+            yield path.with_suffix(".safetensors")
+        if self.frontend is not None:
+            path = self.frontend / f"{slug}.json"
+            groups = found.origin.supernodes if found.origin else ()
+            neuronpedia_export.write(path, pruned, influences, slug, supernodes=groups)
+            yield path
+
+
+def _ids_of_groups(origin: Origin | None) -> list[str]:
+    return [name for group in origin.supernodes for name in group.ids] if origin else []
+
+
+def _slug(found: TakenGraph, pruning: Pruning | None) -> str:
+    """A name to read, and a hash: the same graph has the same name, another one never."""
+    identity = json.dumps((found.identity, pruning and astuple(pruning)))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    readable = found.words[:_NAME_LENGTH].strip("-_") or "prompt"
+    return f"{readable}-{digest}"

@@ -1,0 +1,152 @@
+"""How the terminal shows that long work is alive: a spinner, or plain lines where nothing redraws.
+
+Both are a `tracer.engine.progress.Progress`. The drawing runs in a thread of its own, because the longest
+silences (importing torch, reading weights) are single calls that report nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from tracer.engine.progress import Advance, Progress
+from tracer.report.terminal import Screen
+
+EVERY = 1.5
+"""Seconds between two plain lines; two are promised, the rest is for a busy machine."""
+
+
+@contextmanager
+def progress_on(screen: Screen, *, quiet: bool) -> Generator[Progress, None, None]:
+    """Draw on this screen while the block runs; `quiet` leaves only the notes."""
+    if quiet:
+        yield _NotesOnly(screen)
+    elif screen.live:
+        with _spinner(screen) as bars:
+            yield _Live(screen, bars)
+    else:
+        plain = PlainProgress(screen)
+        with plain.ticking():
+            yield plain
+
+
+class _NotesOnly:
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Generator[Advance, None, None]:
+        yield lambda n: None
+
+    def note(self, text: str) -> None:
+        self._screen.say(f"note: {text}")
+
+
+class _Clock(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.elapsed or 0:.0f} s", style="dim")
+
+
+class _Count(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
+
+
+def _spinner(screen: Screen) -> RichProgress:
+    return RichProgress(
+        SpinnerColumn("line" if screen.ascii else "dots"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        _Count(),
+        _Clock(),
+        console=screen.console,
+        transient=True,
+    )
+
+
+class _Live:
+    def __init__(self, screen: Screen, bars: RichProgress) -> None:
+        self._screen = screen
+        self._bars = bars
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Generator[Advance, None, None]:
+        bar = self._bars.add_task(self._screen.text(label).plain, total=total)
+        try:
+            yield lambda n: self._bars.advance(bar, n)
+        finally:
+            self._bars.remove_task(bar)
+
+    def note(self, text: str) -> None:
+        self._screen.say(f"note: {text}")
+
+
+@dataclass(eq=False)
+class _Step:
+    label: str
+    total: int | None
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0
+
+    def advance(self, n: int) -> None:
+        self.done += n
+
+    def line(self) -> str:
+        count = "" if self.total is None else f" {self.done}/{self.total}"
+        return f"{self.label}{count} ({time.monotonic() - self.started:.0f} s)"
+
+
+class PlainProgress:
+    """Lines on a pipe or a file: one when a step begins, then one at least every two seconds."""
+
+    def __init__(self, screen: Screen, every: float = EVERY) -> None:
+        self._screen = screen
+        self._every = every
+        self._steps: list[_Step] = []
+        self._announced: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    @contextmanager
+    def ticking(self) -> Generator[None, None, None]:
+        """Write about the innermost step for as long as the block runs."""
+        ticker = threading.Thread(target=self._tick, daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            ticker.join()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(self._every):
+            with self._lock:
+                if self._steps:
+                    self._screen.say(self._steps[-1].line())
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Generator[Advance, None, None]:
+        """See `Progress.task`."""
+        step = _Step(label, total)
+        with self._lock:
+            self._steps.append(step)
+            if label not in self._announced:
+                self._announced.add(label)
+                self._screen.say(label)
+        try:
+            yield step.advance
+        finally:
+            with self._lock:
+                self._steps.remove(step)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        with self._lock:
+            self._screen.say(f"note: {text}")

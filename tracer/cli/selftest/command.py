@@ -1,0 +1,156 @@
+"""`tracer selftest`: how often the judging is wrong, on models whose insides are known."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from tracer import __version__
+from tracer.cli import selftest
+from tracer.cli.output import STDOUT, require_writable, stderr, stdout, write_stdout
+from tracer.cli.progress import progress_on
+from tracer.cli.selftest.claims import Truth
+from tracer.cli.selftest.rates import (
+    FALSE_NEGATIVES,
+    FALSE_POSITIVES,
+    Tally,
+    Verdicts,
+    by,
+    tally,
+    to_data,
+    within_goals,
+)
+from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
+from tracer.record.files import write_text
+from tracer.report.terminal import Screen
+
+SCHEMA = "tracer.selftest/1"
+_HEADINGS = (
+    ("claims", 1),
+    ("n", 0),
+    ("conf.", 0),
+    ("ref.", 0),
+    ("inc.", 0),
+    ("wrong", 0),
+    ("95 % Wilson", 0),
+)
+_TITLES: dict[Truth, str] = {
+    "false": "false claims",
+    "true": "true claims",
+    "open": "not counted",
+}
+
+
+def selftest_(
+    models: Annotated[int, typer.Option(min=1, metavar="N", help="How many planted models.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Other models and claims.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep models and runs in a new folder; else nothing."),
+    ] = None,
+    json_: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Rates as JSON; - is standard output."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> int:
+    """Try true and false claims on models with planted circuits, and tell the error rates.
+
+    tracer selftest
+
+    tracer selftest --models 40 --seed 1 --json rates.json
+
+    Exit code 0 where at most 1 % of the false claims are confirmed, and at most 10 % of the
+    true ones are not; else 1.
+    """
+    if out is not None:
+        require_writable(out, "--out")
+    if json_ is not None and json_ != STDOUT:
+        require_writable(json_.parent, "--json")
+    began = time.monotonic()
+    with progress_on(stderr(), quiet=quiet) as progress:
+        with progress.task("importing PyTorch and TransformerLens"):
+            run_trials = selftest.rates.run_trials
+        verdicts = run_trials(models, seed, out, progress)
+    code = EXIT_OK if within_goals(verdicts) else EXIT_NOT_CONFIRMED
+    screen = stderr() if json_ == STDOUT else stdout()
+    _print(screen, verdicts)
+    seconds = time.monotonic() - began
+    screen.say(f"{models} models, {len(verdicts)} hypotheses, seed {seed}, {seconds:.0f} s", "dim")
+    _write(json_, {"models": models, "seed": seed, "exit_code": code} | to_data(verdicts))
+    return code
+
+
+def _write(path: Path | None, data: dict[str, Any]) -> None:
+    if path is None:
+        return
+    document = {"schema": SCHEMA, "tracer": __version__} | data
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if path == STDOUT:
+        write_stdout(text)
+    else:
+        write_text(path, text)
+
+
+def _print(screen: Screen, verdicts: Sequence[Verdicts]) -> None:
+    rows: list[list[Text]] = []
+    for truth, title in _TITLES.items():
+        groups = by(verdicts, truth, lambda one: one.who)
+        if groups:
+            rows.append([screen.text(title, "dim italic")])
+            rows += [_row(screen, f"  {name}", each) for name, each in groups.items()]
+    for truth in ("false", "true"):
+        kinds = by(verdicts, truth, lambda one: one.kind)
+        rows.append([screen.text(f"{truth}, as stated", "dim italic")])
+        rows += [_row(screen, f"  {name}", each) for name, each in kinds.items()]
+    screen.table(list(_HEADINGS), rows)
+    screen.say()
+    _print_rates(screen, verdicts)
+
+
+def _row(screen: Screen, name: str, each: Tally) -> list[Text]:
+    cells = (each.n, each.confirmed, each.refuted, each.inconclusive)
+    wrong = "" if each.errors is None else str(each.errors)
+    colour = "red" if each.errors else ""
+    between = "" if each.interval is None else _between(each.interval)
+    return [
+        screen.text(name),
+        *(Text(str(cell), justify="right") for cell in cells),
+        Text(wrong, colour, justify="right"),
+        screen.text(between),
+    ]
+
+
+def _print_rates(screen: Screen, verdicts: Sequence[Verdicts]) -> None:
+    false, true = tally(verdicts, "false"), tally(verdicts, "true")
+    for name, each, goal in (
+        ("false positives", false, FALSE_POSITIVES),
+        ("false negatives", true, FALSE_NEGATIVES),
+    ):
+        if each.rate is None or each.interval is None:
+            screen.say(f"{name}: no claim was tried")
+            continue
+        kept = each.rate <= goal
+        told = f"{each.errors} of {each.n}, {_percent(each.rate)} ({_between(each.interval)})"
+        mark = "✔" if kept else "✘"
+        screen.say(f"{mark} {name}: {told}; goal ≤ {_percent(goal)}", "green" if kept else "red")
+    screen.say(
+        f"  of the true ones not confirmed, {true.refuted} were refuted and "
+        f"{true.inconclusive} inconclusive"
+    )
+    screen.say(f"  false claims that only controls stopped: {false.stopped} of {false.n}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _between(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{100 * low:.1f} to {100 * high:.1f} %"

@@ -1,0 +1,170 @@
+"""From a seed to planted models with scenes in them, after brute force has shown what holds.
+
+Where claims are made: a fact in a model, a value of it that is to go and one that is to come.
+
+What a claim needs to know of the construction, without a tensor.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path as Folder
+from typing import Literal, NamedTuple
+
+from tracer.cli.selftest import oracle
+from tracer.cli.selftest.oracle import Swap
+from tracer.cli.selftest.planted import Planted, build
+from tracer.cli.selftest.world import N_CITIES, N_VALUES, Part, Path, Relation, Role, make_plan
+
+N_DISCOVERY = 2
+"""Cities of a value that supernodes are found on; the others are held out."""
+
+Group = Literal["value", "dead end", "lens", "another concept", "random"]
+"""Neurons that a claim may name by their ids."""
+
+
+class Sides(NamedTuple):
+    """Feature ids for the value that is to go and for the one that is to come."""
+
+    one: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A fact in a model, and two of its values; `third` are the values that are neither."""
+
+    folder: str
+    path: Path
+    relation: Relation
+    cities: tuple[str, ...]
+    order: tuple[int, ...]
+    """All cities, shuffled: the first of a value are for discovery."""
+    one: int
+    other: int
+    rest: tuple[int, int, int]
+    groups: Mapping[Group, Sides]
+    gap: float
+    """Least logit(one's answer) − logit(other's) on a city of one: a swap closes it, or is none."""
+    most: float
+    """Largest rise of logit(other's) − logit(one's) that the planted swap makes on a city."""
+    seed: int
+
+    def discovery(self, value: int) -> list[int]:
+        """Cities of a value that supernodes are found on."""
+        return self._cities(value)[:N_DISCOVERY]
+
+    def held_out(self, value: int) -> list[int]:
+        """The others."""
+        return self._cities(value)[N_DISCOVERY:]
+
+    def _cities(self, value: int) -> list[int]:
+        return [city for city in self.order if self.relation.value_of[city] == value]
+
+    def answer(self, value: int) -> str:
+        """The token of a value's answer."""
+        return f" {self.relation.answers[value]}"
+
+
+CLAIMED = 0
+"""The relation that claims are about."""
+_PATHS: tuple[Path, ...] = ("two_hop", "shortcut", "two_hop", "memory", "two_hop")
+
+
+class _Found(NamedTuple):
+    planted: Planted
+    one: int
+    other: int
+    swap: Swap | None
+
+
+def paths(n: int) -> list[Path]:
+    """What the first n models are: of five, three go two hops."""
+    return [_PATHS[number % len(_PATHS)] for number in range(n)]
+
+
+def make_scenes(seed: int, n: int, folder: Folder) -> Iterator[tuple[Planted, Scene]]:
+    """Models one after the other, each saved in a folder of its own.
+
+    A model that brute force finds no sound pair of values in is drawn again.
+    """
+    rng = random.Random(f"scenes {seed}")
+    for number, path in enumerate(paths(n)):
+        found = None
+        while found is None:
+            plan = make_plan(rng.randrange(2**31), path)
+            found = _sound(build(plan), rng)
+        home = folder / f"model_{number}"
+        found.planted.save(home)
+        yield found.planted, _scene(found, home, rng)
+
+
+def _sound(planted: Planted, rng: random.Random) -> _Found | None:
+    """A pair of values whose cities are all answered, and all swapped where there is a circuit."""
+    answered = oracle.answered(planted, CLAIMED)
+    pairs = [(one, other) for one in answered for other in answered if one != other]
+    rng.shuffle(pairs)
+    for one, other in pairs:
+        if planted.plan.wirings[CLAIMED].path != "two_hop":
+            return _Found(planted, one, other, None)
+        swap = oracle.swap(planted, CLAIMED, "value", one, other)
+        if oracle.does_swap(planted, CLAIMED, swap, one, other):
+            return _Found(planted, one, other, swap)
+    return None
+
+
+def _scene(found: _Found, home: Folder, rng: random.Random) -> Scene:
+    planted, one, other, swap = found
+    order = tuple(rng.sample(range(N_CITIES), N_CITIES))
+    rest = [value for value in range(N_VALUES) if value not in (one, other)]
+    first, second, third = rng.sample(rest, 3)
+    relation = planted.plan.world.relations[CLAIMED]
+    return Scene(
+        folder=str(home),
+        path=planted.plan.wirings[CLAIMED].path,
+        relation=relation,
+        cities=planted.plan.world.cities,
+        order=order,
+        one=one,
+        other=other,
+        rest=(first, second, third),
+        groups=dict(_groups(planted, one, other, order, rng)),
+        gap=oracle.gap(planted, CLAIMED, one, other),
+        most=float("inf") if swap is None else float(swap.rise.max()),
+        seed=rng.randrange(2**31),
+    )
+
+
+def _groups(
+    planted: Planted, one: int, other: int, order: tuple[int, ...], rng: random.Random
+) -> Iterator[tuple[Group, Sides]]:
+    """Neurons of the construction by id, as far as the model has them."""
+    parts: dict[Group, Part] = {"value": "value", "dead end": "dead end", "lens": "lens"}
+    for group, part in parts.items():
+        roles = [Role(CLAIMED, part, value) for value in (one, other)]
+        if all(role in planted.places for role in roles):
+            first, second = (_ids(planted.places[role]) for role in roles)
+            yield group, Sides(first, second)
+    wiring, second = planted.plan.wirings[CLAIMED], 1 - CLAIMED
+    pool = rng.sample(planted.random[wiring.value], 2 * wiring.n_value)
+    drawn = _ids(tuple((wiring.value, index) for index in pool))
+    yield "random", Sides(drawn[: wiring.n_value], drawn[wiring.n_value :])
+    if planted.plan.wirings[second].path == "two_hop":
+        sides = (_elsewhere(planted, second, value, order) for value in (one, other))
+        yield "another concept", Sides(*sides)
+
+
+def _elsewhere(
+    planted: Planted, relation: int, value: int, order: tuple[int, ...]
+) -> tuple[str, ...]:
+    """Value neurons that the other fact of a value's discovery cities has."""
+    claimed, there = (planted.plan.world.relations[n].value_of for n in (CLAIMED, relation))
+    cities = [city for city in order if claimed[city] == value][:N_DISCOVERY]
+    values = sorted({there[city] for city in cities})
+    return tuple(i for v in values for i in _ids(planted.places[Role(relation, "value", v)]))
+
+
+def _ids(places: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
+    return tuple(f"{layer}_{index}" for layer, index in places)

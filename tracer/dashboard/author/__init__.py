@@ -1,0 +1,1 @@
+"""Author: write a hypothesis, check it, run it."""

@@ -1,0 +1,1 @@
+"""Explore: a graph, its nodes and their features."""

@@ -1,0 +1,184 @@
+"""Explore: a run's attribution graph, what is selected in it, and supernodes made of that.
+
+The graph as tables: every node, and the links of one. The keyboard's way to all of it.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tracer.dashboard.dashboard import Dashboard, plain
+from tracer.dashboard.explore.feature import feature_panel
+from tracer.dashboard.explore.graph import graph_panel, select, selection, take_up_address
+from tracer.dashboard.explore.groups import Groups, group_panel, hand_groups, keep_panel
+from tracer.dashboard.explore.index import search
+from tracer.dashboard.explore.links import AskedLogits, Link, choices, connections
+from tracer.dashboard.graph_store import Shown, shown, stored
+from tracer.dashboard.runs.run import PROMPT, RUN, picked_prompt, picked_run
+from tracer.evidence.wording import MINUS
+from tracer.record.graph.graph import Logit
+from tracer.report.run import Run
+from tracer.report.text import clean, number, percent, signed, visible_token
+
+MOST_ROWS = 500
+
+
+def nodes_table(shown: Shown, made: Groups, chosen: tuple[str, ...]) -> None:
+    """Every node of the view, the most influential first; marked rows can be selected."""
+    st.subheader("Nodes as a table")
+    groups = {**shown.declared, **made}
+    text = st.text_input("Filter by token, layer, feature, supernode or id", key="filter")
+    ids = search(shown.index, groups, text) if text.strip() else shown.index.ids
+    ordered = sorted(ids, key=lambda name: -shown.influence[name])[:MOST_ROWS]
+    if len(ordered) < len(shown.index.ids):
+        st.markdown(f"{len(ordered)} of {len(shown.index.ids)} nodes")
+    marked = st.dataframe(
+        [_node(shown, groups, name, chosen) for name in ordered],
+        hide_index=True,
+        height=300,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"nodes-{shown.data['hash']}-{text}",
+        alt="Nodes of the graph, most influential first",
+    )
+    rows = [ordered[n] for n in marked["selection"]["rows"] if n < len(ordered)]
+    st.button(
+        f"Select the {len(rows)} marked",
+        on_click=select,
+        args=(rows,),
+        disabled=not rows,
+    )
+
+
+def _node(shown: Shown, groups: Groups, name: str, chosen: tuple[str, ...]) -> dict[str, str]:
+    node = shown.index.node(name)
+    return {
+        "selected": "✔" if name in chosen else "",
+        "node": str(clean(node.label)),
+        "influence": percent(shown.influence[name]),
+        "activation": "" if node.activation is None else number(node.activation, 3),
+        "supernodes": ", ".join(each for each, ids in groups.items() if name in ids),
+        "id": name,
+    }
+
+
+def links_table(shown: Shown, name: str) -> None:
+    """What a node receives and sends, the strongest first."""
+    found = connections(shown.index, shown.sums, name)
+    for heading, links, n in (
+        ("From", found.inputs, found.n_inputs),
+        ("To", found.outputs, found.n_outputs),
+    ):
+        if links:
+            st.markdown(
+                f"{heading} {n} nodes" + ("" if n == len(links) else f", {len(links)} shown")
+            )
+            st.dataframe(
+                [_link(shown, link) for link in links],
+                hide_index=True,
+                height=min(38 + 35 * len(links), 230),
+                alt=f"{heading} which nodes its strongest links are",
+            )
+
+
+def _link(shown: Shown, link: Link) -> dict[str, str]:
+    return {
+        "share": f"{signed(100 * link.share, 1)} %",
+        "node": str(clean(shown.index.node(link.id).label)),
+        "edge": signed(link.weight, 3),
+    }
+
+
+ASKED = "ask"
+EXPLAINS = "explains"
+"""In the address."""
+
+
+def render(dashboard: Dashboard) -> None:
+    """Draw the page."""
+    st.title("Explore")
+    run = picked_run(dashboard)
+    if run is None:
+        return
+    if not run.record.graphs:
+        st.markdown("This run has no attribution graph. Ask for one in the hypothesis, and run it:")
+        st.code("graph:\n  prompts: [a_prompt]\n  toward: salient", language="yaml")
+        return
+    prompt = picked_prompt(run.record, list(run.record.graphs))
+    asked = _asked(stored(run, prompt).nodes.logits)
+    take_up_address((run.record.id, prompt, str(asked)))
+    _graph(dashboard, run, prompt, asked)
+
+
+def _asked(logits: tuple[Logit, ...]) -> AskedLogits:
+    """Which output influence is counted from."""
+    found = choices(logits)
+    names = [_words(each, logits) for each in found]
+    if len(found) == 1:
+        return found[0]
+    codes = [_code(each) for each in found]
+    wanted = st.query_params.get(EXPLAINS, "")
+    first = codes.index(wanted) if wanted in codes else 0
+    chosen = st.sidebar.selectbox("Explains", names, first, key=ASKED)
+    place = names.index(chosen)
+    if place:
+        st.query_params[EXPLAINS] = codes[place]
+    elif EXPLAINS in st.query_params:
+        del st.query_params[EXPLAINS]
+    return found[place]
+
+
+def _code(asked: AskedLogits) -> str:
+    """As the address has it: numbers of outputs, never their text."""
+    return "-".join(str(each) for each in (asked.logit, asked.less) if each is not None)
+
+
+def _words(asked: AskedLogits, logits: tuple[Logit, ...]) -> str:
+    if asked.logit is None:
+        return "all outputs"
+    first = f"{asked.logit}: {visible_token(logits[asked.logit].label)}"
+    return (
+        first
+        if asked.less is None
+        else f"{first} {MINUS} {visible_token(logits[asked.less].label)}"
+    )
+
+
+@st.fragment
+def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> None:
+    """The graph and all that follows the selection; nothing else is drawn anew with it."""
+    found = shown(run, prompt, asked, hand_groups(run.record.id, prompt))
+    if found.data["cut"]:
+        st.markdown(plain(found.data["cut"]))
+    graph_panel(found)
+    chosen = selection(found)
+    left, right = st.columns(2)
+    with left:
+        group_panel(run.record, prompt, found, chosen)
+        keep_panel(dashboard, run.record, prompt, found)
+        if "intervene" in dashboard.pages:
+            query = {RUN: run.record.id, PROMPT: prompt}
+            st.page_link(
+                dashboard.pages["intervene"], label="Clamp them in Intervene", query_params=query
+            )
+    with right:
+        _card(run, prompt, found, chosen)
+    nodes_table(found, hand_groups(run.record.id, prompt), chosen)
+
+
+def _card(run: Run, prompt: str, found: Shown, chosen: tuple[str, ...]) -> None:
+    if not chosen:
+        st.header("Selected node")
+        st.markdown(
+            "Nothing is selected. Click a node, drag a box, or focus the graph and use the arrow "
+            "keys and Enter; the table below does the same."
+        )
+        return
+    name = chosen[-1]
+    node = found.index.node(name)
+    st.header(plain(node.label))
+    if len(chosen) > 1:
+        st.markdown(f"The last of {len(chosen)} selected.")
+    if node.kind == "feature":
+        feature_panel(run, prompt, found, name)
+    links_table(found, name)

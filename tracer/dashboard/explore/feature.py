@@ -1,0 +1,166 @@
+"""The card of one feature: what the run's files say, and, with the model, what it promotes.
+
+What a run's files say of one feature, without the model that has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import streamlit as st
+
+from tracer import engine
+from tracer.dashboard import model
+from tracer.dashboard.dashboard import plain
+from tracer.dashboard.explore.groups import hand_groups
+from tracer.dashboard.explore.index import GraphIndex
+from tracer.dashboard.explore.supernodes import Groups
+from tracer.dashboard.graph_store import Shown, stored
+from tracer.engine.progress import Silent
+from tracer.errors import TracerError
+from tracer.record.feature_card import Card, Example, Line, Spoken
+from tracer.record.graph.graph import ListedGraph
+from tracer.record.record import Record
+from tracer.report.run import Run
+from tracer.report.run_graphs import graph_facts
+from tracer.report.text import clean, number, percent, signed, visible_token
+
+
+class TokenFiring(NamedTuple):
+    """One token of the prompt on which a feature is kept in the graph."""
+
+    pos: int
+    token: str
+    activation: float
+
+
+@dataclass(frozen=True)
+class FeatureFacts:
+    """One feature."""
+
+    layer: int
+    index: int
+    pos: int
+    activation: float
+    influence: float
+    fires: tuple[TokenFiring, ...]
+    """Everywhere in the stored graph, strongest first."""
+    groups: tuple[str, ...]
+    scores: tuple[tuple[str, float], ...]
+    """By the run's supernodes that it belongs to, its attribution score where a rule found it."""
+
+
+def facts_of(
+    name: str,
+    index: GraphIndex,
+    influence: float,
+    stored: ListedGraph,
+    groups: Groups,
+    record: Record,
+) -> FeatureFacts:
+    """What is known of a feature of the graph; `stored` is the whole graph."""
+    nodes = index.graph.nodes
+    layer, pos, number = nodes.features[index.places[name]].tolist()
+    return FeatureFacts(
+        layer=layer,
+        index=number,
+        pos=pos,
+        activation=float(nodes.activations[index.places[name]]),
+        influence=influence,
+        fires=_fires(stored, layer, number),
+        groups=tuple(each for each, ids in groups.items() if name in ids),
+        scores=tuple(
+            (each, ref.score)
+            for each, supernode in record.supernodes.items()
+            for ref in supernode.features
+            if (ref.layer, ref.index) == (layer, number) and ref.score is not None
+        ),
+    )
+
+
+def _fires(stored: ListedGraph, layer: int, number: int) -> tuple[TokenFiring, ...]:
+    features = stored.nodes.features
+    rows = ((features[:, 0] == layer) & (features[:, 2] == number)).nonzero()[0]
+    found = [
+        TokenFiring(
+            int(features[row, 1]),
+            visible_token(stored.subject.tokens[int(features[row, 1])]),
+            float(stored.nodes.activations[row]),
+        )
+        for row in rows.tolist()
+    ]
+    return tuple(sorted(found, key=lambda each: -abs(each.activation)))
+
+
+_TOP = 8
+_CARDS = "feature cards"
+
+
+def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
+    """Draw the card."""
+    groups = {**shown.declared, **hand_groups(run.record.id, prompt)}
+    whole = stored(run, prompt)
+    facts = facts_of(name, shown.index, shown.influence[name], whole, groups, run.record)
+    _facts(facts)
+    for heading, told in graph_facts(run.record.graphs[prompt]).get(name, ()):
+        st.text(f"{heading}: {clean(told)}")
+    key = (run.record.id, facts.layer, facts.index)
+    cards: dict[tuple[str, int, int], Card] = st.session_state.setdefault(_CARDS, {})
+    if key in cards:
+        _card(cards[key])
+    elif model.absent():
+        st.markdown("What it promotes needs the model, and torch is not installed here.")
+    elif st.button("What it promotes, and where it fires"):
+        try:
+            cards[key] = _read(run, facts)
+        except TracerError as error:
+            st.warning(plain(str(error)))
+            return
+        _card(cards[key])
+
+
+def _facts(facts: FeatureFacts) -> None:
+    st.text(f"Activation {number(facts.activation, 3)}, influence {percent(facts.influence)}")
+    fires = [f"{each.pos} {each.token} ({number(each.activation)})" for each in facts.fires]
+    st.text(f"In this graph on: {', '.join(fires)}")
+    if facts.groups:
+        st.text(f"In supernodes: {', '.join(facts.groups)}")
+    for supernode, score in facts.scores:
+        st.text(f"Score for {supernode}: {score:.4g}")
+
+
+def _read(run: Run, facts: FeatureFacts) -> Card:
+    """Its card on the loaded model, with the run's prompts for a text."""
+    lines = [Line(n, each.text) for n, each in enumerate(run.record.prompts.values(), 1)]
+    with st.spinner("Asking the model…"):
+        held = model.hold(model.key_of(run.record))
+        with held.lock:
+            [card] = engine.feature_card.cards_of(
+                held.opened, [(facts.layer, facts.index)], lines, _TOP, Silent()
+            )
+    return card
+
+
+def _card(card: Card) -> None:
+    left, right = st.columns(2)
+    left.markdown("Promotes (standard deviations)")
+    left.dataframe(_spoken(card.promoted), hide_index=True, alt="Promoted tokens")
+    right.markdown("Suppresses")
+    right.dataframe(_spoken(card.suppressed), hide_index=True, alt="Suppressed tokens")
+    if card.on_text is not None:
+        examples = [*card.on_text.positive, *card.on_text.negative]
+        st.markdown("On the run's prompts, strongest of each")
+        st.dataframe([_example(each) for each in examples], hide_index=True, alt="Examples")
+
+
+def _spoken(found: tuple[Spoken, ...]) -> list[dict[str, str]]:
+    return [
+        {"token": visible_token(str(clean(each.token))), "score": signed(each.score, 1)}
+        for each in found
+    ]
+
+
+def _example(each: Example) -> dict[str, str]:
+    text = f"{each.before[-30:]}⟦{each.token}⟧{each.after[:20]}"
+    return {"activation": signed(each.activation), "text": str(clean(text))}

@@ -1,0 +1,179 @@
+"""Every node of a graph under its id: where it stands in the edge matrix, and how people read it.
+
+Ids are those of the interactive view (`tracer.report.graph_view`): a source's is that of the graph
+JSON, a logit's is `L_` and its number. They come back from a browser, an address or a file, so they
+are looked up here and nowhere taken at their word.
+
+Nodes by what a person types: a token, a layer, a feature's number, a supernode, an id.
+
+The part of a graph that a page shows, as a matrix: what links, groups and scores are read from.
+
+A stored graph may have 20,000 nodes, whose matrix nobody wants in a page; the view keeps the most
+influential, and what is computed is computed of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id, feature_id
+from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes, Subject
+from tracer.report.text import shorten, visible_token
+
+LONGEST = 120
+"""Characters of a token."""
+Kind = Literal["feature", "error", "token", "logit"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node, as a table says it."""
+
+    id: str
+    kind: Kind
+    layer: int | None
+    """None for tokens and logits, which stand below and above all layers."""
+    pos: int
+    token: str
+    """What stands at its position, spaces visible."""
+    label: str
+    activation: float | None
+    """Of features."""
+
+
+@dataclass(frozen=True)
+class GraphIndex:
+    """The ids of a graph: sources in the order of its columns, then logits."""
+
+    graph: AttributionGraph
+    ids: tuple[str, ...]
+    places: Mapping[str, int]
+    """Number in `ids`."""
+
+    def known(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Those that this graph has, each once, in the order given."""
+        return tuple(name for name in dict.fromkeys(ids) if name in self.places)
+
+    def column(self, name: str) -> int | None:
+        """Where a node sends from; None for a logit."""
+        place = self.places[name]
+        return place if place < self.graph.nodes.n_sources else None
+
+    def row(self, name: str) -> int | None:
+        """Where a node receives; None for errors and tokens."""
+        place, nodes = self.places[name], self.graph.nodes
+        if place < nodes.n_features:
+            return place
+        beyond = place - nodes.n_sources
+        return nodes.n_features + beyond if beyond >= 0 else None
+
+    def of_row(self, row: int) -> str:
+        """The id of the feature or logit in a row."""
+        nodes = self.graph.nodes
+        return self.ids[row if row < nodes.n_features else row - nodes.n_features + nodes.n_sources]
+
+    def is_feature(self, name: str) -> bool:
+        """Whether the id names a feature of this graph."""
+        return self.places.get(name, len(self.ids)) < self.graph.nodes.n_features
+
+    def node(self, name: str) -> Node:
+        """What is told of a node."""
+        nodes, place = self.graph.nodes, self.places[name]
+        if place < nodes.n_features:
+            layer, pos, index = nodes.features[place].tolist()
+            told = f"L{layer} feature {index}"
+            return self._told(name, "feature", layer, pos, told, float(nodes.activations[place]))
+        if place < nodes.error_columns.stop:
+            layer, pos = nodes.errors[place - nodes.n_features].tolist()
+            return self._told(name, "error", layer, pos, f"L{layer} error")
+        if place < nodes.n_sources:
+            pos = int(nodes.tokens[place - nodes.error_columns.stop])
+            return self._told(name, "token", None, pos, "token")
+        label = nodes.logits[place - nodes.n_sources].label
+        last = len(self.graph.subject.tokens) - 1
+        return self._told(name, "logit", None, last, f"output {_short(label)}")
+
+    def _told(
+        self,
+        name: str,
+        kind: Kind,
+        layer: int | None,
+        pos: int,
+        told: str,
+        activation: float | None = None,
+    ) -> Node:
+        token = _short(self.graph.subject.tokens[pos])
+        label = told if kind == "logit" else f"{told} on {token}"
+        return Node(name, kind, layer, pos, token, label, activation)
+
+
+def _short(token: str) -> str:
+    """A token as a heading or a cell has room for it."""
+    return shorten(visible_token(token), LONGEST)
+
+
+def source_names(nodes: Nodes, subject: Subject) -> list[str]:
+    """Ids of features, errors and tokens, in the order of the edges' columns."""
+    return [
+        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
+        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
+        *(embedding_id(subject.token_ids[pos], pos) for pos in nodes.tokens.tolist()),
+    ]
+
+
+def index_of(graph: AttributionGraph) -> GraphIndex:
+    """The ids of a graph."""
+    logits = (f"L_{number}" for number in range(len(graph.nodes.logits)))
+    ids = (*source_names(graph.nodes, graph.subject), *logits)
+    return GraphIndex(graph, ids, {name: place for place, name in enumerate(ids)})
+
+
+MOST = 200
+"""Found nodes given back."""
+
+
+def search(index: GraphIndex, groups: Mapping[str, tuple[str, ...]], text: str) -> tuple[str, ...]:
+    """Ids of the nodes that every word of the text is found in, whatever its case.
+
+    A node is looked through by its id, its label, its token and the supernodes it is in; in the
+    order of the graph, at most `MOST`.
+    """
+    words = text.casefold().split()
+    if not words:
+        return ()
+    homes: dict[str, list[str]] = {}
+    for name, ids in groups.items():
+        for each in ids:
+            homes.setdefault(each, []).append(name)
+    found: list[str] = []
+    for each in index.ids:
+        node = index.node(each)
+        told = " ".join([each, node.label, node.kind, *homes.get(each, ())]).casefold()
+        if all(word in told for word in words):
+            found.append(each)
+            if len(found) == MOST:
+                break
+    return tuple(found)
+
+
+def part_of(graph: ListedGraph, ids: Collection[str]) -> AttributionGraph:
+    """Only the features and errors with these ids; tokens and logits stay.
+
+    Constants and values are left at 0: a part has no sums to close.
+    """
+    nodes, wanted = graph.nodes, set(ids)
+    kept = np.array([name in wanted for name in source_names(nodes, graph.subject)], dtype=bool)
+    kept[nodes.token_columns] = True
+    smaller = nodes.keep(kept[: nodes.n_features], kept[nodes.error_columns])
+    columns = np.cumsum(kept) - 1
+    stays = np.concatenate([kept[: nodes.n_features], np.ones(len(nodes.logits), dtype=bool)])
+    rows = np.cumsum(stays) - 1
+    between = kept[graph.sources] & stays[graph.targets]
+    edges = np.zeros((smaller.n_targets, smaller.n_sources), dtype=np.float32)
+    edges[rows[graph.targets[between]], columns[graph.sources[between]]] = graph.weights[between]
+    none = np.zeros(smaller.n_targets, dtype=np.float32)
+    return AttributionGraph(graph.subject, smaller, edges, none, none)

@@ -1,0 +1,197 @@
+"""From an attempt to a hypothesis: another intervention, of which what was seen is expected.
+
+Supernodes made by hand as a draft hypothesis, so that they outlast the session, and back again.
+
+A file has no supernode that nobody uses, so each gets an ablation on the prompt it was made on, of
+which it is expected that the first token comes first no more: a beginning for its author to change.
+
+A supernode made by hand, as a file declares it.
+
+Made in a graph it is a set of places on one prompt. Where all of them are the last token of one of
+the prompt's spans, it is declared to sit at that span, so that it has a place on other prompts too;
+elsewhere it is bound to its tokens, which other prompts fill with other words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from tracer.dashboard.intervene.attempt import Groups, declare
+from tracer.dashboard.intervene.request import Attempt
+from tracer.dashboard.intervene.suggested_expectation import SuggestedExpectation
+from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.expectations.dose import Falls, Rises
+from tracer.hypothesis.expectations.fraction import Fraction
+from tracer.hypothesis.expectations.top import TopIsNot
+from tracer.hypothesis.load import dump, from_hypothesis
+from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
+from tracer.hypothesis.yaml_text import to_yaml
+from tracer.record.files import free_name
+from tracer.record.record import PromptRecord, Record
+from tracer.report.terminal import clean
+
+_LAST = "last"
+
+
+def made_spec(prompt: PromptRecord, ids: Sequence[str]) -> SupernodeSpec:
+    """The declaration of features `layer_index_position` of a prompt."""
+    members = [each.rsplit("_", 1) for each in ids]
+    positions = {int(position) for _, position in members}
+    span = _span(prompt, positions.pop()) if len(positions) == 1 else None
+    if span is None:
+        return SupernodeSpec(features=tuple(ids))
+    features = tuple(dict.fromkeys(feature for feature, _ in members))
+    return SupernodeSpec(features=features, at=span, source=(prompt.name,))
+
+
+def places_of(spec: SupernodeSpec, prompt: PromptRecord) -> tuple[str, ...]:
+    """The ids of a declared supernode on a prompt; none where it has a rule, or no place there."""
+    return tuple(_places(spec, prompt))
+
+
+def _span(prompt: PromptRecord, position: int) -> str | None:
+    """A span that ends on this token, one with a name of its own first."""
+    names = [name for name, (_, end) in prompt.spans.items() if end - 1 == position]
+    return min(names, key=lambda name: name == _LAST, default=None)
+
+
+def _places(spec: SupernodeSpec, prompt: PromptRecord) -> Iterator[str]:
+    span = prompt.spans.get(spec.at or _LAST)
+    for each in spec.features or ():
+        if each.count("_") == 2:
+            yield each
+        elif span is not None:
+            yield f"{each}_{span[1] - 1}"
+
+
+def expecting(
+    record: Record,
+    groups: Groups,
+    attempt: Attempt,
+    name: str,
+    seen: Sequence[SuggestedExpectation],
+) -> Hypothesis:
+    """The run's hypothesis with the attempt as another intervention.
+
+    Args:
+        record: The run.
+        groups: Supernodes made by hand.
+        attempt: What was tried.
+        name: Of the new intervention.
+        seen: What it expects.
+
+    Raises:
+        HypothesisError: What is wrong with it, as the loader tells of a file.
+    """
+    added = declare(record, groups, attempt, name).added
+    intervention = _with(added.interventions[name], seen)
+    n_controls = max(record.hypothesis.controls.random, attempt.n_controls)
+    made = _made(record.prompts[attempt.prompt], groups, intervention)
+    found = added.model_copy(
+        update={
+            "supernodes": {**added.supernodes, **made},
+            "interventions": {**added.interventions, name: intervention},
+            "controls": Controls(random=n_controls),
+        }
+    )
+    from_hypothesis(found)
+    return found
+
+
+def _made(
+    prompt: PromptRecord, groups: Groups, intervention: InterventionSpec
+) -> dict[str, SupernodeSpec]:
+    """The supernodes made by hand that are clamped, or of which something is expected."""
+    asked = [each.supernode for each in intervention.expect if isinstance(each, Fraction)]
+    return {
+        each: made_spec(prompt, groups[each])
+        for each in dict.fromkeys([*intervention.clamp, *asked])
+        if each in groups
+    }
+
+
+def _with(intervention: InterventionSpec, seen: Sequence[SuggestedExpectation]) -> InterventionSpec:
+    expected = [each.expectation for each in seen]
+    of_doses = tuple(each for each in expected if isinstance(each, Rises | Falls))
+    doses = intervention.doses and intervention.doses.model_copy(update={"expect": of_doses})
+    rest = tuple(each for each in expected if not isinstance(each, Rises | Falls))
+    return intervention.model_copy(update={"expect": rest, "doses": doses})
+
+
+def snippet(hypothesis: Hypothesis, record: Record, name: str) -> str:
+    """Only what is new, to be put into a file by hand."""
+    added = {
+        each: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for each, spec in hypothesis.supernodes.items()
+        if each not in record.hypothesis.supernodes
+    }
+    intervention = hypothesis.interventions[name]
+    told: Mapping[str, Any] = intervention.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True
+    )
+    parts = {"supernodes": added, "interventions": {name: told}}
+    return to_yaml({key: part for key, part in parts.items() if part})
+
+
+def draft_text(hypothesis: Hypothesis, record: Record, prompt: str, name: str) -> str:
+    """The whole hypothesis as a file, with a warning on top."""
+    told = (
+        f"{name} was added after it was seen on prompt {prompt} of run {record.id}: it is",
+        "evidence only on prompts that nobody looked at. Add some, held out, before it is run.",
+    )
+    return "".join(f"# {clean(line)}\n" for line in told) + dump(hypothesis)
+
+
+def keeping(record: Record, prompt: str, groups: Groups) -> Hypothesis:
+    """The run's hypothesis with these supernodes, each ablated on the prompt.
+
+    Raises:
+        HypothesisError: What is wrong with it, as the loader tells of a file.
+    """
+    hypothesis = record.hypothesis
+    first = record.prompts[prompt].baseline.top[0].token
+    added = {
+        free_name(f"ablate_{name}"[:60], hypothesis.interventions): InterventionSpec(
+            prompts=(prompt,), clamp={name: 0.0}, expect=(TopIsNot(top_is_not=first),)
+        )
+        for name in groups
+    }
+    made = {name: made_spec(record.prompts[prompt], ids) for name, ids in groups.items()}
+    found = hypothesis.model_copy(
+        update={
+            "supernodes": {**hypothesis.supernodes, **made},
+            "interventions": {**hypothesis.interventions, **added},
+        }
+    )
+    from_hypothesis(found)
+    return found
+
+
+def kept_text(hypothesis: Hypothesis, record: Record, prompt: str, groups: Groups) -> str:
+    """The whole hypothesis as a file, which says where its supernodes come from."""
+    told = [
+        f"{', '.join(groups)}: grouped by hand in the graph of prompt {prompt} of run {record.id},",
+        "so on that prompt they are no evidence. What their ablation shall do is yours to say.",
+    ]
+    bound = [name for name in groups if hypothesis.supernodes[name].at is None]
+    if bound:
+        told.append(f"Bound to tokens of that prompt, not to a span: {', '.join(bound)}.")
+    return "".join(f"# {clean(line)}\n" for line in told) + dump(hypothesis)
+
+
+def groups_of(
+    hypothesis: Hypothesis, prompt: PromptRecord, there: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """The supernodes of explicit ids, as far as a graph of the prompt has these features.
+
+    Args:
+        hypothesis: A draft.
+        prompt: The graph's.
+        there: Ids of the graph's features, `layer_index_position`.
+    """
+    found = {
+        name: tuple(each for each in places_of(spec, prompt) if each in there)
+        for name, spec in hypothesis.supernodes.items()
+    }
+    return {name: ids for name, ids in found.items() if ids}

@@ -1,0 +1,172 @@
+"""Intervene: clamp a run's supernodes by hand on the loaded model, and see what it does."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tracer.dashboard import intervene, model
+from tracer.dashboard.dashboard import Dashboard, plain
+from tracer.dashboard.explore.groups import Groups, hand_groups
+from tracer.dashboard.intervene.attempt import NAME, declare, default_measure, preset
+from tracer.dashboard.intervene.form import attempt_form
+from tracer.dashboard.intervene.request import Attempt, Clamping
+from tracer.dashboard.intervene.result import draw, seen_panel
+from tracer.dashboard.intervene.tries import Try, add, found, tries, try_rows
+from tracer.dashboard.runs.run import picked_prompt, picked_run, shown
+from tracer.engine.progress import Silent
+from tracer.errors import HypothesisError, TracerError
+from tracer.evidence.context import JudgedOutcomes
+from tracer.evidence.judge import judge_alone
+from tracer.record.record import Record
+from tracer.report.run import Run
+
+_EMPTY = "nothing"
+
+
+def render(dashboard: Dashboard) -> None:
+    """Draw the page."""
+    st.title("Intervene")
+    run = picked_run(dashboard)
+    if run is None:
+        return
+    prompt = picked_prompt(run.record, list(run.record.prompts))
+    st.text(shown(run.record.prompts[prompt].text))
+    reason = model.absent() or st.session_state.get(_failed(run.record))
+    if reason:
+        st.warning(plain(reason))
+        _recorded(run, prompt)
+        if not model.absent() and st.button("Try to load the model again"):
+            del st.session_state[_failed(run.record)]
+            st.rerun()
+        return
+    above = st.container()
+    _try_out(dashboard, run, prompt)
+    with above:
+        _model_line(run.record)
+    with st.expander("What the run recorded"):
+        _recorded(run, prompt)
+
+
+def _failed(record: Record) -> str:
+    return "failed " + repr(model.key_of(record))
+
+
+def _model_line(record: Record) -> None:
+    key = model.key_of(record)
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    is_held = model.is_held(key)
+    told = "in memory" if is_held else "loaded at the first try"
+    left.markdown(f"Model {plain(key[0])}, features {plain(key[4])}: {told}")
+    if is_held and right.button("Free the model"):
+        model.free()
+        st.rerun()
+
+
+def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
+    """The form, the try it asks for, and the log of those before."""
+    record, groups = run.record, hand_groups(run.record.id, prompt)
+    start = _start(record, prompt, groups)
+    names = st.multiselect(
+        "Supernodes to clamp",
+        [*record.supernodes, *groups],
+        [clamp.supernode for clamp in start.clamps],
+        key=f"clamped-{hash((record.id, start))}",
+    )
+    if not names:
+        st.markdown("Choose a supernode. More are made in Explore, out of nodes of the graph.")
+    else:
+        attempt = attempt_form(record, names, start, f"{record.id} {start}")
+        if attempt is not None:
+            _run(run, attempt, groups)
+    _results(dashboard, run)
+
+
+def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
+    """What the form shows first: a recorded intervention of the prompt, or one ablation."""
+    own = [n for n, s in record.hypothesis.interventions.items() if prompt in s.prompts]
+    chosen = st.selectbox(
+        "Start from",
+        [*own, _EMPTY],
+        format_func=lambda name: "one ablation" if name == _EMPTY else name,
+        key=f"start-{hash((record.id, prompt))}",
+    )
+    if chosen != _EMPTY:
+        return preset(record, chosen, prompt)
+    first = [*groups, *record.supernodes][:1]
+    clamps = tuple(Clamping(name, "ablate") for name in first)
+    return Attempt(prompt, clamps, default_measure(record.prompts[prompt]))
+
+
+def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
+    """Measure it, unless it was; a mistake is told in its place."""
+    record = run.record
+    again = found(record.id, attempt, groups)
+    if again is not None:
+        st.session_state["shown try"] = tries(record.id).index(again)
+        st.markdown("The same try was made before; here it is again.")
+        return
+    try:
+        with st.spinner("Loading the model, once…"):
+            held = model.hold(model.key_of(record))
+    except TracerError as error:
+        st.session_state[_failed(record)] = str(error)
+        st.rerun()
+    try:
+        declared = declare(record, groups, attempt)
+        with st.spinner("Clamping…"), held.lock:
+            tried = intervene.measure.try_out(held.opened, record, declared, Silent())
+    except HypothesisError as error:
+        for mistake in error.mistakes:
+            st.warning(plain(f"{mistake.where}: {mistake.message}"))
+        return
+    except TracerError as error:
+        st.warning(plain(str(error)))
+        return
+    add(Try(record.id, attempt, groups, tried))
+    st.session_state["shown try"] = len(tries(record.id)) - 1
+
+
+def _results(dashboard: Dashboard, run: Run) -> None:
+    """The log; the marked try, or the latest, in full."""
+    listed = tries(run.record.id)
+    if not listed:
+        return
+    st.header("Tries of this session")
+    marked = st.dataframe(
+        try_rows(listed),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"log-{len(listed)}",
+        alt="Tries of this session",
+    )
+    rows = marked["selection"]["rows"]
+    number = rows[0] if rows else st.session_state.get("shown try", len(listed) - 1)
+    number = min(number, len(listed) - 1)
+    each = listed[number]
+    st.header(f"Try {number + 1}")
+    for note in each.tried.notes:
+        st.warning(plain(note))
+    tried = each.tried
+    beside = list(dict.fromkeys([*each.groups, *tried.record.supernodes]))
+    draw(
+        tried.record,
+        NAME,
+        each.attempt.prompt,
+        tried.arrays,
+        judge_alone(tried.record, tried.arrays),
+        beside,
+    )
+    seen_panel(dashboard, run.record, each, number)
+
+
+def _recorded(run: Run, prompt: str) -> None:
+    """What the run holds of the prompt, read-only."""
+    names = [n for n, found in run.record.interventions.items() if prompt in found.trials]
+    own = [name for name in names if name in run.record.hypothesis.interventions]
+    if not own:
+        st.markdown("The run recorded no intervention on this prompt.")
+        return
+    chosen = st.selectbox("Recorded intervention", own, key="recorded")
+    judged = JudgedOutcomes(run.record.hypothesis, run.verdict.outcomes)
+    draw(run.record, chosen, prompt, run.arrays, judged)

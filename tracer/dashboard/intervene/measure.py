@@ -1,0 +1,112 @@
+"""Measure an attempt on a model that is open: the clamps, controls, doses and texts of any run.
+
+The supernodes are the run's own, as they were locked; nothing is searched for again. What comes
+back is a record like a run's, of one intervention on one prompt, so that everything which draws a
+run draws an attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from tracer.dashboard.intervene.attempt import NAME, DeclaredAttempt
+from tracer.engine.clean import reading
+from tracer.engine.forward import batch_limit
+from tracer.engine.measure.prompts import MeasurementContext, measure_prompt, n_rows
+from tracer.engine.measure.texts import n_texts, with_texts
+from tracer.engine.progress import Progress
+from tracer.engine.resolve import open_bench
+from tracer.engine.session import Opened
+from tracer.engine.supernodes import from_ids
+from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, from_hypothesis
+from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.tokens import tokenize
+from tracer.record.arrays import Arrays
+from tracer.record.lock import Lock, reusable
+from tracer.record.parts import InterventionRecord
+from tracer.record.record import Record
+
+
+class Tried(NamedTuple):
+    """What one attempt gave; `declare.NAME` is its intervention."""
+
+    record: Record
+    arrays: Arrays
+    notes: tuple[str, ...]
+
+
+def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress: Progress) -> Tried:
+    """Run the clamps of an attempt.
+
+    Args:
+        opened: The run's model and features.
+        record: The run.
+        declared: The attempt.
+        progress: Told of every step.
+
+    Raises:
+        HypothesisError: What the attempt asks for cannot be, in the words of the file's checks.
+        UsageError: The open model is not the one of the run.
+        EngineError: It gives no finite logits, or memory does not hold one row.
+    """
+    from_hypothesis(declared.added)
+    hypothesis = declared.alone
+    file = HypothesisFile(FROM_PYTHON, "", hypothesis, (), {})
+    model = opened.model
+    lock = _lock(opened, record, declared)
+    prompts = tokenize(file, model.tokenizer, model.context)
+    prompt = hypothesis.interventions[NAME].prompts[0]
+    needed = {prompt, *_sources(lock)}
+    some = {name: each for name, each in prompts.items() if name in needed}
+    bench = open_bench(file, model, opened.basis, some, lock, progress)
+    limit = batch_limit(model, bench.clean[prompt])
+    total = n_rows(hypothesis, prompt) + n_texts(hypothesis, prompt)
+    with progress.task("clamping", total) as advance:
+        found = measure_prompt(bench, prompt, limit, advance)
+        found = with_texts(bench, prompt, found, limit, advance)
+    trial = InterventionRecord(name=NAME, trials={prompt: found.trials[NAME]})
+    return Tried(_tried(record, hypothesis, bench, prompt, trial), found.arrays, found.notes)
+
+
+def _lock(opened: Opened, record: Record, declared: DeclaredAttempt) -> Lock:
+    """The run's supernodes with those made by hand."""
+    fingerprint, basis = opened.model.record.fingerprint, opened.basis.name
+    locked = reusable(record, set(record.supernodes), basis, fingerprint)
+    specs = declared.alone.supernodes
+    return {
+        **locked,
+        **{name: from_ids(name, specs[name], ids) for name, ids in declared.made.items()},
+    }
+
+
+def _sources(lock: Lock) -> Iterator[str]:
+    """Prompts whose activation some supernode is measured by."""
+    for supernode in lock.values():
+        yield from supernode.source
+
+
+def _tried(
+    record: Record,
+    hypothesis: Hypothesis,
+    bench: MeasurementContext,
+    prompt: str,
+    trial: InterventionRecord,
+) -> Record:
+    clean = bench.clean[prompt]
+    baseline = reading(clean.logits, clean.prompt.asked, bench.model.tokenizer)
+    prompts = {
+        **record.prompts,
+        prompt: record.prompts[prompt].model_copy(update={"baseline": baseline}),
+    }
+    nothing: Mapping[str, object] = {"graphs": {}, "circuit": {}, "shared": {}, "cached": ()}
+    return record.model_copy(
+        update={
+            **nothing,
+            "hypothesis": hypothesis,
+            "model": bench.model.record,
+            "prompts": prompts,
+            "supernodes": dict(bench.supernodes),
+            "interventions": {NAME: trial},
+        }
+    )

@@ -1,0 +1,106 @@
+"""The one model that this process holds, and the lock around everything that runs it.
+
+Browser tabs share it: hooks change it while it runs, so only who has the lock may run it. Opening
+another model lets the first one go before, because two need not fit.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from tracer import engine
+from tracer.engine.progress import Silent
+from tracer.errors import EngineError
+from tracer.hypothesis.spec import ModelSpec
+from tracer.record.record import Record
+
+if TYPE_CHECKING:
+    from tracer.engine.session import Opened
+
+Key = tuple[str, str | None, str, str, str]
+"""Name, revision, dtype, device and features."""
+
+_OPENING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Held:
+    """A model with its features; run it only under the lock."""
+
+    opened: Opened
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
+class _Holding:
+    """Which model is held, for pages that only tell of it."""
+
+    key: Key | None = None
+
+
+def absent() -> str | None:
+    """Why no model can be run here at all, as a sentence."""
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed here, so no model can be run: recorded interventions only."
+    return None
+
+
+def key_of(record: Record) -> Key:
+    """The model and features that a run was measured with."""
+    spec = record.hypothesis.model_spec
+    return spec.name, spec.revision, spec.dtype, spec.device, record.hypothesis.features
+
+
+def is_held(key: Key) -> bool:
+    """Whether this model is in memory."""
+    return _holding().key == key
+
+
+def hold(key: Key) -> Held:
+    """The model, opened now where it is not held yet.
+
+    Raises:
+        TracerError: It cannot be had here.
+    """
+    with _OPENING:
+        if not is_held(key):
+            _let_go()
+        try:
+            held = _held(key)
+        except (ImportError, MemoryError, RuntimeError, ValueError) as error:
+            told = " ".join(str(error).split())[:300] or type(error).__name__
+            raise EngineError(f"{key[0]}: the model could not be loaded ({told}).") from error
+        _holding().key = key
+        return held
+
+
+def free() -> None:
+    """Let the model go; who is running it finishes first."""
+    with _OPENING:
+        _let_go()
+
+
+def _let_go() -> None:
+    _held.clear()
+    _holding().key = None
+    gc.collect()
+
+
+@st.cache_resource(show_spinner=False)
+def _holding() -> _Holding:
+    return _Holding()
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _held(key: Key) -> Held:
+    name, revision, dtype, device, features = key
+    spec = ModelSpec.model_validate(
+        {"name": name, "revision": revision, "dtype": dtype, "device": device}
+    )
+    return Held(engine.session.open_both(spec, features, Silent()))

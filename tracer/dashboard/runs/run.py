@@ -1,0 +1,210 @@
+"""One run on a page: its verdict, then its expectations, effects, report or file.
+
+A judged run as tables: its expectations, worst first, and what its interventions did.
+
+Which run and which of its prompts a page is about, as the address says.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+
+from tracer.dashboard.dashboard import Dashboard, chosen_view, plain
+from tracer.dashboard.opening import entries, opened, report_of
+from tracer.dashboard.runs.list import ICONS
+from tracer.evidence.context import JudgedOutcomes
+from tracer.record.record import Record
+from tracer.record.verdict import Verdict, rank
+from tracer.report.effects import SplitSummary, intervention_summary
+from tracer.report.run import REPORT, Run
+from tracer.report.sections.overview import OUTCOMES, count
+from tracer.report.text import clean, shorten
+
+CELL = 500
+"""Most characters of a cell; whole texts are in the report."""
+TEXT = 2_000
+"""Most characters of a text on a page."""
+
+
+def shown(text: str, limit: int = TEXT) -> str:
+    """A text from a file, cut and with its control characters visible."""
+    return shorten(str(clean(text)), limit)
+
+
+def outcome_rows(verdict: Verdict) -> list[dict[str, str]]:
+    """The expectations as a table."""
+    ranked = sorted(verdict.outcomes, key=rank)
+    return [
+        {
+            "outcome": f"{OUTCOMES[each.outcome]} {each.outcome}",
+            "intervention": shown(each.intervention, CELL),
+            "prompts": each.split,
+            "expectation": shown(each.expectation, CELL),
+            "expected": shown(each.expected, CELL),
+            "observed": shown(each.observed, CELL),
+            "reason": shown(each.reason or "", CELL),
+        }
+        for each in ranked
+    ]
+
+
+def outcome_counts(verdict: Verdict) -> str:
+    """'✔ 3 held, ✖ 1 failed'."""
+    found = count(OUTCOMES, [each.outcome for each in verdict.outcomes])
+    return ", ".join(f"{each.icon} {each.n} {each.name}" for each in found if each.n)
+
+
+def effect_rows(run: Run) -> list[dict[str, str]]:
+    """Each intervention on each split: what it did to the output, beside its controls."""
+    judged = JudgedOutcomes(run.record.hypothesis, run.verdict.outcomes)
+    return [
+        {
+            "intervention": shown(line.name, CELL),
+            "clamps": shown("; ".join(map(" ".join, line.clamps)), CELL),
+            "prompts": split,
+            "top output": shown(summary.outputs, CELL),
+            "measure": shown(line.measure or "", CELL),
+            "effect (median)": summary.effect,
+            "controls": summary.controls,
+        }
+        for name in run.record.interventions
+        if name in run.record.hypothesis.interventions
+        for line in (intervention_summary(run.record, name, run.arrays, judged),)
+        for split, summary in _splits(line.discovery, line.held_out)
+    ]
+
+
+def _splits(
+    discovery: SplitSummary | None, held_out: SplitSummary | None
+) -> list[tuple[str, SplitSummary]]:
+    both = (("discovery", discovery), ("held out", held_out))
+    return [(split, summary) for split, summary in both if summary is not None]
+
+
+def facts(record: Record) -> str:
+    """Model, basis and time in one line."""
+    model = record.model
+    started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
+    told = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
+    return shown(" · ".join(told), CELL)
+
+
+_HEIGHT = 900
+"""Of the report's frame, in pixels."""
+_MOST_CAVEATS = 5
+_LONGEST_NAME = 150
+"""Characters of a downloaded file's name."""
+_MANY = 2_000
+"""Expectations; a report of so many takes more than a second to draw."""
+
+
+def verdict_of(run: Run) -> None:
+    """The headline of a run: what was claimed, whether it held, and what to be careful about."""
+    verdict = run.verdict
+    st.header(f"{ICONS[verdict.verdict]} {verdict.verdict}{_expected(verdict)}")
+    st.markdown(f"**{plain(shown(verdict.claim))}**")
+    st.text(shown(verdict.reason))
+    st.markdown(plain(facts(run.record)))
+    for caveat in verdict.caveats[:_MOST_CAVEATS]:
+        st.text(f"⚠ {shown(caveat)}")
+    more = len(verdict.caveats) - _MOST_CAVEATS
+    if more > 0:
+        st.markdown(f"⚠ and {more} more in the report")
+
+
+def _expected(verdict: Verdict) -> str:
+    return "" if verdict.as_expected else f" (the file expected: {verdict.expected})"
+
+
+def details(dashboard: Dashboard, run: Run) -> None:
+    """What is chosen of: expectations, effects, the report, the hypothesis as it was declared."""
+    views: Mapping[str, Callable[[Dashboard, Run], None]] = {
+        "expectations": _expectations,
+        "effects": _effects,
+        "report": _report,
+        "hypothesis": _hypothesis,
+    }
+    views[chosen_view(list(views), "view")](dashboard, run)
+
+
+def _expectations(dashboard: Dashboard, run: Run) -> None:
+    st.text(outcome_counts(run.verdict) or "Nothing was expected.")
+    st.dataframe(outcome_rows(run.verdict), hide_index=True)
+
+
+def _effects(dashboard: Dashboard, run: Run) -> None:
+    found = effect_rows(run)
+    if found:
+        st.dataframe(found, hide_index=True)
+    else:
+        st.markdown("This run has no interventions.")
+
+
+def _report(dashboard: Dashboard, run: Run) -> None:
+    """In a frame of its own origin, where its scripts reach nothing of the dashboard."""
+    n = len(run.verdict.outcomes)
+    if n > _MANY and not st.button(f"Draw the report of {n:,} expectations, which takes a while"):
+        return
+    with st.spinner("Drawing the report"):
+        html = report_of(dashboard.places.reports, run)
+    told = f"{run.record.hypothesis.hypothesis}-{run.path.name}"[:_LONGEST_NAME]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", told) + ".html"
+    st.download_button("Download the report", html, name, "text/html", on_click="ignore")
+    data = base64.b64encode(html.encode()).decode()
+    st.iframe(f"data:text/html;charset=utf-8;base64,{data}", height=_HEIGHT, alt="Report")
+    st.markdown(f"Also in the run's folder, as {REPORT}:")
+    st.code(shown(str(run.path)), language=None)
+
+
+def _hypothesis(dashboard: Dashboard, run: Run) -> None:
+    text = run.record.yaml
+    st.download_button(
+        "Download the file",
+        text,
+        f"{run.record.hypothesis.hypothesis}.yaml",
+        "application/yaml",
+        on_click="ignore",
+    )
+    st.code(shown(text, 50 * TEXT), language="yaml", line_numbers=True, wrap_lines=True)
+
+
+RUN = "run"
+PROMPT = "prompt"
+
+
+def picked_run(dashboard: Dashboard) -> Run | None:
+    """The run; where there is none to show, the page says so."""
+    known = entries(dashboard.places.reports)
+    if not known:
+        st.markdown("There are no runs yet. Make one:")
+        st.code("tracer run hypotheses/two_hop.yaml", language="sh")
+        return None
+    chosen = _chosen("Run", RUN, list(known))
+    found = opened(dashboard.places.reports, known[chosen])
+    if isinstance(found, str):
+        st.warning(plain(found))
+        return None
+    return found
+
+
+def picked_prompt(record: Record, names: Sequence[str]) -> str:
+    """One of these prompts."""
+    # The address holds what the list shows, so names stand in it as they are.
+    name = _chosen("Prompt", PROMPT, names)
+    st.sidebar.markdown("held out" if record.prompts[name].held_out else "discovery")
+    return name
+
+
+def _chosen(label: str, key: str, names: Sequence[str]) -> str:
+    """One of these; a page that is come to without an address goes on with what was chosen last."""
+    last = f"last {key}"
+    before = st.session_state.get(last)
+    if key not in st.session_state and key not in st.query_params and before in names:
+        st.session_state[key] = before
+    chosen = st.sidebar.selectbox(label, list(names), key=key, bind="query-params")
+    st.session_state[last] = chosen
+    return chosen

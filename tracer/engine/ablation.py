@@ -1,0 +1,154 @@
+"""Mean ablation of everything but some features: what stands at the MLPs' outputs instead.
+
+Where a `Reference` reaches (some layers, some positions), every MLP's output is replaced by its
+mean over reference prompts at the same token position. A feature f that is kept adds what it says
+beside its own mean, (a_f − mean_f) · W_dec,f, with a_f as it is in the ablated pass: a kept feature
+reacts to the loss of everything upstream of it that is not kept. So a whole set of rows is one mean
+and short lists of features, and no row stores what it ablates.
+
+What the features of a dictionary do not explain of an output, its error, is ablated with the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.sites import Site
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Means over reference prompts, by layer, at a run of token positions."""
+
+    start: int
+    outputs: Mapping[int, Float[Tensor, "pos d_model"]]
+    """What stands at the layer's output site, from position `start` on."""
+    features: Mapping[int, Float[Tensor, "pos feature"]]
+    """Activations, from position `start` on."""
+
+    @property
+    def stop(self) -> int:
+        """The first position after them."""
+        return self.start + len(next(iter(self.outputs.values())))
+
+    def digest(self) -> str:
+        """SHA-256 over every number."""
+        total = hashlib.sha256(str(self.start).encode())
+        for kind in (self.outputs, self.features):
+            for layer, mean in sorted(kind.items()):
+                total.update(f"\0{layer}\0{mean.dtype}\0{tuple(mean.shape)}\0".encode())
+                total.update(mean.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()
+
+    def between(self, start: int, stop: int) -> Reference:
+        """The same at fewer positions."""
+        here = slice(start - self.start, stop - self.start)
+        return Reference(
+            start,
+            {layer: mean[here] for layer, mean in self.outputs.items()},
+            {layer: mean[here] for layer, mean in self.features.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The features that stay, of everything that a reference ablates."""
+
+    base: Reference
+    places: Mapping[int, Int[Tensor, "n 2"]]
+    """Position and index, by layer; all of them where the base reaches."""
+
+
+def observe(
+    model: Model,
+    basis: FeatureBasis,
+    ids: Sequence[int],
+    layers: range,
+    positions: range,
+) -> Reference:
+    """One prompt's own outputs and activations, as they are."""
+    outputs: dict[int, Tensor] = {}
+    features: dict[int, Tensor] = {}
+    here = slice(positions.start, positions.stop)
+
+    def see(layer: int) -> Hook:
+        return lambda x: outputs.__setitem__(layer, x[0, here].clone())
+
+    def encode(layer: int) -> Hook:
+        return lambda x: features.__setitem__(layer, basis.encode(layer, x[0, here]).clone())
+
+    hooks: list[tuple[Site, Hook]] = [(basis.read_site(n), encode(n)) for n in layers]
+    hooks += [(basis.output_site(n), see(n)) for n in layers]
+    model.clean(torch.tensor(ids), hooks)
+    return Reference(positions.start, outputs, features)
+
+
+def mean_of(prompts: Sequence[Reference]) -> Reference:
+    """The mean of several prompts' observations; there is one at least."""
+
+    def mean(found: Sequence[Mapping[int, Tensor]]) -> dict[int, Tensor]:
+        return {n: torch.stack([each[n] for each in found]).mean(0) for n in found[0]}
+
+    outputs, features = [each.outputs for each in prompts], [each.features for each in prompts]
+    return Reference(prompts[0].start, mean(outputs), mean(features))
+
+
+def ablation_hooks(
+    basis: FeatureBasis, rows: Sequence[Kept], start: int
+) -> list[tuple[Site, Hook]]:
+    """Hooks that ablate everything that is not kept; rows share their base.
+
+    `start` is the position that the pass begins at, not after that of the base.
+    """
+    base = rows[0].base
+    here = slice(base.start - start, base.stop - start)
+    pending: dict[int, list[tuple[Tensor, Tensor]]] = {}
+
+    def keep(layer: int) -> Hook:
+        row, pos, index = _flat(rows, layer)
+
+        def hook(x: Tensor) -> None:
+            now = basis.encode_at(layer, x, row, pos - start, index)
+            change = now - base.features[layer][pos - base.start, index].to(now.dtype)
+            cells, at_cell = (row * x.shape[1] + pos - start).unique(return_inverse=True)
+            features, at_feature = index.unique(return_inverse=True)
+            said = change.new_zeros(len(cells), len(features))
+            said.index_put_((at_cell, at_feature), change, accumulate=True)
+            for to in basis.write_layers(layer):
+                if to in base.outputs:
+                    written = said @ basis.W_dec(layer, features, to).to(said.dtype)
+                    pending.setdefault(to, []).append((cells, written))
+
+        return hook
+
+    def ablate(layer: int) -> Hook:
+        def hook(x: Tensor) -> Tensor:
+            out = x.clone(memory_format=torch.contiguous_format)
+            out[:, here] = base.outputs[layer].to(x.dtype)
+            flat = out.view(-1, out.shape[-1])
+            for cells, written in pending.pop(layer, ()):
+                flat.index_add_(0, cells, written.to(x.dtype))
+            return out
+
+        return hook
+
+    kept = sorted({layer for row in rows for layer in row.places})
+    hooks: list[tuple[Site, Hook]] = [(basis.read_site(n), keep(n)) for n in kept]
+    return hooks + [(basis.output_site(n), ablate(n)) for n in base.outputs]
+
+
+def _flat(rows: Sequence[Kept], layer: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Row, position and index of every feature that a batch keeps in a layer."""
+    found = [row.places[layer] for row in rows if layer in row.places]
+    sizes = [len(row.places[layer]) if layer in row.places else 0 for row in rows]
+    places = torch.cat(found).to(rows[0].base.outputs[min(rows[0].base.outputs)].device)
+    row = torch.repeat_interleave(torch.tensor(sizes, device=places.device))
+    return row, places[:, 0], places[:, 1]

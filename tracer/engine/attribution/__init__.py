@@ -1,0 +1,1 @@
+"""Attribution: graphs of direct effects, and patching toward a direction."""

@@ -1,0 +1,281 @@
+"""The local replacement model of one prompt: everything held, recorded in one clean pass.
+
+Attention patterns and norm scales stand still, and what the MLPs put out is given. `freeze` checks
+that the maps built from the weights give the model's own residual stream back at every layer; a
+model whose blocks do something else (a residual multiplier, gates on attention, …) is refused.
+
+The features that are active on a prompt, kept sparse: few of a wide dictionary are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.attribution.frozen_block import FrozenBlock, FrozenNorm
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.model.blocks import Block, Unembedding
+from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.sites import Site, SiteKind
+from tracer.errors import EngineError, ModelUnavailable
+
+
+@dataclass(frozen=True)
+class Active:
+    """A layer's active features, by position, then index."""
+
+    pos: Int[Tensor, " n"]
+    index: Int[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+    def at(self, pos: Int[Tensor, " m"], index: Int[Tensor, " m"]) -> Float[Tensor, " m"]:
+        """Activations at places; 0 where the feature is not active."""
+        if not len(self.values):
+            return self.values.new_zeros(len(pos))
+        width = int(max(self.index.max(), index.max() if len(index) else 0)) + 1
+        keys = self.pos.long() * width + self.index
+        wanted = pos.long() * width + index
+        place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+        return torch.where(keys[place] == wanted, self.values[place], 0.0)
+
+    def block(self, start: int, stop: int, index: Int[Tensor, " k"]) -> DenseBlock:
+        """Activations of some features at positions from `start` to before `stop`."""
+        first, last = torch.searchsorted(
+            self.pos, torch.tensor([start, stop]).to(self.pos)
+        ).tolist()
+        row = self.pos[first:last].long() - start
+        column = torch.searchsorted(index, self.index[first:last].long())
+        dense = self.values.new_zeros(stop - start, len(index))
+        dense[row, column] = self.values[first:last]
+        return DenseBlock(slice(first, last), row, column, dense)
+
+
+@dataclass(frozen=True)
+class DenseBlock:
+    """A stretch of positions, dense."""
+
+    entries: slice
+    """Which of the layer's active features stand in it."""
+    row: Int[Tensor, " n"]
+    column: Int[Tensor, " n"]
+    """Where each of them stands in `activations`."""
+    activations: Float[Tensor, "pos k"]
+
+
+def active(activations: Float[Tensor, "pos feature"], first: int) -> Active:
+    """What is not zero from position `first` on."""
+    places = (activations[first:] != 0).nonzero()
+    pos, index = places[:, 0] + first, places[:, 1]
+    return Active(pos.int(), index.int(), activations[pos, index])
+
+
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-4}
+"""Largest difference, over the largest entry of the stream, between our blocks and the model's.
+
+Many norms compute in float32 even in a float64 model, which alone makes 1e-7.
+"""
+LOW_PRECISION = 0.05
+"""The same for models that compute in half precision."""
+_LAYER = "layer {} does more than attention, norms and an MLP added to a residual stream"
+_END = "after the last layer it does more than a norm, an unembedding and a soft cap"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """One prompt, frozen."""
+
+    ids: tuple[int, ...]
+    n_fixed: int
+    """Opening positions of special tokens: alike on every prompt, so their MLPs are constants."""
+    logits: Float[Tensor, " vocab"]
+    """At the last position."""
+    blocks: tuple[FrozenBlock, ...]
+    resid_pre: tuple[Float[Tensor, "pos d_model"], ...]
+    """Before each layer; the first is the embedding."""
+    inputs: tuple[Float[Tensor, "pos d_model"], ...]
+    """What stands at each layer's input site."""
+    outputs: tuple[Float[Tensor, "pos d_model"], ...]
+    """What stands at each layer's output site."""
+    active: tuple[Active, ...]
+    """Each layer's active features, after the opening positions."""
+    resid_post: Float[Tensor, " d_model"]
+    """After the last layer, at the last position."""
+    final_scale: Float[Tensor, "1 1"]
+    """Of the last norm, at the last position."""
+    unembedding: Unembedding
+
+    @property
+    def n_pos(self) -> int:
+        """Tokens."""
+        return len(self.ids)
+
+    @property
+    def n_layers(self) -> int:
+        """Layers."""
+        return len(self.blocks)
+
+    @property
+    def device(self) -> torch.device:
+        """Where all tensors are."""
+        return self.logits.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the sweep computes in: float32, or float64 where the model does."""
+        return self.resid_pre[0].dtype
+
+
+def n_fixed(ids: Sequence[int], special: Sequence[int]) -> int:
+    """Length of the opening run of special tokens; at least one token is left to be explained."""
+    known = set(special)
+    n = next((n for n, token in enumerate(ids) if token not in known), len(ids))
+    return min(n, len(ids) - 1)
+
+
+def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Frozen:
+    """Run a prompt once and hold what the replacement model holds.
+
+    Raises:
+        ModelUnavailable: The model's blocks are not what the sweep can carry gradients through.
+        EngineError: A logit, or an activation, is not finite.
+    """
+    model.require(("resid_pre", "pattern", "resid_post", "mlp_out"), "an attribution graph")
+    seen, logits = _record(model, basis, ids)
+    layers = range(model.n_layers)
+    blocks = tuple(_block(model, basis, layer, seen) for layer in layers)
+    final = seen[Site("final_scale", 0)][-1:]
+    first = n_fixed(ids.tolist(), model.tokenizer.all_special_ids)
+    frozen = Frozen(
+        ids=tuple(ids.tolist()),
+        n_fixed=first,
+        logits=logits,
+        blocks=blocks,
+        resid_pre=tuple(seen[Site("resid_pre", layer)] for layer in layers),
+        inputs=tuple(seen[basis.input_site(layer)] for layer in layers),
+        outputs=tuple(seen[basis.output_site(layer)] for layer in layers),
+        active=tuple(
+            active(basis.encode(layer, seen.pop(basis.read_site(layer))), first) for layer in layers
+        ),
+        resid_post=seen[Site("resid_post", model.n_layers - 1)][-1],
+        final_scale=final,
+        unembedding=model.unembedding,
+    )
+    _check_finite(frozen)
+    _check(model, frozen, seen)
+    return frozen
+
+
+def _record(
+    model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]
+) -> tuple[dict[Site, Tensor], Tensor]:
+    """Every site the replacement model needs, in float32 at least, without the batch axis."""
+    norms: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
+    present: list[SiteKind] = [kind for kind in norms if model.has(kind)]
+    kinds: tuple[SiteKind, ...] = ("resid_pre", "pattern", *present)
+    sites = {Site(kind, layer) for kind in kinds for layer in range(model.n_layers)}
+    for layer in range(model.n_layers):
+        sites |= {basis.read_site(layer), basis.input_site(layer), basis.output_site(layer)}
+    sites |= {Site("resid_post", model.n_layers - 1), Site("final_scale", 0)}
+    sites.add(Site("unembed_in", 0))
+    seen: dict[Site, Tensor] = {}
+
+    def keep(site: Site) -> Hook:
+        def hook(x: Tensor) -> None:
+            if x.ndim < 3:
+                raise ModelUnavailable(
+                    f"{model.record.name}: no attribution graph, because at {site.kind} "
+                    f"{model.record.architecture} has no axis of its own for positions."
+                )
+            seen[site] = x[0].detach().to(torch.promote_types(x.dtype, torch.float32))
+
+        return hook
+
+    logits = model.clean(ids, [(site, keep(site)) for site in sorted(sites)]).logits
+    return seen, logits
+
+
+def _block(model: Model, basis: FeatureBasis, layer: int, seen: dict[Site, Tensor]) -> FrozenBlock:
+    weights = model.block(layer)
+    pattern = seen[Site("pattern", layer)]
+    ones = torch.ones(pattern.shape[-1], 1, dtype=pattern.dtype, device=pattern.device)
+
+    def norm(name: str, kind: SiteKind) -> FrozenNorm:
+        return FrozenNorm(getattr(weights, name), seen.get(Site(kind, layer), ones))
+
+    nothing = FrozenNorm(None, ones)
+    post = basis.output_site(layer).kind == "mlp_out"
+    return FrozenBlock(
+        weights=weights,
+        pattern=pattern,
+        before=norm("ln1", "ln1_scale"),
+        after=norm("ln1_post", "ln1_post_scale"),
+        read=_read_norm(weights, basis.input_site(layer), seen, nothing),
+        write=norm("ln2_post", "ln2_post_scale") if post else nothing,
+    )
+
+
+def _read_norm(
+    weights: Block, site: Site, seen: dict[Site, Tensor], nothing: FrozenNorm
+) -> FrozenNorm:
+    """From the residual stream to a basis's input site."""
+    if site.kind == "resid_mid":
+        return nothing
+    shared = weights.ln2 is None and weights.is_parallel
+    norm = weights.ln1 if shared else weights.ln2
+    kind: SiteKind = "ln1_scale" if shared else "ln2_scale"
+    scale = seen.get(Site(kind, site.layer), nothing.scale)
+    if norm is not None and site.kind == "ln2_normalized":
+        norm = norm.plain()
+    return FrozenNorm(norm, scale)
+
+
+def _check_finite(frozen: Frozen) -> None:
+    tensors = [frozen.logits, *(each.values for each in frozen.active)]
+    if not all(bool(torch.isfinite(x).all()) for x in tensors):
+        raise EngineError(
+            "the model's logits or activations are not finite (NaN or infinite) on this prompt. "
+            "Try dtype float32."
+        )
+
+
+def _check(model: Model, frozen: Frozen, seen: dict[Site, Tensor]) -> None:
+    """Compare every layer, and the end, with what the model computed."""
+    for layer, block in enumerate(frozen.blocks):
+        before = frozen.resid_pre[layer]
+        middle = before + block.attend(before)
+        read = before if block.is_parallel else middle
+        _compare(model, _LAYER.format(layer), block.read(read), frozen.inputs[layer])
+        last = layer == frozen.n_layers - 1
+        after = seen[Site("resid_post", layer)] if last else frozen.resid_pre[layer + 1]
+        written = middle + block.write(frozen.outputs[layer])
+        _compare(model, _LAYER.format(layer), written, after)
+    final = FrozenNorm(frozen.unembedding.ln_final, frozen.final_scale)
+    normed = final(seen[Site("resid_post", frozen.n_layers - 1)][-1:])
+    _compare(model, _END, normed, seen[Site("unembed_in", 0)][-1:])
+    _compare(model, _END, _logits(model, frozen, seen[Site("unembed_in", 0)][-1]), frozen.logits)
+
+
+def _logits(
+    model: Model, frozen: Frozen, normed: Float[Tensor, " d_model"]
+) -> Float[Tensor, " vocab"]:
+    """In the unembedding's own type: a copy of it in another would be large."""
+    end = frozen.unembedding
+    logits = normed.to(end.W_U.dtype) @ end.W_U
+    if end.b_U is not None:
+        logits = logits + end.b_U
+    logits = logits.to(frozen.logits.dtype)
+    cap = model.soft_cap
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def _compare(model: Model, part: str, ours: Tensor, theirs: Tensor) -> None:
+    error = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
+    if error > TOLERANCE.get(model.dtype, LOW_PRECISION):
+        raise ModelUnavailable(
+            f"{model.record.name}: no attribution graph, because {part} (it differs by "
+            f"{error:.1g} of its largest entry; the model is {model.record.architecture})."
+        )

@@ -1,0 +1,127 @@
+"""From a prompt to its attribution graph: freeze, rank, choose, sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from tracer.engine.attribution.frozen import Frozen, freeze
+from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
+from tracer.engine.attribution.sweep import journey, sweep
+from tracer.engine.attribution.targets import Targets
+from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.forward import memory_told
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Progress
+from tracer.errors import EngineError, UsageError
+from tracer.record.graph.graph import AttributionGraph, Nodes, Subject
+
+Toward = Callable[[Frozen], Targets]
+"""Names the targets once the prompt has been run; see `tracer.engine.attribution.targets`."""
+
+
+def attribute(
+    model: Model,
+    basis: FeatureBasis,
+    ids: Int[Tensor, " pos"],
+    toward: Toward,
+    max_features: int,
+    progress: Progress,
+    required: Iterable[Place] = (),
+) -> AttributionGraph:
+    """The attribution graph of a prompt, nothing pruned.
+
+    At most `max_features` are kept, the most relevant; what the others write is in the error nodes.
+    Features that are `required` are kept whatever their relevance, where they are active.
+
+    Raises:
+        UsageError: A prompt of one token has nothing to attribute to.
+        ModelUnavailable: The model's blocks are not what the sweep knows.
+        EngineError: Numbers that are not finite, or too little memory.
+    """
+    if len(ids) < 2:
+        raise UsageError("an attribution graph needs a prompt of at least two tokens.")
+    with memory_told(f"the graph of {len(ids):,} tokens"):
+        with progress.task("freezing the prompt"):
+            frozen = freeze(model, basis, ids)
+            targets = toward(frozen)
+        with progress.task("ranking features"):
+            relevant = relevance(basis, frozen, targets)
+        _require_finite(basis, *relevant)
+        kept = chosen(frozen, _places(frozen, relevant, max_features, required))
+        plan = journey(frozen, kept, targets)
+        with progress.task("sweeping", plan.n_steps(frozen)) as advance:
+            swept = sweep(basis, frozen, kept, targets, plan, advance)
+        _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
+        return AttributionGraph(
+            subject=_subject(model, basis, frozen, kept, relevant),
+            nodes=_nodes(frozen, kept, targets),
+            edges=swept.edges.T.float().cpu().numpy(),
+            constants=swept.constants.float().cpu().numpy(),
+            values=swept.values.float().cpu().numpy(),
+        )
+
+
+def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:
+    """Weights that nothing was encoded with, decoders and biases, show only here."""
+    if not all(bool(torch.isfinite(x).all()) for x in found):
+        raise EngineError(
+            f"edges of features: {basis.name} are not finite (NaN or infinite): its decoders, "
+            "biases or skip matrices hold such numbers, or numbers too large for the dtype."
+        )
+
+
+def _places(
+    frozen: Frozen, relevant: tuple[Tensor, ...], n: int, required: Iterable[Place]
+) -> list[Place]:
+    must = {place for place in required if _is_active(frozen, place)}
+    best = [place for place in most_relevant(frozen, relevant, n) if place not in must]
+    return [*must, *best[: max(0, n - len(must))]]
+
+
+def _is_active(frozen: Frozen, place: Place) -> bool:
+    layer, pos, index = place
+    where = torch.tensor([[pos], [index]], device=frozen.device)
+    return bool(frozen.active[layer].at(where[0], where[1])[0] != 0)
+
+
+def _subject(
+    model: Model,
+    basis: FeatureBasis,
+    frozen: Frozen,
+    kept: ChosenFeatures,
+    relevant: tuple[Tensor, ...],
+) -> Subject:
+    total = sum(float(each.double().sum()) for each in relevant)
+    carried = sum(
+        float(replace(active, values=found).at(layer.pos, layer.index).double().sum())
+        for active, found, layer in zip(frozen.active, relevant, kept.layers, strict=True)
+    )
+    ids = list(frozen.ids)
+    return Subject(
+        prompt=model.tokenizer.decode(ids),
+        tokens=tuple(model.tokenizer.decode([token]) for token in ids),
+        token_ids=frozen.ids,
+        model=model.record.name,
+        fingerprint=model.record.fingerprint,
+        basis=basis.name,
+        n_layers=frozen.n_layers,
+        n_active=sum(len(each.values) for each in frozen.active),
+        relevance_share=carried / total if total > 0 else 0.0,
+    )
+
+
+def _nodes(frozen: Frozen, kept: ChosenFeatures, targets: Targets) -> Nodes:
+    carried = torch.arange(frozen.n_fixed, frozen.n_pos)
+    layers = torch.arange(frozen.n_layers)
+    return Nodes(
+        features=kept.table().cpu().numpy(),
+        activations=torch.cat([each.activations for each in kept.layers]).float().cpu().numpy(),
+        errors=torch.cartesian_prod(layers, carried).numpy(),
+        tokens=torch.arange(frozen.n_pos).numpy(),
+        logits=targets.logits,
+    )

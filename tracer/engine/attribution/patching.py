@@ -1,0 +1,110 @@
+"""Attribution patching: how much each feature's activation moves an output direction.
+
+The gradient of a direction (a logit, or a difference of two) with respect to every feature at a
+position, from one backward pass. Two rules:
+
+- `gradient`: the plain derivative (Nanda 2023, attribution patching).
+- `half`: attention patterns and norm scales are held constant, and a gated neuron σ(g)·u passes
+  half of its relevance through each factor, as in the linearised replacement model:
+  d(σ(g)·u) := ½·σ(g)·du + ½·u·(σ(g)/g)·dg.
+
+Only positions from the first wanted one on are run: earlier ones cannot depend on it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.clean import CleanRun
+from tracer.engine.explained import LogitDirection
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.model.held import require_held
+from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.sites import Site
+from tracer.hypothesis.spec import Rule
+
+
+def feature_gradients(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    direction: LogitDirection,
+    positions: Sequence[int],
+    rule: Rule,
+    candidates: Sequence[Int[Tensor, " _"]],
+) -> tuple[Float[Tensor, "_ _"], ...]:
+    """∂direction/∂activation of each layer's candidates at `positions`, one tensor per layer."""
+
+    def target(logits: Tensor) -> Tensor:
+        found = sum(coefficient * logits[token] for token, coefficient in direction)
+        assert isinstance(found, Tensor)
+        return found
+
+    return gradients_of(target, model, basis, clean, positions, rule, candidates)
+
+
+def gradients_of(
+    target: Callable[[Float[Tensor, " vocab"]], Float[Tensor, ""]],
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    positions: Sequence[int],
+    rule: Rule,
+    candidates: Sequence[Int[Tensor, " _"]],
+) -> tuple[Float[Tensor, "_ _"], ...]:
+    """The same of anything that is read off the last logits."""
+    start = min(positions)
+    written: dict[Site, Tensor] = {}
+
+    def keep(site: Site) -> Hook:
+        return lambda x: written.__setitem__(site, x)
+
+    layers = range(basis.n_layers)
+    sites = [basis.output_site(layer) for layer in layers]
+    watch: list[tuple[Site, Hook]] = [(site, keep(site)) for site in sites]
+    leaf: tuple[Site, Hook] = (Site("resid_pre", 0), lambda x: x.detach().requires_grad_())
+    frozen = _half_rule(model) if rule == "half" else []
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
+        logits = model.forward(
+            clean.ids[start:], [leaf, *frozen, *watch], prefix=clean.prefix.until(start)
+        )
+        grads = torch.autograd.grad(target(logits[0]), [written[site] for site in sites])
+    columns = [pos - start for pos in positions]
+    at_outputs = {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
+    return tuple(basis.gradient(layer, at_outputs, candidates[layer]) for layer in layers)
+
+
+def _half_rule(model: Model) -> list[tuple[Site, Hook]]:
+    """Hooks under which a backward pass follows the linearised model."""
+    require_held(model, "rule: half")
+    hooks: list[tuple[Site, Hook]] = [(site, torch.Tensor.detach) for site in model.scale_sites]
+    for layer in range(model.n_layers):
+        hooks.append((Site("pattern", layer), torch.Tensor.detach))
+        hooks.extend(_half_rule_mlp(layer, gated=model.is_gated))
+    return hooks
+
+
+def _half_rule_mlp(layer: int, *, gated: bool) -> list[tuple[Site, Hook]]:
+    factors: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Hook:
+        return lambda x: factors.__setitem__(name, x)
+
+    def linearise(hidden: Tensor) -> Tensor:
+        share = 1 / len(factors)
+        linear = hidden.detach()
+        for factor in factors.values():
+            fixed = factor.detach()
+            slope = torch.where(fixed == 0, 0.0, hidden.detach() / fixed)
+            linear = linear + share * slope * (factor - fixed)
+        factors.clear()
+        return linear
+
+    gate: list[tuple[Site, Hook]] = [(Site("mlp_gate", layer), keep("gate"))] if gated else []
+    return [*gate, (Site("mlp_up", layer), keep("up")), (Site("mlp_hidden", layer), linearise)]

@@ -1,0 +1,142 @@
+"""A prompt as the model runs it unclamped: what every clamp starts from and is compared with.
+
+From logits to what is written down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.sites import Prefix, Site
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.record.parts import Activation, Reading, TokenReading
+
+
+@dataclass(frozen=True)
+class CleanRun:
+    """One prompt's clean pass: last logits, keys and values, and feature activations."""
+
+    prompt: TokenizedPrompt
+    ids: Int[Tensor, " pos"]
+    logits: Float[Tensor, " vocab"]
+    prefix: Prefix
+    positions: tuple[int, ...]
+    activations: tuple[Float[Tensor, "_ feature"], ...]
+    """Per layer, at `positions` only."""
+
+    def activation(self, layer: int, pos: int) -> Float[Tensor, " feature"]:
+        """All of a layer's activations at a kept position."""
+        return self.activations[layer][self.positions.index(pos)]
+
+
+def clean_run(
+    model: Model, basis: FeatureBasis, prompt: TokenizedPrompt, positions: Iterable[int]
+) -> CleanRun:
+    """Run a prompt unclamped and keep its features at `positions`."""
+    kept = tuple(sorted(set(positions)))
+    seen: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> Hook:
+        return lambda x: seen.__setitem__(layer, basis.encode(layer, x[0, list(kept)]))
+
+    ids = torch.tensor(prompt.ids)
+    sites: list[tuple[Site, Hook]] = [
+        (basis.read_site(layer), keep(layer)) for layer in range(basis.n_layers)
+    ]
+    logits, prefix = model.clean(ids, sites)
+    activations = tuple(seen[layer] for layer in range(basis.n_layers))
+    return CleanRun(prompt, ids, logits, prefix, kept, activations)
+
+
+N_TOP = 10
+
+
+class ControlReadings(NamedTuple):
+    """What is kept of control rows."""
+
+    logits: Float[Tensor, "control token"]
+    logsumexp: Float[Tensor, " control"]
+    top: Int[Tensor, " control"]
+
+
+def reading(logits: Float[Tensor, " vocab"], asked: Mapping[str, int], tokenizer: Any) -> Reading:
+    """The most probable tokens, and the asked ones, of one row."""
+    total = float(torch.logsumexp(logits, dim=-1))
+
+    def read(token: str, token_id: int) -> TokenReading:
+        logit = logits[token_id]
+        before = int((logits > logit).sum()) + int((logits[:token_id] == logit).sum())
+        probability = math.exp(float(logit) - total)
+        return TokenReading(
+            token=token,
+            id=token_id,
+            logit=float(logit),
+            probability=probability,
+            rank=before + 1,
+        )
+
+    top = tuple(read(tokenizer.decode([n]), n) for n in _best(logits))
+    return Reading(top=top, tokens={token: read(token, n) for token, n in asked.items()})
+
+
+def _best(logits: Float[Tensor, " vocab"]) -> list[int]:
+    """Ids of the most probable tokens; ties go to the lower id."""
+    n_top = min(N_TOP, logits.numel())
+    least = torch.topk(logits, n_top).values[-1]
+    among = (logits >= least).nonzero()[:, 0]
+    order = torch.sort(logits[among], descending=True, stable=True).indices
+    return [int(n) for n in among[order[:n_top]]]
+
+
+def empty_readings(n_rows: int, n_tokens: int, dtype: torch.dtype) -> ControlReadings:
+    """Room for the readings of `n_rows` rows, of logits of a dtype."""
+    return ControlReadings(
+        torch.zeros(n_rows, n_tokens, dtype=dtype),
+        torch.zeros(n_rows, dtype=dtype),
+        torch.zeros(n_rows, dtype=torch.long),
+    )
+
+
+def control_readings(logits: Float[Tensor, "row vocab"], ids: Sequence[int]) -> ControlReadings:
+    """The numbers a control is compared by: asked logits, their normaliser, and the top token."""
+    return ControlReadings(
+        logits[:, list(ids)].cpu(),
+        torch.logsumexp(logits, dim=-1).cpu(),
+        logits.argmax(dim=-1).cpu(),
+    )
+
+
+def activation(
+    after: Float[Tensor, " feature"],
+    clean: Float[Tensor, " feature"],
+    source: Float[Tensor, " feature"] | None,
+) -> Activation:
+    """A supernode's activation as a share of the clean one and of its sources' mean."""
+    return Activation(
+        of_clean=_fraction(after, clean),
+        of_source=None if source is None else _fraction(after, source),
+        mean_of_clean=_mean_share(after, clean),
+        mean_of_source=None if source is None else _mean_share(after, source),
+    )
+
+
+def _fraction(after: Tensor, reference: Tensor) -> float | None:
+    """⟨a, a₀⟩ / ⟨a₀, a₀⟩; None where nothing was active."""
+    square = float(reference.double() @ reference.double())
+    return float(after.double() @ reference.double()) / square if square > 0 else None
+
+
+def _mean_share(after: Tensor, reference: Tensor) -> float | None:
+    """Mean of aᵢ / a₀ᵢ over the features that are active in the reference; None without any."""
+    active = reference != 0
+    shares = after[active].double() / reference[active].double()
+    return float(shares.mean()) if active.any() else None

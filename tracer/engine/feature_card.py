@@ -1,0 +1,165 @@
+"""What a feature is: the tokens it speaks for, and the text it is active on.
+
+The tokens come from weights alone (see `tracer.engine.feature_card`), the text from passes of the model.
+
+What features promote and suppress: their direct path to the vocabulary, by weights alone.
+
+What a feature writes is carried to the vocabulary through the post-norm's weight where the MLP's
+output passes one, summed over the layers it writes to, through the last norm's weight and the
+unembedding, less the vocabulary's mean. By how much the norms divide depends on the prompt, and
+layers in between may react: so this is the direct path's direction only, up to scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.engine.feature_text import on_text
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.forward import memory_told
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Progress
+from tracer.engine.session import Opened, open_both
+from tracer.errors import UsageError
+from tracer.hypothesis.spec import ModelSpec
+from tracer.record.feature_card import Card, FeatureId, Line, OnText, Spoken, WriteNorm
+
+_AT_ONCE = 32
+"""Features; their scores over a vocabulary of 262,144 are 34 MB."""
+
+
+class LogitEffects(NamedTuple):
+    """The two ends of a feature's scores, strongest first, where it is active above 0."""
+
+    promoted: tuple[Spoken, ...]
+    suppressed: tuple[Spoken, ...]
+
+
+def logit_effects(
+    model: Model, basis: FeatureBasis, features: Sequence[FeatureId], top: int
+) -> list[LogitEffects]:
+    """What each feature promotes and suppresses most: `top` tokens each."""
+    found: list[LogitEffects] = []
+    for first in range(0, len(features), _AT_ONCE):
+        some = features[first : first + _AT_ONCE]
+        directions = torch.stack([write_direction(model, basis, one) for one in some])
+        scores = vocabulary_scores(model, directions)
+        found += [LogitEffects(*ends(model.tokenizer, each, top)) for each in scores]
+    return found
+
+
+def write_direction(
+    model: Model, basis: FeatureBasis, feature: FeatureId
+) -> Float[Tensor, " d_model"]:
+    """What a feature adds to the residual stream, summed over layers, scales of norms left out."""
+    parts: list[Tensor] = []
+    for to in basis.write_layers(feature[0]):
+        write = write_vector(basis, feature, to)
+        if basis.output_site(to).kind == "mlp_out":
+            post = model.block(to).ln2_post
+            write = write if post is None else post.linear(write)
+        parts.append(write)
+    return torch.stack(parts).sum(0)
+
+
+def write_vector(basis: FeatureBasis, feature: FeatureId, to: int) -> Float[Tensor, " d_model"]:
+    """What a feature writes into one layer, at activation 1."""
+    layer, index = feature
+    row = basis.W_dec(layer, torch.tensor([index]), to)[0]
+    return row.to(torch.promote_types(row.dtype, torch.float32))
+
+
+def vocabulary_scores(
+    model: Model, directions: Float[Tensor, "n d_model"]
+) -> Float[Tensor, "n vocab"]:
+    """How much each direction raises each token, in standard deviations over the vocabulary."""
+    end = model.unembedding
+    logits = end.ln_final.linear(directions) @ end.W_U.to(directions.dtype)
+    centred = logits - logits.mean(-1, keepdim=True)
+    return centred / centred.std(-1, correction=0, keepdim=True).clamp_min(1e-30)
+
+
+def ends(
+    tokenizer: Any, scores: Float[Tensor, " vocab"], top: int
+) -> tuple[tuple[Spoken, ...], tuple[Spoken, ...]]:
+    """The highest and the lowest scores."""
+    ends: list[tuple[Spoken, ...]] = []
+    for largest in (True, False):
+        found = torch.topk(scores, min(top, len(scores)), largest=largest)
+        pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        ends.append(tuple(Spoken(str(tokenizer.decode([token])), score) for token, score in pairs))
+    return ends[0], ends[1]
+
+
+def feature_cards(
+    features: Sequence[FeatureId],
+    spec: ModelSpec,
+    basis: str,
+    lines: Sequence[Line] | None,
+    top: int,
+    progress: Progress,
+) -> list[Card]:
+    """The cards of features, in their order.
+
+    Args:
+        features: What to tell of.
+        spec: The model.
+        basis: Name of the features, as in a hypothesis.
+        lines: The text; each line is a pass of its own. None: no text is run.
+        top: So many tokens and examples in each list.
+        progress: Told of every step.
+
+    Raises:
+        UsageError: A feature that is not there, or features that do not fit the model.
+        ModelUnavailable: The model cannot be had here.
+        EngineError: An activation is not finite, or too little memory.
+    """
+    return cards_of(open_both(spec, basis, progress), features, lines, top, progress)
+
+
+def cards_of(
+    opened: Opened,
+    features: Sequence[FeatureId],
+    lines: Sequence[Line] | None,
+    top: int,
+    progress: Progress,
+) -> list[Card]:
+    """The same of a model that is open already.
+
+    Raises:
+        UsageError: A feature that is not there.
+        EngineError: An activation is not finite, or too little memory.
+    """
+    _require(features, opened.basis)
+    with memory_told("these features"), progress.task("reading features"):
+        ends = logit_effects(opened.model, opened.basis, features, top)
+        norms = [_norms(opened.basis, one) for one in features]
+    found: Sequence[OnText | None] = [None] * len(features)
+    if lines is not None:
+        found = on_text(opened, features, lines, top, progress)
+    return [
+        Card(*one, *each, norm, seen)
+        for one, each, norm, seen in zip(features, ends, norms, found, strict=True)
+    ]
+
+
+def _norms(basis: FeatureBasis, feature: FeatureId) -> tuple[WriteNorm, ...]:
+    layers = basis.write_layers(feature[0])
+    return tuple(WriteNorm(to, float(write_vector(basis, feature, to).norm())) for to in layers)
+
+
+def _require(features: Sequence[FeatureId], basis: FeatureBasis) -> None:
+    mistakes: list[str] = []
+    for layer, index in features:
+        if layer >= basis.n_layers:
+            mistakes.append(f"{layer}_{index}: the last layer is {basis.n_layers - 1}.")
+        elif index >= basis.n_features(layer):
+            last = basis.n_features(layer) - 1
+            mistakes.append(f"{layer}_{index}: layer {layer} has features 0 to {last}.")
+    if mistakes:
+        raise UsageError("\n".join(mistakes))

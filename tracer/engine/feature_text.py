@@ -1,0 +1,197 @@
+"""Where in a text features are strongly active: every line a pass of its own.
+
+Where features fire on a hypothesis's own prompts: the strongest token of each prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.engine.attribution.frozen import n_fixed
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.forward import memory_told
+from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.sites import Site
+from tracer.engine.progress import Progress
+from tracer.engine.session import Opened
+from tracer.errors import EngineError
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.record.feature_card import Example, FeatureId, Line, OnText
+from tracer.record.parts import Firing
+
+MAX_TOKENS = 1024
+"""Lines are cut to so many tokens: attention's memory grows with the square."""
+_BEFORE, _AFTER = 12, 6
+"""Tokens shown around the one that is meant."""
+
+
+def on_text(
+    opened: Opened,
+    features: Sequence[FeatureId],
+    lines: Sequence[Line],
+    top: int,
+    progress: Progress,
+) -> list[OnText]:
+    """What each feature does on the lines.
+
+    Raises:
+        EngineError: An activation is not finite, or too little memory.
+    """
+    tallies = [_Tally(top) for _ in features]
+    tokenizer = opened.model.tokenizer
+    length, n_cut = min(opened.model.context, MAX_TOKENS), 0
+    of_line = partial(activations_of, opened.model, opened.basis, features)
+    with progress.task("running the text", len(lines)) as advance, memory_told("a line's pass"):
+        for line in lines:
+            ids = list(tokenizer(line.text, add_special_tokens=True)["input_ids"])
+            n_cut += len(ids) > length
+            ids = ids[:length]
+            if ids:
+                first = n_fixed(ids, tokenizer.all_special_ids)
+                read = _Read(line.number, ids, first, tokenizer)
+                for tally, mine in zip(tallies, of_line(ids), strict=True):
+                    tally.add(mine[first:], read)
+            advance(1)
+    if n_cut:
+        progress.note(f"lines cut to {length} tokens: {n_cut}")
+    return [tally.result() for tally in tallies]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A line as the model read it, from the first token that counts."""
+
+    number: int
+    ids: list[int]
+    first: int
+    tokenizer: Any
+
+    def example(self, pos: int, activation: float) -> Example:
+        """What stands around a place; `pos` counts from `first`."""
+        at = self.first + pos
+        before = self.ids[max(self.first, at - _BEFORE) : at]
+        after = self.ids[at + 1 : at + 1 + _AFTER]
+        texts = [str(self.tokenizer.decode(ids)) for ids in (before, self.ids[at : at + 1], after)]
+        return Example(activation, self.number, *texts)
+
+
+@dataclass
+class _Tally:
+    """One feature's counts and examples so far."""
+
+    top: int
+    n_tokens: int = 0
+    n_positive: int = 0
+    n_negative: int = 0
+    positive: list[Example] = field(default_factory=list[Example])
+    negative: list[Example] = field(default_factory=list[Example])
+
+    def add(self, activations: Float[Tensor, " pos"], read: _Read) -> None:
+        """Count a line, and keep its strongest places where they are among the best."""
+        self.n_tokens += len(activations)
+        self.n_positive += int((activations > 0).sum())
+        self.n_negative += int((activations < 0).sum())
+        for signed, kept in ((activations, self.positive), (-activations, self.negative)):
+            pos = int(signed.argmax())
+            if signed[pos] > 0:
+                kept.append(read.example(pos, float(activations[pos])))
+                # The sort is stable: of equally strong lines the earlier one stays first.
+                kept.sort(key=lambda example: -abs(example.activation))
+                del kept[self.top :]
+
+    def result(self) -> OnText:
+        """As it is told."""
+        counts = (self.n_tokens, self.n_positive, self.n_negative)
+        return OnText(*counts, tuple(self.positive), tuple(self.negative))
+
+
+def activations_of(
+    model: Model, basis: FeatureBasis, features: Sequence[FeatureId], ids: Sequence[int]
+) -> Float[Tensor, "feature pos"]:
+    """Of single features at every position of one line.
+
+    Raises:
+        EngineError: One is not finite.
+    """
+    seen: dict[Site, Tensor] = {}
+
+    def keep(site: Site) -> tuple[Site, Hook]:
+        return site, lambda x: seen.__setitem__(site, x.detach())
+
+    sites = sorted({basis.read_site(layer) for layer, _ in features})
+    model.clean(torch.tensor(ids), [keep(site) for site in sites])
+    pos = torch.arange(len(ids), device=model.device)
+    row = torch.zeros_like(pos)
+    found = torch.stack(
+        [
+            basis.encode_at(
+                layer, seen[basis.read_site(layer)], row, pos, torch.full_like(pos, index)
+            )
+            for layer, index in features
+        ]
+    )
+    if not bool(torch.isfinite(found).all()):
+        raise EngineError("activations are not finite on this text. Try dtype float32.")
+    return found.float().cpu()
+
+
+_SHOWN_BEFORE = 6
+"""Tokens shown before the one that is meant."""
+
+
+class Signed(NamedTuple):
+    """A feature, and the sign that its activation is looked for with."""
+
+    feature: FeatureId
+    sign: int
+
+
+def firings(
+    model: Model,
+    basis: FeatureBasis,
+    features: Sequence[Signed],
+    prompts: Sequence[TokenizedPrompt],
+    top: int,
+) -> list[tuple[Firing, ...]]:
+    """The `top` prompts on which each feature is most active, with the token where it is.
+
+    Special tokens that every prompt begins with do not count.
+    """
+    found: list[list[Firing]] = [[] for _ in features]
+    ids = [each.feature for each in features]
+    signs = torch.tensor([[float(each.sign)] for each in features])
+    for prompt in prompts:
+        first = n_fixed(prompt.ids, model.tokenizer.all_special_ids)
+        if first >= len(prompt.ids):
+            continue
+        active = signs * activations_of(model, basis, ids, prompt.ids)[:, first:]
+        for mine, values in zip(found, active, strict=True):
+            mine += _strongest(model, prompt, first, values)
+    return [_first(mine, top, each.sign) for mine, each in zip(found, features, strict=True)]
+
+
+def _strongest(
+    model: Model, prompt: TokenizedPrompt, first: int, values: Float[Tensor, " pos"]
+) -> list[Firing]:
+    """The prompt's strongest place, activation as looked for; none where it is not active so."""
+    pos = int(values.argmax())
+    if values[pos] <= 0:
+        return []
+    at = first + pos
+    before, token = prompt.ids[max(first, at - _SHOWN_BEFORE) : at], prompt.ids[at : at + 1]
+    texts = [str(model.tokenizer.decode(ids)) for ids in (list(before), list(token))]
+    return [
+        Firing(prompt=prompt.name, before=texts[0], token=texts[1], activation=float(values[pos]))
+    ]
+
+
+def _first(found: Sequence[Firing], top: int, sign: int) -> tuple[Firing, ...]:
+    strongest = sorted(found, key=lambda each: -each.activation)[:top]
+    return tuple(e.model_copy(update={"activation": sign * e.activation}) for e in strongest)

@@ -1,0 +1,1 @@
+"""What a feature is: MLP neurons, or the features of a dictionary."""

@@ -1,0 +1,214 @@
+"""What a feature is: the one interface attribution, selection and clamps go through.
+
+A basis splits what the MLPs add to the residual stream into features: scalars that are *encoded* at
+a read site and *written*, times a fixed vector, at one or more write sites. Three kinds fit it:
+MLP neurons (read the hidden unit, write once), per-layer transcoders (read the MLP's input, write
+once) and cross-layer transcoders (read once, write to their own and every later layer).
+Nothing else in the engine knows which one it has.
+
+In the local replacement model a feature is linear in what stands at its layer's *input site*:
+pre-activation = e·x + constant, with a read vector e. What features and `b_dec` do not explain of
+the MLP's output is the error.
+
+What turns a feature's pre-activation into its activation.
+
+Each of the three knows how to do it for whole rows of features, and for single features. Only TopK
+needs the rest of a row to tell whether a single feature is on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.model.sites import Site
+
+Place = tuple[int, int, int]
+"""(layer, position, feature index)."""
+
+
+class Readers(NamedTuple):
+    """What features read: vectors e and constants with e·x + constant = pre-activation."""
+
+    vectors: Float[Tensor, "n d_model"]
+    constants: Float[Tensor, " n"]
+
+
+class FeatureBasis(ABC):
+    """Encodes, decodes, and gives the linear read and write vectors of features."""
+
+    name: str
+    n_layers: int
+    is_sparse: bool
+    """Whether most features are 0 almost everywhere; else every one is active, more or less."""
+
+    @abstractmethod
+    def n_features(self, layer: int) -> int:
+        """How many features the layer has; indices run from 0."""
+
+    @abstractmethod
+    def read_site(self, layer: int) -> Site:
+        """Where the layer's features are encoded."""
+
+    @abstractmethod
+    def input_site(self, layer: int) -> Site:
+        """What the features read linearly: `mlp_in`, `ln2_normalized` or `resid_mid`."""
+
+    @abstractmethod
+    def output_site(self, layer: int) -> Site:
+        """What the features of this and earlier layers explain: `mlp_out` or `mlp_resid`."""
+
+    @abstractmethod
+    def write_layers(self, layer: int) -> range:
+        """The layers whose output site the layer's features write to, its own first."""
+
+    @abstractmethod
+    def encode(
+        self, layer: int, x: Float[Tensor, "*batch d_read"]
+    ) -> Float[Tensor, "*batch feature"]:
+        """Activations of all the layer's features for what stands at the read site."""
+
+    @abstractmethod
+    def encode_at(
+        self,
+        layer: int,
+        x: Float[Tensor, "row pos d_read"],
+        row: Int[Tensor, " n"],
+        pos: Int[Tensor, " n"],
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, " n"]:
+        """Activations of single features, each at a row and position of `x`."""
+
+    @abstractmethod
+    def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
+        """What features add at layer `to`'s output site per unit of activation."""
+
+    @abstractmethod
+    def b_dec(self, layer: int) -> Float[Tensor, " d_model"] | None:
+        """What the basis adds at the layer's output site whatever fires; None for nothing."""
+
+    @abstractmethod
+    def W_skip(self, layer: int) -> Float[Tensor, "d_model d_model"] | None:
+        """Linear part of the basis's output, `x @ W_skip.T` of the input site; None for none."""
+
+    @abstractmethod
+    def gradient(
+        self,
+        layer: int,
+        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "*batch n"]:
+        """Derivative by features' activations, from that by the output sites, by layer."""
+
+    @abstractmethod
+    def readers(
+        self,
+        layer: int,
+        x: Float[Tensor, "pos d_model"],
+        pos: Int[Tensor, " n"],
+        index: Int[Tensor, " n"],
+        activations: Float[Tensor, " n"],
+    ) -> Readers:
+        """What each feature reads at its position, where it has the given activation at `x`."""
+
+    @abstractmethod
+    def pull_back(
+        self,
+        layer: int,
+        x: Float[Tensor, "pos d_model"],
+        gradient: Float[Tensor, "pos row n"],
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "pos row d_model"]:
+        """Derivative by the input site, from that by features' pre-activations: Σ gradient · e."""
+
+
+class PreActivationRows(NamedTuple):
+    """Whole rows of pre-activations, and which of them each single feature stands in."""
+
+    pre: Float[Tensor, "row feature"]
+    of: Int[Tensor, " n"]
+
+
+@runtime_checkable
+class ActivationFunction(Protocol):
+    """A dictionary layer's activation function."""
+
+    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """Activations of every feature of the layer."""
+        ...
+
+    def single(
+        self,
+        pre: Float[Tensor, " n"],
+        index: Int[Tensor, " n"],
+        rows: Callable[[], PreActivationRows],
+    ) -> Float[Tensor, " n"]:
+        """Activations of features `index`; `rows` is called where they depend on the others."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """On above 0."""
+
+    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """See `Activation.all`."""
+        return pre.relu()
+
+    def single(
+        self,
+        pre: Float[Tensor, " n"],
+        index: Int[Tensor, " n"],
+        rows: Callable[[], PreActivationRows],
+    ) -> Float[Tensor, " n"]:
+        """See `Activation.single`."""
+        return pre.relu()
+
+
+@dataclass(frozen=True)
+class JumpReLU:
+    """On above the feature's own threshold, and then unchanged (a NaN stays one)."""
+
+    threshold: Float[Tensor, " feature"]
+
+    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """See `Activation.all`."""
+        return pre.masked_fill(pre <= self.threshold.to(pre.device), 0)
+
+    def single(
+        self,
+        pre: Float[Tensor, " n"],
+        index: Int[Tensor, " n"],
+        rows: Callable[[], PreActivationRows],
+    ) -> Float[Tensor, " n"]:
+        """See `Activation.single`."""
+        threshold = self.threshold[index.to(self.threshold.device)]
+        return pre.masked_fill(pre <= threshold.to(pre.device), 0)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """On where among the k largest of its position; negative ones of these stay negative."""
+
+    k: int
+
+    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """See `Activation.all`."""
+        largest = pre.topk(self.k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, largest.indices, largest.values)
+
+    def single(
+        self,
+        pre: Float[Tensor, " n"],
+        index: Int[Tensor, " n"],
+        rows: Callable[[], PreActivationRows],
+    ) -> Float[Tensor, " n"]:
+        """See `Activation.single`."""
+        whole = rows()
+        return self.all(whole.pre)[whole.of, index]

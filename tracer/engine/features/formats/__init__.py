@@ -1,0 +1,1 @@
+"""Dictionaries on disk: a file for each format."""

@@ -1,0 +1,151 @@
+"""Fetch a model from the Hugging Face hub, or say in a sentence why it cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage] -- of whichever HTTP library the hub uses
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    XetDownloadError,
+)
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+
+from tracer.engine.model.sources import HubSource
+from tracer.engine.progress import Progress
+from tracer.errors import ModelUnavailable, OutOfReach
+
+TOKENIZER_PATTERNS = ("*.json", "*.jinja", "tokenizer.model", "merges.txt")
+MODEL_PATTERNS = (*TOKENIZER_PATTERNS, "*.safetensors")
+_SUBFOLDERS = "*/*"
+_hub: Any = huggingface_hub
+
+
+def download(source: HubSource, patterns: Sequence[str], progress: Progress) -> Path:
+    """The repository's files of these patterns; the folder's name is the commit.
+
+    Weights that are not safetensors, and code, are never fetched.
+
+    Raises:
+        OutOfReach: No network, or no permission.
+        ModelUnavailable: No such repository or revision, or no room for it.
+    """
+    return download_folder(source, "", patterns, progress)
+
+
+def download_folder(
+    source: HubSource, folder: str, patterns: Sequence[str], progress: Progress
+) -> Path:
+    """The same for files of one folder inside the repository; what comes back is the repository's.
+
+    Raises:
+        ModelUnavailable: As `download`.
+    """
+    within = f"{folder}/" if folder else ""
+    wanted = [within + pattern for pattern in patterns]
+    return _snapshot(source, wanted, within + _SUBFOLDERS, progress)
+
+
+def download_files(source: HubSource, files: Sequence[str], progress: Progress) -> Path:
+    """Single files of a repository, by their paths inside the folder that comes back.
+
+    Raises:
+        ModelUnavailable: As `download`.
+    """
+    return _snapshot(source, files, None, progress)
+
+
+def _snapshot(
+    source: HubSource, wanted: Sequence[str], unwanted: str | None, progress: Progress
+) -> Path:
+    with progress.task(f"getting {source.repo} from the hub"), _no_bars():
+        try:
+            folder: str = _hub.snapshot_download(
+                source.repo,
+                revision=source.revision,
+                allow_patterns=list(wanted),
+                ignore_patterns=unwanted,
+            )
+        except (HTTPError, OSError, XetDownloadError) as error:
+            sentence = f"{explain(error, source)} {source.hint}".strip()
+            kind = OutOfReach if _is_out_of_reach(error) else ModelUnavailable
+            raise kind(sentence) from error
+    return Path(folder)
+
+
+def explain(error: Exception, source: HubSource) -> str:
+    """What the user can do about a failed download."""
+    repo = source.repo
+    match error:
+        case GatedRepoError():
+            return (
+                f"{repo} is gated: accept its licence at https://huggingface.co/{repo} and log in "
+                "with `hf auth login` (or set HF_TOKEN)."
+            )
+        case RepositoryNotFoundError():
+            return (
+                f"The hub has no model {repo!r}, or it is private: check the spelling, or log in "
+                "with `hf auth login` (or set HF_TOKEN)."
+            )
+        case RevisionNotFoundError():
+            return f"{repo} has no revision {source.revision!r} on the hub."
+        case HfHubHTTPError() if error.response.status_code in (401, 403):
+            return (
+                f"The hub refuses {repo} (HTTP {error.response.status_code}): log in with "
+                f"`hf auth login` and check that you may read https://huggingface.co/{repo}."
+            )
+        case HfHubHTTPError():
+            return f"The hub failed on {repo} (HTTP {error.response.status_code}); try again later."
+        case LocalEntryNotFoundError():
+            return _unreachable(repo)
+        case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
+            return (
+                f"{repo} cannot be stored in the hub's cache: {error.strerror or error}. "
+                "HF_HOME moves it to another folder."
+            )
+        case _:
+            return f"The download of {repo} broke off: {error}. Run again to resume it."
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    """Whether the hub may well have it, but not for this machine or this account."""
+    match error:
+        case GatedRepoError() | LocalEntryNotFoundError() | OfflineModeIsEnabled():
+            return True
+        case RepositoryNotFoundError() | RevisionNotFoundError():
+            return False
+        case HfHubHTTPError():
+            return error.response.status_code in (401, 403)
+        case _:
+            return False
+
+
+def _unreachable(repo: str) -> str:
+    if huggingface_hub.is_offline_mode():
+        return f"{repo} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download."
+    return f"{repo} is not in the hub's cache, and the hub cannot be reached: no network."
+
+
+@contextmanager
+def _no_bars() -> Generator[None, None, None]:
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

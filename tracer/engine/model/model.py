@@ -1,0 +1,272 @@
+"""The language model as the engine sees it: named sites, a prefix that is computed once, rows.
+
+This is the only module that knows TransformerLens: it wraps a Hugging Face model in a
+`TransformerBridge` and translates a `Site` into a hook name. Names of sites follow TransformerLens
+(`mlp_hidden` is its `mlp.hook_post`). All passes keep the batch axis first; `forward` starts with
+one row and lets the others enter at the first layer where they can differ.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformers.cache_utils import DynamicCache
+
+from tracer.engine.model.blocks import Block, Unembedding, read_block, read_unembedding
+from tracer.engine.model.sites import HOOK_NAMES, Prefix, Site, SiteKind, cache_of, stop_ids
+from tracer.engine.model.weights import Weights
+from tracer.errors import ModelUnavailable
+from tracer.record.record import ModelRecord
+
+_SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
+
+
+_ENDS = Site("unembed_in", 0)
+Hook = Callable[[Tensor], Tensor | None]
+"""Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
+
+
+class MlpParts(NamedTuple):
+    """Inside of one MLP; `gate` is None where there is none."""
+
+    gate: Float[Tensor, "pos feature"] | None
+    up: Float[Tensor, "pos feature"]
+    hidden: Float[Tensor, "pos feature"]
+
+
+class CleanPass(NamedTuple):
+    """What one unclamped pass over a whole prompt leaves behind."""
+
+    logits: Float[Tensor, " vocab"]
+    prefix: Prefix
+
+
+class Model:
+    """A loaded model; made by `open_model`."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._bridge: Any = _boot(weights)
+        self.record: ModelRecord = weights.record
+        self.tokenizer: Any = weights.tokenizer
+        self.n_layers: int = weights.record.n_layers
+        self.context: int = int(self._bridge.cfg.n_ctx)
+        self.device: torch.device = next(weights.hf_model.parameters()).device
+        self.dtype: torch.dtype = next(weights.hf_model.parameters()).dtype
+        text: Any = weights.hf_model.config.get_text_config()
+        self.soft_cap: float | None = getattr(text, "final_logit_softcapping", None)
+        self.stop_ids: frozenset[int] = stop_ids(weights.hf_model, weights.tokenizer)
+        self._names = set(self._bridge.hook_dict)
+
+    def has(self, kind: SiteKind) -> bool:
+        """Whether every layer has a site of this kind."""
+        names = (HOOK_NAMES[kind].format(layer=layer) for layer in range(self.n_layers))
+        return all(name in self._names for name in names)
+
+    def require(self, kinds: Iterable[SiteKind], purpose: str) -> None:
+        """Refuse, with the reason, a model that lacks a site.
+
+        Raises:
+            ModelUnavailable: A layer has no such hook point.
+        """
+        missing = [kind for kind in kinds if not self.has(kind)]
+        if missing:
+            raise ModelUnavailable(
+                f"{self.record.name}: {purpose} needs {', '.join(missing)}, which TransformerLens "
+                f"does not expose on every layer of {self.record.architecture}."
+            )
+
+    @property
+    def scale_sites(self) -> tuple[Site, ...]:
+        """Every norm scale on the residual stream's way to the logits."""
+        layers = [Site(k, n) for k in _SCALES if self.has(k) for n in range(self.n_layers)]
+        return (*layers, Site("final_scale", 0))
+
+    def W_out(self, layer: int) -> Float[Tensor, "feature d_model"]:
+        """Down projection of a layer's MLP, one row per hidden unit."""
+        mlp = self._bridge.blocks[layer].mlp
+        weight: Tensor = mlp.W_out.detach()
+        d_hidden = int(self._bridge.cfg.d_mlp)
+        return weight if weight.shape[0] == d_hidden else weight.T
+
+    def W_in(self, layer: int) -> Float[Tensor, "feature d_model"]:
+        """Up projection of a layer's MLP, one row per hidden unit."""
+        return self._rows(self._bridge.blocks[layer].mlp.W_in)
+
+    def W_gate(self, layer: int) -> Float[Tensor, "feature d_model"]:
+        """Gate projection of a layer's MLP, one row per hidden unit."""
+        return self._rows(self._bridge.blocks[layer].mlp.W_gate)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        d_model = int(self._bridge.cfg.d_model)
+        return weight.detach() if weight.shape[-1] == d_model else weight.detach().T
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the MLP multiplies a gate with a linear reading."""
+        return self.has("mlp_gate") and self.has("mlp_up")
+
+    def b_in(self, layer: int) -> Float[Tensor, " feature"] | None:
+        """Bias of the up projection; None without one."""
+        return _bias(self._bridge.blocks[layer].mlp, "in")
+
+    def b_gate(self, layer: int) -> Float[Tensor, " feature"] | None:
+        """Bias of the gate projection; None without one."""
+        return _bias(self._bridge.blocks[layer].mlp, "gate")
+
+    def b_out(self, layer: int) -> Float[Tensor, " d_model"] | None:
+        """Bias of the down projection; None without one."""
+        return _bias(self._bridge.blocks[layer].mlp, "out")
+
+    def mlp_parts(self, layer: int, x: Float[Tensor, "pos d_model"]) -> MlpParts:
+        """What a layer's MLP computes from inputs that have passed its norm, in their dtype."""
+        seen: dict[SiteKind, Tensor] = {}
+
+        def keep(kind: SiteKind) -> Hook:
+            return lambda tensor: seen.__setitem__(kind, tensor[0].to(x.dtype))
+
+        kinds: tuple[SiteKind, ...] = ("mlp_up", "mlp_hidden")
+        kinds = ("mlp_gate", *kinds) if self.is_gated else kinds
+        with torch.no_grad(), self._hooked([(Site(k, layer), keep(k)) for k in kinds]):
+            self._bridge.blocks[layer].mlp(x[None].to(self.dtype))
+        return MlpParts(seen.get("mlp_gate"), seen["mlp_up"], seen["mlp_hidden"])
+
+    def block(self, layer: int) -> Block:
+        """Attention's weights and the norms of a layer."""
+        return read_block(self._bridge.blocks[layer])
+
+    @property
+    def unembedding(self) -> Unembedding:
+        """The last norm and what turns its output into logits, before any soft cap."""
+        return read_unembedding(self._bridge)
+
+    def clean(self, ids: Int[Tensor, " pos"], hooks: Sequence[tuple[Site, Hook]]) -> CleanPass:
+        """One pass over a whole prompt that keeps every layer's keys and values.
+
+        Logits are taken at the last position only.
+        """
+        cache = DynamicCache()
+        with torch.no_grad(), self._hooked(hooks):
+            out = self._bridge.original_model(
+                ids[None].to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+        layers: list[Any] = list(cache.layers)
+        prefix = Prefix(tuple(x.keys for x in layers), tuple(x.values for x in layers))
+        return CleanPass(_precise(out.logits[0, -1]), prefix)
+
+    def forward(
+        self,
+        ids: Int[Tensor, " pos"],
+        hooks: Sequence[tuple[Site, Hook]],
+        *,
+        prefix: Prefix | None = None,
+        rows: int = 1,
+        rows_from: int = 0,
+    ) -> Float[Tensor, "row vocab"]:
+        """Logits at the last position, for `rows` copies of a prompt that hooks tell apart.
+
+        Args:
+            ids: The tokens after the prefix.
+            hooks: Called in the given order at each site.
+            prefix: Keys and values of everything before `ids`, the same for all rows.
+            rows: Width of the batch.
+            rows_from: Layers below this one are computed once; no hook may tell rows apart there.
+        """
+
+        def widen(x: Tensor) -> Tensor:
+            return x.expand(rows, -1, -1)
+
+        # The last positions of many rows are a strided view, which the unembedding's matrix
+        # product would take seven times as long for.
+        batching: list[tuple[Site, Hook]] = [
+            (Site("resid_pre", rows_from), widen),
+            (_ENDS, torch.Tensor.contiguous),
+        ]
+        cache = cache_of(prefix, rows, rows_from) if prefix is not None else None
+        return self.go_on(ids[None], [*batching, *hooks] if rows > 1 else hooks, cache)
+
+    def go_on(
+        self,
+        ids: Int[Tensor, "_ pos"],
+        hooks: Sequence[tuple[Site, Hook]],
+        cache: DynamicCache | None,
+    ) -> Float[Tensor, "row vocab"]:
+        """Logits at the last position of rows of tokens; the cache takes their keys and values in.
+
+        Args:
+            ids: The tokens after what the cache holds; a single row may be widened by a hook.
+            hooks: Called in the given order at each site.
+            cache: Keys and values of each row, from `cache_of`; None at the beginning of a text.
+        """
+        with self._hooked(hooks):
+            out = self._bridge.original_model(
+                ids.to(self.device),
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=1,
+            )
+        return _precise(out.logits[:, -1])
+
+    def unembed(self, ends: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
+        """Logits of what stood before the unembedding, to the last bit those of the same batch.
+
+        The model's own end is used, whatever it caps or scales: a token is run through it, and its
+        last state is replaced.
+        """
+        whole = ends.to(self.device, self.dtype)[:, None].contiguous()
+        with torch.no_grad():
+            return self.forward(torch.zeros(1, dtype=torch.long), [(_ENDS, lambda x: whole)])
+
+    def _hooked(self, hooks: Sequence[tuple[Site, Hook]]) -> AbstractContextManager[Any]:
+        return self._bridge.hooks(
+            fwd_hooks=[
+                (HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook))
+                for site, hook in hooks
+            ]
+        )
+
+
+def _boot(weights: Weights) -> Any:
+    """Wrap the loaded Hugging Face model; nothing is downloaded or copied."""
+    model = weights.hf_model
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return TransformerBridge.boot_transformers(
+                weights.record.architecture,
+                hf_model=model,
+                tokenizer=weights.tokenizer,
+                device=model.device,
+                dtype=model.dtype,
+            )
+    except (ValueError, NotImplementedError) as error:
+        raise ModelUnavailable(
+            f"{weights.record.name}: TransformerLens cannot wrap architecture "
+            f"{weights.record.architecture}: {error}"
+        ) from error
+
+
+def _bias(mlp: Any, projection: str) -> Tensor | None:
+    """A projection's bias under TransformerLens's name for the projection."""
+    bias = getattr(getattr(mlp, projection, None), "bias", None)
+    return bias.detach() if isinstance(bias, Tensor) else None
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """In float32 at least, whatever the model computes in."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _adapt(ours: Hook) -> Callable[..., Tensor | None]:
+    """TransformerLens also hands over its hook point, by the keyword `hook`."""
+
+    def theirs(tensor: Tensor, hook: object) -> Tensor | None:
+        return ours(tensor)
+
+    return theirs

@@ -1,0 +1,260 @@
+"""The door to weights: a name becomes a loaded Hugging Face model, its tokenizer and its record.
+
+From a model's source to a folder that can be loaded: converted, downloaded, or as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from tracer.engine.model.converted import ensure
+from tracer.engine.model.gguf import convert, quiet
+from tracer.engine.model.hf_folder import (
+    check_config,
+    check_tokenizer,
+    check_weights,
+    context_length,
+    fingerprint,
+    read_config,
+)
+from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
+from tracer.engine.model.sources import FolderSource, HubSource, PackageSource, find_source
+from tracer.engine.progress import Progress
+from tracer.errors import ModelUnavailable, UsageError
+from tracer.hypothesis.spec import ModelSpec
+from tracer.record.record import ModelRecord
+
+
+class ReadyModel(NamedTuple):
+    """A folder to load from, and what identifies it."""
+
+    folder: Path
+    source: str
+    revision: str | None
+    fingerprint: str
+    """SHA-256 of package or folder, commit on the hub."""
+
+
+def ready_model(spec: ModelSpec, progress: Progress) -> ReadyModel:
+    """The folder with the model's weights and tokenizer, every byte verified where we wrote it.
+
+    Raises:
+        ModelUnavailable: It cannot be had, with what to do about it.
+    """
+    source = find_source(spec)
+    match source:
+        case PackageSource():
+            folder = _converted(source, progress)
+            return ReadyModel(folder, source.place, None, source.package.sha256)
+        case FolderSource(folder=folder):
+            with progress.task(f"reading {folder}"):
+                return ReadyModel(folder, source.place, None, fingerprint(folder))
+        case HubSource():
+            folder = download(source, MODEL_PATTERNS, progress)
+            check_config(folder)
+            check_weights(folder)
+            check_tokenizer(folder)
+            return ReadyModel(folder, source.place, folder.name, folder.name)
+
+
+def ready_tokenizer(spec: ModelSpec, progress: Progress) -> Path:
+    """A folder with config and tokenizer; a download leaves the weights out.
+
+    Raises:
+        ModelUnavailable: It cannot be had, with what to do about it.
+    """
+    source = find_source(spec)
+    match source:
+        case PackageSource():
+            return _converted(source, progress, weights=False)
+        case FolderSource(folder=folder):
+            return folder
+        case HubSource():
+            folder = download(source, TOKENIZER_PATTERNS, progress)
+            check_config(folder)
+            check_tokenizer(folder)
+            return folder
+
+
+def _converted(source: PackageSource, progress: Progress, *, weights: bool = True) -> Path:
+    """The cached conversion; `weights=False` leaves the large files' hashes unread."""
+    package = source.package
+    return ensure(
+        source.entry,
+        partial(_build, source=source, progress=progress),
+        package.converted_mb,
+        progress,
+        hashed=lambda name: weights or not name.endswith(".safetensors"),
+    )
+
+
+def _build(into: Path, source: PackageSource, progress: Progress) -> None:
+    progress.note(f"{source.model} is converted once, from {source.place}; this takes a minute.")
+    convert(source.parts, source.package.sha256, into, progress)
+
+
+_AnyTokenizer: Any = AutoTokenizer
+_AnyCausalModel: Any = AutoModelForCausalLM
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model as Hugging Face gives it: evaluation mode, no gradients kept, eager attention."""
+
+    hf_model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    record: ModelRecord
+
+
+class TokenizerOnly(NamedTuple):
+    """What can be checked about a prompt without the weights."""
+
+    tokenizer: PreTrainedTokenizerBase
+    context: int | None
+    """Tokens the model was built for; None where its config does not say."""
+
+
+def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
+    """Load a model; the first time this may convert or download it.
+
+    Raises:
+        ModelUnavailable: It cannot be had or loaded here, with what to do about it.
+        UsageError: The device is not there.
+    """
+    device = choose_device(spec.device)
+    ready = ready_model(spec, progress)
+    _require_causal(ready.folder)
+    tokenizer = _load_tokenizer(ready.folder, progress)
+    with progress.task(f"loading {spec.name} on {device}"), quiet():
+        hf_model = _load_model(ready.folder, getattr(torch, spec.dtype), device)
+    return Weights(hf_model, tokenizer, _record(spec, ready, hf_model))
+
+
+def open_tokenizer(spec: ModelSpec, progress: Progress) -> TokenizerOnly:
+    """Load a model's tokenizer alone; the first time this may convert or download.
+
+    Raises:
+        ModelUnavailable: It cannot be had, with what to do about it.
+    """
+    folder = ready_tokenizer(spec, progress)
+    return TokenizerOnly(_load_tokenizer(folder, progress), context_length(read_config(folder)))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; `auto` is the first CUDA device if there is one, else the CPU.
+
+    MPS is taken only where it is asked for: it has no float64 and its sums differ from the CPU's.
+
+    Raises:
+        UsageError: No such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(
+            f"device {name!r} is not known; choose auto, cpu, cuda, cuda:N or mps."
+        ) from None
+    if device.type == "cpu":
+        return torch.device("cpu")
+    n_found = _count(device.type)
+    if (device.index or 0) >= n_found:
+        raise UsageError(
+            f"device {name!r} is not here: {n_found} {device.type} device(s) found. "
+            "`--device auto` takes what there is."
+        )
+    return torch.device(device.type, device.index or 0)
+
+
+def _count(kind: str) -> int:
+    if kind == "cuda":
+        return torch.cuda.device_count()
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    raise UsageError(f"device {kind!r} is not supported; choose auto, cpu, cuda, cuda:N or mps.")
+
+
+def _require_causal(folder: Path) -> None:
+    kind = read_config(folder)["model_type"]
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelUnavailable(
+            f"{folder}: model type {kind!r} is no causal language model that the installed "
+            "transformers knows; code that comes with a model is never run."
+        )
+
+
+def _load_tokenizer(folder: Path, progress: Progress) -> PreTrainedTokenizerBase:
+    with progress.task("loading the tokenizer"), quiet():
+        try:
+            tokenizer = _AnyTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelUnavailable(f"{folder}: the tokenizer cannot be read: {error}") from error
+    if not tokenizer.is_fast:
+        raise ModelUnavailable(
+            f"{folder}: the tokenizer has no fast version (tokenizer.json), which spans need."
+        )
+    return tokenizer
+
+
+def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """Load and freeze.
+
+    A tensor that the files lack would be filled with random numbers: that is refused.
+    """
+    try:
+        hf_model, report = _AnyCausalModel.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation="eager",
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        hf_model.to(device)
+    except torch.OutOfMemoryError as error:
+        raise ModelUnavailable(
+            f"The model does not fit on {device}; try `--dtype bfloat16` or `--device cpu`."
+        ) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelUnavailable(f"{folder}: the weights cannot be loaded: {error}") from error
+    if report["missing_keys"]:
+        absent = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelUnavailable(
+            f"{folder}: {len(report['missing_keys'])} tensors are missing from the weights "
+            f"({absent}, …)."
+        )
+    return hf_model.eval().requires_grad_(False)
+
+
+def _record(spec: ModelSpec, ready: ReadyModel, hf_model: PreTrainedModel) -> ModelRecord:
+    config: Any = hf_model.config
+    text = config.get_text_config()
+    return ModelRecord(
+        name=spec.name,
+        source=ready.source,
+        revision=ready.revision,
+        fingerprint=ready.fingerprint,
+        architecture=type(hf_model).__name__,
+        n_layers=text.num_hidden_layers,
+        d_model=text.hidden_size,
+        d_vocab=text.vocab_size,
+        dtype=spec.dtype,
+        device=str(hf_model.device),
+    )

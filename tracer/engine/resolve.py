@@ -1,0 +1,236 @@
+"""From a hypothesis file and an open model to a bench: prompts run clean, supernodes resolved.
+
+What one bench may take from another of the same model and basis, to the last bit.
+
+Variations of a hypothesis mostly have its prompts, and some of its supernodes. A clean pass depends
+on a prompt's tokens and on the positions whose features are kept; what a rule finds depends on the
+rule, and on the clean passes and declared answers of the prompts that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import torch
+
+from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Advance, Progress
+from tracer.engine.supernodes import from_ids, select, with_maxima
+from tracer.errors import EngineError, HypothesisError, Mistake
+from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.implied import all_interventions, found_on
+from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.neuronpedia import explicit_features, fitting_features
+from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.record.lock import Lock
+from tracer.record.record import SupernodeRecord
+
+
+def reused_run(
+    known: MeasurementContext | None, prompt: TokenizedPrompt, positions: Iterable[int]
+) -> CleanRun | None:
+    """The clean pass of a prompt, with the tokens that are asked about now; None if not there."""
+    run = known.clean.get(prompt.name) if known else None
+    if run is None or run.prompt.ids != prompt.ids or set(run.positions) != set(positions):
+        return None
+    return replace(run, prompt=prompt)
+
+
+def reused_supernode(
+    known: MeasurementContext | None,
+    name: str,
+    hypothesis: Hypothesis,
+    clean: Mapping[str, CleanRun],
+) -> SupernodeRecord | None:
+    """A supernode whose declaration and prompts are those of the other bench; None otherwise."""
+    spec = hypothesis.supernodes[name]
+    if known is None or known.hypothesis.supernodes.get(name) != spec:
+        return None
+    same = all(_is_same(known, prompt, hypothesis, clean) for prompt in found_on(spec))
+    return known.supernodes[name] if same else None
+
+
+def _is_same(
+    known: MeasurementContext, prompt: str, hypothesis: Hypothesis, clean: Mapping[str, CleanRun]
+) -> bool:
+    before, run = known.clean[prompt], clean[prompt]
+    return (
+        known.hypothesis.prompts[prompt] == hypothesis.prompts[prompt]
+        and before.prompt.ids == run.prompt.ids
+        and before.prompt.spans == run.prompt.spans
+        and before.positions == run.positions
+    )
+
+
+def open_bench(
+    file: HypothesisFile,
+    model: Model,
+    basis: FeatureBasis,
+    prompts: Mapping[str, TokenizedPrompt],
+    lock: Lock | None,
+    progress: Progress,
+    known: MeasurementContext | None = None,
+) -> MeasurementContext:
+    """Run every prompt clean and resolve every supernode, or take them from a lock.
+
+    Args:
+        file: the hypothesis.
+        model: what it runs on.
+        basis: the features.
+        prompts: tokenized, by name.
+        lock: supernodes to take as they are; None: find them.
+        progress: hears of every step.
+        known: a bench of the same model and basis, of which is taken what would come out the same.
+
+    Raises:
+        HypothesisError: An explicit feature id or a layer range that the model does not have.
+        EngineError: A prompt's logits are not finite, or a rule finds nothing.
+    """
+    hypothesis = file.hypothesis
+    check_features(file, basis)
+    clean: dict[str, CleanRun] = {}
+    with progress.task("running the prompts unclamped", len(prompts)) as advance:
+        for name, prompt in prompts.items():
+            positions = _positions(hypothesis, prompt)
+            run = reused_run(known, prompt, positions)
+            clean[name] = run or clean_run(model, basis, prompt, positions)
+            _check_finite(clean[name], hypothesis)
+            advance(1)
+    if lock is None:
+        with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
+            lock = _find(hypothesis, model, basis, clean, advance, known)
+    supernodes = {name: with_maxima(lock[name], hypothesis.supernodes[name]) for name in lock}
+    return MeasurementContext(hypothesis, model, basis, clean, supernodes)
+
+
+def _find(
+    hypothesis: Hypothesis,
+    model: Model,
+    basis: FeatureBasis,
+    clean: Mapping[str, CleanRun],
+    advance: Advance,
+    known: MeasurementContext | None,
+) -> Lock:
+    found: dict[str, SupernodeRecord] = {}
+    for name, spec in hypothesis.supernodes.items():
+        same = reused_supernode(known, name, hypothesis, clean)
+        if same is not None:
+            found[name] = same
+        elif spec.select is None:
+            ids, _ = fitting_features(spec, _widths(basis))
+            found[name] = from_ids(name, spec, ids)
+        else:
+            found[name] = select(name, spec, model, basis, clean, hypothesis.prompts)
+        if not found[name].features:
+            raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
+        advance(1)
+    return found
+
+
+def _nothing_found(spec: SupernodeSpec) -> str:
+    if spec.select is None:
+        return "none of its features is one that this basis has."
+    return (
+        "no feature of the rule scores above zero. "
+        "Widen its layers, or choose other prompts or another direction."
+    )
+
+
+def left_out(hypothesis: Hypothesis, basis: FeatureBasis) -> tuple[str, ...]:
+    """What of Neuronpedia addresses this basis cannot have, a sentence each."""
+    specs = hypothesis.supernodes.values()
+    widths = _widths(basis)
+    return tuple(note for spec in specs for note in fitting_features(spec, widths).notes)
+
+
+def _widths(basis: FeatureBasis) -> list[int]:
+    return [basis.n_features(layer) for layer in range(basis.n_layers)]
+
+
+def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
+    if not bool(torch.isfinite(run.logits).all()):
+        raise EngineError(
+            f"prompt {run.prompt.name!r}: the model's logits are not finite (NaN or infinite) in "
+            f"{hypothesis.model_spec.dtype}, before any clamp. Try dtype float32."
+        )
+
+
+def _shared_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:
+    """Layers of shared representation that lie beyond the last."""
+    for name, spec in file.hypothesis.shared.items():
+        for n, expectation in enumerate(spec.expect):
+            if expectation.overlap[1] > last:
+                where = ("shared", name, "expect", n, "overlap")
+                message = f"layer {expectation.overlap[1]} is out of range; the last is {last}."
+                yield file.mistake(where, message)
+
+
+def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
+    """Tell every id and layer range that lies outside the basis, at once.
+
+    Raises:
+        HypothesisError: There is one.
+    """
+    mistakes: list[Mistake] = []
+    last = basis.n_layers - 1
+    for name, spec in file.hypothesis.supernodes.items():
+        if spec.select and spec.select.layers and spec.select.layers[1] > last:
+            where = ("supernodes", name, "select", "layers")
+            message = f"layer {spec.select.layers[1]} is out of range; the last is {last}."
+            mistakes.append(file.mistake(where, message))
+        for n, text in enumerate(spec.features or ()):
+            layer, index = (int(part) for part in text.split("_")[:2])
+            where = ("supernodes", name, "features", n)
+            if layer > last:
+                message = f"{text!r}: layer {layer} is out of range; the last is {last}."
+                mistakes.append(file.mistake(where, message))
+            elif index >= basis.n_features(layer):
+                most = basis.n_features(layer) - 1
+                message = f"{text!r}: layer {layer} has features 0 to {most}."
+                mistakes.append(file.mistake(where, message))
+    for name, circuit in file.hypothesis.circuit.items():
+        if circuit.within.layers and circuit.within.layers[1] > last:
+            where = ("circuit", name, "within", "layers")
+            message = f"layer {circuit.within.layers[1]} is out of range; the last is {last}."
+            mistakes.append(file.mistake(where, message))
+    mistakes += _shared_mistakes(file, last)
+    if mistakes:
+        raise HypothesisError(file.path, mistakes)
+
+
+def _onward_from(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> int:
+    """The first position that a clamp which goes on may start at; the prompt's end without one."""
+    found = [len(prompt.ids)]
+    for intervention in hypothesis.interventions.values():
+        for name, clamp in intervention.clamp.items():
+            if not (isinstance(clamp, ClampSpec) and clamp.onward):
+                continue
+            node = hypothesis.supernodes[name]
+            span = clamp.at or (node.select.at if node.select else node.at) or "last"
+            found += [prompt.spans[span][0]] if span in prompt.spans else []
+            parts = (text.split("_") for text in explicit_features(node) or ())
+            found += [int(each[2]) for each in parts if len(each) == 3]
+    return min(found)
+
+
+def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]:
+    """Every token position a supernode may be read or written at on this prompt."""
+    spans = {"last"}
+    for supernode in hypothesis.supernodes.values():
+        spans.add(supernode.select.at if supernode.select else supernode.at or "last")
+    for intervention in all_interventions(hypothesis).values():
+        clamps = [c for c in intervention.clamp.values() if isinstance(c, ClampSpec)]
+        spans.update(clamp.at for clamp in clamps if clamp.at)
+    positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}
+    positions.update(range(_onward_from(hypothesis, prompt), len(prompt.ids)))
+    for supernode in hypothesis.supernodes.values():
+        for text in explicit_features(supernode) or ():
+            parts = text.split("_")
+            if len(parts) == 3 and int(parts[2]) < len(prompt.ids):
+                positions.add(int(parts[2]))
+    return positions

@@ -1,0 +1,109 @@
+"""What stays open while one file is measured: the model, its features, and kept numbers.
+
+A model with a feature basis that fits it, opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from tracer.engine.cache import RowCache, StepCache, identity
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.open import OpenBasis, open_basis
+from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.model.model import Model
+from tracer.engine.model.weights import open_weights
+from tracer.engine.new_record import environment
+from tracer.engine.progress import Progress
+from tracer.engine.resolve import check_features, open_bench
+from tracer.engine.store import Store
+from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.spec import ModelSpec
+from tracer.hypothesis.tokens import tokenize
+from tracer.record import run_folder
+from tracer.record.lock import Lock, check_held_out, reusable
+
+
+class Opened(NamedTuple):
+    """Both, loaded."""
+
+    model: Model
+    features: OpenBasis
+
+    @property
+    def basis(self) -> FeatureBasis:
+        """The features, without where they come from."""
+        return self.features.basis
+
+
+def open_both(spec: ModelSpec, features: str, progress: Progress) -> Opened:
+    """Load a model, then its features; the first time this may download or convert them.
+
+    Raises:
+        ModelUnavailable: One cannot be had here.
+        UsageError: No such device or features, or features of another model.
+    """
+    weights = open_weights(spec, progress)
+    with progress.task("wrapping the model"):
+        model = Model(weights)
+    return Opened(model, open_basis(features, model, progress))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model with its features, on which a hypothesis and its variations are measured."""
+
+    opened: Opened
+    lock: Lock | None
+    """Supernodes to take as they are; None: find them."""
+    store: Store | None
+    progress: Progress
+
+    def check(self, file: HypothesisFile) -> None:
+        """Find what the model or its features do not have, before anything is run.
+
+        Raises:
+            HypothesisError: A token, span, feature id or layer that this model does not have.
+        """
+        model, features = self.opened
+        tokenize(file, model.tokenizer, model.context)
+        check_features(file, features.basis)
+
+    def bench(
+        self, file: HypothesisFile, lock: Lock | None, known: MeasurementContext | None = None
+    ) -> MeasurementContext:
+        """Tokenize the prompts, run them clean, and resolve the supernodes.
+
+        Args:
+            file: The hypothesis.
+            lock: Supernodes to take as they are; None: find them.
+            known: Of which is taken what would come out the same.
+
+        Raises:
+            HypothesisError: A token, span, feature id or layer that this model does not have.
+            EngineError: Logits that are not finite, or a rule that finds nothing.
+        """
+        model, features = self.opened
+        prompts = tokenize(file, model.tokenizer, model.context)
+        bench = open_bench(file, model, features.basis, prompts, lock, self.progress, known)
+        if self.store is None:
+            return bench
+        of = identity(model.record, features, environment())
+        return replace(
+            bench, row_cache=RowCache(self.store, of), step_cache=StepCache(self.store, of)
+        )
+
+
+def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:
+    """The supernodes of an older run; None without one.
+
+    Raises:
+        UsageError: They do not fit.
+    """
+    if run is None:
+        return None
+    older, names = run_folder.read_record(run), set(file.hypothesis.supernodes)
+    check_held_out(older, file.hypothesis)
+    return reusable(older, names, opened.basis.name, opened.model.record.fingerprint)

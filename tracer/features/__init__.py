@@ -1,1 +1,0 @@
-"""Feature bases: what a feature is, behind one interface."""

@@ -1,1 +1,0 @@
-"""One file per format in which dictionaries are published; each reads a folder."""

@@ -1,1 +1,0 @@
-"""Attribution graphs: what is in one, how it is pruned, scored, kept and exchanged. No torch."""

@@ -1,0 +1,189 @@
+"""Named clamps on prompts, what must happen, and the words every part of a file shares.
+
+How much a clamp sets a feature to: a number in one of three units.
+
+- `times`: set to a multiple of the mean activation on the source prompts. With `from: [here]` the
+  source is the clamped prompt itself, which is circuit-tracer's unit.
+- `to`: set to a value, whatever the feature's activation is.
+- `add`: set to the activation on the clamped prompt, plus a multiple of the feature's maximum over
+  a dataset, which is Neuronpedia's unit.
+
+What is explained or moved toward: an answer, a token, or one token against another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+
+from tracer.hypothesis.expectations.base import TokenPair
+from tracer.hypothesis.expectations.effect import Thresholds
+from tracer.hypothesis.expectations.registry import DoseExpectation, Expectation
+
+Unit = Literal["times", "to", "add"]
+UNITS: tuple[Unit, ...] = ("times", "to", "add")
+_FORMS = {"times": "×{}", "to": "= {}", "add": "+ {} × maximum"}
+
+
+class Amount(NamedTuple):
+    """A number and its unit."""
+
+    unit: Unit
+    value: float
+
+    def words(self) -> str:
+        """As people read it: '×−1', '= 12.5', '+ 2 × maximum'; the minus sign is U+2212."""
+        return _FORMS[self.unit].format(f"{self.value:g}").replace("-", "\u2212")
+
+
+def amount_of(times: float | None, to: float | None, add: float | None) -> Amount:
+    """The one that is given; ×1 where none is, which moves activations as they are."""
+    if to is not None:
+        return Amount("to", to)
+    return (
+        Amount("add", add) if add is not None else Amount("times", 1.0 if times is None else times)
+    )
+
+
+class Declared(BaseModel):
+    """Base of everything a file declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class TokenDirection(Declared):
+    """Toward the logit of one token."""
+
+    token: str
+
+
+class LogitDiffDirection(Declared):
+    """Toward logit(first) − logit(second)."""
+
+    logit_diff: TokenPair
+
+
+def _direction_tag(value: Any) -> str:
+    if isinstance(value, dict):
+        return "<pair>" if "logit_diff" in value else "<token>"
+    if isinstance(value, BaseModel):
+        return "<pair>" if isinstance(value, LogitDiffDirection) else "<token>"
+    return "<word>"
+
+
+Direction = Annotated[
+    Annotated[Literal["answer"], Tag("<word>")]
+    | Annotated[TokenDirection, Tag("<token>")]
+    | Annotated[LogitDiffDirection, Tag("<pair>")],
+    Discriminator(_direction_tag),
+]
+Toward = Annotated[
+    Annotated[Literal["salient", "answer"], Tag("<word>")]
+    | Annotated[TokenDirection, Tag("<token>")]
+    | Annotated[LogitDiffDirection, Tag("<pair>")],
+    Discriminator(_direction_tag),
+]
+
+
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""A name the file gives to a prompt, supernode or intervention; also safe as part of a path."""
+
+HERE = "here"
+"""Reserved prompt name in `from:`: the prompt that the intervention is run on."""
+
+
+def length_tag(value: Any) -> str:
+    """Short forms are scalars, long forms mappings: a mistake is told about the form used."""
+    return "<long>" if isinstance(value, dict | BaseModel) else "<short>"
+
+
+Factor = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class ClampSpec(Declared):
+    """Set every feature of a supernode: by `times`, `to` or `add`, and ×1 where none is given."""
+
+    times: Factor | None = Field(
+        default=None, description="Multiple of the feature's mean activation on `from`."
+    )
+    to: Factor | None = Field(default=None, description="This value, whatever the prompt.")
+    add: Factor | None = Field(
+        default=None,
+        description="Its activation on the clamped prompt, plus this multiple of its maximum.",
+    )
+    from_: tuple[Name, ...] | None = Field(
+        default=None,
+        alias="from",
+        description="Prompts, averaged; `here` is the clamped prompt itself.",
+    )
+    at: Name | None = Field(default=None, description="Put the features at this span instead.")
+    onward: bool = Field(
+        default=False,
+        description="Every feature stays set from its position on: to the prompt's end, and at "
+        "every position that is generated.",
+    )
+
+    @property
+    def amount(self) -> Amount:
+        """How much, and in which unit."""
+        return amount_of(self.times, self.to, self.add)
+
+
+ClampForm = Annotated[
+    Annotated[Factor, Tag("<short>")] | Annotated[ClampSpec, Tag("<long>")],
+    Discriminator(length_tag),
+]
+
+
+class Doses(Declared):
+    """One clamp of the intervention repeated at several factors, the others as they are.
+
+    A factor is in the unit of the clamp: a multiple, a value, or multiples of the maximum.
+    """
+
+    of: Name
+    factors: tuple[Factor, ...] = Field(min_length=2, max_length=50)
+    expect: tuple[DoseExpectation, ...] = ()
+
+
+class Generation(Declared):
+    """Text that the model writes under the clamps, and without them."""
+
+    tokens: int = Field(ge=1, le=512, description="The most; a stop token ends it earlier.")
+    temperature: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="0 takes the most probable token."
+    )
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**31, description="Of the samples; default: the file's own."
+    )
+    samples: int = Field(default=1, ge=1, le=100, description="Texts for each prompt.")
+
+
+class InterventionSpec(Declared):
+    """Named clamps on prompts, and what must happen.
+
+    Where two clamps of one intervention name the same feature at the same position, the one
+    written later wins, and the run says how many were shared.
+    """
+
+    prompts: tuple[Name, ...] = Field(min_length=1)
+    clamp: dict[Name, ClampForm] = Field(min_length=1)
+    freeze: Literal["none", "attention", "all"] = Field(
+        default="none",
+        description="none: everything downstream reacts; attention: patterns stay as in the clean "
+        "run; all: patterns, norm scales and every other feature stay (direct effects).",
+    )
+    expect: tuple[Expectation, ...] = ()
+    doses: Doses | None = None
+    generate: Generation | None = None
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether an expectation compares it with controls; else none are drawn for it."""
+        return any(e.alpha is not None for e in self.expect if isinstance(e, Thresholds))
+
+
+Named = Iterator[tuple[str, InterventionSpec]]

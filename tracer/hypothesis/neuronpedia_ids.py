@@ -1,0 +1,118 @@
+"""How the graph JSON of Neuronpedia and circuit-tracer names a node.
+
+    feature     layer_index_pos          error   layer_-1_pos    (older files: 0_layer_pos)
+    embedding   E_token_pos              logit   (n_layers + 1)_token_pos
+
+The older name of an error is also the name of a feature of layer 0: only the node's type tells them
+apart. Numbers are plain decimals without leading zeros, so that a node has one name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+FEATURE = "cross layer transcoder"
+"""The type of every feature, whatever the basis: their pages know no other."""
+ERROR = "mlp reconstruction error"
+EMBEDDING = "embedding"
+LOGIT = "logit"
+
+FIRST_VIRTUAL_TOKEN = 10**9
+"""A direction is no token; it gets a vocabulary id from here on, beyond any vocabulary."""
+
+_LAYER = r"(0|[1-9][0-9]{0,3})"
+_INDEX = r"(0|[1-9][0-9]{0,8})"
+_TOKEN = r"(0|[1-9][0-9]{0,10})"
+_POS = r"(0|[1-9][0-9]{0,6})"
+_PATTERNS = {
+    FEATURE: re.compile(f"{_LAYER}_{_INDEX}_{_POS}", re.ASCII),
+    LOGIT: re.compile(f"{_LAYER}_{_TOKEN}_{_POS}", re.ASCII),
+    EMBEDDING: re.compile(f"E_{_TOKEN}_{_POS}", re.ASCII),
+    ERROR: re.compile(f"(?:{_LAYER}_-1|0_{_LAYER})_{_POS}", re.ASCII),
+}
+
+
+class FeatureName(NamedTuple):
+    """What a feature's id says."""
+
+    layer: int
+    feature: int
+    pos: int
+
+
+class ErrorName(NamedTuple):
+    """What an error's id says."""
+
+    layer: int
+    pos: int
+
+
+class EmbeddingName(NamedTuple):
+    """What a token's id says."""
+
+    token: int
+    pos: int
+
+
+class LogitName(NamedTuple):
+    """What a logit's id says; `layer` is the number of layers plus one."""
+
+    layer: int
+    token: int
+    pos: int
+
+
+def feature_id(layer: int, index: int, pos: int) -> str:
+    """Name of a feature."""
+    return f"{layer}_{index}_{pos}"
+
+
+def error_id(layer: int, pos: int) -> str:
+    """Name of an error: the newer form, which no feature has."""
+    return f"{layer}_-1_{pos}"
+
+
+def embedding_id(token: int, pos: int) -> str:
+    """Name of a token's embedding."""
+    return f"E_{token}_{pos}"
+
+
+def logit_id(n_layers: int, token: int, pos: int) -> str:
+    """Name of a logit: as if one layer were left out between it and the last one."""
+    return f"{n_layers + 1}_{token}_{pos}"
+
+
+def cantor(layer: int, index: int) -> int:
+    """One number for a feature: Cantor's pairing of (layer, index), which their pages undo."""
+    diagonal = layer + index
+    return diagonal * (diagonal + 1) // 2 + index
+
+
+def parse_feature(text: str) -> FeatureName | None:
+    """Read a feature's id; None where it is none."""
+    numbers = _numbers(FEATURE, text)
+    return FeatureName(*numbers) if numbers else None
+
+
+def parse_error(text: str) -> ErrorName | None:
+    """Read an error's id in either form; None where it is none."""
+    numbers = _numbers(ERROR, text)
+    return ErrorName(*numbers) if numbers else None
+
+
+def parse_embedding(text: str) -> EmbeddingName | None:
+    """Read a token's id; None where it is none."""
+    numbers = _numbers(EMBEDDING, text)
+    return EmbeddingName(*numbers) if numbers else None
+
+
+def parse_logit(text: str) -> LogitName | None:
+    """Read a logit's id; None where it is none."""
+    numbers = _numbers(LOGIT, text)
+    return LogitName(*numbers) if numbers else None
+
+
+def _numbers(kind: str, text: str) -> list[int] | None:
+    match = _PATTERNS[kind].fullmatch(text)
+    return [int(part) for part in match.groups() if part is not None] if match else None

@@ -1,0 +1,229 @@
+"""What of a file can be checked for its references, although other parts of it are broken."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tracer.errors import KeyPath, Problem, nearest
+from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.names import NEURONS
+from tracer.hypothesis.robustness import Robustness
+from tracer.hypothesis.schema_messages import place_of, problems_of
+from tracer.hypothesis.spec import Controls, Hypothesis, PromptSpec, SupernodeSpec
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.graph import GraphSpec
+from tracer.hypothesis.studies.mediation import Mediation
+from tracer.hypothesis.studies.necessity import Necessity
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.hypothesis.studies.swaps import Swaps
+
+Part = TypeVar("Part", bound=BaseModel)
+_MOST_MISSPELT = 20
+"""Keys that are compared with the known ones."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A hypothesis part by part; a part that cannot be read at all is None."""
+
+    template: str | None
+    prompts: Mapping[str, PromptSpec | None]
+    supernodes: Mapping[str, SupernodeSpec | None]
+    interventions: Mapping[str, InterventionSpec | None]
+    necessity: Mapping[str, Necessity | None]
+    mediation: Mapping[str, Mediation | None]
+    swaps: Mapping[str, Swaps | None]
+    controls: Controls
+    shared: Mapping[str, SharedSpec | None]
+    graph: GraphSpec | None
+    circuits: Mapping[str, CircuitSpec | None]
+    robustness: Robustness | None
+    model: str
+    """Empty where it cannot be read."""
+    features: str
+    broken: frozenset[KeyPath]
+    """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
+    misspelt: Mapping[str, str]
+    """How sections are written that were taken for what they are nearest to."""
+
+    def is_whole(self, *path: str | int) -> bool:
+        """Whether nothing on the way to this part, or in it, had to be left out."""
+        return not any(place[: len(path)] == path or path[: len(place)] == place
+                       for place in self.broken)  # fmt: skip
+
+    def known_prompts(self) -> Iterator[tuple[str, PromptSpec]]:
+        """The prompts that could be read."""
+        return _known(self.prompts)
+
+    def known_supernodes(self) -> Iterator[tuple[str, SupernodeSpec]]:
+        """The supernodes that could be read."""
+        return _known(self.supernodes)
+
+    def known_interventions(self) -> Iterator[tuple[str, InterventionSpec]]:
+        """The interventions that could be read."""
+        return _known(self.interventions)
+
+    def known_circuits(self) -> Iterator[tuple[str, CircuitSpec]]:
+        """The circuits that could be read."""
+        return _known(self.circuits)
+
+    def known_necessity(self) -> Iterator[tuple[str, Necessity]]:
+        """The claims of necessity that could be read."""
+        return _known(self.necessity)
+
+    def known_mediation(self) -> Iterator[tuple[str, Mediation]]:
+        """The claims of mediation that could be read."""
+        return _known(self.mediation)
+
+    def known_swaps(self) -> Iterator[tuple[str, Swaps]]:
+        """The swap matrices that could be read."""
+        return _known(self.swaps)
+
+    def known_shared(self) -> Iterator[tuple[str, SharedSpec]]:
+        """The claims of shared representation that could be read."""
+        return _known(self.shared)
+
+
+def _known(section: Mapping[str, Part | None]) -> Iterator[tuple[str, Part]]:
+    return ((name, part) for name, part in section.items() if part is not None)
+
+
+class ReadHypothesis(NamedTuple):
+    """A hypothesis if the schema allows it, its parts in any case."""
+
+    hypothesis: Hypothesis | None
+    parts: Parts
+    problems: list[Problem]
+
+
+def validated(model: type[Part], data: Any) -> Part:
+    """Validate as strictly as JSON: no text for a number, no 1 for true.
+
+    Raises:
+        ValidationError: it does not fit.
+    """
+    return model.model_validate_json(json.dumps(data), strict=True)
+
+
+def read_parts(data: Mapping[str, Any]) -> ReadHypothesis:
+    """Check plain data against the schema."""
+    try:
+        hypothesis = validated(Hypothesis, data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        broken = frozenset(place_of(detail)[:2] for detail in details)
+        return ReadHypothesis(None, _salvage(data, broken), problems_of(error, data))
+    return ReadHypothesis(hypothesis, parts_of(hypothesis), [])
+
+
+def parts_of(hypothesis: Hypothesis) -> Parts:
+    """The parts of a hypothesis that the schema allows."""
+    return Parts(
+        hypothesis.template,
+        hypothesis.prompts,
+        hypothesis.supernodes,
+        hypothesis.interventions,
+        hypothesis.necessity,
+        hypothesis.mediation,
+        hypothesis.swaps,
+        hypothesis.controls,
+        hypothesis.shared,
+        hypothesis.graph,
+        hypothesis.circuit,
+        hypothesis.robustness,
+        hypothesis.model_spec.name,
+        hypothesis.features,
+        frozenset(),
+        {},
+    )
+
+
+def _salvage(written: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
+    misspelt = _misspelt(written)
+    data = {**written, **{name: written[key] for name, key in misspelt.items()}}
+    template = _at(data, "template") or _at(data, "prompts", "template")
+    return Parts(
+        template if isinstance(template, str) else None,
+        _section(PromptSpec, data.get("prompts")),
+        _section(SupernodeSpec, data.get("supernodes")),
+        _section(InterventionSpec, data.get("interventions")),
+        _section(Necessity, data.get("necessity")),
+        _section(Mediation, data.get("mediation")),
+        _section(Swaps, data.get("swaps")),
+        _pruned(Controls, data.get("controls", {})) or Controls(),
+        _section(SharedSpec, data.get("shared")),
+        _one(GraphSpec, data.get("graph")),
+        _section(CircuitSpec, data.get("circuit")),
+        _one(Robustness, data.get("robustness")),
+        _model(data.get("model")),
+        features if isinstance(features := data.get("features"), str) else NEURONS,
+        broken,
+        misspelt,
+    )
+
+
+def _misspelt(written: Mapping[str, Any]) -> dict[str, str]:
+    """Keys that are none, by the section that each is nearest to, where that is absent."""
+    known = Hypothesis.model_fields
+    strange = islice((key for key in written if key not in known), _MOST_MISSPELT)
+    meant = {nearest(key, known): key for key in strange}
+    return {name: key for name, key in meant.items() if name is not None and name not in written}
+
+
+def _model(declared: Any) -> str:
+    """The name, which may stand alone or in the long form."""
+    name = _at(declared, "name") or declared
+    return name if isinstance(name, str) else ""
+
+
+def _at(data: Any, *path: str) -> Any:
+    """The value there, or None; a template put under `prompts` is read for what it was meant."""
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # plain data
+    return data  # pyright: ignore[reportUnknownVariableType] # plain data
+
+
+def _section(model: type[Part], section: Any) -> dict[str, Part | None]:
+    if not isinstance(section, dict):
+        return {}
+    return {str(name): _pruned(model, raw) for name, raw in section.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # plain data
+
+
+def _one(model: type[Part], raw: Any) -> Part | None:
+    """A section that is a part itself."""
+    return _pruned(model, raw) if isinstance(raw, dict) else None
+
+
+def _pruned(model: type[Part], raw: Any) -> Part | None:
+    """The part without what is wrong in it, or None where nothing can be left out."""
+    raw = copy.deepcopy(raw)
+    while True:
+        try:
+            return validated(model, raw)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            places = {_removable(detail) for detail in details}
+            if () in places:
+                return None
+            for *parent, last in sorted(places, key=len, reverse=True):
+                holder = raw
+                for key in parent:
+                    holder = holder[key]
+                del holder[last]
+
+
+def _removable(detail: ErrorDetails) -> KeyPath:
+    """What to leave out for one mistake: never a list's item, so that indices stay true."""
+    place = place_of(detail)
+    if detail["type"] == "missing":
+        place = place[:-1]
+    first_index = next((i for i, key in enumerate(place) if isinstance(key, int)), len(place))
+    return place[:first_index]

@@ -1,0 +1,1 @@
+"""Claims that are declared as one object: a file for each kind."""

@@ -1,0 +1,283 @@
+"""What a tokenizer makes of a hypothesis: token ids, span ranges, and every asked-for token.
+
+Needs a tokenizer, but neither torch nor a model. A span covers every token that shares a character
+with it, so it may be wider than its text; ranges exclude their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jinja2.exceptions import TemplateError
+
+from tracer.errors import HypothesisError, Mistake, listed
+from tracer.hypothesis.check import Asked, asked_tokens
+from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.partial import parts_of
+from tracer.hypothesis.spec import Message, PromptSpec
+from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """The part of a Hugging Face fast tokenizer that is used."""
+
+    @property
+    def chat_template(self) -> Any:
+        """Jinja source, or None where the model has no chat format."""
+        ...
+
+    @property
+    def unk_token_id(self) -> Any:
+        """The id that stands for everything unknown, or None."""
+        ...
+
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
+    ) -> Mapping[str, Any]:
+        """Encode; `input_ids` and `offset_mapping` are read."""
+        ...
+
+    def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
+        """The text of ids."""
+        ...
+
+    def apply_chat_template(
+        self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool
+    ) -> Any:
+        """The text of a chat, special tokens included."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenizedPrompt:
+    """A prompt as the model will see it."""
+
+    name: str
+    text: str
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    """Each id decoded by itself; part of a character reads as U+FFFD."""
+    spans: dict[str, tuple[int, int]]
+    """Token ranges: `last`, every declared span, every variable that occurs once."""
+    answer_id: int | None
+    asked: dict[str, int]
+    """Token text → id: the answer, and all that expectations and directions ask here."""
+
+
+class _Encoded(NamedTuple):
+    text: str
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    starts: tuple[int, ...]
+    """Where each rendered part of the prompt begins in the text."""
+
+
+class _Refused(ValueError):
+    """Why something cannot be tokenized; `str` is the sentence."""
+
+
+def tokenize(
+    file: HypothesisFile, tokenizer: Tokenizer, context: int
+) -> dict[str, TokenizedPrompt]:
+    """Tokenize every prompt and every token asked about.
+
+    Args:
+        file: checked, so its texts render and its spans occur.
+        tokenizer: a fast one, which knows the characters of each token.
+        context: the most tokens the model takes.
+
+    Raises:
+        HypothesisError: with every prompt that is too long, every answer or asked-for token that is
+            not exactly one token, and every chat that the model has no format for.
+    """
+    reader = _Reader(file, tokenizer, context)
+    hypothesis = file.hypothesis
+    asked = asked_tokens(parts_of(hypothesis))
+    prompts = {name: reader.prompt(name, asked) for name in hypothesis.prompts}
+    for name, spec in hypothesis.interventions.items():
+        reader.mistakes += _too_long(file, name, spec, prompts, context)
+    if reader.mistakes:
+        raise HypothesisError(file.path, list(dict.fromkeys(reader.mistakes)))
+    return {name: prompt for name, prompt in prompts.items() if prompt is not None}
+
+
+def _too_long(
+    file: HypothesisFile,
+    name: str,
+    spec: InterventionSpec,
+    prompts: Mapping[str, TokenizedPrompt | None],
+    context: int,
+) -> Iterator[Mistake]:
+    """Prompts that leave no room for the text that is to be generated after them."""
+    n = spec.generate.tokens if spec.generate else 0
+    for prompt in spec.prompts if n else ():
+        found = prompts[prompt]
+        if found is not None and len(found.ids) <= context < len(found.ids) + n:
+            message = (
+                f"{prompt} is {len(found.ids):,} tokens long and {n:,} are to follow; "
+                f"{context:,} in all fit the model"
+            )
+            yield file.mistake(("interventions", name, "generate", "tokens"), message)
+
+
+def shared_prefix(ids: Sequence[int], others: Iterable[Sequence[int]]) -> int:
+    """How many first tokens a prompt has in common with all others."""
+    return min(
+        next((n for n, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b), len(ids))
+        for other in others
+    )
+
+
+def token_id(token: str, tokenizer: Tokenizer) -> int:
+    """The id of a text that is exactly one token.
+
+    Raises:
+        ValueError: it is not; the sentence shows its pieces and a spelling that would do.
+    """
+    ids = _ids(token, tokenizer)
+    if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+        return ids[0]
+    if not ids:
+        raise _Refused(f"{token!r} is no token at all; exactly one is expected.")
+    if tokenizer.unk_token_id in ids:
+        found = f"{token!r} holds what the tokenizer does not know; exactly one token is expected."
+    else:
+        pieces = [_decode([piece], tokenizer) for piece in ids]
+        found = f"{token!r} is {len(ids)} tokens, {listed(pieces)}; exactly one is expected."
+    raise _Refused(found + _other_spelling(token, tokenizer))
+
+
+def _other_spelling(token: str, tokenizer: Tokenizer) -> str:
+    core = token.strip()
+    spellings = {f" {core}": "with one leading space", core: "without spaces around it"}
+    for spelling, how in spellings.items():
+        ids = _ids(spelling, tokenizer) if core and spelling != token else []
+        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+            return f" {spelling!r}, {how}, is one token."
+    return ""
+
+
+def _ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return list(encoded["input_ids"])
+
+
+def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+
+class _Reader:
+    """Tokenizes prompt by prompt and keeps the mistakes."""
+
+    def __init__(self, file: HypothesisFile, tokenizer: Tokenizer, context: int) -> None:
+        self.mistakes: list[Mistake] = []
+        self._file, self._tokenizer, self._context = file, tokenizer, context
+
+    def prompt(self, name: str, asked: Sequence[Asked]) -> TokenizedPrompt | None:
+        """The prompt, or None where a mistake was noted."""
+        spec = self._file.hypothesis.prompts[name]
+        parts = render_prompt(spec, self._file.hypothesis.template)
+        ids = dict(self._asked_ids(name, spec, asked))
+        try:
+            encoded = _encode(spec, parts, self._tokenizer)
+        except _Refused as refused:
+            self.mistakes.append(self._file.mistake(("prompts", name, "messages"), str(refused)))
+            return None
+        length = len(encoded.ids)
+        if not 0 < length <= self._context:
+            message = f"it is {length:,} tokens long; from 1 to {self._context:,} fit the model"
+            self.mistakes.append(self._file.mistake(("prompts", name), message))
+        return TokenizedPrompt(
+            name=name,
+            text=encoded.text,
+            ids=encoded.ids,
+            tokens=tuple(_decode([token], self._tokenizer) for token in encoded.ids),
+            spans={"last": (length - 1, length), **dict(self._spans(name, spec, parts, encoded))},
+            answer_id=None if spec.answer is None else ids.get(spec.answer),
+            asked=ids,
+        )
+
+    def _asked_ids(
+        self, name: str, spec: PromptSpec, asked: Sequence[Asked]
+    ) -> Iterator[tuple[str, int]]:
+        wanted = [
+            (path, render_token(token, spec)) for path, token, prompts in asked if name in prompts
+        ]
+        if spec.answer is not None:
+            wanted.insert(0, (("prompts", name, "answer"), spec.answer))
+        for path, token in wanted:
+            try:
+                yield token, token_id(token, self._tokenizer)
+            except _Refused as refused:
+                self.mistakes.append(self._file.mistake(path, str(refused)))
+
+    def _spans(
+        self, name: str, spec: PromptSpec, parts: tuple[Rendered, ...], encoded: _Encoded
+    ) -> Iterator[tuple[str, tuple[int, int]]]:
+        for span, found in places(spec, parts).items():
+            if len(found) != 1:
+                continue
+            part, start, end = found[0]
+            shift = encoded.starts[part]
+            covered = [
+                index
+                for index, (first, stop) in enumerate(encoded.offsets)
+                if first < end + shift and stop > start + shift and first < stop
+            ]
+            if covered:
+                yield span, (covered[0], covered[-1] + 1)
+            else:
+                message = f"the tokenizer leaves no token for {parts[part].text[start:end]!r}"
+                path = ("prompts", name, "spans", span)
+                self.mistakes.append(self._file.mistake(path, message))
+
+
+def _encode(spec: PromptSpec, parts: tuple[Rendered, ...], tokenizer: Tokenizer) -> _Encoded:
+    if spec.messages is None:
+        text, starts = parts[0].text, (0,)
+    else:
+        text, starts = _chat(spec.messages, [part.text for part in parts], tokenizer)
+    is_plain = spec.messages is None
+    encoded = tokenizer(text, add_special_tokens=is_plain, return_offsets_mapping=True)
+    offsets = tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
+    return _Encoded(text, tuple(encoded["input_ids"]), offsets, starts)
+
+
+def _chat(
+    messages: tuple[Message, ...], contents: list[str], tokenizer: Tokenizer
+) -> tuple[str, tuple[int, ...]]:
+    """The chat as one text, and where each content begins in it.
+
+    The same chat with marks for contents shows what the format itself writes; a format may strip
+    the spaces around a content, but nothing else.
+    """
+    if tokenizer.chat_template is None:
+        raise _Refused("this model has no chat format: write the prompt as `text`")
+    text = _formatted(messages, contents, tokenizer)
+    marks = [f"\u27e6{number}\u27e7" for number in range(len(contents))]
+    skeleton = _formatted(messages, marks, tokenizer)
+    for shown in (contents, [content.strip() for content in contents]):
+        starts: list[int] = []
+        filled = skeleton
+        for mark, content, whole in zip(marks, shown, contents, strict=True):
+            starts.append(filled.find(mark) - whole.find(content))
+            filled = filled.replace(mark, content, 1)
+        if filled == text:
+            return text, tuple(starts)
+    raise _Refused("the model's chat format changes the messages, so spans in them are lost")
+
+
+def _formatted(messages: tuple[Message, ...], contents: list[str], tokenizer: Tokenizer) -> str:
+    turns = [
+        {"role": message.role, "content": content}
+        for message, content in zip(messages, contents, strict=True)
+    ]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise _Refused(f"the model's chat format refuses these messages: {error}") from None
+    return str(text)

@@ -1,0 +1,1 @@
+"""What was observed: the record of a run and its folder."""

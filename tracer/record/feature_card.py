@@ -1,0 +1,69 @@
+"""What is told of a feature; see `tracer.engine.feature_card` for how it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+FeatureId = tuple[int, int]
+"""(layer, index)."""
+
+
+class Line(NamedTuple):
+    """A line of a text."""
+
+    number: int
+    """1-based."""
+    text: str
+
+
+class Spoken(NamedTuple):
+    """A token that a feature promotes or suppresses."""
+
+    token: str
+    score: float
+    """In standard deviations over the vocabulary, which no scale changes."""
+
+
+class Example(NamedTuple):
+    """A place in the text where a feature is strongly active."""
+
+    activation: float
+    line: int
+    before: str
+    token: str
+    after: str
+
+
+class OnText(NamedTuple):
+    """How a feature behaves on a text; the special tokens a line opens with do not count."""
+
+    n_tokens: int
+    n_positive: int
+    """Tokens on which its activation is above 0."""
+    n_negative: int
+    positive: tuple[Example, ...]
+    """Strongest first, the strongest of each line."""
+    negative: tuple[Example, ...]
+    """The same for activations below 0, which neurons have."""
+
+
+class WriteNorm(NamedTuple):
+    """The length of what a unit of activation writes at a layer."""
+
+    layer: int
+    norm: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """One feature."""
+
+    layer: int
+    index: int
+    promoted: tuple[Spoken, ...]
+    """Strongest first."""
+    suppressed: tuple[Spoken, ...]
+    write_norms: tuple[WriteNorm, ...]
+    on_text: OnText | None
+    """None without a text."""

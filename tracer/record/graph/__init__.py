@@ -1,0 +1,1 @@
+"""An attribution graph as data: pruned, scored, and in its file formats."""

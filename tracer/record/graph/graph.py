@@ -1,0 +1,215 @@
+"""The attribution graph of one prompt: signed direct effects between features, and on the output.
+
+Convention, here and nowhere else: `edges[target, source]`. An edge is what the source adds to the
+target's pre-activation (for a logit: to the logit less its mean over the vocabulary, before any
+soft cap) in the local replacement model, where attention patterns, norm scales and errors are held
+as on the prompt (Ameisen et al. 2025, Circuit Tracing). So doubling a source raises the target by
+that edge while everything else is held, and a target's incoming edges plus its constant are its
+value:
+
+    edges.sum(1) + constants = values
+
+A pruned graph has fewer nodes and edges, and its constants no longer close that sum.
+
+The nodes of an attribution graph and where each stands in the edge matrix.
+
+Targets are rows: features, then logits. Sources are columns: features, then errors, then tokens.
+Features are sorted by (layer, position, index), errors by (layer, position), tokens by position;
+all index arithmetic is here.
+
+A graph whose edges are a list: what a page or a table of a large graph is made from.
+
+The matrix of 20,000 nodes is 1.6 GB, and a page shows 5,000 edges of it. Sorted by target and by
+source as in the file, everything a view asks for is one pass over the list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tracer.hypothesis.neuronpedia_ids import feature_id
+
+
+@dataclass(frozen=True)
+class Logit:
+    """One thing the graph explains: a token's logit, or a direction in the residual stream."""
+
+    label: str
+    """The token as it is decoded, or the direction's name."""
+    token: int | None
+    """Vocabulary id; None for a direction that is not one token."""
+    weight: float
+    """Where influence starts: the token's probability; 1 for a direction."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Everything that sends or receives an edge."""
+
+    features: Int[np.ndarray, "feature 3"]
+    """(layer, position, index), sorted."""
+    activations: Float[np.ndarray, " feature"]
+    errors: Int[np.ndarray, "error 2"]
+    """(layer, position), sorted."""
+    tokens: Int[np.ndarray, " token"]
+    """Positions, ascending."""
+    logits: tuple[Logit, ...]
+
+    @property
+    def n_features(self) -> int:
+        """How many features."""
+        return len(self.features)
+
+    @property
+    def n_targets(self) -> int:
+        """Rows of the edge matrix."""
+        return len(self.features) + len(self.logits)
+
+    @property
+    def n_sources(self) -> int:
+        """Columns of the edge matrix."""
+        return len(self.features) + len(self.errors) + len(self.tokens)
+
+    @property
+    def logit_rows(self) -> slice:
+        """Rows of the logits; the features' rows are before them."""
+        return slice(len(self.features), self.n_targets)
+
+    @property
+    def error_columns(self) -> slice:
+        """Columns of the errors; the features' columns are before them."""
+        return slice(len(self.features), len(self.features) + len(self.errors))
+
+    @property
+    def token_columns(self) -> slice:
+        """Columns of the tokens."""
+        return slice(self.error_columns.stop, self.n_sources)
+
+    def layer_slice(self, layer: int) -> slice:
+        """Features of one layer: a slice of rows, and the same slice of columns."""
+        first, last = np.searchsorted(self.features[:, 0], [layer, layer + 1])
+        return slice(int(first), int(last))
+
+    def find(self, features: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
+        """Row (and column) of each feature; −1 where the graph does not have it."""
+        place = {tuple(row): n for n, row in enumerate(self.features.tolist())}
+        return np.array([place.get(tuple(row), -1) for row in features.tolist()], dtype=np.int64)
+
+    def keep(
+        self,
+        features: Bool[np.ndarray, " feature"],
+        errors: Bool[np.ndarray, " error"],
+    ) -> Nodes:
+        """The nodes that a pruning leaves; tokens and logits always stay."""
+        return Nodes(
+            self.features[features],
+            self.activations[features],
+            self.errors[errors],
+            self.tokens,
+            self.logits,
+        )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a graph is of: the prompt, the model and the basis."""
+
+    prompt: str
+    """The text."""
+    tokens: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    model: str
+    fingerprint: str
+    """Of the model's weights."""
+    basis: str
+    """`neurons`, or the name of a set of transcoders."""
+    n_layers: int
+    n_active: int
+    """Active features on the prompt, kept or not."""
+    relevance_share: float
+    """Share of all features' relevance to the logits that the kept ones carry, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The shares of influence that a pruning kept (see `tracer.record.graph.prune`)."""
+
+    nodes: float
+    edges: float
+
+
+@dataclass(frozen=True)
+class AttributionGraph:
+    """Nodes and the signed direct effects between them."""
+
+    subject: Subject
+    nodes: Nodes
+    edges: Float[np.ndarray, "target source"]
+    """float32; 0 where there is no edge."""
+    constants: Float[np.ndarray, " target"]
+    """What biases, and the fixed opening positions' MLPs, add to a target."""
+    values: Float[np.ndarray, " target"]
+    """The target's pre-activation; for a logit, the logit less the vocabulary's mean."""
+    pruning: Pruning | None = None
+    """None as long as nothing has been cut."""
+
+
+@dataclass(frozen=True)
+class ListedGraph:
+    """Nodes, and every edge that is not 0."""
+
+    subject: Subject
+    nodes: Nodes
+    targets: Int[np.ndarray, " edge"]
+    """Rows, ascending (see `tracer.record.graph.graph`)."""
+    sources: Int[np.ndarray, " edge"]
+    """Columns."""
+    weights: Float[np.ndarray, " edge"]
+
+
+def listed(graph: AttributionGraph) -> ListedGraph:
+    """The same graph, its edges as a list."""
+    targets, sources = np.nonzero(graph.edges)
+    return ListedGraph(graph.subject, graph.nodes, targets, sources, graph.edges[targets, sources])
+
+
+def inputs(graph: ListedGraph) -> Float[np.ndarray, " target"]:
+    """Σ |edge| into each target."""
+    sizes = np.abs(graph.weights).astype(np.float64)
+    return np.bincount(graph.targets, weights=sizes, minlength=graph.nodes.n_targets)
+
+
+def influences(
+    graph: ListedGraph, sums: Float[np.ndarray, " target"]
+) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " edge"]]:
+    """Influence of each source, and what each edge carries of it; see `tracer.record.graph.influence`.
+
+    Args:
+        graph: Its features are sorted by layer, so every layer is one run of the list.
+        sums: As `inputs` gives them.
+    """
+    nodes, n_features = graph.nodes, graph.nodes.n_features
+    at_sources, carried = np.zeros(nodes.n_sources), np.zeros(len(graph.weights))
+    weights = np.array([logit.weight for logit in nodes.logits], dtype=np.float64)
+    for rows in _from_the_top(nodes):
+        handed = weights if rows.start >= n_features else at_sources[rows]
+        at = slice(*np.searchsorted(graph.targets, [rows.start, rows.stop]).tolist())
+        factors = np.divide(handed, sums[rows], out=np.zeros(len(handed)), where=sums[rows] > 0)
+        carried[at] = np.abs(graph.weights[at]) * factors[graph.targets[at] - rows.start]
+        at_sources += np.bincount(graph.sources[at], weights=carried[at], minlength=nodes.n_sources)
+    return at_sources, carried
+
+
+def _from_the_top(nodes: Nodes) -> list[slice]:
+    """Rows of the logits, then of each layer's features, the highest layer first."""
+    layers = np.unique(nodes.features[:, 0])[::-1].tolist()
+    return [nodes.logit_rows, *(nodes.layer_slice(layer) for layer in layers)]
+
+
+def id_of_row(nodes: Nodes, row: int) -> str:
+    """The id of the feature in a row of the edge matrix."""
+    layer, pos, index = nodes.features[row].tolist()
+    return feature_id(layer, index, pos)

@@ -1,0 +1,267 @@
+"""Influence: how much of the output runs through each node, whatever the sign.
+
+Each target's incoming |edges| are divided by their sum; influence is what arrives at a node when
+the logits' weights flow back along these shares, over paths of every length (Ameisen et al. 2025):
+
+    influence = p (A + A² + A³ + …)
+
+Edges lead upwards, so a layer's influence is complete once all layers above have passed theirs on.
+
+How much of the computation a graph, or a choice of its features, explains.
+
+Replacement asks where paths back from the output end, in tokens or in errors; completeness asks how
+much of each node's input is no error, and weighs it by influence (Ameisen et al. 2025).
+
+What a graph says about groups of features: edges between them, and what ablating one would do.
+
+Ablating features takes their edges away. What that does to a target directly is minus the edges'
+sum; what it does in all is that change carried on through every feature the graph keeps, each
+moving in proportion to its input:
+
+    Δ target = Σ_s edge(target, s) · δ_s,    δ_s = Δ a_s / a_s
+
+with δ = −1 for the ablated and, going up the layers, Δ a_s the same sum for all others. Errors and
+tokens do not move. This is the graph's own prediction; how true it is, clamping tells.
+
+Passes over the edge matrix in blocks small enough for the processor's cache.
+
+A target reads only sources of lower layers. So the blocks come from the top, and when one comes,
+everything above it has been seen: one pass does what powers of the matrix would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tracer.record.graph.graph import AttributionGraph, Nodes
+
+CELLS = 2**19
+"""Cells of a block: 2 MB as float32."""
+
+
+class TargetBlock(NamedTuple):
+    """Some targets of one layer, or some logits, and the features they may read.
+
+    Errors and tokens (all columns from `nodes.n_features` on) go with every block.
+    """
+
+    rows: slice
+    below: slice
+    """Columns of the features of lower layers."""
+
+
+def rows_of(rows: slice, n_columns: int) -> Iterator[slice]:
+    """The rows in order, as many at a time as a block holds of that width."""
+    step = max(1, CELLS // max(1, n_columns))
+    for first in range(rows.start, rows.stop, step):
+        yield slice(first, min(first + step, rows.stop))
+
+
+def from_the_top(nodes: Nodes) -> Iterator[TargetBlock]:
+    """All targets: the logits first, then the features, the highest layer first."""
+    for rows in rows_of(nodes.logit_rows, nodes.n_sources):
+        yield TargetBlock(rows, slice(0, nodes.n_features))
+    for layer in np.unique(nodes.features[:, 0])[::-1]:
+        at = nodes.layer_slice(int(layer))
+        n_far = nodes.n_sources - nodes.n_features
+        for rows in rows_of(at, at.start + n_far):
+            yield TargetBlock(rows, slice(0, at.start))
+
+
+_NOTHING = 1e-30
+"""A row of edges that sums to less has none; float32 could not hold its shares."""
+
+
+class Influence(NamedTuple):
+    """What arrives at each node; float64, from 0 to the sum of the logits' weights.
+
+    No path meets a node twice, but it meets many: the sum over all nodes has no such bound.
+    """
+
+    features: Float[np.ndarray, " feature"]
+    errors: Float[np.ndarray, " error"]
+    tokens: Float[np.ndarray, " token"]
+    logits: Float[np.ndarray, " logit"]
+    """The weights the logits start with, as they are: probabilities need not sum to 1."""
+
+    @property
+    def sources(self) -> Float[np.ndarray, " source"]:
+        """In the order of the edge matrix's columns."""
+        return np.concatenate([self.features, self.errors, self.tokens])
+
+    @property
+    def targets(self) -> Float[np.ndarray, " target"]:
+        """What each target hands down, in the order of the edge matrix's rows."""
+        return np.concatenate([self.features, self.logits])
+
+
+class Flow(NamedTuple):
+    """Influence, and what the rows were divided by on the way."""
+
+    influence: Influence
+    sums: Float[np.ndarray, " target"]
+    """Of each target's incoming |edges|."""
+
+    @property
+    def factors(self) -> Float[np.ndarray, " target"]:
+        """What an |edge| of a target is multiplied by to give the influence that it carries."""
+        return per_weight(self.influence.targets, self.sums)
+
+
+def influence(graph: AttributionGraph) -> Influence:
+    """The influence of every source on the logits, signs left aside."""
+    return flow(graph.nodes, graph.edges).influence
+
+
+def flow(nodes: Nodes, edges: Float[np.ndarray, "target source"]) -> Flow:
+    """One pass from the logits down; beside the matrix it holds a block at a time."""
+    n_features, n_errors = nodes.n_features, len(nodes.errors)
+    handed = np.zeros(nodes.n_targets)
+    handed[nodes.logit_rows] = [logit.weight for logit in nodes.logits]
+    ends = np.zeros(nodes.n_sources - n_features)
+    sums = np.zeros(nodes.n_targets)
+    for rows, below in from_the_top(nodes):
+        near, far = np.abs(edges[rows, below]), np.abs(edges[rows, n_features:])
+        sums[rows] = near.sum(axis=1) + far.sum(axis=1)
+        factors = per_weight(handed[rows], sums[rows])
+        handed[below] += factors @ near
+        ends += factors @ far
+    found = Influence(
+        handed[:n_features], ends[:n_errors], ends[n_errors:], handed[nodes.logit_rows]
+    )
+    return Flow(found, sums)
+
+
+def per_weight(
+    handed: Float[np.ndarray, " target"], sums: Float[np.ndarray, " target"]
+) -> Float[np.ndarray, " target"]:
+    """What is handed down, over the sum it is shared out by; float32, 0 for a row without edges."""
+    found = np.zeros(len(handed))
+    np.divide(handed, sums, out=found, where=sums > _NOTHING)
+    return found.astype(np.float32)
+
+
+class Scores(NamedTuple):
+    """Both between 0 and 1; None where nothing flows that could be shared out."""
+
+    replacement: float | None
+    """Share of the influence arriving at tokens and errors that arrives at tokens."""
+    completeness: float | None
+    """Share of all nodes' input that comes from no error, by influence; a node without inputs,
+    an error too, counts as complete."""
+
+
+def scores(graph: AttributionGraph) -> Scores:
+    """Both scores of the graph as it is, pruned or not."""
+    found, sums = flow(graph.nodes, graph.edges)
+    at_tokens, at_errors = float(found.tokens.sum()), float(found.errors.sum())
+    from_errors = np.abs(graph.edges[:, graph.nodes.error_columns]).sum(axis=1)
+    missing = float(from_errors @ per_weight(found.targets, sums))
+    whole = float(found.sources.sum() + found.logits.sum())
+    return Scores(_share(at_tokens, at_tokens + at_errors), _share(whole - missing, whole))
+
+
+def supernode_scores(graph: AttributionGraph, kept: Bool[np.ndarray, " feature"]) -> Scores:
+    """The scores if only these features were understood.
+
+    What the others send is taken for error: their signed edges are added to those of the error at
+    their layer and position, which is made where the graph has none; what they receive is gone.
+    """
+    nodes, n_features = graph.nodes, graph.nodes.n_features
+    rows = np.concatenate([np.flatnonzero(kept), np.arange(n_features, nodes.n_targets)])
+    homes = nodes.features[~kept, :2]
+    errors = np.unique(np.concatenate([nodes.errors, homes]), axis=0)
+    smaller = replace(nodes.keep(kept, np.ones(len(nodes.errors), dtype=bool)), errors=errors)
+    edges = np.empty((len(rows), smaller.n_sources), dtype=np.float32)
+    for part in rows_of(slice(0, len(rows)), nodes.n_sources):
+        block = graph.edges[rows[part]]
+        edges[part, : smaller.n_features] = block[:, :n_features][:, kept]
+        sent = _by_home(block[:, :n_features][:, ~kept], homes, errors)
+        sent[:, _find(nodes.errors, errors)] += block[:, nodes.error_columns]
+        edges[part, smaller.error_columns] = sent
+        edges[part, smaller.token_columns] = block[:, nodes.token_columns]
+    return scores(
+        replace(
+            graph,
+            nodes=smaller,
+            edges=edges,
+            constants=graph.constants[rows],
+            values=graph.values[rows],
+        )
+    )
+
+
+def _by_home(
+    sent: Float[np.ndarray, "row other"],
+    homes: Int[np.ndarray, "other 2"],
+    errors: Int[np.ndarray, "error 2"],
+) -> Float[np.ndarray, "row error"]:
+    """The columns added up by (layer, position); features of one place lie side by side."""
+    found = np.zeros((len(sent), len(errors)), dtype=np.float32)
+    if len(homes):
+        places, first = np.unique(_find(homes, errors), return_index=True)
+        found[:, places] = np.add.reduceat(sent, first, axis=1)
+    return found
+
+
+def _find(
+    wanted: Int[np.ndarray, "n 2"], errors: Int[np.ndarray, "error 2"]
+) -> Int[np.ndarray, " n"]:
+    """Where each (layer, position) is among the sorted errors; all are there."""
+    place = {tuple(row): n for n, row in enumerate(errors.tolist())}
+    return np.array([place[tuple(row)] for row in wanted.tolist()], dtype=np.int64)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+class EdgeSum(NamedTuple):
+    """All edges from one group to another."""
+
+    weight: float
+    """Their sum."""
+    share: float | None
+    """Of everything that enters the target group, signs left out; None where nothing does."""
+
+
+def edges_between(
+    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
+) -> EdgeSum:
+    """Edges from source features (columns) to targets (rows)."""
+    rows = graph.edges[targets].astype(np.float64)
+    weight = float(rows[:, sources].sum())
+    entering = float(np.abs(rows).sum())
+    return EdgeSum(weight, weight / entering if entering > 0 else None)
+
+
+class Predicted(NamedTuple):
+    """What ablating each of several groups does to one target, if the graph is right."""
+
+    direct: Float[np.ndarray, " group"]
+    total: Float[np.ndarray, " group"]
+
+
+def ablation_effects(
+    graph: AttributionGraph, groups: Sequence[Int[np.ndarray, " _"]], target: int
+) -> Predicted:
+    """Change of a target row when each group of features is set to 0."""
+    n = graph.nodes.n_features
+    moved = np.zeros((n, len(groups)), dtype=np.float32)
+    ablated = np.zeros((n, len(groups)), dtype=bool)
+    for number, members in enumerate(groups):
+        ablated[members, number] = True
+    moved[ablated] = -1
+    row = graph.edges[target, :n]
+    direct = row @ moved
+    for layer in np.unique(graph.nodes.features[:, 0]):
+        mine = graph.nodes.layer_slice(int(layer))
+        entering = graph.edges[mine, : mine.start] @ moved[: mine.start]
+        relative = entering / graph.nodes.activations[mine, None]
+        moved[mine] = np.where(ablated[mine], -1, relative)
+    return Predicted(direct.astype(np.float64), (row @ moved).astype(np.float64))

@@ -1,0 +1,233 @@
+"""A graph as the JSON that Neuronpedia and circuit-tracer's page show.
+
+The page's `influence` of a node is no influence but its rank: the share of all influence that the
+nodes down to this one carry together, the strongest first. Its slider hides the nodes above its
+setting, and ends at `node_threshold`; so the ranks of a pruned graph end there too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tracer import __version__
+from tracer.errors import UsageError
+from tracer.hypothesis.neuronpedia import LabelledIds
+from tracer.hypothesis.neuronpedia_ids import (
+    EMBEDDING,
+    ERROR,
+    FEATURE,
+    FIRST_VIRTUAL_TOKEN,
+    LOGIT,
+    cantor,
+    embedding_id,
+    error_id,
+    feature_id,
+    logit_id,
+)
+from tracer.hypothesis.studies.graph import MAX_JSON_BYTES
+from tracer.record.files import write_bytes
+from tracer.record.graph.graph import AttributionGraph, Pruning
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
+_WHOLE = Pruning(nodes=1.0, edges=1.0)
+
+
+def export(
+    graph: AttributionGraph,
+    influences: Float[np.ndarray, " source"],
+    slug: str,
+    scan: str | None = None,
+    supernodes: Sequence[LabelledIds] = (),
+) -> dict[str, Any]:
+    """The graph as plain data, ready for JSON.
+
+    Args:
+        graph: pruned, as a rule.
+        influences: of each source on the logits, ≥ 0, in the order of the edges' columns.
+        slug: the graph's name in its file name and URL.
+        scan: what the page calls the model; without it, the model's name less its owner.
+        supernodes: groups of ids, in the graph or not: the page leaves out what it does not find.
+
+    Raises:
+        UsageError: the slug has characters that no file name or URL can do without harm.
+    """
+    if not _SLUG.fullmatch(slug):
+        raise UsageError(
+            f"{slug!r} is no slug: letters, digits, '.', '_' and '-' are allowed, at most 200 of "
+            "them, a letter or digit first."
+        )
+    kept = (graph.pruning or _WHOLE).nodes
+    names = source_ids(graph), logit_ids(graph)
+    nodes = [*_sources(graph, names[0], _ranks(influences, kept)), *_logits(graph, names[1])]
+    return {
+        "metadata": _metadata(graph, slug, scan),
+        "qParams": {
+            "pinnedIds": [],
+            "supernodes": [[group.label, *group.ids] for group in supernodes],
+            "linkType": "both",
+            "clickedId": "",
+            "sg_pos": "",
+        },
+        "nodes": nodes,
+        "links": _links(graph, *names),
+    }
+
+
+def write(
+    path: Path,
+    graph: AttributionGraph,
+    influences: Float[np.ndarray, " source"],
+    slug: str,
+    scan: str | None = None,
+    supernodes: Sequence[LabelledIds] = (),
+) -> None:
+    """Write what `export` gives, whole or not at all.
+
+    Raises:
+        UsageError: a bad slug, or more than Neuronpedia takes.
+        OSError: it cannot be written.
+    """
+    data = export(graph, influences, slug, scan, supernodes)
+    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    content = (text + "\n").encode("utf-8", "backslashreplace")
+    if len(content) > MAX_JSON_BYTES:
+        raise UsageError(
+            f"{path}: the graph's JSON has {len(content) / 1e6:.0f} MB; Neuronpedia takes at most "
+            f"{MAX_JSON_BYTES / 1e6:.0f} MB. Prune more."
+        )
+    write_bytes(path, content)
+
+
+def _metadata(graph: AttributionGraph, slug: str, scan: str | None) -> dict[str, Any]:
+    subject, pruning = graph.subject, graph.pruning
+    metadata: dict[str, Any] = {
+        "slug": slug,
+        "scan": scan or subject.model.rpartition("/")[2],
+        "transcoder_list": [],
+        "prompt_tokens": list(subject.tokens),
+        "prompt": subject.prompt,
+        "node_threshold": (pruning or _WHOLE).nodes,
+        "schema_version": 1,
+        "info": {
+            "transcoder_set": subject.basis,
+            "generator": {"name": "tracer", "version": __version__},
+        },
+    }
+    if pruning:
+        metadata["pruning_settings"] = {
+            "node_threshold": pruning.nodes,
+            "edge_threshold": pruning.edges,
+        }
+    return metadata
+
+
+def _ranks(influences: Float[np.ndarray, " source"], kept: float) -> list[float]:
+    """Cumulative share of influence at each source's rank, the last one's being `kept`."""
+    assert np.isfinite(influences).all() and (influences >= 0).all()
+    total = influences.sum(dtype=np.float64)
+    if total == 0:
+        return [kept] * len(influences)
+    order = np.argsort(-influences, kind="stable")
+    cumulative = np.cumsum(influences[order], dtype=np.float64)
+    ranks = np.empty(len(influences))
+    ranks[order] = cumulative / cumulative[-1] * kept
+    return ranks.tolist()
+
+
+def source_ids(graph: AttributionGraph) -> list[str]:
+    """Ids of features, errors and tokens, in the order of the edges' columns."""
+    nodes, tokens = graph.nodes, graph.subject.token_ids
+    return [
+        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
+        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
+        *(embedding_id(tokens[pos], pos) for pos in nodes.tokens.tolist()),
+    ]
+
+
+def logit_ids(graph: AttributionGraph) -> list[str]:
+    """Ids of the logits, in the order of the edges' last rows."""
+    pos, n_layers = len(graph.subject.tokens) - 1, graph.subject.n_layers
+    return [logit_id(n_layers, token, pos) for token in _vocabulary_ids(graph)]
+
+
+def _vocabulary_ids(graph: AttributionGraph) -> list[int]:
+    logits = graph.nodes.logits
+    return [FIRST_VIRTUAL_TOKEN + n if x.token is None else x.token for n, x in enumerate(logits)]
+
+
+def _sources(
+    graph: AttributionGraph, names: Sequence[str], ranks: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    rest = zip(names, ranks, strict=True)
+    nodes = graph.nodes
+    activations = _shortest(nodes.activations)
+    for (layer, pos, index), activation in zip(nodes.features.tolist(), activations, strict=True):
+        name, rank = next(rest)
+        node = _node(name, FEATURE, str(layer), pos, cantor(layer, index), f"{layer}_{index}-0")
+        yield node | {"influence": rank, "activation": activation}
+    for layer, pos in nodes.errors.tolist():
+        name, rank = next(rest)
+        node = _node(name, ERROR, str(layer), pos, -1, f"{layer}_-1-{pos}")
+        yield node | {"influence": rank}
+    for pos in nodes.tokens.tolist():
+        name, rank = next(rest)
+        js_id = f"E_{graph.subject.token_ids[pos]}-{pos}"
+        yield _node(name, EMBEDDING, "E", pos, pos, js_id) | {"influence": rank}
+
+
+def _logits(graph: AttributionGraph, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    pos, layer = len(graph.subject.tokens) - 1, str(graph.subject.n_layers + 1)
+    tokens = _vocabulary_ids(graph)
+    for n, (name, token, logit) in enumerate(zip(names, tokens, graph.nodes.logits, strict=True)):
+        node = _node(name, LOGIT, layer, pos, token, f"L_{token}-{pos}")
+        yield node | {
+            "token_prob": logit.weight,
+            "is_target_logit": n == 0,
+            "clerp": f'Output "{logit.label}" (p={logit.weight:.3f})',
+        }
+
+
+def _node(
+    node_id: str, feature_type: str, layer: str, pos: int, feature: int, js_id: str
+) -> dict[str, Any]:
+    """A node with what every kind of node has; the kinds fill in theirs."""
+    return {
+        "node_id": node_id,
+        "feature": feature,
+        "layer": layer,
+        "ctx_idx": pos,
+        "feature_type": feature_type,
+        "token_prob": 0.0,
+        "is_target_logit": False,
+        "run_idx": 0,
+        "reverse_ctx_idx": 0,
+        "jsNodeId": js_id,
+        "clerp": "",
+        "influence": None,
+        "activation": None,
+    }
+
+
+def _links(
+    graph: AttributionGraph, senders: Sequence[str], logits: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Edges by target, each target's by source."""
+    receivers = [*senders[: graph.nodes.n_features], *logits]
+    targets, sources = np.nonzero(graph.edges)
+    weights = _shortest(graph.edges[targets, sources])
+    return [
+        {"source": senders[source], "target": receivers[target], "weight": weight}
+        for target, source, weight in zip(targets.tolist(), sources.tolist(), weights, strict=True)
+    ]
+
+
+def _shortest(numbers: Float[np.ndarray, " n"]) -> list[float]:
+    """The shortest decimals that round back to the same float32: half the file."""
+    return numbers.astype(np.float32).astype("U32").astype(np.float64).tolist()

@@ -1,0 +1,167 @@
+"""From the links of a graph JSON to the edge matrix.
+
+Older files give the error of layer 5 at position 2 the name that feature 5 of layer 0 has there,
+`0_5_2`. Where a file has both, a link from that name is either's. The writers go through a target's
+sources in the order of our columns, so a link's neighbours mostly tell; so does the target's layer,
+as an error reaches later layers only. Where they do not, the file is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tracer.errors import UsageError, show
+from tracer.record.graph.graph import Nodes
+from tracer.record.graph.neuronpedia_format import LinkEntry
+
+_UNTOLD = -1
+
+
+class Twins(NamedTuple):
+    """Columns of a feature and an error that have one name."""
+
+    feature: int
+    error: int
+
+
+class Seats(NamedTuple):
+    """Where each name of a file stands in the edge matrix."""
+
+    rows: dict[str, int]
+    columns: dict[str, int]
+    """Not of names in `twins`."""
+    twins: dict[str, Twins]
+
+
+class _Ends(NamedTuple):
+    rows: Int[np.ndarray, " link"]
+    columns: Int[np.ndarray, " link"]
+
+
+def edge_matrix(
+    links: Sequence[LinkEntry], nodes: Nodes, seats: Seats
+) -> Float[np.ndarray, "target source"]:
+    """Weights by target and source, float32.
+
+    Raises:
+        UsageError: a link names no node, ends where nothing can end, goes backwards or is there
+            twice, or a name may mean two nodes.
+    """
+    ends = _ends(links, seats)
+    if seats.twins:
+        ends = _tell_apart(links, ends, nodes, seats.twins)
+    _check_forward(links, ends, nodes)
+    _check_once(links, ends, nodes.n_sources)
+    edges = np.zeros((nodes.n_targets, nodes.n_sources), dtype=np.float32)
+    edges[ends.rows, ends.columns] = [link.weight for link in links]
+    return edges
+
+
+def _ends(links: Sequence[LinkEntry], seats: Seats) -> _Ends:
+    rows = np.empty(len(links), dtype=np.int64)
+    columns = np.empty(len(links), dtype=np.int64)
+    for n, link in enumerate(links):
+        row, column = seats.rows.get(link.target), seats.columns.get(link.source)
+        if row is None:
+            raise UsageError(_lost(n, link.target, link.target in seats.columns, "receives"))
+        if column is None and link.source not in seats.twins:
+            raise UsageError(_lost(n, link.source, link.source in seats.rows, "sends"))
+        rows[n], columns[n] = row, _UNTOLD if column is None else column
+    return _Ends(rows, columns)
+
+
+def _lost(number: int, name: str, is_there: bool, does: str) -> str:
+    if is_there:
+        return f"links[{number}]: the node {show(name)} {does} no links."
+    return f"links[{number}]: there is no node {show(name)}."
+
+
+def _tell_apart(
+    links: Sequence[LinkEntry], ends: _Ends, nodes: Nodes, twins: dict[str, Twins]
+) -> _Ends:
+    """The same ends, each link from a name of two nodes given to one of them."""
+    columns = ends.columns.copy()
+    target_layers = _target_places(nodes)[:, 0]
+    by_row = np.argsort(ends.rows, kind="stable")
+    for block in np.split(by_row, np.flatnonzero(np.diff(ends.rows[by_row])) + 1):
+        untold = list(_untold(block, ends.columns))
+        left = Counter(links[n].source for n, _, _ in untold)
+        doubled = {name for name, count in left.items() if count > 1}
+        for n, before, after in untold:
+            name = links[n].source
+            pair = twins[name]
+            left[name] -= 1
+            if name in doubled:
+                columns[n] = pair.feature if left[name] else pair.error
+            elif target_layers[ends.rows[n]] <= nodes.errors[pair.error - nodes.n_features, 0]:
+                columns[n] = pair.feature
+            else:
+                columns[n] = _between(pair, before, after, links[n])
+    return _Ends(ends.rows, columns)
+
+
+def _between(pair: Twins, before: int, after: int, link: LinkEntry) -> int:
+    """Which of the two stands between the columns of the link's neighbours."""
+    allowed = [column for column in pair if before < column < after]
+    if len(allowed) != 1:
+        raise UsageError(
+            f"the link {show(link.source)} → {show(link.target)} may be a feature's or an error's: "
+            "both have that id, as in older files. Generate the graph again."
+        )
+    return allowed[0]
+
+
+def _untold(
+    block: Int[np.ndarray, " n"], columns: Int[np.ndarray, " link"]
+) -> Iterator[tuple[int, int, int]]:
+    """Links of one target with an untold source, each with the columns it must stand between."""
+    known = columns[block]
+    told = known != _UNTOLD
+    if told.all():
+        return
+    if (np.diff(known[told]) <= 0).any():
+        before, after = np.full(len(block), -1), np.full(len(block), np.iinfo(np.int64).max)
+    else:
+        before = np.maximum.accumulate(np.where(told, known, -1))
+        upward = np.where(told, known, np.iinfo(np.int64).max)
+        after = np.minimum.accumulate(upward[::-1])[::-1]
+    for place in np.flatnonzero(~told).tolist():
+        yield int(block[place]), int(before[place]), int(after[place])
+
+
+def _check_forward(links: Sequence[LinkEntry], ends: _Ends, nodes: Nodes) -> None:
+    """Effects go to later layers, and never to earlier positions; else influence has no end."""
+    source, target = _source_places(nodes)[ends.columns], _target_places(nodes)[ends.rows]
+    backward = (source[:, 0] >= target[:, 0]) | (source[:, 1] > target[:, 1])
+    if backward.any():
+        link = links[int(backward.argmax())]
+        raise UsageError(
+            f"the link {show(link.source)} → {show(link.target)} does not go to a later layer at "
+            "the same or a later position, as every effect does."
+        )
+
+
+def _check_once(links: Sequence[LinkEntry], ends: _Ends, n_sources: int) -> None:
+    _, first = np.unique(ends.rows * n_sources + ends.columns, return_index=True)
+    if len(first) < len(links):
+        again = np.ones(len(links), dtype=bool)
+        again[first] = False
+        link = links[int(again.argmax())]
+        raise UsageError(f"the link {show(link.source)} → {show(link.target)} is there twice.")
+
+
+def _source_places(nodes: Nodes) -> Int[np.ndarray, "source 2"]:
+    """(layer, position) by column; tokens come before layer 0."""
+    tokens = np.stack([np.full_like(nodes.tokens, -1), nodes.tokens], axis=1)
+    return np.concatenate([nodes.features[:, :2], nodes.errors, tokens])
+
+
+def _target_places(nodes: Nodes) -> Int[np.ndarray, "target 2"]:
+    """(layer, position) by row; logits come after everything."""
+    last = np.full((len(nodes.logits), 2), np.iinfo(np.int64).max)
+    return np.concatenate([nodes.features[:, :2], last])

@@ -1,0 +1,235 @@
+"""What every part of a record is built from, and the readings most parts hold.
+
+The part of a record about interventions: what was clamped, and what the model answered.
+
+The part of a record about circuits: the metric with one and without it.
+
+The part of a record about attribution graphs: their scores, edges and ablations.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tracer.hypothesis.clamps import Amount, amount_of
+
+
+class Recorded(BaseModel):
+    """Base of everything a run writes down; not-a-number goes into JSON as "NaN" and comes back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class TokenReading(Recorded):
+    """One token at the read position."""
+
+    token: str
+    id: int
+    logit: float
+    probability: float = Field(description="Softmax over the whole vocabulary.")
+    rank: int = Field(description="1 is the most probable; ties go to the lower id.")
+
+
+class Reading(Recorded):
+    """The output at a prompt's last position."""
+
+    top: tuple[TokenReading, ...] = Field(description="The ten most probable, best first.")
+    tokens: dict[str, TokenReading] = Field(description="Every token the hypothesis asks about.")
+
+
+class Activation(Recorded):
+    """How active a supernode was in one clamped pass: dot products over its features."""
+
+    of_clean: float | None = Field(description="⟨a, a₀⟩/⟨a₀, a₀⟩, a₀ = clean; None if a₀ = 0.")
+    of_source: float | None = Field(description="The same with a₀ = mean over its sources.")
+    mean_of_clean: float | None = Field(
+        default=None, description="Mean of aᵢ/a₀ᵢ over the features with a₀ᵢ ≠ 0; None without any."
+    )
+    mean_of_source: float | None = Field(
+        default=None, description="The same with a₀ = mean over its sources."
+    )
+
+
+class Dose(Recorded):
+    """One point of a dose series."""
+
+    factor: float
+    reading: Reading
+
+
+class ClampRecord(Recorded):
+    """One clamp as it was carried out on one prompt."""
+
+    supernode: str
+    times: float | None = Field(default=None, description="The clamp's amount, in one of three")
+    to: float | None = Field(default=None, description="units; exactly one is given:")
+    add: float | None = Field(default=None, description="see `tracer.hypothesis.clamps`.")
+    source: tuple[str, ...] = Field(
+        description="Prompts the activations came from; none where the amount needs none."
+    )
+    positions: tuple[int, ...] = Field(description="Token positions written to.")
+    n_features: int
+    n_overridden: int = Field(description="Features that a later clamp of the same run took over.")
+    write_norm: float = Field(description="L2 norm of the summed write, over layers and positions.")
+
+    @property
+    def amount(self) -> Amount:
+        """How much, and in which unit."""
+        return amount_of(self.times, self.to, self.add)
+
+
+class GeneratedText(Recorded):
+    """One text that the model wrote after a prompt."""
+
+    text: str = Field(description="Without the prompt and without the token that ended it.")
+    token_ids: tuple[int, ...]
+    stopped: bool = Field(description="A stop token ended it; otherwise the limit did.")
+
+
+class Generated(Recorded):
+    """What was written under the clamps, and without them by the same random numbers."""
+
+    clamped: tuple[GeneratedText, ...]
+    clean: tuple[GeneratedText, ...]
+
+
+class Trial(Recorded):
+    """One intervention on one prompt.
+
+    Its controls are in the tensors: `controls/<intervention>/<prompt>/logits` of shape
+    [control, token] for the tokens in `control_tokens`, `…/logsumexp` [control] and
+    `…/top` [control].
+    """
+
+    prompt: str
+    clamps: tuple[ClampRecord, ...]
+    reading: Reading
+    supernodes: dict[str, Activation]
+    doses: tuple[Dose, ...] = ()
+    generated: Generated | None = Field(
+        default=None, description="Texts, where the intervention generates; a sample each."
+    )
+    n_controls: int
+    control_tokens: tuple[str, ...] = ()
+    problem: str | None = Field(
+        default=None, description="Why it could not be measured; None if it was."
+    )
+
+
+class InterventionRecord(Recorded):
+    """An intervention and its trials, one per prompt."""
+
+    name: str
+    trials: dict[str, Trial]
+
+
+class CircuitScores(Recorded):
+    """The metric on one prompt, raw."""
+
+    whole: float = Field(description="F(M): the model as it is.")
+    empty: float = Field(description="F(∅): everything in scope at its reference mean.")
+    circuit: float = Field(description="F(C): that, but the circuit's features kept.")
+    rest: float = Field(description="F(M∖C): only the circuit's features at their means.")
+
+
+class CircuitTrial(Recorded):
+    """One circuit on one prompt.
+
+    Its other scores are in the tensors `circuit/<circuit>/<prompt>/…`: `random` and `random_rest`
+    [control] (F(C_r) and F(M∖C_r)), `without` [group] (F(C∖e)), `filler` [control] (F(C + e_r)) and
+    `curve` [k] (F(C_k)).
+    """
+
+    prompt: str
+    n_features: int = Field(description="Members that have a place in the scope here.")
+    positions: tuple[int, int] = Field(description="Tokens that are ablated, end excluded.")
+    scores: CircuitScores | None
+    problem: str | None = Field(default=None, description="Why it has no scores.")
+
+
+class CircuitRecord(Recorded):
+    """A circuit: what it is, and its trials by prompt."""
+
+    n_members: int
+    n_outside: int = Field(description="Members that lie outside the scope on every prompt.")
+    groups: tuple[str, ...] = Field(description="What is left out of it, one or several at a time.")
+    n_random: int = Field(description="Random circuits.")
+    n_fillers: int
+    n_items: int = Field(description="Features that the curve ranks; 0 without a curve.")
+    sizes: tuple[int, ...] = Field(description="Of the circuits of the curve.")
+    ranked_on: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    trials: dict[str, CircuitTrial] = {}
+
+
+class GraphEdge(Recorded):
+    """All direct effects of one supernode on another, or on what the graph explains."""
+
+    source: str
+    target: str = Field(description="A supernode, or `output`.")
+    weight: float = Field(description="Sum of the edges.")
+    share: float | None = Field(
+        description="weight / Σ |everything that enters the target|; None where nothing does."
+    )
+
+
+class Ablation(Recorded):
+    """What ablating some features does to the explained quantity: predicted and measured.
+
+    Changes of the logit (less the vocabulary's mean, before any soft cap) or of the difference.
+    """
+
+    name: str = Field(description="A supernode, or a feature as layer_index_position.")
+    is_supernode: bool
+    n_features: int = Field(description="Members that are in the graph.")
+    predicted_direct: float = Field(description="Minus the sum of the edges to the output.")
+    predicted_total: float = Field(description="Through every feature that the graph keeps.")
+    measured_direct: float = Field(description="freeze: all.")
+    measured_attention: float = Field(description="freeze: attention.")
+    measured_free: float = Field(description="Everything reacts.")
+
+
+class Firing(Recorded):
+    """A token on which a feature is strongly active, in one of the hypothesis's prompts."""
+
+    prompt: str
+    before: str = Field(description="Some tokens before it.")
+    token: str
+    activation: float
+
+
+class FeatureTokens(Recorded):
+    """What a feature of a graph promotes and suppresses on the direct path, strongest first.
+
+    As it is active on this prompt: where its activation is below 0 the two change places, and it
+    fires where it is far below 0.
+    """
+
+    promotes: tuple[str, ...]
+    suppresses: tuple[str, ...]
+    fires: tuple[Firing, ...] = Field(
+        default=(), description="On the hypothesis's prompts, the strongest token of each."
+    )
+
+
+class GraphRecord(Recorded):
+    """The attribution graph of one prompt, in numbers; the pruned graph is beside the record."""
+
+    file: str = Field(description="The pruned graph's JSON in the run folder.")
+    target: str = Field(description="What ablations are measured by.")
+    n_active: int
+    n_features: int = Field(description="Features kept before pruning.")
+    relevance_share: float = Field(description="Share of all relevance that they carry.")
+    n_pruned: int = Field(description="Features left after pruning.")
+    replacement: float | None = Field(description="Replacement score before pruning.")
+    completeness: float | None
+    supernode_replacement: float | None = Field(
+        description="With only the supernodes' features kept apart from the errors."
+    )
+    supernode_completeness: float | None
+    members: dict[str, int] = Field(description="By supernode, its features in the graph.")
+    edges: tuple[GraphEdge, ...]
+    ablations: tuple[Ablation, ...]
+    features: dict[str, FeatureTokens] = Field(
+        default={}, description="The most influential features, by layer_index_position."
+    )

@@ -1,0 +1,223 @@
+"""What a run observed: the contract that judging, report and dashboard read.
+
+A run is a folder. `run.json` holds a `Record`; `measurements.safetensors` holds the arrays it names
+(controls, activations). Nothing here needs torch, and nothing here says whether a claim held:
+that is `tracer.evidence.judge`, which writes `verdict.json` beside it.
+Its larger parts have files of their own; all are asked for here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from tracer.hypothesis.implied import Axis
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record.parts import (
+    Ablation,
+    Activation,
+    CircuitRecord,
+    CircuitScores,
+    CircuitTrial,
+    ClampRecord,
+    Dose,
+    Generated,
+    GeneratedText,
+    GraphEdge,
+    GraphRecord,
+    InterventionRecord,
+    Reading,
+    Recorded,
+    TokenReading,
+    Trial,
+)
+from tracer.record.registered import Registration
+
+SCHEMA = "tracer.run/1"
+
+__all__ = [
+    "SCHEMA",
+    "Ablation",
+    "Activation",
+    "BasisRecord",
+    "CircuitRecord",
+    "CircuitScores",
+    "CircuitTrial",
+    "ClampRecord",
+    "Dose",
+    "Environment",
+    "FeatureRef",
+    "Generated",
+    "GeneratedText",
+    "GraphEdge",
+    "GraphRecord",
+    "InterventionRecord",
+    "ModelRecord",
+    "PromptRecord",
+    "Reading",
+    "Record",
+    "Recorded",
+    "SharedRecord",
+    "SupernodeRecord",
+    "TokenReading",
+    "Trial",
+    "VariantRecord",
+]
+
+
+class FeatureRef(Recorded):
+    """One member of a supernode: where it is, whatever prompt it is put on."""
+
+    layer: int
+    index: int
+    offset: int = Field(
+        default=0, description="Tokens left of the anchor token; 0 is the anchor itself."
+    )
+    position: int | None = Field(
+        default=None, description="Absolute token position; overrides the span."
+    )
+    score: float | None = Field(
+        default=None, description="Attribution score; None for explicit ids."
+    )
+    maximum: float | None = Field(
+        default=None, description="Greatest activation over a dataset, where the file says it."
+    )
+
+
+class SupernodeRecord(Recorded):
+    """A supernode as resolved: the lock."""
+
+    name: str
+    label: str
+    at: str = Field(description="Span its features are put at.")
+    anchor: Literal["last", "first"] = Field(description="Which token of the span offset 0 is.")
+    features: tuple[FeatureRef, ...]
+    source: tuple[str, ...] = Field(description="Prompts whose mean activation is its own.")
+    share: float | None = Field(
+        default=None, description="Share of the positive attribution it carries."
+    )
+    n_candidates: int | None = Field(default=None, description="Features the rule scored.")
+
+
+class PromptRecord(Recorded):
+    """A prompt as the model saw it, unclamped."""
+
+    name: str
+    text: str
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    spans: dict[str, tuple[int, int]] = Field(description="Token ranges, end excluded.")
+    answer: str | None
+    held_out: bool
+    baseline: Reading
+
+
+class SharedRecord(Recorded):
+    """Overlaps of the prompts of one claim of shared representation.
+
+    They are in the tensors, `shared/<name>/overlap` of shape [pair, layer, list, list]: entry
+    (i, j) is the overlap of list i in the pair's first language with list j in its second.
+    """
+
+    pairs: tuple[tuple[int, int], ...] = Field(description="Languages, by place in the lists.")
+    n_layers: int
+    n_active: tuple[float, ...] = Field(description="By layer, mean active features of a prompt.")
+
+
+class VariantRecord(Recorded):
+    """A variation of the hypothesis: a run of its own in `variants/<name>/`, beside the record."""
+
+    axis: Axis
+    change: str = Field(description="What is otherwise, for people.")
+    fingerprint: str | None = Field(description="Of its record; None where there is none.")
+    skipped: str | None = Field(
+        default=None, description="Why it is no variation after all; None if it is one."
+    )
+    problem: str | None = Field(
+        default=None, description="Why it could not be measured; None if it was."
+    )
+
+
+class BasisRecord(Recorded):
+    """The dictionary that was measured with."""
+
+    source: str = Field(description="Folder or hub id it came from.")
+    revision: str | None
+    fingerprint: str | None = Field(description="SHA-256 of its files, or None.")
+
+
+class ModelRecord(Recorded):
+    """The model that was measured."""
+
+    name: str
+    source: str = Field(description="Package, folder or hub id the weights came from.")
+    revision: str | None
+    fingerprint: str = Field(description="SHA-256 of the weights' file(s) or the hub commit.")
+    architecture: str
+    n_layers: int
+    d_model: int
+    d_vocab: int
+    dtype: str
+    device: str
+
+
+class Environment(Recorded):
+    """Where it was measured."""
+
+    tracer: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    threads: int
+
+
+class Record(Recorded):
+    """Everything one run observed."""
+
+    schema_: Literal["tracer.run/1"] = Field(default=SCHEMA, alias="schema")
+    id: str
+    status: Literal["measuring", "complete"]
+    started: str = Field(description="UTC, ISO 8601.")
+    hypothesis: Hypothesis
+    yaml: str = Field(description="The file, verbatim.")
+    file: str = Field(description="Its name as given on the command line.")
+    overrides: tuple[str, ...] = ()
+    sha256: str = Field(description="Of the hypothesis as run, before the first measurement.")
+    fingerprint: str = Field(
+        description="Of everything a measurement depends on; resuming asks it."
+    )
+    model: ModelRecord
+    basis: str
+    dictionary: BasisRecord | None = Field(
+        default=None, description="Where the basis came from; None for neurons."
+    )
+    environment: Environment
+    prompts: dict[str, PromptRecord]
+    supernodes: dict[str, SupernodeRecord]
+    registration: Registration | None = Field(
+        default=None, description="What was declared before anything of it was ever measured."
+    )
+    lock_notes: tuple[str, ...] = Field(
+        default=(), description="How the lock differs from an older one."
+    )
+    interventions: dict[str, InterventionRecord] = {}
+    graphs: dict[str, GraphRecord] = Field(default={}, description="By prompt.")
+    circuit: dict[str, CircuitRecord] = Field(default={}, description="By name.")
+    shared: dict[str, SharedRecord] = {}
+    variants: dict[str, VariantRecord] = Field(
+        default={}, description="Variations by name, those that are not done yet left out."
+    )
+    notes: tuple[str, ...] = Field(
+        default=(), description="Deviations a reader must know, e.g. halved batch."
+    )
+    cached: tuple[str, ...] = Field(
+        default=(),
+        description="Trials, as intervention/prompt, that were read from the cache of measurements;"
+        " comparisons drop this.",
+    )
+    seconds: dict[str, float] = Field(
+        default={}, description="Wall time by step; comparisons drop this."
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

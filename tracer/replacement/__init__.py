@@ -1,1 +1,0 @@
-"""The local replacement model of one prompt, and the graph that a sweep takes from it."""

@@ -1,0 +1,290 @@
+"""A graph as the interactive view draws it: plain JSON, small enough for a page and a round trip.
+
+The view has token columns and layer rows. What it cannot hold is cut here, by influence, and told
+in `cut`: a thousand nodes and five thousand links are as many as anybody looks at, and `input` of
+a node is Σ |edges| into it before the cut, so that shares stay those of the saved graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id
+from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row, influences, inputs
+from tracer.report.text import clean, shorten, visible_token
+
+MAX_NODES = 1_000
+MAX_LINKS = 5_000
+_LONGEST = 120
+"""Characters of a token or label; a tooltip holds no more."""
+
+Place = tuple[int, int, int]
+"""(layer, position, index) of a feature."""
+
+
+class NodeData(TypedDict):
+    """One node; `layer` is −1 for a token and the number of layers for a logit."""
+
+    id: str
+    kind: str
+    """`feature`, `error`, `token` or `logit`."""
+    layer: int
+    position: int
+    token: str
+    """What stands at its position, spaces visible."""
+    label: str
+    activation: float | None
+    influence: float
+    rank: float
+    """Share of all influence that the nodes down to this one carry together, 0 to 1."""
+    input: float
+    """Σ |edges| into it in the saved graph; 0 for a token or an error."""
+    supernodes: list[int]
+    facts: list[list[str]]
+    """What else is known of it, as (heading, text)."""
+
+
+class SupernodeData(TypedDict):
+    """A group of nodes with a name."""
+
+    name: str
+    label: str
+    n_features: int
+    """Members it has, in the graph or not."""
+
+
+class GraphData(TypedDict):
+    """Everything the view needs; `hash` says whether it must be drawn anew."""
+
+    hash: str
+    title: str
+    tokens: dict[str, str]
+    """By position, those that stand above a kept node; JSON knows no other keys than text."""
+    n_layers: int
+    nodes: list[NodeData]
+    links: list[list[int | float]]
+    """(source, target, weight, share of the target's |input|), the most influential first."""
+    supernodes: list[SupernodeData]
+    cut: str
+    """What was left out, in a sentence; empty where nothing was."""
+
+
+class SupernodePlaces(TypedDict):
+    """A supernode, by the places of its features in this graph's prompt."""
+
+    name: str
+    label: str
+    places: list[Place]
+
+
+def graph_data(
+    graph: ListedGraph,
+    title: str,
+    groups: Sequence[SupernodePlaces] = (),
+    facts: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    max_nodes: int = MAX_NODES,
+    max_links: int = MAX_LINKS,
+) -> GraphData:
+    """The view of a graph.
+
+    Args:
+        graph: Pruned or not.
+        title: What the view is called.
+        groups: Supernodes; their features stay as long as there is room.
+        facts: More to tell of a node, by its id.
+        max_nodes: Kept: logits, then supernodes, then the most influential.
+        max_links: Kept: those between kept nodes that carry the most influence.
+    """
+    sums = inputs(graph)
+    found, carried = influences(graph, sums)
+    membership = _membership(graph.nodes, groups)
+    kept = _kept(graph.nodes, found, membership, max_nodes)
+    links, n_between = _links(graph, sums, carried, kept, max_links)
+    nodes = _nodes(graph, found, sums, membership, facts or {}, kept)
+    data = GraphData(
+        hash="",
+        title=_text(title),
+        tokens={str(n["position"]): n["token"] for n in nodes},
+        n_layers=graph.subject.n_layers,
+        nodes=nodes,
+        links=links,
+        supernodes=[
+            SupernodeData(name=g["name"], label=_text(g["label"]), n_features=len(g["places"]))
+            for g in groups
+        ],
+        cut=_cut(graph, len(nodes), len(links), n_between),
+    )
+    data["hash"] = hashlib.sha256(to_json(data).encode()).hexdigest()[:16]
+    return data
+
+
+def to_json(data: GraphData) -> str:
+    """One line, the same for the same graph."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _membership(nodes: Nodes, groups: Sequence[SupernodePlaces]) -> dict[int, list[int]]:
+    """Which supernodes each feature (by row) is in."""
+    found: dict[int, list[int]] = {}
+    for number, group in enumerate(groups):
+        places = np.array(group["places"], dtype=np.int64).reshape(-1, 3)
+        for row in nodes.find(places).tolist():
+            if row >= 0:
+                found.setdefault(row, []).append(number)
+    return found
+
+
+def _kept(
+    nodes: Nodes,
+    found: Float[np.ndarray, " source"],
+    membership: Mapping[int, list[int]],
+    max_nodes: int,
+) -> Int[np.ndarray, " kept"]:
+    """Columns of the sources that stay, ascending."""
+    room = max(0, max_nodes - len(nodes.logits))
+    first = np.zeros(nodes.n_sources, dtype=bool)
+    first[list(membership)] = True
+    order = np.lexsort((-found, ~first))
+    return np.sort(order[:room])
+
+
+def _links(
+    graph: ListedGraph,
+    sums: Float[np.ndarray, " target"],
+    carried: Float[np.ndarray, " edge"],
+    kept: Int[np.ndarray, " kept"],
+    max_links: int,
+) -> tuple[list[list[int | float]], int]:
+    """The links that stay, and how many there are between the kept nodes."""
+    nodes, n_features = graph.nodes, graph.nodes.n_features
+    column = np.full(nodes.n_sources, -1)
+    column[kept] = np.arange(len(kept))
+    row = np.concatenate([column[:n_features], len(kept) + np.arange(len(nodes.logits))])
+    between = np.flatnonzero((column[graph.sources] >= 0) & (row[graph.targets] >= 0))
+    chosen = between[np.argsort(-carried[between], kind="stable")[:max_links]]
+    return [
+        [int(column[source]), int(row[target]), _short(weight), _short(weight / sums[target])]
+        for source, target, weight in zip(
+            graph.sources[chosen].tolist(),
+            graph.targets[chosen].tolist(),
+            graph.weights[chosen].tolist(),
+            strict=True,
+        )
+    ], len(between)
+
+
+def _nodes(
+    graph: ListedGraph,
+    found: Float[np.ndarray, " source"],
+    sums: Float[np.ndarray, " target"],
+    membership: Mapping[int, list[int]],
+    facts: Mapping[str, Sequence[tuple[str, str]]],
+    kept: Int[np.ndarray, " kept"],
+) -> list[NodeData]:
+    ranks = _ranks(found)
+    sources = [
+        _source(graph, column, float(found[column]), float(ranks[column]))
+        for column in kept.tolist()
+    ]
+    for column, node in zip(kept.tolist(), sources, strict=True):
+        node["supernodes"] = membership.get(column, [])
+        if column < graph.nodes.n_features:
+            node["input"] = _short(float(sums[column]))
+    logits = [
+        _logit(graph, number, _short(float(sums[graph.nodes.n_features + number])))
+        for number in range(len(graph.nodes.logits))
+    ]
+    for node in (*sources, *logits):
+        node["facts"] = [[_text(k), _text(v)] for k, v in facts.get(node["id"], ())]
+    return [*sources, *logits]
+
+
+def _ranks(found: Float[np.ndarray, " source"]) -> Float[np.ndarray, " source"]:
+    """Share of all influence down to each source, the largest first."""
+    order = np.argsort(-found, kind="stable")
+    ranks = np.empty(len(found))
+    total = found.sum()
+    ranks[order] = np.cumsum(found[order]) / total if total > 0 else 1.0
+    return np.minimum(ranks, 1.0)
+
+
+def _source(graph: ListedGraph, column: int, influence: float, rank: float) -> NodeData:
+    nodes, subject = graph.nodes, graph.subject
+    if column < nodes.n_features:
+        layer, position, index = nodes.features[column].tolist()
+        kind, name = "feature", id_of_row(nodes, column)
+        label = f"feature {index}, layer {layer}"
+        activation = _short(float(nodes.activations[column]))
+    elif column < nodes.error_columns.stop:
+        layer, position = nodes.errors[column - nodes.n_features].tolist()
+        kind, name, activation = "error", error_id(layer, position), None
+        label = f"error, layer {layer}"
+    else:
+        layer, position = -1, int(nodes.tokens[column - nodes.error_columns.stop])
+        kind, activation = "token", None
+        name = embedding_id(subject.token_ids[position], position)
+        label = f"token {_text(visible_token(subject.tokens[position]))}"
+    return _node(graph, name, kind, layer, position, label, activation, influence, rank)
+
+
+def _logit(graph: ListedGraph, number: int, total: float) -> NodeData:
+    logit, subject = graph.nodes.logits[number], graph.subject
+    label = f"output {_text(visible_token(logit.label))}"
+    last = len(subject.tokens) - 1
+    node = _node(
+        graph, f"L_{number}", "logit", subject.n_layers, last, label, None, logit.weight, 0.0
+    )
+    node["input"] = total
+    return node
+
+
+def _node(
+    graph: ListedGraph,
+    name: str,
+    kind: str,
+    layer: int,
+    position: int,
+    label: str,
+    activation: float | None,
+    influence: float,
+    rank: float,
+) -> NodeData:
+    return NodeData(
+        id=name,
+        kind=kind,
+        layer=layer,
+        position=position,
+        token=_text(visible_token(graph.subject.tokens[position])),
+        label=label,
+        activation=activation,
+        influence=_short(influence),
+        rank=_short(rank),
+        input=0.0,
+        supernodes=[],
+        facts=[],
+    )
+
+
+def _cut(graph: ListedGraph, n_nodes: int, n_links: int, n_between: int) -> str:
+    n_all = graph.nodes.n_sources + len(graph.nodes.logits)
+    told: list[str] = []
+    if n_nodes < n_all:
+        told.append(f"the {n_nodes:,} most influential of {n_all:,} nodes")
+    if n_links < n_between:
+        told.append(f"the {n_links:,} links that carry most of {n_between:,} between them")
+    return f"Shown: {' and '.join(told)}." if told else ""
+
+
+def _text(text: str) -> str:
+    return shorten(str(clean(text)), _LONGEST)
+
+
+def _short(value: float) -> float:
+    """Four digits are more than anybody reads off a graph; what is not finite is 0."""
+    return float(f"{value:.4g}") if np.isfinite(value) else 0.0

@@ -1,0 +1,170 @@
+"""A run, as Python and notebooks hold it: what was observed, what was judged, where it lies.
+
+Nothing here needs torch: an earlier run opens, shows itself and is judged again from its folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from tracer.errors import UsageError
+from tracer.evidence.baseline_run import Essentials, Tolerances, essentials
+from tracer.evidence.judge import judge_run
+from tracer.evidence.regression import RunComparison, compare
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record import files, run_folder
+from tracer.record.arrays import Arrays, check_forms
+from tracer.record.record import Record
+from tracer.record.verdict import Outcome, Verdict
+from tracer.report.render import render
+from tracer.report.run_graphs import read_graphs
+from tracer.report.terminal import RunFacts, clean, verdict_text, worst
+
+REPORT = "report.html"
+
+_COLOURS = {"held": "#1a7f37", "failed": "#cf222e", "untested": "#9a6700"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, opened; printing it shows the verdict table, a notebook shows it as HTML."""
+
+    path: Path
+    record: Record
+    verdict: Verdict
+    """Truthy exactly when it came out as the file expected."""
+    arrays: Arrays
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run folder; it is judged now where no verdict was written.
+
+        Raises:
+            UsageError: There is no complete run, or its files contradict each other.
+        """
+        folder = Path(path)
+        record, arrays = _complete(folder), run_folder.read_arrays(folder)
+        check_forms(record, arrays)
+        verdict = run_folder.read_verdict(folder)
+        if verdict is None:
+            verdict = judge_run(record, arrays, variants=run_folder.read_variants(folder, record))
+        return cls(folder, record, verdict, arrays)
+
+    def judge(self, hypothesis: Hypothesis | None = None) -> Run:
+        """The same measurements judged again, nothing written.
+
+        Args:
+            hypothesis: with other expectations; the verdict says what was changed after measuring.
+        """
+        variants = run_folder.read_variants(self.path, self.record)
+        verdict = judge_run(self.record, self.arrays, hypothesis=hypothesis, variants=variants)
+        return Run(self.path, self.record, verdict, self.arrays)
+
+    def save(self) -> Run:
+        """Write `verdict.json` and `report.html` into the run folder; gives the run back."""
+        run_folder.write_verdict(self.path, self.verdict)
+        self.report(self.path / REPORT)
+        return self
+
+    def essentials(self, tolerances: Tolerances | None = None) -> Essentials:
+        """What of it is compared with other runs, and kept where it is blessed."""
+        return essentials(self.record, self.verdict, tolerances)
+
+    def compare(self, earlier: Run | Essentials) -> RunComparison:
+        """What came out otherwise than in an earlier run, or in the blessed one."""
+        before = earlier if isinstance(earlier, Essentials) else earlier.essentials()
+        return compare(before, self.essentials())
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, by default into the run folder, and say where it is."""
+        target = self.path / REPORT if path is None else Path(path)
+        graphs = read_graphs(self.path, self.record)
+        files.write_text(target, render(self.record, self.verdict, self.arrays, graphs))
+        return target
+
+    @property
+    def facts(self) -> RunFacts:
+        """Where its files are and how long it took."""
+        names = (REPORT, "run.json")
+        paths = tuple(str(self.path / name) for name in names if (self.path / name).exists())
+        return RunFacts(paths, sum(self.record.seconds.values()) or None)
+
+    def __str__(self) -> str:
+        return verdict_text(self.verdict, self.facts)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.verdict.hypothesis}: {self.verdict.verdict})"
+
+    def _repr_html_(self) -> str:
+        verdict = self.verdict
+        shown = worst(verdict.outcomes)
+        rows = "".join(map(_html_row, shown))
+        n_more = len(verdict.outcomes) - len(shown)
+        more = f"<p>… and {n_more:,} more, none of them worse.</p>" if n_more else ""
+        headings = ("intervention", "split", "expectation", "expected", "observed", "outcome")
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in headings)
+        link = ""
+        if (self.path / REPORT).exists():
+            href = escape((self.path / REPORT).as_posix(), quote=True)
+            link = f"<p><a href='{href}'>{_html(REPORT)}</a></p>"
+        return (
+            f"<div><p><b>{_html(verdict.verdict)}</b> {_html(verdict.hypothesis)}: "
+            f"{_html(verdict.reason)}</p><p><i>{_html(verdict.claim)}</i></p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}{link}</div>"
+        )
+
+
+def judge_and_save(folder: Path) -> Run:
+    """Judge a measured run and write verdict and report beside its record.
+
+    Raises:
+        UsageError: The folder holds no complete run.
+        OSError: A file cannot be written.
+    """
+    return judge_folder(folder).save()
+
+
+def judge_folder(folder: Path, hypothesis: Hypothesis | None = None) -> Run:
+    """A measured run, judged now: an earlier verdict is not even read. Nothing is written.
+
+    Args:
+        folder: of the run.
+        hypothesis: with other expectations than it was made with.
+
+    Raises:
+        UsageError: The folder holds no complete run.
+    """
+    record, arrays = _complete(folder), run_folder.read_arrays(folder)
+    variants = run_folder.read_variants(folder, record)
+    return Run(
+        folder, record, judge_run(record, arrays, hypothesis=hypothesis, variants=variants), arrays
+    )
+
+
+def _complete(folder: Path) -> Record:
+    record = run_folder.read_record(folder)
+    if record.status != "complete":
+        raise UsageError(
+            f"{folder}: this run was stopped before everything was measured. "
+            f"`tracer run {record.file}` takes it up again."
+        )
+    return record
+
+
+def _html(text: str) -> str:
+    return escape(clean(text), quote=True)
+
+
+def _html_row(outcome: Outcome) -> str:
+    texts = (
+        outcome.intervention,
+        outcome.split,
+        outcome.expectation,
+        outcome.expected,
+        "; ".join(part for part in (outcome.observed, outcome.reason or "") if part),
+    )
+    cells = "".join(f"<td style='text-align:left'>{_html(text)}</td>" for text in texts)
+    colour = _COLOURS[outcome.outcome]
+    return f"<tr>{cells}<td style='text-align:left;color:{colour}'>{outcome.outcome}</td></tr>"

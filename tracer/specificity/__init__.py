@@ -1,1 +1,0 @@
-"""Is what a hypothesis ablates special to its own task? Each against every other's prompts."""

@@ -1,1 +1,0 @@
-"""Interventions as two public tools write them, as a fragment of a hypothesis file."""
