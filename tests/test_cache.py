@@ -23,7 +23,7 @@ ENTRY = CachedModel("toy", "0" * 64)
 OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from tracer.engine.model.converted import Entry, ensure
+from tracer.engine.model.converted import CachedModel, ensure
 from heard import Heard
 
 def build(into):
@@ -35,7 +35,7 @@ def build(into):
         log.write("built\\n")
 
 heard = Heard()
-ensure(Entry("toy", "0" * 64), build, 1, heard)
+ensure(CachedModel("toy", "0" * 64), build, 1, heard)
 print("; ".join(heard.labels))
 """
 

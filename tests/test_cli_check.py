@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import tracer
+import tracer.engine.model
 from tests.command import Result, call, write_file
 from tests.test_plan import CONFIG
 from tracer.cli import validate
@@ -46,13 +46,13 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
         }
 
     opened = SimpleNamespace(tokenizer=None, context=512)
-    weights = SimpleNamespace(open_tokenizer=lambda spec, progress: opened)
-    ready = SimpleNamespace(ready_tokenizer=lambda spec, progress: folder)
+    weights = SimpleNamespace(
+        open_tokenizer=lambda spec, progress: opened,
+        ready_tokenizer=lambda spec, progress: folder,
+    )
     monkeypatch.setattr(validate, "why_not_here", lambda file: None)
-    monkeypatch.setattr("tracer.cli.validate.why_not_here", lambda file: None)
     monkeypatch.setattr(validate, "tokenize", tokenize)
-    monkeypatch.setitem(vars(tracer), "weights", weights)
-    monkeypatch.setitem(vars(tracer), "folder", ready)
+    monkeypatch.setattr(tracer.engine.model, "weights", weights)
     return mistakes
 
 

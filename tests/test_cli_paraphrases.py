@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import tracer
+import tracer.engine.model
 from tests.command import call
 from tests.records import YAML
 from tests.test_plan import CONFIG
@@ -41,14 +41,13 @@ def file(tmp_path, monkeypatch):
         }
 
     opened = SimpleNamespace(tokenizer=None, context=512)
-    weights = SimpleNamespace(open_tokenizer=lambda spec, progress: opened)
-    ready = SimpleNamespace(ready_tokenizer=lambda spec, progress: tmp_path)
-    for module in (validate, "tracer.cli.validate"):
-        name = module if isinstance(module, str) else module.__name__
-        monkeypatch.setattr(f"{name}.why_not_here", lambda file: None)
+    weights = SimpleNamespace(
+        open_tokenizer=lambda spec, progress: opened,
+        ready_tokenizer=lambda spec, progress: tmp_path,
+    )
+    monkeypatch.setattr(validate, "why_not_here", lambda file: None)
     monkeypatch.setattr(validate, "tokenize", tokenize)
-    monkeypatch.setitem(vars(tracer), "weights", weights)
-    monkeypatch.setitem(vars(tracer), "folder", ready)
+    monkeypatch.setattr(tracer.engine.model, "weights", weights)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "a.yaml"
 

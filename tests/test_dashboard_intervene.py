@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import tracer
+import tracer.engine.session
 from tests.dashboards import put_run, start, texts
 from tests.tiny_file import run_tiny
 from tracer.dashboard import model
@@ -124,7 +124,7 @@ def test_a_model_that_cannot_be_loaded_leaves_what_was_recorded(place, monkeypat
     def refuse(*_):
         raise ModelUnavailable("tiny: <b>not here</b>")
 
-    monkeypatch.setattr(tracer.opened, "open_both", refuse)
+    monkeypatch.setattr(tracer.engine.session, "open_both", refuse)
     app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
     buttons(app)["Run"].click().run()
     assert not app.exception

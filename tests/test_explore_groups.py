@@ -19,6 +19,7 @@ from tracer.dashboard.explore.supernodes import (
     with_group,
     without_group,
 )
+from tracer.engine.supernodes import place
 from tracer.record.graph.graph import listed
 from tracer.record.graph.influence import supernode_scores
 from tracer.record.record import FeatureRef
@@ -67,8 +68,6 @@ def test_links_between_groups_are_summed_edges():
 
 def test_members_are_placed_as_the_engine_places_them(bench):
     """The engine's own places, by its span arithmetic on the real prompts of a tiny model."""
-    from tracer.supernodes import place
-
     record, _ = make_record()
     record = change(record, "supernodes", {})
     for name, clean in bench.clean.items():

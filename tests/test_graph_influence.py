@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from graphs import dense_influence, empty_graph, hand_graph, make_graph, random_graph, square
 
-from tracer.record.graph import influence
+from tracer.record.graph import influence as influence_module
 from tracer.record.graph.influence import flow, influence
 
 
@@ -33,7 +33,7 @@ def test_one_pass_gives_what_powers_of_the_matrix_give(seed):
 def test_the_size_of_blocks_changes_nothing(monkeypatch, cells):
     graph = random_graph(7)
     whole = influence(graph).sources
-    monkeypatch.setattr(influence, "CELLS", cells)
+    monkeypatch.setattr(influence_module, "CELLS", cells)
     assert influence(graph).sources == pytest.approx(whole, rel=1e-5)
 
 

@@ -14,45 +14,24 @@ import tracer
 
 ROOT = Path(tracer.__file__).parent
 HEAVY = ("torch", "transformers", "transformer_lens")
-TORCH_FREE = (
-    "tracer",
-    "tracer.record.record",
-    "tracer.record.arrays",
-    "tracer.record.runs",
-    "tracer.report.junit",
-    "tracer.evidence.judge",
-    "tracer.record.graph.neuronpedia_import",
-    "tracer.record.graph.neuronpedia_export",
-    "tracer.record.graph.neuronpedia_import",
-    "tracer.hypothesis.neuronpedia",
-    "tracer.record.graph.files",
-    "tracer.record.graph.prune",
-    "tracer.record.graph.influence",
-    "tracer.dashboard.explore.graph",
-    "tracer.dashboard.explore.links",
-    "tracer.dashboard.explore.feature",
-    "tracer.dashboard.explore.supernodes",
-    "tracer.dashboard.explore.index",
-    "tracer.dashboard.explore.index",
-    "tracer.dashboard.explore.links",
-    "tracer.dashboard.intervene.attempt",
-    "tracer.hypothesis.load",
-    "tracer.report",
-    "tracer.report.render",
-    "tracer.report.run_graphs",
-    "tracer.evidence.baseline_run",
-    "tracer.evidence.regression",
-    "tracer.report.matrix",
-    "tracer.cli.convert",
-    "tracer.cli.dashboard",
-    "tracer.dashboard.app",
-    "tracer.cli.compare",
-    "tracer.report.run",
-    "tracer.report.terminal",
-    "tracer.hypothesis.names",
-    "tracer.api",
-    "tracer.__main__",
-)
+ROOMS = {
+    "errors": (),
+    "hypothesis": ("errors",),
+    "record": ("errors", "hypothesis"),
+    "evidence": ("errors", "hypothesis", "record"),
+    "engine": ("errors", "hypothesis", "record"),
+    "report": ("errors", "hypothesis", "record", "evidence"),
+    "api": ("errors", "hypothesis", "record", "evidence", "engine", "report"),
+    "dashboard": ("errors", "hypothesis", "record", "evidence", "engine", "report", "api"),
+    "cli": ("errors", "hypothesis", "record", "evidence", "engine", "report", "api", "dashboard"),
+}
+"""What each room may import besides itself."""
+ROOT_ENTRIES = {"__init__.py", "__main__.py", "api.py", "errors.py", "py.typed"} | {
+    room for room in ROOMS if room not in ("errors", "api")
+}
+NEEDS_TORCH = ("tracer.engine", "tracer.cli.selftest", "tracer.dashboard.intervene.measure")
+"""Opened when they are used; every other module is imported without torch."""
+RUNS_WHEN_IMPORTED = ("tracer.dashboard.start.app",)
 
 
 @cache
@@ -167,23 +146,84 @@ def test_only_the_model_room_knows_transformer_lens():
         for target in imported(node)
         if target.split(".")[0] == "transformer_lens"
     }
-    assert {name for name in knowing if not name.startswith("tracer.model.")} == set()
+    assert {name for name in knowing if not name.startswith("tracer.engine.model.")} == set()
 
 
-def test_the_core_does_not_know_the_front_ends():
-    front = ("tracer.cli", "tracer.__main__")
-    knowing = {
+def room_of(module: str) -> str | None:
+    """None for the package itself and for what runs it: they may know everything."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def forbidden(graph: dict[str, set[str]]) -> set[str]:
+    """Imports that the table of rooms does not allow."""
+    return {
         f"{name} imports {target}"
-        for name, targets in edges().items()
+        for name, targets in graph.items()
         for target in targets
-        if target.startswith(front) and not name.startswith(front)
+        if (room := room_of(name)) and (other := room_of(target))
+        if other != room and other not in ROOMS[room]
     }
-    assert not knowing
 
 
-@pytest.mark.parametrize("name", [name for name in TORCH_FREE if name in modules()])
-def test_reading_judging_and_reporting_leave_torch_alone(name: str):
-    program = f"import sys, {name}; print([m for m in {HEAVY!r} if m in sys.modules])"
+def test_each_room_imports_only_what_stands_above_it():
+    assert forbidden({"tracer.record.x": {"tracer.evidence.judge"}}) != set()
+    assert forbidden({"tracer.evidence.x": {"tracer.engine"}}) != set()
+    assert forbidden({"tracer.report.x": {"tracer.record.runs"}}) == set()
+    assert forbidden(edges()) == set()
+
+
+def test_the_root_holds_the_rooms_and_nothing_else():
+    found = {path.name for path in ROOT.iterdir() if path.name != "__pycache__"}
+    assert found == ROOT_ENTRIES
+    assert len(found) <= 12
+
+
+def lazy_names(tree: ast.Module) -> set[str]:
+    """Submodules that a package gives out when they are asked for."""
+    return {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_loader.attach"
+        for keyword in node.keywords
+        for name in ast.literal_eval(keyword.value)
+    }
+
+
+def test_what_is_opened_late_is_there_and_is_typed():
+    """A package that opens parts of itself late names them twice: for Python and for the types."""
+    late = {name: found for name, tree in modules().items() if (found := lazy_names(tree))}
+    assert "tracer.engine" in late
+    for package, names in late.items():
+        typed = {
+            target
+            for node in statements(modules()[package], inside_functions=False, of_types=True)
+            for target in first_party(imported(node))
+        }
+        assert typed == {f"{package}.{name}" for name in names}
+        assert typed <= set(modules())
+
+
+def test_no_other_package_hides_imports():
+    hiding = [
+        name
+        for name, tree in modules().items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
+    ]
+    assert hiding == []
+
+
+def test_all_but_the_engine_is_imported_without_torch():
+    names = [
+        name
+        for name in sorted(modules())
+        if not name.startswith(NEEDS_TORCH) and name not in RUNS_WHEN_IMPORTED
+    ]
+    program = (
+        f"import importlib, sys; sys.modules.update(dict.fromkeys({HEAVY!r}))\n"
+        f"for name in {names!r}: importlib.import_module(name)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -193,4 +233,12 @@ def test_reading_judging_and_reporting_leave_torch_alone(name: str):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+
+
+def test_no_two_public_classes_have_one_name():
+    homes: dict[str, list[str]] = {}
+    for name, tree in modules().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}

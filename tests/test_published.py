@@ -11,7 +11,7 @@ import tracer
 from tracer.hypothesis.load import json_schema, json_schema_text
 from tracer.hypothesis.yaml_text import parse
 
-COMMITTED = Path(tracer.__file__).parent / "schema" / "hypothesis.schema.json"
+COMMITTED = Path(tracer.__file__).parent / "hypothesis" / "hypothesis.schema.json"
 
 
 def test_the_committed_schema_is_the_generated_one():

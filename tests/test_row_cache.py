@@ -1,11 +1,11 @@
 """A run that reads its rows from the cache is, to the last bit, the run that measures them."""
 
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
-import tracer.engine.cache
 import tracer.engine.forward
 import tracer.engine.measure.prompts
 import tracer.engine.run
@@ -13,11 +13,11 @@ from tests.bench import TINY, make_bench
 from tests.heard import Heard
 from tests.test_runner import dropped
 from tests.tiny_file import write_tiny
-from tracer.engine.cache import RowCache
+from tracer.engine.cache import RowCache, code_hash
 from tracer.engine.forward import BatchLimit, Row, run_to_end
 from tracer.engine.measure.prompts import read_rows
-from tracer.engine.model import model as model_module
-from tracer.engine.model import sites as model_module
+from tracer.engine.model.model import Model
+from tracer.engine.model.sites import Site
 from tracer.engine.run import measure
 from tracer.engine.session import open_both
 from tracer.engine.store import Store
@@ -140,7 +140,7 @@ def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
             raise KeyboardInterrupt
         return run_to_end_counted(*arguments)
 
-    run_to_end_counted = tracer.engine.forward.run_to_end
+    run_to_end_counted = tracer.engine.measure.prompts.run_to_end
     more = {"off": OFF, "swap": SWAP}
     monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", once)
     with pytest.raises(KeyboardInterrupt):
@@ -178,14 +178,14 @@ def test_a_sound_entry_of_other_rows_is_not_taken(bench, tmp_path):
 def test_rows_that_did_not_fit_together_are_not_kept(bench, tmp_path, monkeypatch):
     clean, cache = bench.clean["dallas"], RowCache(Store(tmp_path), ("here",))
     rows = [Row({(0, 3, n): 2.0}) for n in range(4)]
-    forward = model_module.Model.forward
+    forward = Model.forward
 
     def small(self, *arguments, rows=1, **more):
         if rows > 2:
             raise MemoryError
         return forward(self, *arguments, rows=rows, **more)
 
-    monkeypatch.setattr(model_module.Model, "forward", small)
+    monkeypatch.setattr(Model, "forward", small)
     limit = BatchLimit(4)
     read_rows(bench.model, bench.basis, clean, rows, limit, cache, lambda n: None)
     assert (limit.rows, cache.store.size().entries) == (2, 0)
@@ -199,8 +199,8 @@ def test_logits_are_made_again_to_the_last_bit(each_model):
     for rows in (1, 7):
         ends = []
         hooks = [
-            (model_module.Site("resid_pre", 1), lambda x: x * (1 + ones(x) / 10)),
-            (model_module.Site("unembed_in", 0), lambda x, ends=ends: ends.append(x[:, -1])),
+            (Site("resid_pre", 1), lambda x: x * (1 + ones(x) / 10)),
+            (Site("unembed_in", 0), lambda x, ends=ends: ends.append(x[:, -1])),
         ]
         logits = each_model.forward(ids, hooks, rows=rows)
         np.testing.assert_array_equal(
@@ -232,11 +232,17 @@ def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
     assert found == list(columns(more, None)[1:])
 
 
-def test_a_changed_engine_makes_other_entries(monkeypatch):
-    before = tracer.engine.cache._engine.__wrapped__()
-    assert before == tracer.engine.cache._engine.__wrapped__()
-    monkeypatch.setattr(tracer.engine.cache, "_ENGINE", tracer.engine.cache._ENGINE[:-1])
-    assert tracer.engine.cache._engine.__wrapped__() != before
-    assert all(
-        (Path(tracer.__file__).parent / name).exists() for name in tracer.engine.cache._ENGINE
-    )
+def test_a_changed_line_of_engine_or_record_makes_other_entries(tmp_path):
+    package = copytree(Path(tracer.__file__).parent, tmp_path / "tracer")
+    seen = {code_hash(package)}
+    assert code_hash(Path(tracer.__file__).parent) in seen
+    for name in ("engine/forward.py", "engine/attribution/sweep.py", "record/graph/prune.py"):
+        with open(package / name, "a") as file:
+            file.write("# changed\n")
+        seen.add(code_hash(package))
+    (package / "engine" / "new.py").touch()
+    seen.add(code_hash(package))
+    assert len(seen) == 5
+    with open(package / "report" / "render.py", "a") as file:
+        file.write("# nothing that a number depends on\n")
+    assert code_hash(package) in seen

@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-import tracer
+import tracer.cli.selftest
 from tests.command import call
 from tracer.cli.selftest.claims import FAMILIES, KINDS, claims_about
 from tracer.cli.selftest.hypotheses import hypothesis_of
-from tracer.cli.selftest.rates import Verdicts, run_trials, try_claim, without_controls
+from tracer.cli.selftest.rates import Verdicts
 from tracer.cli.selftest.scenes import make_scenes
+from tracer.cli.selftest.trials import run_trials, try_claim, without_controls
 from tracer.engine.progress import Silent
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
@@ -121,7 +122,7 @@ def test_the_command_prints_rates_and_ends_by_them(capfd, monkeypatch, tmp_path,
         ]
 
     fake = type("Trials", (), {"run_trials": staticmethod(trials)})
-    monkeypatch.setitem(vars(tracer), "trials", fake)
+    monkeypatch.setattr(tracer.cli.selftest, "trials", fake)
     path = tmp_path / "rates.json"
     result = call(capfd, "selftest", "--models", "2", "--seed", "7", "--json", str(path))
     assert result.code == code

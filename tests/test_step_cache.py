@@ -23,19 +23,19 @@ STEPS = {
         | {"generate": {"tokens": 4, "temperature": 1.0, "samples": 2}}
     },
 }
-MADE = {
-    tracer.engine.measure.graphs: "attribute",
-    tracer.engine.measure.graphs: "firings",
-    tracer.engine.measure.circuits: "run_rows",
-    tracer.engine.measure.texts: "write",
-}
+MADE = (
+    (tracer.engine.measure.graphs, "attribute"),
+    (tracer.engine.measure.graphs, "firings"),
+    (tracer.engine.measure.circuits, "run_rows"),
+    (tracer.engine.measure.texts, "write"),
+)
 
 
 @pytest.fixture
 def made(monkeypatch):
     """What was measured anew, in order."""
     seen = []
-    for module, name in MADE.items():
+    for module, name in MADE:
         real = getattr(module, name)
 
         def counted(*arguments, real=real, name=name):
@@ -58,7 +58,7 @@ def graphs_of(lab, number):
 
 def test_a_second_run_makes_no_step_again_and_is_the_same(lab, made):
     first = lab.run(**STEPS)
-    assert set(made) == set(MADE.values())
+    assert set(made) == {name for _, name in MADE}
     made.clear()
     second = lab.run(**STEPS)
     assert made == [] and second[2] == 0
@@ -70,7 +70,7 @@ def test_a_second_run_makes_no_step_again_and_is_the_same(lab, made):
 
 SWAP = STEPS["interventions"]["swap"]
 TEXAS = TINY["supernodes"]["texas"]
-GRAPH_STEPS, ALL = {"attribute", "firings"}, set(MADE.values())
+GRAPH_STEPS, ALL = {"attribute", "firings"}, {name for _, name in MADE}
 
 
 def writing(**changes):
@@ -173,4 +173,4 @@ def test_entries_that_are_something_else_are_made_again(lab, made):
         lab.store.write("".join([path.parent.name, path.stem]), {}, {"graph": {}, "record": 3})
     made.clear()
     assert_same(first, lab.run(**STEPS))
-    assert set(made) == set(MADE.values())
+    assert set(made) == {name for _, name in MADE}

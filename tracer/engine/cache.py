@@ -35,25 +35,8 @@ from tracer.errors import TracerError
 from tracer.record.parts import Reading
 from tracer.record.record import Environment, ModelRecord
 
-_ENGINE = (
-    "model",
-    "features",
-    "replacement",
-    "graph",
-    "ablation.py",
-    "circuit_measure.py",
-    "clean.py",
-    "feature_text.py",
-    "firing.py",
-    "freeze.py",
-    "generation.py",
-    "graph_features.py",
-    "graph_measure.py",
-    "intervention.py",
-    "readings.py",
-    "spoken.py",
-)
-"""The code that turns rows and steps into numbers: a changed line of it makes other entries."""
+_ROOMS = ("engine", "record")
+"""The code that turns rows and steps into numbers, and into what is kept of them."""
 _ROWS = "rows"
 
 
@@ -142,18 +125,20 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
     about = environment.model_dump(mode="json", exclude={"python"})
     dictionary = (features.basis.name, features.fingerprint, features.revision)
     kinds = torch.backends.cpu.get_cpu_capability()
-    return (_engine(), about, kinds, model.fingerprint, model.dtype, model.device, *dictionary)
+    return (_code(), about, kinds, model.fingerprint, model.dtype, model.device, *dictionary)
 
 
 @cache
-def _engine() -> str:
-    """SHA-256 over the sources of the engine."""
-    home = Path(__file__).parent
+def _code() -> str:
+    return code_hash(Path(__file__).parents[1])
+
+
+def code_hash(package: Path) -> str:
+    """SHA-256 over the sources of every room that numbers depend on: their names and bytes."""
     total = hashlib.sha256()
-    for path in sorted(p for name in _ENGINE for p in (home / name, *(home / name).rglob("*.py"))):
-        if path.is_file():
-            total.update(f"{path.relative_to(home).as_posix()}\0".encode())
-            total.update(path.read_bytes())
+    for path in sorted(p for room in _ROOMS for p in (package / room).rglob("*.py")):
+        total.update(f"{path.relative_to(package).as_posix()}\0".encode())
+        total.update(path.read_bytes())
     return total.hexdigest()
 
 

@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from tracer.cli.selftest import rates as rates
+    from tracer.cli.selftest import trials as trials
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["rates"])
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["trials"])

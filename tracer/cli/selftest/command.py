@@ -76,7 +76,7 @@ def selftest_(
     began = time.monotonic()
     with progress_on(stderr(), quiet=quiet) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
-            run_trials = selftest.rates.run_trials
+            run_trials = selftest.trials.run_trials
         verdicts = run_trials(models, seed, out, progress)
     code = EXIT_OK if within_goals(verdicts) else EXIT_NOT_CONFIRMED
     screen = stderr() if json_ == STDOUT else stdout()

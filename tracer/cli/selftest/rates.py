@@ -1,31 +1,13 @@
-"""Claims through the whole line as `tracer run` takes it: file, model, supernodes, verdict.
-
-From verdicts on claims to error rates: false ones confirmed, and true ones not confirmed.
-"""
+"""From verdicts on claims to error rates: false ones confirmed, and true ones not confirmed."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tracer.cli.selftest.claims import Claim, Kind, Truth, claims_about
-from tracer.cli.selftest.hypotheses import hypothesis_of
-from tracer.cli.selftest.scenes import Scene, make_scenes, paths
-from tracer.engine.progress import Progress, Silent
-from tracer.engine.run import measure
-from tracer.evidence.judge import judge_run
+from tracer.cli.selftest.claims import Kind, Truth
 from tracer.evidence.statistics import wilson
-from tracer.hypothesis.expectations.effect import Thresholds
-from tracer.hypothesis.load import read
-from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.yaml_text import to_yaml
-from tracer.record.files import write_text
 from tracer.record.verdict import VerdictName
-from tracer.report.run import Run, judge_and_save
 
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.01, 0.10
 """The goals: rates that are not to be passed."""
@@ -117,64 +99,3 @@ def _data(tallied: Tally) -> dict[str, Any]:
         "rate": tallied.rate,
         "wilson_95": tallied.interval,
     }
-
-
-def run_trials(n_models: int, seed: int, out: Path | None, progress: Progress) -> list[Verdicts]:
-    """Build models one after the other and try every claim about each.
-
-    Args:
-        n_models: how many; the first n of a seed are the same whatever n is.
-        seed: decides words, circuits, weights and claims.
-        out: a folder that keeps models, hypothesis files and runs; None leaves nothing behind.
-        progress: told of every hypothesis.
-    """
-    found: list[Verdicts] = []
-    total = sum(len(list(claims_about(path))) for path in paths(n_models))
-    with _home(out) as home, progress.task("trying claims on planted models", total) as advance:
-        for _, scene in make_scenes(seed, n_models, home):
-            for claim in claims_about(scene.path):
-                folder = Path(scene.folder) / claim.name
-                found.append(try_claim(claim, scene, folder))
-                if out is None:
-                    shutil.rmtree(folder)
-                advance(1)
-    return found
-
-
-@contextmanager
-def _home(out: Path | None) -> Generator[Path, None, None]:
-    if out is not None:
-        yield out
-        return
-    with tempfile.TemporaryDirectory(prefix="tracer_selftest_") as folder:
-        yield Path(folder)
-
-
-def try_claim(claim: Claim, scene: Scene, folder: Path) -> Verdicts:
-    """Write the file into a folder, run it there, and judge it with and without controls."""
-    folder.mkdir()
-    path = folder / f"{claim.name}.yaml"
-    write_text(path, to_yaml(hypothesis_of(claim, scene)))
-    run = judge_and_save(measure(read(str(path)), reports=folder, progress=Silent()))
-    verdict = run.verdict.verdict
-    return Verdicts(claim.who.name, claim.kind, claim.who.truth, verdict, _uncontrolled(run))
-
-
-def _uncontrolled(run: Run) -> VerdictName:
-    asked = without_controls(run.record.hypothesis)
-    return judge_run(run.record, run.arrays, hypothesis=asked).verdict
-
-
-def without_controls(hypothesis: Hypothesis) -> Hypothesis:
-    """The hypothesis less what it expects of controls."""
-    interventions = {
-        name: spec.model_copy(
-            update={"expect": tuple(e for e in spec.expect if not _is_compared(e))}
-        )
-        for name, spec in hypothesis.interventions.items()
-    }
-    return hypothesis.model_copy(update={"interventions": interventions})
-
-
-def _is_compared(expectation: object) -> bool:
-    return isinstance(expectation, Thresholds) and expectation.alpha is not None
