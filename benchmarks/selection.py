@@ -19,7 +19,7 @@ from tracer.engine.forward import batch_limit
 from tracer.engine.measure.prompts import MeasurementContext, measure_prompt
 from tracer.engine.supernodes import select
 from tracer.hypothesis.spec import Rule, SupernodeSpec
-from tracer.record.parts import Reading
+from tracer.record.trials import Reading
 
 SIZES = (10, 20, 40, 80, 160, 320)
 INTERVENTIONS = ("ablate_texas", "texas_to_california")

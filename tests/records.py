@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.parts import (
+from tracer.record.trials import (
     Activation,
     ClampRecord,
     Dose,

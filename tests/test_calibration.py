@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tracer.evidence.calibration import direct, total
-from tracer.record.parts import Ablation
+from tracer.record.studies import Ablation
 
 
 def ablation(predicted, measured, free=0.0):

@@ -11,7 +11,7 @@ from tracer.dashboard.compare.tables import (
     size_rows,
     unmatched,
 )
-from tracer.record.parts import GraphEdge, GraphRecord
+from tracer.record.studies import GraphEdge, GraphRecord
 
 
 def renamed(names, old, new):

@@ -163,7 +163,7 @@ def test_a_run_registers_before_the_first_pass(file, tmp_path, monkeypatch):
         assert registered(reports, "tiny") is not None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracer.engine.session, "open_bench", no_pass)
+    monkeypatch.setattr(tracer.engine.session, "open_context", no_pass)
     with pytest.raises(KeyboardInterrupt):
         measure(read(str(file)), reports=reports, progress=Silent())
     assert registered(reports, "tiny") is not None

@@ -1,7 +1,7 @@
 from tests.judging import SWAP, expecting
 from tests.records import change, make_record
 from tracer.evidence.judge import judge_run
-from tracer.record.parts import Generated, GeneratedText
+from tracer.record.trials import Generated, GeneratedText
 from tracer.report.render import render
 from tracer.report.sections.texts import text_views
 

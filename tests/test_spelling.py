@@ -10,15 +10,15 @@ import sys
 from tests.records import make_record
 from tracer.cli.output import Ending, to_json, write_stdout
 from tracer.dashboard.author.hypothesis_files import files, load
-from tracer.record.files import spelled
+from tracer.record.files import path_text
 from tracer.report.library import LibraryEntry, render_library
 
 ODD = os.fsdecode(b"\xff<b>.yaml")
 
 
 def test_bytes_that_are_no_text_are_spelled():
-    assert spelled(ODD) == r"\xff<b>.yaml"
-    assert spelled("é 大.yaml") == "é 大.yaml"
+    assert path_text(ODD) == r"\xff<b>.yaml"
+    assert path_text("é 大.yaml") == "é 大.yaml"
 
 
 def test_a_hypothesis_file_is_listed_and_read_by_its_spelled_name(tmp_path):

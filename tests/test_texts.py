@@ -6,7 +6,7 @@ from tests.judging import SWAP, expecting, only
 from tests.records import change, make_record
 from tracer.evidence.judge import judge_run
 from tracer.evidence.measures.text import first_line, says
-from tracer.record.parts import Generated, GeneratedText
+from tracer.record.trials import Generated, GeneratedText
 
 
 def text(words, *, stopped=False):

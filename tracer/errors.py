@@ -1,7 +1,4 @@
-"""The user's mistakes, as sentences with an exit code; our own mistakes stay tracebacks.
-
-A mistake in a hypothesis before it has a line: where in the data, and what is wrong.
-"""
+"""The user's mistakes, as sentences with an exit code; our own mistakes stay tracebacks."""
 
 from __future__ import annotations
 
@@ -87,7 +84,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """One mistake, placed by its path."""
+    """One mistake in a hypothesis as data, which has a path but no line yet."""
 
     path: KeyPath
     message: str
@@ -138,7 +135,7 @@ _MOST_COMPARED = 300
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like this one, if any is alike; case does not count.
 
-    Of very many words, which take long to compare, none is.
+    Of more than 300 known words, which take long to compare, only an equal one is found.
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
     if len(by_lower) > _MOST_COMPARED:

@@ -32,7 +32,7 @@ from tracer.engine.features.open import OpenBasis
 from tracer.engine.forward import BatchLimit, Row
 from tracer.engine.store import Store, StoredEntry, key_of
 from tracer.errors import TracerError
-from tracer.record.parts import Reading
+from tracer.record.trials import Reading
 from tracer.record.record import Environment, ModelRecord
 
 _ROOMS = ("engine", "record")

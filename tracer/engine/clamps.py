@@ -15,7 +15,7 @@ from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.supernodes import place
 from tracer.hypothesis.clamps import HERE, Amount, ClampSpec, InterventionSpec
-from tracer.record.parts import ClampRecord
+from tracer.record.trials import ClampRecord
 from tracer.record.record import SupernodeRecord
 
 

@@ -18,7 +18,7 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Prefix, Site
 from tracer.hypothesis.tokens import TokenizedPrompt
-from tracer.record.parts import Activation, Reading, TokenReading
+from tracer.record.trials import Activation, Reading, TokenReading
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tracer.engine.measure.prompts import MeasurementContext
 from tracer.engine.resolve import left_out
 from tracer.hypothesis.load import HypothesisFile
 from tracer.record import runs
-from tracer.record.files import spelled
+from tracer.record.files import path_text
 from tracer.record.lock import changes
 from tracer.record.record import BasisRecord, Environment, ModelRecord, PromptRecord, Record
 from tracer.record.registration import registered
@@ -86,7 +86,7 @@ def _record(
         started=now.isoformat(timespec="seconds"),
         hypothesis=hypothesis,
         yaml=file.text,
-        file=spelled(file.path),
+        file=path_text(file.path),
         overrides=file.overrides,
         sha256=_sha256(declared),
         fingerprint=fingerprint,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.record.parts import Ablation
+from tracer.record.studies import Ablation
 
 
 class Calibration(NamedTuple):

@@ -23,7 +23,8 @@ from tracer.hypothesis.implied import REPEATED, repeated, sized
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.record import Record
-from tracer.record.registered import Registration, as_declared, when
+from tracer.record.record import Registration
+from tracer.record.registration import as_declared, when
 from tracer.record.verdict import Registered
 
 ABSENT = object()

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tracer.errors import UsageError
-from tracer.record.parts import CircuitRecord, Trial
 from tracer.record.record import Record
+from tracer.record.studies import CircuitRecord
+from tracer.record.trials import Trial
 
 Arrays = Mapping[str, np.ndarray]
 """By name, as in the safetensors file."""

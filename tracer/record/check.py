@@ -15,8 +15,9 @@ from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.graph import OUTPUT
-from tracer.record.parts import CircuitRecord, GraphRecord, Reading, Trial
-from tracer.record.record import PromptRecord, Record, SharedRecord, SupernodeRecord
+from tracer.record.record import PromptRecord, Record, SupernodeRecord
+from tracer.record.studies import CircuitRecord, GraphRecord, SharedRecord
+from tracer.record.trials import Reading, Trial
 
 _LARGEST = 2**31
 """No index or position is as large."""

@@ -1,11 +1,4 @@
-"""Files that are either wholly there or not at all, whatever is killed or runs full meanwhile.
-
-What tells a changed file from the one that was read.
-
-A name that nothing else has yet.
-
-Names of files as text: a system's names are bytes, and not all of them are UTF-8.
-"""
+"""Files written in one step, so that a reader finds all of one or none; their stamps and names."""
 
 from __future__ import annotations
 
@@ -49,7 +42,6 @@ def create_text(path: Path, text: str) -> None:
 
 
 def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
-    """Write the data beside the path, and put it there once it is whole."""
     _require_plain(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -67,7 +59,7 @@ def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
 
 
 def _require_plain(path: Path) -> None:
-    """Replacing a pipe, a device or a link to an open stream would take it away from everybody."""
+    """Refuse pipes, devices and links to open streams: replacing one would break its other users."""
     is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
     if is_stream or (path.exists() and not (path.is_file() or path.is_dir())):
         raise UsageError(f"{path}: this is not a regular file, so it is not replaced by one.")
@@ -78,14 +70,14 @@ def _put_new(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links, where a moment is left to be overtaken in
+    except OSError:  # a file system without hard links: another writer may still come between
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.replace(temporary, path)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut, where the system can open folders at all."""
+    """Make a rename survive a power cut, where the system can open folders."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -96,7 +88,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class FileStamp(NamedTuple):
-    """Which file it is, and of when; times in nanoseconds, size in bytes."""
+    """Identity and age of a file; times in nanoseconds, size in bytes."""
 
     device: int
     inode: int
@@ -106,9 +98,9 @@ class FileStamp(NamedTuple):
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """Another one whenever the text is: files here are replaced, never written into.
+    """Changes whenever the content does, as files here are replaced and never written into.
 
-    None where there is no such file; a link stands for what it leads to.
+    None where there is no such file; a link is followed.
     """
     try:
         found = path.stat()
@@ -125,7 +117,7 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def spelled(path: PurePath | str) -> str:
-    """A path that every file and page can hold: bytes that are no UTF-8 are spelled."""
+def path_text(path: PurePath | str) -> str:
+    r"""A path as valid UTF-8: a byte that is none becomes its escape, such as `\xff`."""
     name = path if isinstance(path, str) else path.as_posix()
     return os.fsencode(name).decode("utf-8", "backslashreplace")

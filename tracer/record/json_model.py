@@ -1,10 +1,12 @@
+"""JSON files with a schema: the base of everything that is recorded, and how a file is read."""
+
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from tracer.errors import UsageError
@@ -15,6 +17,12 @@ MOST_MISFITS = 3
 _SCHEMA = re.compile(r"tracer\.(\w+)/(\d{1,9})")
 
 Kind = TypeVar("Kind", bound=BaseModel)
+
+
+class Recorded(BaseModel):
+    """Base of everything a run writes down; not-a-number goes into JSON as "NaN" and comes back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 def read_model(path: Path, kind: type[Kind], schema: str) -> Kind:
@@ -37,6 +45,11 @@ def read_model(path: Path, kind: type[Kind], schema: str) -> Kind:
 
 
 def bytes_of(path: Path) -> bytes:
+    """The content of a regular file in a run folder.
+
+    Raises:
+        UsageError: It is missing, unreadable or no regular file.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise UsageError(f"{path}: this is not a regular file.")
@@ -74,4 +87,5 @@ def _misfits(error: ValidationError) -> str:
 
 
 def one_line(error: Exception) -> str:
+    """An error's text on one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]

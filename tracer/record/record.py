@@ -1,69 +1,25 @@
 """What a run observed: the contract that judging, report and dashboard read.
 
 A run is a folder. `run.json` holds a `Record`; `measurements.safetensors` holds the arrays it names
-(controls, activations). Nothing here needs torch, and nothing here says whether a claim held:
-that is `tracer.evidence.judge`, which writes `verdict.json` beside it.
-Its larger parts have files of their own; all are asked for here.
+(controls, activations). Nothing here says whether a claim held: `tracer.evidence.judge` does, whose
+verdict stands in `verdict.json` beside it.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from tracer.hypothesis.implied import Axis
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.parts import (
-    Ablation,
-    Activation,
-    CircuitRecord,
-    CircuitScores,
-    CircuitTrial,
-    ClampRecord,
-    Dose,
-    Generated,
-    GeneratedText,
-    GraphEdge,
-    GraphRecord,
-    InterventionRecord,
-    Reading,
-    Recorded,
-    TokenReading,
-    Trial,
-)
-from tracer.record.registered import Registration
+from tracer.record.json_model import Recorded
+from tracer.record.studies import CircuitRecord, GraphRecord, SharedRecord
+from tracer.record.trials import InterventionRecord, Reading
 
 SCHEMA = "tracer.run/1"
-
-__all__ = [
-    "SCHEMA",
-    "Ablation",
-    "Activation",
-    "BasisRecord",
-    "CircuitRecord",
-    "CircuitScores",
-    "CircuitTrial",
-    "ClampRecord",
-    "Dose",
-    "Environment",
-    "FeatureRef",
-    "Generated",
-    "GeneratedText",
-    "GraphEdge",
-    "GraphRecord",
-    "InterventionRecord",
-    "ModelRecord",
-    "PromptRecord",
-    "Reading",
-    "Record",
-    "Recorded",
-    "SharedRecord",
-    "SupernodeRecord",
-    "TokenReading",
-    "Trial",
-    "VariantRecord",
-]
+REGISTRATION_SCHEMA = "tracer.registration/1"
 
 
 class FeatureRef(Recorded):
@@ -113,18 +69,6 @@ class PromptRecord(Recorded):
     baseline: Reading
 
 
-class SharedRecord(Recorded):
-    """Overlaps of the prompts of one claim of shared representation.
-
-    They are in the tensors, `shared/<name>/overlap` of shape [pair, layer, list, list]: entry
-    (i, j) is the overlap of list i in the pair's first language with list j in its second.
-    """
-
-    pairs: tuple[tuple[int, int], ...] = Field(description="Languages, by place in the lists.")
-    n_layers: int
-    n_active: tuple[float, ...] = Field(description="By layer, mean active features of a prompt.")
-
-
 class VariantRecord(Recorded):
     """A variation of the hypothesis: a run of its own in `variants/<name>/`, beside the record."""
 
@@ -170,6 +114,22 @@ class Environment(Recorded):
     platform: str
     packages: dict[str, str]
     threads: int
+
+
+class Registration(Recorded):
+    """A hypothesis as it was declared before its first measurement."""
+
+    schema_: Literal["tracer.registration/1"] = Field(default=REGISTRATION_SCHEMA, alias="schema")
+    hypothesis: str = Field(description="Its name.")
+    registered: str = Field(description="UTC, ISO 8601.")
+    declared: str = Field(description="As YAML, overrides put in, defaults left out.")
+    sha256: str = Field(description="Of `declared`, in UTF-8.")
+
+    @model_validator(mode="after")
+    def _unchanged(self) -> Registration:
+        if sha256(self.declared.encode()).hexdigest() != self.sha256:
+            raise ValueError("the hash is not that of what is declared: it was edited")
+        return self
 
 
 class Record(Recorded):

@@ -1,11 +1,7 @@
 """One run on disk: `run.json`, `measurements.safetensors`, `verdict.json`, read and written whole.
 
-What stands in a run folder may come from another version, another program or a disk that ran full:
-reading it either gives a thing that fits, or a sentence.
-
-What can still be told of a run that cannot be opened: it is never nothing.
-
-Whatever text of the record is there is taken as text, from any version; nothing is judged by it.
+A run folder may come from another version, another program or a full disk: reading it gives either
+a model that fits or a `UsageError`. `read_unreadable` gives what text is left of a broken one.
 """
 
 from __future__ import annotations
@@ -25,13 +21,7 @@ from tracer.hypothesis.implied import measurable_variations
 from tracer.record.arrays import Arrays, Observed, check_arrays, check_forms
 from tracer.record.check import contradictions
 from tracer.record.files import write_bytes, write_text
-from tracer.record.json_model import (
-    MOST_MISFITS,
-    RECORD,
-    bytes_of,
-    one_line,
-    read_model,
-)
+from tracer.record.json_model import MOST_MISFITS, RECORD, bytes_of, one_line, read_model
 from tracer.record.record import SCHEMA, Record
 from tracer.record.verdict import Verdict
 
@@ -138,17 +128,12 @@ def read_variants(folder: Path, record: Record) -> dict[str, Observed]:
     Raises:
         UsageError: One is unreadable.
     """
-    names = [
-        each.name
-        for each in measurable_variations(record.hypothesis)
-        if each.name in record.variants
-    ]
-    return {
-        name: Observed(read_record(inner), read_arrays(inner))
-        for name in names
-        if record.variants[name].fingerprint is not None
-        and is_run(inner := variant_folder(folder, name))
-    }
+    found: dict[str, Observed] = {}
+    for name in (each.name for each in measurable_variations(record.hypothesis)):
+        variant, inner = record.variants.get(name), variant_folder(folder, name)
+        if variant and variant.fingerprint is not None and is_run(inner):
+            found[name] = Observed(read_record(inner), read_arrays(inner))
+    return found
 
 
 def _json(model: Record | Verdict) -> str:
@@ -156,7 +141,7 @@ def _json(model: Record | Verdict) -> str:
 
 
 class UnreadableRun(NamedTuple):
-    """What of a run folder can be read; None where it cannot."""
+    """What of a run folder that cannot be opened is still readable; None where nothing is."""
 
     file: str | None
     """The hypothesis file's name, as it was given on the command line."""
@@ -166,22 +151,22 @@ class UnreadableRun(NamedTuple):
     judged: str | None
     """Verdict and reason, as they were written then."""
     can_be_judged: bool
-    """Whether the record and its tensors are sound, so that only the verdict is not."""
+    """Whether record and tensors are sound, so that only the verdict is broken."""
 
 
 def read_unreadable(folder: Path) -> UnreadableRun:
-    """Look at every file for itself; no file of the folder is written."""
-    told = _record(folder)
+    """Read each file of a run folder by itself, the record from any version and up to any cut."""
+    found = _partial_record(folder)
     return UnreadableRun(
-        file=_text(told, "file"),
-        yaml=_text(told, "yaml"),
-        claim=_text(told.get("hypothesis"), "claim"),
+        file=_text(found, "file"),
+        yaml=_text(found, "yaml"),
+        claim=_text(found.get("hypothesis"), "claim"),
         judged=_judged(folder),
         can_be_judged=_is_measured(folder),
     )
 
 
-def _record(folder: Path) -> dict[str, Any]:
+def _partial_record(folder: Path) -> dict[str, Any]:
     try:
         path = folder / RECORD
         data = path.read_bytes() if path.is_file() else b""

@@ -1,7 +1,7 @@
 """The runs folder: `<root>/<hypothesis>/<UTC timestamp>-<6 hex of the fingerprint>/`.
 
-Finding never leaves the root: a link that points out of it is not followed. Where one run is
-concerned, `tracer.record.run_folder` reads and writes it; both are asked for here.
+Finding never leaves the root: a link that points out of it is not followed. A run's own files are
+read and written by `tracer.record.run_folder`.
 """
 
 from __future__ import annotations
@@ -16,49 +16,14 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel
 
 from tracer.errors import UsageError, unknown
-from tracer.record.files import FileStamp, file_stamp, spelled, write_text
+from tracer.record.files import FileStamp, file_stamp, path_text
 from tracer.record.json_model import RECORD, read_model
 from tracer.record.record import SCHEMA, Record
-from tracer.record.run_folder import (
-    ARRAYS,
-    VERDICT,
-    VERDICT_SCHEMA,
-    is_run,
-    observed,
-    read_arrays,
-    read_record,
-    read_variants,
-    read_verdict,
-    record_of,
-    write,
-    write_verdict,
-)
+from tracer.record.run_folder import VERDICT, VERDICT_SCHEMA, is_run, observed, record_of, write
 from tracer.record.verdict import VerdictName
 
 LATEST = "latest"
-
-__all__ = [
-    "ARRAYS",
-    "RECORD",
-    "VERDICT",
-    "RunEntry",
-    "create",
-    "entry_of",
-    "find_runs",
-    "latest",
-    "new_id",
-    "observed",
-    "read_arrays",
-    "read_record",
-    "read_variants",
-    "read_verdict",
-    "record_of",
-    "resolve",
-    "unfinished",
-    "write",
-    "write_text",
-    "write_verdict",
-]
+Status = Literal["measuring", "complete"]
 
 
 class RunEntry(NamedTuple):
@@ -69,7 +34,7 @@ class RunEntry(NamedTuple):
     folder: Path
     hypothesis: str
     started: str | None
-    status: Literal["measuring", "complete"] | None
+    status: Status | None
     fingerprint: str | None
     model: str | None
     verdict: VerdictName | None
@@ -92,7 +57,7 @@ class _ModelName(BaseModel):
 
 class _RecordHead(BaseModel):
     started: str
-    status: Literal["measuring", "complete"]
+    status: Status
     fingerprint: str
     hypothesis: _Declared
     model: _ModelName
@@ -158,10 +123,7 @@ def latest(root: Path, hypothesis: str) -> Record | None:
 
 
 def unfinished(root: Path, record: Record) -> Path | None:
-    """The newest run that was stopped and measures exactly what this record would.
-
-    One that cannot be read cannot be gone on with, and is left where it is.
-    """
+    """The newest readable run that was stopped and has this record's fingerprint."""
     same = (
         entry.folder
         for entry in reversed(find_runs(root))
@@ -203,9 +165,9 @@ def resolve(argument: str, root: Path) -> Path:
 
 
 def _beginning(entries: list[RunEntry], wanted: str) -> list[RunEntry]:
-    return [
-        e for e in entries if wanted and (e.id.startswith(wanted) or _name(e).startswith(wanted))
-    ]
+    if not wanted:
+        return []
+    return [e for e in entries if e.id.startswith(wanted) or e.folder.name.startswith(wanted)]
 
 
 def _only(found: list[RunEntry], wanted: str, entries: list[RunEntry], root: Path) -> RunEntry:
@@ -218,10 +180,6 @@ def _only(found: list[RunEntry], wanted: str, entries: list[RunEntry], root: Pat
         raise UsageError(f"no run {wanted!r}: there is none in {root} yet. Make one: tracer run.")
     names = [*{entry.hypothesis: None for entry in entries}, *(entry.id for entry in entries)]
     raise UsageError(f"{unknown('run', wanted, names)} Looked in {root}.")
-
-
-def _name(entry: RunEntry) -> str:
-    return entry.folder.name
 
 
 def _folders(folder: Path, home: str) -> Iterator[Path]:
@@ -249,15 +207,15 @@ def _entry_as_of(root: Path, folder: Path, *stamps: FileStamp | None) -> RunEntr
     try:
         head = read_model(folder / RECORD, _RecordHead, SCHEMA)
     except UsageError as error:
-        hypothesis = spelled(where.parts[0])
-        return RunEntry(spelled(where), folder, hypothesis, *[None] * 6, problem=str(error))
+        hypothesis = path_text(where.parts[0])
+        return RunEntry(path_text(where), folder, hypothesis, *[None] * 6, problem=str(error))
     verdict, problem = None, None
     try:
         verdict = _verdict(root, folder)
     except UsageError as error:
         problem = f"{error} Delete it, and judge the run again."
     return RunEntry(
-        id=spelled(where),
+        id=path_text(where),
         folder=folder,
         hypothesis=head.hypothesis.hypothesis,
         started=head.started,

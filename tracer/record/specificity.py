@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from tracer.record.parts import Recorded
+from tracer.record.json_model import Recorded
 from tracer.record.record import BasisRecord, Environment, ModelRecord
 
 SCHEMA = "tracer.specificity/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from math import isfinite
 
-from tracer.record.parts import Reading, Trial
+from tracer.record.trials import Reading, Trial
 from tracer.record.record import Record
 from tracer.report.effects import fill, find, measures
 from tracer.report.plots import Bars, Output, bars

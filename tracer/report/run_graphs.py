@@ -19,7 +19,7 @@ from pathlib import Path
 from tracer.errors import UsageError
 from tracer.record.graph.files import read_listed
 from tracer.record.graph.graph import ListedGraph
-from tracer.record.parts import Ablation, Firing, GraphRecord
+from tracer.record.studies import Ablation, Firing, GraphRecord
 from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
 from tracer.report.graph_view import (
     MAX_LINKS,

@@ -22,7 +22,7 @@ from tracer.dashboard.runs.run import shown
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import STARTER as STARTER_FILE
 from tracer.hypothesis.yaml_text import MAX_BYTES, decoded, read_text
-from tracer.record.files import spelled
+from tracer.record.files import path_text
 from tracer.record.run_folder import read_record
 from tracer.record.runs import RunEntry
 
@@ -38,7 +38,7 @@ def files(folder: Path, without: Path) -> dict[str, Path]:
     for path in _walk(folder, without, _DEEPEST):
         if len(found) == MOST_FILES:
             break
-        found[spelled(path.relative_to(folder))] = path
+        found[path_text(path.relative_to(folder))] = path
     return found
 
 

@@ -21,7 +21,7 @@ from tracer.dashboard.runs.list import ICONS
 from tracer.dashboard.runs.run import CELL, facts, outcome_counts, shown
 from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.regression import RunComparison
-from tracer.record.parts import Trial
+from tracer.record.trials import Trial
 from tracer.record.record import Record
 from tracer.record.runs import RunEntry
 from tracer.report.circuit_diagram import circuit

@@ -24,7 +24,7 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import tokenize
 from tracer.record.arrays import Arrays
 from tracer.record.lock import Lock, reusable
-from tracer.record.parts import InterventionRecord
+from tracer.record.trials import InterventionRecord
 from tracer.record.record import Record
 
 

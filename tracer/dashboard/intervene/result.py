@@ -19,7 +19,7 @@ from tracer.dashboard.runs.run import shown
 from tracer.errors import HypothesisError, UsageError
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.arrays import Arrays
-from tracer.record.parts import Generated, InterventionRecord, Reading, Trial
+from tracer.record.trials import Generated, InterventionRecord, Reading, Trial
 from tracer.record.record import Record
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import compare, measures

@@ -27,7 +27,7 @@ from tracer.engine.progress import Advance
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.arrays import Arrays, circuit_key
-from tracer.record.parts import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
 
 
 class MeasuredCircuit(NamedTuple):

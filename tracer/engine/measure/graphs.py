@@ -43,7 +43,7 @@ from tracer.record.graph.influence import (
     supernode_scores,
 )
 from tracer.record.graph.prune import prune
-from tracer.record.parts import Ablation, FeatureTokens, GraphEdge, GraphRecord
+from tracer.record.studies import Ablation, FeatureTokens, GraphEdge, GraphRecord
 
 N_READ = 150
 """Features of a graph whose tokens are read: more than are looked at, a second of work."""

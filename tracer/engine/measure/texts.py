@@ -14,7 +14,7 @@ from tracer.engine.progress import Advance
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.clamps import Generation, InterventionSpec
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.parts import Generated, GeneratedText
+from tracer.record.trials import Generated, GeneratedText
 
 
 def n_texts(hypothesis: Hypothesis, prompt: str) -> int:

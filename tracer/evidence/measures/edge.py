@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracer.evidence.case import Wording, baseline_problem, untested
 from tracer.evidence.wording import exact, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
-from tracer.record.parts import GraphRecord
+from tracer.record.studies import GraphRecord
 from tracer.record.record import Record
 from tracer.record.verdict import PromptOutcome
 

@@ -16,7 +16,7 @@ from tracer.evidence.case import Case, Wording, log_probability
 from tracer.evidence.statistics import Side, controls_needed, monte_carlo_p
 from tracer.evidence.wording import counted, exact, number, p_text, signed
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
-from tracer.record.parts import Reading
+from tracer.record.trials import Reading
 from tracer.record.verdict import PromptOutcome
 
 ROUNDING = 1e-5

@@ -7,7 +7,7 @@ import math
 from tracer.evidence.case import Case, Wording
 from tracer.evidence.wording import exact, number
 from tracer.hypothesis.expectations.fraction import Fraction
-from tracer.record.parts import Activation
+from tracer.record.trials import Activation
 from tracer.record.verdict import PromptOutcome
 
 

@@ -24,7 +24,7 @@ from tracer.hypothesis.expectations.text import (
     SaysNot,
     TextExpectation,
 )
-from tracer.record.parts import Generated, GeneratedText
+from tracer.record.trials import Generated, GeneratedText
 from tracer.record.verdict import OutcomeName, PromptOutcome
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tracer.evidence.case import Case, Wording, is_top
 from tracer.evidence.wording import number, show_token
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
-from tracer.record.parts import Reading
+from tracer.record.trials import Reading
 from tracer.record.verdict import PromptOutcome
 
 

@@ -17,7 +17,7 @@ from tracer.evidence.context import JudgingContext
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.wording import clamp_words, exact, named, number, show_token, signed
 from tracer.hypothesis.studies.mediation import HELD, TOTAL, MediatedShare, Mediation
-from tracer.record.parts import Reading
+from tracer.record.trials import Reading
 from tracer.record.verdict import PromptOutcome
 
 LEAST_EFFECT = 0.5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection
 from tracer.record.record import Record, SupernodeRecord
-from tracer.record.registered import when
+from tracer.record.registration import when
 from tracer.report.limits import MAX_FILE, MAX_MEMBERS, cut, each_of, middle_out
 from tracer.report.text import number, percent, plural, visible_token
 
