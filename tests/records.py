@@ -15,6 +15,14 @@ from pydantic import BaseModel
 
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
+from tracer.record.record import (
+    Environment,
+    FeatureRef,
+    ModelRecord,
+    PromptRecord,
+    Record,
+    SupernodeRecord,
+)
 from tracer.record.trials import (
     Activation,
     ClampRecord,
@@ -23,14 +31,6 @@ from tracer.record.trials import (
     Reading,
     TokenReading,
     Trial,
-)
-from tracer.record.record import (
-    Environment,
-    FeatureRef,
-    ModelRecord,
-    PromptRecord,
-    Record,
-    SupernodeRecord,
 )
 
 TEMPLATE = "Fact: the capital of the state containing {city} is"

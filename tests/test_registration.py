@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tracer.report.sections.registry import ReportData
 
 import tracer.engine.session
 from tests.bench import TINY
@@ -88,7 +89,7 @@ def test_the_first_screen_and_json_tell_it():
         f"post hoc: expectations {EXPECT}[1], {EXPECT}[3] changed, added or left out after it was "
         "registered on 2026-01-01 10:00 UTC"
     )
-    page = page_view(record, verdict, arrays)
+    page = page_view(ReportData(record, verdict, arrays))
     assert page.verdict.post_hoc == "Post hoc: 2 parts of the file changed after the registration."
     assert "registered 2026-01-01 10:00 UTC" in page.facts
     html = render(record, verdict, arrays)

@@ -7,8 +7,10 @@ import json
 import os
 import sys
 
+from tracer.cli.json_output import FileResult, to_json
+
 from tests.records import make_record
-from tracer.cli.output import Ending, to_json, write_stdout
+from tracer.cli.output import write_stdout
 from tracer.dashboard.author.hypothesis_files import files, load
 from tracer.record.files import path_text
 from tracer.report.library import LibraryEntry, render_library
@@ -35,6 +37,6 @@ def test_a_library_page_links_it():
 def test_the_json_of_a_command_names_it(monkeypatch):
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", out)
-    write_stdout(to_json([Ending(ODD, None, 4)], 4))
+    write_stdout(to_json([FileResult(ODD, None, 4)], 4))
     assert isinstance(out.buffer, io.BytesIO)
     assert json.loads(out.buffer.getvalue())["results"][0]["file"] == ODD

@@ -1,4 +1,4 @@
-"""From Python and notebooks, the same as from the shell: `load` a hypothesis, `run` it."""
+"""The Python interface: `load` a hypothesis, `run` it, or run it on several models."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def load(path: str | Path, set: Iterable[str] = ()) -> Hypothesis:
 
     Raises:
         HypothesisError: everything that is wrong with it, each with its line.
+
+    Example:
+        >>> hypothesis = tracer.load("tiny.yaml", set=["controls.random=19"])
+        >>> hypothesis.claim
+        'a clamp changes the output'
+        >>> list(hypothesis.supernodes), hypothesis.controls.random
+        (['texas', 'california'], 19)
     """
     return read(str(path), set).hypothesis
 
@@ -52,27 +59,37 @@ def run(
     cache: bool = True,
     progress: Progress | None = None,
 ) -> Run:
-    """Measure a hypothesis, judge it, write its report, and give the run.
+    """Measure a hypothesis, judge it, write its report, and return the run.
 
-    An unfinished run of the same hypothesis, model and seed is taken up where it stopped.
+    An unfinished run of the same hypothesis, model and seed is resumed.
 
     Args:
         hypothesis: a file, or what `load` gave.
         reports: the folder that runs are kept in.
-        set: replacements 'path=value' on the file's data, as `--set`.
+        set: replacements 'path=value', as for `load`.
         model: another model: a registered name, a Hugging Face id or a folder.
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, `bfloat16`, `float16` or `float64`.
         seed: of the random controls.
-        lock: a run folder whose supernodes are taken as they are; differences are recorded.
-        fresh: never take up an unfinished run.
-        cache: take what was measured before from the cache, and keep there what is measured.
+        lock: a run folder whose supernodes are used instead of selecting anew; differences from
+            it are recorded.
+        fresh: never resume an unfinished run.
+        cache: read and write the cache of measurements.
         progress: told of every step; silent by default.
 
     Raises:
         HypothesisError: everything that is wrong with the hypothesis.
         ModelUnavailable: the model cannot be had; says what is missing.
         EngineError: a measurement could not be made.
+
+    Example:
+        >>> run = tracer.run("tiny.yaml")
+        >>> run.verdict.verdict
+        'confirmed'
+        >>> bool(run.verdict)  # as the file expected
+        True
+        >>> [(outcome.split, outcome.outcome) for outcome in run.verdict.outcomes]
+        [('discovery', 'held'), ('held out', 'held')]
     """
     replaced = Replacements(model, None, device, dtype, seed, tuple(set)).overrides()
     folder = engine.run.measure(
@@ -98,16 +115,23 @@ def run_matrix(
 ) -> Matrix:
     """Run one hypothesis on every combination of models and feature bases.
 
-    What cannot be run on a combination is a case with its reason; the others go on.
+    A combination that cannot be run is a case with its reason; the others go on.
 
     Args:
         hypothesis: a file, or what `load` gave.
         models: registered names, Hugging Face ids or folders; none is the file's own.
         features: feature bases; none is the file's own.
         reports: the folder that runs are kept in, and the page that links them.
-        set: replacements 'path=value', as `--set`.
-        fresh: never take up an unfinished run.
+        set: replacements 'path=value', as for `load`.
+        fresh: never resume an unfinished run.
         progress: told of every step; silent by default.
+
+    Example:
+        >>> matrix = tracer.run_matrix("tiny.yaml", models=["./gemma", "./nowhere"])
+        >>> [case.run.verdict.verdict if case.run else "not run" for case in matrix.cases]
+        ['confirmed', 'not run']
+        >>> "./nowhere" in matrix.cases[1].problem
+        True
     """
     declared = hypothesis if isinstance(hypothesis, Hypothesis) else load(hypothesis)
     cases, replaced = list[CombinationResult](), tuple(set)

@@ -23,8 +23,7 @@ from tracer.evidence.post_hoc import changed_since
 from tracer.hypothesis.load import STARTER, HypothesisFile, Replacements, json_schema_text
 from tracer.hypothesis.names import MODELS
 from tracer.hypothesis.spec import ModelSpec
-from tracer.record.registration import when
-from tracer.record.registration import REGISTERED, register
+from tracer.record.registration import REGISTERED, register, when
 
 FIRST_FILE = Path("hypotheses") / "my_hypothesis.yaml"
 

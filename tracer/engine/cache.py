@@ -32,8 +32,8 @@ from tracer.engine.features.open import OpenBasis
 from tracer.engine.forward import BatchLimit, Row
 from tracer.engine.store import Store, StoredEntry, key_of
 from tracer.errors import TracerError
-from tracer.record.trials import Reading
 from tracer.record.record import Environment, ModelRecord
+from tracer.record.trials import Reading
 
 _ROOMS = ("engine", "record")
 """The code that turns rows and steps into numbers, and into what is kept of them."""

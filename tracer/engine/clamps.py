@@ -15,8 +15,8 @@ from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.supernodes import place
 from tracer.hypothesis.clamps import HERE, Amount, ClampSpec, InterventionSpec
-from tracer.record.trials import ClampRecord
 from tracer.record.record import SupernodeRecord
+from tracer.record.trials import ClampRecord
 
 
 @dataclass(frozen=True)

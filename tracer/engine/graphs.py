@@ -62,6 +62,21 @@ def attribution_graph(
         UsageError: A prompt that is too short or too long, a token that is none, unknown features.
         ModelUnavailable: The model cannot be had, or no graph can be made of its blocks.
         EngineError: Numbers that are not finite, or too little memory.
+
+    Example:
+        >>> graph = tracer.attribution_graph(
+        ...     "the capital of Texas",
+        ...     model="./gemma",
+        ...     toward=" Austin",
+        ...     max_features=20,
+        ...     prune=None,
+        ... )
+        >>> graph.subject.tokens
+        ('<bos>', 'the', ' capital', ' of', ' Texas')
+        >>> graph.nodes.n_features, [logit.label for logit in graph.nodes.logits]
+        (20, [' Austin'])
+        >>> graph.edges.shape == (graph.nodes.n_targets, graph.nodes.n_sources)
+        True
     """
     request = GraphRequest(
         source=prompt,

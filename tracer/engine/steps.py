@@ -32,9 +32,9 @@ from tracer.record import run_folder
 from tracer.record.arrays import Arrays, Observed
 from tracer.record.graph.files import write as write_graph
 from tracer.record.lock import Lock
-from tracer.record.trials import InterventionRecord
 from tracer.record.record import Record, VariantRecord
 from tracer.record.run_folder import variant_folder
+from tracer.record.trials import InterventionRecord
 
 
 class Clock:

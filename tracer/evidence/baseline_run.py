@@ -20,10 +20,9 @@ from pydantic import ConfigDict, Field
 from tracer.errors import UsageError
 from tracer.evidence.case import log_probability, unusable
 from tracer.record.files import write_text
-from tracer.record.json_model import read_model
-from tracer.record.json_model import Recorded
-from tracer.record.trials import InterventionRecord, Reading, Trial
+from tracer.record.json_model import Recorded, read_model
 from tracer.record.record import BasisRecord, FeatureRef, ModelRecord, PromptRecord, Record
+from tracer.record.trials import InterventionRecord, Reading, Trial
 from tracer.record.verdict import Outcome, OutcomeName, SplitName, Verdict, VerdictName
 
 SCHEMA = "tracer.baseline/1"

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from tracer.evidence.wording import number, show_token
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
-from tracer.record.trials import Reading, Trial
 from tracer.record.record import PromptRecord, Record
+from tracer.record.trials import Reading, Trial
 from tracer.record.verdict import PromptOutcome
 
 

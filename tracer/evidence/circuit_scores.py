@@ -22,8 +22,8 @@ from jaxtyping import Float
 from tracer.evidence.case import baseline_problem, found_on, source_problem
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.arrays import Arrays, circuit_key
-from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
 from tracer.record.record import Record
+from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
 
 
 class Areas(NamedTuple):

@@ -24,8 +24,8 @@ from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
 from tracer.record.arrays import Arrays, control_key
-from tracer.record.trials import Trial
 from tracer.record.record import Record
+from tracer.record.trials import Trial
 from tracer.record.verdict import Outcome, PromptOutcome, SplitName
 
 _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")

@@ -46,8 +46,8 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.graph import GRAPH
 from tracer.hypothesis.template import render_token
 from tracer.record.arrays import Arrays, Variants, check_arrays
-from tracer.record.trials import Trial
 from tracer.record.record import Record
+from tracer.record.trials import Trial
 from tracer.record.verdict import RobustnessVerdict, Verdict
 
 _JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")

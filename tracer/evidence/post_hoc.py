@@ -22,8 +22,7 @@ from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import REPEATED, repeated, sized
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.record import Record
-from tracer.record.record import Registration
+from tracer.record.record import Record, Registration
 from tracer.record.registration import as_declared, when
 from tracer.record.verdict import Registered
 

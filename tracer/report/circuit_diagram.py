@@ -14,8 +14,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from tracer.hypothesis.expectations.fraction import Fraction
-from tracer.record.trials import ClampRecord, Trial
 from tracer.record.record import Record, SupernodeRecord
+from tracer.record.trials import ClampRecord, Trial
 from tracer.report.text import percent, plural, shorten, text_width
 from tracer.report.token_row import TokenChip, token_row
 

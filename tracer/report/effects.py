@@ -25,8 +25,8 @@ from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresh
 from tracer.hypothesis.expectations.registry import Expectation
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
 from tracer.hypothesis.template import render_token
-from tracer.record.trials import Reading, TokenReading, Trial
 from tracer.record.record import PromptRecord, Record
+from tracer.record.trials import Reading, TokenReading, Trial
 from tracer.record.verdict import Outcome, by_intervention, rank
 from tracer.report.limits import MAX_INTERVENTIONS, MAX_STRIPS, MAX_TRIALS, Cut, each_of
 from tracer.report.text import p_value, percent, signed, visible_token

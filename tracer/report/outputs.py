@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from math import isfinite
 
-from tracer.record.trials import Reading, Trial
 from tracer.record.record import Record
+from tracer.record.trials import Reading, Trial
 from tracer.report.effects import fill, find, measures
 from tracer.report.plots import Bars, Output, bars
 

@@ -43,6 +43,12 @@ class Run:
 
         Raises:
             UsageError: There is no complete run, or its files contradict each other.
+
+        Example:
+            >>> made = tracer.run("tiny.yaml")
+            >>> run = tracer.Run.open(made.path)
+            >>> run.verdict.verdict, sorted(run.record.interventions)
+            ('confirmed', ['swap'])
         """
         folder = Path(path)
         record, arrays = _complete(folder), run_folder.read_arrays(folder)
@@ -57,6 +63,15 @@ class Run:
 
         Args:
             hypothesis: with other expectations; the verdict says what was changed after measuring.
+
+        Example:
+            >>> run = tracer.run("tiny.yaml")
+            >>> stricter = tracer.load("tiny.yaml", set=["interventions.swap.expect[0].rises_by=5"])
+            >>> verdict = run.judge(stricter).verdict
+            >>> verdict.verdict, bool(verdict)
+            ('refuted', False)
+            >>> print(verdict.post_hoc[0])
+            interventions.swap.expect[0].rises_by: registered with 0.01, judged with 5.0
         """
         variants = run_folder.read_variants(self.path, self.record)
         verdict = judge_run(self.record, self.arrays, hypothesis=hypothesis, variants=variants)
@@ -73,12 +88,28 @@ class Run:
         return essentials(self.record, self.verdict, tolerances)
 
     def compare(self, earlier: Run | Essentials) -> RunComparison:
-        """What came out otherwise than in an earlier run, or in the blessed one."""
+        """What came out otherwise than in an earlier run, or in the blessed one.
+
+        Example:
+            >>> run = tracer.run("tiny.yaml")
+            >>> stricter = tracer.load("tiny.yaml", set=["interventions.swap.expect[0].rises_by=5"])
+            >>> verdict, *outcomes = run.judge(stricter).compare(run).findings
+            >>> verdict.before, verdict.after, verdict.is_regression
+            ('confirmed', 'refuted', True)
+            >>> [(finding.before, finding.after) for finding in outcomes]
+            [('held', 'failed'), ('held', 'failed')]
+        """
         before = earlier if isinstance(earlier, Essentials) else earlier.essentials()
         return compare(before, self.essentials())
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write the report, by default into the run folder, and say where it is."""
+        """Write the report, by default into the run folder, and say where it is.
+
+        Example:
+            >>> page = tracer.run("tiny.yaml").report("tiny.html")
+            >>> page.name, page.read_text(encoding="utf-8")[:15]
+            ('tiny.html', '<!DOCTYPE html>')
+        """
         target = self.path / REPORT if path is None else Path(path)
         graphs = read_graphs(self.path, self.record)
         files.write_text(target, render(self.record, self.verdict, self.arrays, graphs))

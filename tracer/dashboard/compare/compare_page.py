@@ -21,9 +21,9 @@ from tracer.dashboard.runs.list import ICONS
 from tracer.dashboard.runs.run import CELL, facts, outcome_counts, shown
 from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.regression import RunComparison
-from tracer.record.trials import Trial
 from tracer.record.record import Record
 from tracer.record.runs import RunEntry
+from tracer.record.trials import Trial
 from tracer.report.circuit_diagram import circuit
 from tracer.report.outputs import asked_tokens, bar_limit, output_bars
 from tracer.report.picture import bars_picture, circuit_picture

@@ -19,9 +19,9 @@ from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.matching import paired
 from tracer.evidence.regression import Finding
 from tracer.record.graph.graph import ListedGraph
-from tracer.record.studies import GraphRecord
 from tracer.record.record import Record, SupernodeRecord
 from tracer.record.runs import RunEntry
+from tracer.record.studies import GraphRecord
 from tracer.report.sections.overview import OUTCOMES
 from tracer.report.text import plural, visible_token
 

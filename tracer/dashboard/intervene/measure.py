@@ -24,8 +24,8 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import tokenize
 from tracer.record.arrays import Arrays
 from tracer.record.lock import Lock, reusable
-from tracer.record.trials import InterventionRecord
 from tracer.record.record import Record
+from tracer.record.trials import InterventionRecord
 
 
 class Tried(NamedTuple):

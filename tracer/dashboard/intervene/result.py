@@ -19,8 +19,8 @@ from tracer.dashboard.runs.run import shown
 from tracer.errors import HypothesisError, UsageError
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.arrays import Arrays
-from tracer.record.trials import Generated, InterventionRecord, Reading, Trial
 from tracer.record.record import Record
+from tracer.record.trials import Generated, InterventionRecord, Reading, Trial
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import compare, measures
 from tracer.report.outputs import probability

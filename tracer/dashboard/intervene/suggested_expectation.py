@@ -17,8 +17,8 @@ from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.registry import DoseExpectation, Expectation
 from tracer.hypothesis.expectations.top import TopIs, TopIsNot
 from tracer.record.arrays import Arrays
-from tracer.record.trials import Trial
 from tracer.record.record import Record
+from tracer.record.trials import Trial
 from tracer.report.effects import EffectComparison, Measure, compare, measures
 from tracer.report.outputs import probability
 from tracer.report.text import percent, visible_token

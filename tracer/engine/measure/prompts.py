@@ -32,8 +32,8 @@ from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.arrays import Arrays, control_key, trial_name
-from tracer.record.trials import Activation, Dose, Reading, Trial
 from tracer.record.record import SupernodeRecord
+from tracer.record.trials import Activation, Dose, Reading, Trial
 
 
 class RowReadings(NamedTuple):

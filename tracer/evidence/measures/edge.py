@@ -5,8 +5,8 @@ from __future__ import annotations
 from tracer.evidence.case import Wording, baseline_problem, untested
 from tracer.evidence.wording import exact, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
-from tracer.record.studies import GraphRecord
 from tracer.record.record import Record
+from tracer.record.studies import GraphRecord
 from tracer.record.verdict import PromptOutcome
 
 

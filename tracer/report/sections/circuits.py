@@ -19,8 +19,8 @@ from tracer.evidence.circuit_tests import Standing, standings
 from tracer.hypothesis.binomial import SHARE
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.arrays import Arrays
-from tracer.record.studies import CircuitRecord, CircuitScores
 from tracer.record.record import Record
+from tracer.record.studies import CircuitRecord, CircuitScores
 from tracer.record.verdict import SplitName
 from tracer.report.curves import CurvePlot, curve_plot
 from tracer.report.text import number, percent, plural

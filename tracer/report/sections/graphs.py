@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 
 from tracer.evidence.calibration import Calibration, direct, total
-from tracer.record.studies import Ablation, GraphEdge, GraphRecord
 from tracer.record.record import Record
+from tracer.record.studies import Ablation, GraphEdge, GraphRecord
 from tracer.report.limits import MAX_EDGES, cut
 from tracer.report.scatter import Scatter, scatter
 from tracer.report.text import number, percent, signed, visible_token

@@ -13,8 +13,8 @@ from statistics import median
 from tracer.evidence.case import gives_answer
 from tracer.evidence.context import JudgedOutcomes
 from tracer.hypothesis.expectations.dose import Rises
-from tracer.record.trials import ClampRecord, Trial
 from tracer.record.record import Record
+from tracer.record.trials import ClampRecord, Trial
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import (
     Arrays,

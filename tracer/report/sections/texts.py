@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.implied import all_interventions
-from tracer.record.trials import Generated, GeneratedText
 from tracer.record.record import Record
+from tracer.record.trials import Generated, GeneratedText
 from tracer.report.limits import MAX_SAMPLE, MAX_SAMPLES, cut, each_of, middle_out
 from tracer.report.text import plural
 
