@@ -124,7 +124,7 @@ def test_what_was_seen_of_a_watched_group_is_carried_into_the_draft(recorded):
     attempt = Attempt("dallas", (Clamping("texas", "ablate"),), (" Austin",))
     seen = [SuggestedExpectation("", Fraction(supernode="mine", fraction_below=0.6))]
     hypothesis = expecting(recorded, groups, attempt, "by_hand", seen)
-    told = parse(snippet(hypothesis, recorded, "by_hand")).data
+    told = parse(snippet(hypothesis, recorded)).data
     assert told["supernodes"] == {"mine": {"features": ["0_5_2"]}}
     assert parse(draft_text(hypothesis, recorded, "dallas", "by_hand")).data[
         "supernodes"
@@ -226,16 +226,17 @@ def test_what_was_seen_becomes_a_hypothesis_that_the_loader_takes(opened, record
     assert again == hypothesis
     assert {*again.interventions} == {"swap", "by_hand"}
     assert len(again.interventions["by_hand"].expect) >= 2
-    assert yaml.safe_load(snippet(hypothesis, recorded, "by_hand"))["interventions"]["by_hand"][
-        "clamp"
-    ] == {"texas": 0.0, "california": 1.5}
+    assert yaml.safe_load(snippet(hypothesis, recorded))["interventions"]["by_hand"]["clamp"] == {
+        "texas": 0.0,
+        "california": 1.5,
+    }
 
 
 def test_groups_made_by_hand_stand_in_the_draft(recorded):
     attempt = Attempt("dallas", (Clamping("mine", "ablate"),), (" Austin",))
     seen = [SuggestedExpectation("", TopIs(top=" Austin"))]
     hypothesis = expecting(recorded, {"mine": ("0_5_2",)}, attempt, "by_hand", seen)
-    told = parse(snippet(hypothesis, recorded, "by_hand")).data
+    told = parse(snippet(hypothesis, recorded)).data
     assert told["supernodes"] == {"mine": {"features": ["0_5_2"]}}
 
 

@@ -14,17 +14,18 @@ elsewhere it is bound to its tokens, which other prompts fill with other words.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tracer.dashboard.intervene.attempt import Groups, declare
 from tracer.dashboard.intervene.request import Attempt
+from tracer.dashboard.intervene.round_trip import amended
 from tracer.dashboard.intervene.suggested_expectation import SuggestedExpectation
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.dose import Falls, Rises
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.top import TopIsNot
-from tracer.hypothesis.load import dump, from_hypothesis
+from tracer.hypothesis.load import apply_overrides, from_hypothesis
 from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
@@ -119,28 +120,51 @@ def _with(intervention: InterventionSpec, seen: Sequence[SuggestedExpectation]) 
     return intervention.model_copy(update={"expect": rest, "doses": doses})
 
 
-def snippet(hypothesis: Hypothesis, record: Record, name: str) -> str:
-    """Only what is new, to be put into a file by hand."""
-    added = {
-        each: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        for each, spec in hypothesis.supernodes.items()
-        if each not in record.hypothesis.supernodes
-    }
-    intervention = hypothesis.interventions[name]
-    told: Mapping[str, Any] = intervention.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True
-    )
-    parts = {"supernodes": added, "interventions": {name: told}}
-    return to_yaml({key: part for key, part in parts.items() if part})
+def snippet(hypothesis: Hypothesis, record: Record) -> str:
+    """The new supernodes and interventions alone, to be put into a file by hand."""
+    parts = _changes(record.hypothesis, hypothesis)
+    parts.pop("controls", None)
+    return to_yaml(parts)
 
 
 def draft_text(hypothesis: Hypothesis, record: Record, prompt: str, name: str) -> str:
-    """The whole hypothesis as a file, with a warning on top."""
+    """The run's file with what `hypothesis` adds to it, and a warning on top.
+
+    Raises:
+        TracerError: The run's file cannot be written back.
+    """
     told = (
         f"{name} was added after it was seen on prompt {prompt} of run {record.id}: it is",
         "evidence only on prompts that nobody looked at. Add some, held out, before it is run.",
     )
-    return "".join(f"# {clean(line)}\n" for line in told) + dump(hypothesis)
+    return _commented(told, hypothesis, record)
+
+
+def _commented(told: Sequence[str], hypothesis: Hypothesis, record: Record) -> str:
+    changes = _changes(record.hypothesis, hypothesis)
+
+    def amend(data: dict[str, Any]) -> None:
+        apply_overrides(data, record.overrides)
+        for section, parts in changes.items():
+            data[section] = {**(data.get(section) or {}), **parts}
+
+    text = amended(record.file, record.yaml, amend)
+    return "".join(f"# {clean(line)}\n" for line in told) + text
+
+
+def _changes(old: Hypothesis, new: Hypothesis) -> dict[str, dict[str, Any]]:
+    """What a file has to say otherwise, by section."""
+    changes: dict[str, dict[str, Any]] = {}
+    for section in ("supernodes", "interventions"):
+        before, after = getattr(old, section), getattr(new, section)
+        changes[section] = {
+            name: part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            for name, part in after.items()
+            if part != before.get(name)
+        }
+    if new.controls != old.controls:
+        changes["controls"] = {"random": new.controls.random}
+    return {section: parts for section, parts in changes.items() if parts}
 
 
 def keeping(record: Record, prompt: str, groups: Groups) -> Hypothesis:
@@ -169,7 +193,11 @@ def keeping(record: Record, prompt: str, groups: Groups) -> Hypothesis:
 
 
 def kept_text(hypothesis: Hypothesis, record: Record, prompt: str, groups: Groups) -> str:
-    """The whole hypothesis as a file, which says where its supernodes come from."""
+    """The run's file with these supernodes, and a comment on top that says where they come from.
+
+    Raises:
+        TracerError: The run's file cannot be written back.
+    """
     told = [
         f"{', '.join(groups)}: grouped by hand in the graph of prompt {prompt} of run {record.id},",
         "so on that prompt they are no evidence. What their ablation shall do is yours to say.",
@@ -177,7 +205,7 @@ def kept_text(hypothesis: Hypothesis, record: Record, prompt: str, groups: Group
     bound = [name for name in groups if hypothesis.supernodes[name].at is None]
     if bound:
         told.append(f"Bound to tokens of that prompt, not to a span: {', '.join(bound)}.")
-    return "".join(f"# {clean(line)}\n" for line in told) + dump(hypothesis)
+    return _commented(told, hypothesis, record)
 
 
 def groups_of(

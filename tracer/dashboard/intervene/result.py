@@ -25,7 +25,8 @@ from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import compare, measures
 from tracer.report.outputs import probability
 from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
-from tracer.report.sections.interventions import DoseView, InterventionView, intervention_view
+from tracer.report.sections.doses import DoseView
+from tracer.report.sections.interventions import InterventionView, intervention_view
 from tracer.report.text import clean, percent, visible_token
 
 MOST_BOXES = 12
@@ -198,7 +199,7 @@ def seen_panel(dashboard: Dashboard, record: Record, each: Try, number: int) -> 
     except HypothesisError as error:
         _mistakes([f"{mistake.where}: {mistake.message}" for mistake in error.mistakes])
         return
-    st.code(snippet(hypothesis, record, name), language="yaml")
+    st.code(snippet(hypothesis, record), language="yaml")
     text = draft_text(hypothesis, record, each.attempt.prompt, name)
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     draft = left.text_input(
