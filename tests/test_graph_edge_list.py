@@ -7,8 +7,8 @@ import pytest
 
 from tests.graphs import empty_graph, hand_graph, random_graph
 from tracer.record.graph.files import read, read_listed, write
-from tracer.record.graph.graph import influences, inputs, listed
-from tracer.record.graph.influence import influence
+from tracer.record.graph.graph import listed
+from tracer.record.graph.influence import influence, inputs, listed_influence
 from tracer.record.graph.prune import prune
 
 
@@ -16,7 +16,7 @@ from tracer.record.graph.prune import prune
 def test_influence_is_that_of_the_matrix(graph):
     edges = listed(graph)
     sums = inputs(edges)
-    found, carried = influences(edges, sums)
+    found, carried = listed_influence(edges, sums)
     np.testing.assert_allclose(sums, np.abs(graph.edges).sum(axis=1), rtol=1e-6)
     np.testing.assert_allclose(found, influence(graph).sources, rtol=1e-5, atol=1e-9)
     arriving = np.bincount(edges.sources, weights=carried, minlength=graph.nodes.n_sources)

@@ -29,7 +29,7 @@ from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK, UsageError, shorten, show
 from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.feature_card import Card, Example, FeatureId, Line, OnText, Spoken
+from tracer.record.feature_card import Example, FeatureCard, FeatureId, Line, LogitEffect, OnText
 from tracer.report.terminal import Screen
 
 SCHEMA = "tracer.features/1"
@@ -127,7 +127,7 @@ def read_lines(path: Path) -> list[Line]:
     return kept
 
 
-def _to_json(cards: Sequence[Card], model: str, basis: str) -> str:
+def _to_json(cards: Sequence[FeatureCard], model: str, basis: str) -> str:
     document = {
         "schema": SCHEMA,
         "tracer": __version__,
@@ -138,7 +138,7 @@ def _to_json(cards: Sequence[Card], model: str, basis: str) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _data(card: Card) -> dict[str, Any]:
+def _data(card: FeatureCard) -> dict[str, Any]:
     on_text = card.on_text
     return {
         "id": f"{card.layer}_{card.index}",
@@ -154,7 +154,7 @@ def _data(card: Card) -> dict[str, Any]:
     }
 
 
-def _print(screen: Screen, card: Card) -> None:
+def _print(screen: Screen, card: FeatureCard) -> None:
     screen.say(f"{card.layer}_{card.index}", "bold")
     screen.paragraph(_norms(card))
     for word, spoken in (("promotes", card.promoted), ("suppresses", card.suppressed)):
@@ -164,7 +164,7 @@ def _print(screen: Screen, card: Card) -> None:
     screen.say()
 
 
-def _norms(card: Card) -> str:
+def _norms(card: FeatureCard) -> str:
     first, last = card.write_norms[0], card.write_norms[-1]
     if first == last:
         return f"write norm {first.norm:.3g}"
@@ -172,7 +172,7 @@ def _norms(card: Card) -> str:
     return f"write norms {norms} at layers {first.layer} to {last.layer}"
 
 
-def _tokens(spoken: Sequence[Spoken]) -> str:
+def _tokens(spoken: Sequence[LogitEffect]) -> str:
     return ", ".join(f"{shorten(repr(s.token), _MAX_TOKEN)} {s.score:+.1f}" for s in spoken)
 
 

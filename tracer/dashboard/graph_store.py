@@ -14,7 +14,7 @@ from tracer.dashboard.explore.links import AskedLogits, entering, toward
 from tracer.dashboard.explore.supernodes import Groups, declared, group_scores
 from tracer.errors import UsageError
 from tracer.record.graph.graph import ListedGraph
-from tracer.record.graph.influence import Scores, scores
+from tracer.record.graph.scores import Scores, scores
 from tracer.record.record import Record
 from tracer.report.graph_view import GraphData, graph_data, to_json
 from tracer.report.graph_view import SupernodePlaces as GroupData

@@ -27,7 +27,7 @@ from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.spec import ModelSpec
-from tracer.record.feature_card import Card, FeatureId, Line, OnText, Spoken, WriteNorm
+from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText, WriteNorm
 
 _AT_ONCE = 32
 """Features; their scores over a vocabulary of 262,144 are 34 MB."""
@@ -36,8 +36,8 @@ _AT_ONCE = 32
 class LogitEffects(NamedTuple):
     """The two ends of a feature's scores, strongest first, where it is active above 0."""
 
-    promoted: tuple[Spoken, ...]
-    suppressed: tuple[Spoken, ...]
+    promoted: tuple[LogitEffect, ...]
+    suppressed: tuple[LogitEffect, ...]
 
 
 def logit_effects(
@@ -86,13 +86,13 @@ def vocabulary_scores(
 
 def ends(
     tokenizer: Any, scores: Float[Tensor, " vocab"], top: int
-) -> tuple[tuple[Spoken, ...], tuple[Spoken, ...]]:
+) -> tuple[tuple[LogitEffect, ...], tuple[LogitEffect, ...]]:
     """The highest and the lowest scores."""
-    ends: list[tuple[Spoken, ...]] = []
+    ends: list[tuple[LogitEffect, ...]] = []
     for largest in (True, False):
         found = torch.topk(scores, min(top, len(scores)), largest=largest)
         pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        ends.append(tuple(Spoken(str(tokenizer.decode([token])), score) for token, score in pairs))
+        ends.append(tuple(LogitEffect(str(tokenizer.decode([token])), score) for token, score in pairs))
     return ends[0], ends[1]
 
 
@@ -103,7 +103,7 @@ def feature_cards(
     lines: Sequence[Line] | None,
     top: int,
     progress: Progress,
-) -> list[Card]:
+) -> list[FeatureCard]:
     """The cards of features, in their order.
 
     Args:
@@ -128,7 +128,7 @@ def cards_of(
     lines: Sequence[Line] | None,
     top: int,
     progress: Progress,
-) -> list[Card]:
+) -> list[FeatureCard]:
     """The same of a model that is open already.
 
     Raises:
@@ -143,7 +143,7 @@ def cards_of(
     if lines is not None:
         found = on_text(opened, features, lines, top, progress)
     return [
-        Card(*one, *each, norm, seen)
+        FeatureCard(*one, *each, norm, seen)
         for one, each, norm, seen in zip(features, ends, norms, found, strict=True)
     ]
 

@@ -11,12 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tracer.errors import dotted, show, unknown
 from tracer.hypothesis.check import meaning_problems
-from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.circuit import CircuitSpec
-from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.hypothesis.studies.graph import OUTPUT
 from tracer.record.record import PromptRecord, Record, SupernodeRecord
 from tracer.record.studies import CircuitRecord, GraphRecord, SharedRecord
 from tracer.record.trials import Reading, Trial
@@ -66,8 +64,8 @@ def _sections(record: Record) -> Found:
         ("prompts", record.prompts, declared.prompts),
         ("supernodes", record.supernodes, declared.supernodes),
         ("interventions", record.interventions, all_interventions(declared)),
-        ("circuit", record.circuit, declared.studies_of(CircuitSpec)),
-        ("shared", record.shared, declared.studies_of(SharedSpec)),
+        ("circuit", record.circuit, declared.circuit),
+        ("shared", record.shared, declared.shared),
         ("graphs", record.graphs, declared.prompts),
     )
     for section, found, known in sections:
@@ -163,7 +161,7 @@ def _circuit(record: Record, circuit: CircuitRecord) -> Found:
 
 
 def _shared(record: Record, name: str, shared: SharedRecord) -> Found:
-    n_languages = min(map(len, record.hypothesis.studies_of(SharedSpec)[name].translations))
+    n_languages = min(map(len, record.hypothesis.shared[name].translations))
     yield from _beyond("language", (n for pair in shared.pairs for n in pair), n_languages)
     if not shared.pairs:
         yield "it has no pair of languages"

@@ -17,7 +17,7 @@ class Line(NamedTuple):
     text: str
 
 
-class Spoken(NamedTuple):
+class LogitEffect(NamedTuple):
     """A token that a feature promotes or suppresses."""
 
     token: str
@@ -56,14 +56,14 @@ class WriteNorm(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Card:
+class FeatureCard:
     """One feature."""
 
     layer: int
     index: int
-    promoted: tuple[Spoken, ...]
+    promoted: tuple[LogitEffect, ...]
     """Strongest first."""
-    suppressed: tuple[Spoken, ...]
+    suppressed: tuple[LogitEffect, ...]
     write_norms: tuple[WriteNorm, ...]
     on_text: OnText | None
     """None without a text."""

@@ -59,7 +59,7 @@ def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
 
 
 def _require_plain(path: Path) -> None:
-    """Refuse pipes, devices and links to open streams: replacing one would break its other users."""
+    """Refuse pipes, devices and links to open streams: replacing one would break its users."""
     is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
     if is_stream or (path.exists() and not (path.is_file() or path.is_dir())):
         raise UsageError(f"{path}: this is not a regular file, so it is not replaced by one.")
@@ -70,7 +70,7 @@ def _put_new(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: another writer may still come between
+    except OSError:  # a file system without hard links: another writer may come between
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.replace(temporary, path)

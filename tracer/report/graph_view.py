@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id
-from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row, influences, inputs
+from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row
+from tracer.record.graph.influence import inputs, listed_influence
 from tracer.report.text import clean, shorten, visible_token
 
 MAX_NODES = 1_000
@@ -102,7 +103,7 @@ def graph_data(
         max_links: Kept: those between kept nodes that carry the most influence.
     """
     sums = inputs(graph)
-    found, carried = influences(graph, sums)
+    found, carried = listed_influence(graph, sums)
     membership = _membership(graph.nodes, groups)
     kept = _kept(graph.nodes, found, membership, max_nodes)
     links, n_between = _links(graph, sums, carried, kept, max_links)

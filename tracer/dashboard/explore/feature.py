@@ -19,7 +19,7 @@ from tracer.dashboard.explore.supernodes import Groups
 from tracer.dashboard.graph_store import Shown, stored
 from tracer.engine.progress import Silent
 from tracer.errors import TracerError
-from tracer.record.feature_card import Card, Example, Line, Spoken
+from tracer.record.feature_card import Example, FeatureCard, Line, LogitEffect
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record
 from tracer.report.run import Run
@@ -106,7 +106,7 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
     for heading, told in graph_facts(run.record.graphs[prompt]).get(name, ()):
         st.text(f"{heading}: {clean(told)}")
     key = (run.record.id, facts.layer, facts.index)
-    cards: dict[tuple[str, int, int], Card] = st.session_state.setdefault(_CARDS, {})
+    cards: dict[tuple[str, int, int], FeatureCard] = st.session_state.setdefault(_CARDS, {})
     if key in cards:
         _card(cards[key])
     elif model.absent():
@@ -130,7 +130,7 @@ def _facts(facts: FeatureFacts) -> None:
         st.text(f"Score for {supernode}: {score:.4g}")
 
 
-def _read(run: Run, facts: FeatureFacts) -> Card:
+def _read(run: Run, facts: FeatureFacts) -> FeatureCard:
     """Its card on the loaded model, with the run's prompts for a text."""
     lines = [Line(n, each.text) for n, each in enumerate(run.record.prompts.values(), 1)]
     with st.spinner("Asking the model…"):
@@ -142,7 +142,7 @@ def _read(run: Run, facts: FeatureFacts) -> Card:
     return card
 
 
-def _card(card: Card) -> None:
+def _card(card: FeatureCard) -> None:
     left, right = st.columns(2)
     left.markdown("Promotes (standard deviations)")
     left.dataframe(_spoken(card.promoted), hide_index=True, alt="Promoted tokens")
@@ -154,7 +154,7 @@ def _card(card: Card) -> None:
         st.dataframe([_example(each) for each in examples], hide_index=True, alt="Examples")
 
 
-def _spoken(found: tuple[Spoken, ...]) -> list[dict[str, str]]:
+def _spoken(found: tuple[LogitEffect, ...]) -> list[dict[str, str]]:
     return [
         {"token": visible_token(str(clean(each.token))), "score": signed(each.score, 1)}
         for each in found

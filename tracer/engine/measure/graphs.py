@@ -34,15 +34,11 @@ from tracer.engine.store import StoredEntry
 from tracer.hypothesis.studies.graph import OUTPUT, GraphSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph import files
+from tracer.record.graph.effects import ablation_effects, edges_between
 from tracer.record.graph.graph import AttributionGraph, id_of_row
-from tracer.record.graph.influence import (
-    ablation_effects,
-    edges_between,
-    influence,
-    scores,
-    supernode_scores,
-)
+from tracer.record.graph.influence import influence
 from tracer.record.graph.prune import prune
+from tracer.record.graph.scores import scores, supernode_scores
 from tracer.record.studies import Ablation, FeatureTokens, GraphEdge, GraphRecord
 
 N_READ = 150

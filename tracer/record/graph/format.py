@@ -1,6 +1,6 @@
-"""The JSON half of a stored graph: what it is of, what was cut, and what the tensors must be.
+"""The format of a stored graph: a JSON document, and tensors that hold the edges as a list.
 
-The tensors of a stored graph, edges as a list; each is looked at before it is believed.
+What is read is checked before it is used; each check gives the rest of a sentence, or None.
 """
 
 from __future__ import annotations
@@ -250,20 +250,8 @@ def _wrong_edges(tensors: Tensors, nodes: Nodes) -> str | None:
             return f"'edges.{name}' goes beyond 0 to {end - 1}"
     if (np.diff(targets.astype(np.int64) * nodes.n_sources + sources) <= 0).any():
         return "the edges are not sorted by target and source, or name a pair twice"
-    if (_layers_of_sources(nodes)[sources] >= _layers_of_targets(nodes)[targets]).any():
+    if (nodes.source_places[sources, 0] >= nodes.target_places[targets, 0]).any():
         return "an edge does not lead from a lower layer to a higher one"
     if (tensors["edges.weight"] == 0).any():
         return "an edge has the weight 0"
     return None
-
-
-def _layers_of_sources(nodes: Nodes) -> Int[np.ndarray, " source"]:
-    """The layer each source stands in; −1 for tokens."""
-    ends = np.full(len(nodes.tokens), -1)
-    return np.concatenate([nodes.features[:, 0], nodes.errors[:, 0], ends])
-
-
-def _layers_of_targets(nodes: Nodes) -> Int[np.ndarray, " target"]:
-    """The layer each target stands in; above all layers for logits."""
-    ends = np.full(len(nodes.logits), np.iinfo(np.int64).max)
-    return np.concatenate([nodes.features[:, 0], ends])

@@ -11,16 +11,8 @@ value:
 
 A pruned graph has fewer nodes and edges, and its constants no longer close that sum.
 
-The nodes of an attribution graph and where each stands in the edge matrix.
-
 Targets are rows: features, then logits. Sources are columns: features, then errors, then tokens.
-Features are sorted by (layer, position, index), errors by (layer, position), tokens by position;
-all index arithmetic is here.
-
-A graph whose edges are a list: what a page or a table of a large graph is made from.
-
-The matrix of 20,000 nodes is 1.6 GB, and a page shows 5,000 edges of it. Sorted by target and by
-source as in the file, everything a view asks for is one pass over the list.
+Features are sorted by (layer, position, index), errors by (layer, position), tokens by position.
 """
 
 from __future__ import annotations
@@ -88,6 +80,18 @@ class Nodes:
         """Columns of the tokens."""
         return slice(self.error_columns.stop, self.n_sources)
 
+    @property
+    def target_places(self) -> Int[np.ndarray, "target 2"]:
+        """(layer, position) by row; logits come after everything."""
+        last = np.full((len(self.logits), 2), np.iinfo(np.int64).max)
+        return np.concatenate([self.features[:, :2], last])
+
+    @property
+    def source_places(self) -> Int[np.ndarray, "source 2"]:
+        """(layer, position) by column; tokens stand in layer −1."""
+        tokens = np.stack([np.full_like(self.tokens, -1), self.tokens], axis=1)
+        return np.concatenate([self.features[:, :2], self.errors, tokens])
+
     def layer_slice(self, layer: int) -> slice:
         """Features of one layer: a slice of rows, and the same slice of columns."""
         first, last = np.searchsorted(self.features[:, 0], [layer, layer + 1])
@@ -150,7 +154,7 @@ class AttributionGraph:
     edges: Float[np.ndarray, "target source"]
     """float32; 0 where there is no edge."""
     constants: Float[np.ndarray, " target"]
-    """What biases, and the fixed opening positions' MLPs, add to a target."""
+    """What biases, and the MLPs at the special-token prefix, add to a target."""
     values: Float[np.ndarray, " target"]
     """The target's pre-activation; for a logit, the logit less the vocabulary's mean."""
     pruning: Pruning | None = None
@@ -159,14 +163,17 @@ class AttributionGraph:
 
 @dataclass(frozen=True)
 class ListedGraph:
-    """Nodes, and every edge that is not 0."""
+    """Nodes, and every edge that is not 0: what a page of a large graph is made from.
+
+    The matrix of 20,000 nodes is 1.6 GB, and a page shows 5,000 edges of it.
+    """
 
     subject: Subject
     nodes: Nodes
     targets: Int[np.ndarray, " edge"]
-    """Rows, ascending (see `tracer.record.graph.graph`)."""
+    """Rows, ascending."""
     sources: Int[np.ndarray, " edge"]
-    """Columns."""
+    """Columns, ascending within a target."""
     weights: Float[np.ndarray, " edge"]
 
 
@@ -174,39 +181,6 @@ def listed(graph: AttributionGraph) -> ListedGraph:
     """The same graph, its edges as a list."""
     targets, sources = np.nonzero(graph.edges)
     return ListedGraph(graph.subject, graph.nodes, targets, sources, graph.edges[targets, sources])
-
-
-def inputs(graph: ListedGraph) -> Float[np.ndarray, " target"]:
-    """Σ |edge| into each target."""
-    sizes = np.abs(graph.weights).astype(np.float64)
-    return np.bincount(graph.targets, weights=sizes, minlength=graph.nodes.n_targets)
-
-
-def influences(
-    graph: ListedGraph, sums: Float[np.ndarray, " target"]
-) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " edge"]]:
-    """Influence of each source, and what each edge carries of it; see `tracer.record.graph.influence`.
-
-    Args:
-        graph: Its features are sorted by layer, so every layer is one run of the list.
-        sums: As `inputs` gives them.
-    """
-    nodes, n_features = graph.nodes, graph.nodes.n_features
-    at_sources, carried = np.zeros(nodes.n_sources), np.zeros(len(graph.weights))
-    weights = np.array([logit.weight for logit in nodes.logits], dtype=np.float64)
-    for rows in _from_the_top(nodes):
-        handed = weights if rows.start >= n_features else at_sources[rows]
-        at = slice(*np.searchsorted(graph.targets, [rows.start, rows.stop]).tolist())
-        factors = np.divide(handed, sums[rows], out=np.zeros(len(handed)), where=sums[rows] > 0)
-        carried[at] = np.abs(graph.weights[at]) * factors[graph.targets[at] - rows.start]
-        at_sources += np.bincount(graph.sources[at], weights=carried[at], minlength=nodes.n_sources)
-    return at_sources, carried
-
-
-def _from_the_top(nodes: Nodes) -> list[slice]:
-    """Rows of the logits, then of each layer's features, the highest layer first."""
-    layers = np.unique(nodes.features[:, 0])[::-1].tolist()
-    return [nodes.logit_rows, *(nodes.layer_slice(layer) for layer in layers)]
 
 
 def id_of_row(nodes: Nodes, row: int) -> str:

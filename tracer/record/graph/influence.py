@@ -1,47 +1,30 @@
 """Influence: how much of the output runs through each node, whatever the sign.
 
-Each target's incoming |edges| are divided by their sum; influence is what arrives at a node when
-the logits' weights flow back along these shares, over paths of every length (Ameisen et al. 2025):
+Each target's incoming |edges| are divided by their sum: the rows of A. Influence is what arrives at
+a node when the logits' weights p flow back along these shares, over paths of every length (Ameisen
+et al. 2025):
 
     influence = p (A + A² + A³ + …)
 
-Edges lead upwards, so a layer's influence is complete once all layers above have passed theirs on.
-
-How much of the computation a graph, or a choice of its features, explains.
-
-Replacement asks where paths back from the output end, in tokens or in errors; completeness asks how
-much of each node's input is no error, and weighs it by influence (Ameisen et al. 2025).
-
-What a graph says about groups of features: edges between them, and what ablating one would do.
-
-Ablating features takes their edges away. What that does to a target directly is minus the edges'
-sum; what it does in all is that change carried on through every feature the graph keeps, each
-moving in proportion to its input:
-
-    Δ target = Σ_s edge(target, s) · δ_s,    δ_s = Δ a_s / a_s
-
-with δ = −1 for the ablated and, going up the layers, Δ a_s the same sum for all others. Errors and
-tokens do not move. This is the graph's own prediction; how true it is, clamping tells.
-
-Passes over the edge matrix in blocks small enough for the processor's cache.
-
-A target reads only sources of lower layers. So the blocks come from the top, and when one comes,
-everything above it has been seen: one pass does what powers of the matrix would.
+A target reads only sources of lower layers. So one pass over the edges, the highest layer first,
+gives the whole sum: a layer's influence is complete once all layers above have passed theirs on.
+The pass goes in blocks of rows small enough for the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
-from tracer.record.graph.graph import AttributionGraph, Nodes
+from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes
 
 CELLS = 2**19
 """Cells of a block: 2 MB as float32."""
+_NOTHING = 1e-30
+"""A row of edges that sums to less has none; float32 could not hold its shares."""
 
 
 class TargetBlock(NamedTuple):
@@ -71,10 +54,6 @@ def from_the_top(nodes: Nodes) -> Iterator[TargetBlock]:
         n_far = nodes.n_sources - nodes.n_features
         for rows in rows_of(at, at.start + n_far):
             yield TargetBlock(rows, slice(0, at.start))
-
-
-_NOTHING = 1e-30
-"""A row of edges that sums to less has none; float32 could not hold its shares."""
 
 
 class Influence(NamedTuple):
@@ -146,122 +125,24 @@ def per_weight(
     return found.astype(np.float32)
 
 
-class Scores(NamedTuple):
-    """Both between 0 and 1; None where nothing flows that could be shared out."""
-
-    replacement: float | None
-    """Share of the influence arriving at tokens and errors that arrives at tokens."""
-    completeness: float | None
-    """Share of all nodes' input that comes from no error, by influence; a node without inputs,
-    an error too, counts as complete."""
+def inputs(graph: ListedGraph) -> Float[np.ndarray, " target"]:
+    """Σ |edge| into each target."""
+    sizes = np.abs(graph.weights).astype(np.float64)
+    return np.bincount(graph.targets, weights=sizes, minlength=graph.nodes.n_targets)
 
 
-def scores(graph: AttributionGraph) -> Scores:
-    """Both scores of the graph as it is, pruned or not."""
-    found, sums = flow(graph.nodes, graph.edges)
-    at_tokens, at_errors = float(found.tokens.sum()), float(found.errors.sum())
-    from_errors = np.abs(graph.edges[:, graph.nodes.error_columns]).sum(axis=1)
-    missing = float(from_errors @ per_weight(found.targets, sums))
-    whole = float(found.sources.sum() + found.logits.sum())
-    return Scores(_share(at_tokens, at_tokens + at_errors), _share(whole - missing, whole))
-
-
-def supernode_scores(graph: AttributionGraph, kept: Bool[np.ndarray, " feature"]) -> Scores:
-    """The scores if only these features were understood.
-
-    What the others send is taken for error: their signed edges are added to those of the error at
-    their layer and position, which is made where the graph has none; what they receive is gone.
-    """
+def listed_influence(
+    graph: ListedGraph, sums: Float[np.ndarray, " target"]
+) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " edge"]]:
+    """Influence of each source, and what each edge carries of it; `sums` are as `inputs` gives."""
     nodes, n_features = graph.nodes, graph.nodes.n_features
-    rows = np.concatenate([np.flatnonzero(kept), np.arange(n_features, nodes.n_targets)])
-    homes = nodes.features[~kept, :2]
-    errors = np.unique(np.concatenate([nodes.errors, homes]), axis=0)
-    smaller = replace(nodes.keep(kept, np.ones(len(nodes.errors), dtype=bool)), errors=errors)
-    edges = np.empty((len(rows), smaller.n_sources), dtype=np.float32)
-    for part in rows_of(slice(0, len(rows)), nodes.n_sources):
-        block = graph.edges[rows[part]]
-        edges[part, : smaller.n_features] = block[:, :n_features][:, kept]
-        sent = _by_home(block[:, :n_features][:, ~kept], homes, errors)
-        sent[:, _find(nodes.errors, errors)] += block[:, nodes.error_columns]
-        edges[part, smaller.error_columns] = sent
-        edges[part, smaller.token_columns] = block[:, nodes.token_columns]
-    return scores(
-        replace(
-            graph,
-            nodes=smaller,
-            edges=edges,
-            constants=graph.constants[rows],
-            values=graph.values[rows],
-        )
-    )
-
-
-def _by_home(
-    sent: Float[np.ndarray, "row other"],
-    homes: Int[np.ndarray, "other 2"],
-    errors: Int[np.ndarray, "error 2"],
-) -> Float[np.ndarray, "row error"]:
-    """The columns added up by (layer, position); features of one place lie side by side."""
-    found = np.zeros((len(sent), len(errors)), dtype=np.float32)
-    if len(homes):
-        places, first = np.unique(_find(homes, errors), return_index=True)
-        found[:, places] = np.add.reduceat(sent, first, axis=1)
-    return found
-
-
-def _find(
-    wanted: Int[np.ndarray, "n 2"], errors: Int[np.ndarray, "error 2"]
-) -> Int[np.ndarray, " n"]:
-    """Where each (layer, position) is among the sorted errors; all are there."""
-    place = {tuple(row): n for n, row in enumerate(errors.tolist())}
-    return np.array([place[tuple(row)] for row in wanted.tolist()], dtype=np.int64)
-
-
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole > 0 else None
-
-
-class EdgeSum(NamedTuple):
-    """All edges from one group to another."""
-
-    weight: float
-    """Their sum."""
-    share: float | None
-    """Of everything that enters the target group, signs left out; None where nothing does."""
-
-
-def edges_between(
-    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
-) -> EdgeSum:
-    """Edges from source features (columns) to targets (rows)."""
-    rows = graph.edges[targets].astype(np.float64)
-    weight = float(rows[:, sources].sum())
-    entering = float(np.abs(rows).sum())
-    return EdgeSum(weight, weight / entering if entering > 0 else None)
-
-
-class Predicted(NamedTuple):
-    """What ablating each of several groups does to one target, if the graph is right."""
-
-    direct: Float[np.ndarray, " group"]
-    total: Float[np.ndarray, " group"]
-
-
-def ablation_effects(
-    graph: AttributionGraph, groups: Sequence[Int[np.ndarray, " _"]], target: int
-) -> Predicted:
-    """Change of a target row when each group of features is set to 0."""
-    n = graph.nodes.n_features
-    moved = np.zeros((n, len(groups)), dtype=np.float32)
-    ablated = np.zeros((n, len(groups)), dtype=bool)
-    for number, members in enumerate(groups):
-        ablated[members, number] = True
-    moved[ablated] = -1
-    row = graph.edges[target, :n]
-    direct = row @ moved
-    for layer in np.unique(graph.nodes.features[:, 0]):
-        mine = graph.nodes.layer_slice(int(layer))
-        entering = graph.edges[mine, : mine.start] @ moved[: mine.start]
-        relative = entering / graph.nodes.activations[mine, None]
-        moved[mine] = np.where(ablated[mine], -1, relative)
-    return Predicted(direct.astype(np.float64), (row @ moved).astype(np.float64))
+    at_sources, carried = np.zeros(nodes.n_sources), np.zeros(len(graph.weights))
+    weights = np.array([logit.weight for logit in nodes.logits], dtype=np.float64)
+    layers = np.unique(nodes.features[:, 0])[::-1].tolist()
+    for rows in [nodes.logit_rows, *map(nodes.layer_slice, layers)]:
+        handed = weights if rows.start >= n_features else at_sources[rows]
+        at = slice(*np.searchsorted(graph.targets, [rows.start, rows.stop]).tolist())
+        factors = np.divide(handed, sums[rows], out=np.zeros(len(handed)), where=sums[rows] > 0)
+        carried[at] = np.abs(graph.weights[at]) * factors[graph.targets[at] - rows.start]
+        at_sources += np.bincount(graph.sources[at], weights=carried[at], minlength=nodes.n_sources)
+    return at_sources, carried

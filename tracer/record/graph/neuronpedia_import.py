@@ -1,28 +1,22 @@
-"""A graph from the JSON of circuit-tracer, Neuronpedia or ourselves.
+"""A graph from the JSON that circuit-tracer, Neuronpedia and `neuronpedia_export` write.
 
 A node's id and type say what and where it is; its `feature`, written in several ways, is not read.
-The file does not tell everything a graph has. Constants become 0 and a target's value the sum of
-its incoming edges; the relevance share 0; a token without a node has the id −1; the model's
-fingerprint is empty; active features are those in the file.
-
-An attribution graph that is there already: ours, or what Neuronpedia and circuit-tracer show.
-
-Which of them a file is, its content says, not its name.
+The file lacks part of a graph. Constants become 0 and a target's value the sum of its incoming
+edges; the relevance share 0; a token without a node has the id −1; the model's fingerprint is
+empty; active features are those in the file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Int
 from pydantic import ValidationError
 
 from tracer.errors import UsageError, listed, shorten, show
-from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
 from tracer.hypothesis.neuronpedia_ids import (
     EMBEDDING,
     ERROR,
@@ -33,16 +27,13 @@ from tracer.hypothesis.neuronpedia_ids import (
     ErrorName,
     FeatureName,
     LogitName,
-    error_id,
     parse_embedding,
     parse_error,
     parse_feature,
     parse_logit,
 )
-from tracer.record.graph import files, neuronpedia_format
-from tracer.record.graph.format import SCHEMA
+from tracer.record.graph import neuronpedia_format
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
-from tracer.record.graph.neuronpedia_export import logit_ids, source_ids
 from tracer.record.graph.neuronpedia_format import GraphFile, Metadata, NodeEntry, misfits
 from tracer.record.graph.neuronpedia_links import Seats, Twins, edge_matrix
 
@@ -188,16 +179,12 @@ def _nodes(entries: _Entries) -> Nodes:
     features = [(name.layer, name.pos, name.feature) for name in entries.features]
     activations = [entry.activation or 0.0 for entry in entries.features.values()]
     return Nodes(
-        features=_table(features, 3),
+        features=np.array(features, dtype=np.int64).reshape(-1, 3),
         activations=np.array(activations, dtype=np.float32),
-        errors=_table(list(entries.errors), 2),
+        errors=np.array(list(entries.errors), dtype=np.int64).reshape(-1, 2),
         tokens=np.array([token.pos for token in entries.tokens], dtype=np.int64),
         logits=tuple(_logit(name, entry) for name, entry in entries.logits.items()),
     )
-
-
-def _table(rows: Sequence[tuple[int, ...]], width: int) -> Int[np.ndarray, "n width"]:
-    return np.array(rows, dtype=np.int64).reshape(-1, width)
 
 
 def _logit(name: LogitName, entry: NodeEntry) -> Logit:
@@ -228,12 +215,11 @@ def _seats(entries: _Entries) -> Seats:
 
 
 def _subject(metadata: Metadata, entries: _Entries, n_layers: int) -> Subject:
-    token_ids = dict.fromkeys(range(len(metadata.prompt_tokens)), -1)
-    token_ids.update({token.pos: token.token for token in entries.tokens})
+    known = {token.pos: token.token for token in entries.tokens}
     return Subject(
         prompt=metadata.prompt,
         tokens=tuple(metadata.prompt_tokens),
-        token_ids=tuple(token_ids.values()),
+        token_ids=tuple(known.get(pos, -1) for pos in range(len(metadata.prompt_tokens))),
         model=metadata.scan,
         fingerprint="",
         basis=metadata.info.transcoder_set or metadata.scan,
@@ -252,55 +238,3 @@ def _pruning(metadata: Metadata) -> Pruning | None:
     if nodes is None or (nodes == 1 and settings.edge_threshold is None):
         return None
     return Pruning(nodes, 1.0 if settings.edge_threshold is None else settings.edge_threshold)
-
-
-_OURS = SCHEMA.partition("/")[0] + "/"
-"""How the schema of every version of ours begins; files that we do not read say so themselves."""
-
-
-class Existing(NamedTuple):
-    """A graph with what its file keeps beside it."""
-
-    graph: AttributionGraph
-    supernodes: tuple[LabelledIds, ...]
-    """Ids as written; ours keep none."""
-    sha256: str
-    """Of the JSON file, which for ours names the hash of its tensors."""
-
-
-def read_either(path: Path) -> Existing:
-    """Read a graph in either format.
-
-    Raises:
-        UsageError: There is none, it is in neither format, or it is unsound or too large.
-    """
-    found = neuronpedia_format.read(path)
-    data = cast(dict[str, Any], found.data) if isinstance(found.data, dict) else {}
-    schema = data.get("schema")
-    if isinstance(schema, str) and schema.startswith(_OURS):
-        return Existing(files.read(path), (), found.sha256)
-    if "nodes" not in data and "links" not in data:
-        raise UsageError(
-            f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "
-            "Neuronpedia and circuit-tracer have `nodes` and `links`."
-        )
-    graph = of_data(data, path)
-    return Existing(graph, _supernodes(data, path), found.sha256)
-
-
-def absent(ids: Iterable[str], graph: AttributionGraph) -> frozenset[str]:
-    """Those of the ids that name no node of the graph; an error may have its older name."""
-    there = {*source_ids(graph), *logit_ids(graph)}
-    return frozenset(name for name in ids if name not in there and _newer(name) not in there)
-
-
-def _newer(name: str) -> str:
-    error = parse_error(name)
-    return name if error is None else error_id(error.layer, error.pos)
-
-
-def _supernodes(data: dict[str, Any], path: Path) -> tuple[LabelledIds, ...]:
-    try:
-        return tuple(LabelledIds(label, ids) for label, ids in supernodes(data).items())
-    except UsageError as problem:
-        raise UsageError(f"{path}: {problem}") from None

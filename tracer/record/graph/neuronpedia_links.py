@@ -1,9 +1,9 @@
 """From the links of a graph JSON to the edge matrix.
 
 Older files give the error of layer 5 at position 2 the name that feature 5 of layer 0 has there,
-`0_5_2`. Where a file has both, a link from that name is either's. The writers go through a target's
-sources in the order of our columns, so a link's neighbours mostly tell; so does the target's layer,
-as an error reaches later layers only. Where they do not, the file is refused.
+`0_5_2`. Where a file has both, a link from that name may be either's. Writers list a target's
+sources in the order of our columns, so the link's neighbours mostly decide; so does the target's
+layer, as an error reaches later layers only. Where neither decides, the file is refused.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _tell_apart(
 ) -> _Ends:
     """The same ends, each link from a name of two nodes given to one of them."""
     columns = ends.columns.copy()
-    target_layers = _target_places(nodes)[:, 0]
+    target_layers = nodes.target_places[:, 0]
     by_row = np.argsort(ends.rows, kind="stable")
     for block in np.split(by_row, np.flatnonzero(np.diff(ends.rows[by_row])) + 1):
         untold = list(_untold(block, ends.columns))
@@ -136,7 +136,7 @@ def _untold(
 
 def _check_forward(links: Sequence[LinkEntry], ends: _Ends, nodes: Nodes) -> None:
     """Effects go to later layers, and never to earlier positions; else influence has no end."""
-    source, target = _source_places(nodes)[ends.columns], _target_places(nodes)[ends.rows]
+    source, target = nodes.source_places[ends.columns], nodes.target_places[ends.rows]
     backward = (source[:, 0] >= target[:, 0]) | (source[:, 1] > target[:, 1])
     if backward.any():
         link = links[int(backward.argmax())]
@@ -153,15 +153,3 @@ def _check_once(links: Sequence[LinkEntry], ends: _Ends, n_sources: int) -> None
         again[first] = False
         link = links[int(again.argmax())]
         raise UsageError(f"the link {show(link.source)} → {show(link.target)} is there twice.")
-
-
-def _source_places(nodes: Nodes) -> Int[np.ndarray, "source 2"]:
-    """(layer, position) by column; tokens come before layer 0."""
-    tokens = np.stack([np.full_like(nodes.tokens, -1), nodes.tokens], axis=1)
-    return np.concatenate([nodes.features[:, :2], nodes.errors, tokens])
-
-
-def _target_places(nodes: Nodes) -> Int[np.ndarray, "target 2"]:
-    """(layer, position) by row; logits come after everything."""
-    last = np.full((len(nodes.logits), 2), np.iinfo(np.int64).max)
-    return np.concatenate([nodes.features[:, :2], last])
