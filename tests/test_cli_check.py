@@ -12,7 +12,7 @@ import pytest
 import tracer.engine.model
 from tests.command import Result, call, write_file
 from tests.test_plan import CONFIG
-from tracer.cli import validate
+from tracer.cli import tokenize as local_tokens
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.tokens import TokenizedPrompt
 
@@ -50,8 +50,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
         open_tokenizer=lambda spec, progress: opened,
         ready_tokenizer=lambda spec, progress: folder,
     )
-    monkeypatch.setattr(validate, "why_not_here", lambda file: None)
-    monkeypatch.setattr(validate, "tokenize", tokenize)
+    monkeypatch.setattr(local_tokens, "why_not_here", lambda file: None)
+    monkeypatch.setattr(local_tokens, "tokenize", tokenize)
     monkeypatch.setattr(tracer.engine.model, "weights", weights)
     return mistakes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.records import YAML
-from tracer.cli.select import FileFilters, gather, read_all
+from tracer.cli.select import FileFilters, hypothesis_paths, read_all
 from tracer.errors import UsageError
 
 
@@ -22,24 +22,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_means_its_yaml_files_and_each_file_counts_once(folder: Path):
     expected = [Path("hypotheses/a.yml"), Path("hypotheses/b.yaml")]
-    assert gather([]) == expected
-    assert gather([Path("hypotheses/b.yaml"), Path("hypotheses")]) == expected[::-1]
+    assert hypothesis_paths([]) == expected
+    assert hypothesis_paths([Path("hypotheses/b.yaml"), Path("hypotheses")]) == expected[::-1]
 
 
 def test_every_missing_path_is_told(folder: Path):
     with pytest.raises(UsageError, match=r"x\.yaml: no such file or folder\.\ny: no such"):
-        gather([Path("x.yaml"), Path("hypotheses"), Path("y")])
+        hypothesis_paths([Path("x.yaml"), Path("hypotheses"), Path("y")])
 
 
 def test_no_folder_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no folder hypotheses/ here.*tracer init"):
-        gather([])
+        hypothesis_paths([])
 
 
 def test_a_broken_file_does_not_hide_the_others(folder: Path):
     (folder / "c.yaml").write_text("")
-    found = read_all(gather([]), ["controls.random=19"])
+    found = read_all(hypothesis_paths([]), ["controls.random=19"])
     assert [file.hypothesis.hypothesis for file in found.files] == ["other", "two_hop"]
     assert {file.hypothesis.controls.random for file in found.files} == {19}
     assert [broken.path.name for broken in found.broken] == ["c.yaml"]
@@ -57,5 +57,5 @@ def test_a_broken_file_does_not_hide_the_others(folder: Path):
     ],
 )
 def test_filters(folder: Path, filters: FileFilters, kept: list[str]):
-    chosen = filters.choose(read_all(gather([]), ()).files)
+    chosen = filters.choose(read_all(hypothesis_paths([]), ()).files)
     assert [file.hypothesis.hypothesis for file in chosen] == kept

@@ -11,7 +11,7 @@ import tracer.engine.model
 from tests.command import call
 from tests.records import YAML
 from tests.test_plan import CONFIG
-from tracer.cli import validate
+from tracer.cli import tokenize as local_tokens
 from tracer.errors import HypothesisError
 from tracer.hypothesis.tokens import TokenizedPrompt
 
@@ -45,8 +45,8 @@ def file(tmp_path, monkeypatch):
         open_tokenizer=lambda spec, progress: opened,
         ready_tokenizer=lambda spec, progress: tmp_path,
     )
-    monkeypatch.setattr(validate, "why_not_here", lambda file: None)
-    monkeypatch.setattr(validate, "tokenize", tokenize)
+    monkeypatch.setattr(local_tokens, "why_not_here", lambda file: None)
+    monkeypatch.setattr(local_tokens, "tokenize", tokenize)
     monkeypatch.setattr(tracer.engine.model, "weights", weights)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "a.yaml"

@@ -7,9 +7,8 @@ import json
 import os
 import sys
 
-from tracer.cli.json_output import FileResult, to_json
-
 from tests.records import make_record
+from tracer.cli.json_output import FileResult, to_json
 from tracer.cli.output import write_stdout
 from tracer.dashboard.author.hypothesis_files import files, load
 from tracer.record.files import path_text

@@ -1,9 +1,9 @@
-"""The command `tracer`: its sub-commands, and what becomes of their mistakes."""
+"""The command `tracer`: the table of its sub-commands, and the exit code of each error."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -11,16 +11,20 @@ from tracer import __version__
 from tracer.cli.compare import bless, compare
 from tracer.cli.convert import convert
 from tracer.cli.dashboard import dashboard
+from tracer.cli.exit_codes import os_exit_code, os_sentence
 from tracer.cli.features import features
 from tracer.cli.graph import graph
 from tracer.cli.library import library
-from tracer.cli.output import os_exit_code, os_sentence, stderr, stdout
+from tracer.cli.output import stderr, stdout
+from tracer.cli.plan import plan
+from tracer.cli.register import register_
+from tracer.cli.report import report
 from tracer.cli.run import run
-from tracer.cli.runs import judge, list_, report, show
+from tracer.cli.runs import judge, list_, show
 from tracer.cli.selftest.command import selftest_
-from tracer.cli.setup import cache, init, models, register_, schema
+from tracer.cli.setup import cache, init, models, schema
 from tracer.cli.specificity import specificity
-from tracer.cli.validate import plan, validate
+from tracer.cli.validate import validate
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TracerError
 
 EXIT_SIGINT = 130
@@ -39,28 +43,42 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-_MEASURE, _LOOK, _READ, _SETUP = "Measure", "Look inside", "Read runs", "Set up"
-app.command(rich_help_panel=_MEASURE)(run)
-app.command(rich_help_panel=_MEASURE)(validate)
-app.command(rich_help_panel=_MEASURE)(plan)
-app.command("register", rich_help_panel=_MEASURE)(register_)
-app.command(rich_help_panel=_MEASURE)(specificity)
-app.command(rich_help_panel=_LOOK)(graph)
-app.command(rich_help_panel=_LOOK)(features)
-app.command("list", rich_help_panel=_READ)(list_)
-app.command(rich_help_panel=_READ)(show)
-app.command(rich_help_panel=_READ)(dashboard)
-app.command(rich_help_panel=_READ)(judge)
-app.command(rich_help_panel=_READ)(report)
-app.command(rich_help_panel=_READ)(library)
-app.command(rich_help_panel=_READ)(compare)
-app.command(rich_help_panel=_READ)(bless)
-app.command(rich_help_panel=_SETUP)(models)
-app.command(rich_help_panel=_SETUP)(schema)
-app.command(rich_help_panel=_SETUP)(init)
-app.command(rich_help_panel=_SETUP)(convert)
-app.command(rich_help_panel=_SETUP)(cache)
-app.command("selftest", rich_help_panel=_SETUP)(selftest_)
+
+
+class Command(NamedTuple):
+    """A sub-command: its name, the panel of `tracer --help` that lists it, and its function."""
+
+    name: str
+    panel: str
+    function: Callable[..., int]
+
+
+COMMANDS = (
+    Command("run", "Measure", run),
+    Command("validate", "Measure", validate),
+    Command("plan", "Measure", plan),
+    Command("register", "Measure", register_),
+    Command("specificity", "Measure", specificity),
+    Command("graph", "Look inside", graph),
+    Command("features", "Look inside", features),
+    Command("list", "Read runs", list_),
+    Command("show", "Read runs", show),
+    Command("dashboard", "Read runs", dashboard),
+    Command("judge", "Read runs", judge),
+    Command("report", "Read runs", report),
+    Command("library", "Read runs", library),
+    Command("compare", "Read runs", compare),
+    Command("bless", "Read runs", bless),
+    Command("models", "Set up", models),
+    Command("schema", "Set up", schema),
+    Command("init", "Set up", init),
+    Command("convert", "Set up", convert),
+    Command("cache", "Set up", cache),
+    Command("selftest", "Set up", selftest_),
+)
+"""In the order of `tracer --help`."""
+for _command in COMMANDS:
+    app.command(_command.name, rich_help_panel=_command.panel)(_command.function)
 
 
 def _version(asked: bool | None) -> bool | None:
@@ -73,20 +91,14 @@ def _version(asked: bool | None) -> bool | None:
 @app.callback()
 def tracer(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            help="Print the version.",
-            is_eager=True,
-            callback=_version,
-        ),
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
     """Run hypotheses about the inside of language models, the way pytest runs tests."""
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and give its exit code; a user's mistake becomes a sentence.
+    """Run one command line and return its exit code; errors of the user are printed as a sentence.
 
     Args:
         arguments: without the program's name; None takes the process's own.

@@ -1,32 +1,26 @@
-"""`tracer compare` and `tracer bless`: whether a circuit is still what it was.
-
-What `tracer run --baseline` holds runs against.
-"""
+"""`tracer compare` and `tracer bless`: whether a circuit is still what it was."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from tracer.cli import options
-from tracer.cli.matrix import Selected
-from tracer.cli.output import STDOUT, print_comparison, stdout, write_stdout
-from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
+from tracer.cli.output import STDOUT, stdout, write_document
+from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
 from tracer.evidence.baseline_run import Essentials, Tolerances, home, in_folder, read_baseline
 from tracer.evidence.baseline_run import bless as keep
-from tracer.evidence.regression import RunComparison
+from tracer.evidence.regression import Finding, RunComparison
 from tracer.evidence.regression import compare as compared
-from tracer.hypothesis.load import HypothesisFile
-from tracer.record import files
 from tracer.record.run_folder import is_run
 from tracer.record.runs import resolve
 from tracer.report.run import Run
+from tracer.report.terminal import Screen
 
 _KEPT = Tolerances()
 _SIDE = "A run folder, a run's id, a hypothesis (its latest run), `latest`, or a baseline file."
@@ -60,10 +54,7 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="The later one.", show_default=False)],
     overlap: Overlap = None,
     effect: Effect = None,
-    json_: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="The same as JSON; - is standard output."),
-    ] = None,
+    json_: Annotated[Path | None, options.json_file("The same")] = None,
     in_: options.In = options.REPORTS,
 ) -> int:
     """Say what came out otherwise in B than in A, and what was changed between them.
@@ -76,12 +67,10 @@ def compare(
     """
     old, new = _opened(a, in_), _opened(b, in_)
     comparison = compared(old, new, _tolerances(old.tolerances, overlap, effect))
-    if json_ == STDOUT:
-        write_stdout(_document(comparison))
-    else:
+    if json_ != STDOUT:
         print_comparison(stdout(), comparison)
-    if json_ is not None and json_ != STDOUT:
-        files.write_text(json_, _document(comparison))
+    if json_ is not None:
+        write_document(json_, _document(comparison))
     return EXIT_OK if comparison.is_same else EXIT_NOT_CONFIRMED
 
 
@@ -138,48 +127,39 @@ def _document(comparison: RunComparison) -> str:
     return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
-AUTO = Path("auto")
+MOST_FINDINGS = 200
+"""Printed, the worse first."""
 
 
-@dataclass(frozen=True)
-class Blessed:
-    """A baseline file, a folder of them, `auto` for the one beside each hypothesis, or none."""
+def print_comparison(screen: Screen, comparison: RunComparison) -> None:
+    """What was changed, then a table of what came out otherwise, worse first."""
+    screen.console.print(_headline(screen, comparison))
+    screen.say(f"  {comparison.before}  →  {comparison.after}", "dim")
+    for cause in comparison.changed:
+        screen.paragraph(f"changed: {cause}", "yellow")
+    if comparison.findings:
+        screen.say()
+        screen.table(
+            [("what came out otherwise", 6), ("before", 2), ("after", 2), ("where", 4)],
+            [_row(screen, finding) for finding in comparison.findings[:MOST_FINDINGS]],
+        )
+    n_more = len(comparison.findings) - MOST_FINDINGS
+    if n_more > 0:
+        screen.paragraph(f"… and {n_more:,} more, none of them worse; --json has all.", "yellow")
 
-    path: Path | None
 
-    def check(self, selected: Sequence[Selected]) -> None:
-        """Find out before anything is measured whether every baseline can be read.
+def _headline(screen: Screen, comparison: RunComparison) -> Text:
+    n = len(comparison.regressions)
+    if comparison.is_same:
+        mark, word, colour = "✔", "SAME", "green"
+    elif n == 0:
+        mark, word, colour = "?", "DIFFERS, nothing worse", "yellow"
+    else:
+        mark, word, colour = "✘", f"REGRESSED in {n}", "red"
+    return screen.text(f"{mark} {word}  {comparison.hypothesis}", f"bold {colour}")
 
-        Raises:
-            UsageError: One cannot, or one is meant for several hypotheses, models or bases.
-        """
-        if self.path is not None and len(selected) > 1:
-            raise UsageError(
-                "--baseline: a baseline is of one model and one feature basis; hold each "
-                "combination to its own, in a folder of its own."
-            )
-        files = [file for each in selected for file in each.files]
-        if self.path is not None and self._is_file and len(files) > 1:
-            raise UsageError(
-                f"--baseline {self.path}: one file for {len(files)} hypotheses; name a folder."
-            )
-        for file in files:
-            self.of(file)
 
-    def of(self, file: HypothesisFile) -> Essentials | None:
-        """The blessed run of a hypothesis; None where a folder has none of it.
-
-        Raises:
-            UsageError: It cannot be read.
-        """
-        if self.path is None:
-            return None
-        if self._is_file:
-            return read_baseline(self.path)
-        folder = home(file.path) if self.path == AUTO else self.path
-        path = in_folder(folder, file.hypothesis.hypothesis)
-        return read_baseline(path) if os.path.isfile(path) else None
-
-    @property
-    def _is_file(self) -> bool:
-        return self.path is not None and self.path != AUTO and not os.path.isdir(self.path)
+def _row(screen: Screen, finding: Finding) -> list[Text]:
+    colour = "red" if finding.is_regression else ""
+    texts = (finding.what, finding.before, finding.after, finding.where)
+    return [screen.text(text, colour) for text in texts]

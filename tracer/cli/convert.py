@@ -1,8 +1,4 @@
-"""`tracer convert`: interventions of other tools, in the units of a hypothesis file.
-
-Settings of another tool as `supernodes:` and `interventions:`, units and freeze mode said.
-
-Steering settings of another tool, as JSON: what they may hold, and what they mean here.
+"""`tracer convert`: steering settings of other tools as `supernodes:` and `interventions:`.
 
 circuit-tracer *sets* features: to values, `[layer, pos, feature, value]`, or a supernode to its
 scaling factor × the activations on the prompt that the supernode came from. Neuronpedia sets a
@@ -33,13 +29,13 @@ _N_TOLD = 3
 
 
 def _layer(value: Any) -> Any:
-    """Neuronpedia writes a layer with its dictionary: '20-gemmascope-transcoder-16k'."""
+    # Neuronpedia writes a layer with its dictionary: '20-gemmascope-transcoder-16k'.
     found = re.match(r"(\d{1,4})(-|$)", value) if isinstance(value, str) else None
     return int(found[1]) if found else value
 
 
 def _split(value: Any) -> Any:
-    """A feature as a graph page names it: 'layer_feature_pos'."""
+    # A graph page names a feature 'layer_feature_pos'.
     if isinstance(value, str) and re.fullmatch(r"\d{1,4}_\d{1,9}_\d{1,7}", value, re.ASCII):
         layer, feature, pos = map(int, value.split("_"))
         return [layer, pos, feature]
@@ -56,16 +52,11 @@ Place = Annotated[tuple[Layer, Position, Index], BeforeValidator(_split)]
 """[layer, pos, feature]."""
 
 
-class _Read(BaseModel):
+class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    @property
-    def unknown(self) -> list[str]:
-        """Keys that mean nothing here."""
-        return list(self.model_extra or {})
 
-
-class Scaled(_Read):
+class Scaled(_Settings):
     """A supernode and how much of its own activation it is set to."""
 
     supernode: str = Field(validation_alias=AliasChoices("supernode", "name"))
@@ -75,7 +66,7 @@ class Scaled(_Read):
     """The text it came from, where that is another one."""
 
 
-class CircuitTracer(_Read):
+class CircuitTracer(_Settings):
     """A list of values or of scaled supernodes, with the arguments of the call."""
 
     interventions: tuple[Value, ...] | tuple[Scaled, ...] = Field(
@@ -86,7 +77,7 @@ class CircuitTracer(_Read):
     prompt: str | None = None
 
 
-class Steered(_Read):
+class Steered(_Settings):
     """One feature that Neuronpedia steers."""
 
     layer: Layer
@@ -108,7 +99,7 @@ class Steered(_Read):
     steer_generated_tokens: bool = False
 
 
-class Neuronpedia(_Read):
+class Neuronpedia(_Settings):
     """Settings of its steering page or server."""
 
     features: tuple[Steered, ...] = Field(min_length=1, max_length=_MAX_FEATURES)
@@ -169,49 +160,57 @@ class Fragment:
 
     def yaml(self) -> str:
         """The fragment; its notes stand above it as comments."""
+        imported = {"prompts": [self.prompt], "clamp": self.clamp, "freeze": self.freeze}
         data = {
             "prompts": self.prompts,
             "supernodes": self.supernodes,
-            "interventions": {
-                "imported": {"prompts": [self.prompt], "clamp": self.clamp, "freeze": self.freeze}
-            },
+            "interventions": {"imported": imported},
         }
         comments = [f"# {clean(note)}\n" for note in self.notes]
         return "".join(comments) + to_yaml({key: part for key, part in data.items() if part})
 
-    def add(self, label: str, node: dict[str, Any], clamp: Any) -> None:
-        """A supernode under a name of its own, and its clamp."""
-        name = _free(label, self.supernodes)
-        self.supernodes[name] = {"label": label, **node} if label != name else node
-        self.clamp[name] = clamp
+    def add_prompt(self, name: str, text: str) -> None:
+        """A prompt whose braces are no variables."""
+        self.prompts[name] = {"text": text.replace("{", "{{").replace("}", "}}")}
+
+    def add_supernode(self, label: str, node: dict[str, Any], clamp: Any) -> None:
+        """A supernode under a name of its own, and its clamp; none without features."""
+        if node["features"]:
+            name = _free(label, self.supernodes)
+            self.supernodes[name] = {"label": label, **node} if label != name else node
+            self.clamp[name] = clamp
+
+    def leave_out_unknown(self, settings: BaseModel) -> None:
+        """Note the keys that mean nothing here, each once."""
+        for key in settings.model_extra or {}:
+            note = f"{key!r} has no counterpart here and was left out."
+            if note not in self.notes:
+                self.notes.append(note)
 
 
 def fragment(settings: CircuitTracer | Neuronpedia, prompt: str) -> Fragment:
     """Translate settings; `prompt` names the prompt they are applied to."""
-    made = Fragment(prompt)
+    made = Fragment(prompt, freeze="none" if settings.freeze_attention is False else "attention")
     if settings.prompt is not None:
-        made.prompts[prompt] = {"text": _literal(settings.prompt)}
+        made.add_prompt(prompt, settings.prompt)
     if isinstance(settings, CircuitTracer):
         _circuit_tracer(settings, made)
     else:
         _neuronpedia(settings, made)
-    _left_out(settings.unknown, made)
+    made.leave_out_unknown(settings)
     made.notes.append("`expect` is still to be written: what must the clamps do?")
     return made
 
 
 def _circuit_tracer(settings: CircuitTracer, made: Fragment) -> None:
-    frozen = settings.freeze_attention
-    made.freeze = "none" if frozen is False else "attention"
-    if frozen is None:
+    if settings.freeze_attention is None:
         made.notes.append("freeze: circuit-tracer freezes attention unless told otherwise.")
     if settings.constrained_layers is not None:
         made.freeze = "all"
         made.notes.append(
             "constrained_layers: here all layers are held (freeze: all); a part of them cannot be."
         )
-    values = [each for each in settings.interventions if isinstance(each, tuple)]
-    _values(values, made)
+    _values([each for each in settings.interventions if isinstance(each, tuple)], made)
     for scaled in settings.interventions:
         if isinstance(scaled, Scaled):
             _scaled(scaled, made)
@@ -226,27 +225,24 @@ def _values(values: Sequence[Value], made: Fragment) -> None:
     for place, value in last.items():
         groups.setdefault(value, []).extend(_ids([place], made))
     for value, ids in groups.items():
-        if ids:
-            clamp = 0 if value == 0 else {"to": value}
-            made.add(f"set_to_{value:g}", {"features": ids}, clamp)
+        clamp = 0 if value == 0 else {"to": value}
+        made.add_supernode(f"set_to_{value:g}", {"features": ids}, clamp)
 
 
 def _scaled(scaled: Scaled, made: Fragment) -> None:
-    ids = list(dict.fromkeys(_ids(scaled.features, made)))
-    node: dict[str, Any] = {"features": ids}
+    node: dict[str, Any] = {"features": _ids(scaled.features, made)}
     clamp: Any = {"times": scaled.scaling_factor, "from": [HERE]}
     if scaled.prompt is not None:
         source = _free(f"source_of_{scaled.supernode}", made.prompts)
-        made.prompts[source] = {"text": _literal(scaled.prompt)}
+        made.add_prompt(source, scaled.prompt)
         node["source"] = [source]
         clamp = scaled.scaling_factor
-    if ids:
-        made.add(scaled.supernode, node, clamp)
-    _left_out(scaled.unknown, made)
+    made.add_supernode(scaled.supernode, node, clamp)
+    made.leave_out_unknown(scaled)
 
 
 def _ids(places: Iterable[tuple[int, int, int]], made: Fragment) -> list[str]:
-    """`layer_index_position`, or `layer_index` for the last token."""
+    """`layer_index_position`, or `layer_index` for the last token; each once."""
     ids: list[str] = []
     for layer, pos, index in places:
         if pos < -1:
@@ -255,11 +251,10 @@ def _ids(places: Iterable[tuple[int, int, int]], made: Fragment) -> list[str]:
             )
         else:
             ids.append(f"{layer}_{index}" + (f"_{pos}" if pos >= 0 else ""))
-    return ids
+    return list(dict.fromkeys(ids))
 
 
 def _neuronpedia(settings: Neuronpedia, made: Fragment) -> None:
-    made.freeze = "none" if settings.freeze_attention is False else "attention"
     if settings.freeze_attention is None:
         made.notes.append(
             "freeze: Neuronpedia's page freezes attention unless told otherwise; its graph "
@@ -271,16 +266,15 @@ def _neuronpedia(settings: Neuronpedia, made: Fragment) -> None:
         if unit is not None:
             key = (unit, value, steered.steer_generated_tokens)
             groups.setdefault(key, []).append((steered, maximum))
-        _left_out(steered.unknown, made)
+        made.leave_out_unknown(steered)
     for (unit, value, onward), members in groups.items():
         places = [(s.layer, -1 if s.position is None else s.position, s.index) for s, _ in members]
-        node: dict[str, Any] = {"features": list(dict.fromkeys(_ids(places, made)))}
+        node: dict[str, Any] = {"features": _ids(places, made)}
         maxima = {f"{s.layer}_{s.index}": m for s, m in members if m is not None}
         if maxima:
             node["maxima"] = maxima
         clamp = {unit: value} | ({"onward": True} if onward else {})
-        if node["features"]:
-            made.add(f"{unit}_{value:g}", node, 0 if clamp == {"times": 0.0} else clamp)
+        made.add_supernode(f"{unit}_{value:g}", node, 0 if clamp == {"times": 0.0} else clamp)
     if any(steered.position is None for steered in settings.features):
         made.notes.append("features without a position are put at the last token; see `at`.")
 
@@ -300,18 +294,6 @@ def _amount(steered: Steered, made: Fragment) -> tuple[str | None, float, float 
     return None, 0.0, None
 
 
-def _left_out(keys: Sequence[str], made: Fragment) -> None:
-    for key in keys:
-        note = f"{key!r} has no counterpart here and was left out."
-        if note not in made.notes:
-            made.notes.append(note)
-
-
-def _literal(text: str) -> str:
-    """Text whose braces are no variables."""
-    return text.replace("{", "{{").replace("}", "}}")
-
-
 def _free(label: str, taken: dict[str, Any]) -> str:
     """A name for a label, which no other part has."""
     base = _NAME.sub("_", label).strip("_-")[:50] or "features"
@@ -321,8 +303,7 @@ def _free(label: str, taken: dict[str, Any]) -> str:
 
 def convert(
     file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="JSON of either tool.", show_default=False),
+        Path, typer.Argument(metavar="FILE", help="JSON of either tool.", show_default=False)
     ],
     prompt: Annotated[
         str, typer.Option(metavar="NAME", help="What the clamped prompt is called.")

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from tracer import __version__, engine
+from tracer import engine
 from tracer.cli import options
-from tracer.cli.output import percent, stderr, stdout, write_stdout
+from tracer.cli.output import json_text, percent, stderr, stdout, write_stdout
 from tracer.cli.progress import progress_on
 from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK, UsageError, shorten, show
@@ -59,7 +58,7 @@ def features(
     top: Annotated[
         int, typer.Option(metavar="N", min=1, max=1000, help="Length of each list.")
     ] = 10,
-    json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json_: options.Json = False,
 ) -> int:
     """Tell what features are: tokens they promote, and text they are active on.
 
@@ -80,7 +79,9 @@ def features(
             make = engine.feature_card.feature_cards
         cards = make(wanted, spec, basis, lines, top, progress)
     if json_:
-        write_stdout(_to_json(cards, spec.name, basis))
+        found = [_data(card) for card in cards]
+        data = {"model": spec.name, "basis": basis, "features": found}
+        write_stdout(json_text(SCHEMA, data, allow_nan=False))
         return EXIT_OK
     for card in cards:
         _print(stdout(), card)
@@ -125,17 +126,6 @@ def read_lines(path: Path) -> list[Line]:
     if not kept:
         raise UsageError(f"{path}: there is no text in it.")
     return kept
-
-
-def _to_json(cards: Sequence[FeatureCard], model: str, basis: str) -> str:
-    document = {
-        "schema": SCHEMA,
-        "tracer": __version__,
-        "model": model,
-        "basis": basis,
-        "features": [_data(card) for card in cards],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _data(card: FeatureCard) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -21,8 +21,8 @@ from tracer.engine.graph_request import GraphRequest
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, UsageError, show
-from tracer.hypothesis.load import Replacements, read
-from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.load import HypothesisFile, Replacements, read
+from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.record.graph import existing
 from tracer.record.graph.graph import Pruning
@@ -33,19 +33,6 @@ FRONTEND = "frontend"
 PRUNING = Pruning(0.8, 0.98)
 _DIGEST = re.compile(r"-[0-9a-f]{8}\Z")
 """What a graph that we wrote has at the end of its name."""
-
-
-class _Asked(NamedTuple):
-    """What is said of a graph that is to be taken; a graph that exists has its answers."""
-
-    prompt: tuple[str, ...]
-    model: str | None
-    features: str | None
-    device: str | None
-    dtype: str | None
-    toward: tuple[str, ...]
-    against: str | None
-    max_features: int | None
 
 
 def graph(
@@ -131,54 +118,52 @@ def graph(
 
     tracer graph downloaded.json --out graphs
     """
-    asked = _Asked(
+    export = (out or GRAPHS) / FRONTEND if frontend else None
+    if prompt.endswith(".json"):
+        _require_unset(
+            prompt,
+            {"prompt": prompts, "model": model, "features": features, "device": device}
+            | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features},
+        )
+        writer = Writer(_pruning(pruning, None), out, export)
+        return _run(partial(_read, Path(prompt)), writer, json_=json_)
+    source, spec, own = _source(prompt, Replacements(model=model, device=device, dtype=dtype))
+    request = GraphRequest(
+        source,
+        spec,
+        own if features is None else features,
         tuple(prompts or ()),
-        model,
-        features,
-        device,
-        dtype,
         tuple(toward or ()),
         against,
         max_features,
     )
-    export = (out or GRAPHS) / FRONTEND if frontend else None
-    if prompt.endswith(".json"):
-        _require_nothing(prompt, asked)
-        writer = Writer(_pruning(pruning, None), out, export)
-        return _run(partial(_read, Path(prompt)), writer, json_=json_)
-    request = _request(prompt, asked)
     request.check()
     writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export)
     return _run(partial(_take, request), writer, json_=json_)
 
 
-def _require_nothing(path: str, asked: _Asked) -> None:
-    for name, value in asked._asdict().items():
-        if value not in (None, ()):
+def _require_unset(path: str, given: Mapping[str, object]) -> None:
+    """Refuse options about how a graph is taken, where it is taken already."""
+    for name, value in given.items():
+        if value not in (None, []):
             raise UsageError(
-                f"--{name.replace('_', '-')} is for a graph that is yet to be taken; {path} is "
-                "one already."
+                f"--{name} is for a graph that is yet to be taken; {path} is one already."
             )
 
 
-def _request(prompt: str, asked: _Asked) -> GraphRequest:
-    """What to graph, with which model and features: the file's own where no option says other."""
+class _Source(NamedTuple):
+    source: str | HypothesisFile
+    model: ModelSpec
+    features: str
+
+
+def _source(prompt: str, replaced: Replacements) -> _Source:
+    """What to graph, with the model and the features of the file, or the default ones."""
     if prompt.endswith((".yaml", ".yml")):
-        replaced = Replacements(model=asked.model, device=asked.device, dtype=asked.dtype)
-        source = read(prompt, replaced.overrides())
-        spec, own = source.hypothesis.model_spec, source.hypothesis.features
-    else:
-        source, spec = prompt, named_model(asked.model, asked.device, asked.dtype)
-        own = Hypothesis.model_fields["features"].default
-    return GraphRequest(
-        source,
-        spec,
-        own if asked.features is None else asked.features,
-        asked.prompt,
-        asked.toward,
-        asked.against,
-        asked.max_features,
-    )
+        file = read(prompt, replaced.overrides())
+        return _Source(file, file.hypothesis.model_spec, file.hypothesis.features)
+    spec = named_model(replaced.model, replaced.device, replaced.dtype)
+    return _Source(prompt, spec, Hypothesis.model_fields["features"].default)
 
 
 def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:

@@ -1,4 +1,4 @@
-"""What becomes of each graph of a command: it is cut, written where asked for, and summed up."""
+"""How `tracer graph` prunes each graph, writes its files, and sums it up."""
 
 from __future__ import annotations
 
@@ -68,21 +68,22 @@ class Writer:
             EngineError: Memory ran out.
             OSError: A file cannot be written.
         """
-        n_cells = found.graph.edges.size
         try:
             with progress.task("pruning and summing up the graph"):
-                return self._written(found)
+                return self._write(found)
         except MemoryError as error:
             raise EngineError(
-                f"memory does not hold the graph's {n_cells:,} possible edges and their sums."
+                f"memory does not hold the graph's {found.graph.edges.size:,} possible edges and "
+                "their sums."
             ) from error
 
-    def _written(self, found: TakenGraph) -> WrittenGraph:
+    def _write(self, found: TakenGraph) -> WrittenGraph:
         whole, cut = found.graph, self.pruning
         pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
         influences = kept_influence(whole, pruned)
         summary = summarise(whole, pruned, influences)
-        paths = list(self._files(found, pruned, influences))
+        paths = list(self._write_files(found, pruned, influences))
+        groups = found.origin.supernodes if found.origin else ()
         return WrittenGraph(
             name=found.name,
             subject=pruned.subject,
@@ -90,11 +91,11 @@ class Writer:
             pruning=pruned.pruning,
             summary=summary,
             origin=found.origin,
-            absent=absent(_ids_of_groups(found.origin), pruned),
+            absent=absent([name for group in groups for name in group.ids], pruned),
             paths=tuple(path.as_posix() for path in paths),
         )
 
-    def _files(
+    def _write_files(
         self, found: TakenGraph, pruned: AttributionGraph, influences: Float[np.ndarray, " source"]
     ) -> Iterator[Path]:
         slug = _slug(found, self.pruning)
@@ -107,10 +108,6 @@ class Writer:
             groups = found.origin.supernodes if found.origin else ()
             neuronpedia_export.write(path, pruned, influences, slug, supernodes=groups)
             yield path
-
-
-def _ids_of_groups(origin: Origin | None) -> list[str]:
-    return [name for group in origin.supernodes for name in group.ids] if origin else []
 
 
 def _slug(found: TakenGraph, pruning: Pruning | None) -> str:

@@ -18,15 +18,13 @@ file does not tell them, `n_active` and `relevance_share` are null.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from tracer import __version__
-from tracer.cli.output import percent
+from tracer.cli.output import json_text, percent
 from tracer.errors import shorten
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
@@ -70,12 +68,7 @@ class WrittenGraph:
 
 def to_json(written: Iterable[WrittenGraph]) -> str:
     """Everything that was written as one JSON document."""
-    document = {
-        "schema": SCHEMA,
-        "tracer": __version__,
-        "graphs": [_data(each) for each in written],
-    }
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(SCHEMA, {"graphs": [_data(each) for each in written]}, allow_nan=False)
     # A file's name may hold bytes that are no UTF-8; so written, they are JSON.
     return text.encode("utf-8", "backslashreplace").decode()
 

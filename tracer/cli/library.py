@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.output import require_writable, stderr, stdout, worst
-from tracer.cli.select import gather, read_all
+from tracer.cli.exit_codes import worst
+from tracer.cli.output import require_writable, stdout
+from tracer.cli.select import hypothesis_paths, read_all
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
@@ -36,13 +37,12 @@ def library(
     tracer library hypotheses/ hypotheses/published/ --out docs/library.md
     """
     require_writable(out.parent, "--out")
-    found = read_all(gather(files or []), ())
-    for broken in found.broken:
-        stderr().say(str(broken.error))
+    found = read_all(hypothesis_paths(files))
+    broken = found.say_broken()
     runs = find_runs(in_)[::-1]
     write_text(out, render_library([_entry(file, runs, out.parent) for file in found.files]))
     stdout().say(str(out))
-    return worst(broken.error.exit_code for broken in found.broken)
+    return worst(broken)
 
 
 def _entry(file: HypothesisFile, runs: Sequence[RunEntry], page_folder: Path) -> LibraryEntry:

@@ -1,4 +1,4 @@
-"""Several models or feature bases in one `tracer run`: what each combination runs, and a table."""
+"""Several models or feature bases in one `tracer run`: the files of each combination, a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracer.cli.output import Ending
-from tracer.cli.select import Broken, FileFilters, read_all
+from tracer.cli.json_output import FileResult
+from tracer.cli.select import BrokenFile, FileFilters, read_all
 from tracer.errors import EXIT_INTERRUPTED
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.report.matrix import (
@@ -29,29 +29,26 @@ class Selected:
 
     combination: Combination
     files: Sequence[HypothesisFile]
-    broken: Sequence[Broken]
+    broken: Sequence[BrokenFile]
     names: Mapping[str, str]
     """Hypotheses by file, as some combination could read them."""
 
-    def place(self, ending: Ending) -> Ending:
-        """The ending with the combination that it is of."""
-        file = next((f for f in self.files if str(f.path) == ending.file), None)
+    def place(self, result: FileResult) -> FileResult:
+        """The result with its combination of model and features."""
+        file = next((f for f in self.files if str(f.path) == result.file), None)
         model, features = self.combination
         case = CombinationResult(
-            hypothesis=self.names.get(ending.file, ending.file),
+            hypothesis=self.names.get(result.file, result.file),
             model=file.hypothesis.model_spec.name if file else model or _OF_THE_FILE,
             features=file.hypothesis.features if file else features or _OF_THE_FILE,
-            run=Run.open(ending.run) if ending.run else None,
-            problem=ending.sentence or ending.skipped,
+            run=Run.open(result.run) if result.run else None,
+            problem=result.sentence or result.skipped,
         )
-        return ending._replace(case=case)
+        return result._replace(case=case)
 
 
 def select(
-    paths: Sequence[Path],
-    cells: Sequence[Combination],
-    others: Replacements,
-    filters: FileFilters,
+    paths: Sequence[Path], cells: Sequence[Combination], others: Replacements, filters: FileFilters
 ) -> list[Selected]:
     """What each combination runs; a file that it makes invalid is broken there alone."""
     names: dict[str, str] = {}
@@ -64,9 +61,9 @@ def select(
     return selected
 
 
-def show_where_it_holds(screen: Screen, endings: Sequence[Ending], reports: Path) -> None:
+def show_where_it_holds(screen: Screen, results: Sequence[FileResult], reports: Path) -> None:
     """A table for each hypothesis, and a page beside the runs that links their reports."""
-    cases = [e.case for e in endings if e.case is not None and e.code != EXIT_INTERRUPTED]
+    cases = [r.case for r in results if r.case is not None and r.code != EXIT_INTERRUPTED]
     for matrix in by_hypothesis(cases):
         screen.say()
         print_matrix(screen, matrix)

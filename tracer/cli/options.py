@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,6 +74,13 @@ Tags = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="The folder that runs are kept in.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 In = Annotated[Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")]
 RUN_HELP = "A run folder or id, a hypothesis name (its latest run), or `latest`."
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)]
+
+
+def json_file(what: str) -> Any:
+    """`--json FILE`, which writes `what` as JSON to a file or to standard output."""
+    return typer.Option("--json", metavar="FILE", help=f"{what} as JSON; - is standard output.")

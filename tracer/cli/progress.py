@@ -1,7 +1,7 @@
-"""How the terminal shows that long work is alive: a spinner, or plain lines where nothing redraws.
+"""Progress of long work: a spinner on a terminal, plain lines on a pipe or a file.
 
-Both are a `tracer.engine.progress.Progress`. The drawing runs in a thread of its own, because the longest
-silences (importing torch, reading weights) are single calls that report nothing.
+Drawing runs in a thread of its own, because the longest steps (importing torch, reading weights)
+are single calls that report nothing.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def progress_on(screen: Screen, *, quiet: bool) -> Generator[Progress, None, Non
             yield plain
 
 
+@dataclass(frozen=True)
 class _NotesOnly:
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    screen: Screen
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Generator[Advance, None, None]:
         yield lambda n: None
 
     def note(self, text: str) -> None:
-        self._screen.say(f"note: {text}")
+        self.screen.say(f"note: {text}")
 
 
 class _Clock(ProgressColumn):
@@ -71,21 +71,21 @@ def _spinner(screen: Screen) -> RichProgress:
     )
 
 
+@dataclass(frozen=True)
 class _Live:
-    def __init__(self, screen: Screen, bars: RichProgress) -> None:
-        self._screen = screen
-        self._bars = bars
+    screen: Screen
+    bars: RichProgress
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Generator[Advance, None, None]:
-        bar = self._bars.add_task(self._screen.text(label).plain, total=total)
+        bar = self.bars.add_task(self.screen.text(label).plain, total=total)
         try:
-            yield lambda n: self._bars.advance(bar, n)
+            yield lambda n: self.bars.advance(bar, n)
         finally:
-            self._bars.remove_task(bar)
+            self.bars.remove_task(bar)
 
     def note(self, text: str) -> None:
-        self._screen.say(f"note: {text}")
+        self.screen.say(f"note: {text}")
 
 
 @dataclass(eq=False)

@@ -12,25 +12,21 @@ import typer
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.compare import Blessed
+from tracer.cli.baseline import Baseline
+from tracer.cli.compare import print_comparison
+from tracer.cli.exit_codes import nothing_selected, os_exit_code, os_sentence, worst
+from tracer.cli.json_output import FileResult, to_json, to_junit
 from tracer.cli.matrix import Selected, select, show_where_it_holds
 from tracer.cli.output import (
-    STDOUT,
-    Ending,
-    os_exit_code,
-    os_sentence,
-    print_comparison,
     require_writable,
+    require_writable_file,
+    screen_beside,
     stderr,
-    stdout,
-    to_json,
-    to_junit,
-    worst,
-    write_stdout,
+    write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.cli.runs import write_index_of_all
-from tracer.cli.select import Broken, FileFilters, gather, not_as_expected
+from tracer.cli.report import write_index_of_all
+from tracer.cli.select import BrokenFile, FileFilters, hypothesis_paths, not_as_expected
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.store import Store, root
 from tracer.errors import (
@@ -68,8 +64,7 @@ def run(
     expression: options.Expression = None,
     tags: options.Tags = None,
     failed: Annotated[
-        bool,
-        typer.Option("--failed", help="Only hypotheses whose latest run was not as expected."),
+        bool, typer.Option("--failed", help="Only hypotheses whose latest run was not as expected.")
     ] = False,
     exitfirst: Annotated[
         bool,
@@ -102,10 +97,7 @@ def run(
         bool,
         typer.Option("--no-cache", help="Measure everything, and keep nothing for later runs."),
     ] = False,
-    json_: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Verdicts as JSON; - is standard output."),
-    ] = None,
+    json_: Annotated[Path | None, options.json_file("Verdicts")] = None,
     junitxml: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Verdicts as JUnit XML, for CI.")
     ] = None,
@@ -131,38 +123,39 @@ def run(
     filters = FileFilters(expression, tuple(tags or ()), only)
     cells = combinations(model or (), features or ())
     others = Replacements(None, None, device, dtype, seed, tuple(set_ or ()))
-    selected = select(gather(files or []), cells, others, filters)
+    selected = select(hypothesis_paths(files), cells, others, filters)
     if not any(each.files or each.broken for each in selected):
-        stderr().say("nothing selected: no hypothesis file passes the filters.")
-        return EXIT_NOTHING_SELECTED
+        return nothing_selected("no hypothesis file passes the filters.")
     locked = None if lock is None else resolve(lock, out)
-    blessed = Blessed(baseline)
-    blessed.check(selected)
+    held_to = Baseline(baseline)
+    held_to.check(selected)
     require_writable(out, "--out")
-    for path, option in ((json_, "--json"), (junitxml, "--junitxml")):
-        if path is not None and path != STDOUT:
-            require_writable(path.parent, option)
+    require_writable_file(json_, "--json")
+    require_writable_file(junitxml, "--junitxml")
     job = _Job(
         reports=out,
         lock=locked,
         fresh=fresh,
         store=None if no_cache else Store(root()),
         quiet=quiet,
-        screen=stderr() if json_ == STDOUT else stdout(),
+        screen=screen_beside(json_),
         exitfirst=exitfirst,
-        blessed=blessed,
+        baseline=held_to,
     )
-    endings = list(job.all_endings(selected))
-    code = worst(ending.code for ending in endings)
+    results = list(job.run_all(selected))
+    code = worst(result.code for result in results)
     if len(cells) > 1:
-        show_where_it_holds(job.screen, endings, out)
-    if sum(ending.run is not None for ending in endings) > 1:
+        show_where_it_holds(job.screen, results, out)
+    if sum(result.run is not None for result in results) > 1:
         page = write_index_of_all(out)
         if not quiet:
             job.screen.say(str(page))
-    if len(endings) > 1:
-        job.screen.say(_summary(endings))
-    _write(endings, code, json_, junitxml)
+    if len(results) > 1:
+        job.screen.say(_summary(results))
+    if json_ is not None:
+        write_document(json_, to_json(results, code))
+    if junitxml is not None:
+        write_text(junitxml, to_junit(results))
     return code
 
 
@@ -177,36 +170,35 @@ class _Job:
     quiet: bool
     exitfirst: bool
     screen: Screen
-    blessed: Blessed
+    baseline: Baseline
     last: LastOpened[Any] = field(default_factory=LastOpened[Any])
 
-    def all_endings(self, selected: Sequence[Selected]) -> Iterator[Ending]:
-        """End the files of every combination in turn; where one stops, all of them do."""
+    def run_all(self, selected: Sequence[Selected]) -> Iterator[FileResult]:
+        """Run the files of every combination in turn; where one stops, all of them do."""
         for n, each in enumerate(selected):
             if n and not self.quiet:
                 self.screen.say()
-            for ending in self.endings(each.broken, each.files):
-                yield each.place(ending) if len(selected) > 1 else ending
-                stops = self.exitfirst and ending.code not in _GOING_ON
-                if ending.code == EXIT_INTERRUPTED or stops:
+            for result in self._run_files(each.broken, each.files):
+                yield each.place(result) if len(selected) > 1 else result
+                stops = self.exitfirst and result.code not in _GOING_ON
+                if result.code == EXIT_INTERRUPTED or stops:
                     return
 
-    def endings(
-        self, broken: Sequence[Broken], files: Sequence[HypothesisFile]
-    ) -> Iterator[Ending]:
-        """End every file in turn."""
+    def _run_files(
+        self, broken: Sequence[BrokenFile], files: Sequence[HypothesisFile]
+    ) -> Iterator[FileResult]:
         for path, error in broken:
             yield self._failed(str(path), None, error, str(error), error.exit_code)
         for n, file in enumerate(files):
             if n and not self.quiet:
                 self.screen.say()
-            yield self._end(file)
+            yield self._run_file(file)
 
-    def _end(self, file: HypothesisFile) -> Ending:
+    def _run_file(self, file: HypothesisFile) -> FileResult:
         name, path = file.hypothesis.hypothesis, str(file.path)
         try:
             run = self._measured(file)
-            before = self.blessed.of(file)
+            before = self.baseline.of(file)
             comparison = run.compare(before) if before is not None else None
         except KeyboardInterrupt as stop:
             sentence = "interrupted; what was measured is kept, and the same command resumes."
@@ -214,14 +206,14 @@ class _Job:
         except TracerError as error:
             if isinstance(error, OutOfReach) and file.hypothesis.if_absent == "skip":
                 print_skipped(self.screen, name, str(error))
-                return Ending(path, name, EXIT_NOTHING_SELECTED, skipped=str(error))
+                return FileResult(path, name, EXIT_NOTHING_SELECTED, skipped=str(error))
             return self._failed(path, name, error, str(error), error.exit_code)
         except OSError as error:
             return self._failed(path, name, error, os_sentence(error), os_exit_code(error))
         self._print(run, comparison)
         as_before = comparison is None or bool(comparison)
         code = EXIT_OK if run.verdict and as_before else EXIT_NOT_CONFIRMED
-        return Ending(path, name, code, run.path, run.verdict, comparison=comparison)
+        return FileResult(path, name, code, run.path, run.verdict, comparison=comparison)
 
     def _measured(self, file: HypothesisFile) -> Run:
         with progress_on(stderr(), quiet=self.quiet) as progress:
@@ -247,26 +239,17 @@ class _Job:
         if comparison is not None and not self.quiet:
             self.screen.say()
             print_comparison(self.screen, comparison)
-        elif comparison is None and self.blessed.path is not None:
+        elif comparison is None and self.baseline.path is not None:
             stderr().say(f"{run.verdict.hypothesis}: no baseline; `tracer bless` makes one.")
 
     def _failed(
         self, path: str, name: str | None, error: BaseException, sentence: str, code: int
-    ) -> Ending:
+    ) -> FileResult:
         stderr().say(sentence)
-        return Ending(path, name, code, error=error, sentence=sentence)
+        return FileResult(path, name, code, error=error, sentence=sentence)
 
 
-def _summary(endings: Sequence[Ending]) -> str:
-    counts = Counter(ending.code for ending in endings)
+def _summary(results: Sequence[FileResult]) -> str:
+    counts = Counter(result.code for result in results)
     told = [f"{counts[code]} {word}" for code, word in _WORDS.items() if counts[code]]
-    return f"{len(endings)} hypotheses: {', '.join(told)}"
-
-
-def _write(endings: Sequence[Ending], code: int, json_: Path | None, junitxml: Path | None) -> None:
-    if json_ == STDOUT:
-        write_stdout(to_json(endings, code))
-    elif json_ is not None:
-        write_text(json_, to_json(endings, code))
-    if junitxml is not None:
-        write_text(junitxml, to_junit(endings))
+    return f"{len(results)} hypotheses: {', '.join(told)}"

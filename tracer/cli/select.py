@@ -1,9 +1,4 @@
-"""Which files are meant: arguments become paths, paths become hypotheses, filters choose.
-
-The little language of `-k`: parts of names, joined by `and`, `or`, `not` and parentheses.
-
-What earlier runs came to, as the command line speaks of it.
-"""
+"""Which hypotheses a command is about: its arguments and filters, read into hypothesis files."""
 
 from __future__ import annotations
 
@@ -13,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tracer.cli.output import stderr
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import HypothesisFile, read
 from tracer.record.runs import RunEntry, find_runs
@@ -58,20 +54,21 @@ class _Parser:
         return True
 
     def either(self) -> Test:
-        left = self._both()
+        tests = [self._all()]
         while self._take("or"):
-            left = _or(left, self._both())
-        return left
+            tests.append(self._all())
+        return lambda name: any(test(name) for test in tests)
 
-    def _both(self) -> Test:
-        left = self._single()
+    def _all(self) -> Test:
+        tests = [self._single()]
         while self._take("and"):
-            left = _and(left, self._single())
-        return left
+            tests.append(self._single())
+        return lambda name: all(test(name) for test in tests)
 
     def _single(self) -> Test:
         if self._take("not"):
-            return _not(self._single())
+            negated = self._single()
+            return lambda name: not negated(name)
         if self._take("("):
             inner = self.either()
             if not self._take(")"):
@@ -79,30 +76,15 @@ class _Parser:
             return inner
         if not self.words or self.words[0] in _RESERVED:
             raise self.mistake()
-        return _contains(self.words.pop(0).lower())
-
-
-def _or(left: Test, right: Test) -> Test:
-    return lambda name: left(name) or right(name)
-
-
-def _and(left: Test, right: Test) -> Test:
-    return lambda name: left(name) and right(name)
-
-
-def _not(inner: Test) -> Test:
-    return lambda name: not inner(name)
-
-
-def _contains(part: str) -> Test:
-    return lambda name: part in name.lower()
+        part = self.words.pop(0).lower()
+        return lambda name: part in name.lower()
 
 
 DEFAULT = Path("hypotheses")
 """Where hypotheses are looked for when none is named."""
 
 
-def gather(arguments: Sequence[Path]) -> list[Path]:
+def hypothesis_paths(arguments: Sequence[Path] | None) -> list[Path]:
     """The files meant by the arguments; a folder means its YAML files, each file counts once.
 
     Raises:
@@ -113,7 +95,7 @@ def gather(arguments: Sequence[Path]) -> list[Path]:
             f"no file was named and there is no folder {DEFAULT}/ here. "
             "Name a hypothesis file, or write one with `tracer init`."
         )
-    places = list(arguments) or [DEFAULT]
+    places = arguments or [DEFAULT]
     missing = [str(place) for place in places if not place.exists()]
     if missing:
         raise UsageError("\n".join(f"{place}: no such file or folder." for place in missing))
@@ -126,7 +108,7 @@ def _files_at(place: Path) -> Iterable[Path]:
     return sorted(p for p in place.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
 
 
-class Broken(NamedTuple):
+class BrokenFile(NamedTuple):
     """A file that could not be read as a hypothesis."""
 
     path: Path
@@ -134,20 +116,26 @@ class Broken(NamedTuple):
 
 
 class FilesRead(NamedTuple):
-    """What reading gave."""
+    """The hypotheses of some files, and the files that hold none."""
 
     files: list[HypothesisFile]
-    broken: list[Broken]
+    broken: list[BrokenFile]
+
+    def say_broken(self) -> list[int]:
+        """Print the mistakes of the broken files; returns their exit codes."""
+        for broken in self.broken:
+            stderr().say(str(broken.error))
+        return [broken.error.exit_code for broken in self.broken]
 
 
-def read_all(paths: Iterable[Path], overrides: Sequence[str]) -> FilesRead:
+def read_all(paths: Iterable[Path], overrides: Sequence[str] = ()) -> FilesRead:
     """Read every file; a broken one does not hide the others."""
     found = FilesRead([], [])
     for path in paths:
         try:
             found.files.append(read(str(path), overrides))
         except HypothesisError as error:
-            found.broken.append(Broken(path, error))
+            found.broken.append(BrokenFile(path, error))
     return found
 
 
@@ -166,20 +154,16 @@ class FileFilters:
         Raises:
             UsageError: The expression cannot be read.
         """
-        test = compile_expression(self.expression) if self.expression else _anything
+        test = compile_expression(self.expression) if self.expression else None
         return [file for file in files if self._passes(file, test)]
 
-    def _passes(self, file: HypothesisFile, test: Test) -> bool:
+    def _passes(self, file: HypothesisFile, test: Test | None) -> bool:
         hypothesis = file.hypothesis
         return (
-            test(hypothesis.hypothesis)
+            (test is None or test(hypothesis.hypothesis))
             and (not self.tags or not set(self.tags).isdisjoint(hypothesis.tags))
             and (self.only is None or hypothesis.hypothesis in self.only)
         )
-
-
-def _anything(name: str) -> bool:
-    return True
 
 
 def latest_by_name(reports: Path) -> dict[str, RunEntry]:
@@ -191,14 +175,3 @@ def not_as_expected(reports: Path) -> frozenset[str]:
     """Hypotheses whose latest run was not as expected, or came to no verdict at all."""
     latest = latest_by_name(reports)
     return frozenset(name for name, entry in latest.items() if not entry.as_expected)
-
-
-def in_a_word(entry: RunEntry) -> str:
-    """The verdict, or why there is none."""
-    if entry.problem is not None:
-        return "unreadable"
-    if entry.status == "measuring":
-        return "unfinished"
-    if entry.verdict is None:
-        return "not judged"
-    return entry.verdict + (" as expected" if entry.as_expected else ", not as expected")

@@ -1,29 +1,19 @@
-"""`tracer models`, `schema` and `init`: what there is, what a file may say, and a first file.
-
-`tracer cache`: how much the measurements that are kept take, and removing them.
-
-`tracer register`: fix what a hypothesis claims before anything of it is measured.
-"""
+"""`tracer models`, `schema`, `init` and `cache`: what there is to work with on this machine."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from tracer.cli import options
-from tracer.cli.output import require_writable, stderr, stdout, worst, write_stdout
-from tracer.cli.select import gather, read_all
+from tracer.cli.output import stderr, stdout, write_stdout
 from tracer.engine.model.sources import locate
 from tracer.engine.store import MAX_BYTES, Store, root
-from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK, UsageError
-from tracer.evidence.post_hoc import changed_since
-from tracer.hypothesis.load import STARTER, HypothesisFile, Replacements, json_schema_text
+from tracer.errors import EXIT_OK, UsageError
+from tracer.hypothesis.load import STARTER, json_schema_text
 from tracer.hypothesis.names import MODELS
 from tracer.hypothesis.spec import ModelSpec
-from tracer.record.registration import REGISTERED, register, when
 
 FIRST_FILE = Path("hypotheses") / "my_hypothesis.yaml"
 
@@ -56,9 +46,7 @@ def schema() -> int:
     return EXIT_OK
 
 
-def init(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = FIRST_FILE,
-) -> int:
+def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = FIRST_FILE) -> int:
     """Write a commented hypothesis to start from; it never replaces a file.
 
     tracer init
@@ -106,50 +94,3 @@ def cache(
 
 def _mib(n_bytes: int) -> str:
     return f"{n_bytes / 2**20:,.1f} MiB"
-
-
-def register_(
-    files: options.Files = None,
-    set_: options.Sets = None,
-    out: options.Out = options.REPORTS,
-) -> int:
-    """Register hypotheses: their claim, prompts, clamps and expectations, once and for good.
-
-    `tracer run` registers by itself before it measures; what is changed afterwards shows as post
-    hoc in every later run. A file that claims something else than is registered is refused here.
-
-    tracer register hypotheses/two_hop.yaml
-    """
-    paths = gather(files or [])
-    if not paths:
-        stderr().say("nothing selected: there is no hypothesis file here.")
-        return EXIT_NOTHING_SELECTED
-    require_writable(out, "--out")
-    found = read_all(paths, Replacements(set=tuple(set_ or ())).overrides())
-    codes = [broken.error.exit_code for broken in found.broken]
-    for broken in found.broken:
-        stderr().say(str(broken.error))
-    return worst([*codes, *(_registered(file, out) for file in found.files)])
-
-
-def _registered(file: HypothesisFile, out: Path) -> int:
-    try:
-        stdout().say(_register(file, out))
-    except UsageError as error:
-        stderr().say(str(error))
-        return error.exit_code
-    return EXIT_OK
-
-
-def _register(file: HypothesisFile, out: Path) -> str:
-    name, now = file.hypothesis.hypothesis, datetime.now(UTC)
-    found = register(out, file.hypothesis, now)
-    path = out / name / REGISTERED
-    changes = changed_since(found, file.hypothesis)
-    if changes:
-        told = "\n".join(f"  {change.told('registered with')}" for change in changes)
-        raise UsageError(
-            f"{file.path}: {name} was registered on {when(found)} ({path}) and stays as it was. "
-            f"A new claim needs a name of its own; a run of this one would be post hoc:\n{told}"
-        )
-    return f"{name}: registered on {when(found)}, SHA-256 {found.sha256}\n  {path}"

@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import typer
-
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.output import STDOUT, require_writable, stderr, stdout, write_stdout
+from tracer.cli.exit_codes import nothing_selected
+from tracer.cli.output import require_writable, screen_beside, stderr, write_document
 from tracer.cli.progress import progress_on
-from tracer.cli.select import gather, read_all
+from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.model.sources import locate
-from tracer.errors import EXIT_NOTHING_SELECTED, EXIT_OK
+from tracer.errors import EXIT_OK
 from tracer.evidence.specificity import SpecificityRow, summarise
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.record.files import write_text
@@ -44,11 +43,8 @@ def specificity(
     device: options.Device = None,
     dtype: options.Dtype = None,
     out: options.Out = options.REPORTS,
-    json_: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Summary as JSON; - is standard output."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    json_: Annotated[Path | None, options.json_file("Summary")] = None,
+    quiet: options.Quiet = False,
 ) -> int:
     """Ablate each hypothesis's supernodes on every other's prompts, and on neutral text.
 
@@ -57,10 +53,9 @@ def specificity(
     Writes specificity.json and specificity.html into a folder of its own under DIR/specificity.
     """
     replaced = Replacements(model, features, device, dtype, None, tuple(set_ or ())).overrides()
-    found = read_all(gather(files or []), replaced)
+    found = read_all(hypothesis_paths(files), replaced)
     if not found.files:
-        stderr().say("nothing selected: there is no sound hypothesis file here.")
-        return EXIT_NOTHING_SELECTED
+        return nothing_selected("there is no sound hypothesis file here.")
     chosen = comparable(found.files)
     broken = [
         Apart(name=path.stem, file=str(path), reason=str(error)) for path, error in found.broken
@@ -72,9 +67,10 @@ def specificity(
         measured = measure(chosen.files, [*broken, *chosen.apart], reports=out, progress=progress)
     folder = _write(measured, out)
     rows = summarise(measured)
-    screen = stderr() if json_ == STDOUT else stdout()
-    _print(screen, rows, measured, folder)
-    _write_summary(rows, folder, json_)
+    _print(screen_beside(json_), rows, measured, folder)
+    if json_ is not None:
+        document = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
+        write_document(json_, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 
@@ -110,37 +106,27 @@ def _write(measured: Specificity, out: Path) -> Path:
     now = datetime.now(UTC)
     folder = out / FOLDER / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
     folder.mkdir(parents=True)
-    write_text(
-        folder / "specificity.json", measured.model_dump_json(by_alias=True, indent=1) + "\n"
-    )
+    document = measured.model_dump_json(by_alias=True, indent=1) + "\n"
+    write_text(folder / "specificity.json", document)
     write_text(folder / "specificity.html", render_specificity(measured))
     return folder
-
-
-def _write_summary(rows: Sequence[SpecificityRow], folder: Path, to: Path | None) -> None:
-    document = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    if to == STDOUT:
-        write_stdout(text)
-    elif to is not None:
-        write_text(to, text)
 
 
 def _print(
     screen: Screen, rows: Sequence[SpecificityRow], measured: Specificity, folder: Path
 ) -> None:
-    headings = (("ablated", 4), ("on task", 0), ("off task", 0), ("selective", 0), ("KL", 0))
+    headings = [("ablated", 4), ("on task", 0), ("off task", 0), ("selective", 0), ("KL", 0)]
     cells = [
-        [
-            screen.text(row.name),
-            screen.text(signed(row.cells[row.name].change)),
-            screen.text(f"{row.off_task:.2f}"),
-            screen.text("-" if row.selectivity is None else f"{row.selectivity:.1f}x"),
-            screen.text(f"{row.kl_median:.3f}"),
-        ]
+        (
+            row.name,
+            signed(row.cells[row.name].change),
+            f"{row.off_task:.2f}",
+            "-" if row.selectivity is None else f"{row.selectivity:.1f}x",
+            f"{row.kl_median:.3f}",
+        )
         for row in rows
     ]
-    screen.table(list(headings), cells)
+    screen.table(headings, [[screen.text(text) for text in row] for row in cells])
     for row in rows:
         if row.problem:
             screen.paragraph(f"{row.name}: {row.problem}", "yellow")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from tracer import __version__
-from tracer.cli import selftest
-from tracer.cli.output import STDOUT, require_writable, stderr, stdout, write_stdout
+from tracer.cli import options, selftest
+from tracer.cli.output import (
+    json_text,
+    require_writable,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.cli.selftest.claims import Truth
 from tracer.cli.selftest.rates import (
@@ -27,24 +32,11 @@ from tracer.cli.selftest.rates import (
     within_goals,
 )
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
-from tracer.record.files import write_text
 from tracer.report.terminal import Screen
 
 SCHEMA = "tracer.selftest/1"
-_HEADINGS = (
-    ("claims", 1),
-    ("n", 0),
-    ("conf.", 0),
-    ("ref.", 0),
-    ("inc.", 0),
-    ("wrong", 0),
-    ("95 % Wilson", 0),
-)
-_TITLES: dict[Truth, str] = {
-    "false": "false claims",
-    "true": "true claims",
-    "open": "not counted",
-}
+_HEADINGS = ("n", "conf.", "ref.", "inc.", "wrong", "95 % Wilson")
+_TITLES: dict[Truth, str] = {"false": "false claims", "true": "true claims", "open": "not counted"}
 
 
 def selftest_(
@@ -54,11 +46,8 @@ def selftest_(
         Path | None,
         typer.Option(metavar="DIR", help="Keep models and runs in a new folder; else nothing."),
     ] = None,
-    json_: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Rates as JSON; - is standard output."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    json_: Annotated[Path | None, options.json_file("Rates")] = None,
+    quiet: options.Quiet = False,
 ) -> int:
     """Try true and false claims on models with planted circuits, and tell the error rates.
 
@@ -71,31 +60,21 @@ def selftest_(
     """
     if out is not None:
         require_writable(out, "--out")
-    if json_ is not None and json_ != STDOUT:
-        require_writable(json_.parent, "--json")
+    require_writable_file(json_, "--json")
     began = time.monotonic()
     with progress_on(stderr(), quiet=quiet) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
             run_trials = selftest.trials.run_trials
         verdicts = run_trials(models, seed, out, progress)
     code = EXIT_OK if within_goals(verdicts) else EXIT_NOT_CONFIRMED
-    screen = stderr() if json_ == STDOUT else stdout()
+    screen = screen_beside(json_)
     _print(screen, verdicts)
     seconds = time.monotonic() - began
     screen.say(f"{models} models, {len(verdicts)} hypotheses, seed {seed}, {seconds:.0f} s", "dim")
-    _write(json_, {"models": models, "seed": seed, "exit_code": code} | to_data(verdicts))
+    if json_ is not None:
+        data = {"models": models, "seed": seed, "exit_code": code} | to_data(verdicts)
+        write_document(json_, json_text(SCHEMA, data))
     return code
-
-
-def _write(path: Path | None, data: dict[str, Any]) -> None:
-    if path is None:
-        return
-    document = {"schema": SCHEMA, "tracer": __version__} | data
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    if path == STDOUT:
-        write_stdout(text)
-    else:
-        write_text(path, text)
 
 
 def _print(screen: Screen, verdicts: Sequence[Verdicts]) -> None:
@@ -109,7 +88,7 @@ def _print(screen: Screen, verdicts: Sequence[Verdicts]) -> None:
         kinds = by(verdicts, truth, lambda one: one.kind)
         rows.append([screen.text(f"{truth}, as stated", "dim italic")])
         rows += [_row(screen, f"  {name}", each) for name, each in kinds.items()]
-    screen.table(list(_HEADINGS), rows)
+    screen.table([("claims", 1), *((heading, 0) for heading in _HEADINGS)], rows)
     screen.say()
     _print_rates(screen, verdicts)
 
