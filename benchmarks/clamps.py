@@ -19,14 +19,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tracer.engine.batches import BatchLimit, Row, batch_limit
 from tracer.engine.clamps import draw_controls, resolve_clamps
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.forward import BatchLimit, Row, batch_limit, run_rows
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.forward import run_rows
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import Weights, open_weights
 from tracer.engine.progress import Silent
-from tracer.engine.resolve import open_bench
+from tracer.engine.resolve import open_context
 from tracer.hypothesis.load import read
 from tracer.hypothesis.tokens import tokenize
 
@@ -67,7 +68,7 @@ def open_all(device: str) -> tuple[Weights, MeasurementContext]:
     weights = open_weights(file.hypothesis.model_spec, Silent())
     model = Model(weights)
     prompts = tokenize(file, model.tokenizer, model.context)
-    return weights, open_bench(file, model, NeuronBasis(model), prompts, None, Silent())
+    return weights, open_context(file, model, NeuronBasis(model), prompts, None, Silent())
 
 
 def ways(

@@ -4,11 +4,11 @@ import torch
 
 from tracer.engine.clean import clean_run
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Silent
-from tracer.engine.supernodes import select
+from tracer.engine.selection import select
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.tokens import tokenize

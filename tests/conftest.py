@@ -27,7 +27,7 @@ from tiny_models import (
 from transformers.utils import logging
 
 from tests.chromium import chromium
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 
 logging.disable_progress_bar()

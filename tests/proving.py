@@ -14,11 +14,12 @@ from transformers import Gemma3TextConfig, GPT2Config
 from tests.dictionaries import CONFIG, skip, threshold, write_clt, write_transcoders
 from tests.opened import TEXT, graph_of, ids_of, open_tiny
 from tests.tiny_models import CONTEXT, save_other
+from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
-from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.forward import run_rows
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
 from tracer.hypothesis.tokens import TokenizedPrompt

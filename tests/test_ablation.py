@@ -7,10 +7,11 @@ from tests.bench import ATOL
 from tests.dictionaries import write_clt, write_transcoders
 from tests.opened import open_tiny
 from tracer.engine.ablation import Kept, mean_of, observe
+from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import clean_run
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
-from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.forward import run_rows
 from tracer.engine.progress import Silent
 from tracer.hypothesis.tokens import TokenizedPrompt
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.bench import make_bench
-from tracer.engine.attribution.patching import _half_rule, feature_gradients
-from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.attribution.patching import _half_rule, along, feature_gradients
+from tracer.engine.batches import BatchLimit, Row
+from tracer.engine.forward import run_rows
 from tracer.engine.model.sites import Site
 
 STEP = 1e-2
@@ -24,7 +25,8 @@ def double(tiny):
 def gradients_of(bench, clean, direction, positions, rule):
     """Of every feature."""
     every = [torch.arange(bench.basis.n_features(layer)) for layer in range(bench.basis.n_layers)]
-    return feature_gradients(bench.model, bench.basis, clean, direction, positions, rule, every)
+    metric = along(direction)
+    return feature_gradients(metric, bench.model, bench.basis, clean, positions, rule, every)
 
 
 def slope(bench, place, freeze, direction):

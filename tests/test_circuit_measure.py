@@ -7,12 +7,12 @@ import torch
 from tests.bench import ATOL, TINY, logits_by_hand, make_bench
 from tests.test_ablation import by_hand
 from tracer.engine.ablation import mean_of, observe
-from tracer.engine.forward import BatchLimit
-from tracer.engine.measure.circuit_setup import metric_of, set_up
+from tracer.engine.batches import BatchLimit
+from tracer.engine.measure.circuit_setup import metric_of, prepare_circuit
 from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.circuit import SHARES
+from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.record import FeatureRef, SupernodeRecord
 
 CIRCUIT = {
@@ -32,7 +32,7 @@ def bench_with(tiny, texts=PROMPTS, **changes):
 
 
 def measured(bench, prompt="dallas"):
-    circuit = set_up(bench, "states")
+    circuit = prepare_circuit(bench, "states")
     found = measure_circuit(bench, circuit, prompt, BatchLimit(16), lambda n: None)
     arrays = {key.rsplit("/", 1)[1]: values for key, values in found.arrays.items()}
     return circuit, found.trial, arrays
@@ -161,9 +161,9 @@ def test_an_answer_is_read_less_the_mean(tiny):
     bench = bench_with(tiny, prompts, metric="answer")
     logits = bench.clean["dallas"].logits
     expected = logits[bench.clean["dallas"].prompt.answer_id] - logits.mean()
-    assert float(metric_of(bench, bench.hypothesis.circuit["states"], "dallas")(logits)) == (
-        pytest.approx(float(expected))
-    )
+    assert float(
+        metric_of(bench, bench.hypothesis.studies_of(CircuitSpec)["states"], "dallas")(logits)
+    ) == (pytest.approx(float(expected)))
 
 
 def test_other_token_lengths_are_told(tiny):

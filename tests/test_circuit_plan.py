@@ -3,9 +3,10 @@
 import pytest
 
 from tests.test_circuit_measure import bench_with
-from tracer.engine.measure.circuit_setup import set_up
+from tracer.engine.measure.circuit_setup import prepare_circuit
 from tracer.engine.measure.circuits import n_circuit_rows
-from tracer.engine.plan import PromptSize, make_plan
+from tracer.engine.plan import make_plan
+from tracer.engine.planned_rows import PromptSize
 
 
 def sizes_of(bench):
@@ -26,7 +27,7 @@ def planned(bench):
 def test_as_many_rows_are_planned_as_are_run(tiny, changes):
     bench = bench_with(tiny, **changes)
     _, rows = planned(bench)
-    circuit = set_up(bench, "states")
+    circuit = prepare_circuit(bench, "states")
     assert [each.prompt for each in rows] == ["dallas", "plano"]
     assert {each.total for each in rows} == {n_circuit_rows(circuit)}
     assert [each.start for each in rows] == [circuit.scope[p].start for p in ("dallas", "plano")]

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 import tracer.engine.measure.circuits
-import tracer.engine.steps
+import tracer.engine.measure.declared
 from tests.bench import TINY
 from tests.test_circuit_measure import CIRCUIT, PROMPTS
 from tracer.engine.progress import Silent
@@ -50,7 +50,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
         seen.append(prompt)
         return real(bench, circuit, prompt, limit, advance)
 
-    monkeypatch.setattr(tracer.engine.steps, "measure_circuit", killed)
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_circuit", killed)
     with pytest.raises(KeyboardInterrupt):
         run(file, tmp_path / "other")
     (folder,) = (tmp_path / "other" / "tiny").glob("*/")
@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tiny, tmp_path, monkeypatch):
     reason = judge_run(stopped, run_folder.read_arrays(folder)).reason
     assert "the circuit states is not measured on every prompt" in reason
     monkeypatch.setattr(
-        tracer.engine.steps,
+        tracer.engine.measure.declared,
         "measure_circuit",
         lambda bench, circuit, prompt, *more: (
             real(bench, circuit, prompt, *more) if prompt == "plano" else pytest.fail(prompt)

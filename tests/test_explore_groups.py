@@ -19,7 +19,7 @@ from tracer.dashboard.explore.supernodes import (
     with_group,
     without_group,
 )
-from tracer.engine.supernodes import place
+from tracer.engine.supernodes import position_of
 from tracer.record.graph.graph import listed
 from tracer.record.graph.scores import supernode_scores
 from tracer.record.record import FeatureRef
@@ -78,7 +78,7 @@ def test_members_are_placed_as_the_engine_places_them(bench):
             refs = [*supernode.features, FeatureRef(layer=0, index=1, offset=7)]
             refs += [FeatureRef(layer=0, index=1, position=p) for p in (0, 3, 999)]
             for ref in refs:
-                wanted = place(ref, clean.prompt, supernode.at, supernode.anchor)
+                wanted = position_of(ref, clean.prompt, supernode.at, supernode.anchor)
                 assert place_on(prompt, supernode, ref) == wanted, name
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
+from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clamps import GoingOn, assign, going_on, resolve_clamps
 from tracer.engine.clean import clean_run
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.forward import BatchLimit, Row
 from tracer.engine.generate import TextRow, write
 from tracer.engine.measure.prompts import measure_prompt
 from tracer.engine.measure.texts import n_texts, with_texts

@@ -5,7 +5,8 @@ import torch
 
 import tracer.engine.forward
 from tests.bench import ATOL, logits_by_hand, make_bench
-from tracer.engine.forward import BatchLimit, Row, batch_limit, run_rows
+from tracer.engine.batches import BatchLimit, Row, batch_limit
+from tracer.engine.forward import run_rows
 from tracer.errors import EngineError
 
 ROWS = [

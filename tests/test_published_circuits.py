@@ -14,8 +14,9 @@ from command import Result, call
 from huggingface_hub.errors import LocalEntryNotFoundError
 from stand_ins import KINDS, StandIn, stand_in
 
+from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import clean_run
-from tracer.engine.forward import BatchLimit, Row, run_rows
+from tracer.engine.forward import run_rows
 from tracer.engine.model import hub
 from tracer.engine.model.sources import MODELS_VARIABLE
 from tracer.engine.progress import Silent

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tracer.report.sections.registry import ReportData
 
 import tracer.engine.session
 from tests.bench import TINY
@@ -23,6 +22,7 @@ from tracer.record.files import create_text
 from tracer.record.registration import REGISTERED, register, registered, registration_of
 from tracer.report.page import page_view
 from tracer.report.render import render
+from tracer.report.sections.registry import ReportData
 
 SWAP = "texas_to_california"
 EXPECT = f"interventions.{SWAP}.expect"

@@ -7,7 +7,7 @@ import pytest
 import tracer.engine.resolve
 from tests.test_robustness_run import BASE
 from tracer.engine.progress import Silent
-from tracer.engine.resolve import open_bench, reused_run
+from tracer.engine.resolve import open_context, reused_run
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import tokenize
@@ -16,7 +16,7 @@ from tracer.hypothesis.tokens import tokenize
 def opened(bench, known=None, **changes):
     file = from_hypothesis(Hypothesis.model_validate(BASE | changes))
     prompts = tokenize(file, bench.model.tokenizer, bench.model.context)
-    return open_bench(file, bench.model, bench.basis, prompts, None, Silent(), known)
+    return open_context(file, bench.model, bench.basis, prompts, None, Silent(), known)
 
 
 def rules(**texas):

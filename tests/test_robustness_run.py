@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-import tracer.engine.steps
+import tracer.engine.variants
 from tests.bench import TINY
 from tracer.engine.progress import Silent
 from tracer.engine.run import measure
@@ -108,7 +108,7 @@ def test_the_verdict_counts_the_same_verdicts(varied):
 
 
 def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
-    real, seen = tracer.engine.steps.measure_declared, []
+    real, seen = tracer.engine.variants.measure_declared, []
 
     def killed(*args):
         if len(seen) == 2:
@@ -116,7 +116,7 @@ def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
         seen.append(args[0].name)
         return real(*args)
 
-    monkeypatch.setattr(tracer.engine.steps, "measure_declared", killed)
+    monkeypatch.setattr(tracer.engine.variants, "measure_declared", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, tiny, robustness=ROBUSTNESS)
     [stopped] = runs.find_runs(tmp_path / "tiny")
@@ -124,7 +124,7 @@ def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
     reason = judge_run(record, run_folder.read_arrays(stopped.folder)).reason
     assert "the run is incomplete: 3 of 8 variations measured" in reason
     monkeypatch.setattr(
-        tracer.engine.steps, "measure_declared", lambda *a: seen.append("") or real(*a)
+        tracer.engine.variants, "measure_declared", lambda *a: seen.append("") or real(*a)
     )
     folder = run(tmp_path, tiny, robustness=ROBUSTNESS)
     assert folder == stopped.folder

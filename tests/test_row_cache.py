@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 
 import tracer.engine.forward
-import tracer.engine.measure.prompts
+import tracer.engine.measure.rows
 import tracer.engine.run
 from tests.bench import TINY, make_bench
 from tests.heard import Heard
 from tests.test_runner import dropped
 from tests.tiny_file import write_tiny
-from tracer.engine.cache import RowCache, code_hash
-from tracer.engine.forward import BatchLimit, Row, run_to_end
-from tracer.engine.measure.prompts import read_rows
+from tracer.engine.batches import BatchLimit, Row
+from tracer.engine.cache import MeasurementCache, code_hash
+from tracer.engine.forward import run_rows
+from tracer.engine.measure.rows import read_rows
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
+from tracer.engine.row_cache import read_kept, rows_key
 from tracer.engine.run import measure
 from tracer.engine.session import open_both
 from tracer.engine.store import Store
@@ -46,11 +48,11 @@ class Lab:
         self.store = Store(folder / "kept")
 
         def counted(*arguments):
-            for ended in run_to_end(*arguments):
-                self.measured += len(ended.measured.rows)
-                yield ended
+            for measured in run_rows(*arguments):
+                self.measured += len(measured.rows)
+                yield measured
 
-        monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", counted)
+        monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", counted)
         monkeypatch.setattr(tracer.engine.run, "open_both", opened_once)
 
     def run(self, *, cached=True, **changes):
@@ -138,14 +140,14 @@ def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
     def once(*arguments):
         if lab.measured:
             raise KeyboardInterrupt
-        return run_to_end_counted(*arguments)
+        return counted(*arguments)
 
-    run_to_end_counted = tracer.engine.measure.prompts.run_to_end
+    counted = tracer.engine.measure.rows.run_rows
     more = {"off": OFF, "swap": SWAP}
-    monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", once)
+    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", once)
     with pytest.raises(KeyboardInterrupt):
         lab.run(interventions=more)
-    monkeypatch.setattr(tracer.engine.measure.prompts, "run_to_end", run_to_end_counted)
+    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", counted)
     found = lab.run(interventions=more)
     assert found[0].cached == ("off/dallas",)
     assert_same(found, lab.run(interventions=more, cached=False))
@@ -163,20 +165,20 @@ def test_a_damaged_entry_is_measured_and_written_again(lab, damage):
 
 def test_a_sound_entry_of_other_rows_is_not_taken(bench, tmp_path):
     clean, rows = bench.clean["dallas"], [Row({(0, 3, 1): 2.0}), Row({(1, 4, 5): 0.0})]
-    cache = RowCache(Store(tmp_path), ("here",))
-    key = cache.key(clean, rows, 8)
+    cache = MeasurementCache(Store(tmp_path), ("here",))
+    key = rows_key(cache, clean, rows, 8)
     read_rows(bench.model, bench.basis, clean, rows, BatchLimit(8), cache, lambda n: None)
-    assert cache.read(key, rows) is not None
-    assert cache.read(key, rows[:1]) is None
-    assert cache.read(key, [rows[0], Row({}, is_control=True)]) is None
-    assert cache.read(key, [rows[0], Row({}, read=((0, 3, 1),))]) is None
+    assert read_kept(cache, key, rows) is not None
+    assert read_kept(cache, key, rows[:1]) is None
+    assert read_kept(cache, key, [rows[0], Row({}, is_control=True)]) is None
+    assert read_kept(cache, key, [rows[0], Row({}, read=((0, 3, 1),))]) is None
     entry = cache.store.read(key)
     cache.store.write(key, entry.arrays, {"tokens": 3})
-    assert cache.read(key, rows) is None
+    assert read_kept(cache, key, rows) is None
 
 
 def test_rows_that_did_not_fit_together_are_not_kept(bench, tmp_path, monkeypatch):
-    clean, cache = bench.clean["dallas"], RowCache(Store(tmp_path), ("here",))
+    clean, cache = bench.clean["dallas"], MeasurementCache(Store(tmp_path), ("here",))
     rows = [Row({(0, 3, n): 2.0}) for n in range(4)]
     forward = Model.forward
 
@@ -215,7 +217,7 @@ def ones(x):
 
 def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
     bench = make_bench(tiny, dtype="bfloat16")
-    clean, cache = bench.clean["dallas"], RowCache(Store(tmp_path), ("here",))
+    clean, cache = bench.clean["dallas"], MeasurementCache(Store(tmp_path), ("here",))
     rows = [Row({(0, 3, n): 2.0}, is_control=n > 1) for n in range(5)]
 
     def columns(tokens, cache):
@@ -223,7 +225,8 @@ def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
         bench.clean["dallas"].prompt.asked.update(tokens)
         model, basis = bench.model, bench.basis
         found = read_rows(model, basis, clean, rows, BatchLimit(8), cache, lambda n: None)
-        return found.from_cache, found.readings, [c.numpy().tobytes() for c in found.columns]
+        kept = found.result
+        return found.from_cache, kept.readings, [c.numpy().tobytes() for c in kept.columns]
 
     few, more = {"a": 3}, {"b": 5, "a": 3}
     assert not columns(few, cache)[0]

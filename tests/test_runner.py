@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import tracer.engine.steps
+import tracer.engine.measure.declared
 from tests.bench import ATOL, TINY, logits_by_hand
 from tests.tiny_file import write_tiny
+from tracer.engine.batches import BatchLimit
 from tracer.engine.clamps import assign, resolve_clamps
-from tracer.engine.forward import BatchLimit
 from tracer.engine.measure.prompts import measure_prompt
 from tracer.engine.progress import Silent
 from tracer.engine.run import measure
@@ -66,13 +66,13 @@ def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
         measured.append(prompt)
         return measure_prompt(bench, prompt, limit, advance)
 
-    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", once)
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", once)
     with pytest.raises(KeyboardInterrupt):
         run(file, reports)
     [stopped] = runs.find_runs(reports)
     assert stopped.status == "measuring"
     assert measured == ["dallas"]
-    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", measure_prompt)
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", measure_prompt)
     folder = run(file, reports)
     assert folder == stopped.folder
     assert dropped(run_folder.read_record(folder)) == dropped(whole)
@@ -85,10 +85,10 @@ def test_fresh_does_not_continue(file, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", stop)
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", stop)
     with pytest.raises(KeyboardInterrupt):
         run(file, tmp_path / "reports")
-    monkeypatch.setattr(tracer.engine.steps, "measure_prompt", measure_prompt)
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", measure_prompt)
     run(file, tmp_path / "reports", fresh=True)
     states = sorted(entry.status for entry in runs.find_runs(tmp_path / "reports"))
     assert states == ["complete", "measuring"]

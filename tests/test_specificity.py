@@ -11,13 +11,8 @@ from tests.bench import ATOL, TINY, logits_by_hand, make_bench
 from tests.command import call
 from tests.heard import Heard
 from tests.specificities import found_with
-from tracer.engine.specificity import (
-    ablated,
-    everywhere,
-    measure_specificity,
-    placements,
-    task_prompts,
-)
+from tracer.engine.specificity import measure_specificity
+from tracer.engine.specificity_subject import ablated, everywhere, placements, task_prompts
 from tracer.evidence.specificity import summarise
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import Hypothesis

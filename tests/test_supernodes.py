@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.patching import feature_gradients
+from tracer.engine.attribution.patching import along, feature_gradients
 from tracer.engine.attribution.targets import tokens
 from tracer.engine.progress import Silent
-from tracer.engine.supernodes import from_ids, place, score, select
+from tracer.engine.selection import score, select
+from tracer.engine.supernodes import from_ids, position_of
 from tracer.hypothesis.spec import SupernodeSpec
 from tracer.record.graph.influence import influence
 
@@ -41,10 +42,10 @@ def by_hand(bench, on, against, layer):
     )
     grads = [
         feature_gradients(
+            along([(bench.clean[n].prompt.asked[" Austin"], 1.0)]),
             bench.model,
             bench.basis,
             bench.clean[n],
-            [(bench.clean[n].prompt.asked[" Austin"], 1.0)],
             [at_city(n)],
             "gradient",
             [torch.arange(bench.basis.n_features(n)) for n in range(bench.basis.n_layers)],
@@ -104,7 +105,7 @@ def test_explicit_ids(bench):
     spec = SupernodeSpec.model_validate({"features": ["1_7", "0_3_2"], "source": ["dallas"]})
     found = from_ids("s", spec, spec.features)
     prompt = bench.clean["dallas"].prompt
-    places = [place(ref, prompt, found.at, found.anchor) for ref in found.features]
+    places = [position_of(ref, prompt, found.at, found.anchor) for ref in found.features]
     assert [(r.layer, r.index) for r in found.features] == [(1, 7), (0, 3)]
     assert places == [len(prompt.ids) - 1, 2]
 

@@ -39,6 +39,11 @@ class Reference:
         """The first position after them."""
         return self.start + len(next(iter(self.outputs.values())))
 
+    @property
+    def layers(self) -> range:
+        """From the first to the last."""
+        return range(min(self.outputs), max(self.outputs) + 1)
+
     def digest(self) -> str:
         """SHA-256 over every number."""
         total = hashlib.sha256(str(self.start).encode())
@@ -68,11 +73,7 @@ class Kept:
 
 
 def observe(
-    model: Model,
-    basis: FeatureBasis,
-    ids: Sequence[int],
-    layers: range,
-    positions: range,
+    model: Model, basis: FeatureBasis, ids: Sequence[int], layers: range, positions: range
 ) -> Reference:
     """One prompt's own outputs and activations, as they are."""
     outputs: dict[int, Tensor] = {}

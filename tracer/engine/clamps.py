@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
-from tracer.engine.supernodes import place
+from tracer.engine.supernodes import places_of, position_of
 from tracer.hypothesis.clamps import HERE, Amount, ClampSpec, InterventionSpec
+from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import SupernodeRecord
 from tracer.record.trials import ClampRecord
 
@@ -32,28 +33,21 @@ class Clamp:
     onward: bool = False
     """Whether every feature stays set from its position on."""
 
-    def places(self, prompt: CleanRun) -> Iterator[tuple[int, Place]]:
+    def places(self, prompt: TokenizedPrompt) -> Iterator[tuple[int, Place]]:
         """(member, place) of every feature that has a place on a prompt.
 
         A clamp that goes on has each place from a member's own to the prompt's end; where two
         members are the same feature, the nearer one on the left decides.
         """
+        own = places_of(self.supernode, prompt, self.at)
         if not self.onward:
-            yield from self._own_places(prompt)
+            yield from own
             return
         spread: dict[Place, int] = {}
-        for member, (layer, start, index) in sorted(
-            self._own_places(prompt), key=lambda found: found[1][1]
-        ):
+        for member, (layer, start, index) in sorted(own, key=lambda found: found[1][1]):
             for pos in range(start, len(prompt.ids)):
                 spread[layer, pos, index] = member
         yield from ((member, where) for where, member in spread.items())
-
-    def _own_places(self, prompt: CleanRun) -> Iterator[tuple[int, Place]]:
-        for member, ref in enumerate(self.supernode.features):
-            pos = place(ref, prompt.prompt, self.at, self.supernode.anchor)
-            if pos is not None:
-                yield member, (ref.layer, pos, ref.index)
 
     def maximum(self, member: int) -> float:
         """A member's greatest activation over a dataset, as the file gives it."""
@@ -69,7 +63,7 @@ class Clamp:
         ref = self.supernode.features[member]
         found: list[Tensor] = []
         for run in self.sources:
-            pos = place(ref, run.prompt, self.sources_at, self.supernode.anchor)
+            pos = position_of(ref, run.prompt, self.sources_at, self.supernode.anchor)
             if pos is not None:
                 found.append(run.activation(ref.layer, pos))
         return torch.stack(found).mean(0) if found else None
@@ -97,8 +91,7 @@ def resolve_clamps(
         at = declared.at or supernode.at
         sources = (declared.from_ or supernode.source) if amount.unit == "times" else ()
         runs = tuple(clean[prompt if source == HERE else source] for source in sources)
-        here_only = set(sources) == {HERE}
-        sources_at = at if here_only else supernode.at
+        sources_at = at if set(sources) == {HERE} else supernode.at
         clamps.append(Clamp(supernode, amount, at, runs, sources_at, declared.onward))
     return clamps
 
@@ -132,12 +125,11 @@ def assign(clamps: Sequence[Clamp], prompt: CleanRun) -> Assignment:
     """The value of every clamped feature; a later clamp takes over what an earlier one set."""
     assignment = Assignment({}, {})
     for number, clamp in enumerate(clamps):
-        for member, where in clamp.places(prompt):
+        for member, where in clamp.places(prompt.prompt):
             value = _value(clamp, member, where, prompt)
-            if value is None:
-                continue
-            assignment.values[where] = value
-            assignment.owner[where] = (number, member)
+            if value is not None:
+                assignment.values[where] = value
+                assignment.owner[where] = (number, member)
     return assignment
 
 
@@ -163,7 +155,7 @@ def clamp_records(
     assignment = assign(clamps, prompt)
     records: list[ClampRecord] = []
     for number, clamp in enumerate(clamps):
-        wanted = [where for _, where in clamp.places(prompt)]
+        wanted = [where for _, where in clamp.places(prompt.prompt)]
         mine = {w: v for w, v in assignment.values.items() if assignment.owner[w][0] == number}
         norms = [float(w.norm()) ** 2 for w in writes(basis, prompt, mine).values()]
         records.append(
@@ -187,15 +179,12 @@ def writes(
 
     The writes of a cross-layer feature to its several sites are joined end to end.
     """
-    grouped = _by_group(values)
     summed: dict[tuple[int, int], Tensor] = {}
-    for (layer, pos), indices in grouped.items():
-        index = torch.tensor(indices, device=prompt.logits.device)
-        target = torch.tensor(
-            [values[(layer, pos, i)] for i in indices],
-            dtype=torch.float32,
-            device=prompt.logits.device,
-        )
+    for (layer, pos), indices in _by_group(values).items():
+        device = prompt.logits.device
+        index = torch.tensor(indices, device=device)
+        targets = [values[(layer, pos, i)] for i in indices]
+        target = torch.tensor(targets, dtype=torch.float32, device=device)
         change = target - prompt.activation(layer, pos)[index].float()
         summed[layer, pos] = change @ _decoder(basis, layer, index)
     return summed

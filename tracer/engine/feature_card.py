@@ -1,13 +1,10 @@
-"""What a feature is: the tokens it speaks for, and the text it is active on.
+"""What a feature is: the tokens it promotes and suppresses, and the text it is active on.
 
-The tokens come from weights alone (see `tracer.engine.feature_card`), the text from passes of the model.
-
-What features promote and suppress: their direct path to the vocabulary, by weights alone.
-
-What a feature writes is carried to the vocabulary through the post-norm's weight where the MLP's
-output passes one, summed over the layers it writes to, through the last norm's weight and the
-unembedding, less the vocabulary's mean. By how much the norms divide depends on the prompt, and
-layers in between may react: so this is the direct path's direction only, up to scale.
+The tokens come from weights alone. What a feature writes is carried to the vocabulary through the
+post-norm's weight where the MLP's output passes one, summed over the layers it writes to, through
+the last norm's weight and the unembedding, less the vocabulary's mean. By how much the norms divide
+depends on the prompt, and layers in between may react: so this is the direct path's direction only,
+up to scale. The text comes from passes of the model (`tracer.engine.feature_text`).
 """
 
 from __future__ import annotations
@@ -19,9 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tracer.engine.batches import memory_told
 from tracer.engine.feature_text import on_text
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.forward import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
@@ -92,7 +89,9 @@ def ends(
     for largest in (True, False):
         found = torch.topk(scores, min(top, len(scores)), largest=largest)
         pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        ends.append(tuple(LogitEffect(str(tokenizer.decode([token])), score) for token, score in pairs))
+        ends.append(
+            tuple(LogitEffect(str(tokenizer.decode([token])), score) for token, score in pairs)
+        )
     return ends[0], ends[1]
 
 

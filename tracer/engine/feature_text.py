@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.attribution.frozen import n_fixed
+from tracer.engine.attribution.frozen import n_prefix
+from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.forward import memory_told
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress
@@ -54,7 +54,7 @@ def on_text(
             n_cut += len(ids) > length
             ids = ids[:length]
             if ids:
-                first = n_fixed(ids, tokenizer.all_special_ids)
+                first = n_prefix(ids, tokenizer.all_special_ids)
                 read = _Read(line.number, ids, first, tokenizer)
                 for tally, mine in zip(tallies, of_line(ids), strict=True):
                     tally.add(mine[first:], read)
@@ -168,7 +168,7 @@ def firings(
     ids = [each.feature for each in features]
     signs = torch.tensor([[float(each.sign)] for each in features])
     for prompt in prompts:
-        first = n_fixed(prompt.ids, model.tokenizer.all_special_ids)
+        first = n_prefix(prompt.ids, model.tokenizer.all_special_ids)
         if first >= len(prompt.ids):
             continue
         active = signs * activations_of(model, basis, ids, prompt.ids)[:, first:]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.held import require_held
+from tracer.engine.model.freezable import require_freezable
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 
@@ -35,7 +35,7 @@ def held_hooks(
     """
     if freeze == "none":
         return []
-    require_held(model, f"freeze: {freeze}")
+    require_freezable(model, f"freeze: {freeze}")
     sites = [Site("pattern", layer) for layer in range(model.n_layers)]
     inputs: list[Site] = []
     if freeze == "all":

@@ -22,13 +22,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clamps import GoingOn
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
-from tracer.engine.forward import BatchLimit, Row, clamp_hooks, flatten, in_batches, start_of
+from tracer.engine.forward import clamp_hooks, flatten
 from tracer.engine.freeze import held_hooks
+from tracer.engine.model.kv_cache import cache_of
 from tracer.engine.model.model import Hook, Model
-from tracer.engine.model.sites import Site, cache_of
+from tracer.engine.model.sites import Site
 from tracer.errors import EngineError
 
 
@@ -83,7 +85,7 @@ def _write_batch(
     model: Model, basis: FeatureBasis, clean: CleanRun, texts: Sequence[TextRow]
 ) -> list[WrittenText]:
     rows = [text.row for text in texts]
-    start = min(start_of(row, clean)[0] for row in rows)
+    start = min(row.start(clean)[0] for row in rows)
     cache = cache_of(clean.prefix.until(start), len(rows), 0)
     clamps = flatten([row.values for row in rows], start, clean.logits)
     frozen = held_hooks(model, basis, clean, start, rows[0].freeze)

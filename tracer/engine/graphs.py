@@ -1,7 +1,7 @@
 """The straight line of an attribution graph: open, tokenize, choose what to explain, attribute.
 
-Without a wish, a graph explains the most probable next tokens. With one it explains the tokens that
-are named, or how one token comes to be ahead of another. A hypothesis may say its wish itself.
+A graph explains the most probable next tokens, unless tokens are named: then it explains these,
+or how one token comes to be ahead of another. A hypothesis may name them in its `graph` section.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from tracer.engine.attribution import targets
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.graph import Toward, attribute
+from tracer.engine.attribution.graph import ChooseTargets, attribute
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.explained import ExplainedTarget, explained_target_of
 from tracer.engine.graph_request import GraphRequest, NamedGraph
@@ -145,7 +145,7 @@ def _require_length(name: str, ids: Sequence[int], model: Model) -> None:
         )
 
 
-def _toward(request: GraphRequest, model: Model, prompt: _Prompt) -> Toward:
+def _toward(request: GraphRequest, model: Model, prompt: _Prompt) -> ChooseTargets:
     tokenizer = model.tokenizer
     wanted = [_token(text, model) for text in dict.fromkeys(request.toward)]
     foil = None if request.against is None else _token(request.against, model)

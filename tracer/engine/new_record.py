@@ -1,6 +1,7 @@
-"""The record of a run before its first trial: what is declared, opened and resolved.
+"""The record of a run before its first trial: what is declared, opened and resolved, and where.
 
-Where a run was made: versions and hardware, without any path or user name.
+Of the line load → open → resolve → measure → write it is made between *resolve* and *measure*. It
+holds versions and hardware, but no path outside the run and no user name.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any
 
 import torch
 
 from tracer.engine.clean import reading
 from tracer.engine.features.open import OpenBasis
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.resolve import left_out
 from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.spec import Hypothesis
 from tracer.record import runs
 from tracer.record.files import path_text
 from tracer.record.lock import changes
-from tracer.record.record import BasisRecord, Environment, ModelRecord, PromptRecord, Record
+from tracer.record.record import BasisRecord, Environment, PromptRecord, Record
 from tracer.record.registration import registered
 
 _PACKAGES = ("torch", "transformers", "transformer-lens", "safetensors", "tokenizers", "numpy")
@@ -48,38 +50,33 @@ def _version(package: str) -> str:
 
 
 def new_record(
-    file: HypothesisFile, bench: MeasurementContext, opened: OpenBasis, reports: Path
+    file: HypothesisFile, context: MeasurementContext, opened: OpenBasis, reports: Path
 ) -> Record:
     """The record of a run, which says how its supernodes differ from the latest run's."""
     name = file.hypothesis.hypothesis
-    older = runs.latest(reports, name)
-    notes = changes(older, bench.supernodes) if _is_alike(older, bench) else ()
-    record = _record(file, bench, opened, None)
-    return record.model_copy(
-        update={"registration": registered(reports, name), "lock_notes": notes}
-    )
+    older, model = runs.latest(reports, name), context.model.record.name
+    is_alike = older is not None and (older.model.name, older.basis) == (model, context.basis.name)
+    update: dict[str, Any] = {"registration": registered(reports, name)}
+    if older is not None and is_alike:
+        update["lock_notes"] = changes(older, context.supernodes)
+    return begin_record(file, context, opened).model_copy(update=update)
 
 
-def variant_record(
-    file: HypothesisFile, bench: MeasurementContext, opened: OpenBasis, id_: str
+def begin_record(
+    file: HypothesisFile, context: MeasurementContext, opened: OpenBasis, id_: str | None = None
 ) -> Record:
-    """The record of a variation, whose id is where it lies under the root."""
-    return _record(file, bench, opened, id_)
-
-
-def _record(
-    file: HypothesisFile, bench: MeasurementContext, opened: OpenBasis, id_: str | None
-) -> Record:
+    """A record without any trial; the id of a variation's is where it lies under the root."""
     hypothesis = file.hypothesis
     now = datetime.now(UTC)
-    declared = hypothesis.model_dump_json(by_alias=True, exclude_none=True)
-    lock = {name: s.model_dump(mode="json") for name, s in sorted(bench.supernodes.items())}
-    here = environment()
-    dictionary = _dictionary(opened)
-    parts = [json.loads(declared), lock, _model_key(bench.model.record), here.tracer]
+    declared = declared_json(hypothesis)
+    lock = {name: s.model_dump(mode="json") for name, s in sorted(context.supernodes.items())}
+    here, model = environment(), context.model.record
+    dictionary = dictionary_record(opened)
+    model_key = [model.fingerprint, model.dtype, model.device]
+    parts = [json.loads(declared), lock, model_key, here.tracer]
     if dictionary is not None:
         parts.append([dictionary.fingerprint, dictionary.revision])
-    fingerprint = _sha256(json.dumps(parts))
+    fingerprint = sha256_of(json.dumps(parts))
     return Record(
         id=id_ or runs.new_id(hypothesis.hypothesis, now, fingerprint),
         status="measuring",
@@ -88,43 +85,39 @@ def _record(
         yaml=file.text,
         file=path_text(file.path),
         overrides=file.overrides,
-        sha256=_sha256(declared),
+        sha256=sha256_of(declared),
         fingerprint=fingerprint,
-        model=bench.model.record,
-        basis=bench.basis.name,
+        model=model,
+        basis=context.basis.name,
         dictionary=dictionary,
         environment=here,
-        prompts={name: _prompt_record(bench, name) for name in bench.clean},
-        supernodes=dict(bench.supernodes),
-        notes=left_out(hypothesis, bench.basis),
+        prompts={name: _prompt_record(context, name) for name in context.clean},
+        supernodes=dict(context.supernodes),
+        notes=left_out(hypothesis, context.basis),
     )
 
 
-def _is_alike(older: Record | None, bench: MeasurementContext) -> TypeGuard[Record]:
-    """Whether a run's features mean what this one's do."""
-    of = None if older is None else (older.model.name, older.basis)
-    return of == (bench.model.record.name, bench.basis.name)
-
-
-def _dictionary(opened: OpenBasis) -> BasisRecord | None:
-    if opened.fingerprint is None and opened.revision is None:
+def dictionary_record(opened: OpenBasis) -> BasisRecord | None:
+    """What identifies the dictionary; None for neurons."""
+    if opened.fingerprint is None:
         return None
     return BasisRecord(
         source=opened.source, revision=opened.revision, fingerprint=opened.fingerprint
     )
 
 
-def _model_key(model: ModelRecord) -> list[str]:
-    return [model.fingerprint, model.dtype, model.device]
+def declared_json(hypothesis: Hypothesis) -> str:
+    """What a hypothesis declares, as text that its hash is taken of."""
+    return hypothesis.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def _sha256(text: str) -> str:
+def sha256_of(text: str) -> str:
+    """SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _prompt_record(bench: MeasurementContext, name: str) -> PromptRecord:
-    clean = bench.clean[name]
-    spec = bench.hypothesis.prompts[name]
+def _prompt_record(context: MeasurementContext, name: str) -> PromptRecord:
+    clean, spec = context.clean[name], context.hypothesis.prompts[name]
     prompt = clean.prompt
     return PromptRecord(
         name=name,
@@ -134,5 +127,5 @@ def _prompt_record(bench: MeasurementContext, name: str) -> PromptRecord:
         spans=dict(prompt.spans),
         answer=spec.answer,
         held_out=spec.held_out,
-        baseline=reading(clean.logits, prompt.asked, bench.model.tokenizer),
+        baseline=reading(clean.logits, prompt.asked, context.model.tokenizer),
     )

@@ -1,35 +1,37 @@
-"""What a run will cost, counted before anything heavy is run.
+"""What a run will cost, with and without its variations: told before a model is opened.
 
 The counts need the hypothesis alone; tokens need a tokenizer; bytes and seconds need the sizes in a
-model's `config.json`. A clean pass reads a whole prompt. Every clamp, dose and control is a *row*,
-which starts at the first position it changes: what stands before comes from the clean pass's keys
-and values. A row's layers below its lowest clamped feature are shared with its batch; which layers
+model's `config.json`. A clean pass reads a whole prompt; `tracer.engine.planned_rows` says what a
+row is. A row's layers below its lowest clamped feature are shared with its batch; which layers
 those are is not known before the supernodes are resolved, so the work is an upper bound.
 
-What a run costs together with its variations: each a run of its own on the model that is open.
-
-A variation's rows are counted as if nothing were cached, and as if every choice were one: that
-another size finds the same features shows only when the rules are followed. Clean passes and
-supernodes that would come out the same are taken from the run (`tracer.engine.resolve`), and cost nothing.
+A variation is a run of its own on the model that is open. Its rows are counted as if nothing were
+cached, and as if every choice were one: that another size finds the same features shows only when
+the rules are followed. Clean passes and supernodes that would come out the same are taken from the
+run (`tracer.engine.resolve`), and cost nothing. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tracer.engine.cost import ModelSize, Tokens, circuit_rows, n_ranked
-from tracer.hypothesis.clamps import ClampSpec, Generation, InterventionSpec
-from tracer.hypothesis.implied import (
-    REPEATED,
-    Variation,
-    all_interventions,
-    found_on,
-    measurable_variations,
+from tracer.engine.model_size import ModelSize
+from tracer.engine.planned_rows import (
+    PlannedRows,
+    PromptSize,
+    circuit_rows,
+    intervention_rows,
+    n_ranked,
+    planned_texts,
 )
-from tracer.hypothesis.neuronpedia import explicit_features
-from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
+from tracer.hypothesis.clamps import Generation
+from tracer.hypothesis.implied import Variation, measurable_variations
+from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.studies.registry import STUDIES
+from tracer.hypothesis.studies.shared import SharedSpec
 
 PROCESS_BYTES = 700 * 2**20
 """Python with torch, transformers and TransformerLens imported, before any weight."""
@@ -48,34 +50,9 @@ FLOPS_GPU = 10e12
 GPU_BYTES_PER_SECOND = 1e12
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
-
-@dataclass(frozen=True)
-class PromptSize:
-    """A prompt as the tokenizer sees it."""
-
-    n_tokens: int
-    spans: Mapping[str, tuple[int, int]]
-    """Token ranges, end excluded."""
-    ids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlannedRows:
-    """The rows of one intervention on one prompt."""
-
-    intervention: str
-    prompt: str
-    clamps: int
-    doses: int
-    controls: int
-    freeze: str
-    start: int | None
-    """First position that is computed; None without a tokenizer."""
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.clamps + self.doses + self.controls
+Number = TypeVar("Number", int, float)
+Sizes = Mapping[str, PromptSize]
+"""Tokenized prompts, by name."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +86,7 @@ class Plan:
 def make_plan(
     hypothesis: Hypothesis,
     *,
-    sizes: Mapping[str, PromptSize] | None = None,
+    sizes: Sizes | None = None,
     model: ModelSize | None = None,
     cores: int = 1,
 ) -> Plan:
@@ -121,15 +98,15 @@ def make_plan(
         model: without it neither batches, bytes nor seconds.
         cores: CPU cores; a CUDA device is taken from the hypothesis.
     """
-    rows = (*_rows(hypothesis, sizes), *_circuit_rows(hypothesis, sizes))
+    rows = (*intervention_rows(hypothesis, sizes), *circuit_rows(hypothesis, sizes))
+    selected = sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select)
     plan = Plan(
         hypothesis=hypothesis.hypothesis,
         prompts=len(hypothesis.prompts),
-        backward=sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select)
-        + n_ranked(hypothesis),
+        backward=selected + n_ranked(hypothesis),
         rows=rows,
-        graphs=len(_graphed(hypothesis)),
-        texts=sum(how.samples for _, how in _texts(hypothesis)),
+        graphs=len(hypothesis.graph.prompts) if hypothesis.graph else 0,
+        texts=sum(how.samples for _, how in planned_texts(hypothesis)),
     )
     if sizes is None:
         return plan
@@ -141,87 +118,18 @@ def make_plan(
     )
     if model is None:
         return plan
+    at_once = {name: model.rows_per_batch(n) for name, n in lengths.items()}
+    largest = (min(r.total, at_once[r.prompt]) * model.row_bytes(lengths[r.prompt]) for r in rows)
     plan = replace(
         plan,
-        batches=sum(len(_batches(each, lengths[each.prompt], model)) for each in rows),
-        bytes=_peak_bytes(hypothesis, rows, lengths, model),
+        batches=sum(math.ceil(r.total / at_once[r.prompt]) for r in rows),
+        bytes=PROCESS_BYTES + _weight_bytes(hypothesis, model) + max(largest, default=0),
     )
     return replace(plan, seconds=_seconds(hypothesis, plan, lengths, model, cores))
 
 
-def _rows(hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None) -> Iterable[PlannedRows]:
-    for name, spec in all_interventions(hypothesis).items():
-        for prompt in spec.prompts:
-            yield PlannedRows(
-                intervention=name,
-                prompt=prompt,
-                clamps=1,
-                doses=len(spec.doses.factors) if spec.doses else 0,
-                controls=hypothesis.n_controls(spec),
-                freeze=spec.freeze,
-                start=_start(spec, hypothesis, sizes[prompt]) if sizes else None,
-            )
-
-
-def _circuit_rows(
-    hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None
-) -> Iterable[PlannedRows]:
-    tokens = {n: Tokens(s.ids, s.spans) for n, s in sizes.items()} if sizes else None
-    for name, spec in hypothesis.circuit.items():
-        for found in circuit_rows(spec, hypothesis, tokens):
-            yield PlannedRows(
-                intervention=f"circuit {name}",
-                prompt=found.prompt,
-                clamps=found.scores,
-                doses=found.curve,
-                controls=found.controls,
-                freeze="none",
-                start=found.start,
-            )
-
-
-def _start(spec: InterventionSpec, hypothesis: Hypothesis, size: PromptSize) -> int:
-    """The first position that any clamp of the intervention writes to."""
-    return min(
-        _first_position(hypothesis.supernodes[name], clamp, size)
-        for name, clamp in spec.clamp.items()
-    )
-
-
-def _first_position(supernode: SupernodeSpec, clamp: float | ClampSpec, size: PromptSize) -> int:
-    select = supernode.select
-    at = clamp.at if isinstance(clamp, ClampSpec) and clamp.at else None
-    at = at or (select.at if select else supernode.at) or "last"
-    start, end = size.spans.get(at, (size.n_tokens - 1, size.n_tokens))
-    first = end - 1 if select is None or select.tokens == "last" else start
-    absolute = [f.split("_")[2] for f in explicit_features(supernode) or () if f.count("_") == 2]
-    return min([int(position) for position in absolute if position.isdigit()] or [first])
-
-
-def _batches(rows: PlannedRows, n_tokens: int, model: ModelSize) -> list[int]:
-    """Sizes of the batches of one intervention on one prompt, which shares none with others."""
-    size = model.rows_per_batch(n_tokens)
-    full, rest = divmod(rows.total, size)
-    return [size] * full + [rest] * (rest > 0)
-
-
-def _peak_bytes(
-    hypothesis: Hypothesis,
-    rows: Iterable[PlannedRows],
-    lengths: Mapping[str, int],
-    model: ModelSize,
-) -> int:
-    """Libraries + weights in the run's dtype + the largest batch of rows."""
-    weights = (model.n_weights + model.n_embedding) * _BYTES[hypothesis.model_spec.dtype]
-    largest = max(
-        (
-            max(_batches(each, lengths[each.prompt], model), default=0)
-            * model.row_bytes(lengths[each.prompt])
-            for each in rows
-        ),
-        default=0,
-    )
-    return PROCESS_BYTES + weights + largest
+def _weight_bytes(hypothesis: Hypothesis, model: ModelSize) -> int:
+    return (model.n_weights + model.n_embedding) * _BYTES[hypothesis.model_spec.dtype]
 
 
 def _seconds(
@@ -235,33 +143,20 @@ def _seconds(
     longest = max(lengths.values())
     work = clean + 3 * plan.backward * model.flops(longest)
     work += sum(r.total * model.flops(lengths[r.prompt] - (r.start or 0)) for r in plan.rows)
-    shared = [name for each in hypothesis.shared.values() for name in each.prompts]
+    shared = [name for each in hypothesis.studies_of(SharedSpec).values() for name in each.prompts]
     work += sum(model.flops(lengths[name]) for name in shared)
-    work += sum(_writing(how, lengths[prompt], model) for prompt, how in _texts(hypothesis))
-    graphs = sum(_graph(hypothesis, lengths[name], model) for name in _graphed(hypothesis))
+    texts = planned_texts(hypothesis)
+    work += sum(_writing(how, lengths[prompt], model) for prompt, how in texts)
+    graphs = _graphs(hypothesis, lengths, model)
     passes = plan.prompts + len(shared) + 3 * plan.backward + (plan.batches or 0)
-    longest_text = {prompt: how.tokens for prompt, how in sorted(_texts(hypothesis), key=_tokens)}
+    ascending = sorted(texts, key=lambda text: text[1].tokens)
+    longest_text = {prompt: how.tokens for prompt, how in ascending}
     passes += sum(1 + tokens for tokens in longest_text.values())
-    weights = (model.n_weights + model.n_embedding) * _BYTES[hypothesis.model_spec.dtype]
+    weights = _weight_bytes(hypothesis, model)
     if hypothesis.model_spec.device.startswith("cuda"):
         return OPEN_SECONDS + (work + graphs) / FLOPS_GPU + passes * weights / GPU_BYTES_PER_SECOND
     at_work = work / (cores * FLOPS_PER_CORE) + graphs / (cores * FLOPS_SWEEP)
     return OPEN_SECONDS + at_work + passes * weights / BYTES_PER_SECOND
-
-
-def _texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
-    """Settings by prompt: those of every intervention, and once more for the unclamped texts."""
-    clamped = [
-        (prompt, spec.generate)
-        for spec in hypothesis.interventions.values()
-        for prompt in spec.prompts
-        if spec.generate is not None
-    ]
-    return [*clamped, *dict.fromkeys(clamped)]
-
-
-def _tokens(text: tuple[str, Generation]) -> int:
-    return text[1].tokens
 
 
 def _writing(how: Generation, n_tokens: int, model: ModelSize) -> float:
@@ -269,26 +164,18 @@ def _writing(how: Generation, n_tokens: int, model: ModelSize) -> float:
     return how.samples * (model.flops(n_tokens) + how.tokens * model.flops(1))
 
 
-def _graphed(hypothesis: Hypothesis) -> tuple[str, ...]:
-    return hypothesis.graph.prompts if hypothesis.graph else ()
-
-
-def _graph(hypothesis: Hypothesis, n_tokens: int, model: ModelSize) -> float:
-    """An attribution graph and the ablations that check it, three freeze modes each.
+def _graphs(hypothesis: Hypothesis, lengths: Mapping[str, int], model: ModelSize) -> float:
+    """FLOP of the attribution graphs and of the ablations that check them, in three freeze modes.
 
     A kept feature is carried through a quarter of the layers, at half of the positions.
     """
     spec = hypothesis.graph
-    assert spec is not None
-    maps = 2.0 * model.d_model * model.d_head * (model.n_heads + model.n_kv_heads)
-    sweep = spec.max_features * model.n_layers / 4 * n_tokens / 2 * maps
-    ablated = spec.check + len(hypothesis.supernodes)
-    return sweep + 3 * (1 + ablated) * model.flops(n_tokens)
-
-
-Number = TypeVar("Number", int, float)
-Sizes = Mapping[str, PromptSize]
-"""Tokenized prompts, by name."""
+    if spec is None:
+        return 0.0
+    kept = spec.max_features * model.n_layers / 4 * model.n_attention
+    ablated = 3 * (1 + spec.check + len(hypothesis.supernodes))
+    n_tokens = [lengths[prompt] for prompt in spec.prompts]
+    return sum(kept * n / 2 + ablated * model.flops(n) for n in n_tokens)
 
 
 def make_whole_plan(
@@ -330,9 +217,9 @@ def _reused(hypothesis: Hypothesis, variation: Variation) -> Hypothesis:
         name: node
         for name, node in varied.supernodes.items()
         if variation.axis == "seed"
-        or (node == hypothesis.supernodes[name] and set(found_on(node)) <= prompts.keys())
+        or (node == hypothesis.supernodes[name] and set(node.found_on) <= prompts.keys())
     }
-    bare: dict[str, Any] = {section: {} for section in REPEATED}
+    bare: dict[str, Any] = {"interventions": {}, **{kind.SECTION: {} for kind in STUDIES}}
     return varied.model_copy(update={**bare, "prompts": prompts, "supernodes": supernodes})
 
 

@@ -1,7 +1,11 @@
-"""How long work tells that it is alive; the engine speaks to this, a front end draws it."""
+"""How long work tells that it is alive, and how long each step took.
+
+The engine speaks to a `Progress`; a front end draws it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
@@ -32,3 +36,17 @@ class Silent:
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
+
+
+class Clock:
+    """Wall time by step, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def stop(self, step: str) -> None:
+        """Put the time since the last stop down to a step."""
+        now = time.monotonic()
+        self.seconds[step] = round(now - self._last, 3)
+        self._last = now

@@ -1,10 +1,10 @@
-"""From a hypothesis file and an open model to a bench: prompts run clean, supernodes resolved.
+"""From a hypothesis file and an open model to a `MeasurementContext`.
 
-What one bench may take from another of the same model and basis, to the last bit.
-
-Variations of a hypothesis mostly have its prompts, and some of its supernodes. A clean pass depends
-on a prompt's tokens and on the positions whose features are kept; what a rule finds depends on the
-rule, and on the clean passes and declared answers of the prompts that it names.
+Of the line load → open → resolve → measure → write this is *resolve*: prompts are run unclamped,
+and supernodes are found or taken from a lock. A variation of a hypothesis mostly has its prompts,
+and some of its supernodes, so what comes out the same to the last bit is taken from the run. A
+clean pass depends on a prompt's tokens and on the positions whose features are kept; what a rule
+finds depends on the rule, and on the clean passes and declared answers of the prompts it names.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import torch
 
 from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
-from tracer.engine.supernodes import from_ids, select, with_maxima
+from tracer.engine.selection import select
+from tracer.engine.supernodes import from_ids, with_maxima
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
-from tracer.hypothesis.implied import all_interventions, found_on
+from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.neuronpedia import explicit_features, fitting_features
+from tracer.hypothesis.neuronpedia_ids import parse_given
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.lock import Lock
 from tracer.record.record import SupernodeRecord
@@ -47,11 +51,11 @@ def reused_supernode(
     hypothesis: Hypothesis,
     clean: Mapping[str, CleanRun],
 ) -> SupernodeRecord | None:
-    """A supernode whose declaration and prompts are those of the other bench; None otherwise."""
+    """A supernode whose declaration and prompts are those of the other context; None otherwise."""
     spec = hypothesis.supernodes[name]
     if known is None or known.hypothesis.supernodes.get(name) != spec:
         return None
-    same = all(_is_same(known, prompt, hypothesis, clean) for prompt in found_on(spec))
+    same = all(_is_same(known, prompt, hypothesis, clean) for prompt in spec.found_on)
     return known.supernodes[name] if same else None
 
 
@@ -67,7 +71,7 @@ def _is_same(
     )
 
 
-def open_bench(
+def open_context(
     file: HypothesisFile,
     model: Model,
     basis: FeatureBasis,
@@ -85,7 +89,7 @@ def open_bench(
         prompts: tokenized, by name.
         lock: supernodes to take as they are; None: find them.
         progress: hears of every step.
-        known: a bench of the same model and basis, of which is taken what would come out the same.
+        known: another one of the same model and basis; what would come out the same is taken.
 
     Raises:
         HypothesisError: An explicit feature id or a layer range that the model does not have.
@@ -122,8 +126,7 @@ def _find(
         if same is not None:
             found[name] = same
         elif spec.select is None:
-            ids, _ = fitting_features(spec, _widths(basis))
-            found[name] = from_ids(name, spec, ids)
+            found[name] = from_ids(name, spec, fitting_features(spec, _widths(basis)).features)
         else:
             found[name] = select(name, spec, model, basis, clean, hypothesis.prompts)
         if not found[name].features:
@@ -143,8 +146,7 @@ def _nothing_found(spec: SupernodeSpec) -> str:
 
 def left_out(hypothesis: Hypothesis, basis: FeatureBasis) -> tuple[str, ...]:
     """What of Neuronpedia addresses this basis cannot have, a sentence each."""
-    specs = hypothesis.supernodes.values()
-    widths = _widths(basis)
+    specs, widths = hypothesis.supernodes.values(), _widths(basis)
     return tuple(note for spec in specs for note in fitting_features(spec, widths).notes)
 
 
@@ -160,47 +162,48 @@ def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
         )
 
 
-def _shared_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:
-    """Layers of shared representation that lie beyond the last."""
-    for name, spec in file.hypothesis.shared.items():
-        for n, expectation in enumerate(spec.expect):
-            if expectation.overlap[1] > last:
-                where = ("shared", name, "expect", n, "overlap")
-                message = f"layer {expectation.overlap[1]} is out of range; the last is {last}."
-                yield file.mistake(where, message)
-
-
 def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
     """Tell every id and layer range that lies outside the basis, at once.
 
     Raises:
         HypothesisError: There is one.
     """
-    mistakes: list[Mistake] = []
+    mistakes = [*_supernode_mistakes(file, basis), *_study_mistakes(file, basis.n_layers - 1)]
+    if mistakes:
+        raise HypothesisError(file.path, mistakes)
+
+
+def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mistake]:
     last = basis.n_layers - 1
     for name, spec in file.hypothesis.supernodes.items():
         if spec.select and spec.select.layers and spec.select.layers[1] > last:
             where = ("supernodes", name, "select", "layers")
-            message = f"layer {spec.select.layers[1]} is out of range; the last is {last}."
-            mistakes.append(file.mistake(where, message))
+            yield file.mistake(where, _beyond(spec.select.layers[1], last))
         for n, text in enumerate(spec.features or ()):
-            layer, index = (int(part) for part in text.split("_")[:2])
+            layer, index, _ = parse_given(text)
             where = ("supernodes", name, "features", n)
             if layer > last:
-                message = f"{text!r}: layer {layer} is out of range; the last is {last}."
-                mistakes.append(file.mistake(where, message))
+                yield file.mistake(where, f"{text!r}: {_beyond(layer, last)}")
             elif index >= basis.n_features(layer):
                 most = basis.n_features(layer) - 1
-                message = f"{text!r}: layer {layer} has features 0 to {most}."
-                mistakes.append(file.mistake(where, message))
-    for name, circuit in file.hypothesis.circuit.items():
+                yield file.mistake(where, f"{text!r}: layer {layer} has features 0 to {most}.")
+
+
+def _study_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:
+    """Layers of circuits and shared representations that lie beyond the last."""
+    for name, circuit in file.hypothesis.studies_of(CircuitSpec).items():
         if circuit.within.layers and circuit.within.layers[1] > last:
             where = ("circuit", name, "within", "layers")
-            message = f"layer {circuit.within.layers[1]} is out of range; the last is {last}."
-            mistakes.append(file.mistake(where, message))
-    mistakes += _shared_mistakes(file, last)
-    if mistakes:
-        raise HypothesisError(file.path, mistakes)
+            yield file.mistake(where, _beyond(circuit.within.layers[1], last))
+    for name, shared in file.hypothesis.studies_of(SharedSpec).items():
+        for n, expectation in enumerate(shared.expect):
+            if expectation.overlap[1] > last:
+                where = ("shared", name, "expect", n, "overlap")
+                yield file.mistake(where, _beyond(expectation.overlap[1], last))
+
+
+def _beyond(layer: int, last: int) -> str:
+    return f"layer {layer} is out of range; the last is {last}."
 
 
 def _onward_from(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> int:
@@ -208,29 +211,28 @@ def _onward_from(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> int:
     found = [len(prompt.ids)]
     for intervention in hypothesis.interventions.values():
         for name, clamp in intervention.clamp.items():
-            if not (isinstance(clamp, ClampSpec) and clamp.onward):
-                continue
-            node = hypothesis.supernodes[name]
-            span = clamp.at or (node.select.at if node.select else node.at) or "last"
-            found += [prompt.spans[span][0]] if span in prompt.spans else []
-            parts = (text.split("_") for text in explicit_features(node) or ())
-            found += [int(each[2]) for each in parts if len(each) == 3]
+            if isinstance(clamp, ClampSpec) and clamp.onward:
+                node = hypothesis.supernodes[name]
+                span = clamp.at or node.span
+                found += [prompt.spans[span][0]] if span in prompt.spans else []
+                found += _own_positions(node)
     return min(found)
+
+
+def _own_positions(node: SupernodeSpec) -> list[int]:
+    """Positions that explicit ids name."""
+    given = (parse_given(text).pos for text in explicit_features(node) or ())
+    return [pos for pos in given if pos is not None]
 
 
 def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]:
     """Every token position a supernode may be read or written at on this prompt."""
-    spans = {"last"}
-    for supernode in hypothesis.supernodes.values():
-        spans.add(supernode.select.at if supernode.select else supernode.at or "last")
+    nodes = hypothesis.supernodes.values()
+    spans = {"last", *(node.span for node in nodes)}
     for intervention in all_interventions(hypothesis).values():
         clamps = [c for c in intervention.clamp.values() if isinstance(c, ClampSpec)]
         spans.update(clamp.at for clamp in clamps if clamp.at)
     positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}
     positions.update(range(_onward_from(hypothesis, prompt), len(prompt.ids)))
-    for supernode in hypothesis.supernodes.values():
-        for text in explicit_features(supernode) or ():
-            parts = text.split("_")
-            if len(parts) == 3 and int(parts[2]) < len(prompt.ids):
-                positions.add(int(parts[2]))
+    positions.update(p for node in nodes for p in _own_positions(node) if p < len(prompt.ids))
     return positions

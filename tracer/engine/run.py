@@ -1,4 +1,4 @@
-"""The straight line of a run: open, resolve, measure, write.
+"""The straight line of a run: load → open → resolve → measure → write, from *open* on.
 
 The only place where the torch leg (model, features, supernodes, interventions) meets the
 torch-free one (record, run folder). A killed run goes on where it stopped.
@@ -11,12 +11,13 @@ from pathlib import Path
 
 from tracer.engine.features.open import OpenBasis
 from tracer.engine.last_opened import LastOpened
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.measure.declared import measure_declared
 from tracer.engine.new_record import new_record
-from tracer.engine.progress import Progress
+from tracer.engine.progress import Clock, Progress
 from tracer.engine.session import Opened, Session, locked, open_both
-from tracer.engine.steps import Clock, measure_declared, measure_variants
 from tracer.engine.store import Store
+from tracer.engine.variants import measure_variants
 from tracer.hypothesis.load import HypothesisFile
 from tracer.record import run_folder, runs
 from tracer.record.arrays import Observed
@@ -58,11 +59,11 @@ def measure(
     session = Session(opened, locked(file, opened, lock), store, progress)
     session.check(file)
     register(reports, file.hypothesis, datetime.now(UTC))
-    bench = session.bench(file, session.lock)
+    context = session.context(file, session.lock)
     clock.stop("resolve")
-    folder, begun = _begin(file, bench, opened.features, reports, fresh=fresh, progress=progress)
-    found = measure_declared(folder, begun, bench, clock, progress)
-    record = measure_variants(file, folder, found, session, bench)
+    folder, begun = _begin(file, context, opened.features, reports, fresh=fresh, progress=progress)
+    found = measure_declared(folder, begun, context, clock, progress)
+    record = measure_variants(file, folder, found, session, context)
     clock.stop("variants")
     complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
     run_folder.write(folder, complete, found.arrays)
@@ -82,7 +83,7 @@ def _tell(store: Store, record: Record, progress: Progress) -> None:
 
 def _begin(
     file: HypothesisFile,
-    bench: MeasurementContext,
+    context: MeasurementContext,
     opened: OpenBasis,
     reports: Path,
     *,
@@ -90,7 +91,7 @@ def _begin(
     progress: Progress,
 ) -> tuple[Path, Observed]:
     """A new run folder, or the unfinished one that measures exactly the same."""
-    record = new_record(file, bench, opened, reports)
+    record = new_record(file, context, opened, reports)
     unfinished = None if fresh else runs.unfinished(reports, record)
     if unfinished is not None:
         older = run_folder.read_record(unfinished)

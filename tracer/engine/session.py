@@ -1,6 +1,6 @@
-"""What stays open while one file is measured: the model, its features, and kept numbers.
+"""What stays open while files are measured: the model, its features, and the cache.
 
-A model with a feature basis that fits it, opened.
+Of the line load → open → resolve → measure → write this is *open*, and the door to *resolve*.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tracer.engine.cache import RowCache, StepCache, identity
+from tracer.engine.cache import MeasurementCache, identity
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.open import OpenBasis, open_basis
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.new_record import environment
 from tracer.engine.progress import Progress
-from tracer.engine.resolve import check_features, open_bench
+from tracer.engine.resolve import check_features, open_context
 from tracer.engine.store import Store
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import ModelSpec
@@ -71,7 +71,7 @@ class Session:
         tokenize(file, model.tokenizer, model.context)
         check_features(file, features.basis)
 
-    def bench(
+    def context(
         self, file: HypothesisFile, lock: Lock | None, known: MeasurementContext | None = None
     ) -> MeasurementContext:
         """Tokenize the prompts, run them clean, and resolve the supernodes.
@@ -87,13 +87,11 @@ class Session:
         """
         model, features = self.opened
         prompts = tokenize(file, model.tokenizer, model.context)
-        bench = open_bench(file, model, features.basis, prompts, lock, self.progress, known)
+        context = open_context(file, model, features.basis, prompts, lock, self.progress, known)
         if self.store is None:
-            return bench
+            return context
         of = identity(model.record, features, environment())
-        return replace(
-            bench, row_cache=RowCache(self.store, of), step_cache=StepCache(self.store, of)
-        )
+        return replace(context, cache=MeasurementCache(self.store, of))
 
 
 def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:

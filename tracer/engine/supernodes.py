@@ -1,4 +1,4 @@
-"""Supernodes: found by a rule on discovery prompts or given by ids, then put on any prompt.
+"""Supernodes given by ids, and where a supernode's members are on a prompt.
 
 A member is kept as (layer, index, offset): `offset` tokens left of the anchor token of a span, so
 that one supernode fits prompts whose spans have other lengths. Spans are aligned at their last
@@ -8,50 +8,17 @@ have is left out there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
-from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.patching import feature_gradients
-from tracer.engine.attribution.targets import explained
-from tracer.engine.clean import CleanRun
-from tracer.engine.explained import direction_of
-from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.model import Model
-from tracer.engine.progress import Silent
+from tracer.engine.features.basis import Place
 from tracer.errors import UsageError
-from tracer.hypothesis.spec import PromptSpec, Selection, SupernodeSpec
+from tracer.hypothesis.neuronpedia_ids import parse_given
+from tracer.hypothesis.spec import SupernodeSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
-from tracer.record.graph.influence import influence
 from tracer.record.record import FeatureRef, SupernodeRecord
 
-GRAPH_FEATURES = 2048
-"""Kept in each graph that the rule `influence` reads."""
-
 Anchor = Literal["last", "first"]
-
-
-class Scored(NamedTuple):
-    """Scores of every candidate of a rule, layer-major: `[offset, layer · feature]`."""
-
-    scores: Float[Tensor, "offset candidate"]
-    layers: Sequence[int]
-    widths: Sequence[int]
-
-    def ref(self, flat: int) -> FeatureRef:
-        """The feature at a flat index of `scores`."""
-        offset, rest = divmod(flat, self.scores.shape[1])
-        for layer, width in zip(self.layers, self.widths, strict=True):
-            if rest < width:
-                score = float(self.scores.flatten()[flat])
-                return FeatureRef(layer=layer, index=rest, offset=offset, score=score)
-            rest -= width
-        raise AssertionError("flat index out of range")
 
 
 def anchor_position(prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int:
@@ -60,7 +27,7 @@ def anchor_position(prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int:
     return start if anchor == "first" else end - 1
 
 
-def place(ref: FeatureRef, prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int | None:
+def position_of(ref: FeatureRef, prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int | None:
     """Token position of a member on a prompt; None where the prompt's span is too short."""
     if ref.position is not None:
         return ref.position if ref.position < len(prompt.ids) else None
@@ -68,25 +35,25 @@ def place(ref: FeatureRef, prompt: TokenizedPrompt, at: str, anchor: Anchor) -> 
     return pos if pos >= prompt.spans[at][0] else None
 
 
-def span_positions(prompt: TokenizedPrompt, at: str) -> range:
-    """All token positions of a span."""
-    return range(*prompt.spans[at])
+def places_of(
+    supernode: SupernodeRecord, prompt: TokenizedPrompt, at: str
+) -> Iterator[tuple[int, Place]]:
+    """(number, place) of every member that has a place on a prompt when put at a span."""
+    for member, ref in enumerate(supernode.features):
+        pos = position_of(ref, prompt, at, supernode.anchor)
+        if pos is not None:
+            yield member, (ref.layer, pos, ref.index)
 
 
 def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> SupernodeRecord:
     """A supernode of explicit ids: `layer_index`, or `layer_index_position`."""
-    refs: list[FeatureRef] = []
-    for text in features:
-        layer, index, *position = (int(part) for part in text.split("_"))
-        refs.append(
-            FeatureRef(layer=layer, index=index, position=position[0] if position else None)
-        )
+    given = [parse_given(text) for text in features]
     return SupernodeRecord(
         name=name,
         label=spec.label or name,
         at=spec.at or "last",
         anchor="last",
-        features=tuple(refs),
+        features=tuple(FeatureRef(layer=g.layer, index=g.index, position=g.pos) for g in given),
         source=spec.source or (),
     )
 
@@ -111,143 +78,3 @@ def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRec
         for ref, id_ in zip(supernode.features, ids, strict=True)
     )
     return supernode.model_copy(update={"features": features})
-
-
-def select(
-    name: str,
-    spec: SupernodeSpec,
-    model: Model,
-    basis: FeatureBasis,
-    clean: Mapping[str, CleanRun],
-    prompts: Mapping[str, PromptSpec],
-) -> SupernodeRecord:
-    """Carry out a selection rule and keep its strongest features."""
-    rule = spec.select
-    assert rule is not None
-    scored = score(rule, model, basis, clean, prompts)
-    positive = scored.scores.flatten().clamp_min(0)
-    order = torch.sort(positive, descending=True, stable=True).indices
-    kept = order[: _size(rule, positive[order])]
-    total = float(positive.sum())
-    return SupernodeRecord(
-        name=name,
-        label=spec.label or name,
-        at=rule.at,
-        anchor="first" if rule.tokens == "first" else "last",
-        features=tuple(scored.ref(int(flat)) for flat in kept),
-        source=spec.source or rule.on,
-        share=float(positive[kept].sum()) / total if total > 0 else None,
-        n_candidates=positive.numel(),
-    )
-
-
-def score(
-    rule: Selection,
-    model: Model,
-    basis: FeatureBasis,
-    clean: Mapping[str, CleanRun],
-    prompts: Mapping[str, PromptSpec],
-) -> Scored:
-    """(mean activation on `on` − on `against`) × mean gradient on `on`, for every candidate."""
-    first, last = rule.layers or (0, basis.n_layers - 1)
-    layers = range(first, min(last, basis.n_layers - 1) + 1)
-    used = [clean[name] for name in (*rule.on, *rule.against)]
-    offsets = range(_n_offsets(rule, [run.prompt for run in used]))
-    widths = [basis.n_features(layer) for layer in layers]
-    if rule.rule == "influence":
-        found = [_influences(model, basis, run, rule, prompts, offsets, layers) for run in used]
-        return Scored(_contrast(found, len(rule.on)), layers, widths)
-    active = _contrast([_activations(run, rule, offsets, layers) for run in used], len(rule.on))
-    candidates = _candidates(active, layers, widths, basis.n_layers)
-    gradients = torch.zeros_like(active)
-    for run in used[: len(rule.on)]:
-        direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
-        positions = _positions(run.prompt, rule, offsets)
-        grads = feature_gradients(model, basis, run, direction, positions, rule.rule, candidates)
-        for layer, start in zip(layers, accumulate(widths, initial=0), strict=False):
-            gradients[:, start + candidates[layer]] += grads[layer]
-    return Scored(active * gradients / len(rule.on), layers, widths)
-
-
-def _contrast(values: list[Tensor], n_on: int) -> Tensor:
-    """Mean over `on`, less the mean over `against` where there is one."""
-    found = _mean(values[:n_on])
-    return found - _mean(values[n_on:]) if len(values) > n_on else found
-
-
-def _influences(
-    model: Model,
-    basis: FeatureBasis,
-    run: CleanRun,
-    rule: Selection,
-    prompts: Mapping[str, PromptSpec],
-    offsets: range,
-    layers: range,
-) -> Float[Tensor, "offset candidate"]:
-    """Influence of every candidate in one prompt's graph; 0 for those the graph does not keep."""
-    direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
-    graph = attribute(
-        model,
-        basis,
-        run.ids,
-        lambda frozen: explained(frozen, direction, model.tokenizer),
-        GRAPH_FEATURES,
-        Silent(),
-    )
-    found = influence(graph).features
-    rows = {pos: row for row, pos in enumerate(_positions(run.prompt, rule, offsets))}
-    starts = dict(zip(layers, accumulate(basis.n_features(n) for n in layers), strict=True))
-    scores = torch.zeros(len(offsets), starts[layers[-1]])
-    for (layer, pos, index), value in zip(graph.nodes.features.tolist(), found, strict=True):
-        if layer in starts and pos in rows:
-            scores[rows[pos], starts[layer] - basis.n_features(layer) + index] = float(value)
-    return scores
-
-
-def _candidates(
-    active: Float[Tensor, "offset candidate"],
-    layers: range,
-    widths: Sequence[int],
-    n_layers: int,
-) -> list[Int[Tensor, " _"]]:
-    """By layer, the features whose score can differ from zero."""
-    none = torch.zeros(0, dtype=torch.long, device=active.device)
-    found = [none] * n_layers
-    for layer, block in zip(layers, active.split(list(widths), dim=1), strict=True):
-        found[layer] = (block != 0).any(0).nonzero()[:, 0]
-    return found
-
-
-def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:
-    """How many of the ordered, non-negative scores a rule keeps; never one that scored nothing."""
-    n_positive = int((descending > 0).sum())
-    if rule.top is not None:
-        return min(rule.top, n_positive)
-    assert rule.share is not None
-    reached = descending.double().cumsum(0) >= rule.share * float(descending.double().sum()) - 1e-12
-    return min(int((~reached).sum()) + 1, n_positive)
-
-
-def _n_offsets(rule: Selection, prompts: Sequence[TokenizedPrompt]) -> int:
-    if rule.tokens != "all":
-        return 1
-    return min(len(span_positions(prompt, rule.at)) for prompt in prompts)
-
-
-def _positions(prompt: TokenizedPrompt, rule: Selection, offsets: range) -> list[int]:
-    anchor = anchor_position(prompt, rule.at, "first" if rule.tokens == "first" else "last")
-    return [anchor - offset for offset in offsets]
-
-
-def _activations(
-    run: CleanRun, rule: Selection, offsets: range, layers: range
-) -> Float[Tensor, "offset candidate"]:
-    rows = [
-        torch.cat([run.activation(layer, pos) for layer in layers])
-        for pos in _positions(run.prompt, rule, offsets)
-    ]
-    return torch.stack(rows)
-
-
-def _mean(tensors: list[Tensor]) -> Tensor:
-    return torch.stack(tensors).mean(0)

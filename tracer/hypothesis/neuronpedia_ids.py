@@ -33,6 +33,15 @@ _PATTERNS = {
 }
 
 
+class GivenFeature(NamedTuple):
+    """What an id in a supernode's list says."""
+
+    layer: int
+    index: int
+    pos: int | None
+    """None for an id without a position, `layer_index`."""
+
+
 class FeatureName(NamedTuple):
     """What a feature's id says."""
 
@@ -87,6 +96,12 @@ def cantor(layer: int, index: int) -> int:
     """One number for a feature: Cantor's pairing of (layer, index), which their pages undo."""
     diagonal = layer + index
     return diagonal * (diagonal + 1) // 2 + index
+
+
+def parse_given(text: str) -> GivenFeature:
+    """Read `layer_index` or `layer_index_position`, as the checks of a file let it through."""
+    layer, index, *pos = (int(part) for part in text.split("_"))
+    return GivenFeature(layer, index, pos[0] if pos else None)
 
 
 def parse_feature(text: str) -> FeatureName | None:

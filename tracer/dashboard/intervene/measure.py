@@ -1,8 +1,7 @@
-"""Measure an attempt on a model that is open: the clamps, controls, doses and texts of any run.
+"""Measure an attempt on an open model: its clamps, controls, doses and texts.
 
-The supernodes are the run's own, as they were locked; nothing is searched for again. What comes
-back is a record like a run's, of one intervention on one prompt, so that everything which draws a
-run draws an attempt.
+The supernodes are the run's own, from its lock. The result is a record of one intervention on one
+prompt, so everything that draws a run draws it.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tracer.dashboard.intervene.attempt import NAME, DeclaredAttempt
+from tracer.engine.batches import batch_limit
 from tracer.engine.clean import reading
-from tracer.engine.forward import batch_limit
-from tracer.engine.measure.prompts import MeasurementContext, measure_prompt, n_rows
+from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.measure.prompts import measure_prompt, n_rows
 from tracer.engine.measure.texts import n_texts, with_texts
 from tracer.engine.progress import Progress
-from tracer.engine.resolve import open_bench
+from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
 from tracer.engine.supernodes import from_ids
 from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, from_hypothesis
@@ -59,7 +59,7 @@ def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress:
     prompt = hypothesis.interventions[NAME].prompts[0]
     needed = {prompt, *_sources(lock)}
     some = {name: each for name, each in prompts.items() if name in needed}
-    bench = open_bench(file, model, opened.basis, some, lock, progress)
+    bench = open_context(file, model, opened.basis, some, lock, progress)
     limit = batch_limit(model, bench.clean[prompt])
     total = n_rows(hypothesis, prompt) + n_texts(hypothesis, prompt)
     with progress.task("clamping", total) as advance:
@@ -70,7 +70,6 @@ def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress:
 
 
 def _lock(opened: Opened, record: Record, declared: DeclaredAttempt) -> Lock:
-    """The run's supernodes with those made by hand."""
     fingerprint, basis = opened.model.record.fingerprint, opened.basis.name
     locked = reusable(record, set(record.supernodes), basis, fingerprint)
     specs = declared.alone.supernodes
@@ -81,7 +80,6 @@ def _lock(opened: Opened, record: Record, declared: DeclaredAttempt) -> Lock:
 
 
 def _sources(lock: Lock) -> Iterator[str]:
-    """Prompts whose activation some supernode is measured by."""
     for supernode in lock.values():
         yield from supernode.source
 

@@ -17,13 +17,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracer.engine.ablation import Kept, Reference
-from tracer.engine.cache import StepForm, cause_of, remembered
+from tracer.engine.batches import BatchLimit, Row
+from tracer.engine.cache import StepForm, remembered
 from tracer.engine.explained import direction_of
 from tracer.engine.features.basis import Place
-from tracer.engine.forward import BatchLimit, Row, run_rows
-from tracer.engine.measure.circuit_setup import Member, PreparedCircuit, metric_of
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.forward import run_rows
+from tracer.engine.measure.circuit_members import Member
+from tracer.engine.measure.circuit_setup import PreparedCircuit, metric_of
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance
+from tracer.engine.row_cache import cause_of
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.arrays import Arrays, circuit_key
@@ -60,7 +63,7 @@ def n_circuit_rows(circuit: PreparedCircuit) -> int:
 
 
 def measure_circuit(
-    bench: MeasurementContext,
+    context: MeasurementContext,
     circuit: PreparedCircuit,
     prompt: str,
     limit: BatchLimit,
@@ -72,14 +75,21 @@ def measure_circuit(
     places = _places(circuit.members, prompt)
     if problem is None and not places:
         problem = "no feature of the circuit has a place in the scope on this prompt"
+    trial = CircuitTrial(
+        prompt=prompt,
+        n_features=len(places),
+        positions=(positions.start, positions.stop),
+        scores=None,
+        problem=problem,
+    )
     if problem is not None or circuit.reference is None:
-        return MeasuredCircuit(_trial(prompt, places, positions, None, problem), {})
+        return MeasuredCircuit(trial, {})
     base = circuit.reference.between(positions.start, positions.stop)
     sets = _sets(circuit, prompt, base, places)
-    found = _run(bench, circuit, prompt, sets, limit, advance)
-    clean = bench.clean[prompt]
+    found = _run(context, circuit, prompt, sets, limit, advance)
+    whole = metric_of(context, circuit.spec, prompt)(context.clean[prompt].logits)
     scores = CircuitScores(
-        whole=float(metric_of(bench, circuit.spec, prompt)(clean.logits)),
+        whole=float(whole),
         empty=float(found["empty"][0]),
         circuit=float(found["circuit"][0]),
         rest=float(found["rest"][0]),
@@ -88,23 +98,7 @@ def measure_circuit(
         circuit_key(circuit.name, prompt, what): found[what]
         for what in ("random", "random_rest", "without", "filler", "curve")
     }
-    return MeasuredCircuit(_trial(prompt, places, positions, scores, None), arrays)
-
-
-def _trial(
-    prompt: str,
-    places: list[Place],
-    positions: range,
-    scores: CircuitScores | None,
-    problem: str | None,
-) -> CircuitTrial:
-    return CircuitTrial(
-        prompt=prompt,
-        n_features=len(places),
-        positions=(positions.start, positions.stop),
-        scores=scores,
-        problem=problem,
-    )
+    return MeasuredCircuit(trial.model_copy(update={"scores": scores}), arrays)
 
 
 def _sets(
@@ -116,7 +110,8 @@ def _sets(
         return Row({}, kept=Kept(base, _by_layer(kept)))
 
     def take_out(these: Iterable[Place]) -> Row:
-        return Row({p: _mean(base, p) for p in these})
+        means = {(n, pos, i): base.features[n][pos - base.start, i] for n, pos, i in these}
+        return Row({place: float(mean) for place, mean in means.items()})
 
     random = [_places(drawn, prompt) for drawn in circuit.random]
     left_out = [set(_places(group, prompt)) for _, group in circuit.groups]
@@ -135,7 +130,7 @@ def _sets(
 
 
 def _run(
-    bench: MeasurementContext,
+    context: MeasurementContext,
     circuit: PreparedCircuit,
     prompt: str,
     sets: dict[str, list[Row]],
@@ -143,35 +138,35 @@ def _run(
     advance: Advance,
 ) -> dict[str, np.ndarray]:
     """The metric under each row, by kind."""
-    clean, read = bench.clean[prompt], metric_of(bench, circuit.spec, prompt)
+    clean, read = context.clean[prompt], metric_of(context, circuit.spec, prompt)
     rows = [row for each in sets.values() for row in each]
 
     def values() -> np.ndarray:
         found = torch.zeros(len(rows), dtype=torch.float64)
-        for measured in run_rows(bench.model, bench.basis, clean, rows, limit):
+        for measured in run_rows(context.model, context.basis, clean, rows, limit):
             found[measured.rows] = read(measured.logits).double().cpu()
             advance(len(measured.rows))
         return found.numpy()
 
-    key = _key(bench, circuit, prompt, rows, limit)
-    found = remembered(bench.step_cache, key, _form(len(rows)), limit, values)
+    def cause() -> list[Any]:
+        return _cause(context, circuit, prompt, rows, limit)
+
+    found = remembered(context.cache, "circuit", cause, _form(len(rows)), limit, values)
     advance(len(rows) if found.from_cache else 0)
     ends = np.cumsum([len(each) for each in sets.values()])[:-1]
     parts = np.split(found.result, ends)
     return {kind: part.copy() for kind, part in zip(sets, parts, strict=True)}
 
 
-def _key(
-    bench: MeasurementContext,
+def _cause(
+    context: MeasurementContext,
     circuit: PreparedCircuit,
     prompt: str,
     rows: list[Row],
     limit: BatchLimit,
-) -> str:
-    """Hash of the rows, of what they ablate to, and of what is read off them."""
-    if bench.step_cache is None:
-        return ""
-    clean = bench.clean[prompt]
+) -> list[Any]:
+    """The rows, what they ablate to, and what is read off them."""
+    clean = context.clean[prompt]
     base = next(row.kept.base for row in rows if row.kept is not None)
     causes = [
         [
@@ -180,9 +175,8 @@ def _key(
         ]
         for row in rows
     ]
-    metric = direction_of(circuit.spec.metric, bench.hypothesis.prompts[prompt], clean.prompt)
-    cause = [clean.prompt.ids, limit.rows, metric, base.digest(), causes]
-    return bench.step_cache.key("circuit", cause)
+    metric = direction_of(circuit.spec.metric, context.hypothesis.prompts[prompt], clean.prompt)
+    return [clean.prompt.ids, limit.rows, metric, base.digest(), causes]
 
 
 def _form(n_rows: int) -> StepForm[np.ndarray]:
@@ -205,8 +199,3 @@ def _by_layer(places: Iterable[Place]) -> dict[int, Int[Tensor, "_ 2"]]:
     for layer, pos, index in sorted(places):
         by_layer.setdefault(layer, []).append((pos, index))
     return {layer: torch.tensor(found) for layer, found in by_layer.items()}
-
-
-def _mean(base: Reference, place: Place) -> float:
-    layer, pos, index = place
-    return float(base.features[layer][pos - base.start, index])

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tracer.engine.clean import clean_run
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.measure.prompts import MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance
 from tracer.hypothesis.studies.shared import ALL, SharedSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
@@ -38,30 +38,30 @@ class MeasuredShared(NamedTuple):
     arrays: Arrays
 
 
-def measure_shared(bench: MeasurementContext, name: str, advance: Advance) -> MeasuredShared:
+def measure_shared(context: MeasurementContext, name: str, advance: Advance) -> MeasuredShared:
     """Every prompt's active features, and the overlap of every two prompts of two languages."""
-    spec = bench.hypothesis.shared[name]
+    spec = context.hypothesis.studies_of(SharedSpec)[name]
     active: list[list[Active]] = []
     for names in spec.translations:
-        active.append([_active(bench, spec, prompt) for prompt in names])
+        active.append([_active(context, spec, prompt) for prompt in names])
         advance(len(names))
     pairs = tuple(combinations(range(len(spec.translations[0])), 2))
     overlaps = np.stack(
         [
             [
                 [[_overlap(a[one][layer], b[other][layer]) for b in active] for a in active]
-                for layer in range(bench.basis.n_layers)
+                for layer in range(context.basis.n_layers)
             ]
             for one, other in pairs
         ]
     )
     counts = [
         [int(sets[layer].sum()) for row in active for sets in row]
-        for layer in range(bench.basis.n_layers)
+        for layer in range(context.basis.n_layers)
     ]
     record = SharedRecord(
         pairs=pairs,
-        n_layers=bench.basis.n_layers,
+        n_layers=context.basis.n_layers,
         n_active=tuple(sum(each) / len(each) for each in counts),
     )
     return MeasuredShared(record, {overlap_key(name): overlaps})
@@ -73,13 +73,13 @@ def _overlap(a: Bool[np.ndarray, " feature"], b: Bool[np.ndarray, " feature"]) -
     return int((a & b).sum()) / union if union else math.nan
 
 
-def _active(bench: MeasurementContext, spec: SharedSpec, prompt: str) -> Active:
-    tokenized = bench.clean[prompt].prompt
-    kept = _positions(tokenized, spec.at, frozenset(bench.model.tokenizer.all_special_ids))
-    run = clean_run(bench.model, bench.basis, tokenized, kept)
+def _active(context: MeasurementContext, spec: SharedSpec, prompt: str) -> Active:
+    tokenized = context.clean[prompt].prompt
+    kept = _positions(tokenized, spec.at, frozenset(context.model.tokenizer.all_special_ids))
+    run = clean_run(context.model, context.basis, tokenized, kept)
     return [
-        _of_layer(bench.basis, layer, run.activations[layer].float(), spec.active)
-        for layer in range(bench.basis.n_layers)
+        _of_layer(context.basis, layer, run.activations[layer].float(), spec.active)
+        for layer in range(context.basis.n_layers)
     ]
 
 

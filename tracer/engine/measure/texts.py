@@ -4,85 +4,95 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.engine.cache import StepForm, cause_of, remembered
+from tracer.engine.batches import BatchLimit, Row
+from tracer.engine.cache import StepForm, remembered
 from tracer.engine.clamps import GoingOn, assign, going_on, resolve_clamps
 from tracer.engine.clean import CleanRun
-from tracer.engine.forward import BatchLimit, Row
 from tracer.engine.generate import TextRow, WrittenText, write
-from tracer.engine.measure.prompts import Measurement, MeasurementContext
+from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.measure.prompts import Measurement
+from tracer.engine.planned_rows import planned_texts
 from tracer.engine.progress import Advance
+from tracer.engine.row_cache import cause_of
 from tracer.engine.store import StoredEntry
-from tracer.hypothesis.clamps import Generation, InterventionSpec
+from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.trials import Generated, GeneratedText
 
 
 def n_texts(hypothesis: Hypothesis, prompt: str) -> int:
     """How many texts a prompt's measurement writes."""
-    clamped = [spec.generate for _, spec in _writing(hypothesis, prompt) if spec.generate]
-    return sum(how.samples for how in (*clamped, *dict.fromkeys(clamped)))
+    return sum(how.samples for name, how in planned_texts(hypothesis) if name == prompt)
 
 
 def with_texts(
-    bench: MeasurementContext, prompt: str, found: Measurement, limit: BatchLimit, advance: Advance
+    context: MeasurementContext,
+    prompt: str,
+    found: Measurement,
+    limit: BatchLimit,
+    advance: Advance,
 ) -> Measurement:
     """Add the texts to a prompt's trials; unclamped ones are written once for equal settings.
 
     Sample for sample the clamped and the unclamped text draw the same random numbers, so that they
     differ by the clamps alone.
     """
-    writing = _writing(bench.hypothesis, prompt)
-    clean = bench.clean[prompt]
+    clean = context.clean[prompt]
+    writing = [
+        (name, spec, spec.generate)
+        for name, spec in context.hypothesis.interventions.items()
+        if spec.generate is not None and prompt in spec.prompts
+    ]
     rows: list[TextRow] = []
     clamped: dict[str, slice] = {}
     unclamped: dict[Generation, slice] = {}
-    for name, spec in writing:
-        how = spec.generate
-        assert how is not None
-        clamped[name] = _add(rows, _clamped(bench, spec, prompt))
+    for name, spec, how in writing:
+        clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
+        row = Row(assign(clamps, clean).values, spec.freeze)
+        onward = going_on(clamps, clean)
+        clamped[name] = _add(rows, _samples(row, onward, how, context.hypothesis, prompt))
         if how not in unclamped:
-            unclamped[how] = _add(
-                rows, _samples(Row({}), GoingOn({}, {}), how, bench.hypothesis, prompt)
-            )
-    written = _written(bench, clean, rows, limit) if rows else []
-    texts = [_text(clean, each, bench.model.tokenizer) for each in written]
+            free = _samples(Row({}), GoingOn({}, {}), how, context.hypothesis, prompt)
+            unclamped[how] = _add(rows, free)
+    written = _written(context, clean, rows, limit) if rows else []
+    texts = [_text(clean, each, context.model.tokenizer) for each in written]
     trials = dict(found.trials)
-    for name, spec in writing:
-        assert spec.generate is not None
-        generated = Generated(
-            clamped=tuple(texts[clamped[name]]), clean=tuple(texts[unclamped[spec.generate]])
-        )
+    for name, _, how in writing:
+        of_clamped, of_clean = tuple(texts[clamped[name]]), tuple(texts[unclamped[how]])
+        generated = Generated(clamped=of_clamped, clean=of_clean)
         trials[name] = trials[name].model_copy(update={"generated": generated})
     advance(len(rows))
     return found._replace(trials=trials)
 
 
 def _written(
-    bench: MeasurementContext, clean: CleanRun, rows: list[TextRow], limit: BatchLimit
+    context: MeasurementContext, clean: CleanRun, rows: list[TextRow], limit: BatchLimit
 ) -> list[WrittenText]:
     """The texts, from the cache where they are there."""
-    causes = [
-        [
-            cause_of(text.row, clean),
-            [[*place, value] for place, value in text.onward.values.items()],
-            [[*place, value] for place, value in text.onward.added.items()],
-            text.n_tokens,
-            text.temperature,
-            text.draws,
-        ]
-        for text in rows
+
+    def cause() -> list[Any]:
+        causes = [_cause_of(text, clean) for text in rows]
+        return [clean.prompt.ids, limit.rows, causes]
+
+    def unpack(entry: StoredEntry) -> list[WrittenText]:
+        return _sound([WrittenText(tuple(ids), bool(end)) for ids, end in entry.about], rows)
+
+    def make() -> list[WrittenText]:
+        return write(context.model, context.basis, clean, rows, limit)
+
+    form = StepForm(lambda texts: StoredEntry({}, texts), unpack)
+    return remembered(context.cache, "texts", cause, form, limit, make).result
+
+
+def _cause_of(text: TextRow, clean: CleanRun) -> list[Any]:
+    return [
+        cause_of(text.row, clean),
+        [[*place, value] for place, value in text.onward.values.items()],
+        [[*place, value] for place, value in text.onward.added.items()],
+        text.n_tokens,
+        text.temperature,
+        text.draws,
     ]
-    cache = bench.step_cache
-    key = cache.key("texts", [clean.prompt.ids, limit.rows, causes]) if cache else ""
-    form = StepForm(
-        lambda texts: StoredEntry({}, texts),
-        lambda entry: _sound(
-            [WrittenText(tuple(ids), bool(end)) for ids, end in entry.about], rows
-        ),
-    )
-    return remembered(
-        cache, key, form, limit, lambda: write(bench.model, bench.basis, clean, rows, limit)
-    ).result
 
 
 def _sound(texts: list[WrittenText], rows: list[TextRow]) -> list[WrittenText]:
@@ -96,31 +106,13 @@ def _sound(texts: list[WrittenText], rows: list[TextRow]) -> list[WrittenText]:
     return texts
 
 
-def _writing(hypothesis: Hypothesis, prompt: str) -> list[tuple[str, InterventionSpec]]:
-    """The interventions that generate text on a prompt."""
-    specs = hypothesis.interventions.items()
-    return [(name, s) for name, s in specs if s.generate is not None and prompt in s.prompts]
-
-
 def _add(rows: list[TextRow], more: list[TextRow]) -> slice:
     rows += more
     return slice(len(rows) - len(more), len(rows))
 
 
-def _clamped(bench: MeasurementContext, spec: InterventionSpec, prompt: str) -> list[TextRow]:
-    clean = bench.clean[prompt]
-    clamps = resolve_clamps(spec, bench.supernodes, bench.clean, prompt)
-    row = Row(assign(clamps, clean).values, spec.freeze)
-    assert spec.generate is not None
-    return _samples(row, going_on(clamps, clean), spec.generate, bench.hypothesis, prompt)
-
-
 def _samples(
-    row: Row,
-    onward: GoingOn,
-    how: Generation,
-    hypothesis: Hypothesis,
-    prompt: str,
+    row: Row, onward: GoingOn, how: Generation, hypothesis: Hypothesis, prompt: str
 ) -> list[TextRow]:
     seed = hypothesis.seed if how.seed is None else how.seed
     return [

@@ -1,0 +1,116 @@
+"""Rows, and how many of them go through the model at once.
+
+A row is one changed version of a prompt. Rows that share a freeze mode are run in batches; a batch
+that memory does not hold is halved and run again. Running out of memory is a sentence for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from tracer.engine.ablation import Kept
+from tracer.engine.clean import CleanRun
+from tracer.engine.features.basis import Place
+from tracer.engine.freeze import Freeze
+from tracer.engine.model.model import Model
+from tracer.engine.model_size import ROW_BUDGET, row_bytes, rows_per_batch
+from tracer.errors import EngineError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clamped version of a prompt."""
+
+    values: dict[Place, float]
+    freeze: Freeze = "none"
+    read: tuple[Place, ...] = ()
+    """Features whose activation after the clamps is wanted."""
+    is_control: bool = False
+    kept: Kept | None = None
+    """All that stays, where the MLPs' outputs are ablated; rows run together share its base."""
+
+    @property
+    def kind(self) -> tuple[Freeze, bool]:
+        """What the rows of a batch have in common."""
+        return self.freeze, self.kept is not None
+
+    def start(self, clean: CleanRun) -> tuple[int, int]:
+        """First changed position and layer; a row without changes starts at the last position."""
+        if self.kept is not None:
+            return self.kept.base.start, min(self.kept.base.outputs)
+        pos = min((p for _, p, _ in self.values), default=len(clean.ids) - 1)
+        return pos, min((layer for layer, _, _ in self.values), default=0)
+
+
+@dataclass
+class BatchLimit:
+    """How many rows go through the model at once; halved for good when memory runs out."""
+
+    rows: int
+    halved: int = 0
+
+
+def batch_limit(model: Model, clean: CleanRun, budget: int = ROW_BUDGET) -> BatchLimit:
+    """Rows whose logits, keys and values and hidden states fit into `budget` bytes."""
+    d_keys = sum(k.shape[1] * k.shape[3] for k in clean.prefix.keys)
+    widest = max(a.shape[-1] for a in clean.activations)
+    one = row_bytes(len(clean.ids), clean.logits.numel(), d_keys, widest)
+    return BatchLimit(rows_per_batch(one, budget))
+
+
+def in_batches(
+    rows: Sequence[Row], clean: CleanRun, limit: BatchLimit, run: Callable[[list[int]], Result]
+) -> Iterator[Result]:
+    """What `run` makes of batches of rows (by number) that share a freeze mode and a base.
+
+    Raises:
+        EngineError: One row alone does not fit into memory.
+    """
+    order = sorted(range(len(rows)), key=lambda n: (rows[n].kind, *rows[n].start(clean)))
+    while order:
+        same = [n for n in order if rows[n].kind == rows[order[0]].kind]
+        batch = same[: limit.rows]
+        try:
+            yield run(batch)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise EngineError(
+                    f"out of memory with a single row of prompt {clean.prompt.name!r} "
+                    f"({len(clean.ids)} tokens). Use a smaller model, dtype or prompt."
+                ) from error
+            limit.rows = len(batch) // 2
+            limit.halved += 1
+            continue
+        order = order[len(batch) :]
+
+
+@contextmanager
+def memory_told(of: str) -> Generator[None]:
+    """Running out of memory inside is a sentence about what was being computed.
+
+    Raises:
+        EngineError: Memory ran out.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise EngineError(
+            f"memory does not hold {of}; try fewer features, a shorter text or `--dtype bfloat16`."
+        ) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; what allocation on the CPU fails with has no class of its own."""
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "can't allocate memory" in str(error)

@@ -1,0 +1,138 @@
+"""Which features a circuit consists of on each prompt, and the random circuits matched to it.
+
+A member's *slot* is its layer and its place relative to the prompt. Random circuits have as many
+features in every slot, drawn from those of the layer that belong to no supernode and differ from
+their reference mean there on at least one prompt. They are the same on all prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from tracer.engine.features.basis import Place
+from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.supernodes import position_of
+from tracer.record.record import SupernodeRecord
+
+Slot = tuple[int, str, str, int, int | None]
+"""(layer, span, anchor, offset, absolute position)."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One feature, and where it is on each prompt of the circuit that has a place for it."""
+
+    name: str
+    slot: Slot
+    index: int
+    positions: Mapping[str, int]
+
+    def place(self, prompt: str) -> Place | None:
+        """Layer, position and index on a prompt."""
+        pos = self.positions.get(prompt)
+        return None if pos is None else (self.slot[0], pos, self.index)
+
+
+def members_of(
+    context: MeasurementContext,
+    supernodes: Sequence[str],
+    scope: Mapping[str, range],
+    layers: range,
+) -> tuple[list[list[Member]], int]:
+    """Each supernode's members within the scope, none twice, and how many lie outside of it.
+
+    `scope` holds the positions that are ablated, by prompt.
+    """
+    found: list[list[Member]] = []
+    seen: set[tuple[Slot, int]] = set()
+    n_outside = 0
+    for name in supernodes:
+        mine: list[Member] = []
+        for member in _members(context, context.supernodes[name], scope, layers):
+            n_outside += not member.positions
+            if member.positions and (member.slot, member.index) not in seen:
+                seen.add((member.slot, member.index))
+                mine.append(member)
+        found.append(mine)
+    return found, n_outside
+
+
+def _members(
+    context: MeasurementContext,
+    supernode: SupernodeRecord,
+    scope: Mapping[str, range],
+    layers: range,
+) -> Iterator[Member]:
+    for ref in supernode.features:
+        positions: dict[str, int] = {}
+        for prompt, allowed in scope.items() if ref.layer in layers else ():
+            pos = position_of(ref, context.clean[prompt].prompt, supernode.at, supernode.anchor)
+            if pos is not None and pos in allowed:
+                positions[prompt] = pos
+        slot = (ref.layer, supernode.at, supernode.anchor, ref.offset, ref.position)
+        yield Member(f"{supernode.name} {ref.layer}_{ref.index}", slot, ref.index, positions)
+
+
+def grouped(found: Sequence[Sequence[Member]], n: int) -> list[tuple[str, list[Member]]]:
+    """Members one at a time, or in about n groups of their supernode's order where they are more.
+
+    A supernode's members are ordered by their scores, so a group holds neighbours in rank.
+    """
+    total = sum(map(len, found))
+    if n == 0:
+        return []
+    if total <= n:
+        return [(member.name, [member]) for members in found for member in members]
+    groups: list[tuple[str, list[Member]]] = []
+    for members in found:
+        parts = min(len(members), max(1, round(n * len(members) / total)))
+        bounds = [round(i * len(members) / parts) for i in range(parts + 1)]
+        for start, stop in zip(bounds, bounds[1:], strict=False):
+            name = members[start].name.rsplit(" ", 1)[0]
+            groups.append((f"{name} {start + 1}–{stop}", list(members[start:stop])))
+    return groups
+
+
+class Pool:
+    """What random circuits are drawn from."""
+
+    def __init__(
+        self,
+        changed: Mapping[int, Bool[Tensor, "pos feature"]],
+        start: int,
+        excluded: Mapping[int, frozenset[int]],
+        seed: int,
+    ) -> None:
+        """`changed` says by layer, from position `start` on, what differs from its mean."""
+        self._changed, self._start, self._excluded = changed, start, excluded
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, members: Sequence[Member]) -> list[Member] | None:
+        """As many other features in every slot; None where a slot has too few."""
+        slots: dict[Slot, list[Member]] = {}
+        for member in members:
+            slots.setdefault(member.slot, []).append(member)
+        drawn: list[Member] = []
+        for slot, mine in slots.items():
+            candidates = self._candidates(slot, mine)
+            if len(candidates) < len(mine):
+                return None
+            order = torch.randperm(len(candidates), generator=self._generator)[: len(mine)]
+            for member, index in zip(mine, candidates[order].tolist(), strict=True):
+                drawn.append(Member("random", slot, index, member.positions))
+        return drawn
+
+    def pick(self, n: int) -> int:
+        """A number below n."""
+        return int(torch.randint(n, (1,), generator=self._generator))
+
+    def _candidates(self, slot: Slot, members: Sequence[Member]) -> Int[Tensor, " candidate"]:
+        positions = sorted({pos - self._start for m in members for pos in m.positions.values()})
+        usable = self._changed[slot[0]][positions].any(0)
+        usable[list(self._excluded.get(slot[0], frozenset()))] = False
+        return usable.nonzero()[:, 0].cpu()

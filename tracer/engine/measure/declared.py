@@ -1,0 +1,143 @@
+"""Measure what a hypothesis declares: graphs, circuits, shared representations, interventions.
+
+Second to last step of a run's line: load → open → resolve → measure → write. What was measured is
+written after every prompt, so a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracer.engine.batches import batch_limit
+from tracer.engine.measure.circuit_setup import prepare_circuit
+from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
+from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.measure.graphs import measure_graph
+from tracer.engine.measure.prompts import Measurement, measure_prompt, n_rows
+from tracer.engine.measure.shared import measure_shared
+from tracer.engine.measure.texts import n_texts, with_texts
+from tracer.engine.progress import Clock, Progress
+from tracer.hypothesis.implied import all_interventions
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.record import run_folder
+from tracer.record.arrays import Observed
+from tracer.record.graph.files import write as write_graph
+from tracer.record.record import Record
+from tracer.record.trials import InterventionRecord
+
+
+def measure_declared(
+    folder: Path, observed: Observed, context: MeasurementContext, clock: Clock, progress: Progress
+) -> Observed:
+    """Measure everything that a record lacks of what its hypothesis declares."""
+    steps = {
+        "graphs": _measure_graphs,
+        "circuits": _measure_circuits,
+        "shared": _measure_shared,
+        "measure": _measure_interventions,
+    }
+    for name, measure in steps.items():
+        observed = measure(folder, observed, context, progress)
+        clock.stop(name)
+    return observed
+
+
+def _measure_graphs(
+    folder: Path, observed: Observed, context: MeasurementContext, progress: Progress
+) -> Observed:
+    record, arrays = observed
+    spec = context.hypothesis.graph
+    for prompt in spec.prompts if spec else ():
+        if prompt in record.graphs:
+            continue
+        found = measure_graph(context, prompt, progress)
+        write_graph(folder / found.record.file, found.pruned)
+        record = record.model_copy(update={"graphs": record.graphs | {prompt: found.record}})
+        run_folder.write(folder, record, arrays)
+    return Observed(record, arrays)
+
+
+def _measure_circuits(
+    folder: Path, observed: Observed, context: MeasurementContext, progress: Progress
+) -> Observed:
+    record, arrays = observed
+    for name, spec in context.hypothesis.studies_of(CircuitSpec).items():
+        done = record.circuit[name].trials if name in record.circuit else {}
+        todo = [prompt for prompt in spec.prompts if prompt not in done]
+        if not todo:
+            continue
+        circuit = prepare_circuit(context, name)
+        kept = record.circuit.get(name) or circuit_record(circuit)
+        with progress.task(f"circuit {name}", len(todo) * n_circuit_rows(circuit)) as advance:
+            for prompt in todo:
+                limit = batch_limit(context.model, context.clean[prompt])
+                trial, found = measure_circuit(context, circuit, prompt, limit, advance)
+                kept = kept.model_copy(update={"trials": kept.trials | {prompt: trial}})
+                record = record.model_copy(update={"circuit": record.circuit | {name: kept}})
+                arrays = {**arrays, **found}
+                run_folder.write(folder, record, arrays)
+    return Observed(record, arrays)
+
+
+def _measure_shared(
+    folder: Path, observed: Observed, context: MeasurementContext, progress: Progress
+) -> Observed:
+    record, arrays = observed
+    for name, spec in context.hypothesis.studies_of(SharedSpec).items():
+        if name in record.shared:
+            continue
+        with progress.task(f"active features of {name}", len(spec.prompts)) as advance:
+            found = measure_shared(context, name, advance)
+        record = record.model_copy(update={"shared": record.shared | {name: found.record}})
+        arrays = {**arrays, **found.arrays}
+        run_folder.write(folder, record, arrays)
+    return Observed(record, arrays)
+
+
+def _measure_interventions(
+    folder: Path, observed: Observed, context: MeasurementContext, progress: Progress
+) -> Observed:
+    record, arrays = observed
+    todo = _unmeasured(record)
+    declared = context.hypothesis
+    total = sum(n_rows(declared, prompt) + n_texts(declared, prompt) for prompt in todo)
+    fits: int | None = None  # rows that memory was found to hold, once it ran out
+    with progress.task("clamping", total) as advance:
+        for prompt in todo:
+            limit = batch_limit(context.model, context.clean[prompt])
+            limit.rows = min(limit.rows, fits or limit.rows)
+            found = measure_prompt(context, prompt, limit, advance)
+            found = with_texts(context, prompt, found, limit, advance)
+            notes = list(found.notes)
+            if limit.halved:
+                fits = limit.rows
+                notes.append(f"{prompt}: memory ran out; batches were cut to {limit.rows} rows")
+            record = _with_trials(record, prompt, found, notes)
+            arrays = {**arrays, **found.arrays}
+            run_folder.write(folder, record, arrays)
+    return Observed(record, arrays)
+
+
+def _unmeasured(record: Record) -> list[str]:
+    """Prompts of which an intervention has no trial yet, in the file's order."""
+    wanted = {
+        prompt
+        for name, spec in all_interventions(record.hypothesis).items()
+        for prompt in spec.prompts
+        if name not in record.interventions or prompt not in record.interventions[name].trials
+    }
+    return [prompt for prompt in record.hypothesis.prompts if prompt in wanted]
+
+
+def _with_trials(record: Record, prompt: str, found: Measurement, notes: list[str]) -> Record:
+    interventions = dict(record.interventions)
+    for name, trial in found.trials.items():
+        before = interventions.get(name, InterventionRecord(name=name, trials={}))
+        interventions[name] = InterventionRecord(name=name, trials=before.trials | {prompt: trial})
+    update = {
+        "interventions": interventions,
+        "notes": (*record.notes, *notes),
+        "cached": (*record.cached, *found.cached),
+    }
+    return record.model_copy(update=update)
