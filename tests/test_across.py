@@ -10,7 +10,8 @@ from tests.declared import PLANO, accepted, changed, mistakes
 from tests.judging import DIFF, SWAP
 from tests.records import change, make_reading, make_record
 from tracer.evidence.judge import judge_run
-from tracer.report.page import page_view
+from tracer.report.sections.expectations import outcome_views
+from tracer.report.sections.prompts import prompt_views
 
 PROMPTS = [f"city{n}" for n in range(8)]
 
@@ -203,9 +204,11 @@ def test_the_mean_is_told_with_its_interval_by_group():
     assert (two.low, two.high) == (pytest.approx(2.5), pytest.approx(6.5))
     told = "mean +4.50, 95 % bootstrap interval by group +2.50 to +6.50 (8 prompts in 2 groups)"
     assert two.text == told
-    page = page_view(record, judge_run(record, arrays), arrays)
-    assert page.outcomes[0].summary == f"8 prompts: 8 held (one test of all of them); {told}"
-    assert [p.split for p in page.prompts if p.name == "city0"] == ["held out, group low"]
+    rows = outcome_views(judge_run(record, arrays).outcomes).kept
+    assert rows[0].summary == f"8 prompts: 8 held (one test of all of them); {told}"
+    assert [p.split for p in prompt_views(record).kept if p.prompt.name == "city0"] == [
+        "held out, group low"
+    ]
 
 
 def test_one_group_or_one_value_has_no_interval():

@@ -21,7 +21,7 @@ def test_clamped_text_stands_beside_unclamped():
     record, arrays = recorded()
     [view] = text_views(record)
     assert view.how == "8 tokens at most, the most probable each time."
-    [row] = view.rows
+    [row] = view.rows.kept
     assert (row.clean, row.clamped, row.same) == (" Austin…", " <b>Sacramento∎", False)
     page = render(record, judge_run(record, arrays), arrays)
     assert "Generated text" in page

@@ -52,8 +52,8 @@ def test_the_section_tells_what_the_graph_carries_and_how_right_it_is(recorded):
     record, _ = recorded
     (view,) = graph_views(record)
     assert "2,048 of 1,000,000 active features" in view.kept and "22 %" in view.kept
-    assert [edge.share for edge in view.edges] == ["+25.00 %", "−1.00 %"]
-    assert view.edges[1].target == "the output"
+    assert [edge.share for edge in view.edges.kept] == ["+25.00 %", "−1.00 %"]
+    assert view.edges.kept[1].target == "the output"
     assert dict(view.facts)["Completeness score"] == "–"
     direct, attention, free = view.calibrations
     assert direct.summary == "r 1.00, slope 1.00, same sign 3 of 3"

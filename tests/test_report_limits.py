@@ -15,7 +15,7 @@ from tracer.record.record import FeatureRef
 from tracer.record.studies import GraphEdge
 from tracer.record.trials import Generated, GeneratedText
 from tracer.record.verdict import PromptOutcome
-from tracer.report.effects import EffectComparison, Measure, Room, drawn_trials, measures, plotted
+from tracer.report.effects import EffectComparison, Measure, measures
 from tracer.report.index import IndexEntry, render_index
 from tracer.report.limits import MAX_DOTS, cut, middle_out
 from tracer.report.plots import strip
@@ -23,17 +23,18 @@ from tracer.report.render import render
 from tracer.report.sections.expectations import outcome_views
 from tracer.report.sections.graphs import graph_views
 from tracer.report.sections.texts import text_views
+from tracer.report.selection import Quota, select_measures, select_trials
 
 SWAP = HYPOTHESIS["interventions"]["texas_to_california"]
 
 
 def test_a_list_that_fits_is_whole_and_one_that_does_not_says_so():
-    assert (cut("abc", 3, "letters", "a book").kept, cut("abc", 3, "x", "y").told) == (
+    assert (cut("abc", 3, "letters", "a book").kept, cut("abc", 3, "x", "y").note) == (
         ("a", "b", "c"), "",
     )  # fmt: skip
     short = cut(range(2_000), 2, "letters", "a book")
     assert short.kept == (0, 1)
-    assert short.told == "Shown: 2 of 2,000 letters. All of them are in a book."
+    assert short.note == "Shown: 2 of 2,000 letters. All of them are in a book."
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 50, 99])
@@ -68,11 +69,11 @@ def test_of_many_prompts_some_of_each_split_are_drawn():
     assert page.count('class="dose"') == 53
     assert len(page.encode()) < 2_000_000
     trials = list(record.interventions["again"].trials.values())
-    few = drawn_trials(record, trials, Room(4, 4)).kept
+    few = select_trials(record, trials, Quota(4, 4)).kept
     assert [t.prompt for t in few] == ["dallas", "city_1", "city_2", "city_3"]
 
 
-def test_of_many_measures_the_first_are_plotted():
+def test_of_many_measures_the_first_are_select_measures():
     tests = [
         {"logit_diff": DIFF, "beats_controls": 0.05},
         {"logit_diff": DIFF[::-1], "undercuts_controls": 0.05},
@@ -83,10 +84,10 @@ def test_of_many_measures_the_first_are_plotted():
     )
     asked = measures(record.hypothesis.interventions["texas_to_california"])
     judged = judge_alone(record, arrays)
-    few = plotted(record, "texas_to_california", asked, arrays, judged, Room(4, 8))
-    assert few.told == "Plotted: 2 of 3 measures that are compared with controls."
+    few = select_measures(record, "texas_to_california", asked, arrays, judged, Quota(4, 8))
+    assert few.note == "Plotted: 2 of 3 measures that are compared with controls."
     assert [measure.title for measure, _ in few.kept] == [each.title for each in asked[:2]]
-    assert plotted(record, "texas_to_california", asked, arrays, judged, Room()).told == ""
+    assert select_measures(record, "texas_to_california", asked, arrays, judged, Quota()).note == ""
 
 
 def test_of_many_controls_a_row_draws_evenly_spaced_ranks():
@@ -133,9 +134,9 @@ def test_of_many_generated_texts_the_first_are_shown_and_long_ones_lose_their_mi
     path = "interventions.texas_to_california.trials.dallas.generated"
     record = change(record, path, Generated(clamped=(text,) * 300, clean=(text,) * 300))
     [view] = text_views(record)
-    assert len(view.rows) == 240
-    assert view.unlisted == "Shown: 240 of 300 samples. All of them are in run.json."
-    assert "3,000 characters left out" in view.rows[0].clean
+    assert len(view.rows.kept) == 240
+    assert view.rows.note == "Shown: 240 of 300 samples. All of them are in run.json."
+    assert "3,000 characters left out" in view.rows.kept[0].clean
 
 
 def test_of_many_edges_the_strongest_are_listed():
@@ -145,5 +146,5 @@ def test_of_many_edges_the_strongest_are_listed():
     )
     graph = told(1)["dallas"].model_copy(update={"edges": edges})
     [view] = graph_views(record.model_copy(update={"graphs": {"dallas": graph}}))
-    assert len(view.edges) == 120 and view.edges[0].share == "+60.00 %"
-    assert view.unlisted == "Shown: 120 of 300 edges. All of them are in run.json."
+    assert len(view.edges.kept) == 120 and view.edges.kept[0].share == "+60.00 %"
+    assert view.edges.note == "Shown: 120 of 300 edges. All of them are in run.json."

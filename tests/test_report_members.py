@@ -2,7 +2,7 @@
 
 from tests.records import HYPOTHESIS, change, make_record
 from tracer.record.record import FeatureRef
-from tracer.report.sections.details import supernode_view
+from tracer.report.sections.supernodes import supernode_view
 
 
 def test_a_rule_is_told_in_words():
@@ -14,7 +14,7 @@ def test_a_rule_is_told_in_words():
         "activation on dallas minus that on oakland) × mean gradient toward the logit of each "
         "prompt's answer. Its own activation is the mean on dallas."
     )
-    assert (view.members[0].layer, view.members[0].score) == (3, "1")
+    assert (view.members.kept[0].layer, view.members.kept[0].score) == (3, "1")
 
 
 def test_a_share_a_direction_and_layers_are_told():
@@ -40,4 +40,4 @@ def test_explicit_ids_without_a_source_claim_no_rule():
     record = change(record, "supernodes.texas.source", ())
     view = supernode_view(record, record.supernodes["texas"])
     assert view.rule == "Given by explicit ids, put at city (last token)."
-    assert [(m.where, m.score) for m in view.members] == [("anchor", "–"), ("token 7", "–")]
+    assert [(m.where, m.score) for m in view.members.kept] == [("anchor", "–"), ("token 7", "–")]

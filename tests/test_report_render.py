@@ -18,7 +18,7 @@ from tests.verdicts import make_outcome, make_verdict
 from tracer.evidence.judge import judge_run
 from tracer.record.record import Record
 from tracer.record.verdict import PromptOutcome, Verdict
-from tracer.report.page import safe_link
+from tracer.report.headline import safe_link
 from tracer.report.render import render
 
 EVIL = "<script>alert(1)</script>\"'></style></title><img src=x onerror=alert(1)>\u202e\x00"

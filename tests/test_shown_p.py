@@ -11,8 +11,9 @@ from tracer.evidence.context import JudgedOutcomes
 from tracer.evidence.judge import judge_run
 from tracer.record import run_folder
 from tracer.report.effects import compare, measures
-from tracer.report.page import page_view
 from tracer.report.run import Run
+from tracer.report.sections.prompts import prompt_views
+from tracer.report.sections.registry import ReportData
 from tracer.report.terminal import verdict_text
 from tracer.report.text import p_value
 
@@ -91,8 +92,7 @@ def test_ties_count_in_the_report_the_terminal_and_the_dashboard(tmp_path):
     run = run_of(tmp_path, with_ties)
     plano = next(p for p in run.verdict.outcomes[1].prompts if p.prompt == "plano")
     assert plano.p == 6 / 100  # (1 + 5 ties) / (99 + 1): a tie counts against the claim
-    page = page_view(run.record, run.verdict, run.arrays)
-    [view] = page.interventions
+    [view] = ReportData(run.record, run.verdict, run.arrays).interventions.kept
     row = next(row for row in view.rows if row.prompt == "plano")
     assert row.effects[-1] == p_value(plano.p) == "0.060"
     assert f"largest p {p_value(plano.p)}" in view.held_out.controls
@@ -107,7 +107,7 @@ def test_what_was_not_tested_has_no_p_anywhere(tmp_path):
     run = run_of(tmp_path, n_controls=12)  # p can reach 1/13 at best
     judged = {p.prompt: p for o in run.verdict.outcomes[:2] for p in o.prompts}
     assert {each.outcome for each in judged.values()} == {"untested"}
-    [view] = page_view(run.record, run.verdict, run.arrays).interventions
+    [view] = ReportData(run.record, run.verdict, run.arrays).interventions.kept
     assert {row.effects[-1] for row in view.rows} == {"–"}
     assert "p 0" not in view.held_out.controls
     notes = {row.note for strip in view.strips for row in strip.rows}
@@ -129,7 +129,7 @@ def test_the_answer_is_known_by_its_id_not_by_its_text():
         if p.prompt == "plano" and o.intervention == SWAP
     ][:1]
     assert plano.outcome == "untested" and "baseline" in plano.reason
-    page = page_view(record, judge_run(record, arrays), arrays)
-    assert [p.holds for p in page.prompts if p.name == "plano"] == [False]
-    rows = [row for view in page.interventions for row in view.rows if row.prompt == "plano"]
+    assert [p.holds for p in prompt_views(record).kept if p.prompt.name == "plano"] == [False]
+    views = ReportData(record, judge_run(record, arrays), arrays).interventions.kept
+    rows = [row for view in views for row in view.rows if row.prompt == "plano"]
     assert {row.baseline_holds for row in rows} == {False}

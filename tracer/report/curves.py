@@ -6,24 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.evidence.wording import MINUS
 from tracer.hypothesis.studies.circuit import SHARES
-from tracer.report.plots import AxisTick, Scale, nice_ticks
-from tracer.report.text import number, percent
+from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
+from tracer.report.text import formatted, number, percent
 
-WIDTH, HEIGHT = 460.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 448.0, 10.0, 190.0
-
-
-@dataclass(frozen=True)
-class CurveLine:
-    """One split's curve."""
-
-    style: int
-    name: str
-    points: tuple[tuple[float, float], ...]
-    path: str
-    title: str
 
 
 @dataclass(frozen=True)
@@ -40,19 +27,20 @@ class CircuitMark:
 class CurvePlot:
     """Shares on a logarithmic axis, so that small circuits can be told apart."""
 
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    lines: tuple[CurveLine, ...]
+    lines: tuple[PlotLine, ...]
+    """A curve for each split."""
     marks: tuple[CircuitMark, ...]
     x_ticks: tuple[AxisTick, ...]
     y_ticks: tuple[AxisTick, ...]
     whole: float
     """Where f = 1 stands."""
     caption: str
+    width: float = 460.0
+    height: float = 220.0
+    left: float = LEFT
+    right: float = RIGHT
+    top: float = TOP
+    bottom: float = BOTTOM
 
 
 def curve_plot(
@@ -68,12 +56,6 @@ def curve_plot(
     y = Scale(ticks[0], ticks[-1], BOTTOM, TOP)
     styles = {name: style for style, (name, _) in enumerate(lines)}
     return CurvePlot(
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=RIGHT,
-        top=TOP,
-        bottom=BOTTOM,
         lines=tuple(_line(styles[name], name, curve, x, y) for name, curve in lines),
         marks=tuple(
             CircuitMark(
@@ -85,14 +67,13 @@ def curve_plot(
             for name, share, f in marks
         ),
         x_ticks=tuple(AxisTick(x(math.log10(s)), percent(s)) for s in (0.001, 0.01, 0.1, 1.0)),
-        y_ticks=tuple(AxisTick(y(t), f"{t:g}".replace("-", MINUS)) for t in ticks),
+        y_ticks=tuple(AxisTick(y(t), formatted(t, "g")) for t in ticks),
         whole=y(1.0),
         caption=caption,
     )
 
 
-def _line(style: int, name: str, curve: Sequence[float], x: Scale, y: Scale) -> CurveLine:
+def _line(style: int, name: str, curve: Sequence[float], x: Scale, y: Scale) -> PlotLine:
     points = tuple((x(math.log10(k)), y(f)) for k, f in zip(SHARES, curve, strict=True))
-    told = ", ".join(f"{percent(k)} {number(f)}" for k, f in zip(SHARES, curve, strict=True))
-    path = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points)
-    return CurveLine(style, name, points, path, f"{name}: {told}")
+    text = ", ".join(f"{percent(k)} {number(f)}" for k, f in zip(SHARES, curve, strict=True))
+    return PlotLine(style, points, f"{name}: {text}", name)

@@ -18,12 +18,11 @@ from tracer.evidence.context import JudgedOutcomes
 from tracer.record.record import Record
 from tracer.record.run_folder import UnreadableRun
 from tracer.record.verdict import Verdict
-from tracer.report.effects import InterventionSummary, intervention_summary
+from tracer.report.headline import VERDICTS, Count, VerdictView, count, verdict_view
 from tracer.report.limits import MAX_FILE, Cut, cut, middle_out
 from tracer.report.markdown import escape
-from tracer.report.page import VerdictView, verdict_view
 from tracer.report.render import fill_template
-from tracer.report.sections.overview import VERDICTS, Count, count
+from tracer.report.summaries import InterventionSummary, intervention_summary
 
 MAX_EFFECTS = 12
 """Interventions of one run."""
@@ -138,7 +137,7 @@ def _effects(record: Record) -> Cut[tuple[str, str]]:
     unjudged = JudgedOutcomes(record.hypothesis)
     summaries = (intervention_summary(record, name, {}, unjudged) for name in shown.kept)
     effects = map(_effect, summaries)
-    return Cut(tuple(each for each in effects if each is not None), shown.told)
+    return Cut(tuple(each for each in effects if each is not None), shown.note)
 
 
 def _effect(summary: InterventionSummary) -> tuple[str, str] | None:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.runs import RunEntry
 from tracer.record.verdict import VerdictName
-from tracer.report.page import safe_link
+from tracer.report.headline import safe_link
 
 _MARKUP = re.compile(r"([\\`*_\[\]|#~])")
 _HEADINGS = ("hypothesis", "claim", "source", "verdict", "model", "date", "report")

@@ -49,18 +49,19 @@ MAX_NOTES = 60
 
 @dataclass(frozen=True)
 class Cut(Generic[Item]):
-    """What is shown of a list, and the sentence about the rest; empty where all of it is."""
+    """What is shown of a list."""
 
     kept: tuple[Item, ...]
-    told: str
+    note: str = ""
+    """Says how much is left out and where it stands; empty where nothing is."""
 
 
 def cut(items: Sequence[Item], most: int, what: str, where: str) -> Cut[Item]:
-    """The first `most`; `what` names the items in the plural, `where` tells where all are."""
+    """The first `most`; `what` names the items in the plural, `where` says where all are."""
     if len(items) <= most:
-        return Cut(tuple(items), "")
-    told = f"Shown: {most:,} of {len(items):,} {what}. All of them are in {where}."
-    return Cut(tuple(items[:most]), told)
+        return Cut(tuple(items))
+    note = f"Shown: {most:,} of {len(items):,} {what}. All of them are in {where}."
+    return Cut(tuple(items[:most]), note)
 
 
 def each_of(most: int, n: int, least: int) -> int:

@@ -10,14 +10,12 @@ from collections import Counter
 
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, Verdict, rank
-from tracer.report.page import verdict_view
-from tracer.report.sections.details import command
-from tracer.report.sections.overview import VERDICTS
+from tracer.report.headline import OUTCOMES, VERDICTS, verdict_view
+from tracer.report.sections.provenance import command
 from tracer.report.text import clean, plural, shorten
 
 _MAX_ROWS = 30
 _LONGEST = 300
-_ICONS = {"held": "✔", "failed": "✖", "untested": "?"}
 _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "$": "&#36;", "#": "&#35;"}
 
@@ -27,11 +25,10 @@ def markdown(record: Record, verdict: Verdict) -> str:
 
     GitHub's Markdown; ends with a line break.
     """
-    told = verdict_view(verdict)
     parts = [
         f"### {VERDICTS[verdict.verdict]} {verdict.verdict}: {escape(verdict.hypothesis)}",
         f"**Claim:** {escape(verdict.claim)}",
-        " ".join(part for part in (escape(verdict.reason), told.declared) if part),
+        " ".join(part for part in (escape(verdict.reason), verdict_view(verdict).declared) if part),
         _table(verdict),
         _list("Be careful about", (*verdict.post_hoc, *verdict.caveats, *record.notes)),
         f"Run {escape(record.id)} on {escape(record.model.name)}, {escape(record.basis)} basis. "
@@ -59,7 +56,7 @@ def _table(verdict: Verdict) -> str:
     if not verdict.outcomes:
         return ""
     counts = Counter(outcome.outcome for outcome in verdict.outcomes)
-    head = ", ".join(f"{counts[name]} {name}" for name in _ICONS if counts[name])
+    head = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
     rows = sorted(verdict.outcomes, key=rank)
     lines = [
         f"{plural(len(rows), 'expectation')}: {head}",
@@ -76,7 +73,7 @@ def _table(verdict: Verdict) -> str:
 def _row(outcome: Outcome) -> str:
     observed = "; ".join(part for part in (outcome.observed, outcome.reason or "") if part)
     cells = (
-        f"{_ICONS[outcome.outcome]} {outcome.outcome}",
+        f"{OUTCOMES[outcome.outcome]} {outcome.outcome}",
         f"{escape(outcome.intervention)}: {escape(outcome.expectation)}",
         outcome.split,
         escape(outcome.expected),
@@ -90,5 +87,5 @@ def _list(title: str, lines: tuple[str, ...]) -> str:
         return ""
     n_more = len(lines) - _MAX_ROWS
     more = [f"- …and {n_more:,} more, in verdict.json."] if n_more > 0 else []
-    told = [f"- {escape(line)}" for line in lines[:_MAX_ROWS]]
-    return "\n".join((f"**{title}**", "", *told, *more))
+    shown = [f"- {escape(line)}" for line in lines[:_MAX_ROWS]]
+    return "\n".join((f"**{title}**", "", *shown, *more))

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from tracer.record.files import write_text
 from tracer.record.verdict import Verdict
-from tracer.report.page import VerdictView, verdict_view
+from tracer.report.headline import VerdictView, verdict_view
 from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
 from tracer.report.terminal import Screen

@@ -6,47 +6,16 @@ follow the page (light, dark, print).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracer.evidence.wording import MINUS
 from tracer.hypothesis.clamps import Amount
+from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
 from tracer.report.effects import EffectComparison, Measure
 from tracer.report.limits import MAX_DOTS
-from tracer.report.text import p_value, percent, plural, shorten, visible_token
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A linear axis."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value."""
-        share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
-
-
-@dataclass(frozen=True)
-class AxisTick:
-    """A mark on an axis."""
-
-    at: float
-    label: str
-
-
-def nice_ticks(low: float, high: float, n: int) -> list[float]:
-    """Round numbers that cover a range, about n of them."""
-    raw = (high - low) / n
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [i * step for i in range(first, last + 1)]
+from tracer.report.text import formatted, p_value, percent, plural, shorten, visible_token
 
 
 @dataclass(frozen=True)
@@ -192,11 +161,13 @@ def tick_label(measure: Measure, value: float, ticks: Sequence[float]) -> str:
     if measure.kind == "probability":
         return percent(round(value, 6))
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
-    return f"{value + 0.0:.{digits}f}".replace("-", MINUS)
+    return formatted(value + 0.0, f".{digits}f")
 
 
 def _strip_row(measure: Measure, c: EffectComparison, scale: Scale, y: float) -> StripRow:
-    note = f"p {p_value(c.p)}" if c.p is not None else ""
+    n = len(c.controls)
+    controls = plural(n, "control") if n else "no controls"
+    drawn = f", {MAX_DOTS} of them drawn" if n > MAX_DOTS else ""
     return StripRow(
         label=shorten(c.prompt, 17),
         y=y,
@@ -204,40 +175,26 @@ def _strip_row(measure: Measure, c: EffectComparison, scale: Scale, y: float) ->
         before=scale(c.before),
         after=scale(c.after),
         value=measure.show(c.after),
-        note=note,
+        note="" if c.p is None else f"p {p_value(c.p)}",
         title=f"{c.prompt}: {measure.show(c.before)} unclamped, {measure.show(c.after)} clamped"
-        + (f"; {_controls_words(len(c.controls))}" if c.controls else "; no controls")
-        + (f", p = {p_value(c.p)}" if c.p is not None else ""),
+        + f"; {controls}{drawn}"
+        + ("" if c.p is None else f", p = {p_value(c.p)}"),
     )
-
-
-def _controls_words(n: int) -> str:
-    return plural(n, "control") + (f", {MAX_DOTS} of them drawn" if n > MAX_DOTS else "")
 
 
 def _dots(controls: Sequence[float], scale: Scale, y: float) -> str:
     """Points spread vertically by a golden-ratio sequence: even, and the same every time."""
-    drawn = _drawn(controls)
-    spread = [((i * 0.618034) % 1 - 0.5) * 14 for i in range(len(drawn))]
-    return "".join(f"M{scale(c):.1f} {y + s:.1f}h0" for c, s in zip(drawn, spread, strict=True))
+    spread = (((i * 0.618034) % 1 - 0.5) * 14 for i in itertools.count())
+    dots = zip(_with_room(controls), spread, strict=False)
+    return "".join(f"M{scale(c):.1f} {y + s:.1f}h0" for c, s in dots)
 
 
-def _drawn(controls: Sequence[float]) -> Sequence[float]:
-    """Controls as a row has room for them: of too many, evenly spaced ranks with both ends."""
+def _with_room(controls: Sequence[float]) -> Sequence[float]:
+    """As many controls as a row has room for: of too many, evenly spaced ranks with both ends."""
     if len(controls) <= MAX_DOTS:
         return controls
     ranked, last = sorted(controls), len(controls) - 1
     return [ranked[round(i * last / (MAX_DOTS - 1))] for i in range(MAX_DOTS)]
-
-
-@dataclass(frozen=True)
-class DoseLine:
-    """One token's probability over the doses."""
-
-    style: int
-    points: tuple[tuple[float, float], ...]
-    path: str
-    title: str
 
 
 @dataclass(frozen=True)
@@ -248,7 +205,7 @@ class DosePanel:
     held_out: bool
     width: float
     height: float
-    lines: tuple[DoseLine, ...]
+    lines: tuple[PlotLine, ...]
     x_ticks: tuple[AxisTick, ...]
     y_ticks: tuple[AxisTick, ...]
     used: float | None
@@ -271,18 +228,11 @@ def dose_panel(
     factors = sorted({f for _, points in series for f, _ in points})
     x = Scale(factors[0], factors[-1] + (0.0 if len(factors) > 1 else 1.0), 40.0, width - 14)
     y = Scale(0.0, limit, height - 22, 8.0)
-    lines: list[DoseLine] = []
+    lines: list[PlotLine] = []
     for style, (token, values) in enumerate(series):
         points = tuple((x(f), y(p)) for f, p in sorted(values))
-        told = ", ".join(f"{Amount(used.unit, f).words()} {percent(p)}" for f, p in sorted(values))
-        lines.append(
-            DoseLine(
-                style=style,
-                points=points,
-                path="M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points),
-                title=f"{visible_token(token)}: {told}",
-            )
-        )
+        text = ", ".join(f"{Amount(used.unit, f).words()} {percent(p)}" for f, p in sorted(values))
+        lines.append(PlotLine(style, points, f"{visible_token(token)}: {text}"))
     shown = factors if len(factors) <= 7 else [factors[0], factors[len(factors) // 2], factors[-1]]
     return DosePanel(
         prompt=prompt,
@@ -290,7 +240,7 @@ def dose_panel(
         width=width,
         height=height,
         lines=tuple(lines),
-        x_ticks=tuple(AxisTick(x(f), f"{f:g}".replace("-", MINUS)) for f in shown),
+        x_ticks=tuple(AxisTick(x(f), formatted(f, "g")) for f in shown),
         y_ticks=tuple(AxisTick(y(p), percent(p)) for p in nice_ticks(0.0, limit, 3) if p <= limit),
         used=x(used.value) if factors[0] <= used.value <= factors[-1] else None,
         description="; ".join(line.title for line in lines),

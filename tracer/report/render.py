@@ -2,12 +2,9 @@
 
 What comes from a file, a tokenizer or a model is untrusted. Every expression of every template is
 cleaned and autoescaped, pictures are SVG made by the same templates, and the page's content
-security policy admits exactly our own style and script, by hash. Same input, same bytes.
-
-The interactive graph's own style and script: the same text in a report and in the dashboard.
-
-They are constants of this package and trusted as written; no text of a run ever goes into them. d3
-is vendored as its authors built it, with its licence beside it (`view/d3.LICENSE`, ISC).
+security policy admits exactly our own styles and scripts, by hash. These are constants of this
+package; d3 is vendored as its authors built it, its licence beside it (`view/d3.LICENSE`, ISC).
+Same input, same bytes.
 """
 
 from __future__ import annotations
@@ -21,26 +18,29 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
-from tracer.report.effects import Arrays
+from tracer.report import text
+from tracer.report.headline import OUTCOMES
 from tracer.report.page import page_view
-from tracer.report.run_graphs import RunGraphs, pack
-from tracer.report.text import clean
+from tracer.report.run_graphs import RunGraphs
+from tracer.report.sections.registry import ReportData
 
-_VIEW = Path(__file__).parent / "view"
+_HERE = Path(__file__).parent
+_TEMPLATES, _SECTIONS, _VIEW = (_HERE / name for name in ("templates", "sections", "view"))
 
 
 @cache
 def graph_style() -> str:
-    """Style sheet of the view; everything in it is below `.gv`."""
+    """Style sheet of the interactive graph; everything in it is below `.gv`."""
     return _read("graph.css")
 
 
 @cache
 def graph_script() -> str:
     """d3 and the view: a classic script that defines `mountGraph(element, data, options)`."""
-    return "\n".join(_read(name) for name in ("d3.min.js", "layout.js", "panel.js", "graph.js"))
+    return "\n".join(map(_read, ("d3.min.js", "layout.js", "panel.js", "graph.js")))
 
 
 @cache
@@ -54,17 +54,8 @@ def graph_module() -> str:
     return f"{graph_script()}\n{_read('component.js')}"
 
 
-@cache
-def page_script() -> str:
-    """What opens the graphs that a report carries."""
-    return _read("page.js")
-
-
 def _read(name: str) -> str:
     return (_VIEW / name).read_text(encoding="utf-8")
-
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(
@@ -75,15 +66,13 @@ def render(
     Args:
         record: What was observed.
         verdict: What was judged.
-        arrays: The tensors beside the record, by the names `tracer.record.parts.Trial` gives them; where
-            a trial's controls are missing they are not drawn.
+        arrays: The tensors beside the record, by the names that `tracer.record.trials.Trial` gives
+            them; where a trial's controls are missing they are not drawn.
         graphs: The graphs beside the record; None draws none.
     """
-    found = graphs or RunGraphs()
-    packed = pack(record, found)
-    page = page_view(record, verdict, arrays)
-    own = _GRAPHS if packed else _PLAIN
-    return fill_template("report.html.j2", own, page=page, packed=packed, problems=found.problems)
+    page = page_view(ReportData(record, verdict, arrays, graphs or RunGraphs()))
+    own = _GRAPHS if page.inline_graphs else _PLAIN
+    return fill_template("report.html.j2", own, page=page)
 
 
 @dataclass(frozen=True)
@@ -116,28 +105,32 @@ def fill_picture(**views: object) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+    environment = Environment(
+        loader=FileSystemLoader((_TEMPLATES, _SECTIONS)),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=clean,
+        finalize=text.clean,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    formats = (text.interval, text.p_value, text.percent, text.visible_token)
+    environment.filters.update({each.__name__: each for each in formats})
+    environment.globals.update(icons=OUTCOMES)
+    return environment
 
 
 def _own(name: str) -> Markup:
     return Markup("\n" + (_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
+def _hash(source: str) -> str:
+    digest = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 _PLAIN = Own((_own("report.css"),), (_own("report.js"),))
 _GRAPHS = Own(
     (*_PLAIN.styles, Markup("\n" + graph_style())),
-    (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + page_script())),
+    (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + _read("page.js"))),
 )

@@ -95,9 +95,9 @@ def run_graph_data(
 
 def supernode_groups(record: Record, prompt: str) -> list[SupernodePlaces]:
     """The run's supernodes as they lie on a prompt."""
-    told = record.prompts[prompt]
+    seen = record.prompts[prompt]
     return [
-        SupernodePlaces(name=each.name, label=each.label, places=_places(told, each))
+        SupernodePlaces(name=each.name, label=each.label, places=_places(seen, each))
         for each in record.supernodes.values()
     ]
 

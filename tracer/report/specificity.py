@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.evidence.specificity import SpecificityCell, SpecificityRow, summarise
-from tracer.record.specificity import Apart, Specificity, Task
+from tracer.record.specificity import Excluded, Specificity, Task
 from tracer.report.render import fill_template
 from tracer.report.text import number
 
@@ -46,7 +46,7 @@ class SpecificityPage:
     tasks: tuple[Task, ...]
     rows: tuple[HeatRow, ...]
     texts: tuple[str, ...]
-    apart: tuple[Apart, ...]
+    apart: tuple[Excluded, ...]
     facts: tuple[tuple[str, str], ...]
 
 

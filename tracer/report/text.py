@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from tracer.evidence.wording import MINUS
 
-SPACE = "·"
-"""Stands for a token's own space."""
+NONE = "–"
+"""Stands for a number that there is not."""
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _HOME = re.compile(
@@ -45,7 +45,7 @@ def clean(value: object) -> object:
 
 def visible_token(token: str) -> str:
     """A token with its spaces and line breaks visible."""
-    return token.replace(" ", SPACE).replace("\n", "↵").replace("\t", "⇥") or "⟨empty⟩"
+    return token.replace(" ", "·").replace("\n", "↵").replace("\t", "⇥") or "⟨empty⟩"
 
 
 def shorten(text: str, length: int) -> str:
@@ -58,14 +58,18 @@ def plural(n: int, word: str) -> str:
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
-def number(value: float, digits: int = 2) -> str:
-    """A fixed-point number with a true minus sign, and no negative zero."""
+def formatted(value: float, spec: str) -> str:
+    """Python's format with a true minus sign."""
+    return f"{value:{spec}}".replace("-", MINUS)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A fixed-point number without a negative zero; '–' for None."""
+    if value is None:
+        return NONE
     if not math.isfinite(value):
         return "not a number"
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.removeprefix("-")
-    return text.replace("-", MINUS)
+    return formatted(value if round(value, digits) else 0.0, f".{digits}f")
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -87,9 +91,19 @@ def percent(share: float) -> str:
     return f"{number(value, digits)} %" if value else "0 %"
 
 
-def p_value(p: float) -> str:
-    """A p-value as it is compared with its level."""
+def p_value(p: float | None) -> str:
+    """A p-value as it is compared with its level; '–' for None."""
+    if p is None:
+        return NONE
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """Bounds of a share in percent: '21–94 %'; '–' for None."""
+    if bounds is None:
+        return NONE
+    low, high = (number(100 * bound, 0) for bound in bounds)
+    return f"{low}–{high} %"
 
 
 _NARROW = frozenset("iljtfrI.,:;'|!()[] ·-")

@@ -17,7 +17,7 @@ from tracer.evidence.circuit_scores import (
 )
 from tracer.evidence.circuit_tests import Standing, standings
 from tracer.hypothesis.binomial import SHARE
-from tracer.hypothesis.studies.circuit import SHARES
+from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.studies import CircuitRecord, CircuitScores
@@ -82,7 +82,7 @@ def circuit_views(record: Record, arrays: Arrays) -> tuple[CircuitView, ...]:
 
 
 def _view(record: Record, arrays: Arrays, name: str, found: CircuitRecord) -> CircuitView:
-    spec = record.hypothesis.circuit[name]
+    spec = record.hypothesis.studies_of(CircuitSpec)[name]
     seen = dict(_splits(record, arrays, name))
     labels = [record.supernodes[each].label for each in spec.supernodes]
     outside = f", {found.n_outside:,} outside the scope" if found.n_outside else ""
@@ -101,14 +101,14 @@ def _view(record: Record, arrays: Arrays, name: str, found: CircuitRecord) -> Ci
 
 
 def _scope(record: Record, name: str) -> str:
-    scope = record.hypothesis.circuit[name].within
+    scope = record.hypothesis.studies_of(CircuitSpec)[name].within
     at = "every position" if scope.at is None else f"the span {scope.at}"
     first, last = scope.layers or (0, record.model.n_layers - 1)
     return f"all that the MLPs of layers {first} to {last} write at {at}"
 
 
 def _splits(record: Record, arrays: Arrays, name: str) -> Iterator[tuple[SplitName, SplitScores]]:
-    prompts = record.hypothesis.circuit[name].prompts
+    prompts = record.hypothesis.studies_of(CircuitSpec)[name].prompts
     splits: tuple[tuple[SplitName, bool], ...] = (("discovery", False), ("held out", True))
     for split, held_out in splits:
         mine = [p for p in prompts if record.prompts[p].held_out == held_out]

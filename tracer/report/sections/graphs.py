@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 from tracer.evidence.calibration import Calibration, direct, total
 from tracer.record.record import Record
 from tracer.record.studies import Ablation, GraphEdge, GraphRecord
-from tracer.report.limits import MAX_EDGES, cut
+from tracer.report.limits import MAX_EDGES, Cut, cut
+from tracer.report.run_graphs import InlineGraph
 from tracer.report.scatter import Scatter, scatter
 from tracer.report.text import number, percent, signed, visible_token
 
@@ -43,11 +44,19 @@ class GraphView:
     target: str
     kept: str
     facts: tuple[tuple[str, str], ...]
-    edges: tuple[EdgeRow, ...]
-    unlisted: str
-    """How many more edges there are; empty where all are listed."""
+    edges: Cut[EdgeRow]
     calibrations: tuple[CalibrationView, ...]
-    file: str
+
+
+@dataclass(frozen=True)
+class GraphsView:
+    """All graphs of a run."""
+
+    graphs: tuple[GraphView, ...]
+    inline: tuple[InlineGraph, ...]
+    """Those that the page itself carries."""
+    problems: Mapping[str, str]
+    """By prompt, why a graph cannot be drawn."""
 
 
 def graph_views(record: Record) -> tuple[GraphView, ...]:
@@ -56,7 +65,9 @@ def graph_views(record: Record) -> tuple[GraphView, ...]:
 
 
 def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
-    edges = cut(_strongest(graph.edges), MAX_EDGES, "edges", "run.json")
+    strongest = sorted((e for e in graph.edges if e.share), key=lambda e: -abs(e.share or 0.0))
+    edges = cut(strongest, MAX_EDGES, "edges", "run.json")
+    alone = f"{number(graph.supernode_replacement)} and {number(graph.supernode_completeness)}"
     return GraphView(
         prompt=prompt,
         held_out=record.prompts[prompt].held_out,
@@ -67,29 +78,14 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
             "error nodes."
         ),
         facts=(
-            ("Replacement score", _score(graph.replacement)),
-            ("Completeness score", _score(graph.completeness)),
-            ("The same, supernodes alone", _alone(graph)),
+            ("Replacement score", number(graph.replacement)),
+            ("Completeness score", number(graph.completeness)),
+            ("The same, supernodes alone", alone),
             ("Features after pruning", f"{graph.n_pruned:,}"),
         ),
-        edges=tuple(_edge(record, edge) for edge in edges.kept),
-        unlisted=edges.told,
-        calibrations=tuple(_calibrations(graph.ablations)),
-        file=graph.file,
+        edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
+        calibrations=_calibrations(graph.ablations),
     )
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else number(value)
-
-
-def _alone(graph: GraphRecord) -> str:
-    return f"{_score(graph.supernode_replacement)} and {_score(graph.supernode_completeness)}"
-
-
-def _strongest(edges: Sequence[GraphEdge]) -> list[GraphEdge]:
-    there = [edge for edge in edges if edge.share]
-    return sorted(there, key=lambda edge: -abs(edge.share or 0.0))
 
 
 def _edge(record: Record, edge: GraphEdge) -> EdgeRow:
@@ -102,30 +98,30 @@ def _edge(record: Record, edge: GraphEdge) -> EdgeRow:
     )
 
 
-def _calibrations(ablations: Sequence[Ablation]) -> list[CalibrationView]:
+def _calibrations(ablations: Sequence[Ablation]) -> tuple[CalibrationView, ...]:
     found = [each for each in ablations if all(map(isfinite, _numbers(each)))]
     if not found:
-        return []
-    return [
+        return ()
+    return (
         CalibrationView(
             "Direct effect, everything frozen",
             "The graph must be right here.",
             _summary(direct(found)),
-            _plot(found, [(a.predicted_direct, a.measured_direct) for a in found]),
+            scatter([_point(a, a.predicted_direct, a.measured_direct) for a in found]),
         ),
         CalibrationView(
             "All paths, attention frozen",
             "Norms and MLPs react, which no linear graph knows.",
             _summary(total(found, free=False)),
-            _plot(found, [(a.predicted_total, a.measured_attention) for a in found]),
+            scatter([_point(a, a.predicted_total, a.measured_attention) for a in found]),
         ),
         CalibrationView(
             "All paths, everything reacts",
             "Attention may move too.",
             _summary(total(found, free=True)),
-            _plot(found, [(a.predicted_total, a.measured_free) for a in found]),
+            scatter([_point(a, a.predicted_total, a.measured_free) for a in found]),
         ),
-    ]
+    )
 
 
 def _numbers(ablation: Ablation) -> tuple[float, ...]:
@@ -138,16 +134,11 @@ def _numbers(ablation: Ablation) -> tuple[float, ...]:
     )
 
 
-def _plot(ablations: Sequence[Ablation], points: Sequence[tuple[float, float]]) -> Scatter:
-    return scatter(
-        [
-            (x, y, each.is_supernode, f"{each.name}: predicted {signed(x)}, measured {signed(y)}")
-            for each, (x, y) in zip(ablations, points, strict=True)
-        ]
-    )
+def _point(ablation: Ablation, x: float, y: float) -> tuple[float, float, bool, str]:
+    title = f"{ablation.name}: predicted {signed(x)}, measured {signed(y)}"
+    return x, y, ablation.is_supernode, title
 
 
 def _summary(found: Calibration) -> str:
-    r = "–" if found.r is None else number(found.r)
-    slope = "–" if found.slope is None else number(found.slope)
+    r, slope = number(found.r), number(found.slope)
     return f"r {r}, slope {slope}, same sign {found.same_sign} of {found.n}"

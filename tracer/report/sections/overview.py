@@ -1,47 +1,40 @@
-"""The first screen's table: everything that was tested, discovery beside held out."""
+"""The first screen: what was tested, discovery beside held out, and what to be careful about."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.hypothesis.robustness import ROBUSTNESS
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.graph import GRAPH
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.hypothesis.studies.study import Study
 from tracer.record.record import Record
-from tracer.record.verdict import Outcome, by_intervention
-from tracer.report.effects import SplitSummary
+from tracer.record.verdict import Outcome, Verdict, by_intervention
+from tracer.report.headline import OUTCOMES, Count, count, verdict_view
+from tracer.report.limits import MAX_NOTES, Cut, cut
 from tracer.report.sections.interventions import InterventionView
+from tracer.report.sections.robustness import robustness_view
+from tracer.report.summaries import SplitSummary
 from tracer.report.text import plural
-
-VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
-OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?"}
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many expectations came out one way; a filter button."""
-
-    name: str
-    icon: str
-    n: int
 
 
 @dataclass(frozen=True)
 class SplitCell:
-    """One intervention on one split, on the first screen."""
+    """What was tested on one split."""
 
     counts: tuple[Count, ...]
     summary: SplitSummary | None
     prompts: str
-    observed: str
+    observed: str = ""
     """Of the first expectation, where there is no summary of outputs."""
 
 
 @dataclass(frozen=True)
 class OverviewRow:
-    """What was tested, on the first screen, discovery beside held out."""
+    """What was tested, discovery beside held out."""
 
     name: str
     anchor: str
@@ -52,12 +45,40 @@ class OverviewRow:
     held_out: SplitCell | None
 
 
+@dataclass(frozen=True)
+class Overview:
+    """The whole first screen under the headline."""
+
+    rows: tuple[OverviewRow, ...]
+    undrawn: str
+    """How many more interventions there are than the page draws; empty where it draws all."""
+    robustness: str | None
+    headline: str
+    """Of what was changed afterwards."""
+    post_hoc: Cut[str]
+    caveats: Cut[str]
+
+
+def overview(record: Record, verdict: Verdict, drawn: Cut[InterventionView]) -> Overview:
+    """What was tested and what to be careful about."""
+    robustness = robustness_view(verdict.robustness)
+    caveats = list(dict.fromkeys((*verdict.caveats, *record.notes, *record.lock_notes)))
+    return Overview(
+        rows=overview_rows(record, drawn.kept, verdict.outcomes),
+        undrawn=drawn.note,
+        robustness=robustness.sentence if robustness else None,
+        headline=verdict_view(verdict).post_hoc,
+        post_hoc=cut(verdict.post_hoc, MAX_NOTES, "changes", "verdict.json"),
+        caveats=cut(caveats, MAX_NOTES, "remarks", "verdict.json and run.json"),
+    )
+
+
 def overview_rows(
     record: Record, views: Sequence[InterventionView], outcomes: Sequence[Outcome]
 ) -> tuple[OverviewRow, ...]:
     """Interventions that are drawn first, then whatever else was judged, in the file's order.
 
-    What is expected of variations is told under the table.
+    What is expected of variations stands under the table.
     """
     of = by_intervention(outcomes)
     rows = [
@@ -69,74 +90,60 @@ def overview_rows(
     return (*rows, *(_other(record.hypothesis, name, mine) for name, mine in others.items()))
 
 
-def count(icons: dict[str, str], names: Sequence[str]) -> tuple[Count, ...]:
-    """How often each name occurs, in the icons' order."""
-    found = Counter(names)
-    return tuple(Count(name, icon, found[name]) for name, icon in icons.items())
-
-
 def _intervention(
     record: Record, number: int, view: InterventionView, mine: Sequence[Outcome]
 ) -> OverviewRow:
     """An intervention, whether or not anything is expected of it."""
-    trials = record.interventions[view.name].trials
+    held_out = [record.prompts[name].held_out for name in record.interventions[view.name].trials]
+    n_prompts = {"discovery": held_out.count(False), "held out": held_out.count(True)}
+    summaries = {"discovery": view.discovery, "held out": view.held_out}
     cells = {
-        held_out: _split_cell(
-            [o.outcome for o in mine if (o.split == "held out") == held_out],
-            view.held_out if held_out else view.discovery,
-            [name for name in trials if record.prompts[name].held_out == held_out],
-        )
-        for held_out in (False, True)
+        split: SplitCell(_counts(mine, split), summaries[split], plural(n, "prompt")) if n else None
+        for split, n in n_prompts.items()
     }
     return OverviewRow(
         name=view.name,
         anchor=f"i-{number}",
         clamps=tuple((clamp.label, clamp.pill) for clamp in view.clamps),
         measure=view.measure,
-        discovery=cells[False],
-        held_out=cells[True],
-    )
-
-
-def _split_cell(
-    outcomes: Sequence[str], summary: SplitSummary | None, prompts: Sequence[str]
-) -> SplitCell | None:
-    if not prompts:
-        return None
-    counts = tuple(c for c in count(OUTCOMES, outcomes) if c.n)
-    return SplitCell(counts, summary, plural(len(prompts), "prompt"), observed="")
-
-
-def _other(declared: Hypothesis, name: str, outcomes: Sequence[Outcome]) -> OverviewRow:
-    """A study, a circuit or the graph: what was found of its first expectation."""
-    cells = {
-        split: _told([o for o in outcomes if o.split == split])
-        for split in ("discovery", "held out")
-    }
-    return OverviewRow(
-        name=name,
-        anchor=_anchor(declared, name),
-        clamps=(),
-        measure=outcomes[0].expectation,
         discovery=cells["discovery"],
         held_out=cells["held out"],
     )
 
 
-def _told(outcomes: Sequence[Outcome]) -> SplitCell | None:
-    if not outcomes:
+def _counts(outcomes: Sequence[Outcome], split: str) -> tuple[Count, ...]:
+    return tuple(
+        c for c in count(OUTCOMES, [o.outcome for o in outcomes if o.split == split]) if c.n
+    )
+
+
+def _other(declared: Hypothesis, name: str, outcomes: Sequence[Outcome]) -> OverviewRow:
+    """A study, a circuit or the graph: what was found of its first expectation."""
+    return OverviewRow(
+        name=name,
+        anchor=_anchor(declared, name),
+        clamps=(),
+        measure=outcomes[0].expectation,
+        discovery=_first_observed(outcomes, "discovery"),
+        held_out=_first_observed(outcomes, "held out"),
+    )
+
+
+def _first_observed(outcomes: Sequence[Outcome], split: str) -> SplitCell | None:
+    first = next((o for o in outcomes if o.split == split), None)
+    if first is None:
         return None
-    counts = tuple(c for c in count(OUTCOMES, [o.outcome for o in outcomes]) if c.n)
-    n_tests = plural(len(outcomes[0].prompts), "test")
-    return SplitCell(counts, None, n_tests, observed=outcomes[0].observed)
+    n_tests = plural(len(first.prompts), "test")
+    return SplitCell(_counts(outcomes, split), None, n_tests, first.observed)
+
+
+_OWN_SECTIONS: dict[type[Study], str] = {CircuitSpec: "h-circuits", SharedSpec: "h-shared"}
 
 
 def _anchor(declared: Hypothesis, name: str) -> str:
     if name == GRAPH:
         return "h-graphs"
-    if name in declared.circuit:
-        return "h-circuits"
-    if name in declared.shared:
-        return "h-shared"
-    studies = (declared.necessity, declared.mediation, declared.swaps)
-    return "h-studies" if any(name in study for study in studies) else "h-expectations"
+    kind = next(
+        (type(study) for study_name, study in declared.studies() if study_name == name), None
+    )
+    return "h-expectations" if kind is None else _OWN_SECTIONS.get(kind, "h-studies")

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from tracer.evidence.robustness import told
 from tracer.record.verdict import RobustnessVerdict, VariantOutcome, VariationCount
-from tracer.report.sections.overview import VERDICTS
-from tracer.report.text import number, p_value
+from tracer.report.headline import VERDICTS
+from tracer.report.text import NONE, interval, p_value
 
-KINDS = {
+_KINDS = {
+    None: "All",
     "template": "Another template",
     "seed": "Another seed",
     "size": "Another size",
     "left out": "A selection prompt left out",
 }
-_NONE = "–"
+_SAME = {None: "open", True: "same", False: "another"}
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,11 @@ def robustness_view(found: RobustnessVerdict | None) -> RobustnessView | None:
     """None where the file asks for no variations."""
     if found is None:
         return None
-    own = VariantRow(
-        name="the file as it is",
-        change="",
-        verdict=found.verdict,
-        icon=VERDICTS[found.verdict],
-        same="",
-        effect=found.effect or _NONE,
-        p=_NONE if found.p is None else p_value(found.p),
-        reason=found.reason,
-    )
     return RobustnessView(
         sentence=told(found),
         headline=found.headline,
-        own=own,
-        rows=tuple(map(_row, found.variants)),
+        own=_row(found, "the file as it is", "", ""),
+        rows=tuple(_row(each, each.name, each.change, _SAME[each.same]) for each in found.variants),
         kinds=tuple(map(_kind, (found.total, *found.by_axis))),
         skipped=found.skipped,
     )
@@ -83,27 +74,24 @@ def robustness_view(found: RobustnessVerdict | None) -> RobustnessView | None:
 
 def _kind(counted: VariationCount) -> AxisRow:
     n = counted.n_same + counted.n_other + counted.n_open
-    interval = _NONE
-    if counted.wilson is not None:
-        low, high = (number(100 * bound, 0) for bound in counted.wilson)
-        interval = f"{low}–{high} %"
     return AxisRow(
-        kind="All" if counted.axis is None else KINDS[counted.axis],
+        kind=_KINDS[counted.axis],
         same=f"{counted.n_same} of {n}",
-        open=str(counted.n_open) if counted.n_open else _NONE,
-        interval=interval,
+        open=str(counted.n_open or NONE),
+        interval=interval(counted.wilson),
     )
 
 
-def _row(each: VariantOutcome) -> VariantRow:
-    same = "open" if each.same is None else "same" if each.same else "another"
+def _row(
+    found: VariantOutcome | RobustnessVerdict, name: str, change: str, same: str
+) -> VariantRow:
     return VariantRow(
-        name=each.name,
-        change=each.change,
-        verdict=each.verdict or "not judged",
-        icon=VERDICTS[each.verdict] if each.verdict else "?",
+        name=name,
+        change=change,
+        verdict=found.verdict or "not judged",
+        icon=VERDICTS[found.verdict] if found.verdict else "?",
         same=same,
-        effect=each.effect or _NONE,
-        p=_NONE if each.p is None else p_value(each.p),
-        reason=each.reason,
+        effect=found.effect or NONE,
+        p=p_value(found.p),
+        reason=found.reason,
     )

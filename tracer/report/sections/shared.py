@@ -9,40 +9,30 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.studies.shared import means
-from tracer.record.arrays import overlap_key
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.record.arrays import Arrays, overlap_key
 from tracer.record.record import Record
-from tracer.report.effects import Arrays
-from tracer.report.plots import AxisTick, Scale, nice_ticks
+from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
 from tracer.report.text import number, percent, plural
 
-WIDTH, HEIGHT, LEFT, RIGHT, BASE = 420.0, 190.0, 44.0, 408.0, 158.0
-
-
-@dataclass(frozen=True)
-class LayerLine:
-    """One line of the plot."""
-
-    style: int
-    points: tuple[tuple[float, float], ...]
-    path: str
-    title: str
+LEFT, RIGHT, BASE = 44.0, 408.0, 158.0
 
 
 @dataclass(frozen=True)
 class LayerPlot:
     """Overlap up, layers across."""
 
-    width: float
-    height: float
-    left: float
-    right: float
-    base: float
-    lines: tuple[LayerLine, ...]
+    lines: tuple[PlotLine, ...]
     x_ticks: tuple[AxisTick, ...]
     y_ticks: tuple[AxisTick, ...]
     tested: tuple[tuple[float, float], ...]
     """Left edge and width of the layers that an expectation names."""
     description: str
+    width: float = 420.0
+    height: float = 190.0
+    left: float = LEFT
+    right: float = RIGHT
+    base: float = BASE
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ def shared_views(record: Record, arrays: Arrays) -> tuple[SharedView, ...]:
 def _view(
     record: Record, name: str, overlaps: Float[np.ndarray, "pair layer meaning other"]
 ) -> SharedView:
-    spec, found = record.hypothesis.shared[name], record.shared[name]
+    spec, found = record.hypothesis.studies_of(SharedSpec)[name], record.shared[name]
     layers = [each.overlap for each in spec.expect]
     by_split: dict[str, list[int]] = {"discovery": [], "held out": []}
     for n, names in enumerate(spec.translations):
@@ -116,11 +106,6 @@ def _plot(
     step = max(1, len(by_layer) // 9)
     half = (x(1.0) - x(0.0)) / 2
     return LayerPlot(
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=RIGHT,
-        base=BASE,
         lines=lines,
         x_ticks=tuple(AxisTick(x(float(n)), str(n)) for n in range(0, len(by_layer), step)),
         y_ticks=tuple(AxisTick(y(t), percent(t)) for t in ticks),
@@ -138,12 +123,9 @@ def _band(start: float, end: float) -> tuple[float, float]:
     return left, min(RIGHT, end) - left
 
 
-def _line(style: int, name: str, values: Sequence[float | None], x: Scale, y: Scale) -> LayerLine:
+def _line(style: int, name: str, values: Sequence[float | None], x: Scale, y: Scale) -> PlotLine:
     kept = [(n, v) for n, v in enumerate(values) if v is not None and np.isfinite(v)]
     points = tuple((x(float(n)), y(v)) for n, v in kept)
-    return LayerLine(
-        style=style,
-        points=points,
-        path="M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points),
-        title=f"{name}: " + ", ".join(f"layer {n} {percent(v)}" for n, v in kept),
+    return PlotLine(
+        style, points, f"{name}: " + ", ".join(f"layer {n} {percent(v)}" for n, v in kept)
     )

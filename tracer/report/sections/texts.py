@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.implied import all_interventions
 from tracer.record.record import Record
 from tracer.record.trials import Generated, GeneratedText
-from tracer.report.limits import MAX_SAMPLE, MAX_SAMPLES, cut, each_of, middle_out
+from tracer.report.limits import MAX_SAMPLE, MAX_SAMPLES, Cut, cut, each_of, middle_out
 from tracer.report.text import plural
+
+_FEWEST_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,7 @@ class TextView:
 
     intervention: str
     how: str
-    rows: tuple[SampleRow, ...]
-    unlisted: str
-    """How many more samples there are; empty where all are listed."""
-
-
-_FEWEST_SAMPLES = 4
+    rows: Cut[SampleRow]
 
 
 def text_views(record: Record) -> tuple[TextView, ...]:
@@ -51,7 +47,7 @@ def text_views(record: Record) -> tuple[TextView, ...]:
         if how is not None and texts:
             rows = [row for prompt, each in texts.items() for row in _rows(record, prompt, each)]
             shown = cut(rows, most, "samples", "run.json")
-            views.append(TextView(name, _how(record, how), shown.kept, shown.told))
+            views.append(TextView(name, _how(record, how), shown))
     return tuple(views)
 
 
@@ -66,11 +62,12 @@ def _how(record: Record, how: Generation) -> str:
     )
 
 
-def _rows(record: Record, prompt: str, texts: Generated) -> Sequence[SampleRow]:
+def _rows(record: Record, prompt: str, texts: Generated) -> list[SampleRow]:
+    split = "held out" if record.prompts[prompt].held_out else "discovery"
     return [
         SampleRow(
             prompt=prompt,
-            split="held out" if record.prompts[prompt].held_out else "discovery",
+            split=split,
             sample=f"{number}" if len(texts.clamped) > 1 else "",
             clean=_shown(clean),
             clamped=_shown(clamped),

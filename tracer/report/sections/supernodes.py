@@ -1,0 +1,99 @@
+"""Who belongs to each supernode, and how it was found, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection
+from tracer.record.record import FeatureRef, Record, SupernodeRecord
+from tracer.report.limits import MAX_MEMBERS, Cut, cut, each_of
+from tracer.report.text import NONE, formatted, percent, plural, visible_token
+
+_FEWEST = 20
+"""Members of each supernode that are listed, however many supernodes there are."""
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """A feature of a supernode."""
+
+    layer: int
+    index: int
+    where: str
+    score: str
+
+
+@dataclass(frozen=True)
+class SupernodeView:
+    """A supernode and how it was found."""
+
+    name: str
+    label: str
+    summary: str
+    rule: str
+    members: Cut[MemberRow]
+
+
+def supernode_views(record: Record) -> tuple[SupernodeView, ...]:
+    """Every supernode of a run."""
+    most = each_of(MAX_MEMBERS, len(record.supernodes), _FEWEST)
+    return tuple(supernode_view(record, each, most) for each in record.supernodes.values())
+
+
+def supernode_view(
+    record: Record, supernode: SupernodeRecord, most: int = MAX_MEMBERS
+) -> SupernodeView:
+    """A supernode, ready to be written out, with so many of its members."""
+    listed = cut(supernode.features, most, "members", "run.json")
+    layers = [f.layer for f in supernode.features]
+    span = f", layers {min(layers)} to {max(layers)}" if layers else ""
+    share = supernode.share
+    carried = f", {percent(share)} of the positive attribution" if share is not None else ""
+    return SupernodeView(
+        name=supernode.name,
+        label=supernode.label,
+        summary=plural(len(supernode.features), "feature") + span + carried,
+        rule=_rule(record, supernode),
+        members=Cut(tuple(map(_member, listed.kept)), listed.note),
+    )
+
+
+def _member(ref: FeatureRef) -> MemberRow:
+    where = f"anchor − {ref.offset}" if ref.offset else "anchor"
+    if ref.position is not None:
+        where = f"token {ref.position}"
+    score = NONE if ref.score is None else formatted(ref.score, ".4g")
+    return MemberRow(ref.layer, ref.index, where, score)
+
+
+def _rule(record: Record, supernode: SupernodeRecord) -> str:
+    """How a supernode was found, in a sentence."""
+    spec = record.hypothesis.supernodes.get(supernode.name)
+    where = f"at {supernode.at} ({supernode.anchor} token)"
+    mean = f" Its own activation is the mean on {', '.join(supernode.source)}."
+    sources = mean if supernode.source else ""
+    if spec is None or spec.select is None:
+        return f"Given by explicit ids, put {where}." + sources
+    rule = spec.select
+    kept = f"the {rule.top} strongest" if rule.top else "the strongest"
+    if rule.share is not None:
+        kept = f"the strongest that carry {percent(rule.share)} of the positive attribution"
+    against = f" minus that on {', '.join(rule.against)}" if rule.against else ""
+    layers = f" in layers {rule.layers[0]} to {rule.layers[1]}" if rule.layers else ""
+    pool = f" of {supernode.n_candidates:,} features" if supernode.n_candidates else ""
+    return (
+        f"Found by a rule: {kept}{pool}{layers} {where}, by (mean activation on "
+        f"{', '.join(rule.on)}{against}) × mean gradient toward {_direction(rule.toward)}."
+        + sources
+    )
+
+
+def _direction(toward: Direction) -> str:
+    match toward:
+        case TokenDirection():
+            return f"the logit of {visible_token(toward.token)}"
+        case LogitDiffDirection():
+            first, second = map(visible_token, toward.logit_diff)
+            return f"logit({first}) − logit({second})"
+        case _:
+            return "the logit of each prompt's answer"
