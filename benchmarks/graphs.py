@@ -26,12 +26,13 @@ from typing import NamedTuple
 
 import torch
 from graph_task import TEXT, Task, open_model, opened, prompt, start, toward
-from operations import SQUARE, operations, operations_downwards, square_speed
+from operations import SQUARE, operations, operations_backward, square_speed
 from rival import Timed, as_picked, from_above, run, try_sizes
 from torch import Tensor
 
 from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.sweep import journey, sweep
+from tracer.engine.attribution.schedule import plan_sweep
+from tracer.engine.attribution.sweep import sweep
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.model.model import Model
@@ -90,7 +91,7 @@ def take_round(task: Task, best: dict[str, Timed]) -> Round:
     """Sweep, then autograd in each order at its best batch size, then a matrix product."""
     _, basis, frozen, kept, targets, _ = task
     started = time.perf_counter()
-    plan = journey(frozen, kept, targets)
+    plan = plan_sweep(frozen, kept, targets)
     swept = sweep(basis, frozen, kept, targets, plan, lambda n: None)
     seconds = time.perf_counter() - started
     rivals: dict[str, Timed] = {}
@@ -169,7 +170,7 @@ def report_whole(case: Case, model: Model, basis: FeatureBasis, n: int) -> None:
 
 def report_rate(task: Task, rounds: list[Round]) -> None:
     """How near the sweep is to a matrix product."""
-    work, downwards = operations(task), operations_downwards(task)
+    work, downwards = operations(task), operations_backward(task)
     seconds = statistics.median(each.sweep for each in rounds)
     square = statistics.median(each.square for each in rounds)
     out.write(

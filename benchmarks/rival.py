@@ -26,7 +26,7 @@ import torch
 from graph_task import Task
 from torch import Tensor
 
-from tracer.engine.attribution.nodes import errors, written
+from tracer.engine.attribution.nodes import errors, feature_writes
 from tracer.engine.model.model import Hook
 from tracer.engine.model.sites import Site
 
@@ -131,14 +131,14 @@ class Graph:
 
     def __init__(self, task: Task, order: Tensor, size: int) -> None:
         frozen, chosen = task.frozen, task.chosen
-        n_errors = frozen.n_layers * (frozen.n_pos - frozen.n_fixed)
+        n_errors = frozen.n_layers * (frozen.n_pos - frozen.n_prefix)
         self.edges = torch.zeros(task.n_targets, chosen.n + n_errors + frozen.n_pos)
         self._into = self.edges
         self._size = size
         self._readings = Readings(*(each[order] for each in _readings(task)))
         self._sources = [_sources(task, layer) for layer in range(frozen.n_layers)]
         self._embedding = frozen.resid_pre[0]
-        self._first = frozen.n_fixed
+        self._first = frozen.n_prefix
         self._leaves: dict[int, Tensor] = {}
         self._inputs: dict[int, Tensor] = {}
         with torch.enable_grad(), warnings.catch_warnings():
@@ -237,7 +237,8 @@ def _sources(task: Task, layer: int) -> Sources:
     basis, frozen, features = task.basis, task.frozen, task.chosen.layers[layer]
     assert list(basis.write_layers(layer)) == [layer] and basis.W_skip(layer) is None
     assert (basis.input_site(layer).kind, basis.output_site(layer).kind) == ("mlp_in", "mlp_out")
-    _, pos, vectors = written(basis, frozen, task.chosen, layer)
+    writes = feature_writes(basis, frozen, task.chosen, layer)
+    _, pos, vectors = writes
     by_pos: list[tuple[int, slice, Tensor]] = []
     start = 0
     for at, n in enumerate(torch.bincount(pos, minlength=frozen.n_pos).tolist()):
@@ -245,7 +246,7 @@ def _sources(task: Task, layer: int) -> Sources:
         if n:
             by_pos.append((at, columns, vectors[start : start + n]))
         start += n
-    n_carried = frozen.n_pos - frozen.n_fixed
+    n_carried = frozen.n_pos - frozen.n_prefix
     first = task.chosen.n + layer * n_carried
-    left = errors(basis, frozen, layer, pos, vectors)[frozen.n_fixed :]
+    left = errors(basis, frozen, layer, writes)[frozen.n_prefix :]
     return Sources(by_pos, slice(first, first + n_carried), left)

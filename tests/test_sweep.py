@@ -8,10 +8,10 @@ import torch
 
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
-from tracer.engine.attribution import backward, frozen_block, schedule, sweep
+from tracer.engine.attribution import backward, frozen_block, node_order, schedule, sweep
 from tracer.engine.attribution.frozen import freeze
 from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.nodes import most_relevant, relevance
+from tracer.engine.attribution.relevance import most_relevant, relevance
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
@@ -120,7 +120,7 @@ def test_a_neurons_value_is_its_activation(neurons):
 def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
     monkeypatch.setattr(frozen_block, "STRIP", 2)
-    monkeypatch.setattr(schedule, "CHUNK_CELLS", 30)
+    monkeypatch.setattr(node_order, "BATCH_CELLS", 30)
     monkeypatch.setattr(backward, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
     again = graph_of(model, basis, n=40)
@@ -139,7 +139,7 @@ def test_a_strip_of_a_pattern_has_the_span_that_is_not_zero(monkeypatch):
     assert part == [(slice(1, 3), slice(1, 4)), (slice(3, 4), slice(3, 4))]
 
 
-def same_wherever_they_meet(graph, again):
+def same_at_any_split(graph, again):
     """Compared with the graph that autograd is compared with."""
     assert relative_error(again.edges, graph.edges) < REL
     scale = np.abs(graph.edges).max()
@@ -148,21 +148,21 @@ def same_wherever_they_meet(graph, again):
     assert adds_up(again)
 
 
-@pytest.mark.parametrize("meeting", [0, 1, 2])
-def test_it_does_not_matter_where_neurons_meet(neurons, monkeypatch, meeting):
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_the_split_layer_does_not_matter_for_neurons(neurons, monkeypatch, split):
     model, basis, graph = neurons
-    monkeypatch.setattr(sweep, "meeting_layer", lambda *nodes: meeting)
-    same_wherever_they_meet(graph, graph_of(model, basis, n=40))
+    monkeypatch.setattr(schedule, "split_layer", lambda *nodes: split)
+    same_at_any_split(graph, graph_of(model, basis, n=40))
 
 
-@pytest.mark.parametrize("meeting", [0, 1, 2])
-def test_it_does_not_matter_where_a_dictionarys_features_meet(dictionary, monkeypatch, meeting):
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_the_split_layer_does_not_matter_for_a_dictionary(dictionary, monkeypatch, split):
     model, basis, graph = dictionary
-    monkeypatch.setattr(sweep, "meeting_layer", lambda *nodes: meeting)
-    same_wherever_they_meet(graph, graph_of(model, basis, n=30))
+    monkeypatch.setattr(schedule, "split_layer", lambda *nodes: split)
+    same_at_any_split(graph, graph_of(model, basis, n=30))
 
 
-def test_nothing_flows_up_or_forward(neurons):
+def test_no_edge_goes_to_an_earlier_layer_or_position(neurons):
     _, _, graph = neurons
     features = graph.nodes.features
     up = features[:, None, 0] <= features[None, :, 0]
@@ -171,7 +171,7 @@ def test_nothing_flows_up_or_forward(neurons):
     assert (among[up | forward] == 0).all()
 
 
-def test_opening_special_tokens_have_no_features_and_their_embedding_is_a_node(neurons):
+def test_prefix_tokens_have_no_features_and_their_embedding_is_a_node(neurons):
     model, _, graph = neurons
     assert model.tokenizer.bos_token_id == int(ids_of(model)[0])
     assert graph.nodes.features[:, 1].min() > 0
@@ -179,7 +179,7 @@ def test_opening_special_tokens_have_no_features_and_their_embedding_is_a_node(n
     assert (graph.edges[:, graph.nodes.token_columns.start] != 0).any()
 
 
-def test_a_prompt_without_an_opening_is_swept_as_autograd_goes(each_model):
+def test_a_prompt_without_a_prefix_is_swept_as_autograd_goes(each_model):
     ids, basis = ids_of(each_model)[1:], NeuronBasis(each_model)
     toward = partial(salient, tokenizer=each_model.tokenizer)
     graph = attribute(each_model, basis, ids, toward, 40, Silent())

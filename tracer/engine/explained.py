@@ -1,4 +1,4 @@
-"""A declared direction on one prompt: which logits, with which signs."""
+"""What is explained on one prompt, by token id: which logits, with which signs."""
 
 from __future__ import annotations
 

@@ -1,18 +1,14 @@
-"""The edge matrix while it is filled: where rows and columns stand, and what is read off a layer.
+"""The edge matrix while a sweep fills it, and the read and write vectors of a layer.
 
-Rows are sources in the graph's order, and one more for all that is constant. Columns are targets in
-the order in which they are found: those that travel, then those that are passed.
-
-The opening positions of a prompt: special tokens that no later token can change.
-
-Their embeddings are nodes, but nothing is carried back through them. The embedding of each is
-carried *forwards* through the frozen layers once; what else stands there (the MLPs' outputs,
-biases) is a constant.
+An edge is A[s → t] = (write vector of s) · Jᵀ (read vector of t), with J the frozen Jacobian from
+where s writes to where t reads. While the sweep runs, rows are *sources* in the graph's order, with
+one row more for all that is constant; columns are *targets* in the order in which they are found:
+those carried backward, then those that sources reach on their way forward. The finished graph is
+the transpose, row = target, column = source.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,32 +16,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.nodes import ChosenFeatures, biases, errors, written
+from tracer.engine.attribution.nodes import ChosenFeatures, Writes, errors, feature_writes
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
 
 
-class TargetReaders(NamedTuple):
-    """Targets of one layer: read vectors by the residual stream, and what each adds up to."""
+class Reads(NamedTuple):
+    """Targets of one layer: value = read vector · residual stream + constant."""
 
     vectors: Float[Tensor, "n d_model"]
+    """By the residual stream."""
     constants: Float[Tensor, " n"]
     values: Float[Tensor, " n"]
 
 
-class Writers(NamedTuple):
-    """What a layer's MLP adds to the residual stream, sorted by position.
-
-    Features, an error at every carried position, and the bias there where there is one.
-    """
-
-    rows: Int[Tensor, " n"]
-    pos: Int[Tensor, " n"]
-    vectors: Float[Tensor, "n d_model"]
-
-
 class EdgeAccumulator:
-    """A graph in the making."""
+    """The edges [source, target] that a sweep adds up."""
 
     def __init__(
         self,
@@ -53,65 +39,76 @@ class EdgeAccumulator:
         frozen: Frozen,
         chosen: ChosenFeatures,
         targets: Targets,
-        found: Int[Tensor, " target"],
+        order: Int[Tensor, " target"],
     ) -> None:
-        """`found` lists the targets in column order."""
+        """`order` lists the targets' rows of the graph in the order of the columns."""
         self.basis, self.frozen, self.chosen, self.targets = basis, frozen, chosen, targets
-        self.n_carried = frozen.n_pos - frozen.n_fixed
+        self.n_carried = frozen.n_pos - frozen.n_prefix
         self.first_token = chosen.n + frozen.n_layers * self.n_carried
         self.constant = self.first_token + frozen.n_pos
-        self.edges = torch.zeros(
-            self.constant + 1, len(found), dtype=frozen.dtype, device=frozen.device
-        )
+        shape = self.constant + 1, len(order)
+        self.edges = torch.zeros(shape, dtype=frozen.dtype, device=frozen.device)
         self.values = torch.zeros_like(self.edges[0])
-        self._found = found
-        self.column = torch.argsort(found)
+        self.column = torch.argsort(order)
         """Of each target."""
 
-    def note(self, columns: Tensor | slice, readers: TargetReaders, which: Tensor | slice) -> None:
+    def add_targets(self, columns: Tensor | slice, reads: Reads, which: Tensor | slice) -> None:
         """Keep targets' values and own constants."""
-        self.values[columns] = readers.values[which]
-        self.edges[self.constant, columns] += readers.constants[which]
+        self.values[columns] = reads.values[which]
+        self.edges[self.constant, columns] += reads.constants[which]
 
-    def logits(self) -> TargetReaders:
+    def logit_reads(self) -> Reads:
         """The explained logits as targets."""
         _, vectors, constants = self.targets
-        return TargetReaders(vectors, constants, vectors @ self.frozen.resid_post + constants)
+        return Reads(vectors, constants, vectors @ self.frozen.resid_post + constants)
 
-    def readers(self, layer: int) -> TargetReaders:
+    def feature_reads(self, layer: int) -> Reads:
         """A layer's features as targets."""
         frozen, read = self.frozen, self.frozen.blocks[layer].read
         features, x = self.chosen.layers[layer], frozen.inputs[layer]
-        vectors, constants = self.basis.readers(
+        # pre-activation = e_t · x + constant; x = read(residual stream)
+        e, constants = self.basis.readers(
             layer, x, features.pos, features.index, features.activations
         )
-        return TargetReaders(
-            read.back(vectors, read.scale[features.pos]),
-            constants + (vectors * read.bias).sum(1),
-            constants + (vectors * x[features.pos]).sum(1),
+        return Reads(
+            read.back(e, read.scale[features.pos]),
+            constants + (e * read.bias).sum(1),
+            constants + (e * x[features.pos]).sum(1),
         )
 
-    def writers(self, layer: int) -> Writers:
-        """Features that write at a layer, its errors, and its bias as part of the constants."""
+    def writes(self, layer: int) -> Writes:
+        """What a layer's MLP adds to the residual stream, sorted by position.
+
+        That is a_s · W_dec[s] of the features, an error at every carried position, and the bias
+        where there is one, which counts as constant.
+        """
         frozen, write = self.frozen, self.frozen.blocks[layer].write
-        rows, pos, writes = written(self.basis, frozen, self.chosen, layer)
-        left = write.linear(errors(self.basis, frozen, layer, pos, writes), slice(None))
-        carried = torch.arange(frozen.n_fixed, frozen.n_pos, device=pos.device)
-        first = self.chosen.n + layer * self.n_carried - frozen.n_fixed
+        features = feature_writes(self.basis, frozen, self.chosen, layer)
+        left = write.linear(errors(self.basis, frozen, layer, features), slice(None))
+        carried = torch.arange(frozen.n_prefix, frozen.n_pos, device=frozen.device)
+        first = self.chosen.n + layer * self.n_carried - frozen.n_prefix
         parts = [
-            (rows, pos, write.linear(writes, pos)),
-            (first + carried, carried, left[carried]),
+            features._replace(vectors=write.linear(features.vectors, features.pos)),
+            Writes(first + carried, carried, left[carried]),
         ]
         if (bias := self.mlp_bias(layer)) is not None:
-            parts.append((torch.full_like(carried, self.constant), carried, bias[carried]))
-        all_rows, all_pos, vectors = map(torch.cat, zip(*parts, strict=True))
-        order = torch.argsort(all_pos, stable=True)
-        return Writers(all_rows[order], all_pos[order], vectors[order])
+            parts.append(Writes(torch.full_like(carried, self.constant), carried, bias[carried]))
+        rows, pos, vectors = map(torch.cat, zip(*parts, strict=True))
+        order = torch.argsort(pos, stable=True)
+        return Writes(rows[order], pos[order], vectors[order])
 
     def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"] | None:
-        """What a layer's output site adds to the stream whatever fires; None for nothing."""
-        bias = biases(self.basis, self.frozen, layer).expand_as(self.frozen.inputs[layer])
-        added = self.frozen.blocks[layer].write(bias)
+        """What a layer's MLP adds to the stream whatever fires; None for nothing.
+
+        That is write(b_dec + W_skip · bias of the read norm).
+        """
+        frozen, block = self.frozen, self.frozen.blocks[layer]
+        bias = torch.zeros_like(frozen.inputs[layer])
+        if (b_dec := self.basis.b_dec(layer)) is not None:
+            bias = bias + b_dec.to(bias.dtype)
+        if (W_skip := self.basis.W_skip(layer)) is not None:
+            bias = bias + block.read.bias.expand(bias.shape[1]) @ W_skip.to(bias.dtype).T
+        added = block.write(bias)
         return added if bool((added != 0).any()) else None
 
     def restore_order(self) -> None:
@@ -119,32 +116,3 @@ class EdgeAccumulator:
         for block in self.edges.split(64):
             block.copy_(block.gather(1, self.column.expand(len(block), -1)))
         self.values = self.values[self.column]
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What stands in the residual stream before each layer, at the opening positions."""
-
-    of_token: tuple[Float[Tensor, "fixed pos d_model"], ...]
-    """The part that came from each opening token's embedding."""
-    rest: tuple[Float[Tensor, "pos d_model"], ...]
-    """Everything else."""
-
-
-def open_prompt(basis: FeatureBasis, frozen: Frozen) -> Opening:
-    """Carry each opening embedding up through the frozen layers."""
-    n = frozen.n_fixed
-    x = torch.diag_embed(torch.ones(n, dtype=frozen.dtype, device=frozen.device))
-    x = x[:, :, None] * frozen.resid_pre[0][:n]
-    of_token: list[Tensor] = []
-    rest: list[Tensor] = []
-    for layer, block in enumerate(frozen.blocks):
-        of_token.append(x)
-        rest.append(frozen.resid_pre[layer][:n] - x.sum(0))
-        middle = x + block.attend_from(x, slice(0, n))
-        W_skip = basis.W_skip(layer)
-        if W_skip is not None:
-            read = block.read.linear(x if block.is_parallel else middle, slice(n))
-            middle = middle + block.write.linear(read @ W_skip.to(x.dtype).T, slice(n))
-        x = middle
-    return Opening(tuple(of_token), tuple(rest))

@@ -1,10 +1,10 @@
-"""The local replacement model of one prompt: everything held, recorded in one clean pass.
+"""The local replacement model of one prompt, recorded in one clean pass.
 
-Attention patterns and norm scales stand still, and what the MLPs put out is given. `freeze` checks
-that the maps built from the weights give the model's own residual stream back at every layer; a
-model whose blocks do something else (a residual multiplier, gates on attention, …) is refused.
-
-The features that are active on a prompt, kept sparse: few of a wide dictionary are.
+Attention patterns and norm scales are held, and the outputs of the MLPs are given, so everything
+between features is affine. `freeze` checks that the maps built from the weights give the model's
+own residual stream back at every layer; a model whose blocks do something else (a residual
+multiplier, gates on attention, …) is refused. Features stay sparse: of a wide dictionary few are
+active.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tracer.errors import EngineError, ModelUnavailable
 
 
 @dataclass(frozen=True)
-class Active:
+class ActiveFeatures:
     """A layer's active features, by position, then index."""
 
     pos: Int[Tensor, " n"]
@@ -42,35 +42,12 @@ class Active:
         place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
         return torch.where(keys[place] == wanted, self.values[place], 0.0)
 
-    def block(self, start: int, stop: int, index: Int[Tensor, " k"]) -> DenseBlock:
-        """Activations of some features at positions from `start` to before `stop`."""
-        first, last = torch.searchsorted(
-            self.pos, torch.tensor([start, stop]).to(self.pos)
-        ).tolist()
-        row = self.pos[first:last].long() - start
-        column = torch.searchsorted(index, self.index[first:last].long())
-        dense = self.values.new_zeros(stop - start, len(index))
-        dense[row, column] = self.values[first:last]
-        return DenseBlock(slice(first, last), row, column, dense)
 
-
-@dataclass(frozen=True)
-class DenseBlock:
-    """A stretch of positions, dense."""
-
-    entries: slice
-    """Which of the layer's active features stand in it."""
-    row: Int[Tensor, " n"]
-    column: Int[Tensor, " n"]
-    """Where each of them stands in `activations`."""
-    activations: Float[Tensor, "pos k"]
-
-
-def active(activations: Float[Tensor, "pos feature"], first: int) -> Active:
+def _active(activations: Float[Tensor, "pos feature"], first: int) -> ActiveFeatures:
     """What is not zero from position `first` on."""
     places = (activations[first:] != 0).nonzero()
     pos, index = places[:, 0] + first, places[:, 1]
-    return Active(pos.int(), index.int(), activations[pos, index])
+    return ActiveFeatures(pos.int(), index.int(), activations[pos, index])
 
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-4}
@@ -89,19 +66,19 @@ class Frozen:
     """One prompt, frozen."""
 
     ids: tuple[int, ...]
-    n_fixed: int
-    """Opening positions of special tokens: alike on every prompt, so their MLPs are constants."""
+    n_prefix: int
+    """Length of the special-token prefix: alike on every prompt, so its MLPs are constants."""
     logits: Float[Tensor, " vocab"]
     """At the last position."""
     blocks: tuple[FrozenBlock, ...]
     resid_pre: tuple[Float[Tensor, "pos d_model"], ...]
     """Before each layer; the first is the embedding."""
     inputs: tuple[Float[Tensor, "pos d_model"], ...]
-    """What stands at each layer's input site."""
+    """At each layer's input site."""
     outputs: tuple[Float[Tensor, "pos d_model"], ...]
-    """What stands at each layer's output site."""
-    active: tuple[Active, ...]
-    """Each layer's active features, after the opening positions."""
+    """At each layer's output site."""
+    active: tuple[ActiveFeatures, ...]
+    """Each layer's active features, after the special-token prefix."""
     resid_post: Float[Tensor, " d_model"]
     """After the last layer, at the last position."""
     final_scale: Float[Tensor, "1 1"]
@@ -129,15 +106,15 @@ class Frozen:
         return self.resid_pre[0].dtype
 
 
-def n_fixed(ids: Sequence[int], special: Sequence[int]) -> int:
-    """Length of the opening run of special tokens; at least one token is left to be explained."""
+def n_prefix(ids: Sequence[int], special: Sequence[int]) -> int:
+    """Length of the leading run of special tokens; at least one token is left to be explained."""
     known = set(special)
     n = next((n for n, token in enumerate(ids) if token not in known), len(ids))
     return min(n, len(ids) - 1)
 
 
 def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Frozen:
-    """Run a prompt once and hold what the replacement model holds.
+    """Run a prompt once and record its local replacement model.
 
     Raises:
         ModelUnavailable: The model's blocks are not what the sweep can carry gradients through.
@@ -147,21 +124,21 @@ def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Froze
     seen, logits = _record(model, basis, ids)
     layers = range(model.n_layers)
     blocks = tuple(_block(model, basis, layer, seen) for layer in layers)
-    final = seen[Site("final_scale", 0)][-1:]
-    first = n_fixed(ids.tolist(), model.tokenizer.all_special_ids)
+    first = n_prefix(ids.tolist(), model.tokenizer.all_special_ids)
     frozen = Frozen(
         ids=tuple(ids.tolist()),
-        n_fixed=first,
+        n_prefix=first,
         logits=logits,
         blocks=blocks,
         resid_pre=tuple(seen[Site("resid_pre", layer)] for layer in layers),
         inputs=tuple(seen[basis.input_site(layer)] for layer in layers),
         outputs=tuple(seen[basis.output_site(layer)] for layer in layers),
         active=tuple(
-            active(basis.encode(layer, seen.pop(basis.read_site(layer))), first) for layer in layers
+            _active(basis.encode(layer, seen.pop(basis.read_site(layer))), first)
+            for layer in layers
         ),
         resid_post=seen[Site("resid_post", model.n_layers - 1)][-1],
-        final_scale=final,
+        final_scale=seen[Site("final_scale", 0)][-1:],
         unembedding=model.unembedding,
     )
     _check_finite(frozen)
@@ -206,28 +183,28 @@ def _block(model: Model, basis: FeatureBasis, layer: int, seen: dict[Site, Tenso
     def norm(name: str, kind: SiteKind) -> FrozenNorm:
         return FrozenNorm(getattr(weights, name), seen.get(Site(kind, layer), ones))
 
-    nothing = FrozenNorm(None, ones)
+    identity = FrozenNorm(None, ones)
     post = basis.output_site(layer).kind == "mlp_out"
     return FrozenBlock(
         weights=weights,
         pattern=pattern,
         before=norm("ln1", "ln1_scale"),
         after=norm("ln1_post", "ln1_post_scale"),
-        read=_read_norm(weights, basis.input_site(layer), seen, nothing),
-        write=norm("ln2_post", "ln2_post_scale") if post else nothing,
+        read=_read_norm(weights, basis.input_site(layer), seen, identity),
+        write=norm("ln2_post", "ln2_post_scale") if post else identity,
     )
 
 
 def _read_norm(
-    weights: Block, site: Site, seen: dict[Site, Tensor], nothing: FrozenNorm
+    weights: Block, site: Site, seen: dict[Site, Tensor], identity: FrozenNorm
 ) -> FrozenNorm:
     """From the residual stream to a basis's input site."""
     if site.kind == "resid_mid":
-        return nothing
+        return identity
     shared = weights.ln2 is None and weights.is_parallel
     norm = weights.ln1 if shared else weights.ln2
     kind: SiteKind = "ln1_scale" if shared else "ln2_scale"
-    scale = seen.get(Site(kind, site.layer), nothing.scale)
+    scale = seen.get(Site(kind, site.layer), identity.scale)
     if norm is not None and site.kind == "ln2_normalized":
         norm = norm.plain()
     return FrozenNorm(norm, scale)
@@ -244,19 +221,19 @@ def _check_finite(frozen: Frozen) -> None:
 
 def _check(model: Model, frozen: Frozen, seen: dict[Site, Tensor]) -> None:
     """Compare every layer, and the end, with what the model computed."""
-    for layer, block in enumerate(frozen.blocks):
-        before = frozen.resid_pre[layer]
-        middle = before + block.attend(before)
-        read = before if block.is_parallel else middle
-        _compare(model, _LAYER.format(layer), block.read(read), frozen.inputs[layer])
-        last = layer == frozen.n_layers - 1
-        after = seen[Site("resid_post", layer)] if last else frozen.resid_pre[layer + 1]
-        written = middle + block.write(frozen.outputs[layer])
-        _compare(model, _LAYER.format(layer), written, after)
+    resid_post = seen[Site("resid_post", frozen.n_layers - 1)]
+    after = [*frozen.resid_pre[1:], resid_post]
+    for layer, (block, resid_pre) in enumerate(zip(frozen.blocks, frozen.resid_pre, strict=True)):
+        part = _LAYER.format(layer)
+        # resid_mid = resid_pre + attention(resid_pre), resid_post = resid_mid + write(output)
+        resid_mid = resid_pre + block.attend(resid_pre)
+        read = block.read(resid_pre if block.is_parallel else resid_mid)
+        _compare(model, part, read, frozen.inputs[layer])
+        _compare(model, part, resid_mid + block.write(frozen.outputs[layer]), after[layer])
+    normed = seen[Site("unembed_in", 0)][-1:]
     final = FrozenNorm(frozen.unembedding.ln_final, frozen.final_scale)
-    normed = final(seen[Site("resid_post", frozen.n_layers - 1)][-1:])
-    _compare(model, _END, normed, seen[Site("unembed_in", 0)][-1:])
-    _compare(model, _END, _logits(model, frozen, seen[Site("unembed_in", 0)][-1]), frozen.logits)
+    _compare(model, _END, final(resid_post[-1:]), normed)
+    _compare(model, _END, _logits(model, frozen, normed[0]), frozen.logits)
 
 
 def _logits(

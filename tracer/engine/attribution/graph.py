@@ -1,4 +1,16 @@
-"""From a prompt to its attribution graph: freeze, rank, choose, sweep."""
+"""From a prompt to its attribution graph: freeze, rank, choose, sweep.
+
+The method of *Circuit Tracing* (Ameisen et al. 2025). With attention patterns and norm scales held
+as on the prompt, the effect of a source s on a target t is linear, and the edge is
+
+    A[t, s] = (write vector of s) · Jᵀ (read vector of t)
+
+with J the frozen Jacobian of the residual stream from where s writes to where t reads. Sources
+write a_s · W_dec[s] (features), the rest of an MLP's output (errors) or the embedding (tokens).
+Targets are features, by their pre-activation, and logits. In the graph, row = target, column =
+source, and an edge is signed: it is what the target gains when the source is doubled and all else
+is held. A target's edges and its constant add up to its value.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +22,19 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen, freeze
-from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
-from tracer.engine.attribution.sweep import journey, sweep
+from tracer.engine.attribution.nodes import ChosenFeatures, chosen
+from tracer.engine.attribution.relevance import most_relevant, relevance
+from tracer.engine.attribution.schedule import plan_sweep
+from tracer.engine.attribution.sweep import sweep
 from tracer.engine.attribution.targets import Targets
+from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis, Place
-from tracer.engine.forward import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
 from tracer.record.graph.graph import AttributionGraph, Nodes, Subject
 
-Toward = Callable[[Frozen], Targets]
+ChooseTargets = Callable[[Frozen], Targets]
 """Names the targets once the prompt has been run; see `tracer.engine.attribution.targets`."""
 
 
@@ -28,7 +42,7 @@ def attribute(
     model: Model,
     basis: FeatureBasis,
     ids: Int[Tensor, " pos"],
-    toward: Toward,
+    toward: ChooseTargets,
     max_features: int,
     progress: Progress,
     required: Iterable[Place] = (),
@@ -36,7 +50,8 @@ def attribute(
     """The attribution graph of a prompt, nothing pruned.
 
     At most `max_features` are kept, the most relevant; what the others write is in the error nodes.
-    Features that are `required` are kept whatever their relevance, where they are active.
+    Features that are `required` are kept whatever their relevance, where they are active. `toward`
+    names the targets.
 
     Raises:
         UsageError: A prompt of one token has nothing to attribute to.
@@ -53,7 +68,7 @@ def attribute(
             relevant = relevance(basis, frozen, targets)
         _require_finite(basis, *relevant)
         kept = chosen(frozen, _places(frozen, relevant, max_features, required))
-        plan = journey(frozen, kept, targets)
+        plan = plan_sweep(frozen, kept, targets)
         with progress.task("sweeping", plan.n_steps(frozen)) as advance:
             swept = sweep(basis, frozen, kept, targets, plan, advance)
         _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
@@ -78,15 +93,15 @@ def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:
 def _places(
     frozen: Frozen, relevant: tuple[Tensor, ...], n: int, required: Iterable[Place]
 ) -> list[Place]:
+    """The required features that are active, then the most relevant of the others."""
     must = {place for place in required if _is_active(frozen, place)}
     best = [place for place in most_relevant(frozen, relevant, n) if place not in must]
     return [*must, *best[: max(0, n - len(must))]]
 
 
 def _is_active(frozen: Frozen, place: Place) -> bool:
-    layer, pos, index = place
-    where = torch.tensor([[pos], [index]], device=frozen.device)
-    return bool(frozen.active[layer].at(where[0], where[1])[0] != 0)
+    layer, pos, index = torch.tensor(place, device=frozen.device).split(1)
+    return bool(frozen.active[int(layer)].at(pos, index)[0] != 0)
 
 
 def _subject(
@@ -101,10 +116,9 @@ def _subject(
         float(replace(active, values=found).at(layer.pos, layer.index).double().sum())
         for active, found, layer in zip(frozen.active, relevant, kept.layers, strict=True)
     )
-    ids = list(frozen.ids)
     return Subject(
-        prompt=model.tokenizer.decode(ids),
-        tokens=tuple(model.tokenizer.decode([token]) for token in ids),
+        prompt=model.tokenizer.decode(list(frozen.ids)),
+        tokens=tuple(model.tokenizer.decode([token]) for token in frozen.ids),
         token_ids=frozen.ids,
         model=model.record.name,
         fingerprint=model.record.fingerprint,
@@ -116,7 +130,7 @@ def _subject(
 
 
 def _nodes(frozen: Frozen, kept: ChosenFeatures, targets: Targets) -> Nodes:
-    carried = torch.arange(frozen.n_fixed, frozen.n_pos)
+    carried = torch.arange(frozen.n_prefix, frozen.n_pos)
     layers = torch.arange(frozen.n_layers)
     return Nodes(
         features=kept.table().cpu().numpy(),

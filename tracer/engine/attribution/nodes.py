@@ -1,35 +1,25 @@
-"""The features of a prompt, in the order of the graph's rows, and what they write and read.
-
-How relevant every active feature is to the targets: one backward pass ranks them all.
-
-The gradient of each target is carried down once, through attention *and* through every active
-feature, each linear as in the local replacement model. A feature's relevance is
-
-    Σ_target weight · |activation · d target / d activation|
-
-which counts all paths from the feature to a target, with their signs. No feature is left out, so
-the relevance of the ones a graph keeps, as a share of all, tells what the graph carries.
-"""
+"""The features that a graph has, in the order of its rows, and what they and the errors write."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.targets import Targets
-from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.basis import FeatureBasis, Place
 
 
 @dataclass(frozen=True)
-class Layer:
-    """The features of one layer, a run of rows: by position, then index."""
+class LayerFeatures:
+    """The features of one layer, a run of the graph's rows: by position, then index."""
 
     start: int
+    """The first row."""
     pos: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
     activations: Float[Tensor, " n"]
@@ -39,7 +29,7 @@ class Layer:
 class ChosenFeatures:
     """The features that a graph has, layer by layer."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerFeatures, ...]
 
     @property
     def n(self) -> int:
@@ -47,168 +37,63 @@ class ChosenFeatures:
         last = self.layers[-1]
         return last.start + len(last.pos)
 
-    def start(self, layer: int) -> int:
-        """The first row of a layer."""
-        return self.layers[layer].start
-
     def table(self) -> Int[Tensor, "feature 3"]:
         """(layer, position, index), sorted."""
-        rows = [
-            torch.stack([torch.full_like(x.pos, n), x.pos, x.index], 1)
-            for n, x in enumerate(self.layers)
-        ]
-        return torch.cat(rows)
+        return torch.cat(
+            [
+                torch.stack([torch.full_like(x.pos, layer), x.pos, x.index], 1)
+                for layer, x in enumerate(self.layers)
+            ]
+        )
 
 
-def chosen(frozen: Frozen, places: Iterable[tuple[int, int, int]]) -> ChosenFeatures:
+def chosen(frozen: Frozen, places: Iterable[Place]) -> ChosenFeatures:
     """The features at these (layer, position, index), each once."""
     by_layer: list[list[tuple[int, int]]] = [[] for _ in range(frozen.n_layers)]
     for layer, pos, index in sorted(set(places)):
         by_layer[layer].append((pos, index))
-    layers: list[Layer] = []
+    layers: list[LayerFeatures] = []
     start = 0
     for layer, found in enumerate(by_layer):
         table = torch.tensor(found, dtype=torch.long, device=frozen.device).view(-1, 2)
         pos, index = table[:, 0], table[:, 1]
-        layers.append(Layer(start, pos, index, frozen.active[layer].at(pos, index)))
+        layers.append(LayerFeatures(start, pos, index, frozen.active[layer].at(pos, index)))
         start += len(found)
     return ChosenFeatures(tuple(layers))
 
 
-def written(
-    basis: FeatureBasis, frozen: Frozen, chosen: ChosenFeatures, to: int
-) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Float[Tensor, "n d_model"]]:
-    """What features write at a layer's output site: their rows, positions and writes there."""
-    rows: list[Tensor] = []
-    pos: list[Tensor] = []
-    vectors: list[Tensor] = []
+class Writes(NamedTuple):
+    """Vectors that sources write at one layer."""
+
+    rows: Int[Tensor, " n"]
+    """Of the sources in the graph's order; one source may write at several positions."""
+    pos: Int[Tensor, " n"]
+    vectors: Float[Tensor, "n d_model"]
+
+
+def feature_writes(basis: FeatureBasis, frozen: Frozen, chosen: ChosenFeatures, to: int) -> Writes:
+    """a_s · W_dec[s → to] of every feature s that writes at layer `to`'s output site."""
+    pos = [torch.zeros(0, dtype=torch.long, device=frozen.device)]
+    rows, vectors = [pos[0]], [torch.zeros_like(frozen.resid_pre[0][:0])]
     for layer, features in enumerate(chosen.layers[: to + 1]):
         if to in basis.write_layers(layer) and len(features.pos):
             unique, where = features.index.unique(return_inverse=True)
             W_dec = basis.W_dec(layer, unique, to).to(frozen.dtype)
-            start, n = features.start, len(features.pos)
-            rows.append(torch.arange(start, start + n, device=frozen.device))
+            start = features.start
+            rows.append(torch.arange(start, start + len(features.pos), device=frozen.device))
             pos.append(features.pos)
             vectors.append(W_dec[where] * features.activations.to(frozen.dtype)[:, None])
-    if not rows:
-        none = torch.zeros(0, dtype=torch.long, device=frozen.device)
-        return none, none, torch.zeros_like(frozen.resid_pre[0][:0])
-    return torch.cat(rows), torch.cat(pos), torch.cat(vectors)
-
-
-def biases(basis: FeatureBasis, frozen: Frozen, layer: int) -> Float[Tensor, " d_model"]:
-    """What a layer's output site gets whatever fires: `b_dec`, and the read norm's bias skipped."""
-    total = torch.zeros_like(frozen.resid_pre[0][0])
-    if (b_dec := basis.b_dec(layer)) is not None:
-        total = total + b_dec.to(frozen.dtype)
-    if (W_skip := basis.W_skip(layer)) is not None:
-        total = total + frozen.blocks[layer].read.bias.expand_as(total) @ W_skip.to(frozen.dtype).T
-    return total
+    return Writes(torch.cat(rows), torch.cat(pos), torch.cat(vectors))
 
 
 def errors(
-    basis: FeatureBasis,
-    frozen: Frozen,
-    layer: int,
-    pos: Int[Tensor, " n"],
-    writes: Float[Tensor, "n d_model"],
+    basis: FeatureBasis, frozen: Frozen, layer: int, features: Writes
 ) -> Float[Tensor, "pos d_model"]:
-    """What a layer's MLP puts out besides the given writes, `b_dec` and the skip path."""
+    """Error = MLP output − Σ_s a_s · W_dec[s] − b_dec − W_skip x, at the layer's output site."""
     left = frozen.outputs[layer].clone()
-    left.index_add_(0, pos, -writes)
+    left.index_add_(0, features.pos, -features.vectors)
     if (b_dec := basis.b_dec(layer)) is not None:
         left -= b_dec.to(left.dtype)
     if (W_skip := basis.W_skip(layer)) is not None:
         left -= frozen.inputs[layer] @ W_skip.to(left.dtype).T
     return left
-
-
-BLOCK_CELLS = 1 << 24
-"""Positions × targets × features taken at once."""
-
-
-def relevance(
-    basis: FeatureBasis, frozen: Frozen, targets: Targets
-) -> tuple[Float[Tensor, " active"], ...]:
-    """Relevance of every active feature, by layer, in the order of `frozen.active`."""
-    first = frozen.n_fixed
-    n_carried = frozen.n_pos - first
-    n_targets, d_model = targets.vectors.shape
-    gradient = targets.vectors.new_zeros(n_targets, n_carried, d_model)
-    gradient[:, -1] = targets.vectors
-    weights = torch.tensor([logit.weight for logit in targets.logits]).to(gradient)
-    at_outputs: dict[int, Tensor] = {}
-    found: list[Tensor] = []
-    for layer in reversed(range(frozen.n_layers)):
-        block = frozen.blocks[layer]
-        by_pos = gradient.transpose(0, 1).clone()  # what it is now: it goes on in place
-        at_outputs[layer] = block.write.back(by_pos, block.write.scale[first:, None])
-        relevant, at_input = _through_features(basis, frozen, layer, at_outputs, weights)
-        found.insert(0, relevant)
-        if (W_skip := basis.W_skip(layer)) is not None:
-            at_input = at_input + at_outputs[layer] @ W_skip.to(at_input.dtype)
-        added = block.read.back(at_input, block.read.scale[first:, None]).transpose(0, 1)
-        if not block.is_parallel:
-            gradient += added
-        block.attend_back(gradient, first)
-        if block.is_parallel:
-            gradient += added
-        for above in [to for to in at_outputs if not _is_written_below(basis, to, layer)]:
-            del at_outputs[above]
-    return tuple(found)
-
-
-def most_relevant(
-    frozen: Frozen, relevant: tuple[Float[Tensor, " _"], ...], n: int
-) -> list[tuple[int, int, int]]:
-    """The n most relevant features, as (layer, position, index), strongest first."""
-    values: list[Tensor] = []
-    places: list[tuple[int, int, int]] = []
-    for layer, (active, of_layer) in enumerate(zip(frozen.active, relevant, strict=True)):
-        best = _largest(of_layer, n)
-        values.append(of_layer[best])
-        pos, index = active.pos[best].tolist(), active.index[best].tolist()
-        places.extend((layer, *place) for place in zip(pos, index, strict=True))
-    order = torch.sort(torch.cat(values), descending=True, stable=True).indices[:n]
-    return [places[place] for place in order.tolist()]
-
-
-def _largest(values: Float[Tensor, " m"], n: int) -> Int[Tensor, " k"]:
-    """Where the n largest stand that are above 0, ascending; of equal ones the first."""
-    if len(values) <= n:
-        return (values > 0).nonzero()[:, 0]
-    least = torch.topk(values, max(n, 1)).values[-1].clamp_min(0)
-    above, equal = values > least, (values == least) & (least > 0)
-    equal &= equal.cumsum(0) <= n - above.sum()
-    return (above | equal).nonzero()[:, 0]
-
-
-def _through_features(
-    basis: FeatureBasis,
-    frozen: Frozen,
-    layer: int,
-    at_outputs: dict[int, Tensor],
-    weights: Float[Tensor, " target"],
-) -> tuple[Float[Tensor, " active"], Float[Tensor, "carried target d_model"]]:
-    """A layer's relevance, and the gradient by what its features read."""
-    first, x, active = frozen.n_fixed, frozen.inputs[layer], frozen.active[layer]
-    relevant = torch.zeros_like(active.values)
-    at_input = torch.zeros_like(at_outputs[layer])
-    index = active.index.long().unique()
-    size = max(1, BLOCK_CELLS // max(1, len(weights) * len(index)))
-    for start in range(first, frozen.n_pos, size):
-        stop = min(start + size, frozen.n_pos)
-        block = active.block(start, stop, index)
-        carried = slice(start - first, stop - first)
-        there = {to: each[carried] for to, each in at_outputs.items()}
-        gradient = basis.gradient(layer, there, index)
-        found = torch.einsum("prn,r->pn", gradient.abs(), weights) * block.activations.abs()
-        relevant[block.entries] = found[block.row, block.column].to(relevant.dtype)
-        through = gradient * (block.activations != 0)[:, None]
-        at_input[carried] = basis.pull_back(layer, x[start:stop], through, index)
-    return relevant, at_input
-
-
-def _is_written_below(basis: FeatureBasis, above: int, layer: int) -> bool:
-    """Whether features of layers below this one write to a layer above."""
-    return any(above in basis.write_layers(below) for below in range(layer))

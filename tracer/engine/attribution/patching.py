@@ -23,33 +23,28 @@ from torch import Tensor
 from tracer.engine.clean import CleanRun
 from tracer.engine.explained import LogitDirection
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.held import require_held
+from tracer.engine.model.freezable import require_freezable
 from tracer.engine.model.model import Hook, Model
-from tracer.engine.model.sites import Site
+from tracer.engine.model.sites import Site, SiteKind
 from tracer.hypothesis.spec import Rule
 
+Metric = Callable[[Float[Tensor, " vocab"]], Float[Tensor, ""]]
+"""One number, read off the last logits."""
 
-def feature_gradients(
-    model: Model,
-    basis: FeatureBasis,
-    clean: CleanRun,
-    direction: LogitDirection,
-    positions: Sequence[int],
-    rule: Rule,
-    candidates: Sequence[Int[Tensor, " _"]],
-) -> tuple[Float[Tensor, "_ _"], ...]:
-    """∂direction/∂activation of each layer's candidates at `positions`, one tensor per layer."""
 
-    def target(logits: Tensor) -> Tensor:
+def along(direction: LogitDirection) -> Metric:
+    """Σ coefficient · logit."""
+
+    def metric(logits: Tensor) -> Tensor:
         found = sum(coefficient * logits[token] for token, coefficient in direction)
         assert isinstance(found, Tensor)
         return found
 
-    return gradients_of(target, model, basis, clean, positions, rule, candidates)
+    return metric
 
 
-def gradients_of(
-    target: Callable[[Float[Tensor, " vocab"]], Float[Tensor, ""]],
+def feature_gradients(
+    metric: Metric,
     model: Model,
     basis: FeatureBasis,
     clean: CleanRun,
@@ -57,7 +52,7 @@ def gradients_of(
     rule: Rule,
     candidates: Sequence[Int[Tensor, " _"]],
 ) -> tuple[Float[Tensor, "_ _"], ...]:
-    """The same of anything that is read off the last logits."""
+    """∂metric/∂activation of each layer's candidates, [position, candidate], by layer."""
     start = min(positions)
     written: dict[Site, Tensor] = {}
 
@@ -74,7 +69,7 @@ def gradients_of(
         logits = model.forward(
             clean.ids[start:], [leaf, *frozen, *watch], prefix=clean.prefix.until(start)
         )
-        grads = torch.autograd.grad(target(logits[0]), [written[site] for site in sites])
+        grads = torch.autograd.grad(metric(logits[0]), [written[site] for site in sites])
     columns = [pos - start for pos in positions]
     at_outputs = {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
     return tuple(basis.gradient(layer, at_outputs, candidates[layer]) for layer in layers)
@@ -82,7 +77,7 @@ def gradients_of(
 
 def _half_rule(model: Model) -> list[tuple[Site, Hook]]:
     """Hooks under which a backward pass follows the linearised model."""
-    require_held(model, "rule: half")
+    require_freezable(model, "rule: half")
     hooks: list[tuple[Site, Hook]] = [(site, torch.Tensor.detach) for site in model.scale_sites]
     for layer in range(model.n_layers):
         hooks.append((Site("pattern", layer), torch.Tensor.detach))
@@ -91,20 +86,18 @@ def _half_rule(model: Model) -> list[tuple[Site, Hook]]:
 
 
 def _half_rule_mlp(layer: int, *, gated: bool) -> list[tuple[Site, Hook]]:
-    factors: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Hook:
-        return lambda x: factors.__setitem__(name, x)
+    factors: list[Tensor] = []
 
     def linearise(hidden: Tensor) -> Tensor:
-        share = 1 / len(factors)
-        linear = hidden.detach()
-        for factor in factors.values():
+        # hidden = a = σ(g)·u, linear in u and g: da = ½·(a/u)·du + ½·(a/g)·dg   [row, pos, neuron]
+        share, linear = 1 / len(factors), hidden.detach()
+        for factor in factors:
             fixed = factor.detach()
             slope = torch.where(fixed == 0, 0.0, hidden.detach() / fixed)
             linear = linear + share * slope * (factor - fixed)
         factors.clear()
         return linear
 
-    gate: list[tuple[Site, Hook]] = [(Site("mlp_gate", layer), keep("gate"))] if gated else []
-    return [*gate, (Site("mlp_up", layer), keep("up")), (Site("mlp_hidden", layer), linearise)]
+    kinds: list[SiteKind] = ["mlp_gate", "mlp_up"] if gated else ["mlp_up"]
+    watch: list[tuple[Site, Hook]] = [(Site(kind, layer), factors.append) for kind in kinds]
+    return [*watch, (Site("mlp_hidden", layer), linearise)]

@@ -1,6 +1,7 @@
-"""What a graph explains: salient logits, named tokens, a difference of two, or any direction.
+"""What a graph explains: salient logits, named tokens, or a difference of two.
 
-A token's target is its logit less the mean over the vocabulary, before any soft cap.
+The target of a token is its logit less the mean over the vocabulary, before any soft cap; its read
+vector is the demeaned column of the unembedding, carried back through the frozen last norm.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.frozen_block import FrozenNorm
-from tracer.engine.explained import ExplainedTarget
+from tracer.engine.explained import ExplainedTarget, LogitDirection
 from tracer.record.graph.graph import Logit
 
 N_SALIENT = 10
@@ -22,7 +23,7 @@ SALIENT_SHARE = 0.95
 
 
 class Targets(NamedTuple):
-    """Directions at the last position, with what each adds up to besides the residual stream."""
+    """Targets at the last position: value = read vector · residual stream + constant."""
 
     logits: tuple[Logit, ...]
     vectors: Float[Tensor, "target d_model"]
@@ -31,7 +32,7 @@ class Targets(NamedTuple):
 
 
 def salient(frozen: Frozen, tokenizer: Any) -> Targets:
-    """The most probable tokens: at most ten, as few as reach 95 % of the probability."""
+    """The most probable tokens: at most `N_SALIENT`, as few as reach `SALIENT_SHARE`."""
     probabilities = torch.softmax(frozen.logits.double(), 0)
     top = torch.topk(probabilities, min(N_SALIENT, len(probabilities)))
     reached = (top.values.cumsum(0) >= SALIENT_SHARE).nonzero()
@@ -42,44 +43,43 @@ def salient(frozen: Frozen, tokenizer: Any) -> Targets:
 def tokens(frozen: Frozen, tokenizer: Any, ids: Sequence[int]) -> Targets:
     """Named tokens; influence starts at each with its probability."""
     probabilities = torch.softmax(frozen.logits.double(), 0)
-    logits = tuple(
-        Logit(_decoded(tokenizer, token), token, float(probabilities[token])) for token in ids
-    )
-    weights = torch.zeros(len(ids), len(frozen.logits), dtype=frozen.dtype, device=frozen.device)
-    weights[range(len(ids)), list(ids)] = 1.0
-    return directions(frozen, logits, weights - 1 / len(frozen.logits))
+    logits = [Logit(_decoded(tokenizer, id_), id_, float(probabilities[id_])) for id_ in ids]
+    return _targets(frozen, logits, [[(id_, 1.0)] for id_ in ids])
 
 
 def difference(frozen: Frozen, tokenizer: Any, token: int, foil: int) -> Targets:
     """logit(token) − logit(foil), as one target of weight 1."""
     label = f"{_decoded(tokenizer, token)} −{_decoded(tokenizer, foil)}"
-    weights = torch.zeros(1, len(frozen.logits), dtype=frozen.dtype, device=frozen.device)
-    weights[0, token] += 1.0
-    weights[0, foil] -= 1.0
-    return directions(frozen, (Logit(label, None, 1.0),), weights)
+    return _targets(frozen, [Logit(label, None, 1.0)], [[(token, 1.0), (foil, -1.0)]])
 
 
-def explained(frozen: Frozen, wish: ExplainedTarget, tokenizer: Any) -> Targets:
+def explained(frozen: Frozen, target: ExplainedTarget, tokenizer: Any) -> Targets:
     """The salient tokens, one token, (token, 1), or a difference of two, (token, 1), (foil, −1)."""
-    if wish == "salient":
+    if target == "salient":
         return salient(frozen, tokenizer)
-    first, *rest = [token for token, _ in wish]
-    return (
-        difference(frozen, tokenizer, first, *rest) if rest else tokens(frozen, tokenizer, [first])
-    )
+    first, *foil = [token for token, _ in target]
+    if foil:
+        return difference(frozen, tokenizer, first, *foil)
+    return tokens(frozen, tokenizer, [first])
 
 
-def directions(
-    frozen: Frozen, logits: tuple[Logit, ...], weights: Float[Tensor, "target vocab"]
+def _targets(
+    frozen: Frozen, logits: Sequence[Logit], directions: Sequence[LogitDirection]
 ) -> Targets:
-    """Any combinations of logits: Σ weight · logit."""
-    end = frozen.unembedding
+    """Σ coefficient · (logit − mean of logits), affine in the residual stream, by direction."""
+    end, n_vocab = frozen.unembedding, len(frozen.logits)
+    weights = torch.zeros(len(logits), n_vocab, dtype=frozen.dtype, device=frozen.device)
+    for row, direction in zip(weights, directions, strict=True):
+        for token, coefficient in direction:
+            row[token] += coefficient
+    weights -= weights.sum(1, keepdim=True) / n_vocab
     norm = FrozenNorm(end.ln_final, frozen.final_scale)
+    # weights · (W_Uᵀ ln_final(x) + b_U) = read vectors · x + constants   [target]
     vectors = weights @ end.W_U.to(weights.dtype).T
     constants = vectors @ norm.bias
     if end.b_U is not None:
         constants = constants + weights @ end.b_U.to(weights.dtype)
-    return Targets(logits, norm.back(vectors, frozen.final_scale), constants)
+    return Targets(tuple(logits), norm.back(vectors, frozen.final_scale), constants)
 
 
 def _decoded(tokenizer: Any, token: int) -> str:

@@ -1,10 +1,10 @@
-"""Opening special tokens: alike on every prompt, so nothing is carried through them."""
+"""The special-token prefix: alike on every prompt, so nothing is carried through it."""
 
 import numpy as np
 import torch
 
 from tests.opened import edges_by_autograd, ids_of, relative_error
-from tracer.engine.attribution.frozen import n_fixed
+from tracer.engine.attribution.frozen import n_prefix
 from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
@@ -17,14 +17,14 @@ def graph_of_ids(model, ids):
     return basis, attribute(model, basis, ids, toward, 40, Silent())
 
 
-def test_the_opening_is_the_leading_run_of_special_tokens():
-    assert n_fixed([2, 9, 2, 8], [2, 1]) == 1
-    assert n_fixed([2, 1, 9], [2, 1]) == 2
-    assert n_fixed([9, 2], [2, 1]) == 0
-    assert n_fixed([2, 2], [2]) == 1, "one token is left to be explained"
+def test_the_prefix_is_the_leading_run_of_special_tokens():
+    assert n_prefix([2, 9, 2, 8], [2, 1]) == 1
+    assert n_prefix([2, 1, 9], [2, 1]) == 2
+    assert n_prefix([9, 2], [2, 1]) == 0
+    assert n_prefix([2, 2], [2]) == 1, "one token is left to be explained"
 
 
-def test_without_an_opening_every_position_is_carried(each_model):
+def test_without_a_prefix_every_position_is_carried(each_model):
     ids = ids_of(each_model)[1:]
     basis, graph = graph_of_ids(each_model, ids)
     assert graph.nodes.errors[:, 1].min() == 0
@@ -32,7 +32,7 @@ def test_without_an_opening_every_position_is_carried(each_model):
     assert relative_error(graph.edges, wanted) < 1e-4
 
 
-def test_an_opening_of_several_tokens_has_a_node_each(each_model):
+def test_a_prefix_of_several_tokens_has_a_node_each(each_model):
     ids = torch.cat([torch.tensor([2, 1, 2]), ids_of(each_model)[1:]])
     basis, graph = graph_of_ids(each_model, ids)
     assert graph.nodes.errors[:, 1].min() == 3

@@ -1,0 +1,161 @@
+"""Nodes that are carried through the frozen layers together.
+
+Targets are carried backward, sources forward. A target at position p is carried at the positions up
+to p, a source at those from p on; their number is the node's *width*. Nodes are sorted by width and
+cut into batches, and each batch is sorted by the layer at which its nodes enter, so that those that
+have entered are always its first rows: dense streams first, then sparse ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.attribution.sparse_stream import SparseStream, sparse_stream
+
+BUDGET = 1 << 30
+"""Bytes for the streams that are held at once; the edge matrix itself comes on top."""
+BATCH_CELLS = 2048
+"""Rows × positions of one batch: enough for the matrix products, few enough to stay in cache."""
+LEAST_ROWS = 16
+"""Of a batch, however long the prompt."""
+
+
+class NodePlaces(NamedTuple):
+    """Row in the graph's order, layer and position of targets, or of sources."""
+
+    row: Int[Tensor, " n"]
+    layer: Int[Tensor, " n"]
+    """At which the node enters; −1 for embeddings, n_layers for logits."""
+    pos: Int[Tensor, " n"]
+
+    def where(self, mask: Tensor) -> NodePlaces:
+        """Some of them."""
+        return NodePlaces(*(each[mask] for each in self))
+
+
+@dataclass(frozen=True)
+class NodeOrder:
+    """Nodes in the order in which they are carried."""
+
+    row: Int[Tensor, " n"]
+    layer: Int[Tensor, " n"]
+    pos: Int[Tensor, " n"]
+    width: Int[Tensor, " n"]
+    batches: tuple[slice, ...]
+
+    def n_pos(self, members: slice) -> int:
+        """At how many positions a batch is carried."""
+        return int(self.width[members].max())
+
+    def batch(self, members: slice, positions: slice, like: Float[Tensor, " d_model"]) -> NodeBatch:
+        """The batch of these nodes, before any of them has entered."""
+        n_rows, n_pos = members.stop - members.start, positions.stop - positions.start
+        storage = like.new_empty(n_rows, n_pos, len(like))
+        return NodeBatch(members, self.layer[members].tolist(), positions, storage)
+
+
+def ordered(nodes: NodePlaces, width: Int[Tensor, " n"], *, backward: bool) -> NodeOrder:
+    """Cut nodes into batches of `BATCH_CELLS` cells, and sort each by the layer of entry."""
+    by_width = torch.argsort(width, stable=True)
+    entry = -nodes.layer if backward else nodes.layer
+    batches = tuple(_cut(width[by_width]))
+    members = [by_width[batch] for batch in batches]
+    by_entry = [each[torch.argsort(entry[each], stable=True)] for each in members]
+    order = torch.cat(by_entry) if by_entry else by_width
+    return NodeOrder(*nodes.where(order), width[order], batches)
+
+
+def _cut(width: Int[Tensor, " n"]) -> Iterator[slice]:
+    """Runs of an ascending width whose cells, at the run's largest, fit into a batch."""
+    values, counts = torch.unique_consecutive(width, return_counts=True)
+    start = stop = 0
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        most = max(LEAST_ROWS, BATCH_CELLS // max(1, value))
+        if stop > start and stop - start + count > most:
+            yield slice(start, stop)
+            start = stop
+        stop += count
+        while stop - start > most:
+            yield slice(start, start + most)
+            start += most
+    if stop > start:
+        yield slice(start, stop)
+
+
+@dataclass
+class NodeBatch:
+    """Nodes that are carried together: those with dense streams, with sparse ones, not entered."""
+
+    members: slice
+    """Which nodes of the `NodeOrder`."""
+    layer: list[int]
+    positions: slice
+    """Where they are carried."""
+    storage: Float[Tensor, "row pos d_model"]
+    """Room for the dense streams of all of them."""
+    n_dense: int = 0
+    sparse: list[SparseStream] = field(default_factory=list[SparseStream])
+    """Of those that entered last, by layer of entry."""
+
+    @property
+    def n_pos(self) -> int:
+        """Carried positions."""
+        return self.positions.stop - self.positions.start
+
+    @property
+    def stream(self) -> Float[Tensor, "row pos d_model"]:
+        """Dense streams: gradients by the residual stream (backward), or parts of it (forward)."""
+        return self.storage[: self.n_dense]
+
+    @property
+    def dense(self) -> slice:
+        """The members in `stream`."""
+        return slice(self.members.start, self.members.start + self.n_dense)
+
+    def sparse_streams(self) -> Iterator[tuple[slice, SparseStream]]:
+        """Sparse streams, each with its members."""
+        start = self.dense.stop
+        for stream in self.sparse:
+            yield slice(start, start + stream.n_rows), stream
+            start += stream.n_rows
+
+    def entering(self, layer: int) -> slice:
+        """The members that enter at a layer, the next after those that have entered."""
+        start = self.dense.stop + sum(stream.n_rows for stream in self.sparse)
+        return slice(start, start + self.layer.count(layer))
+
+    def enter(self, pos: Int[Tensor, " row"], vectors: Float[Tensor, "row d_model"]) -> None:
+        """Take in the next members, each with a vector at a position."""
+        if len(vectors):
+            self.sparse.append(sparse_stream(pos - self.positions.start, vectors, self.n_pos))
+
+    def products(
+        self, at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]
+    ) -> Float[Tensor, "n row"]:
+        """stream[row, at[n]] · vectors[n] for every row of `stream`; `at` ascends."""
+        found = vectors.new_empty(len(vectors), self.n_dense)
+        counts = torch.bincount(at, minlength=self.n_pos).tolist()
+        by_pos = zip(vectors.split(counts), found.split(counts), strict=True)
+        for stream, (some, into) in zip(self.stream.unbind(1), by_pos, strict=True):
+            torch.mm(some, stream.T, out=into)
+        return found
+
+    def make_costly_dense(self, n_heads: int) -> None:
+        """Make the sparse streams dense for which terms no longer are cheaper."""
+        while self.sparse and not self.sparse[0].is_cheaper(n_heads):
+            self._make_dense(self.sparse.pop(0))
+
+    def make_dense(self) -> None:
+        """Make all streams dense."""
+        while self.sparse:
+            self._make_dense(self.sparse.pop(0))
+
+    def _make_dense(self, stream: SparseStream) -> None:
+        start, self.n_dense = self.n_dense, self.n_dense + stream.n_rows
+        stream.write_dense(self.storage[start : self.n_dense])
