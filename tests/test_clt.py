@@ -18,7 +18,7 @@ from dictionaries import (
     write_gemma_scope_2_clt,
 )
 
-from tracer.engine.features.dictionary import CltBasis
+from tracer.engine.features.dictionary import DictionaryBasis
 from tracer.engine.features.formats.registry import read_dictionary
 
 ATOL = 1e-4
@@ -31,16 +31,16 @@ def no_hub(files):
     return []
 
 
-def opened(folder: Path) -> CltBasis:
-    return CltBasis(read_dictionary(folder, "tiny", no_hub), torch.device("cpu"))
+def opened(folder: Path) -> DictionaryBasis:
+    return DictionaryBasis(read_dictionary(folder, "tiny", no_hub), torch.device("cpu"))
 
 
 @pytest.fixture
-def clt(tmp_path: Path) -> CltBasis:
+def clt(tmp_path: Path) -> DictionaryBasis:
     return opened(write_clt(tmp_path / "clt", N_LAYERS))
 
 
-def test_a_feature_writes_from_its_own_layer_to_the_last(clt: CltBasis):
+def test_a_feature_writes_from_its_own_layer_to_the_last(clt: DictionaryBasis):
     assert clt.n_layers == N_LAYERS
     assert [list(clt.write_layers(layer)) for layer in range(3)] == [[0, 1, 2], [1, 2], [2]]
     for layer in range(N_LAYERS):
@@ -58,7 +58,7 @@ def test_in_gemma_scope_2_targets_count_from_layer_0(tmp_path: Path):
         torch.testing.assert_close(basis.W_skip(layer), skip(layer))
 
 
-def test_gradient_sums_over_the_layers_written_to(clt: CltBasis):
+def test_gradient_sums_over_the_layers_written_to(clt: DictionaryBasis):
     acts = random(4, N_FEATURES, seed=1).requires_grad_()
     at_outputs = {layer: random(4, D_MODEL, seed=2 + layer) for layer in range(N_LAYERS)}
     written = torch.einsum("bf,ftd->tbd", acts, clt_decoder(1, 2))
@@ -71,7 +71,7 @@ def test_gradient_sums_over_the_layers_written_to(clt: CltBasis):
     torch.testing.assert_close(only, without)
 
 
-def test_encoding_and_the_skip_are_its_own_layers(clt: CltBasis):
+def test_encoding_and_the_skip_are_its_own_layers(clt: DictionaryBasis):
     x = random(2, D_MODEL, seed=3)
     weights = transcoder(2)
     pre = x @ weights["W_enc"].T + weights["b_enc"]

@@ -20,7 +20,7 @@ from dictionaries import (
 )
 from safetensors.torch import load_file, save_file
 
-from tracer.engine.features.basis import JumpReLU, ReLU, TopK
+from tracer.engine.features.activation import JumpReLU, ReLU, TopK
 from tracer.engine.features.dictionary import Dictionary, LayerWeights, fingerprint
 from tracer.engine.features.formats.layers import THRESHOLD
 from tracer.engine.features.formats.registry import read_dictionary
@@ -102,7 +102,7 @@ def test_saelens_has_a_relu_behind_its_thresholds(tmp_path: Path):
         save_file(held | {"threshold": torch.full((24,), -1.0)}, path)
     activation = read_dictionary(folder, "d", no_hub).layers[0].activation
     pre = torch.linspace(-2, 2, 24)
-    torch.testing.assert_close(activation.all(pre), pre.relu())
+    torch.testing.assert_close(activation(pre), pre.relu())
 
 
 def k_tensor(_: int) -> torch.Tensor:

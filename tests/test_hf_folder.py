@@ -10,9 +10,7 @@ import pytest
 
 from tracer.engine.model.hf_folder import (
     INDEX,
-    check_config,
-    check_tokenizer,
-    check_weights,
+    check_folder,
     context_length,
     fingerprint,
 )
@@ -24,14 +22,8 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "model"))
 
 
-def check(folder: Path) -> None:
-    check_config(folder)
-    check_weights(folder)
-    check_tokenizer(folder)
-
-
 def test_a_saved_model_passes(tiny: Path):
-    check(tiny)
+    check_folder(tiny)
 
 
 def rewrite(folder: Path, **changes: object) -> None:
@@ -42,16 +34,16 @@ def rewrite(folder: Path, **changes: object) -> None:
 def test_a_bad_config_is_told(folder: Path):
     rewrite(folder, model_type=None)
     with pytest.raises(ModelUnavailable, match="no model_type"):
-        check(folder)
+        check_folder(folder)
     rewrite(folder, model_type="llama", quantization_config={"quant_method": "gptq"})
     with pytest.raises(ModelUnavailable, match=r"quantised \(gptq\)"):
-        check(folder)
+        check_folder(folder)
     (folder / "config.json").write_text("[]")
     with pytest.raises(ModelUnavailable, match="not a JSON object"):
-        check(folder)
+        check_folder(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelUnavailable, match="config.json cannot be read"):
-        check(folder)
+        check_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -65,20 +57,20 @@ def test_a_bad_config_is_told(folder: Path):
 def test_weights_that_are_not_safetensors_are_refused(folder: Path, left: str, sentence: str):
     (folder / "model.safetensors").rename(folder / left)
     with pytest.raises(ModelUnavailable, match=sentence):
-        check(folder)
+        check_folder(folder)
 
 
 def test_a_missing_shard_is_named(folder: Path):
     places = {"a": "model.safetensors", "b": "model-2.safetensors"}
     (folder / INDEX).write_text(json.dumps({"weight_map": places}))
     with pytest.raises(ModelUnavailable, match="names model-2.safetensors, which is missing"):
-        check(folder)
+        check_folder(folder)
 
 
 def test_a_missing_tokenizer_is_told(folder: Path):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelUnavailable, match="no tokenizer .one of tokenizer.json"):
-        check(folder)
+        check_folder(folder)
 
 
 def test_the_fingerprint_is_of_contents_and_not_of_the_place(tiny: Path, folder: Path):

@@ -22,9 +22,15 @@ from dictionaries import (
 from heard import Heard
 from safetensors.torch import save_file
 
-from tracer.engine.features.dictionary import CltBasis, TranscoderBasis
+from tracer.engine.features.activation import ReLU
+from tracer.engine.features.dictionary import Dictionary, DictionaryBasis
+from tracer.engine.features.formats import registry
+from tracer.engine.features.formats.format import Fetch, Format
+from tracer.engine.features.formats.layers import layer_weights
+from tracer.engine.features.formats.registry import hub_patterns
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
+from tracer.engine.features.tensor_files import open_tensors
 from tracer.engine.model import hub
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
@@ -50,7 +56,7 @@ def test_a_folder_becomes_a_basis_that_the_model_can_feed(model: Model, tmp_path
     folder = write_transcoders(tmp_path / "d", more={"W_skip": skip})
     opened = open_basis(str(folder), model, Heard())
     basis = opened.basis
-    assert isinstance(basis, TranscoderBasis)
+    assert isinstance(basis, DictionaryBasis)
     assert (opened.source, opened.revision) == (str(folder), None)
     assert opened.fingerprint is not None and len(opened.fingerprint) == 64
     seen: list[torch.Tensor] = []
@@ -62,7 +68,9 @@ def test_a_folder_becomes_a_basis_that_the_model_can_feed(model: Model, tmp_path
 
 
 def test_a_cross_layer_folder_becomes_its_basis(model: Model, tmp_path: Path):
-    assert isinstance(open_basis(str(write_clt(tmp_path / "d")), model, Heard()).basis, CltBasis)
+    basis = open_basis(str(write_clt(tmp_path / "d")), model, Heard()).basis
+    assert isinstance(basis, DictionaryBasis)
+    assert [basis.write_layers(layer) for layer in range(2)] == [range(2), range(1, 2)]
 
 
 def test_dictionaries_of_another_model(model: Model, tmp_path: Path):
@@ -180,6 +188,43 @@ def test_a_download_asks_each_repository_once(model: Model, fake_hub: list[dict[
 def test_saelens_folders_open_too(model: Model, tmp_path: Path):
     basis = open_basis(str(write_saelens(tmp_path / "d")), model, Heard()).basis
     assert basis.read_site(0).kind == "ln2_normalized"
+
+
+def read_toy(folder: Path, name: str, fetch: Fetch) -> Dictionary:
+    """Every layer in a file of its own, and a `toy.txt` that says how many there are."""
+    n_layers = int((folder / "toy.txt").read_text())
+    files = [folder / f"{layer}.safetensors" for layer in range(n_layers)]
+    opened = [open_tensors(file) for file in files]
+    layers = [layer_weights(file, file.tensors["W_enc"], "W_dec", ReLU(), None) for file in opened]
+    return Dictionary(name, "transcoders", "mlp_in", "mlp_resid", tuple(layers), tuple(files))
+
+
+TOY = Format(
+    name="Toy",
+    marker="toy.txt",
+    is_here=lambda folder: (folder / "toy.txt").is_file(),
+    read=read_toy,
+    hub_patterns=("toy.txt", "[0-9].safetensors"),
+    bare_weights=("[0-9].safetensors",),
+    bare_reason="toys without a toy.txt.",
+)
+
+
+def test_a_format_is_added_by_its_entry_in_the_registry(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(registry, "FORMATS", (*registry.FORMATS, TOY))
+    assert hub_patterns()[-2:] == TOY.hub_patterns
+    with pytest.raises(UsageError, match=r"\(SAELens\), .* or toy\.txt \(Toy\)\.$"):
+        open_basis(str(tmp_path), model, Heard())
+    for layer in range(2):
+        save_file(transcoder(layer), tmp_path / f"{layer}.safetensors")
+    with pytest.raises(UsageError, match=r"toys without a toy\.txt\.$"):
+        open_basis(str(tmp_path), model, Heard())
+    (tmp_path / "toy.txt").write_text("2")
+    basis = open_basis(str(tmp_path), model, Heard()).basis
+    index = torch.tensor([3, 0])
+    torch.testing.assert_close(basis.W_dec(1, index, 1), transcoder(1)["W_dec"][index])
 
 
 def test_mistakes_are_the_users(model: Model, tmp_path: Path):

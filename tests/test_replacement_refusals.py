@@ -26,7 +26,7 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
-from tracer.engine.model.held import require_held
+from tracer.engine.model.freezable import require_freezable
 from tracer.engine.progress import Silent
 from tracer.errors import EngineError, ModelUnavailable, UsageError
 from tracer.record.graph.influence import influence
@@ -264,7 +264,7 @@ HELD = {"phi": True, "olmo": False, "olmo2": True, "gpt-j": False, "gpt-neo": Fa
 def test_what_cannot_be_held_is_not_frozen(name, tmp_path_factory):
     model = opened(tmp_path_factory, SUPPORTED[name])
     if HELD[name]:
-        require_held(model, "freeze: all")
+        require_freezable(model, "freeze: all")
     else:
         with pytest.raises(ModelUnavailable, match="freeze: all needs attention patterns"):
-            require_held(model, "freeze: all")
+            require_freezable(model, "freeze: all")

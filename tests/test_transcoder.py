@@ -17,7 +17,7 @@ from dictionaries import (
     write_transcoders,
 )
 
-from tracer.engine.features.dictionary import TranscoderBasis
+from tracer.engine.features.dictionary import DictionaryBasis
 from tracer.engine.features.formats.registry import read_dictionary
 from tracer.engine.model.sites import Site
 
@@ -32,23 +32,23 @@ def no_hub(files):
     return []
 
 
-def opened(folder: Path) -> TranscoderBasis:
-    return TranscoderBasis(read_dictionary(folder, "tiny", no_hub), torch.device("cpu"))
+def opened(folder: Path) -> DictionaryBasis:
+    return DictionaryBasis(read_dictionary(folder, "tiny", no_hub), torch.device("cpu"))
 
 
 @pytest.fixture
-def relu(tmp_path: Path) -> TranscoderBasis:
+def relu(tmp_path: Path) -> DictionaryBasis:
     return opened(write_transcoders(tmp_path / "relu"))
 
 
 @pytest.fixture
-def jump(tmp_path: Path) -> TranscoderBasis:
+def jump(tmp_path: Path) -> DictionaryBasis:
     more = {"activation_function.threshold": threshold, "W_skip": skip}
     return opened(write_transcoders(tmp_path / "jump", more=more))
 
 
 @pytest.fixture
-def topk(tmp_path: Path) -> TranscoderBasis:
+def topk(tmp_path: Path) -> DictionaryBasis:
     config = CONFIG | {"activation": "topk", "k": 20}
     return opened(write_transcoders(tmp_path / "topk", config=config))
 
@@ -74,7 +74,7 @@ def by_hand(layer: int, row: int, pos: int, kind: str) -> list[float]:
 
 @pytest.mark.parametrize("kind", ["relu", "jump", "topk"])
 def test_encoding_is_what_a_loop_gives(kind: str, request: pytest.FixtureRequest):
-    basis: TranscoderBasis = request.getfixturevalue(kind)
+    basis: DictionaryBasis = request.getfixturevalue(kind)
     for layer in range(2):
         acts = basis.encode(layer, X)
         for row, pos in ((0, 0), (1, 2)):
@@ -82,7 +82,7 @@ def test_encoding_is_what_a_loop_gives(kind: str, request: pytest.FixtureRequest
             torch.testing.assert_close(acts[row, pos], expected, atol=ATOL, rtol=0)
 
 
-def test_topk_keeps_its_negative_members_and_only_k(topk: TranscoderBasis):
+def test_topk_keeps_its_negative_members_and_only_k(topk: DictionaryBasis):
     acts = topk.encode(0, X)
     assert (acts != 0).sum(-1).eq(20).all()
     assert (acts < 0).any(), "20 of 24 random numbers are not all above 0"
@@ -90,13 +90,13 @@ def test_topk_keeps_its_negative_members_and_only_k(topk: TranscoderBasis):
 
 @pytest.mark.parametrize("kind", ["relu", "jump", "topk"])
 def test_single_features_are_encoded_as_all_are(kind: str, request: pytest.FixtureRequest):
-    basis: TranscoderBasis = request.getfixturevalue(kind)
+    basis: DictionaryBasis = request.getfixturevalue(kind)
     row, pos = torch.tensor([0, 1, 0, 1]), torch.tensor([2, 0, 2, 2])
     single = basis.encode_at(1, X, row, pos, INDEX)
     torch.testing.assert_close(single, basis.encode(1, X)[row, pos, INDEX], atol=ATOL, rtol=0)
 
 
-def test_a_nan_stays_visible(jump: TranscoderBasis):
+def test_a_nan_stays_visible(jump: DictionaryBasis):
     x = torch.full((1, 1, D_MODEL), torch.nan)
     assert jump.encode(0, x).isnan().all()
     zero = torch.tensor([0])
@@ -104,7 +104,7 @@ def test_a_nan_stays_visible(jump: TranscoderBasis):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_the_type_asked_for_is_the_type_of_the_answer(jump: TranscoderBasis, dtype: torch.dtype):
+def test_the_type_asked_for_is_the_type_of_the_answer(jump: DictionaryBasis, dtype: torch.dtype):
     zero = torch.tensor([0])
     x = X.to(dtype)
     assert jump.encode(0, x).dtype == dtype
@@ -112,7 +112,7 @@ def test_the_type_asked_for_is_the_type_of_the_answer(jump: TranscoderBasis, dty
     assert {each.dtype for each in jump.readers(0, x[0], zero, zero, x[0, zero, 0])} == {dtype}
 
 
-def test_gradient_and_pull_back_are_the_derivatives(relu: TranscoderBasis):
+def test_gradient_and_pull_back_are_the_derivatives(relu: DictionaryBasis):
     x = X[0].clone().requires_grad_()
     weights = transcoder(1)
     pres = x @ weights["W_enc"].T + weights["b_enc"]
@@ -129,7 +129,7 @@ def test_gradient_and_pull_back_are_the_derivatives(relu: TranscoderBasis):
     torch.testing.assert_close(back[:, 0], x.grad, atol=ATOL, rtol=0)
 
 
-def test_readers_give_the_pre_activation(relu: TranscoderBasis):
+def test_readers_give_the_pre_activation(relu: DictionaryBasis):
     pos = torch.tensor([0, 2, 1, 1])
     readers = relu.readers(0, X[1], pos, INDEX, torch.zeros(len(pos)))
     found = (readers.vectors * X[1][pos]).sum(-1) + readers.constants
@@ -137,13 +137,13 @@ def test_readers_give_the_pre_activation(relu: TranscoderBasis):
     torch.testing.assert_close(found, torch.tensor(expected), atol=ATOL, rtol=0)
 
 
-def test_rows_read_on_demand_are_the_rows_of_the_file(jump: TranscoderBasis):
+def test_rows_read_on_demand_are_the_rows_of_the_file(jump: DictionaryBasis):
     torch.testing.assert_close(jump.W_dec(1, INDEX, 1), transcoder(1)["W_dec"][INDEX])
     torch.testing.assert_close(jump.b_dec(1), transcoder(1)["b_dec"])
     torch.testing.assert_close(jump.W_skip(1), skip(1))
 
 
-def test_sites_and_sizes(relu: TranscoderBasis):
+def test_sites_and_sizes(relu: DictionaryBasis):
     assert (relu.n_layers, relu.n_features(0), relu.name) == (2, N_FEATURES, "tiny")
     assert relu.read_site(1) == relu.input_site(1) == Site("mlp_in", 1)
     assert relu.output_site(1) == Site("mlp_resid", 1)

@@ -1,4 +1,4 @@
-"""What a feature is: the one interface attribution, selection and clamps go through.
+"""What a feature is: the one interface that attribution, selection and clamps go through.
 
 A basis splits what the MLPs add to the residual stream into features: scalars that are *encoded* at
 a read site and *written*, times a fixed vector, at one or more write sites. Three kinds fit it:
@@ -9,19 +9,14 @@ Nothing else in the engine knows which one it has.
 In the local replacement model a feature is linear in what stands at its layer's *input site*:
 pre-activation = e·x + constant, with a read vector e. What features and `b_dec` do not explain of
 the MLP's output is the error.
-
-What turns a feature's pre-activation into its activation.
-
-Each of the three knows how to do it for whole rows of features, and for single features. Only TopK
-needs the rest of a row to tell whether a single feature is on.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping
+from functools import reduce
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -98,15 +93,6 @@ class FeatureBasis(ABC):
         """Linear part of the basis's output, `x @ W_skip.T` of the input site; None for none."""
 
     @abstractmethod
-    def gradient(
-        self,
-        layer: int,
-        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "*batch n"]:
-        """Derivative by features' activations, from that by the output sites, by layer."""
-
-    @abstractmethod
     def readers(
         self,
         layer: int,
@@ -127,88 +113,21 @@ class FeatureBasis(ABC):
     ) -> Float[Tensor, "pos row d_model"]:
         """Derivative by the input site, from that by features' pre-activations: Σ gradient · e."""
 
-
-class PreActivationRows(NamedTuple):
-    """Whole rows of pre-activations, and which of them each single feature stands in."""
-
-    pre: Float[Tensor, "row feature"]
-    of: Int[Tensor, " n"]
-
-
-@runtime_checkable
-class ActivationFunction(Protocol):
-    """A dictionary layer's activation function."""
-
-    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """Activations of every feature of the layer."""
-        ...
-
-    def single(
+    def gradient(
         self,
-        pre: Float[Tensor, " n"],
+        layer: int,
+        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
         index: Int[Tensor, " n"],
-        rows: Callable[[], PreActivationRows],
-    ) -> Float[Tensor, " n"]:
-        """Activations of features `index`; `rows` is called where they depend on the others."""
-        ...
+    ) -> Float[Tensor, "*batch n"]:
+        """Derivative by features' activations, from that by the output sites, by layer.
 
-
-@dataclass(frozen=True)
-class ReLU:
-    """On above 0."""
-
-    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """See `Activation.all`."""
-        return pre.relu()
-
-    def single(
-        self,
-        pre: Float[Tensor, " n"],
-        index: Int[Tensor, " n"],
-        rows: Callable[[], PreActivationRows],
-    ) -> Float[Tensor, " n"]:
-        """See `Activation.single`."""
-        return pre.relu()
-
-
-@dataclass(frozen=True)
-class JumpReLU:
-    """On above the feature's own threshold, and then unchanged (a NaN stays one)."""
-
-    threshold: Float[Tensor, " feature"]
-
-    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """See `Activation.all`."""
-        return pre.masked_fill(pre <= self.threshold.to(pre.device), 0)
-
-    def single(
-        self,
-        pre: Float[Tensor, " n"],
-        index: Int[Tensor, " n"],
-        rows: Callable[[], PreActivationRows],
-    ) -> Float[Tensor, " n"]:
-        """See `Activation.single`."""
-        threshold = self.threshold[index.to(self.threshold.device)]
-        return pre.masked_fill(pre <= threshold.to(pre.device), 0)
-
-
-@dataclass(frozen=True)
-class TopK:
-    """On where among the k largest of its position; negative ones of these stay negative."""
-
-    k: int
-
-    def all(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """See `Activation.all`."""
-        largest = pre.topk(self.k, dim=-1)
-        return torch.zeros_like(pre).scatter(-1, largest.indices, largest.values)
-
-    def single(
-        self,
-        pre: Float[Tensor, " n"],
-        index: Int[Tensor, " n"],
-        rows: Callable[[], PreActivationRows],
-    ) -> Float[Tensor, " n"]:
-        """See `Activation.single`."""
-        whole = rows()
-        return self.all(whole.pre)[whole.of, index]
+        Summed over the layers that the features write to; one that `at_outputs` lacks counts as 0.
+        """
+        reached = [to for to in self.write_layers(layer) if to in at_outputs]
+        assert reached, f"no gradient at any layer that layer {layer} writes to"
+        # Added up one by one: a target's decoder rows are let go before the next one's are read.
+        parts = (
+            at_outputs[to] @ self.W_dec(layer, index, to).to(at_outputs[to].dtype).T
+            for to in reached
+        )
+        return reduce(torch.add, parts)

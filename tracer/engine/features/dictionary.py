@@ -1,27 +1,18 @@
-"""A dictionary as data: for each layer an encoder, a decoder and an activation, and where they act.
+"""Dictionaries: encoder, decoder and activation of each layer, and the basis they make.
 
-The weights are views of memory-mapped files: nothing is read before it is used, and of a decoder
-only the rows that are asked for.
+A per-layer transcoder's features write to their own layer's output, a cross-layer transcoder's to
+that of their own and of every later layer.
 
-What all bases with a dictionary share: encoding, reading, and where both happen.
-
-Encoders stay loaded once they have been used, in the type they are stored in, on the model's
-device; on the CPU that is the file's own pages. Every product is taken in the type of its input.
-Decoders stay in their files: rows are read when they are asked for.
-
-Per-layer transcoders: each layer's features write to that layer's output only.
-
-A cross-layer transcoder: a feature writes to its own and to every later layer's output.
-
-What tells two dictionaries apart without reading tens of gigabytes: headers, sizes, samples.
+The weights are views of memory-mapped files. An encoder stays loaded once it has been used, in the
+type it is stored in, on the model's device; on the CPU that is the file's own pages. Of a decoder,
+only the rows asked for are read, each time. Every product is taken in the type of its input.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Literal, NamedTuple, final
 
@@ -30,12 +21,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 
-from tracer.engine.features.basis import (
-    ActivationFunction,
-    FeatureBasis,
-    PreActivationRows,
-    Readers,
-)
+from tracer.engine.features.activation import ActivationFunction
+from tracer.engine.features.basis import FeatureBasis, Readers
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site, SiteKind
 from tracer.errors import UsageError
@@ -45,7 +32,11 @@ Kind = Literal["transcoders", "cross-layer transcoders"]
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One layer: act(W_enc x + b_enc) are the features; they write W_dec, with b_dec and skip."""
+    """One layer: activations a = act(W_enc x + b_enc), output a W_dec + b_dec (+ W_skip x).
+
+    Encoder and decoder are stored by features, as circuit-tracer has them: `W_enc` is the transpose
+    of SAELens's `W_enc` `[d_in, d_sae]`; `W_dec` is its `W_dec` `[d_sae, d_out]` for each target.
+    """
 
     W_enc: Float[Tensor, "feature d_model"]
     b_enc: Float[Tensor, " feature"]
@@ -54,7 +45,7 @@ class LayerWeights:
     b_dec: Float[Tensor, " d_model"]
     activation: ActivationFunction
     W_skip: Float[Tensor, "d_model d_model"] | None = None
-    """`x @ W_skip.T` is added to the layer's own output."""
+    """`[d_out, d_in]`: `x @ W_skip.T` is added to the layer's own output."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +103,13 @@ class Encoder(NamedTuple):
     ) -> Float[Tensor, " n"]:
         """Pre-activation of one feature for each input."""
         # A matrix product accumulates in float32 where an elementwise sum would round each term.
-        products = x[:, None] @ take(self.W, index).to(x.dtype)[:, :, None]
-        return products[:, 0, 0] + take(self.b, index).to(x.dtype)
+        products = x[:, None] @ _rows(self.W, index).to(x.dtype)[:, :, None]
+        return products[:, 0, 0] + _rows(self.b, index).to(x.dtype)
 
 
+@final
 class DictionaryBasis(FeatureBasis):
-    """Features with an encoder and a decoder of their own; what they write is left open."""
+    """Features with an encoder and a decoder of their own."""
 
     def __init__(self, dictionary: Dictionary, device: torch.device) -> None:
         self.name = dictionary.name
@@ -148,7 +140,7 @@ class DictionaryBasis(FeatureBasis):
         self, layer: int, x: Float[Tensor, "*batch d_read"]
     ) -> Float[Tensor, "*batch feature"]:
         """See `FeatureBasis.encode`."""
-        return self._layers[layer].activation.all(self._encoder(layer).pre(x))
+        return self._layers[layer].activation(self._encoder(layer).pre(x))
 
     def encode_at(
         self,
@@ -159,15 +151,20 @@ class DictionaryBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, " n"]:
         """See `FeatureBasis.encode_at`."""
-        encoder = self._encoder(layer)
+        encoder, activation = self._encoder(layer), self._layers[layer].activation
+        if (single := activation.of(index)) is not None:
+            return single(encoder.pre_at(x[row, pos], index))
+        places, inverse = torch.unique(row * x.shape[1] + pos, return_inverse=True)
+        return activation(encoder.pre(x.flatten(0, 1)[places]))[inverse, index]
 
-        def rows() -> PreActivationRows:
-            where, of = torch.unique(row * x.shape[1] + pos, return_inverse=True)
-            return PreActivationRows(encoder.pre(x.flatten(0, 1)[where]), of)
+    def write_layers(self, layer: int) -> range:
+        """Its own and, of a cross-layer transcoder, all later ones."""
+        return range(layer, layer + self._layers[layer].W_dec.shape[1])
 
-        return self._layers[layer].activation.single(
-            encoder.pre_at(x[row, pos], index), index, rows
-        )
+    def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
+        """See `FeatureBasis.W_dec`; only the rows for layer `to` are read."""
+        assert to in self.write_layers(layer)
+        return _rows(self._layers[layer].W_dec[:, to - layer], index).to(self._device)
 
     def b_dec(self, layer: int) -> Float[Tensor, " d_model"]:
         """See `FeatureBasis.b_dec`."""
@@ -188,7 +185,7 @@ class DictionaryBasis(FeatureBasis):
     ) -> Readers:
         """Rows of the encoder and its biases, the same at every position."""
         encoder = self._encoder(layer)
-        return Readers(take(encoder.W, index).to(x.dtype), take(encoder.b, index).to(x.dtype))
+        return Readers(_rows(encoder.W, index).to(x.dtype), _rows(encoder.b, index).to(x.dtype))
 
     def pull_back(
         self,
@@ -198,12 +195,7 @@ class DictionaryBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, "pos row d_model"]:
         """See `FeatureBasis.pull_back`."""
-        return gradient @ take(self._encoder(layer).W, index).to(gradient.dtype)
-
-    def _decoder_rows(
-        self, layer: int, index: Int[Tensor, " n"], to: int
-    ) -> Float[Tensor, "n d_model"]:
-        return take(self._layers[layer].W_dec[:, to - layer], index).to(self._device)
+        return gradient @ _rows(self._encoder(layer).W, index).to(gradient.dtype)
 
     def _encoder(self, layer: int) -> Encoder:
         if layer not in self._encoders:
@@ -214,63 +206,9 @@ class DictionaryBasis(FeatureBasis):
         return self._encoders[layer]
 
 
-def take(weights: Float[Tensor, "feature ..."], index: Int[Tensor, " n"]) -> Tensor:
+def _rows(weights: Float[Tensor, "feature ..."], index: Int[Tensor, " n"]) -> Tensor:
     """Rows of `weights`, on their device, wherever `index` is."""
     return weights[index.to(weights.device)]
-
-
-@final
-class TranscoderBasis(DictionaryBasis):
-    """One transcoder per layer, with or without a linear skip path."""
-
-    def write_layers(self, layer: int) -> range:
-        """Its own."""
-        return range(layer, layer + 1)
-
-    def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
-        """See `FeatureBasis.W_dec`."""
-        assert to == layer
-        return self._decoder_rows(layer, index, to)
-
-    def gradient(
-        self,
-        layer: int,
-        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "*batch n"]:
-        """See `FeatureBasis.gradient`."""
-        there = at_outputs[layer]
-        return there @ self._decoder_rows(layer, index, layer).to(there.dtype).T
-
-
-@final
-class CltBasis(DictionaryBasis):
-    """One encoder per layer, one decoder per pair of a layer and a layer not before it."""
-
-    def write_layers(self, layer: int) -> range:
-        """Its own and all later ones."""
-        return range(layer, self.n_layers)
-
-    def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
-        """See `FeatureBasis.W_dec`; only the rows for layer `to` are read."""
-        assert to in self.write_layers(layer)
-        return self._decoder_rows(layer, index, to)
-
-    def gradient(
-        self,
-        layer: int,
-        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "*batch n"]:
-        """Summed over the layers it writes to; one that `at_outputs` leaves out counts as 0."""
-        reached = [to for to in self.write_layers(layer) if to in at_outputs]
-        assert reached, f"no gradient at any layer that layer {layer} writes to"
-        # Added up one by one: a target's decoder rows are let go before the next one's are read.
-        parts = (
-            at_outputs[to] @ self._decoder_rows(layer, index, to).to(at_outputs[to].dtype).T
-            for to in reached
-        )
-        return reduce(torch.add, parts)
 
 
 _SAMPLES = 32

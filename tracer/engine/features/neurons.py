@@ -6,8 +6,6 @@ bias). Activations are signed, and every neuron is active.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -75,16 +73,6 @@ class NeuronBasis(FeatureBasis):
 
     def W_skip(self, layer: int) -> None:
         """Neurons explain the whole output."""
-
-    def gradient(
-        self,
-        layer: int,
-        at_outputs: Mapping[int, Float[Tensor, "*batch d_model"]],
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "*batch n"]:
-        """See `FeatureBasis.gradient`."""
-        there = at_outputs[layer]
-        return there @ self.W_dec(layer, index, layer).to(there.dtype).T
 
     def readers(
         self,

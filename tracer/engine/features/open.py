@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.features.dictionary import (
-    CltBasis,
-    Dictionary,
-    TranscoderBasis,
-    check_model,
-    fingerprint,
-)
-from tracer.engine.features.formats.registry import read_dictionary
+from tracer.engine.features.dictionary import DictionaryBasis, check_model, fingerprint
+from tracer.engine.features.formats.registry import hub_patterns, read_dictionary
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.model.hub import download_files, download_folder
+from tracer.engine.model.hub import download, download_files
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import HubSource
 from tracer.engine.progress import Progress
@@ -32,16 +26,6 @@ from tracer.hypothesis.names import (
     unknown_features,
 )
 
-HUB_PATTERNS = (
-    "config.yaml",
-    "layer_*.safetensors",
-    "W_enc_*.safetensors",
-    "W_dec_*.safetensors",
-    "cfg.json",
-    "sae_weights.safetensors",
-)
-"""What is fetched of a folder on the hub; further files are those its configuration names."""
-
 
 class OpenBasis(NamedTuple):
     """A basis, and what identifies the dictionary behind it."""
@@ -53,12 +37,6 @@ class OpenBasis(NamedTuple):
     """The hub's commit."""
     fingerprint: str | None
     """SHA-256 over the dictionary's files, as `fingerprint` takes it; None for neurons."""
-
-
-class _Located(NamedTuple):
-    folder: Path
-    source: str
-    revision: str | None
 
 
 def open_basis(name: str, model: Model, progress: Progress) -> OpenBasis:
@@ -75,20 +53,15 @@ def open_basis(name: str, model: Model, progress: Progress) -> OpenBasis:
     """
     if name == NEURONS:
         return OpenBasis(NeuronBasis(model), NEURONS, None, None)
-    located = _locate(name, model, progress)
-    dictionary = read_dictionary(located.folder, name, partial(_fetch, progress=progress))
+    folder, source, revision = _locate(name, model, progress)
+    dictionary = read_dictionary(folder, name, partial(_fetch, progress=progress))
     check_model(dictionary, model)
-    basis = _basis(dictionary, model)
-    return OpenBasis(basis, located.source, located.revision, fingerprint(dictionary.files))
+    basis = DictionaryBasis(dictionary, model.device)
+    return OpenBasis(basis, source, revision, fingerprint(dictionary.files))
 
 
-def _basis(dictionary: Dictionary, model: Model) -> FeatureBasis:
-    if dictionary.kind == "transcoders":
-        return TranscoderBasis(dictionary, model.device)
-    return CltBasis(dictionary, model.device)
-
-
-def _locate(name: str, model: Model, progress: Progress) -> _Located:
+def _locate(name: str, model: Model, progress: Progress) -> tuple[Path, str, str | None]:
+    """The dictionary's folder here, its source, and the commit of one from the hub."""
     if named := DICTIONARIES.get(name):
         _require_suited(named, model)
         return _download(named.place, progress)
@@ -96,7 +69,7 @@ def _locate(name: str, model: Model, progress: Progress) -> _Located:
         folder = Path(name).expanduser()
         if not folder.is_dir():
             raise UsageError(f"features {name!r}: no such folder.")
-        return _Located(folder.resolve(), str(folder.resolve()), None)
+        return folder.resolve(), str(folder.resolve()), None
     place = parse_hub_folder(name)
     if place is None:
         raise UsageError(unknown_features(name))
@@ -112,13 +85,13 @@ def _require_suited(named: NamedDictionary, model: Model) -> None:
         )
 
 
-def _download(place: HubFile, progress: Progress) -> _Located:
+def _download(place: HubFile, progress: Progress) -> tuple[Path, str, str]:
     source = HubSource(place.repo, place.revision)
-    commit = download_folder(source, place.path, HUB_PATTERNS, progress)
+    commit = download(source, hub_patterns(), progress, place.path)
     where = "/".join(filter(None, (place.repo, place.path)))
     if not (commit / place.path).is_dir():
         raise UsageError(f"{place.repo} has no dictionary in {place.path or 'its main folder'!r}.")
-    return _Located(commit / place.path, where, commit.name)
+    return commit / place.path, where, commit.name
 
 
 def _fetch(files: Sequence[HubFile], progress: Progress) -> list[Path]:

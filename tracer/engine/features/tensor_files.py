@@ -1,15 +1,13 @@
 """Tensors of one file, memory-mapped: safetensors and uncompressed npz; never a pickle.
 
 What a format expects is asked for by name, shape and floating type, and a file that has something
-else is refused in one sentence.
-
-NumPy archives without unpacking: the arrays of an uncompressed npz, mapped where they lie.
-
-`numpy.load` would copy a whole array into memory (300 MB a layer for Gemma Scope).
+else is refused in one sentence. The arrays of an npz are mapped where they lie in the archive;
+`numpy.load` would copy each into memory (300 MB a layer for Gemma Scope).
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -65,7 +63,7 @@ def _map(path: Path, file: BinaryIO, member: zipfile.ZipInfo) -> Tensor:
     if dtype.type not in _TYPES or not dtype.isnative:
         raise NotReadable(f"{name} is {dtype}; allowed are float16, float32, float64")
     start = file.tell()
-    if min(shape, default=1) < 1 or start + _size(shape, dtype) > path.stat().st_size:
+    if min(shape, default=1) < 1 or start + math.prod(shape) * dtype.itemsize > path.stat().st_size:
         raise NotReadable(f"{name} is empty or cut off")
     order = "F" if by_columns else "C"
     return torch.from_numpy(np.memmap(path, dtype, "c", start, shape, order))
@@ -76,14 +74,6 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
     return np.lib.format.read_array_header_2_0(file)
-
-
-def _size(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """In bytes, in Python's integers: a hostile shape overflows numpy's."""
-    size = dtype.itemsize
-    for length in shape:
-        size *= length
-    return size
 
 
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

@@ -21,6 +21,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tracer.engine.model.hf_folder import file_sha256
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable
 
@@ -122,7 +123,7 @@ def _damage(folder: Path, entry: CachedModel, hashed: Callable[[str], bool]) -> 
             return f"{name} is missing"
         if path.stat().st_size != expected.size:
             return f"{name} has {path.stat().st_size} bytes instead of {expected.size}"
-        if hashed(name) and _sha256(path) != expected.sha256:
+        if hashed(name) and file_sha256(path) != expected.sha256:
             return f"the contents of {name} have changed"
     return None
 
@@ -153,24 +154,15 @@ def _build(entry: CachedModel, folder: Path, build: Callable[[Path], None], need
 
 def _write_manifest(entry: CachedModel, folder: Path) -> None:
     files = {
-        path.name: FileRecord(size=path.stat().st_size, sha256=_sha256(path))
+        path.name: FileRecord(size=path.stat().st_size, sha256=file_sha256(path))
         for path in sorted(folder.iterdir())
     }
     manifest = Manifest(source_sha256=entry.source_sha256, conversion=CONVERSION, files=files)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Without it, a power cut after the rename could leave a complete name over empty files.
     for name in (*files, MANIFEST):
-        _flush(folder / name)
-
-
-def _flush(path: Path) -> None:
-    """Without it, a power cut after the rename could leave a complete name over empty files."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        with (folder / name).open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 @contextmanager

@@ -3,14 +3,12 @@
 Reading GGUF means dequantising every tensor and rebuilding the tokenizer's merges, most of a minute
 each time. The dequantised weights are rounded to bf16, which halves the cache; on gemma-3-270m this
 changes a weight matrix by at most 0.17 % of its norm, and logits after one prompt by up to 0.1.
-
-Keep transformers from talking over tracer's own progress.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,10 +23,17 @@ from transformers.utils import logging
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable
 
+DTYPE = torch.bfloat16
+_GGUF = "joined.gguf"
+_CHUNK = 2**20
+AnyTokenizer: Any = AutoTokenizer
+AnyCausalModel: Any = AutoModelForCausalLM
+"""Both without transformers' own types, which do not cover what `from_pretrained` takes."""
+
 
 @contextmanager
 def quiet() -> Generator[None, None, None]:
-    """No bars and no chatter below an error while the block runs; then as it was before."""
+    """Keep transformers from drawing bars and from logging anything below an error."""
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -39,13 +44,6 @@ def quiet() -> Generator[None, None, None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-DTYPE = torch.bfloat16
-_GGUF = "joined.gguf"
-_CHUNK = 2**20
-_AnyTokenizer: Any = AutoTokenizer
-_AnyCausalModel: Any = AutoModelForCausalLM
 
 
 def convert(parts: Sequence[Path], sha256: str, into: Path, progress: Progress) -> None:
@@ -63,9 +61,9 @@ def convert(parts: Sequence[Path], sha256: str, into: Path, progress: Progress) 
     join(parts, sha256, into / _GGUF, progress)
     with quiet():
         with progress.task("converting the tokenizer, once"):
-            _AnyTokenizer.from_pretrained(into, gguf_file=_GGUF).save_pretrained(into)
+            AnyTokenizer.from_pretrained(into, gguf_file=_GGUF).save_pretrained(into)
         with _counted(progress, "converting the weights, once"):
-            packed = _AnyCausalModel.from_pretrained(
+            packed = AnyCausalModel.from_pretrained(
                 into,
                 gguf_file=_GGUF,
                 dtype=DTYPE,
@@ -117,7 +115,7 @@ def _plain(packed: Any) -> Any:
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     with torch.device("meta"):
-        plain = _AnyCausalModel.from_config(config, dtype=DTYPE)
+        plain = AnyCausalModel.from_config(config, dtype=DTYPE)
     plain.load_state_dict(packed.state_dict(), assign=True)
     plain.tie_weights()
     return plain
@@ -134,13 +132,9 @@ def _counted(progress: Progress, label: str) -> Generator[None, None, None]:
     with progress.task(label) as advance:
 
         def counting(tensors: Iterable[Any], **_: object) -> Iterator[Any]:
-            return _advancing(tensors, advance)
+            for tensor in tensors:
+                yield tensor
+                advance(1)
 
         with patch.object(gguf_reader, "tqdm", counting):
             yield
-
-
-def _advancing(items: Iterable[Any], advance: Callable[[int], None]) -> Iterator[Any]:
-    for item in items:
-        yield item
-        advance(1)

@@ -11,7 +11,8 @@ from tracer.errors import ModelUnavailable
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-_UNSAFE = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+"""Suffixes of pickled weights, which can run code when read."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -30,12 +31,24 @@ def context_length(config: dict[str, Any]) -> int | None:
     return next((int(text[name]) for name in names if text.get(name)), None)
 
 
-def check_config(folder: Path) -> None:
-    """Refuse what cannot be a dense causal language model.
+def check_folder(folder: Path, *, weights: bool = True) -> None:
+    """Refuse what is no dense causal language model with safetensors and a tokenizer.
+
+    Args:
+        folder: Where `config.json` must be.
+        weights: False where the weights are not needed; then they may be missing.
 
     Raises:
         ModelUnavailable: With the reason.
     """
+    _check_config(folder)
+    if weights:
+        _check_weights(folder)
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelUnavailable(f"{folder}: no tokenizer (one of {', '.join(TOKENIZER_FILES)}).")
+
+
+def _check_config(folder: Path) -> None:
     config = read_config(folder)
     if not isinstance(config.get("model_type"), str):
         raise ModelUnavailable(f"{folder / 'config.json'}: no model_type, so no architecture.")
@@ -48,12 +61,7 @@ def check_config(folder: Path) -> None:
         )
 
 
-def check_weights(folder: Path) -> None:
-    """Refuse a folder without complete safetensors.
-
-    Raises:
-        ModelUnavailable: With the reason.
-    """
+def _check_weights(folder: Path) -> None:
     if (folder / INDEX).is_file():
         shards = set(
             cast(dict[str, str], _read_object(folder, INDEX).get("weight_map", {})).values()
@@ -66,33 +74,24 @@ def check_weights(folder: Path) -> None:
         raise ModelUnavailable(f"{folder}: {_without_safetensors(folder)}")
 
 
-def check_tokenizer(folder: Path) -> None:
-    """Refuse a folder without a tokenizer.
-
-    Raises:
-        ModelUnavailable: With the files that would do.
-    """
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise ModelUnavailable(f"{folder}: no tokenizer (one of {', '.join(TOKENIZER_FILES)}).")
-
-
 def fingerprint(folder: Path) -> str:
     """SHA-256 over names and contents of everything that decides what the model answers."""
+    patterns = ("*.safetensors", "*.json", "tokenizer.model", "merges.txt", "*.jinja")
     total = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *_rest(folder)]):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.name}\0{digest}\n".encode())
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+        total.update(f"{path.name}\0{file_sha256(path)}\n".encode())
     return total.hexdigest()
 
 
-def _rest(folder: Path) -> list[Path]:
-    return [*folder.glob("tokenizer.model"), *folder.glob("merges.txt"), *folder.glob("*.jinja")]
+def file_sha256(path: Path) -> str:
+    """Of a file's contents, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _without_safetensors(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
-    unsafe = [name for name in names if name.endswith(_UNSAFE)]
+    unsafe = [name for name in names if name.endswith(PICKLES)]
     if unsafe:
         return (
             f"only pickled weights ({unsafe[0]}), which can run code when read; "

@@ -1,4 +1,4 @@
-"""Fetch a model from the Hugging Face hub, or say in a sentence why it cannot be had."""
+"""Fetch a repository's files from the Hugging Face hub, or say why they cannot be had."""
 
 from __future__ import annotations
 
@@ -34,25 +34,17 @@ _SUBFOLDERS = "*/*"
 _hub: Any = huggingface_hub
 
 
-def download(source: HubSource, patterns: Sequence[str], progress: Progress) -> Path:
-    """The repository's files of these patterns; the folder's name is the commit.
+def download(
+    source: HubSource, patterns: Sequence[str], progress: Progress, folder: str = ""
+) -> Path:
+    """Files of these patterns that lie in the repository's `folder` itself, not in subfolders.
 
-    Weights that are not safetensors, and code, are never fetched.
+    What comes back is the repository's own folder here, whose name is the commit. Weights that are
+    not safetensors, and code, are never fetched.
 
     Raises:
         OutOfReach: No network, or no permission.
         ModelUnavailable: No such repository or revision, or no room for it.
-    """
-    return download_folder(source, "", patterns, progress)
-
-
-def download_folder(
-    source: HubSource, folder: str, patterns: Sequence[str], progress: Progress
-) -> Path:
-    """The same for files of one folder inside the repository; what comes back is the repository's.
-
-    Raises:
-        ModelUnavailable: As `download`.
     """
     within = f"{folder}/" if folder else ""
     wanted = [within + pattern for pattern in patterns]
@@ -80,57 +72,50 @@ def _snapshot(
                 ignore_patterns=unwanted,
             )
         except (HTTPError, OSError, XetDownloadError) as error:
-            sentence = f"{explain(error, source)} {source.hint}".strip()
-            kind = OutOfReach if _is_out_of_reach(error) else ModelUnavailable
-            raise kind(sentence) from error
+            kind, why = _refusal(error, source)
+            raise kind(f"{why} {source.hint}".strip()) from error
     return Path(folder)
 
 
-def explain(error: Exception, source: HubSource) -> str:
-    """What the user can do about a failed download."""
+def _refusal(error: Exception, source: HubSource) -> tuple[type[ModelUnavailable], str]:
+    """What the user can do about a failed download.
+
+    `OutOfReach`: the hub may well have it, but not for this machine or this account.
+    """
     repo = source.repo
+    broke_off = f"The download of {repo} broke off: {error}. Run again to resume it."
     match error:
         case GatedRepoError():
-            return (
+            return OutOfReach, (
                 f"{repo} is gated: accept its licence at https://huggingface.co/{repo} and log in "
                 "with `hf auth login` (or set HF_TOKEN)."
             )
         case RepositoryNotFoundError():
-            return (
+            return ModelUnavailable, (
                 f"The hub has no model {repo!r}, or it is private: check the spelling, or log in "
                 "with `hf auth login` (or set HF_TOKEN)."
             )
         case RevisionNotFoundError():
-            return f"{repo} has no revision {source.revision!r} on the hub."
-        case HfHubHTTPError() if error.response.status_code in (401, 403):
-            return (
-                f"The hub refuses {repo} (HTTP {error.response.status_code}): log in with "
+            return ModelUnavailable, f"{repo} has no revision {source.revision!r} on the hub."
+        case HfHubHTTPError(response=response) if response.status_code in (401, 403):
+            return OutOfReach, (
+                f"The hub refuses {repo} (HTTP {response.status_code}): log in with "
                 f"`hf auth login` and check that you may read https://huggingface.co/{repo}."
             )
-        case HfHubHTTPError():
-            return f"The hub failed on {repo} (HTTP {error.response.status_code}); try again later."
+        case HfHubHTTPError(response=response):
+            status = f"HTTP {response.status_code}"
+            return ModelUnavailable, f"The hub failed on {repo} ({status}); try again later."
         case LocalEntryNotFoundError():
-            return _unreachable(repo)
+            return OutOfReach, _unreachable(repo)
+        case OfflineModeIsEnabled():
+            return OutOfReach, broke_off
         case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
-            return (
+            return ModelUnavailable, (
                 f"{repo} cannot be stored in the hub's cache: {error.strerror or error}. "
                 "HF_HOME moves it to another folder."
             )
         case _:
-            return f"The download of {repo} broke off: {error}. Run again to resume it."
-
-
-def _is_out_of_reach(error: Exception) -> bool:
-    """Whether the hub may well have it, but not for this machine or this account."""
-    match error:
-        case GatedRepoError() | LocalEntryNotFoundError() | OfflineModeIsEnabled():
-            return True
-        case RepositoryNotFoundError() | RevisionNotFoundError():
-            return False
-        case HfHubHTTPError():
-            return error.response.status_code in (401, 403)
-        case _:
-            return False
+            return ModelUnavailable, broke_off
 
 
 def _unreachable(repo: str) -> str:

@@ -20,14 +20,13 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers.cache_utils import DynamicCache
 
 from tracer.engine.model.blocks import Block, Unembedding, read_block, read_unembedding
-from tracer.engine.model.sites import HOOK_NAMES, Prefix, Site, SiteKind, cache_of, stop_ids
+from tracer.engine.model.kv_cache import Prefix, cache_of
+from tracer.engine.model.sites import HOOK_NAMES, Site, SiteKind
 from tracer.engine.model.weights import Weights
 from tracer.errors import ModelUnavailable
 from tracer.record.record import ModelRecord
 
 _SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
-
-
 _ENDS = Site("unembed_in", 0)
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
@@ -61,7 +60,7 @@ class Model:
         self.dtype: torch.dtype = next(weights.hf_model.parameters()).dtype
         text: Any = weights.hf_model.config.get_text_config()
         self.soft_cap: float | None = getattr(text, "final_logit_softcapping", None)
-        self.stop_ids: frozenset[int] = stop_ids(weights.hf_model, weights.tokenizer)
+        self.stop_ids: frozenset[int] = weights.stop_ids
         self._names = set(self._bridge.hook_dict)
 
     def has(self, kind: SiteKind) -> bool:
@@ -90,10 +89,7 @@ class Model:
 
     def W_out(self, layer: int) -> Float[Tensor, "feature d_model"]:
         """Down projection of a layer's MLP, one row per hidden unit."""
-        mlp = self._bridge.blocks[layer].mlp
-        weight: Tensor = mlp.W_out.detach()
-        d_hidden = int(self._bridge.cfg.d_mlp)
-        return weight if weight.shape[0] == d_hidden else weight.T
+        return self._rows(self._bridge.blocks[layer].mlp.W_out)
 
     def W_in(self, layer: int) -> Float[Tensor, "feature d_model"]:
         """Up projection of a layer's MLP, one row per hidden unit."""
@@ -104,6 +100,7 @@ class Model:
         return self._rows(self._bridge.blocks[layer].mlp.W_gate)
 
     def _rows(self, weight: Tensor) -> Tensor:
+        """The weight by hidden units: architectures differ in which axis stands first."""
         d_model = int(self._bridge.cfg.d_model)
         return weight.detach() if weight.shape[-1] == d_model else weight.detach().T
 

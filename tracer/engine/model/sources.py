@@ -1,9 +1,7 @@
 """Which of a model's sources is at hand: installed data package, local folder, hub, in this order.
 
-Only looks; nothing is downloaded, converted or imported from the packages. What a source is turned
-into is the business of `tracer.engine.model.weights`.
-
-A model that is named outside a hypothesis file, on a command line or in Python.
+Nothing is downloaded, converted or imported from the packages here; `tracer.engine.model.weights`
+does that with the source found.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from huggingface_hub.utils import validate_repo_id
 from pydantic import ValidationError
 
 from tracer.engine.model.converted import CachedModel, is_present
-from tracer.engine.model.hf_folder import INDEX, check_config, check_tokenizer, check_weights
+from tracer.engine.model.hf_folder import INDEX, check_folder
 from tracer.errors import ModelUnavailable, UsageError, listed, show
 from tracer.hypothesis.names import (
     MODELS,
@@ -110,13 +108,10 @@ def locate(spec: ModelSpec) -> Location:
         source = find_source(spec)
     except ModelUnavailable as error:
         return Location("missing", None, str(error))
-    match source:
-        case PackageSource():
-            return Location("ready" if is_present(source.entry) else "to convert", source.place)
-        case FolderSource():
-            return Location("ready", source.place)
-        case HubSource():
-            return _locate_on_hub(source)
+    if isinstance(source, HubSource):
+        return _locate_on_hub(source)
+    is_ready = isinstance(source, FolderSource) or is_present(source.entry)
+    return Location("ready" if is_ready else "to convert", source.place)
 
 
 def find_source(spec: ModelSpec) -> Source:
@@ -204,9 +199,7 @@ def _explicit_folder(spec: ModelSpec) -> FolderSource:
 
 
 def _checked(folder: Path) -> FolderSource:
-    check_config(folder)
-    check_weights(folder)
-    check_tokenizer(folder)
+    check_folder(folder)
     return FolderSource(folder.resolve())
 
 

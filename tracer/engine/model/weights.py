@@ -1,31 +1,23 @@
-"""The door to weights: a name becomes a loaded Hugging Face model, its tokenizer and its record.
+"""A model's name becomes its weights: a loaded Hugging Face model, its tokenizer and its record.
 
-From a model's source to a folder that can be loaded: converted, downloaded, or as it stands.
+The source is first made a folder that can be loaded: converted, downloaded, or as it stands.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from tracer.engine.model.converted import ensure
-from tracer.engine.model.gguf import convert, quiet
+from tracer.engine.model.gguf import AnyCausalModel, AnyTokenizer, convert, quiet
 from tracer.engine.model.hf_folder import (
-    check_config,
-    check_tokenizer,
-    check_weights,
+    check_folder,
     context_length,
     fingerprint,
     read_config,
@@ -64,9 +56,7 @@ def ready_model(spec: ModelSpec, progress: Progress) -> ReadyModel:
                 return ReadyModel(folder, source.place, None, fingerprint(folder))
         case HubSource():
             folder = download(source, MODEL_PATTERNS, progress)
-            check_config(folder)
-            check_weights(folder)
-            check_tokenizer(folder)
+            check_folder(folder)
             return ReadyModel(folder, source.place, folder.name, folder.name)
 
 
@@ -84,30 +74,24 @@ def ready_tokenizer(spec: ModelSpec, progress: Progress) -> Path:
             return folder
         case HubSource():
             folder = download(source, TOKENIZER_PATTERNS, progress)
-            check_config(folder)
-            check_tokenizer(folder)
+            check_folder(folder, weights=False)
             return folder
 
 
 def _converted(source: PackageSource, progress: Progress, *, weights: bool = True) -> Path:
     """The cached conversion; `weights=False` leaves the large files' hashes unread."""
     package = source.package
-    return ensure(
-        source.entry,
-        partial(_build, source=source, progress=progress),
-        package.converted_mb,
-        progress,
-        hashed=lambda name: weights or not name.endswith(".safetensors"),
-    )
 
+    def build(into: Path) -> None:
+        progress.note(
+            f"{source.model} is converted once, from {source.place}; this takes a minute."
+        )
+        convert(source.parts, package.sha256, into, progress)
 
-def _build(into: Path, source: PackageSource, progress: Progress) -> None:
-    progress.note(f"{source.model} is converted once, from {source.place}; this takes a minute.")
-    convert(source.parts, source.package.sha256, into, progress)
+    def hashed(name: str) -> bool:
+        return weights or not name.endswith(".safetensors")
 
-
-_AnyTokenizer: Any = AutoTokenizer
-_AnyCausalModel: Any = AutoModelForCausalLM
+    return ensure(source.entry, build, package.converted_mb, progress, hashed)
 
 
 @dataclass(frozen=True)
@@ -117,6 +101,15 @@ class Weights:
     hf_model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     record: ModelRecord
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a text: those the generation settings name, and the tokenizer's own."""
+        settings: Any = getattr(self.hf_model, "generation_config", None)
+        named: Any = getattr(settings, "eos_token_id", None)
+        own: Any = self.tokenizer.eos_token_id
+        found = (*(named if isinstance(named, list) else [named]), own)
+        return frozenset(int(n) for n in found if n is not None)
 
 
 class TokenizerOnly(NamedTuple):
@@ -200,7 +193,7 @@ def _require_causal(folder: Path) -> None:
 def _load_tokenizer(folder: Path, progress: Progress) -> PreTrainedTokenizerBase:
     with progress.task("loading the tokenizer"), quiet():
         try:
-            tokenizer = _AnyTokenizer.from_pretrained(
+            tokenizer = AnyTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError) as error:
@@ -218,7 +211,7 @@ def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTr
     A tensor that the files lack would be filled with random numbers: that is refused.
     """
     try:
-        hf_model, report = _AnyCausalModel.from_pretrained(
+        hf_model, report = AnyCausalModel.from_pretrained(
             folder,
             dtype=dtype,
             attn_implementation="eager",

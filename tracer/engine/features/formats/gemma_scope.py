@@ -11,14 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tracer.engine.features.dictionary import Dictionary, LayerWeights
-from tracer.engine.features.formats.layers import (
-    Settings,
-    in_order,
-    read_json,
-    read_layer_file,
-    settings,
-)
+from tracer.engine.features.dictionary import Dictionary
+from tracer.engine.features.formats.config_files import Settings, parse_settings, read_json
+from tracer.engine.features.formats.format import Fetch, Format
+from tracer.engine.features.formats.layers import in_order, read_layer_file
 from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
 
@@ -35,19 +31,13 @@ class GemmaScopeConfig(Settings):
     hf_hook_point_out: str
 
 
-def layer_folders(folder: Path) -> list[Path]:
-    """The subfolders that hold a layer."""
+def _layer_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{WEIGHTS}"))
 
 
-def read(folder: Path, name: str) -> Dictionary:
-    """The dictionary whose layers lie in the subfolders of `folder`.
-
-    Raises:
-        TracerError: A layer is missing, there twice, unsound, or no transcoder of an MLP.
-    """
+def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
     folders: dict[int, Path] = {}
-    for part in layer_folders(folder):
+    for part in _layer_folders(folder):
         layer = _layer(part / CONFIG)
         if layer in folders:
             raise UsageError(
@@ -56,15 +46,13 @@ def read(folder: Path, name: str) -> Dictionary:
             )
         folders[layer] = part
     parts = in_order(folder, folders)
-    layers: tuple[LayerWeights, ...] = tuple(
-        read_layer_file(part / WEIGHTS, None, None) for part in parts
-    )
+    layers = tuple(read_layer_file(part / WEIGHTS, None, None) for part in parts)
     files = [part / file for part in parts for file in (CONFIG, WEIGHTS)]
     return Dictionary(name, "transcoders", "mlp_in", "mlp_resid", layers, tuple(files))
 
 
 def _layer(path: Path) -> int:
-    config = settings(path, GemmaScopeConfig, read_json(path))
+    config = parse_settings(path, GemmaScopeConfig, read_json(path))
     read_at = _place(path, "hf_hook_point_in", config.hf_hook_point_in, _READS)
     written_at = _place(path, "hf_hook_point_out", config.hf_hook_point_out, _WRITES)
     if read_at != written_at:
@@ -79,3 +67,11 @@ def _place(path: Path, key: str, point: str, allowed: Mapping[str, SiteKind]) ->
             f"{path}: {key} is {point[:80]!r}; a transcoder of an MLP has …layers.N.{min(allowed)}."
         )
     return int(found[1])
+
+
+FORMAT = Format(
+    name="Gemma Scope 2",
+    marker=f"subfolders with {WEIGHTS}",
+    is_here=lambda folder: bool(_layer_folders(folder)),
+    read=_read,
+)

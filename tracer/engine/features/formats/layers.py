@@ -1,28 +1,19 @@
-"""One layer's transcoder in one file, whichever of the three ways its tensors are called.
+"""One layer's transcoder in one file, whichever way its tensors are called, and layers by number.
 
-circuit-tracer stores the encoder by features and a skip matrix that multiplies from the left;
-Gemma Scope (npz) and Gemma Scope 2 (lower-case names) store both the other way round.
-
-Layers by number: files called `layer_0…`, `layer_1…`, of which none may be missing.
-
-Configuration files of dictionaries: bounded YAML and JSON, and the hook points they name.
-
-Formats name hook points as TransformerLens does. A place that is not listed here cannot be used:
-a dictionary must read what enters the MLP and write what leaves it.
+circuit-tracer stores the encoder `[feature, d_model]` and the skip matrix `[d_out, d_in]`; Gemma
+Scope (npz) and Gemma Scope 2 (lower-case names) store both transposed.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from tracer.engine.features.basis import ActivationFunction, JumpReLU, ReLU, TopK
+from tracer.engine.features.activation import ActivationFunction, JumpReLU, ReLU, TopK
 from tracer.engine.features.dictionary import LayerWeights
 from tracer.engine.features.tensor_files import (
     TensorFile,
@@ -31,11 +22,11 @@ from tracer.engine.features.tensor_files import (
     take_count,
     take_if_there,
 )
-from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
-from tracer.hypothesis.yaml_text import YamlMistake, parse_value, read_text
 
 THRESHOLD = "activation_function.threshold"
+_SHOWN = 5
+T = TypeVar("T")
 
 
 def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerWeights:
@@ -52,9 +43,7 @@ def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerW
         UsageError: Tensors are missing or of a wrong shape or type, or contradict `activation`.
     """
     file = open_tensors(path)
-    if file.has("w_enc"):
-        return _gemma_scope_2(file, activation)
-    if path.suffix == ".npz":
+    if file.has("w_enc") or path.suffix == ".npz":
         return _gemma_scope(file, activation)
     return _circuit_tracer(file, activation, k)
 
@@ -92,19 +81,14 @@ def _circuit_tracer(file: TensorFile, activation: str | None, k: int | None) -> 
 
 
 def _gemma_scope(file: TensorFile, activation: str | None) -> LayerWeights:
-    W_enc = take(file, "W_enc", (None, None)).T
-    threshold = take(file, "threshold", (len(W_enc),))
-    act = choose_activation(file, activation, threshold, None, len(W_enc))
-    return layer_weights(file, W_enc, "W_dec", act, None)
-
-
-def _gemma_scope_2(file: TensorFile, activation: str | None) -> LayerWeights:
-    W_enc = take(file, "w_enc", (None, None)).T
+    """Either version: the second has lower-case names, and a skip path where it is affine."""
+    encoder, decoder = ("w_enc", "w_dec") if file.has("w_enc") else ("W_enc", "W_dec")
+    W_enc = take(file, encoder, (None, None)).T
     n_features, d_model = W_enc.shape
     threshold = take(file, "threshold", (n_features,))
     skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
     act = choose_activation(file, activation, threshold, None, n_features)
-    return layer_weights(file, W_enc, "w_dec", act, None if skip is None else skip.T)
+    return layer_weights(file, W_enc, decoder, act, None if skip is None else skip.T)
 
 
 def choose_activation(
@@ -140,11 +124,6 @@ def _count(file: TensorFile, k: int | None) -> int | None:
     return k if stored is None else stored
 
 
-_SHOWN = 5
-
-T = TypeVar("T")
-
-
 def numbered_files(folder: Path, prefix: str) -> list[Path]:
     """`prefix` N `.safetensors` for every N from 0 to the highest there is.
 
@@ -156,7 +135,7 @@ def numbered_files(folder: Path, prefix: str) -> list[Path]:
     found = {int(match[1]) for name in names if (match := pattern.fullmatch(name))}
     if not found:
         raise UsageError(f"{folder}: no {prefix}0.safetensors, …: the weights are missing.")
-    require_all(folder, found)
+    _require_all(folder, found)
     return [folder / f"{prefix}{layer}.safetensors" for layer in sorted(found)]
 
 
@@ -166,16 +145,11 @@ def in_order(folder: Path, layers: Mapping[int, T]) -> tuple[T, ...]:
     Raises:
         UsageError: Some are missing in between.
     """
-    require_all(folder, layers)
+    _require_all(folder, layers)
     return tuple(layers[layer] for layer in sorted(layers))
 
 
-def require_all(folder: Path, found: Collection[int]) -> None:
-    """Refuse a gap.
-
-    Raises:
-        UsageError: With the layers that are missing.
-    """
+def _require_all(folder: Path, found: Collection[int]) -> None:
     missing = [layer for layer in range(max(found)) if layer not in found]
     if missing:
         shown = ", ".join(map(str, missing[:_SHOWN]))
@@ -184,96 +158,3 @@ def require_all(folder: Path, found: Collection[int]) -> None:
             f"{folder}: layers 0 to {max(found)} are needed, but {shown}{more} "
             f"{'is' if len(missing) == 1 else 'are'} missing."
         )
-
-
-INPUTS: Mapping[str, SiteKind] = {
-    "ln2.hook_normalized": "ln2_normalized",
-    "hook_resid_mid": "resid_mid",
-    "mlp.hook_in": "mlp_in",
-}
-OUTPUTS: Mapping[str, SiteKind] = {"hook_mlp_out": "mlp_resid", "mlp.hook_out": "mlp_out"}
-
-
-class Settings(BaseModel):
-    """Base of what a format's configuration says; further keys are its authors' own business."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-
-S = TypeVar("S", bound=Settings)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping.
-
-    Raises:
-        TracerError: It is missing, too large or nested, or no mapping.
-    """
-    try:
-        return _mapping(path, parse_value(read_text(str(path))))
-    except YamlMistake as mistake:
-        raise UsageError(f"{path}:{mistake.line}: {mistake.message}.") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        TracerError: It is missing, too large or nested, or no object.
-    """
-    try:
-        return _mapping(path, json.loads(read_text(str(path))))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid JSON: {error}.") from None
-
-
-def settings(path: Path, kind: type[S], data: dict[str, Any]) -> S:
-    """The data as a format's settings.
-
-    Raises:
-        UsageError: A key is missing or has no allowed value; the first is told.
-    """
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: {where}: {first['msg']}.") from None
-
-
-def site_kind(path: Path, key: str, hook: str, allowed: Mapping[str, SiteKind]) -> SiteKind:
-    """The engine's name of a hook point.
-
-    Raises:
-        UsageError: It is none that a dictionary can use.
-    """
-    if hook not in allowed:
-        raise UsageError(
-            f"{path}: {key} is {hook[:80]!r}; allowed are {', '.join(map(repr, allowed))}."
-        )
-    return allowed[hook]
-
-
-class InLayer(NamedTuple):
-    """A full hook name taken apart."""
-
-    layer: int
-    hook: str
-
-
-def in_layer(path: Path, key: str, hook: str) -> InLayer:
-    """Layer and rest of a name such as `blocks.3.mlp.hook_in`.
-
-    Raises:
-        UsageError: It names no layer.
-    """
-    found = re.fullmatch(r"blocks\.([0-9]{1,4})\.(.+)", hook)
-    if found is None:
-        raise UsageError(f"{path}: {key} is {hook[:80]!r}, which names no layer (blocks.N.…).")
-    return InLayer(int(found[1]), found[2])
-
-
-def _mapping(path: Path, found: object) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise UsageError(f"{path} is no mapping of keys to values.")
-    return cast(dict[str, Any], found)

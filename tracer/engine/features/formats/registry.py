@@ -1,4 +1,4 @@
-"""Which format a folder is in, told by the files it holds and nothing else."""
+"""The dictionary formats, and which one a folder is in, told by the files it holds."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats import circuit_tracer, gemma_scope, saelens
-from tracer.engine.features.formats.circuit_tracer import Fetch
+from tracer.engine.features.formats.format import Fetch, Format
+from tracer.engine.model.hf_folder import PICKLES
 from tracer.errors import UsageError
 
-_UNSAFE = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_BARE = ("layer_*.safetensors", "W_enc_*.safetensors", "**/params.npz", "params_layer_*")
-_FORMATS = (
-    f"{circuit_tracer.CONFIG} (circuit-tracer), {saelens.CONFIG} (SAELens) or subfolders with "
-    f"{gemma_scope.WEIGHTS} (Gemma Scope 2)"
-)
+FORMATS: tuple[Format, ...] = (circuit_tracer.FORMAT, saelens.FORMAT, gemma_scope.FORMAT)
+"""In the order in which a folder is tried."""
+
+
+def hub_patterns() -> tuple[str, ...]:
+    """What is fetched of a folder on the hub; further files are those its configuration names."""
+    return tuple(pattern for each in FORMATS for pattern in each.hub_patterns)
 
 
 def read_dictionary(folder: Path, name: str, fetch: Fetch) -> Dictionary:
@@ -28,22 +30,18 @@ def read_dictionary(folder: Path, name: str, fetch: Fetch) -> Dictionary:
     Raises:
         TracerError: It is in none of the formats, or its files are not sound.
     """
-    if (folder / circuit_tracer.CONFIG).is_file():
-        return circuit_tracer.read(folder, name, fetch)
-    if saelens.layer_folders(folder):
-        return saelens.read(folder, name)
-    if gemma_scope.layer_folders(folder):
-        return gemma_scope.read(folder, name)
+    for each in FORMATS:
+        if each.is_here(folder):
+            return each.read(folder, name, fetch)
     raise UsageError(f"{folder}: {_why_not(folder)}")
 
 
 def _why_not(folder: Path) -> str:
-    if any(any(folder.glob(pattern)) for pattern in _BARE):
-        return (
-            "the weights are there but no config.yaml, so nothing says where they read and write; "
-            "it needs model_kind, feature_input_hook and feature_output_hook."
-        )
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _UNSAFE)
+    for each in FORMATS:
+        if any(any(folder.glob(pattern)) for pattern in each.bare_weights):
+            return each.bare_reason
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickled:
         return f"only pickled weights ({pickled[0]}), which can run code when read."
-    return f"no dictionary: it has no {_FORMATS}."
+    *others, last = (f"{each.marker} ({each.name})" for each in FORMATS)
+    return f"no dictionary: it has no {', '.join(others)} or {last}."

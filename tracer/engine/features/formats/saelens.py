@@ -7,23 +7,22 @@ is there a ReLU as well, so that a threshold below 0 counts as 0.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import Field
 
 from tracer.engine.features.dictionary import Dictionary, LayerWeights
-from tracer.engine.features.formats.layers import (
+from tracer.engine.features.formats.config_files import (
     INPUTS,
     OUTPUTS,
     Settings,
-    choose_activation,
     in_layer,
-    in_order,
-    layer_weights,
+    parse_settings,
     read_json,
-    settings,
     site_kind,
 )
+from tracer.engine.features.formats.format import Fetch, Format
+from tracer.engine.features.formats.layers import choose_activation, in_order, layer_weights
 from tracer.engine.features.tensor_files import open_tensors, take
 from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
@@ -53,37 +52,24 @@ class SaelensConfig(Settings):
     activation_fn: Literal["relu"] | None = None
 
 
-class _Place(NamedTuple):
-    """The layer a transcoder belongs to, and the kinds of site it stands between."""
-
-    layer: int
-    reads: SiteKind
-    writes: SiteKind
-
-
-def layer_folders(folder: Path) -> list[Path]:
+def _layer_folders(folder: Path) -> list[Path]:
     """The folder itself where it holds a layer, otherwise its subfolders that do."""
     if (folder / CONFIG).is_file():
         return [folder]
     return sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
 
 
-def read(folder: Path, name: str) -> Dictionary:
-    """The dictionary whose layers lie in `folder` or its subfolders.
-
-    Raises:
-        TracerError: A layer is missing, there twice, or unsound, or layers disagree on places.
-    """
+def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
     places: set[tuple[SiteKind, SiteKind]] = set()
     layers: dict[int, LayerWeights] = {}
     files: list[Path] = []
-    for part in layer_folders(folder):
+    for part in _layer_folders(folder):
         path = part / CONFIG
         data = read_json(path)
         layer, reads, writes = _place(path, data)
         if layer in layers:
             raise UsageError(f"{folder}: layer {layer} is there twice, the second in {part.name}.")
-        layers[layer] = _weights(part / WEIGHTS, settings(path, SaelensConfig, data))
+        layers[layer] = _weights(part / WEIGHTS, parse_settings(path, SaelensConfig, data))
         places.add((reads, writes))
         files += [path, part / WEIGHTS]
     if len(places) > 1:
@@ -93,19 +79,18 @@ def read(folder: Path, name: str) -> Dictionary:
     return Dictionary(name, "transcoders", reads, writes, ordered, tuple(files))
 
 
-def _place(path: Path, data: dict[str, Any]) -> _Place:
+def _place(path: Path, data: dict[str, Any]) -> tuple[int, SiteKind, SiteKind]:
+    """The layer a transcoder belongs to, and the kinds of site where it reads and writes."""
     within = data.get("metadata")
-    hooks = settings(path, Hooks, within if isinstance(within, dict) else data)
-    read_at = in_layer(path, "hook_name", hooks.hook_name)
-    written_at = in_layer(path, "hook_name_out", hooks.hook_name_out)
-    if read_at.layer != written_at.layer:
-        raise UsageError(
-            f"{path}: it reads layer {read_at.layer} and writes layer {written_at.layer}."
-        )
-    return _Place(
-        read_at.layer,
-        site_kind(path, "hook_name", read_at.hook, INPUTS),
-        site_kind(path, "hook_name_out", written_at.hook, OUTPUTS),
+    hooks = parse_settings(path, Hooks, within if isinstance(within, dict) else data)
+    read_layer, read_at = in_layer(path, "hook_name", hooks.hook_name)
+    written_layer, written_at = in_layer(path, "hook_name_out", hooks.hook_name_out)
+    if read_layer != written_layer:
+        raise UsageError(f"{path}: it reads layer {read_layer} and writes layer {written_layer}.")
+    return (
+        read_layer,
+        site_kind(path, "hook_name", read_at, INPUTS),
+        site_kind(path, "hook_name_out", written_at, OUTPUTS),
     )
 
 
@@ -120,3 +105,12 @@ def _weights(path: Path, config: SaelensConfig) -> LayerWeights:
         choose_activation(file, None, threshold, None, config.d_sae),
         take(file, "W_skip", (config.d_out, config.d_in)) if skips else None,
     )
+
+
+FORMAT = Format(
+    name="SAELens",
+    marker=CONFIG,
+    is_here=lambda folder: bool(_layer_folders(folder)),
+    read=_read,
+    hub_patterns=(CONFIG, WEIGHTS),
+)

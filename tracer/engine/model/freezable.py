@@ -1,8 +1,8 @@
-"""Whether attention patterns and norm scales can be held at all.
+"""Whether attention patterns and norm scales can be frozen at all.
 
 Where TransformerLens leaves attention to Hugging Face (GPT-J, GPT-Neo), the hook on a pattern comes
-too late and does nothing; a norm without weights (OLMo's) breaks when its scale is set. Told by
-trying, on two tokens, once for each model.
+too late and does nothing; a norm without weights (OLMo's) breaks when its scale is set. The answer
+is found by trying, on two tokens, once for each model.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tracer.errors import ModelUnavailable
 _TRIED: WeakKeyDictionary[Model, bool] = WeakKeyDictionary()
 
 
-def require_held(model: Model, purpose: str) -> None:
+def require_freezable(model: Model, purpose: str) -> None:
     """Refuse a model whose patterns or norm scales hooks cannot set.
 
     Raises:
         ModelUnavailable: With the reason.
     """
     if model not in _TRIED:
-        _TRIED[model] = _can_be_held(model)
+        _TRIED[model] = _can_be_frozen(model)
     if not _TRIED[model]:
         raise ModelUnavailable(
             f"{model.record.name}: {purpose} needs attention patterns and norm scales that can be "
@@ -35,7 +35,7 @@ def require_held(model: Model, purpose: str) -> None:
         )
 
 
-def _can_be_held(model: Model) -> bool:
+def _can_be_frozen(model: Model) -> bool:
     """Without patterns, attention must give the same at both of two positions: its bias."""
     layers, seen = range(model.n_layers), dict[int, Tensor]()
 
