@@ -19,9 +19,8 @@ from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import ROUNDING, Effect, compared, unlike
 from tracer.evidence.resampling import attainable_sign_flip_p, sign_flip_p
 from tracer.evidence.wording import counted, exact, p_text, signed
-from tracer.hypothesis.expectations.across import fewest
-from tracer.hypothesis.expectations.base import Expected
-from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
+from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds, fewest
 from tracer.hypothesis.held_out import group_of
 from tracer.record.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, rank
 
@@ -37,16 +36,16 @@ class _Test(NamedTuple):
     prompts: tuple[PromptOutcome, ...]
 
 
-def is_across(expectation: Expected) -> bool:
+def is_across(expectation: Expectation) -> bool:
     """Whether it is one test of all prompts of a split."""
     return isinstance(expectation, Thresholds) and expectation.is_across
 
 
 def judge_across(
-    bench: JudgingContext,
+    context: JudgingContext,
     section: str,
     names: Sequence[str],
-    expectation: Expected,
+    expectation: Expectation,
     split: SplitName,
     prompts: Sequence[str],
     wording: Wording,
@@ -54,7 +53,7 @@ def judge_across(
     """Judge it on one split.
 
     Args:
-        bench: what was observed.
+        context: what was observed.
         section: what the outcome is told to be of.
         names: measured interventions, each tested apart; the worst of them decides.
         expectation: see `is_across`.
@@ -63,7 +62,7 @@ def judge_across(
         wording: how it is written.
     """
     assert isinstance(expectation, Probability | LogitDiff)
-    tests = {name: _test(bench, name, expectation, prompts) for name in names}
+    tests = {name: _test(context, name, expectation, prompts) for name in names}
     name = min(tests, key=lambda n: (rank(tests[n]), -(tests[n].p or 0)))
     worst = tests[name]
     kind = f" ({name.removeprefix(f'{section}.')})" if len(names) > 1 else ""
@@ -90,14 +89,14 @@ def judge_across(
     )
 
 
-def _test(bench: JudgingContext, name: str, expectation: Effect, prompts: Sequence[str]) -> _Test:
+def _test(context: JudgingContext, name: str, expectation: Effect, prompts: Sequence[str]) -> _Test:
     alpha, side = expectation.alpha, expectation.side
     assert alpha is not None and side is not None
-    found = tuple(_difference(bench, name, expectation, prompt) for prompt in prompts)
+    found = tuple(_difference(context, name, expectation, prompt) for prompt in prompts)
     sums: dict[str, float] = {}
     for each in found:
         if each.value is not None:
-            group = group_of(bench.asked, each.prompt)
+            group = group_of(context.asked, each.prompt)
             sums[group] = sums.get(group, 0.0) + each.value
     n = sum(value != 0 for value in sums.values())
     n_tested = sum(each.value is not None for each in found)
@@ -105,7 +104,7 @@ def _test(bench: JudgingContext, name: str, expectation: Effect, prompts: Sequen
     least = attainable_sign_flip_p(n)
     if least > alpha:
         return _Test("untested", _too_few(n, alpha, found, grouped=grouped), None, least, found)
-    p = sign_flip_p(list(sums.values()), side, bench.asked.seed)
+    p = sign_flip_p(list(sums.values()), side, context.asked.seed)
     mean = math.fsum(sums.values()) / n_tested
     of = f"{n_tested} of {len(found)}" if n_tested < len(found) else f"{n_tested}"
     told = f"mean difference {signed(mean)}, p {p_text(p)} ({of} prompts"
@@ -128,13 +127,13 @@ def _too_few(n: int, alpha: float, found: Sequence[PromptOutcome], *, grouped: b
 
 
 def _difference(
-    bench: JudgingContext, name: str, expectation: Effect, prompt: str
+    context: JudgingContext, name: str, expectation: Effect, prompt: str
 ) -> PromptOutcome:
     """dᵢ on one prompt; it holds where it is on the asked side, but only all of them are judged."""
-    trial = bench.trial(name, prompt)
+    trial = context.trial(name, prompt)
     if isinstance(trial, str):
         return untested(prompt, trial)
-    case = bench.case(name, trial)
+    case = context.case(name, trial)
     if case.controls.n == 0:
         return case.untested("no controls were drawn")
     clamped, controls = compared(expectation, case)

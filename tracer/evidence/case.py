@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.wording import number, show_token
+from tracer.hypothesis.clamps import Doses
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
 from tracer.record.record import PromptRecord, Record
@@ -55,6 +56,8 @@ class Case:
     prompt: PromptRecord
     trial: Trial
     controls: ControlValues
+    doses: Doses | None
+    """The dose series of the intervention."""
     seed: int
     """Of long dose series, whose orders are drawn."""
 

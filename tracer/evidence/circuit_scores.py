@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.case import baseline_problem, found_on, source_problem
-from tracer.hypothesis.studies.circuit import SHARES
+from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.arrays import Arrays, circuit_key
 from tracer.record.record import Record
 from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
@@ -111,7 +111,7 @@ def _problem(record: Record, name: str, prompt: str) -> str | None:
     own = baseline_problem(record.prompts[prompt])
     if own is not None:
         return own
-    for supernode in record.hypothesis.circuit[name].supernodes:
+    for supernode in record.hypothesis.studies_of(CircuitSpec)[name].supernodes:
         inherited = source_problem(record, supernode, found_on(record, supernode))
         if inherited is not None:
             return inherited

@@ -25,11 +25,11 @@ from tracer.hypothesis.binomial import (
 )
 from tracer.hypothesis.studies.circuit import (
     FEWEST,
+    CircuitTest,
     Equivalent,
     Independent,
     Minimal,
     PartiallyNecessary,
-    SplitExpectation,
     Sufficient,
 )
 
@@ -62,7 +62,7 @@ class Standing:
     """That it is ahead of a share q* of fillers, Holm's correction made."""
 
 
-def run_test(expectation: SplitExpectation, split: SplitScores, seed: int) -> Tested:
+def run_test(expectation: CircuitTest, split: SplitScores, seed: int) -> Tested:
     """Make a test on the prompts that can be judged."""
     if not split.scores:
         reasons = "; ".join(dict.fromkeys(split.problems.values()))
@@ -82,6 +82,8 @@ def run_test(expectation: SplitExpectation, split: SplitScores, seed: int) -> Te
             return _equivalent(expectation, split)
         case Independent(independent=alpha):
             return _independent(alpha, split, seed)
+        case _:
+            raise AssertionError(f"no test for {expectation!r}")
 
 
 def distance(a: Float[np.ndarray, " prompt"], b: Float[np.ndarray, " prompt"]) -> float:

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from tracer.evidence.case import Wording
 from tracer.evidence.wording import counted
-from tracer.hypothesis.expectations.base import Expected
+from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.top import TopIs, TopIsNot
 from tracer.hypothesis.implied import all_interventions, variations
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.circuit import SplitTest
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.hypothesis.studies.study import SplitTest
 from tracer.hypothesis.template import variables
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, OutcomeName, VerdictName
@@ -22,7 +24,7 @@ class Judged(NamedTuple):
 
     where: str
     """Begins a sentence about it: 'with texas ×0', 'in the attribution graph,'."""
-    expectation: Expected | SplitTest
+    expectation: Expectation | SplitTest
     wording: Wording
     outcome: Outcome
 
@@ -91,7 +93,7 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
         )
     waiting = [
         name
-        for name, spec in hypothesis.circuit.items()
+        for name, spec in hypothesis.studies_of(CircuitSpec).items()
         if name not in record.circuit or set(spec.prompts) - record.circuit[name].trials.keys()
     ]
     if waiting:
@@ -99,7 +101,7 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
             f"the run is incomplete: the circuit {waiting[0]} is not measured on every prompt; "
             "running it again resumes it"
         )
-    waiting = [name for name in hypothesis.shared if name not in record.shared]
+    waiting = [name for name in hypothesis.studies_of(SharedSpec) if name not in record.shared]
     if waiting:
         return f"the run is incomplete: {waiting[0]} is not measured; running it again resumes it"
     specs = all_interventions(hypothesis)

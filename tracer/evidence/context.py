@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,15 +11,17 @@ import numpy as np
 from tracer.evidence.case import (
     Case,
     ControlValues,
+    Wording,
     found_on,
     source_problem,
     trial_problem,
     untested,
 )
-from tracer.evidence.measures.registry import AnyExpectation, judge_case, word
+from tracer.evidence.measures.measure import Naming
+from tracer.evidence.measures.registry import measure_of
 from tracer.evidence.wording import show_token
 from tracer.hypothesis.clamps import InterventionSpec
-from tracer.hypothesis.expectations.fraction import Fraction
+from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
@@ -57,7 +59,7 @@ class JudgingContext:
         """The prompts of each split that has any."""
         return splits_of(self.asked, prompts)
 
-    def on(self, intervention: str, expectation: AnyExpectation, prompt: str) -> PromptOutcome:
+    def on(self, intervention: str, expectation: Expectation, prompt: str) -> PromptOutcome:
         """Judge an expectation on one trial, if nothing stands in the way."""
         trial = self.trial(intervention, prompt)
         if isinstance(trial, str):
@@ -65,8 +67,7 @@ class JudgingContext:
         problem = self._reads_problem(expectation)
         if problem is not None:
             return untested(prompt, problem)
-        doses = self.specs[intervention].doses
-        return judge_case(expectation, doses, self.case(intervention, trial))
+        return measure_of(expectation).judge(expectation, self.case(intervention, trial))
 
     def trial(self, intervention: str, prompt: str) -> Trial | str:
         """One intervention on one prompt, or why nothing can be judged of it."""
@@ -82,12 +83,13 @@ class JudgingContext:
             return "it was not measured: the run is incomplete"
         return trial_problem(self.record, trial) or trial
 
-    def _reads_problem(self, expectation: AnyExpectation) -> str | None:
-        """Why the supernode that is read may not be what it is called."""
-        if not isinstance(expectation, Fraction):
-            return None
-        name = expectation.supernode
-        return source_problem(self.record, name, found_on(self.record, name))
+    def _reads_problem(self, expectation: Expectation) -> str | None:
+        """Why a supernode that is read may not be what it is called."""
+        found = (
+            source_problem(self.record, name, found_on(self.record, name))
+            for name in expectation.supernodes()
+        )
+        return next((problem for problem in found if problem is not None), None)
 
     def case(self, intervention: str, trial: Trial) -> Case:
         """A trial with its controls."""
@@ -110,12 +112,15 @@ class JudgingContext:
             controls=ControlValues(
                 tokens, array("logits", (0, len(tokens))), array("logsumexp", (0,))
             ),
+            doses=self.specs[intervention].doses,
             seed=self.asked.seed,
         )
 
-    def shower(self, prompts: Sequence[str]) -> Callable[[str], str]:
-        """Writes a token as it reads on these prompts, or as in the file where they differ."""
-        return _shower(self.asked, prompts)
+    def word(
+        self, expectation: Expectation, spec: InterventionSpec, prompts: Sequence[str]
+    ) -> Wording:
+        """How an expectation of an intervention is written on these prompts."""
+        return word(self.asked, expectation, spec, prompts)
 
 
 class JudgedOutcomes:
@@ -131,12 +136,12 @@ class JudgedOutcomes:
             key = (each.intervention, each.split, each.expectation)
             self._found.setdefault(key, []).append(each)
 
-    def of(self, intervention: str, expectation: AnyExpectation) -> Iterator[Outcome]:
+    def of(self, intervention: str, expectation: Expectation) -> Iterator[Outcome]:
         """Its outcome on each split; none where it was not judged."""
         spec = self._asked.interventions.get(intervention)
         for split, prompts in splits_of(self._asked, spec.prompts) if spec else ():
             assert spec is not None
-            wording = word(expectation, spec.doses, _shower(self._asked, prompts))
+            wording = word(self._asked, expectation, spec, prompts)
             begins = (f"{wording.test} on ", f"{wording.test}, ")
             for each in self._found.get((intervention, split, wording.measure), ()):
                 if each.expected.startswith(begins):
@@ -152,9 +157,13 @@ def splits_of(asked: Hypothesis, prompts: Sequence[str]) -> Iterator[tuple[Split
             yield split, mine
 
 
-def _shower(asked: Hypothesis, prompts: Sequence[str]) -> Callable[[str], str]:
+def word(
+    asked: Hypothesis, expectation: Expectation, spec: InterventionSpec, prompts: Sequence[str]
+) -> Wording:
+    """How an expectation is written: a token as it reads on the prompts, where they agree."""
+
     def show(written: str) -> str:
         read = {render_token(written, asked.prompts[prompt]) for prompt in prompts}
         return show_token(read.pop() if len(read) == 1 else written)
 
-    return show
+    return measure_of(expectation).word(expectation, Naming(show, spec.doses))

@@ -21,7 +21,7 @@ from tracer.evidence.conclusion import Judged, conclude
 from tracer.evidence.context import JudgedOutcomes, JudgingContext
 from tracer.evidence.means import with_means
 from tracer.evidence.measures.edge import judge_edge, word_edge
-from tracer.evidence.measures.registry import all_expectations, word
+from tracer.evidence.measures.registry import all_expectations
 from tracer.evidence.outcomes import corrected, split_outcome
 from tracer.evidence.post_hoc import ABSENT, Change, changes_between, post_hoc
 from tracer.evidence.robustness import (
@@ -30,20 +30,17 @@ from tracer.evidence.robustness import (
     judge_robustness,
     variation_caveats,
 )
-from tracer.evidence.studies.circuit import judge_circuits
-from tracer.evidence.studies.mediation import judge_mediation
-from tracer.evidence.studies.necessity import judge_necessity
-from tracer.evidence.studies.shared import judge_shared
-from tracer.evidence.studies.swaps import judge_swaps
+from tracer.evidence.studies.registry import judge_studies
 from tracer.evidence.wording import clamp_words
 from tracer.hypothesis.check import asked_tokens
-from tracer.hypothesis.expectations.effect import LogitDiff, Probability
-from tracer.hypothesis.expectations.fraction import Fraction
-from tracer.hypothesis.expectations.registry import tokens_of
+from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.effect import Thresholds
 from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.graph import GRAPH
+from tracer.hypothesis.studies.registry import STUDIES
+from tracer.hypothesis.studies.study import Study
 from tracer.hypothesis.template import render_token
 from tracer.record.arrays import Arrays, Variants, check_arrays
 from tracer.record.record import Record
@@ -51,7 +48,8 @@ from tracer.record.trials import Trial
 from tracer.record.verdict import RobustnessVerdict, Verdict
 
 _JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")
-_MAY_GO = ("prompts", "interventions", "supernodes", "necessity", "mediation", "swaps", "circuit")
+_MAY_GO = ("prompts", "interventions", "supernodes")
+_STUDIES = {kind.SECTION: kind for kind in STUDIES}
 
 
 def _needs_measuring(change: Change) -> bool:
@@ -59,15 +57,13 @@ def _needs_measuring(change: Change) -> bool:
     head, *rest = change.path
     if head in _JUDGED_ONLY:
         return False
+    if head in _STUDIES:
+        return _study_needs_measuring(_STUDIES[str(head)], change)
     match head, rest:
         case ("prompts", [_, "held_out" | "group"]) | ("supernodes", [_, "label"]):
             return False
         case (_, ["expect", *_] | [_, "expect", *_] | [_, "doses", "expect", *_]):
             return False
-        case ("swaps", [_, "mostly" | "each"]):
-            return False
-        case ("circuit", [_] | [_, "prompts", _]) | ("shared", [_]):
-            return change.new is not ABSENT
         case ("robustness", inner):
             fewer = change.new is ABSENT or change.new is False
             return inner[:1] == ["of"] or not fewer
@@ -79,6 +75,16 @@ def _needs_measuring(change: Change) -> bool:
             return change.new is not ABSENT
         case _:
             return head not in _MAY_GO or len(rest) != 1 or change.new is not ABSENT
+
+
+def _study_needs_measuring(kind: type[Study], change: Change) -> bool:
+    match change.path[2:]:
+        case (key, *_) if key in kind.JUDGED_ONLY:
+            return False
+        case () | (_, _) if change.new is ABSENT:
+            return bool(change.path[2:]) and change.path[2] not in kind.MAY_SHRINK
+        case _:
+            return True
 
 
 def check_measured(record: Record, hypothesis: Hypothesis) -> None:
@@ -108,19 +114,23 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
     for name, spec in all_interventions(hypothesis).items():
         trials = record.interventions[name].trials if name in record.interventions else {}
         for expectation in spec.expect:
-            if isinstance(expectation, Fraction) and expectation.supernode not in record.supernodes:
-                yield f"{name}: no supernode {expectation.supernode!r} was measured"
-            if isinstance(expectation, Probability | LogitDiff) and expectation.side:
-                for trial in trials.values():
-                    yield from _unread_by_controls(name, expectation, hypothesis, trial)
+            missing = (s for s in expectation.supernodes() if s not in record.supernodes)
+            yield from (f"{name}: no supernode {s!r} was measured" for s in missing)
+            for trial in trials.values() if _is_compared(expectation) else ():
+                yield from _unread_by_controls(name, expectation, hypothesis, trial)
+
+
+def _is_compared(expectation: Expectation) -> bool:
+    """Whether it is compared with controls."""
+    return isinstance(expectation, Thresholds) and expectation.alpha is not None
 
 
 def _unread_by_controls(
-    name: str, expectation: Probability | LogitDiff, hypothesis: Hypothesis, trial: Trial
+    name: str, expectation: Expectation, hypothesis: Hypothesis, trial: Trial
 ) -> Iterator[str]:
     if trial.n_controls == 0 or trial.prompt not in hypothesis.prompts:
         return
-    for written in (token for tokens in tokens_of(expectation).values() for token in tokens):
+    for written in (token for tokens in expectation.tokens().values() for token in tokens):
         token = render_token(written, hypothesis.prompts[trial.prompt])
         if token not in trial.control_tokens:
             yield f"{name}: the token {token!r} was not read under controls"
@@ -153,16 +163,12 @@ def judge_run(
     asked = hypothesis or record.hypothesis
     check_measured(record, asked)
     changed = post_hoc(record, asked)
-    bench = JudgingContext(record, arrays, asked)
+    context = JudgingContext(record, arrays, asked)
     judged = corrected(
         [
-            *judge_interventions(bench),
-            *judge_necessity(bench),
-            *judge_mediation(bench),
-            *judge_swaps(bench),
-            *_graphs(bench),
-            *judge_circuits(bench),
-            *judge_shared(bench),
+            *judge_interventions(context),
+            *judge_studies(context),
+            *_graphs(context),
         ]
     )
     varied = _varied(record, arrays, asked, variants)
@@ -207,34 +213,34 @@ def _varied(
 def judge_alone(record: Record, arrays: Arrays) -> JudgedOutcomes:
     """What a record's interventions were expected to do, judged without the rest of its file."""
     declared = record.hypothesis
-    bench = JudgingContext(record, arrays, declared)
-    return JudgedOutcomes(declared, (one.outcome for one in judge_interventions(bench)))
+    context = JudgingContext(record, arrays, declared)
+    return JudgedOutcomes(declared, (one.outcome for one in judge_interventions(context)))
 
 
-def judge_interventions(bench: JudgingContext) -> Iterator[Judged]:
+def judge_interventions(context: JudgingContext) -> Iterator[Judged]:
     """Outcomes of what is expected of each intervention."""
-    for name, spec in bench.asked.interventions.items():
+    for name, spec in context.asked.interventions.items():
         where = f"with {clamp_words(spec.clamp)}"
         for expectation in all_expectations(spec):
-            for split, prompts in bench.splits(spec.prompts):
-                wording = word(expectation, spec.doses, bench.shower(prompts))
+            for split, prompts in context.splits(spec.prompts):
+                wording = context.word(expectation, spec, prompts)
                 if is_across(expectation):
                     outcome = judge_across(
-                        bench, name, [name], expectation, split, prompts, wording
+                        context, name, [name], expectation, split, prompts, wording
                     )
                 else:
-                    found = [bench.on(name, expectation, prompt) for prompt in prompts]
+                    found = [context.on(name, expectation, prompt) for prompt in prompts]
                     outcome = split_outcome(name, split, wording, expectation.mostly, found)
                 yield Judged(where, expectation, wording, outcome)
 
 
-def _graphs(bench: JudgingContext) -> Iterator[Judged]:
+def _graphs(context: JudgingContext) -> Iterator[Judged]:
     """Outcomes of what is expected of the attribution graphs."""
-    spec = bench.asked.graph
+    spec = context.asked.graph
     for expectation in spec.expect if spec else ():
         assert spec is not None
-        for split, prompts in bench.splits(spec.prompts):
+        for split, prompts in context.splits(spec.prompts):
             wording = word_edge(expectation)
-            found = [judge_edge(bench.record, expectation, prompt) for prompt in prompts]
+            found = [judge_edge(context.record, expectation, prompt) for prompt in prompts]
             outcome = split_outcome(GRAPH, split, wording, expectation.mostly, found)
             yield Judged("in the attribution graph,", expectation, wording, outcome)

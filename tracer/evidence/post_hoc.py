@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 from tracer.errors import KeyPath, dotted, show
 from tracer.evidence.matching import matched
 from tracer.hypothesis.clamps import ClampSpec
-from tracer.hypothesis.implied import REPEATED, repeated, sized
+from tracer.hypothesis.implied import repeated, sized
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.record import Record, Registration
@@ -68,8 +68,9 @@ def comparable(hypothesis: Hypothesis) -> dict[str, Any]:
         del data["robustness"]
     else:
         data["robustness"] |= _repetition(hypothesis, hypothesis.robustness)
-    for name, circuit in hypothesis.circuit.items():
-        data["circuit"][name]["prompts"] = {prompt: "tested" for prompt in circuit.prompts}
+    for name, study in hypothesis.studies():
+        for key in study.MAY_SHRINK:
+            data[study.SECTION][name][key] = dict.fromkeys(getattr(study, key), "tested")
     for name, spec in hypothesis.interventions.items():
         inner = data["interventions"][name]
         inner["clamp"] = [[clamped, _long(clamp)] for clamped, clamp in spec.clamp.items()]
@@ -86,7 +87,8 @@ def comparable(hypothesis: Hypothesis) -> dict[str, Any]:
 def _repetition(hypothesis: Hypothesis, spec: Robustness) -> dict[str, Any]:
     """Its lists by what they name; what each key stands for without a list is written out."""
     again = repeated(hypothesis)
-    members = {name: "repeated" for section in REPEATED for name in getattr(again, section)}
+    names = [*again.interventions, *(name for name, _ in again.studies())]
+    members = dict.fromkeys(names, "repeated")
     return {
         "seeds": {str(seed): "varied" for seed in spec.seeds},
         "sizes": {str(size): "varied" for size in spec.sizes},

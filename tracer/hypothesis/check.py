@@ -1,120 +1,21 @@
-"""Checks between the parts of a hypothesis, without a tokenizer: does everything named exist?
-
-A part with schema mistakes is still checked for what it names; what seems to be missing in it, or
-unused because of it, is not told: it may be what is broken.
-
-Every token a hypothesis asks about, and the prompts it is asked on.
-"""
+"""Checks between the parts of a hypothesis, without a tokenizer: does everything named exist?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
-from typing import NamedTuple
 
-from tracer.errors import KeyPath, Problem, listed, prompts_named
-from tracer.hypothesis.check_circuit import circuit_problems
+from tracer.errors import Problem, listed, prompts_named
 from tracer.hypothesis.check_interventions import intervention_problems
-from tracer.hypothesis.check_prompts import RESERVED, prompt_problems
+from tracer.hypothesis.check_prompts import held_out_problems, prompt_problems
 from tracer.hypothesis.check_robustness import robustness_problems
-from tracer.hypothesis.check_studies import graph_problems, shared_problems, study_problems
 from tracer.hypothesis.check_supernodes import supernode_problems
-from tracer.hypothesis.clamps import (
-    ClampSpec,
-    Direction,
-    LogitDiffDirection,
-    TokenDirection,
-    Toward,
-)
-from tracer.hypothesis.expectations.fraction import Fraction
-from tracer.hypothesis.expectations.registry import DoseExpectation, Expectation, tokens_of
-from tracer.hypothesis.expectations.text import TextExpectation, words_of
-from tracer.hypothesis.held_out import held_out_problems
+from tracer.hypothesis.clamps import RESERVED, donors
 from tracer.hypothesis.names import misnamed, misnamed_model
-from tracer.hypothesis.partial import Parts
+from tracer.hypothesis.parts import Parts
+from tracer.hypothesis.studies.graph import GRAPH
+from tracer.hypothesis.studies.study import Asked, asked_by, direction_tokens
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
-
-
-class Asked(NamedTuple):
-    """One token as written, variables unfilled."""
-
-    path: KeyPath
-    token: str
-    prompts: tuple[str, ...]
-
-
-def asked_tokens(parts: Parts) -> list[Asked]:
-    """Tokens of expectations, dose expectations and directions; answers are the prompts' own."""
-    found: list[Asked] = []
-    for name, node in parts.known_supernodes():
-        if node.select is not None:
-            path, rule = ("supernodes", name, "select", "toward"), node.select
-            found += [Asked(path, token, rule.explained) for token in direction_tokens(rule.toward)]
-    for name, intervention in parts.known_interventions():
-        place = ("interventions", name)
-        found += _expected((*place, "expect"), intervention.expect, intervention.prompts)
-        if intervention.doses is not None:
-            of_doses = intervention.doses.expect
-            found += _expected((*place, "doses", "expect"), of_doses, intervention.prompts)
-    found += _asked_by_studies(parts)
-    graph = parts.graph
-    if graph is not None:
-        tokens = direction_tokens(graph.toward)
-        found += [Asked(("graph", "toward"), token, graph.prompts) for token in tokens]
-    for name, circuit in parts.known_circuits():
-        path = ("circuit", name, "metric")
-        tokens = direction_tokens(circuit.metric)
-        found += [Asked(path, token, circuit.prompts) for token in tokens]
-    return found
-
-
-def asked_words(parts: Parts) -> list[Asked]:
-    """The words expected of generated text; they need not be one token."""
-    return [
-        Asked(("interventions", name, "expect", number, key), words, spec.prompts)
-        for name, spec in parts.known_interventions()
-        for number, expectation in enumerate(spec.expect)
-        if isinstance(expectation, TextExpectation)
-        for key, words in words_of(expectation).items()
-    ]
-
-
-def _asked_by_studies(parts: Parts) -> Iterator[Asked]:
-    for name, necessity in parts.known_necessity():
-        yield from _expected(("necessity", name, "expect"), necessity.expect, necessity.prompts)
-    for name, mediation in parts.known_mediation():
-        for number, expectation in enumerate(mediation.expect):
-            path = ("mediation", name, "expect", number, "logit_diff")
-            yield from (Asked(path, token, mediation.prompts) for token in expectation.logit_diff)
-    for name, swaps in parts.known_swaps():
-        for concept, prompts in swaps.concepts.items():
-            others = tuple(p for p in swaps.prompts if p not in prompts)
-            known = (parts.prompts.get(prompt) for prompt in prompts)
-            answers = dict.fromkeys(p.answer for p in known if p is not None and p.answer)
-            path = ("swaps", name, "concepts", concept)
-            yield from (Asked(path, answer, others) for answer in answers)
-
-
-def _expected(
-    path: KeyPath,
-    expectations: Sequence[Expectation | DoseExpectation],
-    prompts: tuple[str, ...],
-) -> Iterator[Asked]:
-    for number, expectation in enumerate(expectations):
-        for key, tokens in tokens_of(expectation).items():
-            yield from (Asked((*path, number, key), token, prompts) for token in tokens)
-
-
-def direction_tokens(direction: Direction | Toward) -> tuple[str, ...]:
-    """The tokens a direction names; the words name none, they are the prompt's own."""
-    match direction:
-        case TokenDirection():
-            return (direction.token,)
-        case LogitDiffDirection():
-            return direction.logit_diff
-        case "answer" | "salient":
-            return ()
-
 
 MOST_PROBLEMS = 1_000
 """Nobody reads more, and finding them takes longer than the file is worth."""
@@ -123,7 +24,7 @@ MOST_PROBLEMS = 1_000
 def reference_problems(parts: Parts) -> list[Problem]:
     """Mistakes in what the parts say of each other, each once: all, or the first of very many."""
     found = chain(
-        _name_problems(parts),
+        _model_problems(parts),
         meaning_problems(parts),
         _nothing_expected(parts),
         _unused_prompts(parts),
@@ -135,14 +36,39 @@ def reference_problems(parts: Parts) -> list[Problem]:
 def meaning_problems(parts: Parts) -> Iterator[Problem]:
     """Those without which a hypothesis means nothing: it may hold more than anybody uses."""
     yield from _text_problems(parts)
-    yield from graph_problems(parts)
-    yield from shared_problems(parts)
+    if parts.graph is not None:
+        yield from parts.graph.problems(parts)
     yield from robustness_problems(parts, _text_problems)
     yield from _token_problems(parts, _written(parts))
 
 
+def asked_tokens(parts: Parts) -> list[Asked]:
+    """Tokens of expectations, dose expectations and directions; answers are the prompts' own."""
+    found: list[Asked] = []
+    for name, node in parts.known_supernodes():
+        if node.select is not None:
+            path, rule = ("supernodes", name, "select", "toward"), node.select
+            found += [Asked(path, token, rule.explained) for token in direction_tokens(rule.toward)]
+    for name, spec in parts.known_interventions():
+        place = ("interventions", name)
+        found += asked_by((*place, "expect"), spec.expect, spec.prompts)
+        if spec.doses is not None:
+            found += asked_by((*place, "doses", "expect"), spec.doses.expect, spec.prompts)
+    for name, study in parts.known_studies():
+        found += study.asked_tokens(parts, (study.SECTION, name))
+    found += parts.graph.asked_tokens() if parts.graph else ()
+    return found
+
+
 def _written(parts: Parts) -> list[Asked]:
-    return [*asked_tokens(parts), *asked_words(parts)]
+    """Everything that may hold variables: tokens, and the words expected of generated text."""
+    words = [
+        Asked(("interventions", name, "expect", number, key), words, spec.prompts)
+        for name, spec in parts.known_interventions()
+        for number, expectation in enumerate(spec.expect)
+        for key, words in expectation.words().items()
+    ]
+    return [*asked_tokens(parts), *words]
 
 
 def _text_problems(parts: Parts) -> Iterator[Problem]:
@@ -151,24 +77,35 @@ def _text_problems(parts: Parts) -> Iterator[Problem]:
     yield from held_out_problems(parts)
     yield from supernode_problems(parts)
     yield from intervention_problems(parts)
-    yield from circuit_problems(parts)
-    yield from study_problems(parts)
+    for name, study in parts.known_studies():
+        yield from study.problems(parts, (study.SECTION, name))
+    yield from _name_problems(parts)
+
+
+def _claims(parts: Parts) -> dict[str, Mapping[str, object]]:
+    """Everything that is judged under a name of its own, by section."""
+    return {"interventions": parts.interventions, **parts.studies}
+
+
+def _name_problems(parts: Parts) -> Iterator[Problem]:
+    """A verdict tells what it judged by name alone."""
+    taken: dict[str, str] = {}
+    for section, members in _claims(parts).items():
+        for name in members:
+            if name == GRAPH and section != "interventions":
+                message = f"{GRAPH!r} stands for the attribution graph: give it another name"
+                yield Problem((section, name), message)
+            elif name in taken:
+                message = f"the name {name!r} is taken in `{taken[name]}`: give it another"
+                yield Problem((section, name), message)
+            taken.setdefault(name, section)
 
 
 def _nothing_expected(parts: Parts) -> Iterator[Problem]:
-    sections = {
-        "interventions": parts.interventions,
-        "necessity": parts.necessity,
-        "mediation": parts.mediation,
-        "swaps": parts.swaps,
-        "circuit": parts.circuits,
-        "shared": parts.shared,
-        "graph": parts.graph,
-    }
+    sections = {**_claims(parts), GRAPH: parts.graph}
     if not any(sections.values()) and all(map(parts.is_whole, sections)):
-        yield Problem(
-            (), f"it claims nothing that can be tested: give it one of {listed(sections)}"
-        )
+        message = f"it claims nothing that can be tested: give it one of {listed(sections)}"
+        yield Problem((), message)
 
 
 def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
@@ -184,7 +121,7 @@ def _asked_variables(asked: list[Asked]) -> dict[str, set[str]]:
     return names
 
 
-def _name_problems(parts: Parts) -> Iterator[Problem]:
+def _model_problems(parts: Parts) -> Iterator[Problem]:
     """Names that nothing answers to on this machine; what was measured elsewhere means the same."""
     for key, wrong in (
         ("model", parts.model and misnamed_model(parts.model)),
@@ -215,58 +152,29 @@ def _token_problems(parts: Parts, asked: list[Asked]) -> Iterator[Problem]:
 
 
 def _unused_prompts(parts: Parts) -> Iterator[Problem]:
-    if not all(map(parts.is_whole, ("supernodes", "interventions", "circuit"))):
+    if not all(map(parts.is_whole, ("supernodes", *_claims(parts)))):
         return
-    used: set[str] = set()
+    used: set[str] = set(parts.graph.prompts if parts.graph else ())
     for _, node in parts.known_supernodes():
-        used.update(node.source or ())
-        if node.select is not None:
-            used.update(node.select.on, node.select.against)
+        used.update(node.own_prompts)
     for _, spec in parts.known_interventions():
-        used.update(spec.prompts)
-        for clamp in spec.clamp.values():
-            used.update(clamp.from_ or () if isinstance(clamp, ClampSpec) else ())
-    used.update(parts.graph.prompts if parts.graph else ())
-    for _, circuit in parts.known_circuits():
-        used.update(circuit.prompts, circuit.reference)
-    used.update(_prompts_of_studies(parts))
-    for _, shared in parts.known_shared():
-        used.update(shared.prompts)
+        used.update((*spec.prompts, *donors(spec.clamp)))
+    for _, study in parts.known_studies():
+        used.update(study.named_prompts())
     for name in parts.prompts:
         if name not in used and name not in RESERVED:
             yield Problem(("prompts", name), "nobody uses this prompt: name it, or remove it")
 
 
-def _prompts_of_studies(parts: Parts) -> Iterator[str]:
-    """Prompts that studies name."""
-    for _, necessity in parts.known_necessity():
-        yield from (*necessity.prompts, *necessity.reference)
-    for _, mediation in parts.known_mediation():
-        yield from mediation.prompts
-        for clamp in mediation.clamp.values():
-            yield from clamp.from_ or () if isinstance(clamp, ClampSpec) else ()
-    for _, swaps in parts.known_swaps():
-        yield from swaps.prompts
-
-
 def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
-    if not (parts.is_whole("interventions") and parts.is_whole("circuit")):
+    if not all(map(parts.is_whole, _claims(parts))):
         return
-    used: set[str] = set()
+    expected = list(parts.graph.expect if parts.graph else ())
+    used: set[str] = {name for edge in expected for name in edge.supernodes()}
     for _, spec in parts.known_interventions():
-        used.update(spec.clamp)
-        used.update(e.supernode for e in spec.expect if isinstance(e, Fraction))
-    for edge in parts.graph.expect if parts.graph else ():
-        used.update((edge.edge.from_, edge.edge.to))
-    for _, circuit in parts.known_circuits():
-        used.update(circuit.supernodes)
-    for _, necessity in parts.known_necessity():
-        used.update(necessity.ablate)
-        used.update(e.supernode for e in necessity.expect if isinstance(e, Fraction))
-    for _, mediation in parts.known_mediation():
-        used.update((*mediation.clamp, *mediation.through))
-    for _, swaps in parts.known_swaps():
-        used.update(swaps.concepts)
+        used.update((*spec.clamp, *(name for each in spec.expect for name in each.supernodes())))
+    for _, study in parts.known_studies():
+        used.update(study.named_supernodes())
     for name in parts.supernodes:
         if name not in used:
             message = "nobody uses this supernode: clamp it, expect something of it, or remove it"

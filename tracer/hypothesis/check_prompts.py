@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from tracer.errors import KeyPath, Problem, did_you_mean, listed, shorten
-from tracer.hypothesis.clamps import HERE
-from tracer.hypothesis.partial import Parts
+from tracer.hypothesis.clamps import RESERVED
+from tracer.hypothesis.held_out import Content, content
+from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import (
-    Place,
-    Rendered,
     TemplateMistake,
-    places,
     render,
-    render_prompt,
+    rendered,
     sources,
+    span_places,
     variables,
 )
-
-LAST = "last"
-"""Reserved span name: the final token of every prompt."""
-
-RESERVED = (HERE, LAST)
-"""Names that neither a prompt nor a span may have."""
 
 _KEYS = tuple(PromptSpec.model_fields)
 
@@ -42,20 +35,6 @@ def prompt_problems(parts: Parts, asked: Mapping[str, Collection[str]]) -> Itera
         yield from _text_problems(path, prompt)
         yield from _unused_variables(path, prompt, parts.template, asked.get(name, ()))
         yield from _span_problems(path, prompt, parts.template)
-
-
-def rendered(prompt: PromptSpec, template: str | None) -> tuple[Rendered, ...] | None:
-    """The parts of a prompt's text, or None where a mistake in it is told elsewhere."""
-    try:
-        return render_prompt(prompt, template)
-    except TemplateMistake:
-        return None
-
-
-def span_places(prompt: PromptSpec, template: str | None) -> Mapping[str, tuple[Place, ...]] | None:
-    """Where the spans of a prompt are, or None where its text cannot be rendered."""
-    parts = rendered(prompt, template)
-    return None if parts is None else places(prompt, parts)
 
 
 def _template_problems(parts: Parts) -> Iterator[Problem]:
@@ -157,3 +136,27 @@ def _span_problems(path: KeyPath, prompt: PromptSpec, template: str | None) -> I
                 f"{wanted!r} occurs {len(where[name])} times in {shorten(text, 160)!r}: "
                 "lengthen it until it occurs once",
             )
+
+
+def held_out_problems(parts: Parts) -> Iterator[Problem]:
+    """Held-out prompts whose text a discovery prompt has as well."""
+    if not parts.is_whole("template"):
+        return
+    said: dict[Content, str] = {}
+    held_out: dict[str, Content] = {}
+    for name, prompt in parts.known_prompts():
+        try:
+            found = content(prompt, parts.template)
+        except TemplateMistake:
+            continue  # told where the text is
+        if found and prompt.held_out:
+            held_out[name] = found
+        elif found:
+            said.setdefault(found, name)
+    for name, found in held_out.items():
+        if found in said:
+            message = (
+                f"it is held out, and the discovery prompt {said[found]!r} has the same text: "
+                "what is found on the one would be judged on the other"
+            )
+            yield Problem(("prompts", name), message)

@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tracer.errors import KeyPath, Problem, dotted, listed, show, unknown
-from tracer.hypothesis.clamps import InterventionSpec
-from tracer.hypothesis.partial import Parts
+from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.robustness import ROBUSTNESS, Robustness
-from tracer.hypothesis.studies.necessity import necessity_interventions
+from tracer.hypothesis.studies.registry import STUDIES
 from tracer.hypothesis.template import TemplateMistake, variables
 
 _AXES = ("templates", "seeds", "sizes", "leave_one_out")
-_ENUMERATED = 8
-"""Longest dose series whose orders are counted and not drawn."""
 
 Check = Callable[[Parts], Iterable[Problem]]
 
@@ -52,13 +49,9 @@ def robustness_problems(parts: Parts, texts: Check) -> Iterator[Problem]:
 
 def _sections(parts: Parts) -> dict[str, Mapping[str, object]]:
     """What a variation can measure again, by section."""
-    return {
-        "interventions": parts.interventions,
-        "necessity": parts.necessity,
-        "mediation": parts.mediation,
-        "swaps": parts.swaps,
-        "circuit": parts.circuits,
-    }
+    repeated = {kind.SECTION for kind in STUDIES if kind.REPEATED}
+    studies = {section: x for section, x in parts.studies.items() if section in repeated}
+    return {"interventions": parts.interventions, **studies}
 
 
 def _doubles(path: KeyPath, given: Sequence[object]) -> Iterator[Problem]:
@@ -125,19 +118,9 @@ def _draws(parts: Parts, spec: Robustness) -> bool:
     def is_repeated(name: str) -> bool:
         return name in spec.interventions or not spec.interventions
 
-    if any(is_repeated(name) for name in parts.circuits):
-        return True
-    studies = [(name, study) for name, study in parts.known_necessity() if is_repeated(name)]
-    ablations = [one for study in studies for _, one in necessity_interventions(*study)]
-    interventions = [one for name, one in parts.known_interventions() if is_repeated(name)]
-    return any(_is_drawn(one) for one in (*interventions, *ablations))
-
-
-def _is_drawn(spec: InterventionSpec) -> bool:
-    how = spec.generate
-    sampled = how is not None and how.temperature > 0 and how.seed is None
-    shuffled = spec.doses is not None and len(spec.doses.factors) > _ENUMERATED
-    return spec.is_compared or sampled or shuffled
+    own = any(spec.is_drawn for name, spec in parts.known_interventions() if is_repeated(name))
+    studies = [(name, each) for name, each in parts.known_studies() if is_repeated(name)]
+    return own or any(each.is_drawn(name) for name, each in studies if each.REPEATED)
 
 
 def _size_problems(parts: Parts, path: KeyPath, spec: Robustness) -> Iterator[Problem]:

@@ -13,14 +13,14 @@ What is explained or moved toward: an answer, a token, or one token against anot
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from tracer.hypothesis.expectations.base import TokenPair
 from tracer.hypothesis.expectations.effect import Thresholds
-from tracer.hypothesis.expectations.registry import DoseExpectation, Expectation
+from tracer.hypothesis.expectations.registry import DoseExpectationForm, ExpectationForm
 
 Unit = Literal["times", "to", "add"]
 UNITS: tuple[Unit, ...] = ("times", "to", "add")
@@ -93,6 +93,10 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 HERE = "here"
 """Reserved prompt name in `from:`: the prompt that the intervention is run on."""
+LAST = "last"
+"""Reserved span name: the final token of every prompt."""
+RESERVED = (HERE, LAST)
+"""Names that neither a prompt nor a span may have."""
 
 
 def length_tag(value: Any) -> str:
@@ -101,6 +105,8 @@ def length_tag(value: Any) -> str:
 
 
 Factor = Annotated[float, Field(allow_inf_nan=False)]
+EXACT_UP_TO = 8
+"""Longest dose series of which every order is counted; of a longer one, orders are drawn."""
 
 
 class ClampSpec(Declared):
@@ -138,6 +144,12 @@ ClampForm = Annotated[
 ]
 
 
+def donors(clamp: Mapping[str, ClampForm]) -> tuple[str, ...]:
+    """Every prompt that clamps take activations from, the clamped one left out."""
+    given = [each.from_ or () for each in clamp.values() if isinstance(each, ClampSpec)]
+    return tuple(name for names in given for name in names if name != HERE)
+
+
 class Doses(Declared):
     """One clamp of the intervention repeated at several factors, the others as they are.
 
@@ -146,7 +158,7 @@ class Doses(Declared):
 
     of: Name
     factors: tuple[Factor, ...] = Field(min_length=2, max_length=50)
-    expect: tuple[DoseExpectation, ...] = ()
+    expect: tuple[DoseExpectationForm, ...] = ()
 
 
 class Generation(Declared):
@@ -176,9 +188,17 @@ class InterventionSpec(Declared):
         description="none: everything downstream reacts; attention: patterns stay as in the clean "
         "run; all: patterns, norm scales and every other feature stay (direct effects).",
     )
-    expect: tuple[Expectation, ...] = ()
+    expect: tuple[ExpectationForm, ...] = ()
     doses: Doses | None = None
     generate: Generation | None = None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a seed decides anything of it: controls, samples, or orders of a long series."""
+        how, doses = self.generate, self.doses
+        sampled = how is not None and how.temperature > 0 and how.seed is None
+        shuffled = doses is not None and len(doses.factors) > EXACT_UP_TO
+        return self.is_compared or sampled or shuffled
 
     @property
     def is_compared(self) -> bool:

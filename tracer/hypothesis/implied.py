@@ -1,13 +1,9 @@
-"""Every intervention that a hypothesis needs measured: those it names, and those its studies imply.
+"""What a hypothesis implies: the interventions of its studies, and its variations.
 
-A study's interventions are named after it with a dot, which no name in a file may hold:
-`texas_needed.zero`. They are measured, saved and resumed like any other.
-
-From one hypothesis to its variations: the same claim with one choice of its author otherwise.
-
-A variation is a hypothesis like any other: it is measured, saved and judged by the same code. Which
-prompts are held out never changes, and no held-out prompt is ever put into a rule. A choice that
-the file has made already, or that leaves nothing to go by, is listed with the reason and is none.
+A variation is the same claim with one choice of its author made otherwise: a hypothesis like any
+other, measured, saved and judged by the same code. Which prompts are held out never changes, and no
+held-out prompt is ever put into a rule. A choice that the file has made already, or that leaves
+nothing to go by, is listed with the reason and is no variation.
 """
 
 from __future__ import annotations
@@ -20,28 +16,18 @@ from tracer.errors import listed
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
-from tracer.hypothesis.studies.mediation import mediation_interventions
-from tracer.hypothesis.studies.necessity import (
-    necessity_interventions,
-)
-from tracer.hypothesis.studies.swaps import swap_interventions
+from tracer.hypothesis.studies.registry import STUDIES
 
 
 def all_interventions(hypothesis: Hypothesis) -> dict[str, InterventionSpec]:
-    """Interventions by name, the file's own first."""
+    """Interventions by name: the file's own first, then those that its studies imply."""
     found = dict(hypothesis.interventions)
-    for name, needed in hypothesis.necessity.items():
-        found.update(necessity_interventions(name, needed))
-    for name, mediation in hypothesis.mediation.items():
-        found.update(mediation_interventions(name, mediation))
-    for name, swaps in hypothesis.swaps.items():
-        found.update(swap_interventions(name, swaps))
+    for name, study in hypothesis.studies():
+        found.update(study.interventions(name))
     return found
 
 
 Axis = Literal["template", "seed", "size", "left out"]
-REPEATED = ("interventions", "necessity", "mediation", "swaps", "circuit")
-"""Sections whose members a variation measures again."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +48,18 @@ def repeated(hypothesis: Hypothesis) -> Hypothesis:
     """What every variation measures, unvaried; its verdict is what theirs are compared with."""
     spec = hypothesis.robustness
     assert spec is not None
-    kept: dict[str, Any] = {"graph": None, "shared": {}, "robustness": None}
-    for section in REPEATED:
-        members: dict[str, Any] = getattr(hypothesis, section)
-        wanted = spec.interventions or members
-        kept[section] = {name: one for name, one in members.items() if name in wanted}
+    wanted = spec.interventions
+    kept: dict[str, Any] = {"graph": None, "robustness": None}
+    kept["interventions"] = _wanted(hypothesis.interventions, wanted)
+    for kind in STUDIES:
+        members = hypothesis.studies_of(kind) if kind.REPEATED else {}
+        kept[kind.SECTION] = _wanted(members, wanted)
     return hypothesis.model_copy(update=kept)
+
+
+def _wanted(members: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Those named, or all where none is."""
+    return {name: one for name, one in members.items() if name in names or not names}
 
 
 def variations(hypothesis: Hypothesis) -> tuple[Variation, ...]:
@@ -81,7 +73,7 @@ def variations(hypothesis: Hypothesis) -> tuple[Variation, ...]:
 
 
 def measurable_variations(hypothesis: Hypothesis) -> tuple[Variation, ...]:
-    """The variations that are some."""
+    """The variations without those that are skipped."""
     return tuple(each for each in variations(hypothesis) if each.skipped is None)
 
 
@@ -122,21 +114,16 @@ def _of_size(node: SupernodeSpec, size: int) -> SupernodeSpec:
 def _left_out(base: Hypothesis) -> Iterator[Variation]:
     """Each selection prompt taken out of all rules that have another one in its place."""
     rules = {name: node for name, node in base.supernodes.items() if node.select is not None}
-    for prompt in dict.fromkeys(name for node in rules.values() for name in found_on(node)):
+    for prompt in dict.fromkeys(name for node in rules.values() for name in node.found_on):
         without = {name: _without(node, prompt) for name, node in rules.items()}
         changed = [name for name in rules if without[name].select != rules[name].select]
-        keeping = [name for name, node in without.items() if prompt in found_on(node)]
+        keeping = [name for name, node in without.items() if prompt in node.found_on]
         change = f"{prompt} left out of {listed(changed)}" if changed else f"{prompt} left out"
         if keeping:
             change += f"; {listed(keeping)} would have none in its place, so it stays there"
         none = None if changed else "every rule that names it has no other prompt in its place"
         varied = _with(base, without if changed else {})
         yield Variation(f"without-{prompt}", "left out", change, varied, none)
-
-
-def found_on(node: SupernodeSpec) -> tuple[str, ...]:
-    """Every prompt of a rule, sources first."""
-    return (*node.select.on, *node.select.against) if node.select else ()
 
 
 def _without(node: SupernodeSpec, prompt: str) -> SupernodeSpec:

@@ -1,99 +1,28 @@
-"""What of a file can be checked for its references, although other parts of it are broken."""
+"""Read a file's data against the schema: the hypothesis, or what can be saved of its parts."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tracer.errors import KeyPath, Problem, nearest
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.names import NEURONS
+from tracer.hypothesis.parts import Part, Parts
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.schema_messages import place_of, problems_of
 from tracer.hypothesis.spec import Controls, Hypothesis, PromptSpec, SupernodeSpec
-from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.graph import GraphSpec
-from tracer.hypothesis.studies.mediation import Mediation
-from tracer.hypothesis.studies.necessity import Necessity
-from tracer.hypothesis.studies.shared import SharedSpec
-from tracer.hypothesis.studies.swaps import Swaps
+from tracer.hypothesis.studies.registry import STUDIES
 
-Part = TypeVar("Part", bound=BaseModel)
 _MOST_MISSPELT = 20
 """Keys that are compared with the known ones."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A hypothesis part by part; a part that cannot be read at all is None."""
-
-    template: str | None
-    prompts: Mapping[str, PromptSpec | None]
-    supernodes: Mapping[str, SupernodeSpec | None]
-    interventions: Mapping[str, InterventionSpec | None]
-    necessity: Mapping[str, Necessity | None]
-    mediation: Mapping[str, Mediation | None]
-    swaps: Mapping[str, Swaps | None]
-    controls: Controls
-    shared: Mapping[str, SharedSpec | None]
-    graph: GraphSpec | None
-    circuits: Mapping[str, CircuitSpec | None]
-    robustness: Robustness | None
-    model: str
-    """Empty where it cannot be read."""
-    features: str
-    broken: frozenset[KeyPath]
-    """Sections and parts with schema mistakes: what seems absent there may be what is broken."""
-    misspelt: Mapping[str, str]
-    """How sections are written that were taken for what they are nearest to."""
-
-    def is_whole(self, *path: str | int) -> bool:
-        """Whether nothing on the way to this part, or in it, had to be left out."""
-        return not any(place[: len(path)] == path or path[: len(place)] == place
-                       for place in self.broken)  # fmt: skip
-
-    def known_prompts(self) -> Iterator[tuple[str, PromptSpec]]:
-        """The prompts that could be read."""
-        return _known(self.prompts)
-
-    def known_supernodes(self) -> Iterator[tuple[str, SupernodeSpec]]:
-        """The supernodes that could be read."""
-        return _known(self.supernodes)
-
-    def known_interventions(self) -> Iterator[tuple[str, InterventionSpec]]:
-        """The interventions that could be read."""
-        return _known(self.interventions)
-
-    def known_circuits(self) -> Iterator[tuple[str, CircuitSpec]]:
-        """The circuits that could be read."""
-        return _known(self.circuits)
-
-    def known_necessity(self) -> Iterator[tuple[str, Necessity]]:
-        """The claims of necessity that could be read."""
-        return _known(self.necessity)
-
-    def known_mediation(self) -> Iterator[tuple[str, Mediation]]:
-        """The claims of mediation that could be read."""
-        return _known(self.mediation)
-
-    def known_swaps(self) -> Iterator[tuple[str, Swaps]]:
-        """The swap matrices that could be read."""
-        return _known(self.swaps)
-
-    def known_shared(self) -> Iterator[tuple[str, SharedSpec]]:
-        """The claims of shared representation that could be read."""
-        return _known(self.shared)
-
-
-def _known(section: Mapping[str, Part | None]) -> Iterator[tuple[str, Part]]:
-    return ((name, part) for name, part in section.items() if part is not None)
 
 
 class ReadHypothesis(NamedTuple):
@@ -131,13 +60,9 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
         hypothesis.prompts,
         hypothesis.supernodes,
         hypothesis.interventions,
-        hypothesis.necessity,
-        hypothesis.mediation,
-        hypothesis.swaps,
-        hypothesis.controls,
-        hypothesis.shared,
+        {kind.SECTION: hypothesis.studies_of(kind) for kind in STUDIES},
         hypothesis.graph,
-        hypothesis.circuit,
+        hypothesis.controls,
         hypothesis.robustness,
         hypothesis.model_spec.name,
         hypothesis.features,
@@ -155,13 +80,9 @@ def _salvage(written: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
         _section(PromptSpec, data.get("prompts")),
         _section(SupernodeSpec, data.get("supernodes")),
         _section(InterventionSpec, data.get("interventions")),
-        _section(Necessity, data.get("necessity")),
-        _section(Mediation, data.get("mediation")),
-        _section(Swaps, data.get("swaps")),
-        _pruned(Controls, data.get("controls", {})) or Controls(),
-        _section(SharedSpec, data.get("shared")),
+        {kind.SECTION: _section(kind, data.get(kind.SECTION)) for kind in STUDIES},
         _one(GraphSpec, data.get("graph")),
-        _section(CircuitSpec, data.get("circuit")),
+        _pruned(Controls, data.get("controls", {})) or Controls(),
         _one(Robustness, data.get("robustness")),
         _model(data.get("model")),
         features if isinstance(features := data.get("features"), str) else NEURONS,

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from tracer.hypothesis.clamps import Declared, Name
 from tracer.hypothesis.expectations.base import Share
-from tracer.hypothesis.studies.circuit import SplitTest
+from tracer.hypothesis.studies.study import SplitTest
 
 ROBUSTNESS = "robustness"
 """Stands for an intervention's name in the outcomes of what is expected of the variations."""
@@ -24,6 +24,7 @@ Size = Annotated[int, Field(ge=1)]
 class SameVerdict(SplitTest):
     """The share of the variations whose verdict must be that of the file as it is."""
 
+    KEY: ClassVar[str] = "same"
     same: Share
 
 

@@ -7,18 +7,28 @@ default stands only here. References between parts (does this prompt exist?) are
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
 
-from tracer.hypothesis.clamps import Declared, Direction, InterventionSpec, Name, length_tag
+from tracer.hypothesis.clamps import (
+    LAST,
+    Declared,
+    Direction,
+    InterventionSpec,
+    Name,
+    length_tag,
+)
 from tracer.hypothesis.robustness import Robustness
-from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.graph import GraphSpec
-from tracer.hypothesis.studies.mediation import Mediation
-from tracer.hypothesis.studies.necessity import Necessity
-from tracer.hypothesis.studies.shared import SharedSpec
-from tracer.hypothesis.studies.swaps import Swaps
+from tracer.hypothesis.studies.registry import STUDIES
+from tracer.hypothesis.studies.study import Study
+
+FEATURE = re.compile(r"[0-9]{1,4}_[0-9]{1,9}(?P<position>_[0-9]{1,7})?", re.ASCII)
+"""'layer_index' or 'layer_index_position'."""
+StudyKind = TypeVar("StudyKind", bound=Study)
 
 
 class ModelSpec(Declared):
@@ -156,6 +166,34 @@ class SupernodeSpec(Declared):
         "a clamp that says `add` counts in it.",
     )
 
+    @property
+    def span(self) -> str:
+        """The span its features sit at."""
+        return (self.select.at if self.select else self.at) or LAST
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether any of its features sits at a span, not at a position of its own."""
+        if self.neuronpedia is not None:
+            return False
+        found = [FEATURE.fullmatch(feature) for feature in self.features or ()]
+        return self.features is None or not all(match and match["position"] for match in found)
+
+    @property
+    def found_on(self) -> tuple[str, ...]:
+        """Every prompt of its rule, sources first."""
+        return (*self.select.on, *self.select.against) if self.select else ()
+
+    @property
+    def own_prompts(self) -> tuple[str, ...]:
+        """Every prompt that its features or their activations come from."""
+        return (*self.found_on, *(self.source or ()))
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it knows prompts whose activation is its own."""
+        return self.select is not None or self.source is not None
+
 
 class Controls(Declared):
     """Matched random feature sets, for the interventions whose expectations compare with them."""
@@ -163,8 +201,8 @@ class Controls(Declared):
     random: int = Field(default=99, ge=0, le=9999)
 
 
-class Hypothesis(Declared):
-    """One YAML file: a claim about a model's inside, and how to test it."""
+class _Claim(Declared):
+    """The part of a file that every claim has."""
 
     hypothesis: Name
     claim: str = Field(min_length=1)
@@ -189,20 +227,32 @@ class Hypothesis(Declared):
     prompts: dict[Name, PromptSpec] = Field(min_length=1)
     supernodes: dict[Name, SupernodeSpec] = {}
     interventions: dict[Name, InterventionSpec] = {}
-    necessity: dict[Name, Necessity] = {}
-    mediation: dict[Name, Mediation] = {}
-    swaps: dict[Name, Swaps] = {}
+
+
+_SECTIONS: dict[str, Any] = {
+    kind.SECTION: (dict[Name, kind], Field(default={}, description=kind.summary()))
+    for kind in STUDIES
+}
+_WithStudies: type[_Claim] = create_model("_WithStudies", __base__=_Claim, **_SECTIONS)
+
+
+class Hypothesis(_WithStudies):
+    """One YAML file: a claim about a model's inside, and how to test it."""
+
     graph: GraphSpec | None = None
-    circuit: dict[Name, CircuitSpec] = Field(
-        default={}, description="Supernodes taken together, scored and tested as a circuit."
-    )
-    shared: dict[Name, SharedSpec] = Field(
-        default={}, description="Features that are active on translations of one prompt."
-    )
     controls: Controls = Controls()
     robustness: Robustness | None = Field(
         default=None, description="Choices made otherwise, and how often the verdict is the same."
     )
+
+    def studies_of(self, kind: type[StudyKind]) -> Mapping[str, StudyKind]:
+        """The studies of one kind, by name."""
+        return getattr(self, kind.SECTION)
+
+    def studies(self) -> Iterator[tuple[str, Study]]:
+        """Every study with its name, section by section."""
+        for kind in STUDIES:
+            yield from self.studies_of(kind).items()
 
     def n_controls(self, intervention: InterventionSpec) -> int:
         """How many controls an intervention has on each of its prompts."""

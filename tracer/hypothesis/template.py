@@ -147,3 +147,17 @@ def places(prompt: PromptSpec, parts: tuple[Rendered, ...]) -> dict[str, tuple[P
             starts = occurrences(part.text, wanted)
             found[name] += [Place(number, start, start + len(wanted)) for start in starts]
     return {name: tuple(where) for name, where in found.items()}
+
+
+def rendered(prompt: PromptSpec, template: str | None) -> tuple[Rendered, ...] | None:
+    """The parts of a prompt's text, or None where a mistake in it is told elsewhere."""
+    try:
+        return render_prompt(prompt, template)
+    except TemplateMistake:
+        return None
+
+
+def span_places(prompt: PromptSpec, template: str | None) -> Mapping[str, tuple[Place, ...]] | None:
+    """Where the spans of a prompt are, or None where its text cannot be rendered."""
+    parts = rendered(prompt, template)
+    return None if parts is None else places(prompt, parts)

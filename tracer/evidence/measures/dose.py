@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tracer.evidence.case import Case, Wording, log_probability, unusable
+from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.statistics import Side, attainable_spearman_p, spearman_test
 from tracer.evidence.wording import counted, exact, p_text, signed
-from tracer.hypothesis.clamps import Doses
-from tracer.hypothesis.expectations.dose import Falls, Rises
-from tracer.hypothesis.expectations.registry import DoseExpectation
+from tracer.hypothesis.expectations.dose import DoseExpectation, Falls, Rises
 from tracer.record.verdict import PromptOutcome
 
 N_DIGITS = 5
 """Log-probabilities that agree to so many decimals are ties: fp32 tells no more of them."""
 
 
-def word_dose(expectation: DoseExpectation, doses: Doses, show: Callable[[str], str]) -> Wording:
-    """How it is written; `show` writes a token as it reads on the prompts judged."""
-    verb = "rises" if isinstance(expectation, Rises) else "falls"
-    measure = f"log p({show(dose_token(expectation))}) over doses of {doses.of}"
+def word(expectation: DoseExpectation, naming: Naming) -> Wording:
+    """How it is written."""
+    assert naming.doses is not None
+    verb = expectation.KEY
+    measure = f"log p({naming.token(expectation.token)}) over doses of {naming.doses.of}"
     return Wording(measure, f"{verb}, p ≤ {exact(expectation.p)}", signed, expectation.p)
 
 
-def dose_token(expectation: DoseExpectation) -> str:
-    """The token it reads, as written in the file."""
-    return expectation.falls if isinstance(expectation, Falls) else expectation.rises
-
-
-def judge_dose(expectation: DoseExpectation, doses: Doses, case: Case) -> PromptOutcome:
+def judge(expectation: DoseExpectation, case: Case) -> PromptOutcome:
     """Judge it on one prompt."""
+    doses = case.doses
+    assert doses is not None
     measured = {dose.factor: dose.reading for dose in case.trial.doses}
     series = [(factor, measured[factor]) for factor in doses.factors if factor in measured]
     if len(series) < len(doses.factors):
@@ -44,7 +39,7 @@ def judge_dose(expectation: DoseExpectation, doses: Doses, case: Case) -> Prompt
     problem = next((why for _, reading in series if (why := unusable(reading))), None)
     if problem is not None:
         return case.untested(f"{problem} at one of the doses")
-    token = case.token(dose_token(expectation))
+    token = case.token(expectation.token)
     values = [round(log_probability(reading, token), N_DIGITS) for _, reading in series]
     side: Side = "above" if isinstance(expectation, Rises) else "below"
     rho, p = spearman_test(factors, values, side, case.seed)
@@ -56,3 +51,6 @@ def judge_dose(expectation: DoseExpectation, doses: Doses, case: Case) -> Prompt
         p=p,
         least_p=reachable,
     )
+
+
+MEASURE = MeasureEvidence((Rises, Falls), word, judge)

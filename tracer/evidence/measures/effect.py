@@ -7,15 +7,19 @@ nearer than fp32 rounding is a tie, which counts against the hypothesis.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.case import Case, Wording, log_probability
+from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.statistics import Side, controls_needed, monte_carlo_p
 from tracer.evidence.wording import counted, exact, number, p_text, signed
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
+from tracer.hypothesis.template import render_token
+from tracer.record.record import Record
 from tracer.record.trials import Reading
 from tracer.record.verdict import PromptOutcome
 
@@ -25,27 +29,30 @@ ROUNDING = 1e-5
 Effect = Probability | LogitDiff
 
 
-def word_effect(expectation: Effect, show: Callable[[str], str]) -> Wording:
-    """How it is written; `show` writes a token as it reads on the prompts judged."""
+def word(expectation: Effect, naming: Naming) -> Wording:
+    """How it is written."""
+    show = naming.token
     if isinstance(expectation, Probability):
         measure, write = f"probability of {show(expectation.probability)}", number
     else:
         first, second = expectation.logit_diff
         measure, write = f"logit({show(first)}) − logit({show(second)})", signed
-    test = _test_words(expectation)
-    changes = expectation.rises_by is not None or expectation.falls_by is not None
-    shown = signed if changes or expectation.is_across else write
-    return Wording(measure, test, shown, expectation.alpha)
+    shown = signed if _is_change(expectation) or expectation.is_across else write
+    return Wording(measure, _test_words(expectation), shown, expectation.alpha)
 
 
-def judge_effect(expectation: Effect, case: Case) -> PromptOutcome:
+def _is_change(expectation: Effect) -> bool:
+    return expectation.rises_by is not None or expectation.falls_by is not None
+
+
+def judge(expectation: Effect, case: Case) -> PromptOutcome:
     """Judge it on one prompt; tests across prompts are `tracer.evidence.across`."""
     assert not expectation.is_across
     if expectation.side is not None:
         return _against_controls(expectation, case, expectation.side)
     clamped, clean = _value(expectation, case.trial.reading, case), _clean(expectation, case)
     rise = clamped - clean
-    write = word_effect(expectation, str).show
+    write = signed if _is_change(expectation) else partial(_write, expectation)
     observed = f"{_write(expectation, clamped)} (from {_write(expectation, clean)})"
     change = f"{write(rise)} ({_write(expectation, clean)} → {_write(expectation, clamped)})"
     if expectation.above is not None:
@@ -83,10 +90,16 @@ def _write(expectation: Effect, value: float) -> str:
 
 
 def _value(expectation: Effect, reading: Reading, case: Case) -> float:
+    tokens = [case.token(token) for token in expectation.tokens()[expectation.KEY]]
+    return _number(expectation, reading, tokens)
+
+
+def _number(expectation: Effect, reading: Reading, tokens: list[str]) -> float:
+    """The number that an expectation reads; `tokens` are its own, variables filled in."""
+    read = [reading.tokens[token] for token in tokens]
     if isinstance(expectation, Probability):
-        return reading.tokens[case.token(expectation.probability)].probability
-    first, second = (reading.tokens[case.token(t)].logit for t in expectation.logit_diff)
-    return first - second
+        return read[0].probability
+    return read[0].logit - read[1].logit
 
 
 def _clean(expectation: Effect, case: Case) -> float:
@@ -139,3 +152,29 @@ def compared(expectation: Effect, case: Case) -> tuple[float, Float[np.ndarray, 
     first, second = (case.token(t) for t in expectation.logit_diff)
     difference = reading.tokens[first].logit - reading.tokens[second].logit
     return difference, controls.logit(first) - controls.logit(second)
+
+
+class EffectChange(NamedTuple):
+    """What clamps changed a number by on one prompt."""
+
+    prompt: str
+    held_out: bool
+    change: float
+
+
+def changes_of(record: Record, intervention: str, expectation: Effect) -> list[EffectChange]:
+    """Clamped − clean on every prompt that it was read on, discovery prompts first."""
+    made = record.interventions.get(intervention)
+    found: list[EffectChange] = []
+    for trial in made.trials.values() if made else ():
+        prompt, declared = record.prompts[trial.prompt], record.hypothesis.prompts[trial.prompt]
+        tokens = [render_token(t, declared) for t in expectation.tokens()[expectation.KEY]]
+        readings = (prompt.baseline, trial.reading)
+        if trial.problem is None and all(t in r.tokens for t in tokens for r in readings):
+            before, after = (_number(expectation, reading, tokens) for reading in readings)
+            if math.isfinite(before) and math.isfinite(after):
+                found.append(EffectChange(trial.prompt, prompt.held_out, after - before))
+    return sorted(found, key=lambda each: each.held_out)
+
+
+MEASURE = MeasureEvidence((Probability, LogitDiff), word, judge)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from tracer.evidence.case import Case, Wording
+from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.wording import exact, number
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.record.trials import Activation
 from tracer.record.verdict import PromptOutcome
 
 
-def word_fraction(expectation: Fraction) -> Wording:
+def word(expectation: Fraction, naming: Naming) -> Wording:
     """How it is written."""
     reference = "clean" if expectation.of == "clean" else "source"
     measure = f"activation of {expectation.supernode}, share of its {reference} one"
@@ -28,7 +29,7 @@ def word_fraction(expectation: Fraction) -> Wording:
     return Wording(measure, " and ".join(tests))
 
 
-def judge_fraction(expectation: Fraction, case: Case) -> PromptOutcome:
+def judge(expectation: Fraction, case: Case) -> PromptOutcome:
     """Judge it on one prompt."""
     name = expectation.supernode
     found = case.trial.supernodes.get(name)
@@ -58,3 +59,6 @@ def _why_none(expectation: Fraction, found: Activation) -> str:
         return "the run is older than `average: equal` and did not record the features' own shares"
     where = "this prompt unclamped" if expectation.of == "clean" else "its sources"
     return f"no active feature: {expectation.supernode} is silent on {where}"
+
+
+MEASURE = MeasureEvidence((Fraction,), word, judge)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.evidence.case import Case, Wording
 from tracer.evidence.measures.language import language_of
+from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.measures.rhyme import CannotTell, rhymes, words_in
 from tracer.evidence.wording import counted, number
 from tracer.hypothesis.expectations.text import (
@@ -39,8 +40,9 @@ class _Judged(NamedTuple):
     note: str
 
 
-def word_text(expectation: TextExpectation, show: Callable[[str], str]) -> Wording:
-    """How it is written; `show` writes words as they read on the prompts judged."""
+def word(expectation: TextExpectation, naming: Naming) -> Wording:
+    """How it is written."""
+    show = naming.token
     match expectation:
         case Says():
             measure, test = "generated text", f"says {show(expectation.says)}"
@@ -51,12 +53,14 @@ def word_text(expectation: TextExpectation, show: Callable[[str], str]) -> Wordi
         case RhymesWith():
             measure = "first generated line"
             test = f"rhymes with {show(expectation.rhymes_with)}"
+        case _:
+            raise AssertionError(f"no wording for {expectation!r}")
     if expectation.of_samples < 1:
         test += f" in {100 * expectation.of_samples:g} % of the samples"
     return Wording(measure, test)
 
 
-def judge_text(expectation: TextExpectation, case: Case) -> PromptOutcome:
+def judge(expectation: TextExpectation, case: Case) -> PromptOutcome:
     """Judge it on one prompt: enough of its samples must hold.
 
     Samples that cannot be told count for neither side, as prompts do for an expectation.
@@ -110,6 +114,8 @@ def _judge(expectation: TextExpectation, text: GeneratedText, case: Case) -> _Ju
             return _told(told.language == expectation.language, note)
         case RhymesWith():
             return _judge_rhyme(text, case.token(expectation.rhymes_with))
+        case _:
+            raise AssertionError(f"no test for {expectation!r}")
 
 
 def _judge_rhyme(text: GeneratedText, words: str) -> _Judged:
@@ -156,3 +162,6 @@ def _quotes(texts: Generated, found: _Judged, before: _Judged) -> str:
 def _quote(text: GeneratedText) -> str:
     shown = text.text if len(text.text) <= _N_SHOWN else text.text[: _N_SHOWN - 1] + "…"
     return repr(shown)
+
+
+MEASURE = MeasureEvidence((Says, SaysNot, InLanguage, RhymesWith), word, judge)

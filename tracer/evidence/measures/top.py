@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tracer.evidence.case import Case, Wording, is_top
+from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.wording import number, show_token
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
 from tracer.record.trials import Reading
 from tracer.record.verdict import PromptOutcome
 
 
-def word_output(expectation: TopIs | TopIsNot | Rank, show: Callable[[str], str]) -> Wording:
-    """How it is written; `show` writes a token as it reads on the prompts judged."""
+def word(expectation: TopIs | TopIsNot | Rank, naming: Naming) -> Wording:
+    """How it is written."""
+    show = naming.token
     match expectation:
         case TopIs():
             return Wording("top token", show(expectation.top))
@@ -23,7 +23,7 @@ def word_output(expectation: TopIs | TopIsNot | Rank, show: Callable[[str], str]
             return Wording(f"rank of {show(expectation.rank)}", test, _whole)
 
 
-def judge_output(expectation: TopIs | TopIsNot | Rank, case: Case) -> PromptOutcome:
+def judge(expectation: TopIs | TopIsNot | Rank, case: Case) -> PromptOutcome:
     """Judge it on one prompt."""
     clamped, clean = case.trial.reading, case.prompt.baseline
     match expectation:
@@ -48,3 +48,6 @@ def say_top(reading: Reading) -> str:
 
 def _whole(rank: float) -> str:
     return f"{rank:g}"
+
+
+MEASURE = MeasureEvidence((TopIs, TopIsNot, Rank), word, judge)

@@ -10,48 +10,49 @@ from tracer.evidence.circuit_tests import Tested, run_test
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.outcomes import split_outcome
+from tracer.evidence.studies.study import StudyEvidence
 from tracer.evidence.wording import counted, exact, number
 from tracer.hypothesis.studies.circuit import (
     Bounds,
-    Completeness,
+    CircuitSpec,
+    CircuitTest,
     Equivalent,
     Faithfulness,
     Independent,
     Minimal,
     PartiallyNecessary,
     ScoreExpectation,
-    SplitExpectation,
     Sufficient,
 )
 from tracer.record.verdict import PromptOutcome
 
 
-def judge_circuits(bench: JudgingContext) -> Iterator[Judged]:
-    """Outcomes of what is expected of each circuit."""
-    for name, spec in bench.asked.circuit.items():
-        for expectation in spec.expect:
-            for split, prompts in bench.splits(spec.prompts):
-                seen = scores_of(bench.record, bench.arrays, name, prompts)
-                if isinstance(expectation, Faithfulness | Completeness):
-                    wording = word_score(expectation)
-                    found = [judge_score(expectation, seen, prompt) for prompt in prompts]
-                    outcome = split_outcome(name, split, wording, expectation.mostly, found)
-                else:
-                    wording = word_test(expectation)
-                    one = _together(run_test(expectation, seen, bench.asked.seed), seen)
-                    gathered = split_outcome(name, split, wording, 1.0, [one])
-                    changes = {"expected": f"{wording.test}, {one.prompt}", "wilson": None}
-                    outcome = gathered.model_copy(update=changes)
-                yield Judged(f"of the circuit {name},", expectation, wording, outcome)
+def judge(context: JudgingContext, name: str, study: CircuitSpec) -> Iterator[Judged]:
+    """Its outcomes: scores on each prompt, tests over the prompts of a split."""
+    for expectation in study.expect:
+        for split, prompts in context.splits(study.prompts):
+            seen = scores_of(context.record, context.arrays, name, prompts)
+            if isinstance(expectation, ScoreExpectation):
+                wording = word_score(expectation)
+                found = [judge_score(expectation, seen, prompt) for prompt in prompts]
+                outcome = split_outcome(name, split, wording, expectation.mostly, found)
+            else:
+                wording = word_test(expectation)
+                one = _together(run_test(expectation, seen, context.asked.seed), seen)
+                gathered = split_outcome(name, split, wording, 1.0, [one])
+                changes = {"expected": f"{wording.test}, {one.prompt}", "wilson": None}
+                outcome = gathered.model_copy(update=changes)
+            yield Judged(f"of the circuit {name},", expectation, wording, outcome)
 
 
 def word_score(expectation: ScoreExpectation) -> Wording:
     """How a score is written."""
-    match expectation:
-        case Faithfulness(faithfulness=bounds):
-            return Wording("faithfulness f(C)", _bounds(bounds))
-        case Completeness(completeness=bounds):
-            return Wording("completeness f(M∖C)", _bounds(bounds))
+    measure = "faithfulness f(C)" if _is_faithfulness(expectation) else "completeness f(M∖C)"
+    return Wording(measure, _bounds(expectation.bounds))
+
+
+def _is_faithfulness(expectation: ScoreExpectation) -> bool:
+    return isinstance(expectation, Faithfulness)
 
 
 def _bounds(bounds: Bounds) -> str:
@@ -59,7 +60,7 @@ def _bounds(bounds: Bounds) -> str:
     return " and ".join(f"{sign} {exact(bound)}" for sign, bound in tests if bound is not None)
 
 
-def word_test(expectation: SplitExpectation) -> Wording:
+def word_test(expectation: CircuitTest) -> Wording:
     """How a test is written."""
     match expectation:
         case Sufficient(sufficient=alpha, share=share):
@@ -79,6 +80,8 @@ def word_test(expectation: SplitExpectation) -> Wording:
         case Independent(independent=alpha):
             measure = "independence of what is left from the model's score"
             return Wording(measure, f"not refuted at {exact(alpha)}")
+        case _:
+            raise AssertionError(f"no wording for {expectation!r}")
 
 
 def judge_score(expectation: ScoreExpectation, seen: SplitScores, prompt: str) -> PromptOutcome:
@@ -92,13 +95,12 @@ def judge_score(expectation: ScoreExpectation, seen: SplitScores, prompt: str) -
             f"ablating everything moves the metric by {number(abs(scores.whole - scores.empty))}, "
             f"less than {exact(SMALL)}: the quotient would say nothing",
         )
-    match expectation:
-        case Faithfulness(faithfulness=bounds):
-            raw, name = scores.circuit, "F(C)"
-        case Completeness(completeness=bounds):
-            raw, name = scores.rest, "F(M∖C)"
+    if _is_faithfulness(expectation):
+        raw, name = scores.circuit, "F(C)"
+    else:
+        raw, name = scores.rest, "F(M∖C)"
     value = normalised(raw, scores)
-    above, below = bounds.above, bounds.below
+    above, below = expectation.bounds.above, expectation.bounds.below
     held = (above is None or value > above) and (below is None or value < below)
     return PromptOutcome(
         prompt=prompt,
@@ -123,3 +125,6 @@ def _together(result: Tested, seen: SplitScores) -> PromptOutcome:
         p=result.p,
         least_p=result.least_p,
     )
+
+
+EVIDENCE = StudyEvidence(CircuitSpec, judge)

@@ -14,26 +14,29 @@ from collections.abc import Iterator
 from tracer.evidence.case import Case, Wording, untested
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.context import JudgingContext
+from tracer.evidence.measures.effect import EffectChange, changes_of
 from tracer.evidence.outcomes import split_outcome
+from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
 from tracer.evidence.wording import clamp_words, exact, named, number, show_token, signed
+from tracer.hypothesis.expectations.effect import LogitDiff
 from tracer.hypothesis.studies.mediation import HELD, TOTAL, MediatedShare, Mediation
+from tracer.record.record import Record
 from tracer.record.trials import Reading
-from tracer.record.verdict import PromptOutcome
+from tracer.record.verdict import PromptOutcome, Verdict
 
 LEAST_EFFECT = 0.5
 """Logits; a share of less is a share of nearly nothing."""
 
 
-def judge_mediation(bench: JudgingContext) -> Iterator[Judged]:
-    """Outcomes of every claim of mediation."""
-    for name, study in bench.asked.mediation.items():
-        for expectation in study.expect:
-            for split, prompts in bench.splits(study.prompts):
-                wording = _word(study, expectation)
-                found = [_on(bench, name, expectation, prompt) for prompt in prompts]
-                outcome = split_outcome(name, split, wording, expectation.mostly, found)
-                where = f"with {clamp_words(study.clamp)}"
-                yield Judged(where, expectation, wording, outcome)
+def judge(context: JudgingContext, name: str, study: Mediation) -> Iterator[Judged]:
+    """Its outcomes."""
+    where = f"with {clamp_words(study.clamp)}"
+    for expectation in study.expect:
+        wording = _word(study, expectation)
+        for split, prompts in context.splits(study.prompts):
+            found = [_on(context, name, expectation, prompt) for prompt in prompts]
+            outcome = split_outcome(name, split, wording, expectation.mostly, found)
+            yield Judged(where, expectation, wording, outcome)
 
 
 def _word(study: Mediation, expectation: MediatedShare) -> Wording:
@@ -46,13 +49,15 @@ def _word(study: Mediation, expectation: MediatedShare) -> Wording:
     return Wording(measure, " and ".join(tests))
 
 
-def _on(bench: JudgingContext, name: str, expectation: MediatedShare, prompt: str) -> PromptOutcome:
+def _on(
+    context: JudgingContext, name: str, expectation: MediatedShare, prompt: str
+) -> PromptOutcome:
     cases: dict[str, Case] = {}
     for suffix in (TOTAL, HELD):
-        trial = bench.trial(f"{name}.{suffix}", prompt)
+        trial = context.trial(f"{name}.{suffix}", prompt)
         if isinstance(trial, str):
             return untested(prompt, trial)
-        cases[suffix] = bench.case(f"{name}.{suffix}", trial)
+        cases[suffix] = context.case(f"{name}.{suffix}", trial)
     total, held = (_effect(cases[suffix], expectation) for suffix in (TOTAL, HELD))
     if math.isnan(total) or math.isnan(held):
         return untested(prompt, "the difference of two infinite logits is no number")
@@ -75,3 +80,31 @@ def _effect(case: Case, expectation: MediatedShare) -> float:
         return first - second
 
     return difference(case.trial.reading) - difference(case.prompt.baseline)
+
+
+def tables(record: Record, verdict: Verdict, name: str, study: Mediation) -> Iterator[StudyTable]:
+    """One for each logit difference: what the clamps do, and what of it goes through."""
+    through = ", ".join(record.supernodes[node].label for node in study.through)
+    for first, second in dict.fromkeys(each.logit_diff for each in study.expect):
+        difference = LogitDiff(logit_diff=(first, second))
+        total, held = (
+            {each.prompt: each for each in changes_of(record, f"{name}.{suffix}", difference)}
+            for suffix in (TOTAL, HELD)
+        )
+        yield StudyTable(
+            f"through {through}",
+            f"Change of logit({show_token(first)}) − logit({show_token(second)}), and what is left "
+            f"of it with {through} held at clean values. Share = 1 − held / clamped.",
+            ("Prompt", "Split", "Clamped", "Mediators held", "Share through them"),
+            tuple(StudyRow(p, _cells(each, held[p])) for p, each in total.items() if p in held),
+        )
+
+
+def _cells(total: EffectChange, held: EffectChange) -> tuple[Cell, ...]:
+    whole, rest = total.change, held.change
+    share = number(1 - rest / whole) if abs(whole) >= LEAST_EFFECT else "too small an effect"
+    split = "held out" if total.held_out else "discovery"
+    return tuple(map(Cell, (split, signed(whole), signed(rest), share)))
+
+
+EVIDENCE = StudyEvidence(Mediation, judge, tables)

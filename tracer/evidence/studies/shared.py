@@ -22,6 +22,7 @@ from tracer.evidence.conclusion import Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.statistics import N_SHUFFLES
+from tracer.evidence.studies.study import StudyEvidence
 from tracer.evidence.wording import counted, exact, number, p_text
 from tracer.hypothesis.studies.shared import Overlap, SharedSpec
 from tracer.record.arrays import overlap_key
@@ -42,21 +43,20 @@ class Means(NamedTuple):
     unrelated: float | None
 
 
-def judge_shared(bench: JudgingContext) -> Iterator[Judged]:
-    """Outcomes of what is expected of shared representation."""
-    for name, spec in bench.asked.shared.items():
-        for expectation in spec.expect:
-            wording = word_overlap(expectation)
-            for split, lists in splits(bench, spec):
-                one = _judge(bench, name, expectation, lists)
-                told = split_outcome(name, split, wording, 1.0, [one])
-                outcome = told.model_copy(update={"expected": wording.test})
-                yield Judged(f"in the translations of {name},", expectation, wording, outcome)
+def judge(context: JudgingContext, name: str, study: SharedSpec) -> Iterator[Judged]:
+    """Its outcomes."""
+    for expectation in study.expect:
+        wording = word_overlap(expectation)
+        for split, lists in splits(context, study):
+            one = _judge(context, name, expectation, lists)
+            told = split_outcome(name, split, wording, 1.0, [one])
+            outcome = told.model_copy(update={"expected": wording.test})
+            yield Judged(f"in the translations of {name},", expectation, wording, outcome)
 
 
-def splits(bench: JudgingContext, spec: SharedSpec) -> Iterator[tuple[SplitName, list[int]]]:
+def splits(context: JudgingContext, spec: SharedSpec) -> Iterator[tuple[SplitName, list[int]]]:
     """Numbers of the lists of each split; a list is of the split of its prompts."""
-    for split, prompts in bench.splits(spec.prompts):
+    for split, prompts in context.splits(spec.prompts):
         mine = set(prompts)
         yield split, [n for n, names in enumerate(spec.translations) if names[0] in mine]
 
@@ -133,15 +133,15 @@ def _total(
 
 
 def _judge(
-    bench: JudgingContext, name: str, expectation: Overlap, lists: list[int]
+    context: JudgingContext, name: str, expectation: Overlap, lists: list[int]
 ) -> PromptOutcome:
     """Judge it on the lists of one split, taken together."""
-    spec = bench.asked.shared[name]
+    spec = context.asked.studies_of(SharedSpec)[name]
     subject = counted(len(lists), "meaning")
-    problem = _problem(bench, name, [p for n in lists for p in spec.translations[n]])
+    problem = _problem(context, name, [p for n in lists for p in spec.translations[n]])
     if problem is not None:
         return untested(subject, problem)
-    matrices = over_layers(bench, name, expectation.overlap, lists)
+    matrices = over_layers(context, name, expectation.overlap, lists)
     if not np.isfinite(matrices).all():
         return untested(subject, "no feature is active on two of the prompts in one of the layers")
     found, alpha = means(matrices), expectation.exceeds_unrelated
@@ -152,7 +152,7 @@ def _judge(
         assert expectation.above is not None
         held = found.translations > expectation.above
         return _tested(subject, held=held, observed=observed, value=found.translations)
-    pairs = bench.record.shared[name].pairs
+    pairs = context.record.shared[name].pairs
     best = least_p(len(lists), len(spec.translations[0]))
     if best > alpha:
         return untested(
@@ -160,26 +160,26 @@ def _judge(
             f"{subject} in {len(spec.translations[0])} languages can be paired so that p is "
             f"{p_text(best)} at best, not {exact(alpha)}: more meanings or languages are needed",
         )
-    p = pairing_p(matrices, pairs, bench.asked.seed)
+    p = pairing_p(matrices, pairs, context.asked.seed)
     value = found.translations
     told = f"{observed}, p {p_text(p)}"
     return _tested(subject, held=p <= alpha, observed=told, value=value, p=p, best=best)
 
 
 def over_layers(
-    bench: JudgingContext, name: str, layers: tuple[int, int], lists: Sequence[int]
+    context: JudgingContext, name: str, layers: tuple[int, int], lists: Sequence[int]
 ) -> Matrices:
     """Overlaps of the lists, averaged over layers."""
     first, last = layers
-    overlaps = np.asarray(bench.arrays[overlap_key(name)], dtype=np.float64)
+    overlaps = np.asarray(context.arrays[overlap_key(name)], dtype=np.float64)
     return overlaps[:, first : last + 1].mean(axis=1)[:, lists][:, :, lists]
 
 
-def _problem(bench: JudgingContext, name: str, prompts: Sequence[str]) -> str | None:
-    if name not in bench.record.shared:
+def _problem(context: JudgingContext, name: str, prompts: Sequence[str]) -> str | None:
+    if name not in context.record.shared:
         return "it was not measured: the run is incomplete"
     for prompt in prompts:
-        problem = baseline_problem(bench.record.prompts[prompt])
+        problem = baseline_problem(context.record.prompts[prompt])
         if problem is not None:
             return f"{problem} on {prompt}"
     return None
@@ -202,3 +202,6 @@ def _tested(
         p=p,
         least_p=best,
     )
+
+
+EVIDENCE = StudyEvidence(SharedSpec, judge)

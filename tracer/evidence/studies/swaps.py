@@ -10,40 +10,42 @@ from tracer.evidence.conclusion import Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.top import say_top
 from tracer.evidence.outcomes import split_outcome
+from tracer.evidence.statistics import wilson
+from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
 from tracer.evidence.wording import counted
-from tracer.hypothesis.expectations.base import Expected
+from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.studies.swaps import Swaps, swap_name
 from tracer.hypothesis.template import render_token
-from tracer.record.verdict import Outcome, PromptOutcome
+from tracer.record.record import Record
+from tracer.record.verdict import Outcome, PromptOutcome, Verdict
 
 ARROW = " ← "
 """Between a recipient prompt and the donor, as a swap is named in a verdict."""
 
 
-def judge_swaps(bench: JudgingContext) -> Iterator[Judged]:
-    """One outcome for each matrix and split, and one for each pair where a share of it is asked."""
-    for name, study in bench.asked.swaps.items():
-        whole = Expected(mostly=study.mostly)
-        for split, prompts in bench.splits(study.prompts):
-            wording = Wording("top token", "the donor's answer")
-            found = [one for prompt in prompts for one in _on(bench, name, study, prompt)]
-            outcome = split_outcome(name, split, wording, study.mostly, found)
-            outcome = _counted(outcome, _weak_pairs(study, outcome))
-            where = f"with each of {counted(len(study.concepts), 'concept')} put for every other,"
-            yield Judged(where, whole, wording, outcome)
+def judge(context: JudgingContext, name: str, study: Swaps) -> Iterator[Judged]:
+    """One outcome for each split; a pair that falls short of `each` fails it."""
+    whole = Expectation(mostly=study.mostly)
+    where = f"with each of {counted(len(study.concepts), 'concept')} put for every other,"
+    wording = Wording("top token", "the donor's answer")
+    for split, prompts in context.splits(study.prompts):
+        found = [one for prompt in prompts for one in _on(context, name, study, prompt)]
+        outcome = split_outcome(name, split, wording, study.mostly, found)
+        outcome = _counted(outcome, _weak_pairs(study, outcome))
+        yield Judged(where, whole, wording, outcome)
 
 
-def _on(bench: JudgingContext, name: str, study: Swaps, prompt: str) -> Iterator[PromptOutcome]:
-    recipient = recipient_of(study, prompt)
+def _on(context: JudgingContext, name: str, study: Swaps, prompt: str) -> Iterator[PromptOutcome]:
+    recipient = _recipient_of(study, prompt)
     for donor, donors in study.concepts.items():
         if donor == recipient:
             continue
         pair = f"{prompt}{ARROW}{donor}"
-        trial = bench.trial(swap_name(name, recipient, donor), prompt)
+        trial = context.trial(swap_name(name, recipient, donor), prompt)
         if isinstance(trial, str):
             yield untested(pair, trial)
             continue
-        declared = bench.asked.prompts[donors[0]]
+        declared = context.asked.prompts[donors[0]]
         assert declared.answer is not None
         held = is_top(trial.reading, render_token(declared.answer, declared))
         yield PromptOutcome(
@@ -51,7 +53,7 @@ def _on(bench: JudgingContext, name: str, study: Swaps, prompt: str) -> Iterator
         )
 
 
-def recipient_of(study: Swaps, prompt: str) -> str:
+def _recipient_of(study: Swaps, prompt: str) -> str:
     """The concept that a prompt carries."""
     return next(name for name, prompts in study.concepts.items() if prompt in prompts)
 
@@ -60,17 +62,22 @@ def _weak_pairs(study: Swaps, outcome: Outcome) -> list[str]:
     """Pairs of which fewer swaps succeeded than each must."""
     if study.each is None:
         return []
-    pairs: dict[tuple[str, str], list[PromptOutcome]] = {}
-    for one in outcome.prompts:
-        prompt, donor = one.prompt.rsplit(ARROW, 1)
-        pairs.setdefault((recipient_of(study, prompt), donor), []).append(one)
     weak: list[str] = []
-    for (recipient, donor), found in pairs.items():
+    for (recipient, donor), found in _by_pair(study, outcome).items():
         n_held = sum(one.outcome == "held" for one in found)
         n_open = sum(one.outcome == "untested" for one in found)
         if n_held + n_open < math.ceil(study.each * len(found) - 1e-9):
             weak.append(f"{recipient}{ARROW}{donor} {n_held} of {len(found)}")
     return weak
+
+
+def _by_pair(study: Swaps, outcome: Outcome) -> dict[tuple[str, str], list[PromptOutcome]]:
+    """The swaps of each pair of recipient and donor."""
+    pairs: dict[tuple[str, str], list[PromptOutcome]] = {}
+    for one in outcome.prompts:
+        prompt, donor = one.prompt.rsplit(ARROW, 1)
+        pairs.setdefault((_recipient_of(study, prompt), donor), []).append(one)
+    return pairs
 
 
 def _counted(outcome: Outcome, weak: list[str]) -> Outcome:
@@ -82,3 +89,43 @@ def _counted(outcome: Outcome, weak: list[str]) -> Outcome:
         changes["outcome"] = "failed"
         changes["observed"] = f"{outcome.observed}; too few of a pair: {'; '.join(weak)}"
     return Outcome.model_validate(outcome.model_dump() | changes)
+
+
+def tables(record: Record, verdict: Verdict, name: str, study: Swaps) -> Iterator[StudyTable]:
+    """A matrix for each split: recipients down, donors across."""
+    for outcome in verdict.outcomes:
+        if outcome.intervention != name:
+            continue
+        pairs = _by_pair(study, outcome)
+        yield StudyTable(
+            "every concept in place of every other",
+            f"{outcome.split.capitalize()}: swaps after which the donor’s answer comes first. Rows:"
+            " the concept taken away; columns: the concept put in.",
+            ("", *study.concepts),
+            tuple(
+                StudyRow(recipient, tuple(_cell(pairs.get((recipient, d))) for d in study.concepts))
+                for recipient in study.concepts
+                if any(pair[0] == recipient for pair in pairs)
+            ),
+            failures=tuple(
+                f"{one.prompt}: {one.observed}"
+                for one in outcome.prompts
+                if one.outcome == "failed"
+            ),
+        )
+
+
+def _cell(found: list[PromptOutcome] | None) -> Cell | None:
+    """How many swaps of a pair succeeded; None on the diagonal."""
+    if not found:
+        return None
+    tested = [one for one in found if one.outcome != "untested"]
+    n_held = sum(one.outcome == "held" for one in tested)
+    if not tested:
+        return Cell("untested", found[0].reason or "", 0)
+    low, high = (f"{100 * bound:.0f}" for bound in wilson(n_held, len(tested)))
+    title = f"95 % Wilson interval {low} to {high} %"
+    return Cell(f"{n_held} of {len(tested)}", title, 4 * n_held // len(tested))
+
+
+EVIDENCE = StudyEvidence(Swaps, judge, tables)

@@ -1,8 +1,20 @@
+"""The direct effect of one supernode on another in an attribution graph: `edge`."""
+
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tracer.hypothesis.expectations.base import Expected, Number
+from tracer.errors import KeyPath, Problem
+from tracer.hypothesis.expectations.base import Expectation, Number
+
+if TYPE_CHECKING:
+    from tracer.hypothesis.parts import Parts
+
+OUTPUT = "output"
+"""Reserved name in `to:`: what the graph explains."""
 
 
 class EdgeTest(BaseModel):
@@ -16,11 +28,32 @@ class EdgeTest(BaseModel):
     below: Number | None = None
 
 
-class Edge(Expected):
+class Edge(Expectation):
     """The direct effect of one supernode on another in the attribution graph, from -1 to 1.
 
     The sum of all edges between their features, as a share of everything that enters the target,
     signs left out: Σ edge(from → to) / Σ |edge(any → to)|.
     """
 
+    KEY: ClassVar[str] = "edge"
     edge: EdgeTest
+
+    def supernodes(self) -> tuple[str, ...]:
+        """Both ends, where they are supernodes."""
+        return tuple(name for name in (self.edge.from_, self.edge.to) if name != OUTPUT)
+
+    def graph_problems(
+        self, parts: Parts, path: KeyPath, prompts: Sequence[str]
+    ) -> Iterator[Problem]:
+        """Ends that are not there, and bounds that no edge can pass; `path` is its own."""
+        path, edge = (*path, "edge"), self.edge
+        yield from parts.supernode_problems((*path, "from"), edge.from_, prompts)
+        if edge.to != OUTPUT:
+            yield from parts.supernode_problems((*path, "to"), edge.to, prompts, (OUTPUT,))
+        if edge.above is None and edge.below is None:
+            yield Problem(path, "it tests nothing: `above` or `below` is expected")
+        for key, bound in (("above", edge.above), ("below", edge.below)):
+            if bound is not None and not -1 <= bound <= 1:
+                yield Problem((*path, key), f"found {bound:g}; an edge is a share, from -1 to 1")
+        if edge.above is not None and edge.below is not None and edge.above >= edge.below:
+            yield Problem(path, "`above` is not below `below`: no edge can be both")

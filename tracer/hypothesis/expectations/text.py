@@ -1,15 +1,18 @@
-"""Predicates on generated text: what it says, in which language, what it rhymes with.
-
-The languages that a generated text can be expected in, by their English names.
-"""
+"""What generated text says, in which language, what it rhymes with."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tracer.hypothesis.expectations.base import Expected, Share
+from tracer.errors import KeyPath, Problem
+from tracer.hypothesis.expectations.base import Expectation, Share
+
+if TYPE_CHECKING:
+    from tracer.hypothesis.clamps import InterventionSpec
+    from tracer.hypothesis.parts import Parts
 
 Language = Literal[
     "Arabic", "Bengali", "Bulgarian", "Catalan", "Chinese", "Croatian", "Czech", "Danish", "Dutch",
@@ -35,49 +38,61 @@ CODES: dict[Language, str] = {
 """ISO 639-1."""
 
 
-class OfText(Expected):
+class TextExpectation(Expectation):
     """Base of what is expected of generated text."""
 
     of_samples: Share = Field(
         default=1.0, description="Share of a prompt's samples it must hold in."
     )
 
+    def problems(self, parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
+        """No text to read, one sample of which a share is asked, or no word to look for."""
+        if spec.generate is None:
+            message = "no text is generated: give the intervention `generate`, {tokens: …}"
+            yield Problem((*path, self.KEY), message)
+        elif self.of_samples < 1 and spec.generate.samples == 1:
+            message = "it says nothing: there is one sample of each prompt"
+            yield Problem((*path, "of_samples"), message)
+        for key, words in self.words().items():
+            if not any(char.isalnum() for char in words):
+                yield Problem((*path, key), f"found {words!r}; a word or more is expected")
 
-class Says(OfText):
+
+class Says(TextExpectation):
     """The text contains these words, whatever their case, between word borders."""
 
+    KEY: ClassVar[str] = "says"
     says: str
 
+    def words(self) -> dict[str, str]:
+        """The words."""
+        return {"says": self.says}
 
-class SaysNot(OfText):
+
+class SaysNot(TextExpectation):
     """The text does not contain these words."""
 
+    KEY: ClassVar[str] = "says_not"
     says_not: str
 
+    def words(self) -> dict[str, str]:
+        """The words."""
+        return {"says_not": self.says_not}
 
-class InLanguage(OfText):
+
+class InLanguage(TextExpectation):
     """The text is in this language, as a classifier of short texts tells it."""
 
+    KEY: ClassVar[str] = "language"
     language: Language
 
 
-class RhymesWith(OfText):
+class RhymesWith(TextExpectation):
     """The text's first line rhymes with these words, as American English pronounces them."""
 
+    KEY: ClassVar[str] = "rhymes_with"
     rhymes_with: str
 
-
-TextExpectation = Says | SaysNot | InLanguage | RhymesWith
-
-
-def words_of(expectation: TextExpectation) -> dict[str, str]:
-    """The words an expectation names, by the key that holds them, variables unfilled."""
-    match expectation:
-        case Says():
-            return {"says": expectation.says}
-        case SaysNot():
-            return {"says_not": expectation.says_not}
-        case RhymesWith():
-            return {"rhymes_with": expectation.rhymes_with}
-        case InLanguage():
-            return {}
+    def words(self) -> dict[str, str]:
+        """The words."""
+        return {"rhymes_with": self.rhymes_with}

@@ -1,18 +1,22 @@
-"""How large an attribution graph may be, wherever one is asked for, made, written or read."""
+"""Attribution graphs of some prompts, what must show in them, and how large one may be."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
+from tracer.errors import KeyPath, Problem, prompts_named
 from tracer.hypothesis.clamps import Declared, Name, Toward
 from tracer.hypothesis.expectations.edge import Edge
+from tracer.hypothesis.studies.study import Asked, direction_tokens
+
+if TYPE_CHECKING:
+    from tracer.hypothesis.parts import Parts
 
 GRAPH = "graph"
-"""Stands for an intervention's name in the outcomes of graph expectations."""
-OUTPUT = "output"
-"""Reserved name in `to:`: what the graph explains."""
-
-
+"""The key of the section; stands for an intervention's name in the outcomes of its expectations."""
 KEPT_FEATURES = 2048
 """Features kept where nobody says otherwise."""
 MAX_FEATURES = 50_000
@@ -47,3 +51,23 @@ class GraphSpec(Declared):
         " supernodes always are.",
     )
     expect: tuple[Edge, ...] = ()
+
+    def asked_tokens(self) -> Iterator[Asked]:
+        """Those of what is explained."""
+        tokens = direction_tokens(self.toward)
+        return (Asked((GRAPH, "toward"), token, self.prompts) for token in tokens)
+
+    def problems(self, parts: Parts) -> Iterator[Problem]:
+        """Prompts, directions and expectations that do not fit."""
+        path: KeyPath = (GRAPH,)
+        yield from parts.prompt_problems((*path, "prompts"), self.prompts)
+        if self.expect and GRAPH in parts.interventions:
+            message = "'graph' stands for the attribution graph in a verdict: give it another name"
+            yield Problem(("interventions", GRAPH), message)
+        without = parts.without_answer(self.prompts)
+        if self.toward == "answer" and without:
+            message = f"`answer` has no meaning on {prompts_named(without)}, which has no answer"
+            yield Problem((*path, "toward"), message)
+        for index, expectation in enumerate(self.expect):
+            place = (*path, "expect", index)
+            yield from expectation.graph_problems(parts, place, self.prompts)

@@ -1,7 +1,12 @@
-"""Claims that take several interventions each: necessity, mediation, and swaps of every pair.
-
-A study is declared as one object and measured as the interventions it implies
-(`tracer.hypothesis.implied`); its outcome is read from all of them together.
-"""
+"""Every kind of study, in the order of their sections: a new one is a file here, and named here."""
 
 from __future__ import annotations
+
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.mediation import Mediation
+from tracer.hypothesis.studies.necessity import Necessity
+from tracer.hypothesis.studies.shared import SharedSpec
+from tracer.hypothesis.studies.study import Study
+from tracer.hypothesis.studies.swaps import Swaps
+
+STUDIES: tuple[type[Study], ...] = (Necessity, Mediation, Swaps, CircuitSpec, SharedSpec)

@@ -1,0 +1,34 @@
+"""What it takes to judge a kind of expectation: how it is worded, and its test on one prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from tracer.evidence.case import Case, Wording
+from tracer.hypothesis.clamps import Doses
+from tracer.hypothesis.expectations.base import Expectation
+from tracer.record.verdict import PromptOutcome
+
+Kind = TypeVar("Kind", bound=Expectation)
+
+
+class Naming(NamedTuple):
+    """How what an expectation names is written."""
+
+    token: Callable[[str], str]
+    """Writes a token, or words, as they read on the prompts judged."""
+    doses: Doses | None
+    """The dose series of the intervention."""
+
+
+@dataclass(frozen=True)
+class MeasureEvidence(Generic[Kind]):
+    """How the expectations of some kinds are judged."""
+
+    kinds: tuple[type[Kind], ...]
+    word: Callable[[Kind, Naming], Wording]
+    """How one is written in a verdict."""
+    judge: Callable[[Kind, Case], PromptOutcome]
+    """Judges one on a prompt whose baseline holds."""
