@@ -75,7 +75,7 @@ def run(
             it are recorded.
         fresh: never resume an unfinished run.
         cache: read and write the cache of measurements.
-        progress: told of every step; silent by default.
+        progress: notified of every step; silent by default.
 
     Raises:
         HypothesisError: everything that is wrong with the hypothesis.
@@ -124,7 +124,7 @@ def run_matrix(
         reports: the folder that runs are kept in, and the page that links them.
         set: replacements 'path=value', as for `load`.
         fresh: never resume an unfinished run.
-        progress: told of every step; silent by default.
+        progress: notified of every step; silent by default.
 
     Example:
         >>> matrix = tracer.run_matrix("tiny.yaml", models=["./gemma", "./nowhere"])

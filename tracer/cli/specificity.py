@@ -20,7 +20,7 @@ from tracer.errors import EXIT_OK
 from tracer.evidence.specificity import SpecificityRow, summarise
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.record.files import write_text
-from tracer.record.specificity import Apart, Specificity
+from tracer.record.specificity import Excluded, Specificity
 from tracer.report.specificity import render_specificity, signed
 from tracer.report.terminal import Screen
 
@@ -32,7 +32,7 @@ class Comparable(NamedTuple):
     """Hypotheses of one model and basis, and the others."""
 
     files: list[HypothesisFile]
-    apart: list[Apart]
+    apart: list[Excluded]
 
 
 def specificity(
@@ -58,7 +58,7 @@ def specificity(
         return nothing_selected("there is no sound hypothesis file here.")
     chosen = comparable(found.files)
     broken = [
-        Apart(name=path.stem, file=str(path), reason=str(error)) for path, error in found.broken
+        Excluded(name=path.stem, file=str(path), reason=str(error)) for path, error in found.broken
     ]
     require_writable(out, "--out")
     with progress_on(stderr(), quiet=quiet) as progress:
@@ -81,7 +81,7 @@ def comparable(files: Sequence[HypothesisFile]) -> Comparable:
         groups.setdefault(_named(file), []).append(file)
     best = max(groups, key=lambda name: (_is_here(groups[name][0]), len(groups[name])))
     apart = [
-        Apart(
+        Excluded(
             name=file.hypothesis.hypothesis,
             file=file.path,
             reason=f"it is about {_named(file)}, the matrix about {best}.",

@@ -27,7 +27,7 @@ from tracer.engine.specificity_subject import (
 from tracer.errors import EngineError, HypothesisError, UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt
-from tracer.record.specificity import Apart, Effect, NeutralEffect, Placement, Specificity
+from tracer.record.specificity import Effect, Excluded, NeutralEffect, Placement, Specificity
 
 TEXTS = (
     "The kettle began to whistle, and she took two cups from the",
@@ -51,7 +51,7 @@ AT_LEAST = 2
 
 def measure_specificity(
     files: Sequence[HypothesisFile],
-    apart: Sequence[Apart],
+    apart: Sequence[Excluded],
     *,
     reports: Path,
     progress: Progress,
@@ -100,15 +100,15 @@ def measure_specificity(
 
 def _subjects(
     files: Sequence[HypothesisFile], opened: Opened, reports: Path, progress: Progress
-) -> tuple[list[SpecificitySubject], list[Apart]]:
-    found, unfit = list[SpecificitySubject](), list[Apart]()
+) -> tuple[list[SpecificitySubject], list[Excluded]]:
+    found, unfit = list[SpecificitySubject](), list[Excluded]()
     with progress.task("getting the hypotheses ready", len(files)) as advance:
         for file in files:
             try:
                 found.append(make_subject(file, opened, reports, progress))
             except (HypothesisError, EngineError) as error:
                 name = file.hypothesis.hypothesis
-                unfit.append(Apart(name=name, file=file.path, reason=str(error)))
+                unfit.append(Excluded(name=name, file=file.path, reason=str(error)))
             advance(1)
     return found, unfit
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tracer.errors import UsageError
+from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record.record import Record
 from tracer.record.studies import CircuitRecord
 from tracer.record.trials import Trial
@@ -58,7 +59,7 @@ def check_arrays(record: Record, arrays: Arrays) -> None:
 
 
 def check_forms(record: Record, arrays: Arrays) -> None:
-    """Make sure that those arrays that are there have their shape: what is left out is not drawn.
+    """Make sure that those arrays that are there have their shape; others may be missing.
 
     Raises:
         UsageError: As `check_arrays`.
@@ -98,7 +99,7 @@ def _forms(record: Record) -> dict[str, _Form]:
         for prompt, trial in circuit.trials.items():
             forms |= _of_circuit(name, prompt, circuit) if trial.scores is not None else {}
     for name, found in record.shared.items():
-        n = len(record.hypothesis.shared[name].translations)
+        n = len(record.hypothesis.studies_of(SharedSpec)[name].translations)
         forms[overlap_key(name)] = _Form((len(found.pairs), found.n_layers, n, n), "f")
     return forms
 

@@ -1,8 +1,8 @@
-"""What the parts of a record say of each other: every name leads somewhere, every place is there.
+"""Whether the parts of a record fit each other: each name is declared, each position exists.
 
-`Record` says what each part is by itself. Whoever reads one goes from a trial to its prompt and
-from a clamp to its supernode and its tokens, and must find them; a record that was edited, or that
-another program wrote, may lead nowhere.
+`Record` validates each part by itself. Readers go from a trial to its prompt and from a clamp to
+its supernode and tokens; in a record that was edited, or that another program wrote, these may be
+missing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tracer.errors import dotted, show, unknown
 from tracer.hypothesis.check import meaning_problems
+from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.graph import OUTPUT
+from tracer.hypothesis.studies.circuit import CircuitSpec
+from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record.record import PromptRecord, Record, SupernodeRecord
 from tracer.record.studies import CircuitRecord, GraphRecord, SharedRecord
 from tracer.record.trials import Reading, Trial
@@ -28,7 +30,7 @@ Found = Iterator[str]
 def contradictions(record: Record) -> Found:
     """What cannot be; nothing where the record is sound."""
     unsound = list(_hypothesis(record.hypothesis)) or list(_sections(record))
-    if unsound:  # whatever leads there leads nowhere either
+    if unsound:  # the other checks presuppose these sections
         yield from unsound
         return
     for name, prompt in record.prompts.items():
@@ -58,14 +60,14 @@ def _hypothesis(declared: Hypothesis) -> Found:
 
 
 def _sections(record: Record) -> Found:
-    """What is observed is of what is declared; prompts and supernodes are there from the start."""
+    """All that is observed is declared; all declared prompts and supernodes are observed."""
     declared = record.hypothesis
     sections: tuple[tuple[str, Mapping[str, object], Mapping[str, object]], ...] = (
         ("prompts", record.prompts, declared.prompts),
         ("supernodes", record.supernodes, declared.supernodes),
         ("interventions", record.interventions, all_interventions(declared)),
-        ("circuit", record.circuit, declared.circuit),
-        ("shared", record.shared, declared.shared),
+        ("circuit", record.circuit, declared.studies_of(CircuitSpec)),
+        ("shared", record.shared, declared.studies_of(SharedSpec)),
         ("graphs", record.graphs, declared.prompts),
     )
     for section, found, known in sections:
@@ -161,7 +163,7 @@ def _circuit(record: Record, circuit: CircuitRecord) -> Found:
 
 
 def _shared(record: Record, name: str, shared: SharedRecord) -> Found:
-    n_languages = min(map(len, record.hypothesis.shared[name].translations))
+    n_languages = min(map(len, record.hypothesis.studies_of(SharedSpec)[name].translations))
     yield from _beyond("language", (n for pair in shared.pairs for n in pair), n_languages)
     if not shared.pairs:
         yield "it has no pair of languages"

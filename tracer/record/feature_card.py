@@ -1,4 +1,4 @@
-"""What is told of a feature; see `tracer.engine.feature_card` for how it is found."""
+"""A feature card: what a feature promotes and suppresses, writes, and reacts to in a text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Line(NamedTuple):
 
 
 class LogitEffect(NamedTuple):
-    """A token that a feature promotes or suppresses."""
+    """A token that a feature promotes (score above 0) or suppresses."""
 
     token: str
     score: float
@@ -36,7 +36,7 @@ class Example(NamedTuple):
 
 
 class OnText(NamedTuple):
-    """How a feature behaves on a text; the special tokens a line opens with do not count."""
+    """How a feature behaves on a text; the special tokens in front of a line do not count."""
 
     n_tokens: int
     n_positive: int

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tracer.errors import UsageError, prompts_named
 from tracer.hypothesis.held_out import leaks
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.record import FeatureRef, Record, SupernodeRecord
+from tracer.record.record import Record, SupernodeRecord
 
 Lock = Mapping[str, SupernodeRecord]
 
@@ -66,8 +66,4 @@ def changes(older: Record, now: Lock) -> tuple[str, ...]:
 
 
 def _members(supernode: SupernodeRecord) -> set[tuple[int, int, int, int | None]]:
-    return {_key(ref) for ref in supernode.features}
-
-
-def _key(ref: FeatureRef) -> tuple[int, int, int, int | None]:
-    return ref.layer, ref.index, ref.offset, ref.position
+    return {(ref.layer, ref.index, ref.offset, ref.position) for ref in supernode.features}

@@ -27,18 +27,10 @@ class FeatureRef(Recorded):
 
     layer: int
     index: int
-    offset: int = Field(
-        default=0, description="Tokens left of the anchor token; 0 is the anchor itself."
-    )
-    position: int | None = Field(
-        default=None, description="Absolute token position; overrides the span."
-    )
-    score: float | None = Field(
-        default=None, description="Attribution score; None for explicit ids."
-    )
-    maximum: float | None = Field(
-        default=None, description="Greatest activation over a dataset, where the file says it."
-    )
+    offset: int = Field(default=0, description="Tokens left of the anchor token.")
+    position: int | None = Field(default=None, description="Absolute token; overrides the span.")
+    score: float | None = Field(default=None, description="Attribution; None for explicit ids.")
+    maximum: float | None = Field(default=None, description="Greatest activation over a dataset.")
 
 
 class SupernodeRecord(Recorded):
@@ -50,9 +42,7 @@ class SupernodeRecord(Recorded):
     anchor: Literal["last", "first"] = Field(description="Which token of the span offset 0 is.")
     features: tuple[FeatureRef, ...]
     source: tuple[str, ...] = Field(description="Prompts whose mean activation is its own.")
-    share: float | None = Field(
-        default=None, description="Share of the positive attribution it carries."
-    )
+    share: float | None = Field(default=None, description="Of the positive attribution.")
     n_candidates: int | None = Field(default=None, description="Features the rule scored.")
 
 
@@ -75,12 +65,8 @@ class VariantRecord(Recorded):
     axis: Axis
     change: str = Field(description="What is otherwise, for people.")
     fingerprint: str | None = Field(description="Of its record; None where there is none.")
-    skipped: str | None = Field(
-        default=None, description="Why it is no variation after all; None if it is one."
-    )
-    problem: str | None = Field(
-        default=None, description="Why it could not be measured; None if it was."
-    )
+    skipped: str | None = Field(default=None, description="Why it turned out to be no variation.")
+    problem: str | None = Field(default=None, description="Why it could not be measured.")
 
 
 class BasisRecord(Recorded):
@@ -144,40 +130,24 @@ class Record(Recorded):
     file: str = Field(description="Its name as given on the command line.")
     overrides: tuple[str, ...] = ()
     sha256: str = Field(description="Of the hypothesis as run, before the first measurement.")
-    fingerprint: str = Field(
-        description="Of everything a measurement depends on; resuming asks it."
-    )
+    fingerprint: str = Field(description="Of all a measurement depends on; compared on resuming.")
     model: ModelRecord
     basis: str
-    dictionary: BasisRecord | None = Field(
-        default=None, description="Where the basis came from; None for neurons."
-    )
+    dictionary: BasisRecord | None = Field(default=None, description="None for neurons.")
     environment: Environment
     prompts: dict[str, PromptRecord]
     supernodes: dict[str, SupernodeRecord]
-    registration: Registration | None = Field(
-        default=None, description="What was declared before anything of it was ever measured."
-    )
-    lock_notes: tuple[str, ...] = Field(
-        default=(), description="How the lock differs from an older one."
-    )
+    registration: Registration | None = Field(default=None, description="As before measuring.")
+    lock_notes: tuple[str, ...] = Field(default=(), description="Differences from an older lock.")
     interventions: dict[str, InterventionRecord] = {}
     graphs: dict[str, GraphRecord] = Field(default={}, description="By prompt.")
     circuit: dict[str, CircuitRecord] = Field(default={}, description="By name.")
     shared: dict[str, SharedRecord] = {}
-    variants: dict[str, VariantRecord] = Field(
-        default={}, description="Variations by name, those that are not done yet left out."
-    )
-    notes: tuple[str, ...] = Field(
-        default=(), description="Deviations a reader must know, e.g. halved batch."
-    )
+    variants: dict[str, VariantRecord] = Field(default={}, description="Finished ones, by name.")
+    notes: tuple[str, ...] = Field(default=(), description="Deviations, e.g. a halved batch.")
     cached: tuple[str, ...] = Field(
-        default=(),
-        description="Trials, as intervention/prompt, that were read from the cache of measurements;"
-        " comparisons drop this.",
+        default=(), description="Trials read from the cache, as intervention/prompt; not compared."
     )
-    seconds: dict[str, float] = Field(
-        default={}, description="Wall time by step; comparisons drop this."
-    )
+    seconds: dict[str, float] = Field(default={}, description="Wall time by step; not compared.")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -1,7 +1,6 @@
 """What a specificity matrix observed: single effects by hypothesis, prompt and placement.
 
-`specificity.json` holds a `Specificity`. Nothing here needs torch, and nothing is summarised here:
-that is `tracer.evidence.specificity`.
+`specificity.json` holds a `Specificity`, which `tracer.evidence.specificity` sums up.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class NeutralEffect(Recorded):
     kl: float = Field(description="KL(unclamped ‖ clamped) in nats.")
 
 
-class Apart(Recorded):
+class Excluded(Recorded):
     """A hypothesis that is not in the matrix."""
 
     name: str
@@ -72,7 +71,7 @@ class Specificity(Recorded):
     effects: tuple[Effect, ...]
     neutral_texts: tuple[str, ...]
     neutral: tuple[NeutralEffect, ...]
-    apart: tuple[Apart, ...]
+    apart: tuple[Excluded, ...]
     seconds: float = Field(description="Wall time; comparisons drop this.")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

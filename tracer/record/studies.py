@@ -65,7 +65,7 @@ class GraphEdge(Recorded):
     target: str = Field(description="A supernode, or `output`.")
     weight: float = Field(description="Sum of the edges.")
     share: float | None = Field(
-        description="weight / Σ |everything that enters the target|; None where nothing does."
+        description="weight / Σ |edges into the target|; None if that is 0."
     )
 
 
@@ -103,9 +103,7 @@ class FeatureTokens(Recorded):
 
     promotes: tuple[str, ...]
     suppresses: tuple[str, ...]
-    fires: tuple[Firing, ...] = Field(
-        default=(), description="On the hypothesis's prompts, the strongest token of each."
-    )
+    fires: tuple[Firing, ...] = Field(default=(), description="Each prompt's strongest token.")
 
 
 class GraphRecord(Recorded):
@@ -119,9 +117,7 @@ class GraphRecord(Recorded):
     n_pruned: int = Field(description="Features left after pruning.")
     replacement: float | None = Field(description="Replacement score before pruning.")
     completeness: float | None
-    supernode_replacement: float | None = Field(
-        description="With only the supernodes' features kept apart from the errors."
-    )
+    supernode_replacement: float | None = Field(description="With the supernodes' features alone.")
     supernode_completeness: float | None
     members: dict[str, int] = Field(description="By supernode, its features in the graph.")
     edges: tuple[GraphEdge, ...]

@@ -34,7 +34,7 @@ class Activation(Recorded):
         default=None, description="Mean of aᵢ/a₀ᵢ over the features with a₀ᵢ ≠ 0; None without any."
     )
     mean_of_source: float | None = Field(
-        default=None, description="The same with a₀ = mean over its sources."
+        default=None, description="The same with a₀ of `of_source`."
     )
 
 
@@ -52,9 +52,7 @@ class ClampRecord(Recorded):
     times: float | None = Field(default=None, description="The clamp's amount, in one of three")
     to: float | None = Field(default=None, description="units; exactly one is given:")
     add: float | None = Field(default=None, description="see `tracer.hypothesis.clamps`.")
-    source: tuple[str, ...] = Field(
-        description="Prompts the activations came from; none where the amount needs none."
-    )
+    source: tuple[str, ...] = Field(description="Prompts the activations came from, where any did.")
     positions: tuple[int, ...] = Field(description="Token positions written to.")
     n_features: int
     n_overridden: int = Field(description="Features that a later clamp of the same run took over.")
@@ -94,14 +92,10 @@ class Trial(Recorded):
     reading: Reading
     supernodes: dict[str, Activation]
     doses: tuple[Dose, ...] = ()
-    generated: Generated | None = Field(
-        default=None, description="Texts, where the intervention generates; a sample each."
-    )
+    generated: Generated | None = Field(default=None, description="Where texts are generated.")
     n_controls: int
     control_tokens: tuple[str, ...] = ()
-    problem: str | None = Field(
-        default=None, description="Why it could not be measured; None if it was."
-    )
+    problem: str | None = Field(default=None, description="Why it could not be measured.")
 
 
 class InterventionRecord(Recorded):

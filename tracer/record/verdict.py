@@ -21,13 +21,9 @@ class PromptOutcome(Recorded):
     prompt: str
     outcome: OutcomeName
     observed: str = Field(description="For people, e.g. '+2.32 (from −1.27)'.")
-    value: float | None = Field(
-        default=None, description="The number that was tested, where there is one."
-    )
+    value: float | None = Field(default=None, description="The tested number, where there is one.")
     p: float | None = Field(default=None, description="p-value of the test, where it is one.")
-    least_p: float | None = Field(
-        default=None, description="The smallest p that its counts can give."
-    )
+    least_p: float | None = Field(default=None, description="The smallest its counts can give.")
     reason: str | None = Field(default=None, description="Why it is untested.")
 
 
@@ -47,9 +43,7 @@ class Outcome(Recorded):
 
     intervention: str
     split: SplitName
-    expectation: str = Field(
-        description="Measure and test, e.g. 'logit( Sacramento) − logit( Austin)'."
-    )
+    expectation: str = Field(description="E.g. 'logit( Sacramento) − logit( Austin)'.")
     expected: str = Field(description="E.g. '> 1.00 on 8 of 9 prompts'.")
     observed: str = Field(description="E.g. '9 of 9, median +3.1'.")
     outcome: OutcomeName
@@ -58,27 +52,21 @@ class Outcome(Recorded):
     n_failed: int
     n_untested: int
     needed: int = Field(
-        description="Prompts that must hold: ceil(mostly × prompts); 0 where one test is made of "
-        "all of them."
+        description="Prompts that must hold, ceil(mostly × prompts); 0 for one test of all of them."
     )
     p: float | None = Field(
-        default=None,
-        description="Of the prompt that decides, the needed-th smallest; or of the test of all.",
+        default=None, description="Of the prompt that decides, the needed-th smallest; or of all."
     )
     least_p: float | None = Field(
-        default=None,
-        description="The smallest p that the counts of a test of all prompts can give; None where "
-        "single prompts are tested.",
+        default=None, description="The smallest that one test of all prompts can give; else None."
     )
     p_adjusted: float | None = Field(
-        default=None, description="The expectation's, after Holm's correction over the hypothesis."
+        default=None, description="Holm-corrected over the hypothesis."
     )
     wilson: tuple[float, float] | None = Field(
         description="95 % Wilson interval of held / (held + failed); None where nothing was tested."
     )
-    mean: Mean | None = Field(
-        default=None, description="Of the tested number over the prompts; None where it has none."
-    )
+    mean: Mean | None = Field(default=None, description="Of the tested number over the prompts.")
     prompts: tuple[PromptOutcome, ...]
 
 
@@ -97,9 +85,7 @@ class VariantOutcome(Recorded):
     change: str = Field(description="What is otherwise, for people.")
     verdict: VerdictName | None = Field(description="None where there is nothing to judge.")
     reason: str = Field(description="Of the verdict, or why there is none.")
-    same: bool | None = Field(
-        description="Whether it is that of the file as it is; None where one of them is open."
-    )
+    same: bool | None = Field(description="As the file itself; None where one of them is open.")
     effect: str | None = Field(description="What the headline's expectation was observed to be.")
     p: float | None = Field(description="Its p, corrected as the verdict's are.")
 
@@ -141,18 +127,12 @@ class Verdict(Recorded):
     expected: Literal["confirmed", "refuted"]
     reason: str = Field(description="One sentence: why this verdict.")
     outcomes: tuple[Outcome, ...]
-    robustness: RobustnessVerdict | None = Field(
-        default=None, description="None where the file asks for no variations."
-    )
+    robustness: RobustnessVerdict | None = Field(default=None, description="None: not asked for.")
     caveats: tuple[str, ...] = Field(description="What a reader must be careful about.")
     post_hoc: tuple[str, ...] = Field(
-        default=(),
-        description="Parts of the file that differ from what was registered before measuring; "
-        "where nothing was, from what was measured.",
+        default=(), description="Parts that differ from what was registered, or else measured."
     )
-    registered: Registered | None = Field(
-        default=None, description="What it was held against; None where nothing was registered."
-    )
+    registered: Registered | None = Field(default=None, description="What it was compared with.")
 
     @property
     def as_expected(self) -> bool:
@@ -173,7 +153,7 @@ class _Decided(Protocol):
 
 
 def rank(one: _Decided) -> int:
-    """The order in which outcomes are told and kept: what failed is 0, then untested, then held."""
+    """The order in which outcomes are shown: what failed is 0, then untested, then held."""
     return _WORST_FIRST.index(one.outcome)
 
 

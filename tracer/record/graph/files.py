@@ -1,7 +1,7 @@
 """A graph on disk: `<stem>.json` says what it is, `<stem>.safetensors` beside it holds the numbers.
 
-The tensors are written first and the JSON names their hash, so a JSON file speaks of whole tensors
-or of none. What is read may come from anywhere: it either is a graph, or gives a sentence.
+The tensors are written first and the JSON names their hash, so a JSON file never names tensors that
+are cut short. What is read may come from anywhere: it gives a graph or a `UsageError`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tracer.record.graph.format import (
     too_large,
 )
 from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes
-from tracer.record.json_model import read_model
+from tracer.record.json_model import one_line, read_model
 
 NAME = "graph.json"
 """What a graph is called where only its folder is given."""
@@ -66,7 +66,7 @@ def write(path: Path, graph: AttributionGraph) -> Path:
     found = from_graph(graph)
     data = safetensors.numpy.save(found)
     about = _describe(path, graph, found, hashlib.sha256(data).hexdigest())
-    write_bytes(_tensors_path(path), data)
+    write_bytes(path.with_suffix(".safetensors"), data)
     write_text(path, about.model_dump_json(by_alias=True, indent=1) + "\n")
     return path
 
@@ -101,7 +101,7 @@ def read(path: Path) -> AttributionGraph:
 
 
 def read_listed(path: Path) -> ListedGraph:
-    """Read a graph to be shown: no matrix is made, so that one of any size is read.
+    """Read a graph without making its matrix, so that one of any size can be shown.
 
     Raises:
         UsageError: As `read`.
@@ -117,7 +117,7 @@ def read_listed(path: Path) -> ListedGraph:
 
 
 class _Whole(NamedTuple):
-    """Both files, looked at and found to fit."""
+    """Both files, checked."""
 
     path: Path
     """Of the tensors."""
@@ -128,7 +128,7 @@ class _Whole(NamedTuple):
 
 def _read_whole(path: Path) -> _Whole:
     about = _read_document(path)
-    beside = _tensors_path(path)
+    beside = path.with_suffix(".safetensors")
     _check_hash(beside, about.tensors_sha256, path)
     return _whole(beside, about, _read_tensors(beside, about))
 
@@ -157,10 +157,6 @@ def _json_path(path: Path) -> Path:
     if path.suffix != ".json":
         raise UsageError(f"{path}: a graph's file ends in .json, with .safetensors beside it.")
     return path
-
-
-def _tensors_path(path: Path) -> Path:
-    return path.with_suffix(".safetensors")
 
 
 def _read_document(path: Path) -> GraphDocument:
@@ -193,7 +189,7 @@ def _check_hash(path: Path, sha256: str, document_path: Path) -> None:
 
 
 def _read_tensors(path: Path, about: GraphDocument) -> Tensors:
-    """All tensors, after their header has been found to be what the document says."""
+    """All tensors, once their header has been compared with the document."""
     try:
         with safe_open(path, "numpy") as file:
             forms: dict[str, TensorForm] = {}
@@ -205,8 +201,9 @@ def _read_tensors(path: Path, about: GraphDocument) -> Tensors:
                 raise UsageError(f"{path}: {wrong}.")
             return {name: file.get_tensor(name) for name in forms}
     except (SafetensorError, OSError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path}: cut short, or no safetensors file ({told}).") from error
+        raise UsageError(
+            f"{path}: cut short, or no safetensors file ({one_line(error)})."
+        ) from error
 
 
 def _whole(path: Path, about: GraphDocument, found: Tensors) -> _Whole:

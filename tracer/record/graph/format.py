@@ -23,7 +23,7 @@ _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
-    """Base of everything in the document: nothing is converted, nothing unknown is let through."""
+    """Base of everything in the document: no value is converted, no unknown key allowed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -242,10 +242,8 @@ def _unordered(name: str, rows: Int[np.ndarray, "row column"], ends: tuple[int, 
 
 def _wrong_edges(tensors: Tensors, nodes: Nodes) -> str | None:
     targets, sources = tensors["edges.target"], tensors["edges.source"]
-    for name, found, end in (
-        ("target", targets, nodes.n_targets),
-        ("source", sources, nodes.n_sources),
-    ):
+    ends = ("target", targets, nodes.n_targets), ("source", sources, nodes.n_sources)
+    for name, found, end in ends:
         if len(found) and not (found.min() >= 0 and found.max() < end):
             return f"'edges.{name}' goes beyond 0 to {end - 1}"
     if (np.diff(targets.astype(np.int64) * nodes.n_sources + sources) <= 0).any():

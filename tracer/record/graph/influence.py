@@ -98,7 +98,7 @@ def influence(graph: AttributionGraph) -> Influence:
 
 
 def flow(nodes: Nodes, edges: Float[np.ndarray, "target source"]) -> Flow:
-    """One pass from the logits down; beside the matrix it holds a block at a time."""
+    """Influence in one pass from the logits down, which holds one block beside the matrix."""
     n_features, n_errors = nodes.n_features, len(nodes.errors)
     handed = np.zeros(nodes.n_targets)
     handed[nodes.logit_rows] = [logit.weight for logit in nodes.logits]

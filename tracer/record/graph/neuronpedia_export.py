@@ -1,8 +1,8 @@
 """A graph as the JSON that Neuronpedia and circuit-tracer's page show.
 
-The page's `influence` of a node is no influence but its rank: the share of all influence that the
-nodes down to this one carry together, the strongest first. Its slider hides the nodes above its
-setting, and ends at `node_threshold`; so the ranks of a pruned graph end there too.
+The page's `influence` of a node is a rank: the share of all influence that the nodes down to this
+one carry together, the strongest first. Its slider hides the nodes ranked above its setting and
+ends at `node_threshold`; so the ranks of a pruned graph end there too.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _logits(graph: AttributionGraph, names: Sequence[str]) -> Iterator[dict[str,
 def _node(
     node_id: str, feature_type: str, layer: str, pos: int, feature: int, js_id: str
 ) -> dict[str, Any]:
-    """A node with what every kind of node has; the kinds fill in theirs."""
+    """The keys that every kind of node has."""
     return {
         "node_id": node_id,
         "feature": feature,

@@ -1,9 +1,7 @@
-"""What stands in a graph JSON, as strictly as Neuronpedia's schema wants it and no stricter.
+"""A graph JSON as Neuronpedia's schema has it: how a file of it is read and validated.
 
-Keys nobody here reads are let through. Numbers are bounded as in our own files, so that no sum of
-them overflows.
-
-A graph JSON from anywhere, as plain data: a file of bounded size that is JSON, or a sentence.
+Keys that `neuronpedia_import` does not use are allowed. Numbers are bounded as in our own files, so
+that no sum of them overflows; so is the size of a file.
 """
 
 from __future__ import annotations
@@ -118,10 +116,10 @@ class GraphFile(BaseModel):
 
 
 def validate(data: object) -> list[str]:
-    """What in a parsed graph JSON does not fit the format, a sentence each; none if all does.
+    """What in a parsed graph JSON does not fit the format, a sentence each.
 
-    A list of nodes, links or tokens is told of up to its first misfit. Which node a link names is
-    not looked at here.
+    Of a list of nodes, links or tokens, only the first misfit is reported. Whether a link names a
+    node is not checked here.
     """
     try:
         GraphFile.model_validate(data)

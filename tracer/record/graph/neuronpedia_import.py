@@ -35,7 +35,7 @@ from tracer.hypothesis.neuronpedia_ids import (
 from tracer.record.graph import neuronpedia_format
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
 from tracer.record.graph.neuronpedia_format import GraphFile, Metadata, NodeEntry, misfits
-from tracer.record.graph.neuronpedia_links import Seats, Twins, edge_matrix
+from tracer.record.graph.neuronpedia_links import AmbiguousColumns, NameIndex, edge_matrix
 
 MAX_EDGES = 1 << 28
 """Room for edges, there or not: 1 GiB."""
@@ -95,7 +95,7 @@ def _graph(file: GraphFile) -> AttributionGraph:
             f"{nodes.n_targets:,} × {nodes.n_sources:,} edges are possible between its nodes; at "
             f"most {MAX_EDGES:,} are read. Prune it more."
         )
-    edges = edge_matrix(file.links, nodes, _seats(entries))
+    edges = edge_matrix(file.links, nodes, _name_index(entries))
     return AttributionGraph(
         subject=_subject(file.metadata, entries, n_layers),
         nodes=nodes,
@@ -147,7 +147,7 @@ def _sorted(
 
 
 def _n_layers(logits: Sequence[LogitName]) -> int:
-    """Logits stand one layer further than the one after the last."""
+    """Logits stand in layer `n_layers + 1`."""
     layers = {logit.layer for logit in logits}
     if len(layers) > 1 or min(layers) < 2:
         raise UsageError(
@@ -188,7 +188,7 @@ def _nodes(entries: _Entries) -> Nodes:
 
 
 def _logit(name: LogitName, entry: NodeEntry) -> Logit:
-    """The token's text stands in its label only, and in older files so does its probability."""
+    """The token's text is in the label only; in older files so is its probability."""
     output = _OUTPUT.fullmatch(entry.clerp)
     weight = entry.token_prob
     if weight is None and output and output[2].count(".") < 2 and output[2] != ".":
@@ -201,17 +201,17 @@ def _logit(name: LogitName, entry: NodeEntry) -> Logit:
     return Logit(output[1] if output else entry.clerp, name.token if is_token else None, weight)
 
 
-def _seats(entries: _Entries) -> Seats:
+def _name_index(entries: _Entries) -> NameIndex:
     columns: dict[str, int] = {}
-    twins: dict[str, Twins] = {}
+    ambiguous: dict[str, AmbiguousColumns] = {}
     sources = [*entries.features.values(), *entries.errors.values(), *entries.tokens.values()]
     for column, entry in enumerate(sources):
         if entry.node_id in columns:
-            twins[entry.node_id] = Twins(columns.pop(entry.node_id), column)
+            ambiguous[entry.node_id] = AmbiguousColumns(columns.pop(entry.node_id), column)
         else:
             columns[entry.node_id] = column
     targets = [*entries.features.values(), *entries.logits.values()]
-    return Seats({entry.node_id: row for row, entry in enumerate(targets)}, columns, twins)
+    return NameIndex({entry.node_id: row for row, entry in enumerate(targets)}, columns, ambiguous)
 
 
 def _subject(metadata: Metadata, entries: _Entries, n_layers: int) -> Subject:
@@ -230,7 +230,7 @@ def _subject(metadata: Metadata, entries: _Entries, n_layers: int) -> Subject:
 
 
 def _pruning(metadata: Metadata) -> Pruning | None:
-    """An edge share that is not told counts as 1."""
+    """A missing edge share counts as 1."""
     settings = metadata.pruning_settings
     nodes = settings.node_threshold
     if nodes is None:

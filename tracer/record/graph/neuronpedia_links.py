@@ -19,23 +19,23 @@ from tracer.errors import UsageError, show
 from tracer.record.graph.graph import Nodes
 from tracer.record.graph.neuronpedia_format import LinkEntry
 
-_UNTOLD = -1
+_AMBIGUOUS = -1
 
 
-class Twins(NamedTuple):
+class AmbiguousColumns(NamedTuple):
     """Columns of a feature and an error that have one name."""
 
     feature: int
     error: int
 
 
-class Seats(NamedTuple):
+class NameIndex(NamedTuple):
     """Where each name of a file stands in the edge matrix."""
 
     rows: dict[str, int]
     columns: dict[str, int]
-    """Not of names in `twins`."""
-    twins: dict[str, Twins]
+    """Not of names in `ambiguous`."""
+    ambiguous: dict[str, AmbiguousColumns]
 
 
 class _Ends(NamedTuple):
@@ -44,7 +44,7 @@ class _Ends(NamedTuple):
 
 
 def edge_matrix(
-    links: Sequence[LinkEntry], nodes: Nodes, seats: Seats
+    links: Sequence[LinkEntry], nodes: Nodes, names: NameIndex
 ) -> Float[np.ndarray, "target source"]:
     """Weights by target and source, float32.
 
@@ -52,9 +52,9 @@ def edge_matrix(
         UsageError: a link names no node, ends where nothing can end, goes backwards or is there
             twice, or a name may mean two nodes.
     """
-    ends = _ends(links, seats)
-    if seats.twins:
-        ends = _tell_apart(links, ends, nodes, seats.twins)
+    ends = _ends(links, names)
+    if names.ambiguous:
+        ends = _resolve_ambiguous(links, ends, nodes, names.ambiguous)
     _check_forward(links, ends, nodes)
     _check_once(links, ends, nodes.n_sources)
     edges = np.zeros((nodes.n_targets, nodes.n_sources), dtype=np.float32)
@@ -62,39 +62,39 @@ def edge_matrix(
     return edges
 
 
-def _ends(links: Sequence[LinkEntry], seats: Seats) -> _Ends:
+def _ends(links: Sequence[LinkEntry], names: NameIndex) -> _Ends:
     rows = np.empty(len(links), dtype=np.int64)
     columns = np.empty(len(links), dtype=np.int64)
     for n, link in enumerate(links):
-        row, column = seats.rows.get(link.target), seats.columns.get(link.source)
+        row, column = names.rows.get(link.target), names.columns.get(link.source)
         if row is None:
-            raise UsageError(_lost(n, link.target, link.target in seats.columns, "receives"))
-        if column is None and link.source not in seats.twins:
-            raise UsageError(_lost(n, link.source, link.source in seats.rows, "sends"))
-        rows[n], columns[n] = row, _UNTOLD if column is None else column
+            raise UsageError(_no_end(n, link.target, link.target in names.columns, "receives"))
+        if column is None and link.source not in names.ambiguous:
+            raise UsageError(_no_end(n, link.source, link.source in names.rows, "sends"))
+        rows[n], columns[n] = row, _AMBIGUOUS if column is None else column
     return _Ends(rows, columns)
 
 
-def _lost(number: int, name: str, is_there: bool, does: str) -> str:
+def _no_end(number: int, name: str, is_there: bool, does: str) -> str:
     if is_there:
         return f"links[{number}]: the node {show(name)} {does} no links."
     return f"links[{number}]: there is no node {show(name)}."
 
 
-def _tell_apart(
-    links: Sequence[LinkEntry], ends: _Ends, nodes: Nodes, twins: dict[str, Twins]
+def _resolve_ambiguous(
+    links: Sequence[LinkEntry], ends: _Ends, nodes: Nodes, ambiguous: dict[str, AmbiguousColumns]
 ) -> _Ends:
     """The same ends, each link from a name of two nodes given to one of them."""
     columns = ends.columns.copy()
     target_layers = nodes.target_places[:, 0]
     by_row = np.argsort(ends.rows, kind="stable")
     for block in np.split(by_row, np.flatnonzero(np.diff(ends.rows[by_row])) + 1):
-        untold = list(_untold(block, ends.columns))
-        left = Counter(links[n].source for n, _, _ in untold)
+        ambiguous_links = list(_ambiguous_links(block, ends.columns))
+        left = Counter(links[n].source for n, _, _ in ambiguous_links)
         doubled = {name for name, count in left.items() if count > 1}
-        for n, before, after in untold:
+        for n, before, after in ambiguous_links:
             name = links[n].source
-            pair = twins[name]
+            pair = ambiguous[name]
             left[name] -= 1
             if name in doubled:
                 columns[n] = pair.feature if left[name] else pair.error
@@ -105,7 +105,7 @@ def _tell_apart(
     return _Ends(ends.rows, columns)
 
 
-def _between(pair: Twins, before: int, after: int, link: LinkEntry) -> int:
+def _between(pair: AmbiguousColumns, before: int, after: int, link: LinkEntry) -> int:
     """Which of the two stands between the columns of the link's neighbours."""
     allowed = [column for column in pair if before < column < after]
     if len(allowed) != 1:
@@ -116,21 +116,21 @@ def _between(pair: Twins, before: int, after: int, link: LinkEntry) -> int:
     return allowed[0]
 
 
-def _untold(
+def _ambiguous_links(
     block: Int[np.ndarray, " n"], columns: Int[np.ndarray, " link"]
 ) -> Iterator[tuple[int, int, int]]:
-    """Links of one target with an untold source, each with the columns it must stand between."""
+    """Links of one target with an ambiguous source, each with the columns it stands between."""
     known = columns[block]
-    told = known != _UNTOLD
-    if told.all():
+    is_known = known != _AMBIGUOUS
+    if is_known.all():
         return
-    if (np.diff(known[told]) <= 0).any():
+    if (np.diff(known[is_known]) <= 0).any():
         before, after = np.full(len(block), -1), np.full(len(block), np.iinfo(np.int64).max)
     else:
-        before = np.maximum.accumulate(np.where(told, known, -1))
-        upward = np.where(told, known, np.iinfo(np.int64).max)
+        before = np.maximum.accumulate(np.where(is_known, known, -1))
+        upward = np.where(is_known, known, np.iinfo(np.int64).max)
         after = np.minimum.accumulate(upward[::-1])[::-1]
-    for place in np.flatnonzero(~told).tolist():
+    for place in np.flatnonzero(~is_known).tolist():
         yield int(block[place]), int(before[place]), int(after[place])
 
 

@@ -1,17 +1,13 @@
 """Pruning: the fewest nodes, then the fewest edges, that carry a share of the influence.
 
 First the nodes: the most influential ones, until their influence reaches the share of all nodes'
-together. Then, influence found anew without the others, the edges, by the influence that each
-carries. At last whatever the cut left hanging: features and errors that reach nothing, features
-that nothing reaches. Tokens and logits always stay.
+together. Then, influence computed anew without the others, the edges, by the influence that each
+carries. Last, the nodes that lost their connections: features and errors that reach nothing,
+features that nothing reaches. Tokens and logits always stay.
 
-Matrices are as large as the nodes that stay; what comes on top are blocks.
-
-Where to cut so that the largest scores, added up, reach a share of the sum: without sorting.
-
-A float32 that is not negative orders like its 32 bits read as a number. So one pass sums the scores
-by their upper 16 bits, which tells where the cut falls up to its lower 16; a second pass counts
-those. The result is the value that a full sort would find, from two passes and two small tables.
+`cut` finds the least score to keep without sorting. A float32 that is not negative orders like its
+bits read as an integer. So one pass sums the scores by their upper 16 bits, which gives the upper
+half of the cut; a second pass over the scores with that half counts the lower 16 bits.
 """
 
 from __future__ import annotations
@@ -39,8 +35,8 @@ _SMALLEST = np.finfo(np.float64).tiny
 def cut(blocks: Blocks, share: float) -> float:
     """The score at which the sum, from the largest down, first reaches the share of the whole.
 
-    Scores equal to it are to be kept. A share of 1 gives 0, which keeps every score and leaves
-    rounding no say; where there is no score, infinity.
+    Scores equal to it are to be kept. A share of 1 gives 0, whatever the rounding; no scores give
+    infinity.
     """
     if share == 1:
         return 0.0
@@ -68,7 +64,7 @@ def _within(high: int, wanted: float, blocks: Blocks) -> float:
     present = np.flatnonzero(counts)[::-1]
     values = bits[present].view(np.float32)
     reached = np.cumsum(counts[present] * values.astype(np.float64))
-    # The two passes round differently, so the sum may end a hair short of what the first one found.
+    # The two passes round differently, so this sum may end just below that of the first.
     place = min(int(np.searchsorted(reached, wanted)), len(values) - 1)
     return float(values[place])
 
@@ -164,9 +160,9 @@ def _edge_scores(
 
 
 def _joined(graph: AttributionGraph, left: _Degrees) -> Bool[np.ndarray, " feature"]:
-    """Features that still send and receive; the counts are brought up to date in place.
+    """Features that still send and receive; the counts are updated in place.
 
-    Each feature that goes takes its edges along, and others may then hang in their turn.
+    Removing a feature removes its edges, after which others may have none left.
     """
     edges, n_features = graph.edges, graph.nodes.n_features
     stays = np.ones(n_features, dtype=bool)

@@ -1,4 +1,4 @@
-"""What a person wants to know of a graph first: what it carries, and its strongest nodes.
+"""The summary of a graph: its size, its scores and its most influential features.
 
 Scores and influence are those of the whole graph; nodes and edges are those that pruning left.
 """
@@ -65,7 +65,7 @@ def summarise(
         whole: Before pruning.
         pruned: After it; the same graph where nothing was pruned.
         influences: As `kept_influence` gives them.
-        n: So many features are told of.
+        n: How many features the summary lists.
     """
     nodes = pruned.nodes
     order = np.argsort(-influences[: nodes.n_features], kind="stable")[:n]
