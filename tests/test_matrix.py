@@ -9,7 +9,7 @@ from command import call, use_engine, write_file
 
 import tracer
 from tracer.errors import EngineError, UsageError
-from tracer.report.matrix import Combination, MatrixCell, combinations, render_matrix
+from tracer.report.matrix import Combination, CombinationResult, Matrix, combinations, render_matrix
 
 
 def test_every_model_meets_every_basis_once():
@@ -86,7 +86,8 @@ def test_from_python_the_same(engine, tmp_path):
 
 
 def test_what_comes_from_outside_is_text_on_the_page():
-    page = render_matrix("h", [MatrixCell("<script>", "x", None, "no <b>", None)])
+    matrix = Matrix((CombinationResult("h", "<script>", "x", None, "no <b>"),))
+    page = render_matrix(matrix, Path())
     assert "<script>" not in page.split("</style>")[1].split("<script")[0]
     assert "&lt;script&gt;" in page
     assert "no &lt;b&gt;" in page

@@ -27,7 +27,7 @@ def test_raw_and_normalised_stand_side_by_side():
     assert (mean.prompt, mean.faithfulness) == ("mean", "0.71")
     assert split.areas.startswith("CPR 0.") and "f(C) from" in split.rival
     assert view.about == "Texas: 3 features."
-    idle, _, strong = split.members
+    idle, _, strong = split.members.kept
     assert (idle.name, idle.share, idle.ahead) == ("texas 5_6", 0.0, "0 of 99")
     assert (strong.name, strong.share) == ("texas 1_2", 1.0)
 

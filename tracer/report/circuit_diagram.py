@@ -3,9 +3,7 @@
 Up is deeper in the model (a box sits at the mean layer of its members), right is later in the
 prompt (its token). A box says how active its supernode is after the clamps; a pill says what it
 was clamped to; grey means nearly off. No arrows: a clamp measures an effect on the output, not a
-path. Coordinates are made here, `circuit.svg.j2` draws them.
-
-What a picture of a circuit is made of, in pixels: boxes, lines at layers, and all of it.
+path. Coordinates, in pixels, are made here; `circuit.svg.j2` draws them.
 """
 
 from __future__ import annotations
@@ -19,8 +17,18 @@ from tracer.record.trials import ClampRecord, Trial
 from tracer.report.text import percent, plural, shorten, text_width
 from tracer.report.token_row import TokenChip, token_row
 
+WIDTH = 760.0
+LEFT = 40.0
+RIGHT = 14.0
+PLOT = 236.0
+"""Height between the first and the last layer."""
 BOX = 42.0
 """Height of a box."""
+GAP = 24.0
+"""Between two boxes, room for the percentage and the pill on a box's upper edge."""
+LONGEST_LABEL = 26
+GHOST = 0.25
+"""At or below this activation a supernode is drawn grey."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +100,6 @@ class CircuitDrawing:
     ticks: tuple[LayerTick, ...]
 
 
-WIDTH = 760.0
-LEFT = 40.0
-RIGHT = 14.0
-PLOT = 236.0
-"""Height between the first and the last layer."""
-GAP = 24.0
-"""Between two boxes, room for the percentage and the pill on a box's upper edge."""
-LONGEST_LABEL = 26
-GHOST = 0.25
-"""At or below this activation a supernode is drawn grey."""
-
-
 def circuit(
     record: Record,
     intervention: str,
@@ -130,13 +126,8 @@ def circuit(
         for s in shown
     }
     clamped = {pos for name in clamps if name in places for pos in places[name]}
-    tokens, centres = token_row(
-        record.prompts[prompt].tokens,
-        clamped,
-        _columns(shown, places),
-        left=LEFT,
-        right=width - RIGHT,
-    )
+    all_tokens, columns = record.prompts[prompt].tokens, _columns(shown, places)
+    tokens, centres = token_row(all_tokens, clamped, columns, left=LEFT, right=width - RIGHT)
     boxes: list[Box] = []
     for supernode in sorted(shown, key=lambda s: _turn(clamps.get(s.name), prompt)):
         positions = places[supernode.name]
@@ -198,8 +189,7 @@ def _injected(clamp: ClampRecord | None, prompt: str) -> bool:
 
 
 def _mean_layer(supernode: SupernodeRecord) -> float:
-    layers = [feature.layer for feature in supernode.features]
-    return sum(layers) / max(len(layers), 1)
+    return sum(each.layer for each in supernode.features) / max(len(supernode.features), 1)
 
 
 def _layer_y(layer: float, n_layers: int) -> float:
@@ -233,9 +223,10 @@ def _box(
     shown = percent(share) if share is not None else "?"
     pill = clamp.amount.words() if clamp is not None else None
     width = _box_width(supernode)
-    told = f"{shown} of {'its source' if of_source else 'unclamped'}"
-    if _is_unknown(supernode.name, clamps, trial):
-        told = "unknown, it has no place on this prompt"
+    unknown = _is_unknown(supernode.name, clamps, trial)
+    activity = f"{shown} of {'its source' if of_source else 'unclamped'}"
+    if unknown:
+        activity = "unknown, it has no place on this prompt"
     return Box(
         label=shorten(supernode.label, LONGEST_LABEL),
         members=_members(supernode),
@@ -246,8 +237,9 @@ def _box(
         pill_width=text_width(pill or "", 12.0) + 14,
         ghost=share is not None and share <= GHOST,
         injected=injected,
-        unknown=_is_unknown(supernode.name, clamps, trial),
-        title=f"{supernode.label}: {told}" + (f", clamped to {pill}" if pill is not None else ""),
+        unknown=unknown,
+        title=f"{supernode.label}: {activity}"
+        + (f", clamped to {pill}" if pill is not None else ""),
         x=min(max(x - width / 2, LEFT), right - width),
         y=y - BOX / 2,
         width=width,

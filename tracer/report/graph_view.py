@@ -1,6 +1,6 @@
 """A graph as the interactive view draws it: plain JSON, small enough for a page and a round trip.
 
-The view has token columns and layer rows. What it cannot hold is cut here, by influence, and told
+The view has token columns and layer rows. What it cannot hold is cut here, by influence, and stated
 in `cut`: a thousand nodes and five thousand links are as many as anybody looks at, and `input` of
 a node is Σ |edges| into it before the cut, so that shares stay those of the saved graph.
 """
@@ -231,16 +231,14 @@ def _source(graph: ListedGraph, column: int, influence: float, rank: float) -> N
         kind, activation = "token", None
         name = embedding_id(subject.token_ids[position], position)
         label = f"token {_text(visible_token(subject.tokens[position]))}"
-    return _node(graph, name, kind, layer, position, label, activation, influence, rank)
+    return _node(graph, name, kind, (layer, position), label, activation, influence, rank)
 
 
 def _logit(graph: ListedGraph, number: int, total: float) -> NodeData:
     logit, subject = graph.nodes.logits[number], graph.subject
     label = f"output {_text(visible_token(logit.label))}"
-    last = len(subject.tokens) - 1
-    node = _node(
-        graph, f"L_{number}", "logit", subject.n_layers, last, label, None, logit.weight, 0.0
-    )
+    place = (subject.n_layers, len(subject.tokens) - 1)
+    node = _node(graph, f"L_{number}", "logit", place, label, None, logit.weight, 0.0)
     node["input"] = total
     return node
 
@@ -249,13 +247,13 @@ def _node(
     graph: ListedGraph,
     name: str,
     kind: str,
-    layer: int,
-    position: int,
+    place: tuple[int, int],
     label: str,
     activation: float | None,
     influence: float,
     rank: float,
 ) -> NodeData:
+    layer, position = place
     return NodeData(
         id=name,
         kind=kind,
@@ -274,12 +272,12 @@ def _node(
 
 def _cut(graph: ListedGraph, n_nodes: int, n_links: int, n_between: int) -> str:
     n_all = graph.nodes.n_sources + len(graph.nodes.logits)
-    told: list[str] = []
+    parts: list[str] = []
     if n_nodes < n_all:
-        told.append(f"the {n_nodes:,} most influential of {n_all:,} nodes")
+        parts.append(f"the {n_nodes:,} most influential of {n_all:,} nodes")
     if n_links < n_between:
-        told.append(f"the {n_links:,} links that carry most of {n_between:,} between them")
-    return f"Shown: {' and '.join(told)}." if told else ""
+        parts.append(f"the {n_links:,} links that carry most of {n_between:,} between them")
+    return f"Shown: {' and '.join(parts)}." if parts else ""
 
 
 def _text(text: str) -> str:

@@ -1,8 +1,8 @@
-"""The front page of several runs: one row each, with a link to its report.
+"""The front page of several runs, and the page of a run that cannot be shown.
 
-The page of a run that cannot be shown: what is wrong, what can be done, what is still readable.
-
-Its sentence is the one that the list of runs, the dashboard and the command line say.
+Each run is a row with a link to its report. Of what cannot be shown, the sentence is the one that
+the list of runs, the dashboard and the command line say; beside it stand what can be done and what
+is still readable.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from tracer.evidence.context import JudgedOutcomes
 from tracer.record.record import Record
 from tracer.record.run_folder import UnreadableRun
 from tracer.record.verdict import Verdict
-from tracer.report.headline import VERDICTS, Count, VerdictView, count, verdict_view
+from tracer.report.headline import VERDICTS, count, verdict_view
 from tracer.report.limits import MAX_FILE, Cut, cut, middle_out
 from tracer.report.markdown import escape
 from tracer.report.render import fill_template
-from tracer.report.summaries import InterventionSummary, intervention_summary
+from tracer.report.summaries import intervention_summary
+from tracer.report.text import NONE
 
 MAX_EFFECTS = 12
 """Interventions of one run."""
-UNREAD, UNREAD_ICON = "unread", "–"
+UNREAD, UNREAD_ICON = "unread", NONE
 """Of a run that is still being measured, or whose files cannot be read."""
 
 
@@ -64,19 +65,11 @@ class IndexRow:
     claim: str
     kind: str
     icon: str
-    verdict: VerdictView | None
-    effects: Cut[tuple[str, str]]
-    tags: str
     model: str
     when: str
-
-
-@dataclass(frozen=True)
-class IndexPage:
-    """The whole page."""
-
-    counts: tuple[Count, ...]
-    rows: tuple[IndexRow, ...]
+    declared: str = ""
+    effects: Cut[tuple[str, str]] = Cut(())
+    tags: str = ""
 
 
 def render_index(entries: Sequence[IndexEntry | UnreadEntry]) -> str:
@@ -86,7 +79,7 @@ def render_index(entries: Sequence[IndexEntry | UnreadEntry]) -> str:
     )
     kinds = [row.kind for row in rows]
     shown = VERDICTS | ({UNREAD: UNREAD_ICON} if UNREAD in kinds else {})
-    return fill_template("index.html.j2", index=IndexPage(counts=count(shown, kinds), rows=rows))
+    return fill_template("index.html.j2", counts=count(shown, kinds), rows=rows)
 
 
 def _unread(entry: UnreadEntry) -> IndexRow:
@@ -97,11 +90,8 @@ def _unread(entry: UnreadEntry) -> IndexRow:
         claim=entry.problem,
         kind=UNREAD,
         icon=UNREAD_ICON,
-        verdict=None,
-        effects=Cut((), ""),
-        tags="",
-        model=entry.model or "–",
-        when=_when(entry.started or "–"),
+        model=entry.model or NONE,
+        when=_when(entry.started or NONE),
     )
 
 
@@ -123,7 +113,7 @@ def _row(entry: IndexEntry) -> IndexRow:
         run=record.id,
         href=_link(entry.href),
         claim=entry.verdict.claim,
-        verdict=verdict_view(entry.verdict),
+        declared=verdict_view(entry.verdict).declared,
         effects=_effects(record),
         model=f"{record.model.name}, {record.basis}",
         when=_when(record.started),
@@ -135,14 +125,13 @@ def _effects(record: Record) -> Cut[tuple[str, str]]:
     names = [name for name in record.interventions if name in record.hypothesis.interventions]
     shown = cut(names, MAX_EFFECTS, "interventions", "its report and run.json")
     unjudged = JudgedOutcomes(record.hypothesis)
-    summaries = (intervention_summary(record, name, {}, unjudged) for name in shown.kept)
-    effects = map(_effect, summaries)
-    return Cut(tuple(each for each in effects if each is not None), shown.note)
-
-
-def _effect(summary: InterventionSummary) -> tuple[str, str] | None:
-    told = summary.held_out or summary.discovery
-    return (f"{summary.name}: {summary.measure}", told.effect) if told and told.effect else None
+    effects: list[tuple[str, str]] = []
+    for name in shown.kept:
+        summary = intervention_summary(record, name, {}, unjudged)
+        split = summary.held_out or summary.discovery
+        if split is not None and split.effect:
+            effects.append((f"{name}: {summary.measure}", split.effect))
+    return Cut(tuple(effects), shown.note)
 
 
 FILE = "FILE"
@@ -152,23 +141,8 @@ FILE = "FILE"
 class Remedy(NamedTuple):
     """One thing to do."""
 
-    told: str
+    reason: str
     command: str
-
-
-@dataclass(frozen=True)
-class UnreadPage:
-    """Everything `unread.html.j2` writes out."""
-
-    title: str
-    icon: str
-    kind: str
-    facts: tuple[str, ...]
-    problem: str
-    remedies: tuple[Remedy, ...]
-    claim: str | None
-    judged: str | None
-    yaml: str | None
 
 
 def render_unread(
@@ -181,19 +155,17 @@ def render_unread(
         status: of the record, None where it cannot be read.
         found: what is left of it.
     """
-    told = (entry.run, entry.model, entry.started and entry.started.replace("T", " ")[:16])
-    page = UnreadPage(
-        title=entry.hypothesis,
-        icon=UNREAD_ICON,
+    facts = (entry.run, entry.model, entry.started and entry.started.replace("T", " ")[:16])
+    return fill_template(
+        "unread.html.j2",
         kind=UNREAD,
-        facts=tuple(each for each in told if each),
-        problem=entry.problem,
+        icon=UNREAD_ICON,
+        entry=entry,
+        facts=[fact for fact in facts if fact],
+        found=found,
         remedies=remedies(entry.run, status, found),
-        claim=found.claim,
-        judged=found.judged,
         yaml=None if found.yaml is None else middle_out(found.yaml, MAX_FILE),
     )
-    return fill_template("unread.html.j2", page=page)
 
 
 def unread_markdown(entry: UnreadEntry) -> str:

@@ -50,9 +50,8 @@ def junit_xml(
 def _suite(verdict: Verdict, comparison: RunComparison | None) -> ET.Element:
     suite = ET.Element("testsuite", name=_text(verdict.hypothesis))
     properties = ET.SubElement(suite, "properties")
-    told = {"run": verdict.run, "claim": verdict.claim, "verdict": verdict.verdict}
-    for name, value in {**told, "reason": verdict.reason}.items():
-        ET.SubElement(properties, "property", name=name, value=_text(value))
+    for name in ("run", "claim", "verdict", "reason"):
+        ET.SubElement(properties, "property", name=name, value=_text(getattr(verdict, name)))
     for outcome in verdict.outcomes:
         suite.append(_case(verdict, outcome))
     if not _cases_tell(verdict):
@@ -74,24 +73,18 @@ def _left_out(skipped: Skipped) -> ET.Element:
 def _case(verdict: Verdict, outcome: Outcome) -> ET.Element:
     name = f"{outcome.expectation}: {outcome.expected} [{outcome.split}]"
     case = _named(f"{verdict.hypothesis}.{outcome.intervention}", name)
-    said = f"{outcome.observed}\n{_prompts(outcome)}"
+    prompts = (f"{p.prompt}: {p.outcome}: {p.reason or p.observed}" for p in outcome.prompts)
+    observed = "\n".join((outcome.observed, "\n".join(prompts)))
     if outcome.outcome == "untested":
         ET.SubElement(case, "skipped", message=_text(outcome.reason or "untested"))
     elif outcome.outcome == "failed" and verdict.expected != "refuted":
         message = f"expected {outcome.expected}; observed {outcome.observed}"
-        ET.SubElement(case, "failure", message=_text(message)).text = _text(said)
+        ET.SubElement(case, "failure", message=_text(message)).text = _text(observed)
         return case
     elif outcome.outcome == "failed":
-        said = f"failed, as the file expects to be refuted: {said}"
-    ET.SubElement(case, "system-out").text = _text(said)
+        observed = f"failed, as the file expects to be refuted: {observed}"
+    ET.SubElement(case, "system-out").text = _text(observed)
     return case
-
-
-def _prompts(outcome: Outcome) -> str:
-    return "\n".join(
-        f"{prompt.prompt}: {prompt.outcome}: {prompt.reason or prompt.observed}"
-        for prompt in outcome.prompts
-    )
 
 
 def _cases_tell(verdict: Verdict) -> bool:

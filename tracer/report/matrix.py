@@ -1,6 +1,4 @@
-"""Where a hypothesis holds: models down, feature bases across, a verdict in each cell.
-
-One hypothesis on several models and feature bases: each combination is a run.
+"""Where a hypothesis holds: one run for each model and feature basis, as a page and as a table.
 
 A combination that cannot be opened (a dictionary of another model, a layer it does not have, a
 token that is several in its tokenizer) is a row with its reason, never the end of the others.
@@ -17,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from rich.text import Text
+
 from tracer.record.files import write_text
-from tracer.record.verdict import Verdict
 from tracer.report.headline import VerdictView, verdict_view
 from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
@@ -26,70 +25,15 @@ from tracer.report.terminal import Screen
 
 
 @dataclass(frozen=True)
-class MatrixCell:
-    """One combination; no verdict where it could not be run."""
+class CellView:
+    """A combination as it is drawn."""
 
-    model: str
-    features: str
-    verdict: Verdict | None
+    verdict: VerdictView | None
+    """None where it could not be run."""
     reason: str
     href: str | None
     """Path of the report, relative to the page."""
-
-
-@dataclass(frozen=True)
-class CellView:
-    """A cell as it is drawn."""
-
-    verdict: VerdictView | None
-    reason: str
-    href: str | None
     held: str
-
-
-@dataclass(frozen=True)
-class MatrixView:
-    """The whole page."""
-
-    hypothesis: str
-    claim: str
-    held: int
-    n: int
-    features: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[CellView | None, ...]], ...]
-    """Model, and its cell for each basis; None where that pair was not asked for."""
-
-
-def render_matrix(hypothesis: str, cells: Sequence[MatrixCell]) -> str:
-    """The combinations of one hypothesis as an HTML page."""
-    features = tuple(dict.fromkeys(cell.features for cell in cells))
-    models = dict.fromkeys(cell.model for cell in cells)
-    found = {(cell.model, cell.features): _view(cell) for cell in cells}
-    verdicts = [cell.verdict for cell in cells if cell.verdict is not None]
-    view = MatrixView(
-        hypothesis=hypothesis,
-        claim=verdicts[0].claim if verdicts else "",
-        held=sum(map(bool, verdicts)),
-        n=len(cells),
-        features=features,
-        rows=tuple((m, tuple(found.get((m, f)) for f in features)) for m in models),
-    )
-    return fill_template("matrix.html.j2", matrix=view)
-
-
-def _view(cell: MatrixCell) -> CellView:
-    verdict = cell.verdict
-    outcomes = verdict.outcomes if verdict else ()
-    held = sum(outcome.outcome == "held" for outcome in outcomes)
-    return CellView(
-        verdict=verdict_view(verdict) if verdict else None,
-        reason=cell.reason,
-        href=quote(cell.href, safe="/") if cell.href else None,
-        held=f"{held} of {len(outcomes)} expectations held" if verdict else "",
-    )
-
-
-_VERDICT_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 class Combination(NamedTuple):
@@ -148,8 +92,7 @@ class Matrix:
 
     def page(self, path: Path) -> Path:
         """Write the HTML page that shows where it holds, with links to the reports."""
-        cells = [_cell(case, path.parent) for case in self.cases]
-        write_text(path, render_matrix(self.cases[0].hypothesis, cells))
+        write_text(path, render_matrix(self, path.parent))
         return path
 
     def __str__(self) -> str:
@@ -174,25 +117,38 @@ def print_matrix(screen: Screen, matrix: Matrix) -> None:
     n, held = len(matrix.cases), len(matrix.holds)
     name = matrix.cases[0].hypothesis
     screen.say(f"{name}: as expected on {held} of {n} combinations", "bold")
-    screen.table(
-        [("model", 3), ("features", 3), ("verdict", 2), ("why", 6)],
-        [
-            [
-                screen.text(case.model),
-                screen.text(case.features),
-                screen.text(
-                    case.word, _VERDICT_COLOURS[bool(case.run.verdict) if case.run else None]
-                ),
-                screen.text(case.reason),
-            ]
-            for case in matrix.cases
-        ],
+    columns = [("model", 3), ("features", 3), ("verdict", 2), ("why", 6)]
+    screen.table(columns, [_row(screen, case) for case in matrix.cases])
+
+
+def _row(screen: Screen, case: CombinationResult) -> list[Text]:
+    colour = ("green" if case.run.verdict else "red") if case.run else "yellow"
+    word = screen.text(case.word, colour)
+    return [screen.text(case.model), screen.text(case.features), word, screen.text(case.reason)]
+
+
+def render_matrix(matrix: Matrix, folder: Path) -> str:
+    """The combinations of one hypothesis as an HTML page that lies in a folder."""
+    cases = matrix.cases
+    features = tuple(dict.fromkeys(case.features for case in cases))
+    models = dict.fromkeys(case.model for case in cases)
+    found = {(case.model, case.features): _cell(case, folder) for case in cases}
+    return fill_template(
+        "matrix.html.j2",
+        hypothesis=cases[0].hypothesis,
+        claim=next((case.run.verdict.claim for case in cases if case.run), ""),
+        held=len(matrix.holds),
+        n=len(cases),
+        features=features,
+        rows=[(m, [found.get((m, f)) for f in features]) for m in models],
     )
 
 
-def _cell(case: CombinationResult, page_folder: Path) -> MatrixCell:
-    href = None
-    if case.run is not None:
-        href = Path(os.path.relpath(case.run.path / REPORT, page_folder)).as_posix()
-    verdict = case.run.verdict if case.run else None
-    return MatrixCell(case.model, case.features, verdict, case.reason, href)
+def _cell(case: CombinationResult, folder: Path) -> CellView:
+    if case.run is None:
+        return CellView(None, case.reason, None, "")
+    verdict, outcomes = case.run.verdict, case.run.verdict.outcomes
+    n_held = sum(outcome.outcome == "held" for outcome in outcomes)
+    href = Path(os.path.relpath(case.run.path / REPORT, folder)).as_posix()
+    held = f"{n_held} of {len(outcomes)} expectations held"
+    return CellView(verdict_view(verdict), case.reason, quote(href, safe="/"), held)

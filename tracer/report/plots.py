@@ -17,6 +17,8 @@ from tracer.report.effects import EffectComparison, Measure
 from tracer.report.limits import MAX_DOTS
 from tracer.report.text import formatted, p_value, percent, plural, shorten, visible_token
 
+BARS_LEFT, BARS_WIDTH = 112.0, 340.0
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -36,10 +38,10 @@ class Bar:
 class Bars:
     """Top outputs of one prompt, unclamped (hatched) over clamped (solid)."""
 
-    width: float
-    height: float
-    left: float
     bars: tuple[Bar, ...]
+    height: float
+    width: float = BARS_WIDTH
+    left: float = BARS_LEFT
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,10 @@ class Output:
 
 def bars(outputs: Sequence[Output], limit: float) -> Bars:
     """Lay out bars; `limit` is the probability the longest bar would have."""
-    left, width, row = 112.0, 340.0, 32.0
-    scale = Scale(0.0, limit, 0.0, width - left - 50)
+    row = 32.0
+    scale = Scale(0.0, limit, 0.0, BARS_WIDTH - BARS_LEFT - 50)
     return Bars(
-        width=width,
         height=row * len(outputs) + 2,
-        left=left,
         bars=tuple(
             Bar(
                 token=shorten(visible_token(o.token), 15),
@@ -84,6 +84,9 @@ def _length(value: float | None) -> float:
 
 def _bounded(value: float | None, bound: float) -> str:
     return percent(value) if value is not None else f"≤ {percent(bound)}".replace("≤ <", "<")
+
+
+STRIP_LEFT, STRIP_RIGHT = 124.0, 740.0
 
 
 @dataclass(frozen=True)
@@ -113,23 +116,22 @@ class StripGroup:
 class Strip:
     """Effect against matched controls, one row per prompt on one axis."""
 
-    width: float
-    height: float
-    left: float
-    right: float
-    axis_y: float
     title: str
     groups: tuple[StripGroup, ...]
     rows: tuple[StripRow, ...]
     ticks: tuple[AxisTick, ...]
+    axis_y: float
+    height: float
+    width: float = 900.0
+    left: float = STRIP_LEFT
+    right: float = STRIP_RIGHT
 
 
 def strip(measure: Measure, comparisons: Sequence[EffectComparison]) -> Strip:
     """Lay out the control strips of one measure; discovery prompts come first."""
     values = [v for c in comparisons for v in (*c.controls, c.before, c.after)]
     ticks = nice_ticks(min(values), max(values) + 1e-6, 6)
-    left, right, width = 124.0, 740.0, 900.0
-    scale = Scale(ticks[0], ticks[-1], left, right)
+    scale = Scale(ticks[0], ticks[-1], STRIP_LEFT, STRIP_RIGHT)
     y = 2.0
     groups: list[StripGroup] = []
     rows: list[StripRow] = []
@@ -144,15 +146,12 @@ def strip(measure: Measure, comparisons: Sequence[EffectComparison]) -> Strip:
             y += 25
         y += 4
     return Strip(
-        width=width,
-        height=y + 24,
-        left=left,
-        right=right,
-        axis_y=y,
         title=measure.title,
         groups=tuple(groups),
         rows=tuple(rows),
         ticks=tuple(AxisTick(scale(t), tick_label(measure, t, ticks)) for t in ticks),
+        axis_y=y,
+        height=y + 24,
     )
 
 
@@ -197,20 +196,23 @@ def _with_room(controls: Sequence[float]) -> Sequence[float]:
     return [ranked[round(i * last / (MAX_DOTS - 1))] for i in range(MAX_DOTS)]
 
 
+DOSE_WIDTH, DOSE_HEIGHT = 236.0, 142.0
+
+
 @dataclass(frozen=True)
 class DosePanel:
     """The dose series of one prompt."""
 
     prompt: str
     held_out: bool
-    width: float
-    height: float
     lines: tuple[PlotLine, ...]
     x_ticks: tuple[AxisTick, ...]
     y_ticks: tuple[AxisTick, ...]
     used: float | None
     """Where the factor that the intervention itself uses stands."""
     description: str
+    width: float = DOSE_WIDTH
+    height: float = DOSE_HEIGHT
 
 
 Series = Sequence[tuple[str, Sequence[tuple[float, float]]]]
@@ -224,10 +226,9 @@ def dose_panel(
 
     `used` is the amount of the intervention itself, whose unit the doses have.
     """
-    width, height = 236.0, 142.0
     factors = sorted({f for _, points in series for f, _ in points})
-    x = Scale(factors[0], factors[-1] + (0.0 if len(factors) > 1 else 1.0), 40.0, width - 14)
-    y = Scale(0.0, limit, height - 22, 8.0)
+    x = Scale(factors[0], factors[-1] + (0.0 if len(factors) > 1 else 1.0), 40.0, DOSE_WIDTH - 14)
+    y = Scale(0.0, limit, DOSE_HEIGHT - 22, 8.0)
     lines: list[PlotLine] = []
     for style, (token, values) in enumerate(series):
         points = tuple((x(f), y(p)) for f, p in sorted(values))
@@ -237,8 +238,6 @@ def dose_panel(
     return DosePanel(
         prompt=prompt,
         held_out=held_out,
-        width=width,
-        height=height,
         lines=tuple(lines),
         x_ticks=tuple(AxisTick(x(f), formatted(f, "g")) for f in shown),
         y_ticks=tuple(AxisTick(y(p), percent(p)) for p in nice_ticks(0.0, limit, 3) if p <= limit),

@@ -116,7 +116,7 @@ def _environment() -> Environment:
     )
     formats = (text.interval, text.p_value, text.percent, text.visible_token)
     environment.filters.update({each.__name__: each for each in formats})
-    environment.globals.update(icons=OUTCOMES)
+    environment.filters["icon"] = OUTCOMES.__getitem__
     return environment
 
 

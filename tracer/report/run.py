@@ -24,6 +24,7 @@ from tracer.report.terminal import RunFacts, clean, verdict_text, worst
 
 REPORT = "report.html"
 
+_HEADINGS = ("intervention", "split", "expectation", "expected", "observed", "outcome")
 _COLOURS = {"held": "#1a7f37", "failed": "#cf222e", "untested": "#9a6700"}
 
 
@@ -55,7 +56,7 @@ class Run:
         check_forms(record, arrays)
         verdict = run_folder.read_verdict(folder)
         if verdict is None:
-            verdict = judge_run(record, arrays, variants=run_folder.read_variants(folder, record))
+            return _judge(folder, record, arrays)
         return cls(folder, record, verdict, arrays)
 
     def judge(self, hypothesis: Hypothesis | None = None) -> Run:
@@ -73,9 +74,7 @@ class Run:
             >>> print(verdict.post_hoc[0])
             interventions.swap.expect[0].rises_by: registered with 0.01, judged with 5.0
         """
-        variants = run_folder.read_variants(self.path, self.record)
-        verdict = judge_run(self.record, self.arrays, hypothesis=hypothesis, variants=variants)
-        return Run(self.path, self.record, verdict, self.arrays)
+        return _judge(self.path, self.record, self.arrays, hypothesis)
 
     def save(self) -> Run:
         """Write `verdict.json` and `report.html` into the run folder; gives the run back."""
@@ -134,8 +133,7 @@ class Run:
         rows = "".join(map(_html_row, shown))
         n_more = len(verdict.outcomes) - len(shown)
         more = f"<p>… and {n_more:,} more, none of them worse.</p>" if n_more else ""
-        headings = ("intervention", "split", "expectation", "expected", "observed", "outcome")
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in headings)
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in _HEADINGS)
         link = ""
         if (self.path / REPORT).exists():
             href = escape((self.path / REPORT).as_posix(), quote=True)
@@ -167,11 +165,15 @@ def judge_folder(folder: Path, hypothesis: Hypothesis | None = None) -> Run:
     Raises:
         UsageError: The folder holds no complete run.
     """
-    record, arrays = _complete(folder), run_folder.read_arrays(folder)
+    return _judge(folder, _complete(folder), run_folder.read_arrays(folder), hypothesis)
+
+
+def _judge(
+    folder: Path, record: Record, arrays: Arrays, hypothesis: Hypothesis | None = None
+) -> Run:
     variants = run_folder.read_variants(folder, record)
-    return Run(
-        folder, record, judge_run(record, arrays, hypothesis=hypothesis, variants=variants), arrays
-    )
+    verdict = judge_run(record, arrays, hypothesis=hypothesis, variants=variants)
+    return Run(folder, record, verdict, arrays)
 
 
 def _complete(folder: Path) -> Record:

@@ -1,18 +1,14 @@
-"""The saved graphs of a run as the interactive view's data, each with the run's supernodes.
+"""The saved graphs of a run as data of the interactive view, each with the run's supernodes.
 
 A graph that cannot be read is a sentence in its place: the rest of a report does not depend on it.
-
-Graphs packed into a page: JSON, gzip, base64, within a budget.
-
-A page of a normal run stays below two megabytes. Where the graphs of a run are too many for that,
-each gets fewer nodes and links; where even that does not help, none is drawn, and the page says so.
+A page carries its graphs as JSON, gzip, base64, and stays below two megabytes: where a run has too
+many graphs, each gets fewer nodes and links; where that does not help, none is drawn.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +25,7 @@ from tracer.report.graph_view import (
     graph_data,
     to_json,
 )
-from tracer.report.text import shorten, signed, visible_token
+from tracer.report.text import formatted, shorten, signed, visible_token
 
 
 @dataclass(frozen=True)
@@ -95,19 +91,15 @@ def run_graph_data(
 
 def supernode_groups(record: Record, prompt: str) -> list[SupernodePlaces]:
     """The run's supernodes as they lie on a prompt."""
-    seen = record.prompts[prompt]
-    return [
-        SupernodePlaces(name=each.name, label=each.label, places=_places(seen, each))
-        for each in record.supernodes.values()
-    ]
-
-
-def _places(prompt: PromptRecord, supernode: SupernodeRecord) -> list[tuple[int, int, int]]:
-    return [
-        (ref.layer, position, ref.index)
-        for ref in supernode.features
-        if (position := place_on(prompt, supernode, ref)) is not None
-    ]
+    groups: list[SupernodePlaces] = []
+    for each in record.supernodes.values():
+        places = [
+            (ref.layer, position, ref.index)
+            for ref in each.features
+            if (position := place_on(record.prompts[prompt], each, ref)) is not None
+        ]
+        groups.append(SupernodePlaces(name=each.name, label=each.label, places=places))
+    return groups
 
 
 def place_on(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) -> int | None:
@@ -125,8 +117,8 @@ def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
     """What features say on the direct path, and their ablations held against the graph."""
     found = {
         name: [
-            ("Promotes", _tokens(said.promotes)),
-            ("Suppresses", _tokens(said.suppresses)),
+            ("Promotes", "  ".join(map(visible_token, said.promotes))),
+            ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
             *(("Fires on", _firing(each)) for each in said.fires),
         ]
         for name, said in graph.features.items()
@@ -135,10 +127,6 @@ def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
         if not each.is_supernode:
             found.setdefault(each.name, []).append(("Ablated alone", _ablation(each)))
     return found
-
-
-def _tokens(tokens: Sequence[str]) -> str:
-    return "  ".join(visible_token(token) for token in tokens)
 
 
 def _firing(each: Firing) -> str:
@@ -191,7 +179,7 @@ def _packed(prompt: str, data: GraphData) -> InlineGraph:
 def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str], ...]:
     names = [_name(node["label"], node["kind"], node["token"]) for node in data["nodes"]]
     return tuple(
-        (names[int(source)], names[int(target)], f"{100 * share:+.1f} %".replace("-", "−"))
+        (names[int(source)], names[int(target)], f"{formatted(100 * share, '+.1f')} %")
         for source, target, _, share in data["links"][:n]
     )
 

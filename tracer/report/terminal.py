@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from io import StringIO
-from typing import IO, Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import IO, NamedTuple, Protocol, cast, runtime_checkable
 
 from rich import box
 from rich.console import Console
@@ -22,29 +22,8 @@ from tracer.record.verdict import Outcome, PromptOutcome, SplitName, Verdict, by
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_ASCII = str.maketrans(
-    {
-        "✔": "+",
-        "✘": "x",
-        "−": "-",
-        "–": "-",
-        "—": "-",
-        "×": "x",
-        "…": "...",
-        "·": ".",
-        "→": "->",
-        "≥": ">=",
-        "≤": "<=",
-        "ρ": "rho",
-        "σ": "sigma",
-        "±": "+-",
-        "‘": "'",
-        "’": "'",
-        "“": '"',
-        "”": '"',
-        "\u00a0": " ",
-        "\u202f": " ",
-    }
+_ASCII = str.maketrans("✔✘−–—×·‘’“”\u00a0\u202f", "+x---x.''\"\"  ") | str.maketrans(
+    {"…": "...", "→": "->", "≥": ">=", "≤": "<=", "ρ": "rho", "σ": "sigma", "±": "+-"}
 )
 _PROBE = "✔✘−×…→≥ρ"
 _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
@@ -163,8 +142,8 @@ def print_verdict(
     screen.say()
     n_more = len(verdict.outcomes) - len(shown)
     if n_more:
-        told = f"… and {n_more:,} more, none of them worse: tracer show {verdict.run} -v"
-        screen.say(f"  {told}", "yellow")
+        more = f"{n_more:,} more, none of them worse: tracer show {verdict.run} -v"
+        screen.say(f"  … and {more}", "yellow")
     fixed = "measuring" if verdict.registered is None else "registering"
     _notes(screen, f"changed after {fixed}", verdict.post_hoc)
     _notes(screen, "caveat", verdict.caveats)
@@ -197,8 +176,11 @@ def _headline(screen: Screen, verdict: Verdict) -> Text:
     word = verdict.verdict.upper()
     if verdict.expected != "confirmed":
         word += " as expected" if verdict.as_expected else f" (expected: {verdict.expected})"
-    colour = "green" if verdict.as_expected else _miss_colour(verdict)
-    head = screen.text(f"{_icon(verdict)} {word}  {verdict.hypothesis}", f"bold {colour}")
+    icon, colour = "✔", "green"
+    if not verdict.as_expected:
+        icon = {"inconclusive": "?", "error": "!"}.get(verdict.verdict, "✘")
+        colour = "yellow" if verdict.verdict == "inconclusive" else "red"
+    head = screen.text(f"{icon} {word}  {verdict.hypothesis}", f"bold {colour}")
     return Text.assemble(head, screen.text(f"  {verdict.reason}"))
 
 
@@ -207,16 +189,6 @@ def verdict_text(verdict: Verdict, facts: RunFacts | None = None, width: int = 8
     file = StringIO()
     print_verdict(Screen(file, width=width), verdict, facts)
     return file.getvalue()
-
-
-def _icon(verdict: Verdict) -> str:
-    if verdict.as_expected:
-        return "✔"
-    return {"inconclusive": "?", "error": "!"}.get(verdict.verdict, "✘")
-
-
-def _miss_colour(verdict: Verdict) -> str:
-    return "yellow" if verdict.verdict == "inconclusive" else "red"
 
 
 def worst(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -239,35 +211,16 @@ def _rows(screen: Screen, outcomes: Sequence[Outcome], *, per_prompt: bool) -> l
         if own:
             rows.append([screen.text(split, "dim italic")])
         for outcome in sorted(own, key=rank):
-            rows.append(_row(screen, outcome))
-            if per_prompt:
-                rows.extend(_prompt_row(screen, prompt) for prompt in outcome.prompts)
+            what, expected = screen.text(outcome.expectation), screen.text(outcome.expected)
+            rows.append([what, expected, *_judged(screen, outcome)])
+            for each in outcome.prompts if per_prompt else ():
+                name = screen.text(f"  {each.prompt}", "dim")
+                rows.append([name, screen.text(""), *_judged(screen, each)])
     return rows
 
 
-def _row(screen: Screen, outcome: Outcome) -> list[Text]:
-    return [
-        screen.text(outcome.expectation),
-        screen.text(outcome.expected),
-        _observed(screen, outcome),
-        _mark(screen, outcome),
-    ]
-
-
-def _prompt_row(screen: Screen, prompt: PromptOutcome) -> list[Text]:
-    return [
-        screen.text(f"  {prompt.prompt}", "dim"),
-        screen.text(""),
-        _observed(screen, prompt),
-        _mark(screen, prompt),
-    ]
-
-
-def _observed(screen: Screen, judged: Outcome | PromptOutcome) -> Text:
-    parts = [judged.observed, judged.reason or ""]
-    return screen.text("; ".join(part for part in parts if part))
-
-
-def _mark(screen: Screen, judged: Any) -> Text:
-    name: str = judged.outcome
-    return screen.text(f"{_MARKS[name]} {name:<8}", _COLOURS[name])
+def _judged(screen: Screen, judged: Outcome | PromptOutcome) -> tuple[Text, Text]:
+    """What was observed, and how that was judged."""
+    observed = "; ".join(part for part in (judged.observed, judged.reason) if part)
+    name = judged.outcome
+    return screen.text(observed), screen.text(f"{_MARKS[name]} {name:<8}", _COLOURS[name])

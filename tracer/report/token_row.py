@@ -15,6 +15,10 @@ SPREAD = 20.0
 """A row shorter than its room is drawn apart by at most this a token."""
 
 
+ChipKind = Literal["clamped", "read", "plain", "gap"]
+"""`read`: a supernode that is not clamped sits here."""
+
+
 @dataclass(frozen=True)
 class TokenChip:
     """A token of the prompt, or a gap where several are left out."""
@@ -22,8 +26,7 @@ class TokenChip:
     text: str
     x: float
     width: float
-    kind: Literal["clamped", "read", "plain", "gap"]
-    """`read`: a supernode that is not clamped sits here."""
+    kind: ChipKind
 
     @property
     def middle(self) -> float:
@@ -97,27 +100,23 @@ def _chips(
     left: float,
 ) -> tuple[TokenChip, ...]:
     chips: list[TokenChip] = []
-    x = left
-    previous = -1
+    x, previous = left, -1
+
+    def add(text: str, kind: ChipKind, wanted: float = 0.0) -> float:
+        width = text_width(text, TOKEN_SIZE) + 10
+        column = max(wanted, width)
+        chips.append(TokenChip(text, x + (column - width) / 2, width, kind))
+        return x + column + 2
+
     for pos in [*sorted(near), len(tokens)]:
-        left_out = pos - previous - 1
-        added: list[TokenChip] = []
+        left_out, previous = pos - previous - 1, pos
         if left_out:
-            added.append(_chip(f"⋯{left_out}⋯", "gap"))
+            x = add(f"⋯{left_out}⋯", "gap")
         if pos < len(tokens):
             kind = "clamped" if pos in clamped else "read" if pos in columns else "plain"
-            added.append(_chip(shorten(visible_token(tokens[pos]), 18), kind))
-        for chip in added:
-            wanted = 0.0 if chip.kind == "gap" else columns.get(pos, 0.0)
-            column = max(wanted, chip.width)
-            chips.append(replace(chip, x=x + (column - chip.width) / 2))
-            x += column + 2
-        previous = pos
+            text = shorten(visible_token(tokens[pos]), 18)
+            x = add(text, kind, columns.get(pos, 0.0))
     return tuple(chips)
-
-
-def _chip(text: str, kind: Literal["clamped", "read", "plain", "gap"]) -> TokenChip:
-    return TokenChip(text=text, x=0.0, width=text_width(text, TOKEN_SIZE) + 10, kind=kind)
 
 
 def _spread(chips: tuple[TokenChip, ...], room: float) -> tuple[TokenChip, ...]:
@@ -130,11 +129,6 @@ def _squeezed(chips: tuple[TokenChip, ...], left: float, right: float) -> tuple[
     width = (right - left) / len(chips)
     length = max(1, int(width / TOKEN_SIZE))
     return tuple(
-        replace(
-            chip,
-            text=shorten(chip.text, length),
-            x=left + i * width,
-            width=max(width - 2, 1.0),
-        )
+        TokenChip(shorten(chip.text, length), left + i * width, max(width - 2, 1.0), chip.kind)
         for i, chip in enumerate(chips)
     )

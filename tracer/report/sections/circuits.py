@@ -23,7 +23,8 @@ from tracer.record.record import Record
 from tracer.record.studies import CircuitRecord, CircuitScores
 from tracer.record.verdict import SplitName
 from tracer.report.curves import CurvePlot, curve_plot
-from tracer.report.text import number, percent, plural
+from tracer.report.limits import Cut
+from tracer.report.text import NONE, number, percent, plural
 
 N_BARS = 40
 """Members that are drawn, those that do least first."""
@@ -60,8 +61,7 @@ class CircuitSplit:
     rows: tuple[ScoreRow, ...]
     rival: str
     areas: str
-    members: tuple[MemberBar, ...]
-    members_note: str
+    members: Cut[MemberBar]
 
 
 @dataclass(frozen=True)
@@ -119,27 +119,26 @@ def _splits(record: Record, arrays: Arrays, name: str) -> Iterator[tuple[SplitNa
 def _split(split: SplitName, seen: SplitScores, record: Record) -> CircuitSplit:
     rows = [_row(prompt, scores) for prompt, scores in seen.scores.items()]
     rows += [
-        ScoreRow(prompt, ("–",) * 4, "–", "–", problem) for prompt, problem in seen.problems.items()
+        ScoreRow(prompt, (NONE,) * 4, NONE, NONE, problem)
+        for prompt, problem in seen.problems.items()
     ]
     if len(seen.scores) > 1:
         rows.append(_row("mean", seen.mean()))
     ranked = sorted(standings(seen, SHARE), key=lambda each: (each.n_ahead, each.distance))
+    note = f"The {N_BARS} of {len(ranked)} that do least."
     return CircuitSplit(
         name=split,
         rows=tuple(rows),
         rival=_rival(seen),
         areas=_areas(seen),
-        members=tuple(_bars(seen, ranked[:N_BARS])),
-        members_note=(
-            f"The {N_BARS} of {len(ranked)} that do least." if len(ranked) > N_BARS else ""
-        ),
+        members=Cut(tuple(_bars(seen, ranked[:N_BARS])), note if len(ranked) > N_BARS else ""),
     )
 
 
 def _row(prompt: str, scores: CircuitScores) -> ScoreRow:
     raw = tuple(number(x) for x in (scores.whole, scores.empty, scores.circuit, scores.rest))
     if too_small(scores):
-        return ScoreRow(prompt, raw, "–", "–", "invalid: F(M) − F(∅) is too small to divide by")
+        return ScoreRow(prompt, raw, NONE, NONE, "invalid: F(M) − F(∅) is too small to divide by")
     faithful, complete = (normalised(x, scores) for x in (scores.circuit, scores.rest))
     return ScoreRow(prompt, raw, number(faithful), number(complete), "")
 
@@ -159,11 +158,10 @@ def _rival(seen: SplitScores) -> str:
 
 
 def _areas(seen: SplitScores) -> str:
-    curve = curve_of(seen)
-    if not curve:
+    if not (curve := curve_of(seen)):
         return ""
-    cpr, cmd = areas_of(curve)
-    return f"CPR {number(cpr)}, CMD {number(cmd)}"
+    cpr, cmd = map(number, areas_of(curve))
+    return f"CPR {cpr}, CMD {cmd}"
 
 
 def _bars(seen: SplitScores, ranked: list[Standing]) -> Iterator[MemberBar]:
