@@ -245,7 +245,7 @@ def test_a_draft_that_expects_nothing_is_refused(recorded):
         expecting(recorded, {}, SWAP, "by_hand", [])
 
 
-def test_sights_tell_what_changed_and_by_how_much():
+def test_suggestions_tell_what_changed_and_by_how_much():
     """A synthetic run: ' Austin' .26 → ' Sacramento' .44; say Austin at .34 of unclamped."""
     record, arrays = make_record()
     spec = record.hypothesis.interventions["texas_to_california"]

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from tests.dashboards import put_run
 from tests.verdicts import make_verdict
 from tracer.dashboard.dashboard import JOINER, plain
-from tracer.dashboard.runs.list import RunFilters, counts, filtered, rows
+from tracer.dashboard.runs.list import RunFilters, counts, filtered
 from tracer.record.runs import find_runs
 
 HOSTILE = (
@@ -53,12 +53,12 @@ def put_three(root: Path) -> Path:
     ],
 )
 def test_every_filter_must_agree(tmp_path, wanted, names):
-    listed = rows(find_runs(put_three(tmp_path)))
+    listed = reversed(find_runs(put_three(tmp_path)))
     assert [row.hypothesis for row in filtered(listed, wanted)] == names
 
 
 def test_the_chips_count_what_there_is(tmp_path):
-    listed = rows(find_runs(put_three(tmp_path)))
+    listed = reversed(find_runs(put_three(tmp_path)))
     assert counts(listed) == {"confirmed": 1, "refuted": 1, "unreadable": 1}
 
 

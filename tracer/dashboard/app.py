@@ -1,4 +1,4 @@
-"""The frame around the pages: their list, their addresses, and which of them is drawn."""
+"""The root of the dashboard: the pages, their addresses, and the drawing of one of them."""
 
 from __future__ import annotations
 

@@ -1,15 +1,6 @@
-"""What every page is given: the two folders, and the other pages to link to.
+"""What the pages share: the folders they use, the page addresses, styles and escaped text.
 
-The folders of the dashboard: runs and drafts, which it reads and writes, and hypotheses to read.
-
-They are fixed when it is started, by `tracer dashboard` through the environment; no page and no
-address names a folder.
-
-Colours of Streamlit's that fall short of 4.5 to 1, in light or dark: other ones for them.
-
-Views of one page, of which one is drawn.
-
-Text from files, tokens and models where Streamlit reads Markdown: every mark made a letter.
+The folders are fixed when the process starts; no page and no address names one.
 """
 
 from __future__ import annotations
@@ -19,21 +10,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
 from tracer.report.text import clean
 
+# Parameters of the address, and keys of the session:
 FROM = "from"
-"""What the text was begun from, in the address and in the session."""
-
-RUN = "run"
-"""The opened run, in the address and in the session."""
-OTHER = "with"
-"""The run it is compared with."""
-
+"""The origin of the text in Author."""
+RUN, OTHER = "run", "with"
+"""The opened run, and the one it is compared with."""
+PROMPT = "prompt"
 
 REPORTS_VARIABLE = "TRACER_REPORTS"
 DRAFTS_VARIABLE = "TRACER_DRAFTS"
@@ -99,6 +89,55 @@ def chosen_view(names: Sequence[str], key: str) -> str:
         label_visibility="collapsed",
     )
     return chosen or names[0]
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    alt: str | None = None,
+    on: DeltaGenerator | None = None,
+    *,
+    numbers: Sequence[str] = (),
+    form: str | None = None,
+    height: int | Literal["auto"] = "auto",
+) -> None:
+    """Draw rows as a table; `form` is the printf format of the columns in `numbers`."""
+    columns = {name: st.column_config.NumberColumn(format=form) for name in numbers}
+    (on or st).dataframe(rows, height=height, hide_index=True, column_config=columns, alt=alt)
+
+
+def marked_rows(
+    rows: Sequence[Mapping[str, str]],
+    alt: str,
+    key: str,
+    *,
+    mode: Literal["single-row", "multi-row"] = "multi-row",
+    height: int | Literal["auto"] = "auto",
+) -> list[int]:
+    """Draw rows as a table to mark rows in; the numbers of the marked ones."""
+    marked = st.dataframe(
+        rows,
+        height=height,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode=mode,
+        key=key,
+        alt=alt,
+    )
+    return [n for n in marked["selection"]["rows"] if n < len(rows)]
+
+
+def author_link(dashboard: Dashboard, origin: str) -> None:
+    """Draw a link that opens a text in Author."""
+    page, query = dashboard.pages["author"], {FROM: origin}
+    st.page_link(page, label="Open it in Author", query_params=query)
+
+
+def put_in_address(name: str, text: str | None) -> None:
+    """Write a parameter of the address; without a text it is taken out."""
+    if text:
+        st.query_params[name] = text
+    elif name in st.query_params:
+        del st.query_params[name]
 
 
 JOINER = "\u2060"

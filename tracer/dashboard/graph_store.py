@@ -1,4 +1,4 @@
-"""Graphs as Explore shows them, kept in memory until their files change."""
+"""Attribution graphs of runs, cached in memory until their files change."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from tracer.errors import UsageError
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.graph.scores import Scores, scores
 from tracer.record.record import Record
-from tracer.report.graph_view import GraphData, graph_data, to_json
-from tracer.report.graph_view import SupernodePlaces as GroupData
+from tracer.report.graph_view import GraphData, SupernodePlaces, graph_data, to_json
 from tracer.report.run import Run
 from tracer.report.run_graphs import graph_facts, graph_name, read_graph, supernode_groups
 
@@ -100,7 +99,7 @@ def _shown(
     data = graph_data(
         graph,
         f"Attribution graph of {prompt}",
-        [*supernode_groups(_record, prompt), *(_made_data(name, ids) for name, ids in groups)],
+        [*supernode_groups(_record, prompt), *(_places(name, ids) for name, ids in groups)],
         graph_facts(_record.graphs[prompt]),
         MOST_NODES,
         MOST_LINKS,
@@ -113,6 +112,6 @@ def _shown(
     return Shown(data, to_json(data), index, sums, influence, own, whole, alone)
 
 
-def _made_data(name: str, ids: tuple[str, ...]) -> GroupData:
-    numbers = [tuple(int(part) for part in each.split("_")) for each in ids]
-    return GroupData(name=name, label=name, places=[(la, pos, n) for la, n, pos in numbers])
+def _places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
+    numbers = [tuple(map(int, each.split("_"))) for each in ids]
+    return SupernodePlaces(name=name, label=name, places=[(la, pos, n) for la, n, pos in numbers])

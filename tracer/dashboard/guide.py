@@ -1,7 +1,4 @@
-"""Guide: how to read a verdict and a graph.
-
-The Guide's example of a circuit, in the report's own drawing, so that both look alike.
-"""
+"""The page Guide: how to read a verdict and a graph; its example is the report's own drawing."""
 
 from __future__ import annotations
 
@@ -32,11 +29,11 @@ def example() -> str:
             tokens_y=PLOT + 14,
             description="An example: Texas ×0, California ×1 of its source, say Austin at 12 %.",
             boxes=(
-                _box("Texas", city, 150.0, "0 %", pill="×0", ghost=True),
-                _box("California", city, 80.0, "100 %", pill="×1", injected=True),
-                _box("say Austin", last, 10.0, "12 %", ghost=True),
+                _box("Texas", city, 150.0, "0 %", "ghost", pill="×0"),
+                _box("California", city, 80.0, "100 %", "injected", pill="×1"),
+                _box("say Austin", last, 10.0, "12 %", "ghost"),
                 _box("say a capital", last, 80.0, "97 %"),
-                _box("Germany", LEFT, 110.0, "?", unknown=True),
+                _box("Germany", LEFT, 110.0, "?", "unknown"),
             ),
             tokens=chips,
             ticks=(
@@ -49,29 +46,21 @@ def example() -> str:
 
 
 def _box(
-    label: str,
-    x: float,
-    y: float,
-    percent: str,
-    *,
-    pill: str | None = None,
-    ghost: bool = False,
-    injected: bool = False,
-    unknown: bool = False,
+    label: str, x: float, y: float, percent: str, kind: str = "", pill: str | None = None
 ) -> Box:
-    width = text_width(label, 13.5) + (70 if injected else 40)
+    width = text_width(label, 13.5) + (70 if kind == "injected" else 40)
     left = min(max(x - width / 2, LEFT), WIDTH - RIGHT - width)
     return Box(
         label=label,
         members="40 features",
         percent=percent,
         percent_width=text_width(percent, 11.5) + 10,
-        of_source=injected,
+        of_source=kind == "injected",
         pill=pill,
         pill_width=text_width(pill or "", 12.0) + 14,
-        ghost=ghost,
-        injected=injected,
-        unknown=unknown,
+        ghost=kind == "ghost",
+        injected=kind == "injected",
+        unknown=kind == "unknown",
         title=label,
         x=left,
         y=y,

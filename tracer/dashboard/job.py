@@ -1,7 +1,4 @@
-"""A run under way, as pages see it: a process, its events read as they come, one at a time.
-
-The run that is under way, with its steps, drawn again every second until it has ended.
-"""
+"""The one run that the dashboard has under way: its process, its events, and its view on a page."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one model that this process holds, and the lock around everything that runs it.
 
-Browser tabs share it: hooks change it while it runs, so only who has the lock may run it. Opening
-another model lets the first one go before, because two need not fit.
+All browser tabs share it. Hooks change it while it runs, so only the holder of the lock may run it.
+Opening another model frees the first one before, because memory may not hold both.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ class Held:
 
 @dataclass
 class _Holding:
-    """Which model is held, for pages that only tell of it."""
-
     key: Key | None = None
 
 

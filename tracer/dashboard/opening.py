@@ -1,6 +1,6 @@
-"""Runs as pages open them: by an id of the listing, kept in memory until their files change.
+"""Runs as pages open them: found by the id of the listing, cached until their files change.
 
-Nothing is raised to a page: what cannot be opened is a sentence to show.
+What cannot be opened comes back as a sentence to show.
 """
 
 from __future__ import annotations
@@ -45,12 +45,9 @@ def report_of(reports: Path, run: Run) -> str:
     Raises:
         UsageError: A file of the run is a link out of the reports folder.
     """
-    return _report(str(run.path), _stamp(reports, run.path, (*_FILES, *_graph_files(run))))
-
-
-def _graph_files(run: Run) -> list[str]:
-    """The graphs' JSON, which names the hash of the tensors beside it."""
-    return [Path(graph.file).name for graph in run.record.graphs.values()]
+    # The JSON of a graph names the hash of the tensors beside it.
+    graphs = [Path(graph.file).name for graph in run.record.graphs.values()]
+    return _report(str(run.path), _stamp(reports, run.path, (*_FILES, *graphs)))
 
 
 def _stamp(reports: Path, folder: Path, names: Iterable[str]) -> Stamp:

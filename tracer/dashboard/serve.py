@@ -1,8 +1,7 @@
-"""Streamlit's command line, in a process that is ready before the first visitor comes.
+"""The server process: Streamlit's command line, with the slow imports done before the port is open.
 
-Streamlit reads an app's code when the first page is asked for, and what draws a table when the
-first table is drawn, while somebody waits. Here both are there before the port is open. The runs
-are listed in the background meanwhile: there may be many.
+Streamlit imports an app's code at the first request, and pandas at the first table. Here both are
+imported before. The runs are listed in the background.
 
     python -m tracer.dashboard.serve run SCRIPT [FLAGS]
 """
@@ -36,7 +35,6 @@ def main() -> None:
 
 
 def _list() -> None:
-    """Read every run's head, as the first page will; what is wrong is told there."""
     try:
         entries(places().reports)
     except (TracerError, OSError) as error:

@@ -1,7 +1,9 @@
-"""One run in a process of its own, which says how it goes: a line of JSON for each event.
+"""The process of one run started on the page Author; it writes its events as lines of JSON.
 
-`python -m tracer.dashboard.worker FILE REPORTS`. Only here does the Author page's run load torch;
-stopping it kills no dashboard, and what was measured is taken up by the next run of the same file.
+    python -m tracer.dashboard.worker FILE REPORTS
+
+Only this process loads torch. Stopping it does not stop the dashboard, and the next run of the same
+file resumes from what was measured.
 """
 
 from __future__ import annotations

@@ -1,19 +1,10 @@
-"""Author: write a hypothesis, see its mistakes as the command line would tell them, save and run.
+"""The page Author: write a hypothesis, see its mistakes as the command line does, save it, run it.
 
-The text and where it came from are the session's; drafts are files. Torch is loaded by the process
-that runs a draft, never here.
-
-A text as the command line would read it: its mistakes with their lines, or what it declares.
-
-Checks a text while it is written: a pause in typing counts as Ctrl+Enter.
-
-Streamlit hears of a text area only when it is left, or on Ctrl+Enter. Without this script that is
-still so, and nothing else is lost.
+The text and its origin are kept in the session; drafts are files. A run is a process of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +15,6 @@ from streamlit.components.v2 import component
 from tracer.dashboard.author import drafts
 from tracer.dashboard.author.hypothesis_files import (
     DRAFT,
-    STARTER,
     UPLOAD,
     Origins,
     relative,
@@ -41,6 +31,18 @@ from tracer.hypothesis.load import check
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import MAX_BYTES
 from tracer.report.text import plural
+
+_TEXT, _NAME, _LOADED, _SAID = "author-text", "author-name", "author-loaded", "author-said"
+_MOST_MISTAKES = 100
+PAUSE = 600
+"""Milliseconds without a key, after which the text is checked."""
+LONGEST = 200_000
+"""Characters; a longer text is checked when it is left."""
+_EDITOR = (
+    f"<style>.st-key-{_TEXT} textarea {{font-family: 'Source Code Pro', monospace; "
+    "font-size: 0.8rem; white-space: pre;}</style>"
+)
+"""A constant, with nothing of a run in it."""
 
 
 class CheckedDraft(NamedTuple):
@@ -78,16 +80,14 @@ def summary(hypothesis: Hypothesis) -> str:
         plural(len(hypothesis.supernodes), "supernode"),
         plural(len(hypothesis.interventions), "intervention"),
         f"{plan.n_rows:,} clamped versions of prompts",
-        *([plural(plan.graphs, "graph")] if plan.graphs else []),
+        plural(plan.graphs, "graph") if plan.graphs else "",
     ]
-    return ", ".join(parts)
+    return ", ".join(filter(None, parts))
 
 
-PAUSE = 600
-"""Milliseconds without a key."""
-LONGEST = 200_000
-"""Characters; a longer text is checked when it is left."""
-
+# Checks a text while it is written, because Streamlit hears of a text area only when it is left, or
+# on Ctrl+Enter. The script listens to the whole page, once: Streamlit may draw the area anew. What
+# was typed before it came is sent too; where nothing was, Streamlit does nothing.
 _SCRIPT = """
 export default function ({ data }) {
   if (document.tracerLiveTyping) return;
@@ -107,8 +107,6 @@ export default function ({ data }) {
   });
 }
 """
-"""It listens to the whole page, once: Streamlit may draw the text area anew. What was typed before
-it came is sent too; where nothing was, Streamlit does nothing."""
 
 
 def live_typing(key: str) -> None:
@@ -117,19 +115,8 @@ def live_typing(key: str) -> None:
     view(key=f"{key}-live", data={"key": key, "pause": PAUSE, "longest": LONGEST})
 
 
-_TEXT, _NAME, _LOADED, _SAID = "author-text", "author-name", "author-loaded", "author-said"
-_MOST_MISTAKES = 100
-_EDITOR = (
-    f"<style>.st-key-{_TEXT} textarea {{font-family: 'Source Code Pro', monospace; "
-    "font-size: 0.8rem; white-space: pre;}</style>"
-)
-"""Indentation means something in YAML; a constant, with nothing of a run in it."""
-
-
 @dataclass(frozen=True)
 class _Loaded:
-    """What the editor was last filled with, or saved as."""
-
     origin: str
     text: str
 
@@ -169,7 +156,10 @@ def render(dashboard: Dashboard) -> None:
 
 def _begin(origins: Origins) -> str:
     """Fill the editor from what was chosen; edits are dropped only when that is said."""
-    origin = _chosen(origins.names())
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with right:
+        upload_panel(FROM, UPLOAD)
+    origin = left.selectbox("Begin from", origins.names(), key=FROM, bind="query-params")
     loaded: _Loaded | None = st.session_state.get(_LOADED)
     if loaded is not None and loaded.origin == origin:
         return origin
@@ -188,13 +178,6 @@ def _begin(origins: Origins) -> str:
     return origin
 
 
-def _chosen(names: Sequence[str]) -> str:
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    with right:
-        upload_panel(FROM, UPLOAD)
-    return left.selectbox("Begin from", names, key=FROM, bind="query-params") or STARTER
-
-
 def _findings(found: CheckedDraft) -> None:
     if found.hypothesis is not None:
         st.success("No mistakes", icon=":material/check:")
@@ -211,7 +194,6 @@ def _findings(found: CheckedDraft) -> None:
 
 
 def _keep(dashboard: Dashboard, found: CheckedDraft, text: str) -> None:
-    """Save as a draft, or download."""
     suggested = found.hypothesis.hypothesis if found.hypothesis else ""
     name = st.text_input(
         "Name of the draft",
@@ -252,7 +234,6 @@ def _save(folder: Path, name: str, text: str) -> None:
 
 
 def _run(dashboard: Dashboard, found: CheckedDraft, text: str) -> None:
-    """Run the draft as it was saved; also say how the command line would."""
     loaded: _Loaded | None = st.session_state.get(_LOADED)
     draft = loaded.draft if loaded is not None and loaded.text == text else None
     job = jobs().current

@@ -82,7 +82,7 @@ def create(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def replace(folder: Path, name: str, text: str, seen: str) -> Path:
+def replace(folder: Path, name: str, text: str, read: str) -> Path:
     """Save a draft over the text that was read from it.
 
     Raises:
@@ -92,7 +92,7 @@ def replace(folder: Path, name: str, text: str, seen: str) -> Path:
     path = path_of(folder, name)
     _check_size(text)
     with _alone(folder):
-        if load(folder, name) != seen:
+        if load(folder, name) != read:
             raise UsageError(
                 f"the draft {name!r} was changed by someone else since it was opened here. "
                 "Save under another name, or open it again."

@@ -1,8 +1,6 @@
-"""The hypothesis files that can be edited: listed from one folder, read and never written.
+"""The texts that a hypothesis can be begun from: the starter, drafts, files, uploads and runs.
 
-What a hypothesis can be begun from: the starter, a draft, a file, an upload, a run.
-
-A YAML file of the reader's own, taken into the session: read as any file is, kept nowhere.
+Files outside the drafts folder are read and never written; uploads are kept in the session only.
 """
 
 from __future__ import annotations
@@ -26,6 +24,13 @@ from tracer.record.files import path_text
 from tracer.record.run_folder import read_record
 from tracer.record.runs import RunEntry
 
+STARTER = "starter"
+DRAFT, FILE, UPLOAD, RUN = "draft/", "file/", "upload/", "run/"
+KEY = "author-upload"
+_TEXTS, _PROBLEM = "author-uploads", "author-upload-problem"
+_MOST = 10
+"""Uploads that a session keeps."""
+_LONGEST_NAME = 100
 MOST_FILES = 1_000
 _SUFFIXES = (".yaml", ".yml")
 _DEEPEST = 3
@@ -56,7 +61,6 @@ def load(folder: Path, without: Path, name: str) -> str:
 
 
 def _walk(folder: Path, without: Path, depth: int) -> Iterator[Path]:
-    """Files of a folder, then those of the folders in it."""
     try:
         inside = sorted(path for path in folder.iterdir() if not path.is_symlink())
     except OSError:
@@ -66,10 +70,6 @@ def _walk(folder: Path, without: Path, depth: int) -> Iterator[Path]:
         hidden = path.name.startswith(".") or path.resolve() == without.resolve()
         if depth and path.is_dir() and not hidden:
             yield from _walk(path, without, depth - 1)
-
-
-STARTER = "starter"
-DRAFT, FILE, UPLOAD, RUN = "draft/", "file/", "upload/", "run/"
 
 
 @dataclass(frozen=True)
@@ -130,16 +130,8 @@ def relative(path: Path) -> Path:
 
 
 def _parts(origin: str) -> tuple[str, str]:
-    """Kind and name."""
     kind = next((each for each in (DRAFT, FILE, UPLOAD, RUN) if origin.startswith(each)), "")
     return kind, origin.removeprefix(kind)
-
-
-KEY = "author-upload"
-_TEXTS, _PROBLEM = "author-uploads", "author-upload-problem"
-_MOST = 10
-"""Uploads that a session keeps."""
-_LONGEST_NAME = 100
 
 
 def uploads() -> dict[str, str]:
@@ -148,12 +140,7 @@ def uploads() -> dict[str, str]:
 
 
 def upload_panel(key: str, prefix: str) -> None:
-    """Draw the place to drop a file.
-
-    Args:
-        key: Of the widget that says what is begun from; an upload is chosen there.
-        prefix: Of uploads in it.
-    """
+    """Draw the place to drop a file; the widget `key` then chooses it, as `prefix` and its name."""
     with st.expander("Upload a file"):
         st.file_uploader(
             "Hypothesis file to upload",

@@ -1,21 +1,17 @@
-"""Compare: two runs, or one hypothesis on two models, side by side.
-
-The claimed circuits of two runs side by side: one intervention on one prompt.
-
-The pictures are the report's.
-"""
+"""The page Compare: two runs, or one hypothesis on two models, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.graphs import draw_graphs
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, plain
+from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, plain, table
 from tracer.dashboard.opening import entries, opened
 from tracer.dashboard.runs.list import ICONS
 from tracer.dashboard.runs.run import CELL, facts, outcome_counts, shown
@@ -31,19 +27,21 @@ from tracer.report.run import Run
 
 INTERVENTION, PROMPT = "intervention", "on"
 """In the address."""
+_MOST_CAUSES = 20
+_LONGEST_DIFF = 50_000
+"""Characters of a diff that a page shows."""
 _WIDTH = 500.0
 """Pixels of a picture that shares the page with another."""
 
 
-@dataclass(frozen=True)
-class ChosenPair:
+class ChosenTrial(NamedTuple):
     """What is looked at in both runs."""
 
     intervention: str
     prompt: str
 
 
-def draw_circuits(a: Record, b: Record) -> ChosenPair | None:
+def draw_circuits(a: Record, b: Record) -> ChosenTrial | None:
     """Choose an intervention and a prompt, and draw both; None where there is none to choose."""
     drawable = (_drawable(a), _drawable(b))
     names = _together(*drawable)
@@ -65,11 +63,10 @@ def draw_circuits(a: Record, b: Record) -> ChosenPair | None:
         "Up is a deeper layer, right a later token. Percentages: activation after the clamp; "
         "orange: the clamp; outputs hatched unclamped, solid clamped, on one scale in A and B."
     )
-    return ChosenPair(name, prompt)
+    return ChosenTrial(name, prompt)
 
 
 def _drawable(record: Record) -> dict[str, Mapping[str, Trial]]:
-    """The file's own interventions with their trials, by prompt."""
     return {
         name: found.trials
         for name, found in record.interventions.items()
@@ -83,7 +80,6 @@ def _together(a: Mapping[str, object], b: Mapping[str, object]) -> list[str]:
 
 
 def _limit(a: Record, b: Record, trials: Sequence[Trial | None]) -> float:
-    """What the longest bar of both stands for."""
     there = zip((a, b), trials, strict=True)
     found = [bar_limit(each, [t]) for each, t in there if t is not None and t.problem is None]
     return max(found, default=1.0)
@@ -99,15 +95,8 @@ def _draw(place: DeltaGenerator, record: Record, name: str, trial: Trial, limit:
     place.image(bars_picture(bars), alt=f"Outputs of {trial.prompt}, unclamped and clamped")
 
 
-_MOST_CAUSES = 20
-_LONGEST_DIFF = 50_000
-"""Characters of a diff that a page shows."""
-
-
 @dataclass(frozen=True)
 class _Pair:
-    """The two runs as every view needs them."""
-
     a: Run
     b: Run
     left: Essentials
@@ -135,7 +124,6 @@ def render(dashboard: Dashboard) -> None:
 
 
 def _on_two_models(known: Mapping[str, RunEntry]) -> None:
-    """Choose both runs by a hypothesis and two of the models it was run on."""
     several = tables.by_model(known.values())
     if not several:
         return
@@ -174,10 +162,10 @@ def _side(dashboard: Dashboard, known: Mapping[str, RunEntry], side: str, key: s
 def _views(pair: _Pair) -> None:
     views: Mapping[str, Callable[[_Pair], None]] = {
         "differences": _differences,
-        "expectations": _expectations,
+        "expectations": lambda pair: table(tables.outcome_rows(pair.left, pair.right)),
         "effects": _effects,
         "circuit": _circuit,
-        "graphs": _graphs,
+        "graphs": lambda pair: draw_graphs(pair.a, pair.b),
         "file": _file,
     }
     views[chosen_view(list(views), "compared")](pair)
@@ -198,7 +186,7 @@ def _differences(pair: _Pair) -> None:
         st.markdown("Nothing: the same came out.")
         return
     allowed = comparison.tolerances
-    st.dataframe(tables.finding_rows(findings), hide_index=True)
+    table(tables.finding_rows(findings))
     members = f", members with an overlap under {allowed.overlap:g}" if comparable else ""
     st.markdown(
         f"Counted as otherwise: an effect that moved by more than {allowed.effect:g} nats or "
@@ -207,22 +195,15 @@ def _differences(pair: _Pair) -> None:
 
 
 def _without_counterpart(pair: _Pair) -> None:
-    """What cannot be compared, and why."""
     a, b = pair.a.record, pair.b.record
-    told = [*tables.lone(a, b), *tables.retokenized(a, b)]
-    reason = tables.unmatched(a, b)
-    if told or reason:
+    told = [*tables.lone(a, b), *tables.retokenized(a, b), tables.unmatched(a, b)]
+    if any(told):
         st.markdown("**Without a counterpart**")
-        st.text("\n".join([*told, *([reason] if reason else [])]))
-
-
-def _expectations(pair: _Pair) -> None:
-    st.dataframe(tables.outcome_rows(pair.left, pair.right), hide_index=True)
+        st.text("\n".join(filter(None, told)))
 
 
 def _effects(pair: _Pair) -> None:
-    rows = tables.effect_rows(pair.left, pair.right)
-    if rows:
+    if rows := tables.effect_rows(pair.left, pair.right):
         _effect_table(rows)
     else:
         st.markdown("Neither run has an intervention.")
@@ -230,45 +211,29 @@ def _effects(pair: _Pair) -> None:
 
 def _effect_table(rows: list[tables.Cells]) -> None:
     st.markdown("Change of a token's log-probability by the clamps, in nats.")
-    number = st.column_config.NumberColumn(format="%+.2f")
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_config={"A (nats)": number, "B (nats)": number, "B − A": number},
-        alt="Effects in both runs",
-    )
+    numbers = ("A (nats)", "B (nats)", "B − A")
+    table(rows, "Effects in both runs", numbers=numbers, form="%+.2f")
 
 
 def _circuit(pair: _Pair) -> None:
-    """Both pictures, what the clamps did there, then the supernodes' members or sizes."""
     chosen = draw_circuits(pair.a.record, pair.b.record)
     if chosen is not None:
-        rows = tables.effect_rows(pair.left, pair.right, chosen.intervention, chosen.prompt)
-        _effect_table(rows)
+        _effect_table(tables.effect_rows(pair.left, pair.right, *chosen))
     reason = tables.unmatched(pair.a.record, pair.b.record)
     rows = tables.size_rows(pair.a.record, pair.b.record)
     if not rows:
         st.markdown("Neither run has a supernode.")
     elif reason is not None:
         st.text(reason)
-        st.dataframe(rows, hide_index=True, alt="Supernodes by size and depth")
+        table(rows, "Supernodes by size and depth")
     else:
         st.markdown("Features of each supernode, by layer, index and place.")
-        overlap = st.column_config.NumberColumn(format="%.2f")
-        st.dataframe(
-            tables.member_rows(pair.left, pair.right),
-            hide_index=True,
-            column_config={"overlap": overlap},
-            alt="Features of each supernode in one run and in both",
-        )
-
-
-def _graphs(pair: _Pair) -> None:
-    draw_graphs(pair.a, pair.b)
+        members = tables.member_rows(pair.left, pair.right)
+        alt = "Features of each supernode in one run and in both"
+        table(members, alt, numbers=("overlap",), form="%.2f")
 
 
 def _file(pair: _Pair) -> None:
-    """The declared files: what stands otherwise, and both whole."""
     a, b = pair.a.record, pair.b.record
     diff = tables.file_diff(a.yaml, b.yaml)
     if diff:

@@ -1,10 +1,7 @@
-"""The attribution graphs of two runs: what each explains, and which nodes and edges both have.
+"""The attribution graphs of two runs, matched node by node and edge by edge.
 
-Two graphs of one prompt edge by edge: which both have, and whether their weights agree.
-
-Nodes are matched by what they are: a feature by layer, position and index, an error by layer and
-position, a token by position, an output by its label. It is for the caller to know that an index
-means the same feature in both.
+A feature is matched by layer, position and index, an error by layer and position, a token by
+position, an output by its label. The caller checks that an index means the same feature in both.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from jaxtyping import Float, Int
 
 from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.tables import Cells
+from tracer.dashboard.dashboard import table
 from tracer.dashboard.graph_store import stored
 from tracer.dashboard.runs.run import CELL, shown
 from tracer.errors import UsageError
@@ -87,6 +85,7 @@ def edge_rows(edges: Edges, most: int = MOST_EDGES) -> list[Cells]:
     apart = np.abs(edges.b - edges.a)
     order = np.argsort(-apart, kind="stable")[:most]
     n = len(edges.names)
+    columns = [each[order].tolist() for each in (edges.codes, edges.a, edges.b)]
     return [
         {
             "from": edges.names[code % n],
@@ -95,18 +94,12 @@ def edge_rows(edges: Edges, most: int = MOST_EDGES) -> list[Cells]:
             "B": b if b else None,
             "B − A": b - a,
         }
-        for code, a, b in zip(
-            edges.codes[order].tolist(),
-            edges.a[order].tolist(),
-            edges.b[order].tolist(),
-            strict=True,
-        )
+        for code, a, b in zip(*columns, strict=True)
         if a != b
     ]
 
 
 def _sources(graph: ListedGraph) -> Iterator[tuple[Hashable, str]]:
-    """What each column is, and its name."""
     nodes, tokens = graph.nodes, [_word(each) for each in graph.subject.tokens]
     for layer, pos, index in nodes.features.tolist():
         yield ("feature", layer, pos, index), f"L{layer} feature {index} on {tokens[pos]}"
@@ -128,8 +121,10 @@ def _word(token: str) -> str:
 
 
 def _codes(graph: ListedGraph, numbers: dict[Hashable, int], n: int) -> Int[np.ndarray, " edge"]:
-    columns = np.array([numbers[key] for key, _ in _sources(graph)], dtype=np.int64)
-    outputs = np.array([numbers[key] for key, _ in _outputs(graph)], dtype=np.int64)
+    columns, outputs = (
+        np.array([numbers[key] for key, _ in each(graph)], dtype=np.int64)
+        for each in (_sources, _outputs)
+    )
     rows = np.concatenate([columns[: graph.nodes.n_features], outputs])
     return rows[graph.targets] * n + columns[graph.sources]
 
@@ -137,7 +132,6 @@ def _codes(graph: ListedGraph, numbers: dict[Hashable, int], n: int) -> Int[np.n
 def _weights(
     codes: Int[np.ndarray, " edge"], mine: Int[np.ndarray, " own"], graph: ListedGraph
 ) -> Float[np.ndarray, " edge"]:
-    """One graph's weights, in the order of all codes."""
     found = np.zeros(len(codes))
     found[np.searchsorted(codes, mine)] = graph.weights
     return found
@@ -166,32 +160,21 @@ def draw_graphs(a: Run, b: Run) -> None:
     if reason is not None:
         st.text(reason)
         return
-    graphs = [_read(run, prompt) for run in (a, b)]
-    if graphs[0] is not None and graphs[1] is not None:
-        _matched(graphs[0], graphs[1])
+    one, other = _read(a, prompt), _read(b, prompt)
+    if one is not None and other is not None:
+        _matched(one, other)
 
 
 def _recorded(a: Run, b: Run, prompt: str) -> None:
-    """What the records say of both, whatever the model."""
     mine, other = a.record.graphs[prompt], b.record.graphs[prompt]
-    figure = st.column_config.NumberColumn(format="%.3g")
     left, right = st.columns(2)
     left.markdown("What they keep and explain")
-    left.dataframe(
-        tables.score_rows(mine, other),
-        hide_index=True,
-        column_config={"A": figure, "B": figure},
-        alt="Scores of both graphs",
-    )
+    scores = tables.score_rows(mine, other)
+    table(scores, "Scores of both graphs", left, numbers=("A", "B"), form="%.3g")
     if shares := tables.share_rows(mine, other):
-        share = st.column_config.NumberColumn(format="%+.2f")
         right.markdown("Direct effects between supernodes, of all that enters the target")
-        right.dataframe(
-            shares,
-            hide_index=True,
-            column_config={"A (%)": share, "B (%)": share},
-            alt="Direct effects between supernodes in both graphs",
-        )
+        alt = "Direct effects between supernodes in both graphs"
+        table(shares, alt, right, numbers=("A (%)", "B (%)"), form="%+.2f")
 
 
 def _read(run: Run, prompt: str) -> ListedGraph | None:
@@ -208,28 +191,14 @@ def _matched(a: ListedGraph, b: ListedGraph) -> None:
     sides = tables.node_sides(a, b)
     edges = matched(a, b)
     found = edge_sides(edges)
-    counts = (found.only_a, found.both, found.only_b)
-    st.dataframe(
-        [
-            {"of the graphs": "features", **sides},
-            {"of the graphs": "edges", **dict(zip(tables.SIDES, counts, strict=True))},
-        ],
-        hide_index=True,
-        alt="Nodes and edges in one graph and in both",
-    )
+    counts = zip(tables.SIDES, (found.only_a, found.both, found.only_b), strict=True)
+    rows = [{"of the graphs": "features", **sides}, {"of the graphs": "edges", **dict(counts)}]
+    table(rows, "Nodes and edges in one graph and in both")
     st.markdown(_agreement(found))
-    rows = edge_rows(edges)
-    if rows:
+    if rows := edge_rows(edges):
         st.markdown("Edges that differ most")
-        weight = st.column_config.NumberColumn(format="%+.3g")
-        config = {"A": weight, "B": weight, "B − A": weight}
-        st.dataframe(
-            rows,
-            hide_index=True,
-            height=300,
-            column_config=config,
-            alt="Edges whose weights differ most",
-        )
+        alt, numbers = "Edges whose weights differ most", ("A", "B", "B − A")
+        table(rows, alt, numbers=numbers, form="%+.3g", height=300)
     _nodes(a, b, sum(sides.values()))
 
 
@@ -248,6 +217,6 @@ def _agreement(found: EdgeSides) -> str:
 def _nodes(a: ListedGraph, b: ListedGraph, n_all: int) -> None:
     rows = tables.node_rows(a, b)
     with st.expander(f"The {n_all:,} features"):
-        st.dataframe(rows, hide_index=True, alt="Features of both graphs")
+        table(rows, "Features of both graphs")
         if n_all > len(rows):
             st.markdown(f"The first {len(rows):,} by layer.")

@@ -1,17 +1,12 @@
-"""Two runs side by side, as tables: expectations, effects, supernodes, graph nodes, files.
+"""Two runs as tables: expectations, effects, supernodes, graph nodes and files, unchanged ones too.
 
-What is worse and why is `tracer.evidence.regression`; here is everything, the unchanged too.
-
-What two runs have no counterpart for: names of one only, other tokens, features of another kind.
-
-Most of it comes of one hypothesis on two models, where it is no mistake; it is said because a table
-would leave it out unseen.
+What only one run has is told as sentences, because a table would leave it out.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from statistics import mean
 
 from tracer.dashboard.runs.run import CELL, shown
@@ -22,12 +17,13 @@ from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record, SupernodeRecord
 from tracer.record.runs import RunEntry
 from tracer.record.studies import GraphRecord
-from tracer.report.sections.overview import OUTCOMES
+from tracer.report.headline import OUTCOMES
 from tracer.report.text import plural, visible_token
 
 SAME, CHANGED = "=", "≠"
 SIDES = ("only A", "both", "only B")
 MOST_NODES = 5_000
+_MOST_NAMES = 12
 
 Cells = dict[str, str | float | int | None]
 
@@ -68,44 +64,36 @@ def outcome_rows(a: Essentials, b: Essentials) -> list[Cells]:
 def effect_rows(
     a: Essentials, b: Essentials, intervention: str | None = None, prompt: str | None = None
 ) -> list[Cells]:
-    """Interventions' effects on every token asked about, in nats; None where not measured.
+    """Effects on every token asked about, in nats, None where not measured.
 
-    Args:
-        a: One run.
-        b: The other.
-        intervention: Only this one's.
-        prompt: Only on this one.
+    With `intervention` or `prompt` given, only those of it.
     """
     before, after = _effects(a), _effects(b)
-    return [
-        _effect(key, before.get(key), after.get(key))
-        for key in dict.fromkeys([*before, *after])
-        if intervention in (None, key[0]) and prompt in (None, key[1])
-    ]
+    rows: list[Cells] = []
+    for place in dict.fromkeys([*before, *after]):
+        if intervention not in (None, place[0]) or prompt not in (None, place[1]):
+            continue
+        was, now = before.get(place), after.get(place)
+        rows.append(
+            {
+                "intervention": shown(place[0], CELL),
+                "prompt": shown(place[1], CELL),
+                "token": shown(visible_token(place[2]), CELL),
+                "A (nats)": was,
+                "B (nats)": now,
+                "B − A": None if was is None or now is None else now - was,
+            }
+        )
+    return rows
 
 
-_Place = tuple[str, str, str]
-"""Intervention, prompt and token."""
-
-
-def _effects(run: Essentials) -> dict[_Place, float]:
+def _effects(run: Essentials) -> dict[tuple[str, str, str], float]:
+    """By intervention, prompt and token."""
     return {
         (intervention, prompt, token): effect
         for intervention, prompts in run.effects.items()
         for prompt, tokens in prompts.items()
         for token, effect in tokens.items()
-    }
-
-
-def _effect(place: _Place, was: float | None, now: float | None) -> Cells:
-    intervention, prompt, token = place
-    return {
-        "intervention": shown(intervention, CELL),
-        "prompt": shown(prompt, CELL),
-        "token": shown(visible_token(token), CELL),
-        "A (nats)": was,
-        "B (nats)": now,
-        "B − A": None if was is None or now is None else now - was,
     }
 
 
@@ -154,12 +142,8 @@ def node_rows(a: ListedGraph, b: ListedGraph) -> list[Cells]:
     return rows
 
 
-_Node = tuple[int, int, int]
-"""Layer, position and feature."""
-
-
-def _nodes(graph: ListedGraph) -> dict[_Node, float]:
-    """Every feature node with its activation."""
+def _nodes(graph: ListedGraph) -> dict[tuple[int, int, int], float]:
+    """Activations by layer, position and feature."""
     nodes = graph.nodes
     places = ((layer, pos, feature) for layer, pos, feature in nodes.features.tolist())
     return dict(zip(places, nodes.activations.tolist(), strict=True))
@@ -172,10 +156,9 @@ def file_diff(a: str, b: str) -> str:
 
 
 def by_model(entries: Iterable[RunEntry]) -> dict[str, dict[str, str]]:
-    """For each hypothesis run on several models: by model, the id of its newest complete run.
+    """Ids of complete runs, by hypothesis run on several models and by model.
 
-    Args:
-        entries: newest first.
+    Of a model it is the first entry, so the newest where entries stand newest first.
     """
     found: dict[str, dict[str, str]] = {}
     for entry in entries:
@@ -184,21 +167,15 @@ def by_model(entries: Iterable[RunEntry]) -> dict[str, dict[str, str]]:
     return {name: models for name, models in sorted(found.items()) if len(models) > 1}
 
 
-_MOST_NAMES = 12
-
-
 def lone(a: Record, b: Record) -> tuple[str, ...]:
     """A sentence for everything that only one of the runs has."""
-    return tuple(
-        sentence
-        for kind, mine, other in (
-            ("Prompts", a.prompts, b.prompts),
-            ("Supernodes", a.supernodes, b.supernodes),
-            ("Interventions", a.interventions, b.interventions),
-            ("Graphs", a.graphs, b.graphs),
-        )
-        for sentence in _only(kind, list(mine), list(other))
-    )
+    sentences: list[str] = []
+    for kind in ("prompts", "supernodes", "interventions", "graphs"):
+        for side, mine, other in (("A", a, b), ("B", b, a)):
+            names = [name for name in getattr(mine, kind) if name not in getattr(other, kind)]
+            if names:
+                sentences.append(f"{kind.capitalize()} only in {side}: {_names(names)}.")
+    return tuple(sentences)
 
 
 def retokenized(a: Record, b: Record) -> tuple[str, ...]:
@@ -281,13 +258,6 @@ def share_rows(a: GraphRecord, b: GraphRecord) -> list[Cells]:
         }
         for (source, target), old, new in ordered
     ]
-
-
-def _only(kind: str, a: Collection[str], b: Collection[str]) -> Iterator[str]:
-    for side, mine, other in (("A", a, b), ("B", b, a)):
-        names = [name for name in mine if name not in other]
-        if names:
-            yield f"{kind} only in {side}: {_names(names)}."
 
 
 def _names(names: list[str]) -> str:

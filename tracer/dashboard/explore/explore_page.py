@@ -1,53 +1,53 @@
-"""Explore: a run's attribution graph, what is selected in it, and supernodes made of that.
-
-The graph as tables: every node, and the links of one. The keyboard's way to all of it.
-"""
+"""The page Explore: an attribution graph, its nodes as tables, and supernodes made of them."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from tracer.dashboard.dashboard import Dashboard, plain
+from tracer.dashboard.dashboard import (
+    PROMPT,
+    RUN,
+    Dashboard,
+    marked_rows,
+    plain,
+    put_in_address,
+    table,
+)
 from tracer.dashboard.explore.feature import feature_panel
 from tracer.dashboard.explore.graph import graph_panel, select, selection, take_up_address
 from tracer.dashboard.explore.groups import Groups, group_panel, hand_groups, keep_panel
 from tracer.dashboard.explore.index import search
-from tracer.dashboard.explore.links import AskedLogits, Link, choices, connections
+from tracer.dashboard.explore.links import AskedLogits, choices, connections
 from tracer.dashboard.graph_store import Shown, shown, stored
-from tracer.dashboard.runs.run import PROMPT, RUN, picked_prompt, picked_run
+from tracer.dashboard.runs.run import picked_prompt, picked_run
 from tracer.evidence.wording import MINUS
 from tracer.record.graph.graph import Logit
 from tracer.report.run import Run
 from tracer.report.text import clean, number, percent, signed, visible_token
 
 MOST_ROWS = 500
+EXPLAINS = "explains"
+"""In the address: the logits that influence is counted from."""
 
 
-def nodes_table(shown: Shown, made: Groups, chosen: tuple[str, ...]) -> None:
+def nodes_table(shown: Shown, by_hand: Groups, chosen: tuple[str, ...]) -> None:
     """Every node of the view, the most influential first; marked rows can be selected."""
     st.subheader("Nodes as a table")
-    groups = {**shown.declared, **made}
+    groups = {**shown.declared, **by_hand}
     text = st.text_input("Filter by token, layer, feature, supernode or id", key="filter")
     ids = search(shown.index, groups, text) if text.strip() else shown.index.ids
     ordered = sorted(ids, key=lambda name: -shown.influence[name])[:MOST_ROWS]
     if len(ordered) < len(shown.index.ids):
         st.markdown(f"{len(ordered)} of {len(shown.index.ids)} nodes")
-    marked = st.dataframe(
+    marked = marked_rows(
         [_node(shown, groups, name, chosen) for name in ordered],
-        hide_index=True,
-        height=300,
-        on_select="rerun",
-        selection_mode="multi-row",
+        "Nodes of the graph, most influential first",
         key=f"nodes-{shown.data['hash']}-{text}",
-        alt="Nodes of the graph, most influential first",
+        height=300,
     )
-    rows = [ordered[n] for n in marked["selection"]["rows"] if n < len(ordered)]
-    st.button(
-        f"Select the {len(rows)} marked",
-        on_click=select,
-        args=(rows,),
-        disabled=not rows,
-    )
+    rows = [ordered[n] for n in marked]
+    label = f"Select the {len(rows)} marked"
+    st.button(label, on_click=select, args=(rows,), disabled=not rows)
 
 
 def _node(shown: Shown, groups: Groups, name: str, chosen: tuple[str, ...]) -> dict[str, str]:
@@ -70,28 +70,18 @@ def links_table(shown: Shown, name: str) -> None:
         ("To", found.outputs, found.n_outputs),
     ):
         if links:
-            st.markdown(
-                f"{heading} {n} nodes" + ("" if n == len(links) else f", {len(links)} shown")
-            )
-            st.dataframe(
-                [_link(shown, link) for link in links],
-                hide_index=True,
-                height=min(38 + 35 * len(links), 230),
-                alt=f"{heading} which nodes its strongest links are",
-            )
-
-
-def _link(shown: Shown, link: Link) -> dict[str, str]:
-    return {
-        "share": f"{signed(100 * link.share, 1)} %",
-        "node": str(clean(shown.index.node(link.id).label)),
-        "edge": signed(link.weight, 3),
-    }
-
-
-ASKED = "ask"
-EXPLAINS = "explains"
-"""In the address."""
+            cut = "" if n == len(links) else f", {len(links)} shown"
+            st.markdown(f"{heading} {n} nodes{cut}")
+            rows = [
+                {
+                    "share": f"{signed(100 * link.share, 1)} %",
+                    "node": str(clean(shown.index.node(link.id).label)),
+                    "edge": signed(link.weight, 3),
+                }
+                for link in links
+            ]
+            alt = f"{heading} which nodes its strongest links are"
+            table(rows, alt, height=min(38 + 35 * len(links), 230))
 
 
 def render(dashboard: Dashboard) -> None:
@@ -111,37 +101,26 @@ def render(dashboard: Dashboard) -> None:
 
 
 def _asked(logits: tuple[Logit, ...]) -> AskedLogits:
-    """Which output influence is counted from."""
     found = choices(logits)
     names = [_words(each, logits) for each in found]
     if len(found) == 1:
         return found[0]
-    codes = [_code(each) for each in found]
+    # An address holds the numbers of outputs, never their text.
+    codes = ["-".join(str(n) for n in each if n is not None) for each in found]
     wanted = st.query_params.get(EXPLAINS, "")
     first = codes.index(wanted) if wanted in codes else 0
-    chosen = st.sidebar.selectbox("Explains", names, first, key=ASKED)
+    chosen = st.sidebar.selectbox("Explains", names, first, key="ask")
     place = names.index(chosen)
-    if place:
-        st.query_params[EXPLAINS] = codes[place]
-    elif EXPLAINS in st.query_params:
-        del st.query_params[EXPLAINS]
+    put_in_address(EXPLAINS, codes[place] if place else None)
     return found[place]
-
-
-def _code(asked: AskedLogits) -> str:
-    """As the address has it: numbers of outputs, never their text."""
-    return "-".join(str(each) for each in (asked.logit, asked.less) if each is not None)
 
 
 def _words(asked: AskedLogits, logits: tuple[Logit, ...]) -> str:
     if asked.logit is None:
         return "all outputs"
     first = f"{asked.logit}: {visible_token(logits[asked.logit].label)}"
-    return (
-        first
-        if asked.less is None
-        else f"{first} {MINUS} {visible_token(logits[asked.less].label)}"
-    )
+    less = "" if asked.less is None else f" {MINUS} {visible_token(logits[asked.less].label)}"
+    return first + less
 
 
 @st.fragment
@@ -156,11 +135,9 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> N
     with left:
         group_panel(run.record, prompt, found, chosen)
         keep_panel(dashboard, run.record, prompt, found)
-        if "intervene" in dashboard.pages:
-            query = {RUN: run.record.id, PROMPT: prompt}
-            st.page_link(
-                dashboard.pages["intervene"], label="Clamp them in Intervene", query_params=query
-            )
+        query = {RUN: run.record.id, PROMPT: prompt}
+        page = dashboard.pages["intervene"]
+        st.page_link(page, label="Clamp them in Intervene", query_params=query)
     with right:
         _card(run, prompt, found, chosen)
     nodes_table(found, hand_groups(run.record.id, prompt), chosen)

@@ -1,7 +1,4 @@
-"""The card of one feature: what the run's files say, and, with the model, what it promotes.
-
-What a run's files say of one feature, without the model that has it.
-"""
+"""The panel of one feature: what the run's files hold of it and, with the model, its card."""
 
 from __future__ import annotations
 
@@ -12,19 +9,22 @@ import streamlit as st
 
 from tracer import engine
 from tracer.dashboard import model
-from tracer.dashboard.dashboard import plain
+from tracer.dashboard.dashboard import plain, table
 from tracer.dashboard.explore.groups import hand_groups
 from tracer.dashboard.explore.index import GraphIndex
 from tracer.dashboard.explore.supernodes import Groups
 from tracer.dashboard.graph_store import Shown, stored
 from tracer.engine.progress import Silent
 from tracer.errors import TracerError
-from tracer.record.feature_card import Example, FeatureCard, Line, LogitEffect
+from tracer.record.feature_card import FeatureCard, Line, LogitEffect
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record
 from tracer.report.run import Run
 from tracer.report.run_graphs import graph_facts
 from tracer.report.text import clean, number, percent, signed, visible_token
+
+_TOP = 8
+_CARDS = "feature cards"
 
 
 class TokenFiring(NamedTuple):
@@ -82,19 +82,11 @@ def facts_of(
 def _fires(stored: ListedGraph, layer: int, number: int) -> tuple[TokenFiring, ...]:
     features = stored.nodes.features
     rows = ((features[:, 0] == layer) & (features[:, 2] == number)).nonzero()[0]
-    found = [
-        TokenFiring(
-            int(features[row, 1]),
-            visible_token(stored.subject.tokens[int(features[row, 1])]),
-            float(stored.nodes.activations[row]),
-        )
-        for row in rows.tolist()
-    ]
+    found: list[TokenFiring] = []
+    for row in rows.tolist():
+        pos, activation = int(features[row, 1]), float(stored.nodes.activations[row])
+        found.append(TokenFiring(pos, visible_token(stored.subject.tokens[pos]), activation))
     return tuple(sorted(found, key=lambda each: -abs(each.activation)))
-
-
-_TOP = 8
-_CARDS = "feature cards"
 
 
 def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
@@ -131,7 +123,6 @@ def _facts(facts: FeatureFacts) -> None:
 
 
 def _read(run: Run, facts: FeatureFacts) -> FeatureCard:
-    """Its card on the loaded model, with the run's prompts for a text."""
     lines = [Line(n, each.text) for n, each in enumerate(run.record.prompts.values(), 1)]
     with st.spinner("Asking the model…"):
         held = model.hold(model.key_of(run.record))
@@ -145,22 +136,24 @@ def _read(run: Run, facts: FeatureFacts) -> FeatureCard:
 def _card(card: FeatureCard) -> None:
     left, right = st.columns(2)
     left.markdown("Promotes (standard deviations)")
-    left.dataframe(_spoken(card.promoted), hide_index=True, alt="Promoted tokens")
+    table(_effects(card.promoted), "Promoted tokens", left)
     right.markdown("Suppresses")
-    right.dataframe(_spoken(card.suppressed), hide_index=True, alt="Suppressed tokens")
+    table(_effects(card.suppressed), "Suppressed tokens", right)
     if card.on_text is not None:
         examples = [*card.on_text.positive, *card.on_text.negative]
         st.markdown("On the run's prompts, strongest of each")
-        st.dataframe([_example(each) for each in examples], hide_index=True, alt="Examples")
+        rows = [
+            {
+                "activation": signed(each.activation),
+                "text": str(clean(f"{each.before[-30:]}⟦{each.token}⟧{each.after[:20]}")),
+            }
+            for each in examples
+        ]
+        table(rows, "Examples")
 
 
-def _spoken(found: tuple[LogitEffect, ...]) -> list[dict[str, str]]:
+def _effects(found: tuple[LogitEffect, ...]) -> list[dict[str, str]]:
     return [
         {"token": visible_token(str(clean(each.token))), "score": signed(each.score, 1)}
         for each in found
     ]
-
-
-def _example(each: Example) -> dict[str, str]:
-    text = f"{each.before[-30:]}⟦{each.token}⟧{each.after[:20]}"
-    return {"activation": signed(each.activation), "text": str(clean(text))}

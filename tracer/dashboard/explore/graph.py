@@ -1,12 +1,7 @@
-"""The interactive graph on a page: the report's own view, its selection told to Python and back.
+"""The interactive graph on a page, and its selection and threshold in the address.
 
-The browser keeps what is hovered, zoomed and searched; ids that were selected and the threshold
-come here, and are looked up in the graph before anything is done with them.
-
-A view as an address carries it: ids and numbers only, and nothing of it believed.
-
-Names and labels never stand in an address: whoever sends a link would write them on the page of
-whoever opens it.
+An address holds ids and numbers only, never names or labels, and each of them is checked: whoever
+sends a link could otherwise write on the page of whoever opens it.
 """
 
 from __future__ import annotations
@@ -18,6 +13,7 @@ from typing import Any, cast
 import streamlit as st
 from streamlit.components.v2 import component
 
+from tracer.dashboard.dashboard import put_in_address
 from tracer.dashboard.graph_store import Shown
 from tracer.report.render import graph_module, graph_style
 
@@ -25,6 +21,12 @@ MOST_SELECTED = 20
 """Ids that an address holds."""
 _SEPARATOR = "."
 _LONGEST = 2000
+KEY = "graph"
+SELECTED, THRESHOLD = "sel", "t"
+"""In the address."""
+_SELECTION, _HEARD, _SUBJECT = "explore selection", "explore heard", "explore subject"
+_OURS = "explore ours"
+"""Whether the selection was made here, so that the view has to be told of it."""
 
 
 def selection_text(ids: Iterable[str]) -> str:
@@ -34,8 +36,7 @@ def selection_text(ids: Iterable[str]) -> str:
 
 def selection_ids(text: str) -> tuple[str, ...]:
     """The ids in an address, unchecked; the graph says which of them there are."""
-    found = (name for name in text[:_LONGEST].split(_SEPARATOR) if name)
-    return tuple(found)[:MOST_SELECTED]
+    return tuple(filter(None, text[:_LONGEST].split(_SEPARATOR)))[:MOST_SELECTED]
 
 
 def share_of(text: str, default: float) -> float:
@@ -45,16 +46,6 @@ def share_of(text: str, default: float) -> float:
     except ValueError:
         return default
     return share if math.isfinite(share) and 0 <= share <= 1 else default
-
-
-KEY = "graph"
-SELECTED = "sel"
-THRESHOLD = "t"
-_SELECTION = "explore selection"
-_HEARD = "explore heard"
-_OURS = "explore ours"
-"""Whether the selection was made here, so that the view has to be told of it."""
-_SUBJECT = "explore subject"
 
 
 def selection(shown: Shown) -> tuple[str, ...]:
@@ -98,11 +89,10 @@ def graph_panel(shown: Shown) -> None:
         on_selected_change=_nothing,
         on_threshold_change=_nothing,
     )
-    _write(SELECTED, selection_text(chosen))
+    put_in_address(SELECTED, selection_text(chosen))
 
 
 def _listen() -> None:
-    """Take over what the view told since the page was last drawn."""
     told = _told()
     ids, share = told.get("selected"), told.get("threshold")
     if ids is not None and ids != st.session_state.get(_HEARD):
@@ -111,7 +101,7 @@ def _listen() -> None:
         st.session_state[_HEARD] = ids
         st.session_state[_OURS] = False
     if share is not None:
-        _write(THRESHOLD, f"{share_of(str(share), 1.0):g}")
+        put_in_address(THRESHOLD, f"{share_of(str(share), 1.0):g}")
 
 
 def _nothing() -> None:
@@ -119,13 +109,5 @@ def _nothing() -> None:
 
 
 def _told() -> Mapping[str, Any]:
-    """What the view said last."""
     state = st.session_state.get(KEY)
     return cast(Mapping[str, Any], state) if state else {}
-
-
-def _write(name: str, text: str) -> None:
-    if text:
-        st.query_params[name] = text
-    elif name in st.query_params:
-        del st.query_params[name]

@@ -1,16 +1,11 @@
-"""Supernodes of a graph: those of the run, those made here, and how much all of them explain.
+"""Supernodes made by hand in Explore: grouped, scored, kept as a draft, and brought back from one.
 
-Supernodes made by hand, kept: one click writes them into a draft, another brings them back.
-
-Supernodes made by hand in Explore, kept for the session and taken up by Intervene.
-
-They hold places on one prompt (`layer_index_position`), so they belong to that prompt of that run.
+They hold ids `layer_index_position`, so they belong to one prompt of one run, for the session.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import streamlit as st
@@ -18,7 +13,7 @@ import streamlit as st
 from tracer.dashboard.author import drafts
 from tracer.dashboard.author.author_page import checked
 from tracer.dashboard.author.hypothesis_files import DRAFT
-from tracer.dashboard.dashboard import FROM, Dashboard, plain
+from tracer.dashboard.dashboard import Dashboard, author_link, plain, table
 from tracer.dashboard.explore.graph import select
 from tracer.dashboard.explore.supernodes import (
     GroupLink,
@@ -36,6 +31,9 @@ from tracer.report.text import number, percent, plural, signed, visible_token
 
 Groups = dict[str, tuple[str, ...]]
 _KEY = "hand_groups"
+_NAME, _NEW = "new supernode", "a new one"
+_SAVED, _PROBLEM, _FROM = "kept draft", "kept problem", "groups from"
+_MOST_NAMES = 99
 
 
 def hand_groups(run: str, prompt: str) -> Groups:
@@ -52,78 +50,67 @@ def _all() -> dict[tuple[str, str], Groups]:
     return st.session_state.setdefault(_KEY, {})
 
 
-_NAME = "new supernode"
-_NEW = "a new one"
-
-
 def group_panel(record: Record, prompt: str, shown: Shown, chosen: tuple[str, ...]) -> None:
     """Draw the actions on what is selected, then the supernodes with their scores."""
-    made = hand_groups(record.id, prompt)
-    features = [name for name in chosen if shown.index.is_feature(name)]
+    by_hand = hand_groups(record.id, prompt)
+    features = list(filter(shown.index.is_feature, chosen))
     st.header(f"Selected: {len(chosen)}")
-    _actions(record, prompt, shown, made, features, n_chosen=len(chosen))
+    _actions(record, prompt, shown, by_hand, features, n_chosen=len(chosen))
     _scores(shown)
-    for name, ids in made.items():
+    for name, ids in by_hand.items():
         left, right = st.columns([2, 1], vertical_alignment="center")
         left.markdown(f"**{plain(name)}** {plural(len(ids), 'feature')}")
         right.button(
             "Take apart",
             key=f"apart-{name}",
             on_click=keep,
-            args=(record.id, prompt, without_group(made, name)),
+            args=(record.id, prompt, without_group(by_hand, name)),
         )
-    links = group_links(shown.index, {**shown.declared, **made})
+    links = group_links(shown.index, {**shown.declared, **by_hand})
     if links:
         with st.expander("Direct effects between supernodes"):
-            st.dataframe(
-                [_link(each, record) for each in links[:100]],
-                hide_index=True,
-                alt="Direct effects between supernodes",
-            )
+            rows = [_link(each, record) for each in links[:100]]
+            table(rows, "Direct effects between supernodes")
 
 
 def _actions(
     record: Record,
     prompt: str,
     shown: Shown,
-    made: Groups,
+    by_hand: Groups,
     features: list[str],
     *,
     n_chosen: int,
 ) -> None:
-    """Group what is selected, under a new name or an old one; clear the selection."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     name = left.text_input("Name of a supernode", key=_NAME, max_chars=64)
-    into = middle.selectbox("Group as", [_NEW, *made], key="group into") if made else _NEW
+    into = middle.selectbox("Group as", [_NEW, *by_hand], key="group into") if by_hand else _NEW
     right.button("Clear", on_click=select, args=((),), disabled=not n_chosen)
-    new = into not in made
-    problem = misnamed(name, [*record.supernodes, *made]) if new and name else None
+    new = into not in by_hand
+    problem = misnamed(name, [*record.supernodes, *by_hand]) if new and name else None
     if problem:
         st.warning(plain(problem))
     st.button(
         f"Group {plural(len(features), 'selected feature')}",
         disabled=not features or problem is not None or (new and not name),
         on_click=_group,
-        args=(record.id, prompt, shown, made, name if new else into, features),
+        args=(record.id, prompt, shown, by_hand, name if new else into, features),
         type="primary",
     )
 
 
 def _group(
-    run: str, prompt: str, shown: Shown, made: Groups, name: str, features: list[str]
+    run: str, prompt: str, shown: Shown, by_hand: Groups, name: str, features: list[str]
 ) -> None:
-    keep(run, prompt, with_group(made, name, features, shown.index))
+    keep(run, prompt, with_group(by_hand, name, features, shown.index))
     st.session_state[_NAME] = ""
 
 
 def _scores(shown: Shown) -> None:
-    """What the supernodes explain, beside what the graph does."""
-    whole, part = shown.whole, shown.alone
-    left, right = st.columns(2)
-    left.metric("Replacement, supernodes alone", _score(part.replacement))
-    left.markdown(f"of {_score(whole.replacement)} with every feature shown")
-    right.metric("Completeness, supernodes alone", _score(part.completeness))
-    right.markdown(f"of {_score(whole.completeness)} with every feature shown")
+    for column, name in zip(st.columns(2), ("replacement", "completeness"), strict=True):
+        alone, whole = (_score(getattr(each, name)) for each in (shown.alone, shown.whole))
+        column.metric(f"{name.capitalize()}, supernodes alone", alone)
+        column.markdown(f"of {whole} with every feature shown")
 
 
 def _score(value: float | None) -> str:
@@ -139,37 +126,31 @@ def _link(each: GroupLink, record: Record) -> dict[str, str]:
     }
 
 
-_SAVED, _PROBLEM, _FROM = "kept draft", "kept problem", "groups from"
-_MOST_NAMES = 99
-
-
 def keep_panel(dashboard: Dashboard, record: Record, prompt: str, shown: Shown) -> None:
     """Draw both buttons, and what came of them."""
-    made = hand_groups(record.id, prompt)
+    by_hand = hand_groups(record.id, prompt)
     folder = dashboard.places.drafts
     st.button(
         "Keep them as a draft",
-        disabled=not made,
+        disabled=not by_hand,
         help="Writes the run's hypothesis with these supernodes into a new draft.",
         on_click=_keep,
-        args=(folder, record, prompt, made),
+        args=(folder, record, prompt, by_hand),
     )
     saved = st.session_state.get(_SAVED)
     if saved is not None and saved[0] == (record.id, prompt):
         st.markdown(plain(f"Kept as draft {saved[1]}."))
-        if "author" in dashboard.pages:
-            query = {FROM: DRAFT + saved[1]}
-            st.page_link(dashboard.pages["author"], label="Open it in Author", query_params=query)
+        author_link(dashboard, DRAFT + saved[1])
     _back(folder, record, prompt, shown)
     if problem := st.session_state.pop(_PROBLEM, None):
         st.warning(plain(problem))
 
 
-def _keep(folder: Path, record: Record, prompt: str, made: Groups) -> None:
+def _keep(folder: Path, record: Record, prompt: str, by_hand: Groups) -> None:
     """Into the first free name; the same text is not written twice."""
     try:
-        text = kept_text(keeping(record, prompt, made), record, prompt, made)
-        for name in _names(record, next(iter(made))):
+        text = kept_text(keeping(record, prompt, by_hand), record, prompt, by_hand)
+        for name in _names(record, next(iter(by_hand))):
             if name not in drafts.names(folder):
                 drafts.create(folder, name, text)
             elif drafts.load(folder, name) != text:
@@ -181,11 +162,10 @@ def _keep(folder: Path, record: Record, prompt: str, made: Groups) -> None:
         st.session_state[_PROBLEM] = f"Not kept: {error}"
 
 
-def _names(record: Record, group: str) -> Iterator[str]:
+def _names(record: Record, group: str) -> list[str]:
     whole = f"{record.hypothesis.hypothesis}_{group}".lower()
     stem = re.sub(r"[^a-z0-9_-]", "_", whole)[:60]
-    yield stem
-    yield from (f"{stem}_{n}" for n in range(2, _MOST_NAMES))
+    return [stem, *(f"{stem}_{n}" for n in range(2, _MOST_NAMES))]
 
 
 def _back(folder: Path, record: Record, prompt: str, shown: Shown) -> None:
@@ -208,14 +188,14 @@ def _bring(folder: Path, record: Record, prompt: str, shown: Shown) -> None:
     if found.hypothesis is None:
         st.session_state[_PROBLEM] = f"The draft {name} has mistakes: {told(found.told)}"
         return
-    features = {each for each in shown.index.ids if shown.index.is_feature(each)}
-    made = hand_groups(record.id, prompt)
+    features = set(filter(shown.index.is_feature, shown.index.ids))
+    by_hand = hand_groups(record.id, prompt)
     new = {
         each: ids
         for each, ids in groups_of(found.hypothesis, record.prompts[prompt], features).items()
-        if each not in record.supernodes and each not in made
+        if each not in record.supernodes and each not in by_hand
     }
     if new:
-        keep(record.id, prompt, {**made, **new})
+        keep(record.id, prompt, {**by_hand, **new})
     else:
         st.session_state[_PROBLEM] = f"The draft {name} has no further supernode of this graph."

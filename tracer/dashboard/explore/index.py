@@ -1,21 +1,15 @@
-"""Every node of a graph under its id: where it stands in the edge matrix, and how people read it.
+"""The nodes of a graph under their ids: rows and columns of the edge matrix, labels, and search.
 
-Ids are those of the interactive view (`tracer.report.graph_view`): a source's is that of the graph
-JSON, a logit's is `L_` and its number. They come back from a browser, an address or a file, so they
-are looked up here and nowhere taken at their word.
-
-Nodes by what a person types: a token, a layer, a feature's number, a supernode, an id.
-
-The part of a graph that a page shows, as a matrix: what links, groups and scores are read from.
-
-A stored graph may have 20,000 nodes, whose matrix nobody wants in a page; the view keeps the most
-influential, and what is computed is computed of those.
+Ids are those of the interactive view (`tracer.report.graph_view`). They come back from a browser,
+an address or a file, so each is looked up here before it is used. A page shows a part of a stored
+graph (`part_of`): the matrix of 20,000 nodes would be too large.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -26,6 +20,8 @@ from tracer.report.text import shorten, visible_token
 
 LONGEST = 120
 """Characters of a token."""
+MOST = 200
+"""Nodes that a search gives back."""
 Kind = Literal["feature", "error", "token", "logit"]
 
 
@@ -41,7 +37,7 @@ class Node:
     token: str
     """What stands at its position, spaces visible."""
     label: str
-    activation: float | None
+    activation: float | None = None
     """Of features."""
 
 
@@ -83,36 +79,25 @@ class GraphIndex:
     def node(self, name: str) -> Node:
         """What is told of a node."""
         nodes, place = self.graph.nodes, self.places[name]
+        tokens = self.graph.subject.tokens
         if place < nodes.n_features:
             layer, pos, index = nodes.features[place].tolist()
-            told = f"L{layer} feature {index}"
-            return self._told(name, "feature", layer, pos, told, float(nodes.activations[place]))
+            token, activation = _short(tokens[pos]), float(nodes.activations[place])
+            label = f"L{layer} feature {index} on {token}"
+            return Node(name, "feature", layer, pos, token, label, activation)
         if place < nodes.error_columns.stop:
             layer, pos = nodes.errors[place - nodes.n_features].tolist()
-            return self._told(name, "error", layer, pos, f"L{layer} error")
+            token = _short(tokens[pos])
+            return Node(name, "error", layer, pos, token, f"L{layer} error on {token}")
         if place < nodes.n_sources:
             pos = int(nodes.tokens[place - nodes.error_columns.stop])
-            return self._told(name, "token", None, pos, "token")
-        label = nodes.logits[place - nodes.n_sources].label
-        last = len(self.graph.subject.tokens) - 1
-        return self._told(name, "logit", None, last, f"output {_short(label)}")
-
-    def _told(
-        self,
-        name: str,
-        kind: Kind,
-        layer: int | None,
-        pos: int,
-        told: str,
-        activation: float | None = None,
-    ) -> Node:
-        token = _short(self.graph.subject.tokens[pos])
-        label = told if kind == "logit" else f"{told} on {token}"
-        return Node(name, kind, layer, pos, token, label, activation)
+            token = _short(tokens[pos])
+            return Node(name, "token", None, pos, token, f"token on {token}")
+        label = f"output {_short(nodes.logits[place - nodes.n_sources].label)}"
+        return Node(name, "logit", None, len(tokens) - 1, _short(tokens[-1]), label)
 
 
 def _short(token: str) -> str:
-    """A token as a heading or a cell has room for it."""
     return shorten(visible_token(token), LONGEST)
 
 
@@ -132,10 +117,6 @@ def index_of(graph: AttributionGraph) -> GraphIndex:
     return GraphIndex(graph, ids, {name: place for place, name in enumerate(ids)})
 
 
-MOST = 200
-"""Found nodes given back."""
-
-
 def search(index: GraphIndex, groups: Mapping[str, tuple[str, ...]], text: str) -> tuple[str, ...]:
     """Ids of the nodes that every word of the text is found in, whatever its case.
 
@@ -149,15 +130,13 @@ def search(index: GraphIndex, groups: Mapping[str, tuple[str, ...]], text: str) 
     for name, ids in groups.items():
         for each in ids:
             homes.setdefault(each, []).append(name)
-    found: list[str] = []
-    for each in index.ids:
-        node = index.node(each)
-        told = " ".join([each, node.label, node.kind, *homes.get(each, ())]).casefold()
-        if all(word in told for word in words):
-            found.append(each)
-            if len(found) == MOST:
-                break
-    return tuple(found)
+
+    def is_found(name: str) -> bool:
+        node = index.node(name)
+        told = " ".join([name, node.label, node.kind, *homes.get(name, ())]).casefold()
+        return all(word in told for word in words)
+
+    return tuple(islice(filter(is_found, index.ids), MOST))
 
 
 def part_of(graph: ListedGraph, ids: Collection[str]) -> AttributionGraph:

@@ -1,12 +1,7 @@
-"""What a node receives from others and sends to them, as signed shares.
+"""The links of a node as signed shares, and the graph of one output or of a difference of two.
 
-A share is the edge over the sum of |edges| that enter the target: of the node itself for what it
-receives, of the other one for what it sends.
-
-The same graph asked about one output, or about the difference of two.
-
-Influence starts at the logits, so what is asked decides which nodes matter. A difference is a logit
-like any other: its edges are those of the first less those of the second.
+A share is an edge over the sum of |edges| that enter the same target. The edges of a difference are
+those of the first logit less those of the second.
 """
 
 from __future__ import annotations
@@ -57,14 +52,7 @@ def entering(graph: AttributionGraph) -> Float[np.ndarray, " target"]:
 def connections(
     index: GraphIndex, sums: Float[np.ndarray, " target"], name: str, most: int = MOST
 ) -> Connections:
-    """The links of a node.
-
-    Args:
-        index: Of the graph.
-        sums: As `entering` gives them.
-        name: The node.
-        most: So many are told of on each side.
-    """
+    """The links of a node, at most `most` on each side; `sums` are those of `entering`."""
     graph, row, column = index.graph, index.row(name), index.column(name)
     inputs = np.zeros(0) if row is None else graph.edges[row]
     outputs = np.zeros(0) if column is None else graph.edges[:, column]

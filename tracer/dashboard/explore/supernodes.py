@@ -1,7 +1,6 @@
-"""Supernodes as a person makes them: named groups of a graph's features, and how much they explain.
+"""Groups of a graph's features: their names, their scores, and the direct effects between them.
 
-Groups start as the run's own supernodes, as far as their members are in the graph. The scores are
-those of `tracer.record.graph.influence`: what they would be if only the grouped features were understood.
+The scores (`tracer.record.graph.influence`) count every feature outside the groups as an error.
 """
 
 from __future__ import annotations
@@ -85,10 +84,8 @@ def group_links(index: GraphIndex, groups: Groups) -> tuple[GroupLink, ...]:
     """Between every two groups, and from each to every output, the strongest shares first."""
     rows = {name: _rows(index, ids) for name, ids in groups.items()}
     n_features = index.graph.nodes.n_features
-    outputs = [
-        (logit.label, np.array([n_features + n]))
-        for n, logit in enumerate(index.graph.nodes.logits)
-    ]
+    logits = enumerate(index.graph.nodes.logits, n_features)
+    outputs = [(logit.label, np.array([row])) for row, logit in logits]
     found = [
         GroupLink(source, target, *edges_between(index.graph, rows[source], ends))
         for source in rows

@@ -1,15 +1,13 @@
-"""An attempt as a hypothesis file would declare it, so that the engine measures it as any other.
+"""An attempt as a hypothesis file declares it, so that the engine measures it as any intervention.
 
     ablate     0
-    scale      {times: f, from: [here]}     its activation on this very prompt
-    inject     {times: f}                   its activation on its source prompts
+    scale      {times: f, from: [here]}     times its activation on this prompt
+    inject     {times: f}                   times its activation on its source prompts
     set        {to: f}
     add        {add: f}
 
-A supernode that is put at chosen tokens becomes one of explicit ids. What is `expected` of an
-attempt only names the tokens that are looked at; nobody judges it.
-
-A recorded intervention as an attempt to start from.
+A supernode at chosen tokens becomes one of explicit ids. What is `expected` of an attempt only
+names the tokens to measure; it is not judged.
 """
 
 from __future__ import annotations
@@ -57,40 +55,50 @@ class DeclaredAttempt(NamedTuple):
     """The run's hypothesis with the attempt beside its own interventions: what a draft is of."""
     alone: Hypothesis
     """With the attempt instead of everything else that is measured."""
-    made: dict[str, tuple[str, ...]]
-    """Ids of the supernodes that the run has not, by name: clamped, or only watched."""
+    by_hand: dict[str, tuple[str, ...]]
+    """Ids of the supernodes that the run does not have, by name: clamped, or only watched."""
 
 
 def declare(record: Record, groups: Groups, attempt: Attempt, name: str = NAME) -> DeclaredAttempt:
-    """The run's hypothesis with an attempt.
+    """The run's hypothesis with an attempt as the intervention `name`.
 
-    Args:
-        record: The run.
-        groups: Supernodes made by hand, on this prompt; those that are not clamped are watched.
-        attempt: What is asked for.
-        name: Of the intervention.
+    Groups made by hand on this prompt that are not clamped are watched.
 
     Raises:
         UsageError: It clamps nothing, names what is not there, or a supernode twice.
     """
     _check(record, groups, attempt)
     clamp: dict[str, float | ClampSpec] = {}
-    made: dict[str, tuple[str, ...]] = {}
+    supernodes: dict[str, SupernodeSpec] = {}
     names: dict[str, str] = {}
     for each in attempt.clamps:
-        new = names[each.supernode] = _name(each, record, groups)
-        if each.positions:
-            made[new] = _at_tokens(each, record, groups)
-        elif each.supernode in groups:
-            made[new] = groups[each.supernode]
-        clamp[new] = _clamp(each, dosed=_is_dosed(each, attempt))
-    labels = {new: _label(record, old) for old, new in names.items()}
-    supernodes = {new: SupernodeSpec(label=labels[new], features=ids) for new, ids in made.items()}
-    added = _added(record.hypothesis, supernodes, name, _intervention(attempt, clamp, names))
+        old = each.supernode
+        new = names[old] = _name(each, record, groups)
+        ids = _at_tokens(each, record, groups) if each.positions else groups.get(old)
+        if ids is not None:
+            label = record.supernodes[old].label if old in record.supernodes else None
+            supernodes[new] = SupernodeSpec(label=label, features=ids)
+        is_dosed = attempt.dosing is not None and attempt.dosing.supernode == old
+        clamp[new] = _clamp(each, is_dosed=is_dosed)
+    added = with_parts(record.hypothesis, supernodes, {name: _intervention(attempt, clamp, names)})
     if attempt.n_controls:
         added = added.model_copy(update={"controls": Controls(random=attempt.n_controls)})
     watched = {each: ids for each, ids in groups.items() if each not in added.supernodes}
-    return DeclaredAttempt(added, _alone(added, name, watched), {**made, **watched})
+    by_hand = {new: spec.features or () for new, spec in supernodes.items()}
+    return DeclaredAttempt(added, _alone(added, name, watched), {**by_hand, **watched})
+
+
+def with_parts(
+    hypothesis: Hypothesis,
+    supernodes: Mapping[str, SupernodeSpec],
+    interventions: Mapping[str, InterventionSpec],
+) -> Hypothesis:
+    """The hypothesis with supernodes and interventions added, or put in another's place."""
+    update = {
+        "supernodes": {**hypothesis.supernodes, **supernodes},
+        "interventions": {**hypothesis.interventions, **interventions},
+    }
+    return hypothesis.model_copy(update=update)
 
 
 def _check(record: Record, groups: Groups, attempt: Attempt) -> None:
@@ -116,7 +124,6 @@ def _check(record: Record, groups: Groups, attempt: Attempt) -> None:
 
 
 def _name(clamping: Clamping, record: Record, groups: Groups) -> str:
-    """Of what is clamped; a supernode put elsewhere is another one."""
     if not clamping.positions:
         return clamping.supernode
     taken = {*record.supernodes, *groups}
@@ -124,34 +131,22 @@ def _name(clamping: Clamping, record: Record, groups: Groups) -> str:
 
 
 def _at_tokens(clamping: Clamping, record: Record, groups: Groups) -> tuple[str, ...]:
-    """Every feature of a supernode at every chosen token."""
     if clamping.supernode in groups:
         members = [tuple(each.split("_")[:2]) for each in groups[clamping.supernode]]
     else:
         refs = record.supernodes[clamping.supernode].features
         members = [(str(ref.layer), str(ref.index)) for ref in refs]
     unique = dict.fromkeys(members)
-    return tuple(
-        f"{layer}_{index}_{pos}"
-        for pos in sorted(set(clamping.positions))
-        for layer, index in unique
-    )
+    positions = sorted(set(clamping.positions))
+    return tuple(f"{layer}_{index}_{pos}" for pos in positions for layer, index in unique)
 
 
-def _label(record: Record, name: str) -> str | None:
-    return record.supernodes[name].label if name in record.supernodes else None
-
-
-def _is_dosed(clamping: Clamping, attempt: Attempt) -> bool:
-    return attempt.dosing is not None and attempt.dosing.supernode == clamping.supernode
-
-
-def _clamp(clamping: Clamping, *, dosed: bool) -> float | ClampSpec:
+def _clamp(clamping: Clamping, *, is_dosed: bool) -> float | ClampSpec:
     """A dose multiplies something, so a dosed ablation takes what is here."""
     told: dict[str, object] = {"at": clamping.at, "onward": clamping.onward}
     unit, value = _UNITS[clamping.mode], clamping.factor
     told[unit] = 0.0 if clamping.mode == "ablate" else value
-    if clamping.mode == "scale" or (clamping.mode == "ablate" and dosed):
+    if clamping.mode == "scale" or (clamping.mode == "ablate" and is_dosed):
         told["from"] = (HERE,)
     spec = ClampSpec.model_validate(told)
     short = spec.times is not None and spec == ClampSpec(times=spec.times)
@@ -162,14 +157,15 @@ def _intervention(
     attempt: Attempt, clamp: Mapping[str, float | ClampSpec], names: Mapping[str, str]
 ) -> InterventionSpec:
     dosing = attempt.dosing
+    doses = dosing and Doses(
+        of=names.get(dosing.supernode, dosing.supernode), factors=dosing.factors
+    )
     return InterventionSpec(
         prompts=(attempt.prompt,),
         clamp=dict(clamp),
         freeze=attempt.freeze,
         expect=(_asked(attempt),),
-        doses=Doses(of=names.get(dosing.supernode, dosing.supernode), factors=dosing.factors)
-        if dosing
-        else None,
+        doses=doses,
         generate=Generation(tokens=attempt.n_tokens) if attempt.n_tokens else None,
     )
 
@@ -182,32 +178,15 @@ def _asked(attempt: Attempt) -> Probability | LogitDiff:
     return Probability(probability=attempt.measure[0], **test)
 
 
-def _added(
-    hypothesis: Hypothesis,
-    made: Mapping[str, SupernodeSpec],
-    name: str,
-    intervention: InterventionSpec,
-) -> Hypothesis:
-    update = {
-        "supernodes": {**hypothesis.supernodes, **made},
-        "interventions": {**hypothesis.interventions, name: intervention},
-    }
-    return hypothesis.model_copy(update=update)
-
-
 def _alone(hypothesis: Hypothesis, name: str, watched: Groups) -> Hypothesis:
-    nothing: Mapping[str, object] = {
-        "necessity": {},
-        "mediation": {},
-        "swaps": {},
+    studies = ("necessity", "mediation", "swaps", "circuit", "shared")
+    supernodes = {each: SupernodeSpec(features=ids) for each, ids in watched.items()}
+    update: dict[str, object] = {
+        **{study: {} for study in studies},
         "graph": None,
-        "circuit": {},
-        "shared": {},
+        "interventions": {name: hypothesis.interventions[name]},
+        "supernodes": {**hypothesis.supernodes, **supernodes},
     }
-    interventions = {name: hypothesis.interventions[name]}
-    seen = {each: SupernodeSpec(features=ids) for each, ids in watched.items()}
-    supernodes = {**hypothesis.supernodes, **seen}
-    update = {**nothing, "interventions": interventions, "supernodes": supernodes}
     return hypothesis.model_copy(update=update)
 
 

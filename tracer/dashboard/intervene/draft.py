@@ -1,15 +1,8 @@
-"""From an attempt to a hypothesis: another intervention, of which what was seen is expected.
+"""Hypotheses to save as drafts: a run's, with an attempt or with supernodes made by hand added.
 
-Supernodes made by hand as a draft hypothesis, so that they outlast the session, and back again.
-
-A file has no supernode that nobody uses, so each gets an ablation on the prompt it was made on, of
-which it is expected that the first token comes first no more: a beginning for its author to change.
-
-A supernode made by hand, as a file declares it.
-
-Made in a graph it is a set of places on one prompt. Where all of them are the last token of one of
-the prompt's spans, it is declared to sit at that span, so that it has a place on other prompts too;
-elsewhere it is bound to its tokens, which other prompts fill with other words.
+A file may not declare a supernode that nothing uses, so `keeping` adds an ablation of each on its
+prompt. A supernode whose features all sit on the last token of one span is declared at that span
+and has a place on other prompts too; any other is bound to its tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from tracer.dashboard.intervene.attempt import Groups, declare
+from tracer.dashboard.intervene.attempt import Groups, declare, with_parts
 from tracer.dashboard.intervene.request import Attempt
 from tracer.dashboard.intervene.round_trip import amended
 from tracer.dashboard.intervene.suggested_expectation import SuggestedExpectation
@@ -35,7 +28,7 @@ from tracer.report.terminal import clean
 _LAST = "last"
 
 
-def made_spec(prompt: PromptRecord, ids: Sequence[str]) -> SupernodeSpec:
+def spec_by_hand(prompt: PromptRecord, ids: Sequence[str]) -> SupernodeSpec:
     """The declaration of features `layer_index_position` of a prompt."""
     members = [each.rsplit("_", 1) for each in ids]
     positions = {int(position) for _, position in members}
@@ -46,11 +39,6 @@ def made_spec(prompt: PromptRecord, ids: Sequence[str]) -> SupernodeSpec:
     return SupernodeSpec(features=features, at=span, source=(prompt.name,))
 
 
-def places_of(spec: SupernodeSpec, prompt: PromptRecord) -> tuple[str, ...]:
-    """The ids of a declared supernode on a prompt; none where it has a rule, or no place there."""
-    return tuple(_places(spec, prompt))
-
-
 def _span(prompt: PromptRecord, position: int) -> str | None:
     """A span that ends on this token, one with a name of its own first."""
     names = [name for name, (_, end) in prompt.spans.items() if end - 1 == position]
@@ -58,6 +46,7 @@ def _span(prompt: PromptRecord, position: int) -> str | None:
 
 
 def _places(spec: SupernodeSpec, prompt: PromptRecord) -> Iterator[str]:
+    """Ids of a declared supernode on a prompt; none where it has a rule, or no place there."""
     span = prompt.spans.get(spec.at or _LAST)
     for each in spec.features or ():
         if each.count("_") == 2:
@@ -71,49 +60,33 @@ def expecting(
     groups: Groups,
     attempt: Attempt,
     name: str,
-    seen: Sequence[SuggestedExpectation],
+    suggested: Sequence[SuggestedExpectation],
 ) -> Hypothesis:
-    """The run's hypothesis with the attempt as another intervention.
-
-    Args:
-        record: The run.
-        groups: Supernodes made by hand.
-        attempt: What was tried.
-        name: Of the new intervention.
-        seen: What it expects.
+    """The run's hypothesis with the attempt as the intervention `name`, which expects these.
 
     Raises:
         HypothesisError: What is wrong with it, as the loader tells of a file.
     """
     added = declare(record, groups, attempt, name).added
-    intervention = _with(added.interventions[name], seen)
+    intervention = _expecting(added.interventions[name], suggested)
     n_controls = max(record.hypothesis.controls.random, attempt.n_controls)
-    made = _made(record.prompts[attempt.prompt], groups, intervention)
-    found = added.model_copy(
-        update={
-            "supernodes": {**added.supernodes, **made},
-            "interventions": {**added.interventions, name: intervention},
-            "controls": Controls(random=n_controls),
-        }
-    )
+    asked = [each.supernode for each in intervention.expect if isinstance(each, Fraction)]
+    prompt = record.prompts[attempt.prompt]
+    supernodes = {
+        each: spec_by_hand(prompt, groups[each])
+        for each in dict.fromkeys([*intervention.clamp, *asked])
+        if each in groups
+    }
+    found = with_parts(added, supernodes, {name: intervention})
+    found = found.model_copy(update={"controls": Controls(random=n_controls)})
     from_hypothesis(found)
     return found
 
 
-def _made(
-    prompt: PromptRecord, groups: Groups, intervention: InterventionSpec
-) -> dict[str, SupernodeSpec]:
-    """The supernodes made by hand that are clamped, or of which something is expected."""
-    asked = [each.supernode for each in intervention.expect if isinstance(each, Fraction)]
-    return {
-        each: made_spec(prompt, groups[each])
-        for each in dict.fromkeys([*intervention.clamp, *asked])
-        if each in groups
-    }
-
-
-def _with(intervention: InterventionSpec, seen: Sequence[SuggestedExpectation]) -> InterventionSpec:
-    expected = [each.expectation for each in seen]
+def _expecting(
+    intervention: InterventionSpec, suggested: Sequence[SuggestedExpectation]
+) -> InterventionSpec:
+    expected = [each.expectation for each in suggested]
     of_doses = tuple(each for each in expected if isinstance(each, Rises | Falls))
     doses = intervention.doses and intervention.doses.model_copy(update={"expect": of_doses})
     rest = tuple(each for each in expected if not isinstance(each, Rises | Falls))
@@ -153,7 +126,6 @@ def _commented(told: Sequence[str], hypothesis: Hypothesis, record: Record) -> s
 
 
 def _changes(old: Hypothesis, new: Hypothesis) -> dict[str, dict[str, Any]]:
-    """What a file has to say otherwise, by section."""
     changes: dict[str, dict[str, Any]] = {}
     for section in ("supernodes", "interventions"):
         before, after = getattr(old, section), getattr(new, section)
@@ -181,13 +153,8 @@ def keeping(record: Record, prompt: str, groups: Groups) -> Hypothesis:
         )
         for name in groups
     }
-    made = {name: made_spec(record.prompts[prompt], ids) for name, ids in groups.items()}
-    found = hypothesis.model_copy(
-        update={
-            "supernodes": {**hypothesis.supernodes, **made},
-            "interventions": {**hypothesis.interventions, **added},
-        }
-    )
+    by_hand = {name: spec_by_hand(record.prompts[prompt], ids) for name, ids in groups.items()}
+    found = with_parts(hypothesis, by_hand, added)
     from_hypothesis(found)
     return found
 
@@ -211,15 +178,9 @@ def kept_text(hypothesis: Hypothesis, record: Record, prompt: str, groups: Group
 def groups_of(
     hypothesis: Hypothesis, prompt: PromptRecord, there: Collection[str]
 ) -> dict[str, tuple[str, ...]]:
-    """The supernodes of explicit ids, as far as a graph of the prompt has these features.
-
-    Args:
-        hypothesis: A draft.
-        prompt: The graph's.
-        there: Ids of the graph's features, `layer_index_position`.
-    """
+    """The supernodes of explicit ids that are among the features `there` of the prompt's graph."""
     found = {
-        name: tuple(each for each in places_of(spec, prompt) if each in there)
+        name: tuple(each for each in _places(spec, prompt) if each in there)
         for name, spec in hypothesis.supernodes.items()
     }
     return {name: ids for name, ids in found.items() if ids}

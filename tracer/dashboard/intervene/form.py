@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -24,6 +24,7 @@ from tracer.dashboard.intervene.request import (
 from tracer.record.record import PromptRecord, Record
 from tracer.report.text import visible_token
 
+Choice = TypeVar("Choice", bound=str)
 FREEZES: Mapping[Freeze, str] = {
     "none": "nothing: everything downstream reacts",
     "attention": "attention patterns",
@@ -34,8 +35,7 @@ N_CONTROLS = 39
 MOST_TOKENS = 20
 """That are generated."""
 DOSES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
-_OWN, _CHOSEN = "own place", "tokens"
-_NO_SECOND = ""
+_OWN, _CHOSEN, _NO_SECOND = "own place", "tokens", ""
 
 
 def attempt_form(
@@ -43,11 +43,7 @@ def attempt_form(
 ) -> Attempt | None:
     """Draw the form; what it asks for, once it is sent.
 
-    Args:
-        record: The run.
-        names: Supernodes to be clamped.
-        start: What the widgets show first.
-        identity: Of the run, the prompt and the start: another one has widgets of its own.
+    It shows `start` first. Each `identity` (of run, prompt and start) has widgets of its own.
     """
     prompt = record.prompts[start.prompt]
     stem = hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -58,12 +54,8 @@ def attempt_form(
             for name in names
         ]
         left, middle, right = st.columns(3)
-        freeze = left.selectbox(
-            "Freeze",
-            list(FREEZES),
-            index=list(FREEZES).index(start.freeze),
-            format_func=lambda each: FREEZES[each],
-            key=f"freeze-{stem}",
+        freeze = _choose(
+            left, "Freeze", FREEZES, start.freeze, f"freeze-{stem}", FREEZES.__getitem__
         )
         measure = _measure(prompt, start.measure, stem, middle, right)
         left, middle, right = st.columns(3)
@@ -88,7 +80,6 @@ def attempt_form(
 
 
 def _buttons(stem: str) -> str | None:
-    """Which of the ways to send the form was taken."""
     left, middle, right = st.columns(3)
     pressed = {
         "run": left.form_submit_button("Run", type="primary", key=f"run-{stem}", width="stretch"),
@@ -107,18 +98,14 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     has_maxima = known is not None and all(ref.maximum is not None for ref in known.features)
     left, mode_at, factor_at, place_at, tokens_at, onward_at = st.columns([2, 3, 2, 2, 3, 2])
     left.markdown(f"**{plain(known.label if known else name)}**  \n{plain(name)}")
-    may = [
+    may: list[Mode] = [
         mode for mode in MODES if (mode != "inject" or has_source) and (mode != "add" or has_maxima)
     ]
-    mode = mode_at.selectbox(
-        "Mode",
-        may,
-        index=may.index(start.mode) if start.mode in may else 0,
-        format_func=lambda each: MODES[each],
-        key=f"mode-{stem}",
-        help="What the factor multiplies: what the supernode does on this prompt, on its source "
-        "prompts, or its maximum. Ablated, it is 0.",
+    told = (
+        "What the factor multiplies: what the supernode does on this prompt, on its source "
+        "prompts, or its maximum. Ablated, it is 0."
     )
+    mode: Mode = _choose(mode_at, "Mode", may, start.mode, f"mode-{stem}", MODES.__getitem__, told)
     factor = factor_at.number_input(
         f"Factor ({LOWEST:g} to {HIGHEST:g})",
         LOWEST,
@@ -127,13 +114,9 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
         0.5,
         key=f"factor-{stem}",
     )
-    places = [_OWN, *_spans(prompt, known is not None), _CHOSEN]
-    place = place_at.selectbox(
-        "Put at",
-        places,
-        index=places.index(start.at) if start.at in places else 0,
-        key=f"place-{stem}",
-    )
+    # A supernode made by hand has places of its own, and none at a span.
+    places = [_OWN, *(prompt.spans if known is not None else ()), _CHOSEN]
+    place = _choose(place_at, "Put at", places, start.at, f"place-{stem}")
     positions = tokens_at.multiselect(
         "Chosen tokens",
         range(len(prompt.tokens)),
@@ -144,7 +127,7 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     onward = onward_at.checkbox("and onward", start.onward, key=f"onward-{stem}")
     return Clamping(
         supernode=name,
-        mode=cast(Mode, mode),
+        mode=mode,
         factor=float(factor),
         at=place if place not in (_OWN, _CHOSEN) else None,
         positions=tuple(sorted(positions)) if place == _CHOSEN else (),
@@ -152,13 +135,19 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     )
 
 
-def _spans(prompt: PromptRecord, has_anchor: bool) -> list[str]:
-    """Spans that a supernode can be put at; one made by hand has places of its own."""
-    return list(prompt.spans) if has_anchor else []
-
-
-def _second(token: str) -> str:
-    return visible_token(token) if token else "(its probability)"
+def _choose(
+    at: DeltaGenerator,
+    label: str,
+    options: Iterable[Choice],
+    start: str | None,
+    key: str,
+    words: Callable[[Choice], str] = str,
+    told: str | None = None,
+) -> Choice:
+    """One of the options, at first `start` where it is among them."""
+    listed = list(options)
+    first = next((n for n, each in enumerate(listed) if each == start), 0)
+    return at.selectbox(label, listed, index=first, format_func=words, key=key, help=told)
 
 
 def _measure(
@@ -168,18 +157,15 @@ def _measure(
     left: DeltaGenerator,
     right: DeltaGenerator,
 ) -> tuple[str, ...]:
-    """One token, or two whose logits are compared."""
-    tokens: list[str] = list(dict.fromkeys((*start, *tokens_to_measure(prompt))))
-    first = left.selectbox(
-        "Look at", tokens, format_func=visible_token, key=f"first-{stem}",
-        help="Its probability; with another token beside it, the difference of their logits.",
-    )  # fmt: skip
-    others: list[str] = [_NO_SECOND, *tokens]
-    second = right.selectbox(
+    tokens = tuple(dict.fromkeys((*start, *tokens_to_measure(prompt))))
+    told = "Its probability; with another token beside it, the difference of their logits."
+    first = _choose(left, "Look at", tokens, None, f"first-{stem}", visible_token, told)
+    second = _choose(
+        right,
         "less",
-        others,
-        index=others.index(start[1]) if len(start) > 1 else 0,
-        format_func=_second,
-        key=f"second-{stem}",
+        (_NO_SECOND, *tokens),
+        start[1] if len(start) > 1 else None,
+        f"second-{stem}",
+        lambda token: visible_token(token) if token else "(its probability)",
     )
     return (first, second) if second and second != first else (first,)

@@ -1,20 +1,20 @@
-"""Intervene: clamp a run's supernodes by hand on the loaded model, and see what it does."""
+"""The page Intervene: clamp a run's supernodes by hand on the loaded model."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from tracer.dashboard import intervene, model
-from tracer.dashboard.dashboard import Dashboard, plain
+from tracer.dashboard.dashboard import Dashboard, marked_rows, plain
 from tracer.dashboard.explore.groups import Groups, hand_groups
 from tracer.dashboard.intervene.attempt import NAME, declare, default_measure, preset
 from tracer.dashboard.intervene.form import attempt_form
 from tracer.dashboard.intervene.request import Attempt, Clamping
-from tracer.dashboard.intervene.result import draw, seen_panel
+from tracer.dashboard.intervene.result import draft_panel, draw, tell_mistakes
 from tracer.dashboard.intervene.tries import Try, add, found, tries, try_rows
 from tracer.dashboard.runs.run import picked_prompt, picked_run, shown
 from tracer.engine.progress import Silent
-from tracer.errors import HypothesisError, TracerError
+from tracer.errors import TracerError
 from tracer.evidence.context import JudgedOutcomes
 from tracer.evidence.judge import judge_alone
 from tracer.record.record import Record
@@ -63,7 +63,6 @@ def _model_line(record: Record) -> None:
 
 
 def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
-    """The form, the try it asks for, and the log of those before."""
     record, groups = run.record, hand_groups(run.record.id, prompt)
     start = _start(record, prompt, groups)
     names = st.multiselect(
@@ -82,7 +81,6 @@ def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
 
 
 def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
-    """What the form shows first: a recorded intervention of the prompt, or one ablation."""
     own = [n for n, s in record.hypothesis.interventions.items() if prompt in s.prompts]
     chosen = st.selectbox(
         "Start from",
@@ -98,7 +96,6 @@ def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
 
 
 def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
-    """Measure it, unless it was; a mistake is told in its place."""
     record = run.record
     again = found(record.id, attempt, groups)
     if again is not None:
@@ -115,53 +112,33 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
         declared = declare(record, groups, attempt)
         with st.spinner("Clamping…"), held.lock:
             tried = intervene.measure.try_out(held.opened, record, declared, Silent())
-    except HypothesisError as error:
-        for mistake in error.mistakes:
-            st.warning(plain(f"{mistake.where}: {mistake.message}"))
-        return
     except TracerError as error:
-        st.warning(plain(str(error)))
+        tell_mistakes(error)
         return
     add(Try(record.id, attempt, groups, tried))
     st.session_state["shown try"] = len(tries(record.id)) - 1
 
 
 def _results(dashboard: Dashboard, run: Run) -> None:
-    """The log; the marked try, or the latest, in full."""
     listed = tries(run.record.id)
     if not listed:
         return
     st.header("Tries of this session")
-    marked = st.dataframe(
-        try_rows(listed),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"log-{len(listed)}",
-        alt="Tries of this session",
-    )
-    rows = marked["selection"]["rows"]
+    key = f"log-{len(listed)}"
+    rows = marked_rows(try_rows(listed), "Tries of this session", key, mode="single-row")
     number = rows[0] if rows else st.session_state.get("shown try", len(listed) - 1)
     number = min(number, len(listed) - 1)
     each = listed[number]
     st.header(f"Try {number + 1}")
     for note in each.tried.notes:
         st.warning(plain(note))
-    tried = each.tried
-    beside = list(dict.fromkeys([*each.groups, *tried.record.supernodes]))
-    draw(
-        tried.record,
-        NAME,
-        each.attempt.prompt,
-        tried.arrays,
-        judge_alone(tried.record, tried.arrays),
-        beside,
-    )
-    seen_panel(dashboard, run.record, each, number)
+    record, arrays = each.tried.record, each.tried.arrays
+    beside = list(dict.fromkeys([*each.groups, *record.supernodes]))
+    draw(record, NAME, each.attempt.prompt, arrays, judge_alone(record, arrays), beside)
+    draft_panel(dashboard, run.record, each, number)
 
 
 def _recorded(run: Run, prompt: str) -> None:
-    """What the run holds of the prompt, read-only."""
     names = [n for n, found in run.record.interventions.items() if prompt in found.trials]
     own = [name for name in names if name in run.record.hypothesis.interventions]
     if not own:

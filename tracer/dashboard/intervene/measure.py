@@ -6,7 +6,7 @@ prompt, so everything that draws a run draws it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tracer.dashboard.intervene.attempt import NAME, DeclaredAttempt
@@ -23,13 +23,13 @@ from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import tokenize
 from tracer.record.arrays import Arrays
-from tracer.record.lock import Lock, reusable
+from tracer.record.lock import reusable
 from tracer.record.record import Record
 from tracer.record.trials import InterventionRecord
 
 
 class Tried(NamedTuple):
-    """What one attempt gave; `declare.NAME` is its intervention."""
+    """What one attempt gave; its intervention is named `NAME`."""
 
     record: Record
     arrays: Arrays
@@ -37,13 +37,7 @@ class Tried(NamedTuple):
 
 
 def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress: Progress) -> Tried:
-    """Run the clamps of an attempt.
-
-    Args:
-        opened: The run's model and features.
-        record: The run.
-        declared: The attempt.
-        progress: Told of every step.
+    """Run the clamps of an attempt on the model and features of the run.
 
     Raises:
         HypothesisError: What the attempt asks for cannot be, in the words of the file's checks.
@@ -54,45 +48,35 @@ def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress:
     hypothesis = declared.alone
     file = HypothesisFile(FROM_PYTHON, "", hypothesis, (), {})
     model = opened.model
-    lock = _lock(opened, record, declared)
+    locked = reusable(record, set(record.supernodes), opened.basis.name, model.record.fingerprint)
+    specs = hypothesis.supernodes
+    by_hand = {name: from_ids(name, specs[name], ids) for name, ids in declared.by_hand.items()}
+    lock = {**locked, **by_hand}
     prompts = tokenize(file, model.tokenizer, model.context)
     prompt = hypothesis.interventions[NAME].prompts[0]
-    needed = {prompt, *_sources(lock)}
+    needed = {prompt, *(name for supernode in lock.values() for name in supernode.source)}
     some = {name: each for name, each in prompts.items() if name in needed}
-    bench = open_context(file, model, opened.basis, some, lock, progress)
-    limit = batch_limit(model, bench.clean[prompt])
+    context = open_context(file, model, opened.basis, some, lock, progress)
+    limit = batch_limit(model, context.clean[prompt])
     total = n_rows(hypothesis, prompt) + n_texts(hypothesis, prompt)
     with progress.task("clamping", total) as advance:
-        found = measure_prompt(bench, prompt, limit, advance)
-        found = with_texts(bench, prompt, found, limit, advance)
+        found = measure_prompt(context, prompt, limit, advance)
+        found = with_texts(context, prompt, found, limit, advance)
     trial = InterventionRecord(name=NAME, trials={prompt: found.trials[NAME]})
-    return Tried(_tried(record, hypothesis, bench, prompt, trial), found.arrays, found.notes)
-
-
-def _lock(opened: Opened, record: Record, declared: DeclaredAttempt) -> Lock:
-    fingerprint, basis = opened.model.record.fingerprint, opened.basis.name
-    locked = reusable(record, set(record.supernodes), basis, fingerprint)
-    specs = declared.alone.supernodes
-    return {
-        **locked,
-        **{name: from_ids(name, specs[name], ids) for name, ids in declared.made.items()},
-    }
-
-
-def _sources(lock: Lock) -> Iterator[str]:
-    for supernode in lock.values():
-        yield from supernode.source
+    return Tried(
+        _tried(record, hypothesis, context, prompt, trial), found.arrays, tuple(found.notes)
+    )
 
 
 def _tried(
     record: Record,
     hypothesis: Hypothesis,
-    bench: MeasurementContext,
+    context: MeasurementContext,
     prompt: str,
     trial: InterventionRecord,
 ) -> Record:
-    clean = bench.clean[prompt]
-    baseline = reading(clean.logits, clean.prompt.asked, bench.model.tokenizer)
+    clean = context.clean[prompt]
+    baseline = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
     prompts = {
         **record.prompts,
         prompt: record.prompts[prompt].model_copy(update={"baseline": baseline}),
@@ -102,9 +86,9 @@ def _tried(
         update={
             **nothing,
             "hypothesis": hypothesis,
-            "model": bench.model.record,
+            "model": context.model.record,
             "prompts": prompts,
-            "supernodes": dict(bench.supernodes),
+            "supernodes": dict(context.supernodes),
             "interventions": {NAME: trial},
         }
     )

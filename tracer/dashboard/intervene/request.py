@@ -1,4 +1,4 @@
-"""What a person asks for: which supernodes, how much, where, and what is looked at."""
+"""What a person asks for: supernodes to clamp, modes, factors, places, and what is measured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What an intervention did to one prompt, drawn: recorded in a run, or tried a moment ago.
-
-From a try to a draft: which of what was seen shall be expected, and the YAML that says so.
-"""
+"""What an intervention did to one prompt, drawn; and the panel that adds an attempt to a draft."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ import streamlit as st
 
 from tracer.dashboard.author import drafts
 from tracer.dashboard.author.hypothesis_files import DRAFT
-from tracer.dashboard.dashboard import FROM, Dashboard, plain
+from tracer.dashboard.dashboard import Dashboard, author_link, plain, table
 from tracer.dashboard.intervene.draft import draft_text, expecting, snippet
 from tracer.dashboard.intervene.suggested_expectation import suggested_expectations
 from tracer.dashboard.intervene.tries import Try
 from tracer.dashboard.runs.run import shown
-from tracer.errors import HypothesisError, UsageError
+from tracer.errors import HypothesisError, TracerError, UsageError
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
@@ -32,6 +29,8 @@ from tracer.report.text import clean, percent, visible_token
 MOST_BOXES = 12
 """Of supernodes that only stand by."""
 _MARKS = "●■▲◆"
+NAME = "seen_by_hand"
+"""Of the intervention, at first."""
 
 
 def draw(
@@ -44,13 +43,7 @@ def draw(
 ) -> None:
     """One trial: circuit and outputs, then the same as tables, controls, doses and texts.
 
-    Args:
-        record: Of the run, or of a try.
-        name: The intervention.
-        prompt: The trial's.
-        arrays: Controls.
-        judged: What was judged of it.
-        also: Supernodes to draw beside those that have a part in it.
+    The supernodes in `also` are drawn beside those that have a part in it.
     """
     trial = record.interventions[name].trials[prompt]
     if trial.problem is not None:
@@ -89,12 +82,9 @@ def _legend(freeze: str, drawn: CircuitDrawing, n_more: int) -> None:
 
 def _tables(record: Record, trial: Trial) -> None:
     left, right = st.columns(2)
-    left.dataframe(
-        output_rows(record.prompts[trial.prompt].baseline, trial.reading),
-        hide_index=True,
-        alt="Outputs before and after",
-    )
-    right.dataframe(supernode_rows(record, trial), hide_index=True, alt="Supernode activations")
+    outputs = output_rows(record.prompts[trial.prompt].baseline, trial.reading)
+    table(outputs, "Outputs before and after", left)
+    table(supernode_rows(record, trial), "Supernode activations", right)
 
 
 def output_rows(before: Reading, after: Reading) -> list[dict[str, str]]:
@@ -158,67 +148,46 @@ def _doses(view: DoseView) -> None:
 
 
 def _texts(generated: Generated) -> None:
-    left, right = st.columns(2)
-    for place, heading, texts in (
-        (left, "Written unclamped", generated.clean),
-        (right, "Written under the clamps", generated.clamped),
-    ):
-        place.markdown(heading)
+    both = {"unclamped": generated.clean, "under the clamps": generated.clamped}
+    for column, (how, texts) in zip(st.columns(2), both.items(), strict=True):
+        column.markdown(f"Written {how}")
         for each in texts:
-            place.text(str(clean(each.text)) or "(nothing)")
+            column.text(str(clean(each.text)) or "(nothing)")
 
 
-NAME = "seen_by_hand"
-
-
-def seen_panel(dashboard: Dashboard, record: Record, each: Try, number: int) -> None:
-    """Choose, read, download or save.
-
-    Args:
-        dashboard: Where drafts are kept.
-        record: The run.
-        each: What was tried on it.
-        number: Of the try, which gives its widgets their names.
-    """
+def draft_panel(dashboard: Dashboard, record: Record, each: Try, number: int) -> None:
+    """Choose suggested expectations of try `number`, and read, download or save the draft."""
     st.subheader("Add what was seen as an expectation")
     st.markdown(
         "Bounds are half of what was seen. Seen first and written after, it is no evidence."
     )
-    told = suggested_expectations(each.tried.record, each.attempt.prompt, each.tried.arrays)
-    chosen = st.multiselect(
-        "What the clamps shall be expected to do",
-        [each.words for each in told],
-        default=[each.words for each in told[:2]],
-        key=f"sights-{number}",
-    )
+    attempt = each.attempt
+    suggested = suggested_expectations(each.tried.record, attempt.prompt, each.tried.arrays)
+    words = [each.words for each in suggested]
+    label, key = "What the clamps shall be expected to do", f"suggested-{number}"
+    chosen = st.multiselect(label, words, default=words[:2], key=key)
+    wanted = [each for each in suggested if each.words in chosen]
     name = st.text_input("Name of the intervention", NAME, key=f"name-{number}", max_chars=64)
     try:
-        hypothesis = expecting(
-            record, each.groups, each.attempt, name, [s for s in told if s.words in chosen]
-        )
-    except HypothesisError as error:
-        _mistakes([f"{mistake.where}: {mistake.message}" for mistake in error.mistakes])
+        hypothesis = expecting(record, each.groups, attempt, name, wanted)
+        text = draft_text(hypothesis, record, attempt.prompt, name)
+    except TracerError as error:
+        tell_mistakes(error)
         return
     st.code(snippet(hypothesis, record), language="yaml")
-    text = draft_text(hypothesis, record, each.attempt.prompt, name)
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
-    draft = left.text_input(
-        "Name of the draft", _draft_name(record), key=f"draft-{number}", max_chars=64
-    )
+    stem = f"{record.hypothesis.hypothesis.lower()[:58]}_draft"
+    draft = left.text_input("Name of the draft", stem, key=f"draft-{number}", max_chars=64)
     if middle.button("Save as draft", key=f"save-{number}", width="stretch"):
         _save(dashboard, draft, text)
     right.download_button(
         "Download",
         text,
-        f"{_draft_name(record)}.yaml",
+        f"{stem}.yaml",
         "application/yaml",
         key=f"download-{number}",
         width="stretch",
     )
-
-
-def _draft_name(record: Record) -> str:
-    return f"{record.hypothesis.hypothesis.lower()[:58]}_draft"
 
 
 def _save(dashboard: Dashboard, name: str, text: str) -> None:
@@ -231,11 +200,14 @@ def _save(dashboard: Dashboard, name: str, text: str) -> None:
         st.warning(plain(f"the draft could not be saved ({error.strerror})."))
         return
     st.success(plain(f"Saved as draft {name}."))
-    if "author" in dashboard.pages:
-        query = {FROM: DRAFT + name}
-        st.page_link(dashboard.pages["author"], label="Open it in Author", query_params=query)
+    author_link(dashboard, DRAFT + name)
 
 
-def _mistakes(told: Sequence[str]) -> None:
+def tell_mistakes(error: TracerError) -> None:
+    """Draw each mistake of a hypothesis by itself, and any other error as its sentence."""
+    if isinstance(error, HypothesisError):
+        told = [f"{mistake.where}: {mistake.message}" for mistake in error.mistakes]
+    else:
+        told = [str(error)]
     for sentence in told:
         st.warning(plain(sentence))

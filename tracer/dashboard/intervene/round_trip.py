@@ -63,6 +63,7 @@ def _yaml() -> YAML:
     yaml = YAML(typ="rt")
     yaml.Resolver = _TextResolver
     yaml.preserve_quotes = True
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
 

@@ -1,7 +1,7 @@
-"""What an attempt showed, as expectations that a hypothesis could state.
+"""Expectations that a hypothesis could state, suggested from the result of an attempt.
 
-Bounds are half of what was seen: a claim should leave other prompts room. None of it is evidence
-yet, because it was written after it was seen.
+Bounds are half of the measured change, to leave other prompts room. None of it is evidence: it was
+written after it was seen.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from tracer.dashboard.intervene.attempt import NAME, P
 from tracer.evidence.context import JudgedOutcomes, JudgingContext
-from tracer.hypothesis.expectations.dose import Falls, Rises
+from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.dose import DoseExpectation, Falls, Rises
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.expectations.fraction import Fraction
-from tracer.hypothesis.expectations.registry import DoseExpectation, Expectation
 from tracer.hypothesis.expectations.top import TopIs, TopIsNot
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
@@ -28,7 +28,7 @@ ALMOST_NONE = 0.1
 
 
 class SuggestedExpectation(NamedTuple):
-    """One thing that was seen."""
+    """One change that was measured."""
 
     words: str
     """For people."""
@@ -59,16 +59,16 @@ def _tops(record: Record, trial: Trial) -> Iterator[SuggestedExpectation]:
 
 
 def _effects(record: Record, trial: Trial, arrays: Arrays) -> Iterator[SuggestedExpectation]:
-    bench = JudgingContext(record, arrays, record.hypothesis)
+    context = JudgingContext(record, arrays, record.hypothesis)
     unjudged = JudgedOutcomes(record.hypothesis)
     for measure in measures(record.hypothesis.interventions[NAME]):
         for found in compare(record, NAME, measure, arrays, unjudged):
             if found.prompt == trial.prompt:
-                yield from _effect(bench, measure, found)
+                yield from _effect(context, measure, found)
 
 
 def _effect(
-    bench: JudgingContext, measure: Measure, found: EffectComparison
+    context: JudgingContext, measure: Measure, found: EffectComparison
 ) -> Iterator[SuggestedExpectation]:
     change = found.after - found.before
     bound = float(f"{abs(change) / 2:.2g}")
@@ -78,7 +78,7 @@ def _effect(
         yield SuggestedExpectation(words, _test(measure, {test: bound}))
     side = "beats_controls" if change > 0 else "undercuts_controls"
     against_controls = _test(measure, {side: P})
-    if bench.on(NAME, against_controls, found.prompt).outcome == "held":
+    if context.on(NAME, against_controls, found.prompt).outcome == "held":
         words = f"{measure.title} {'beats' if change > 0 else 'undercuts'} matched random sets"
         yield SuggestedExpectation(words, against_controls)
 
@@ -90,7 +90,6 @@ def _test(measure: Measure, test: dict[str, float]) -> Expectation:
 
 
 def _supernodes(record: Record, trial: Trial) -> Iterator[SuggestedExpectation]:
-    """Those that were not clamped themselves."""
     clamped = {clamp.supernode for clamp in trial.clamps}
     for name, activation in trial.supernodes.items():
         share = activation.of_clean
@@ -103,7 +102,6 @@ def _supernodes(record: Record, trial: Trial) -> Iterator[SuggestedExpectation]:
 
 
 def _doses(record: Record, trial: Trial) -> Iterator[SuggestedExpectation]:
-    """Tokens whose probability went one way all along the series."""
     told = measures(record.hypothesis.interventions[NAME])
     for token in dict.fromkeys(token for measure in told for token in measure.tokens):
         found = [
@@ -114,10 +112,8 @@ def _doses(record: Record, trial: Trial) -> Iterator[SuggestedExpectation]:
         ordered = [p for _, p in sorted(found)]
         steps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
         if steps and all(step > 0 for step in steps):
-            yield SuggestedExpectation(
-                f"{visible_token(token)} rises with the dose", Rises(rises=token)
-            )
+            words = f"{visible_token(token)} rises with the dose"
+            yield SuggestedExpectation(words, Rises(rises=token))
         if steps and all(step < 0 for step in steps):
-            yield SuggestedExpectation(
-                f"{visible_token(token)} falls with the dose", Falls(falls=token)
-            )
+            words = f"{visible_token(token)} falls with the dose"
+            yield SuggestedExpectation(words, Falls(falls=token))

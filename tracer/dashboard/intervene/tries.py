@@ -1,4 +1,4 @@
-"""What was tried in this session, newest last; asked again, it is not measured again."""
+"""The tries of this session, newest last; the same attempt is not measured twice."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def tries(run: str) -> list[Try]:
 
 def found(run: str, attempt: Attempt, groups: Groups) -> Try | None:
     """The same attempt, if it was made."""
-    same = [t for t in tries(run) if t.attempt == attempt and t.groups == groups]
-    return same[-1] if same else None
+    same = (t for t in reversed(tries(run)) if t.attempt == attempt and t.groups == groups)
+    return next(same, None)
 
 
 def add(each: Try) -> None:
@@ -49,25 +49,24 @@ def add(each: Try) -> None:
 
 def try_rows(listed: list[Try]) -> list[dict[str, str]]:
     """The log as a table."""
-    return [_cells(number_, each) for number_, each in enumerate(listed, 1)]
+    return [{"try": str(number), **_cells(each)} for number, each in enumerate(listed, 1)]
 
 
-def _cells(number_: int, each: Try) -> dict[str, str]:
+def _cells(each: Try) -> dict[str, str]:
     attempt, record = each.attempt, each.tried.record
     trial = record.interventions[NAME].trials[attempt.prompt]
-    before = record.prompts[attempt.prompt].baseline
+    before, after = record.prompts[attempt.prompt].baseline, trial.reading
     more = [f"{attempt.n_controls} random sets"] if attempt.n_controls else []
     more += ["doses"] if attempt.dosing else []
     more += [f"{attempt.n_tokens} tokens"] if attempt.n_tokens else []
     token = attempt.measure[0]
-    shares = (probability(before, token), probability(trial.reading, token))
+    shares = (probability(before, token), probability(after, token))
     told = " → ".join("–" if share is None else percent(share) for share in shares)
     return {
-        "try": str(number_),
         "prompt": attempt.prompt,
         "clamps": "; ".join(_words(clamp) for clamp in attempt.clamps),
         "frozen": attempt.freeze,
-        "top": f"{visible_token(before.top[0].token)} → {visible_token(trial.reading.top[0].token)}",
+        "top": " → ".join(visible_token(each.top[0].token) for each in (before, after)),
         "looked at": f"p({visible_token(token)}) {told}",
         "with": ", ".join(more),
     }

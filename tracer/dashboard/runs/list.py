@@ -1,14 +1,14 @@
-"""The runs of the reports folder as the pages look them up: by id, newest first, and filtered."""
+"""Runs of the reports folder as the page Runs lists, filters and counts them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from tracer.record.runs import RunEntry
-from tracer.report.sections.overview import VERDICTS
+from tracer.report.headline import VERDICTS
 
 State = Literal[
     "confirmed", "refuted", "inconclusive", "error", "not judged", "measuring", "unreadable"
@@ -23,20 +23,6 @@ ICONS: Mapping[State, str] = {
     "unreadable": "⚠",
 }
 """By state, in the order that filters list them."""
-
-
-class RunRow(NamedTuple):
-    """One run as the table shows it."""
-
-    id: str
-    state: State
-    hypothesis: str
-    claim: str
-    tags: tuple[str, ...]
-    model: str
-    when: str
-    as_expected: bool | None
-    problem: str
 
 
 @dataclass(frozen=True)
@@ -59,41 +45,28 @@ def state_of(entry: RunEntry) -> State:
     return entry.verdict or "not judged"
 
 
-def rows(entries: Sequence[RunEntry]) -> tuple[RunRow, ...]:
-    """Every run as a row, newest first."""
-    return tuple(_row(entry) for entry in reversed(entries))
+def when(started: str) -> str:
+    """A time of the record as '2026-01-02 03:04'."""
+    return started.replace("T", " ").removesuffix("Z")[:16]
 
 
-def _row(entry: RunEntry) -> RunRow:
-    return RunRow(
-        id=entry.id,
-        state=state_of(entry),
-        hypothesis=entry.hypothesis,
-        claim=entry.claim or "",
-        tags=entry.tags,
-        model=entry.model or "",
-        when=(entry.started or "").replace("T", " ").removesuffix("Z")[:16],
-        as_expected=entry.as_expected,
-        problem=entry.problem or "",
-    )
+def filtered(entries: Iterable[RunEntry], wanted: RunFilters) -> tuple[RunEntry, ...]:
+    """The runs that every filter lets pass, in their order."""
+    return tuple(entry for entry in entries if _passes(entry, wanted))
 
 
-def filtered(listed: Iterable[RunRow], wanted: RunFilters) -> tuple[RunRow, ...]:
-    """The rows that every filter lets pass, in their order."""
-    return tuple(row for row in listed if _passes(row, wanted))
-
-
-def _passes(row: RunRow, wanted: RunFilters) -> bool:
-    text = " ".join((row.id, row.claim, *row.tags, row.model, row.problem)).casefold()
+def _passes(entry: RunEntry, wanted: RunFilters) -> bool:
+    texts = (entry.id, entry.claim or "", *entry.tags, entry.model or "", entry.problem or "")
+    text = " ".join(texts).casefold()
     return (
-        (not wanted.states or row.state in wanted.states)
-        and (not wanted.tags or not wanted.tags.isdisjoint(row.tags))
-        and (not wanted.models or row.model in wanted.models)
+        (not wanted.states or state_of(entry) in wanted.states)
+        and (not wanted.tags or not wanted.tags.isdisjoint(entry.tags))
+        and (not wanted.models or entry.model in wanted.models)
         and all(word in text for word in wanted.words.casefold().split())
     )
 
 
-def counts(listed: Iterable[RunRow]) -> dict[State, int]:
+def counts(entries: Iterable[RunEntry]) -> dict[State, int]:
     """How many runs there are of each state that occurs."""
-    found = Counter(row.state for row in listed)
+    found = Counter(map(state_of, entries))
     return {state: found[state] for state in ICONS if found[state]}

@@ -1,9 +1,4 @@
-"""One run on a page: its verdict, then its expectations, effects, report or file.
-
-A judged run as tables: its expectations, worst first, and what its interventions did.
-
-Which run and which of its prompts a page is about, as the address says.
-"""
+"""One run on a page: its verdict and tables, and the choice of run and prompt in the address."""
 
 from __future__ import annotations
 
@@ -13,21 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
-from tracer.dashboard.dashboard import Dashboard, chosen_view, plain
+from tracer.dashboard.dashboard import PROMPT, RUN, Dashboard, chosen_view, plain, table
 from tracer.dashboard.opening import entries, opened, report_of
-from tracer.dashboard.runs.list import ICONS
+from tracer.dashboard.runs.list import ICONS, when
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict, rank
-from tracer.report.effects import SplitSummary, intervention_summary
+from tracer.report.headline import OUTCOMES, count
 from tracer.report.run import REPORT, Run
-from tracer.report.sections.overview import OUTCOMES, count
+from tracer.report.summaries import intervention_summary
 from tracer.report.text import clean, shorten
 
-CELL = 500
-"""Most characters of a cell; whole texts are in the report."""
-TEXT = 2_000
-"""Most characters of a text on a page."""
+CELL, TEXT = 500, 2_000
+"""Most characters of a cell, and of a text on a page; whole texts are in the report."""
+
+
+_HEIGHT = 900
+"""Of the report's frame, in pixels."""
+_MOST_CAVEATS = 5
+_LONGEST_NAME = 150
+"""Characters of a downloaded file's name."""
+_MANY = 2_000
+"""Expectations; a report of so many takes more than a second to draw."""
 
 
 def shown(text: str, limit: int = TEXT) -> str:
@@ -37,7 +39,6 @@ def shown(text: str, limit: int = TEXT) -> str:
 
 def outcome_rows(verdict: Verdict) -> list[dict[str, str]]:
     """The expectations as a table."""
-    ranked = sorted(verdict.outcomes, key=rank)
     return [
         {
             "outcome": f"{OUTCOMES[each.outcome]} {each.outcome}",
@@ -48,7 +49,7 @@ def outcome_rows(verdict: Verdict) -> list[dict[str, str]]:
             "observed": shown(each.observed, CELL),
             "reason": shown(each.reason or "", CELL),
         }
-        for each in ranked
+        for each in sorted(verdict.outcomes, key=rank)
     ]
 
 
@@ -74,38 +75,24 @@ def effect_rows(run: Run) -> list[dict[str, str]]:
         for name in run.record.interventions
         if name in run.record.hypothesis.interventions
         for line in (intervention_summary(run.record, name, run.arrays, judged),)
-        for split, summary in _splits(line.discovery, line.held_out)
+        for split, summary in (("discovery", line.discovery), ("held out", line.held_out))
+        if summary is not None
     ]
-
-
-def _splits(
-    discovery: SplitSummary | None, held_out: SplitSummary | None
-) -> list[tuple[str, SplitSummary]]:
-    both = (("discovery", discovery), ("held out", held_out))
-    return [(split, summary) for split, summary in both if summary is not None]
 
 
 def facts(record: Record) -> str:
     """Model, basis and time in one line."""
     model = record.model
-    started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
+    started = f"{when(record.started)} UTC"
     told = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
     return shown(" · ".join(told), CELL)
-
-
-_HEIGHT = 900
-"""Of the report's frame, in pixels."""
-_MOST_CAVEATS = 5
-_LONGEST_NAME = 150
-"""Characters of a downloaded file's name."""
-_MANY = 2_000
-"""Expectations; a report of so many takes more than a second to draw."""
 
 
 def verdict_of(run: Run) -> None:
     """The headline of a run: what was claimed, whether it held, and what to be careful about."""
     verdict = run.verdict
-    st.header(f"{ICONS[verdict.verdict]} {verdict.verdict}{_expected(verdict)}")
+    expected = "" if verdict.as_expected else f" (the file expected: {verdict.expected})"
+    st.header(f"{ICONS[verdict.verdict]} {verdict.verdict}{expected}")
     st.markdown(f"**{plain(shown(verdict.claim))}**")
     st.text(shown(verdict.reason))
     st.markdown(plain(facts(run.record)))
@@ -114,10 +101,6 @@ def verdict_of(run: Run) -> None:
     more = len(verdict.caveats) - _MOST_CAVEATS
     if more > 0:
         st.markdown(f"⚠ and {more} more in the report")
-
-
-def _expected(verdict: Verdict) -> str:
-    return "" if verdict.as_expected else f" (the file expected: {verdict.expected})"
 
 
 def details(dashboard: Dashboard, run: Run) -> None:
@@ -133,13 +116,12 @@ def details(dashboard: Dashboard, run: Run) -> None:
 
 def _expectations(dashboard: Dashboard, run: Run) -> None:
     st.text(outcome_counts(run.verdict) or "Nothing was expected.")
-    st.dataframe(outcome_rows(run.verdict), hide_index=True)
+    table(outcome_rows(run.verdict))
 
 
 def _effects(dashboard: Dashboard, run: Run) -> None:
-    found = effect_rows(run)
-    if found:
-        st.dataframe(found, hide_index=True)
+    if rows := effect_rows(run):
+        table(rows)
     else:
         st.markdown("This run has no interventions.")
 
@@ -161,27 +143,22 @@ def _report(dashboard: Dashboard, run: Run) -> None:
 
 
 def _hypothesis(dashboard: Dashboard, run: Run) -> None:
-    text = run.record.yaml
-    st.download_button(
-        "Download the file",
-        text,
-        f"{run.record.hypothesis.hypothesis}.yaml",
-        "application/yaml",
-        on_click="ignore",
-    )
+    text, name = run.record.yaml, f"{run.record.hypothesis.hypothesis}.yaml"
+    st.download_button("Download the file", text, name, "application/yaml", on_click="ignore")
     st.code(shown(text, 50 * TEXT), language="yaml", line_numbers=True, wrap_lines=True)
 
 
-RUN = "run"
-PROMPT = "prompt"
+def no_runs() -> None:
+    """Say that there is no run, and how to make one."""
+    st.markdown("There are no runs yet. Make one:")
+    st.code("tracer run hypotheses/two_hop.yaml", language="sh")
 
 
 def picked_run(dashboard: Dashboard) -> Run | None:
     """The run; where there is none to show, the page says so."""
     known = entries(dashboard.places.reports)
     if not known:
-        st.markdown("There are no runs yet. Make one:")
-        st.code("tracer run hypotheses/two_hop.yaml", language="sh")
+        no_runs()
         return None
     chosen = _chosen("Run", RUN, list(known))
     found = opened(dashboard.places.reports, known[chosen])

@@ -1,24 +1,24 @@
-"""Runs: which there are, filtered; what one of them found; and two of them to compare."""
+"""The page Runs: the runs there are, filtered; one of them opened; two of them to compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName
+from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName, marked_rows, put_in_address
 from tracer.dashboard.opening import entries, opened
 from tracer.dashboard.runs.list import (
     ICONS,
     RunFilters,
-    RunRow,
     State,
     counts,
     filtered,
-    rows,
     state_of,
+    when,
 )
-from tracer.dashboard.runs.run import CELL, details, shown, verdict_of
+from tracer.dashboard.runs.run import CELL, details, no_runs, shown, verdict_of
 from tracer.record.runs import RunEntry
 
 _WRITTEN = "run written"
@@ -30,10 +30,9 @@ def render(dashboard: Dashboard) -> None:
     st.title("Runs")
     known = entries(dashboard.places.reports)
     if not known:
-        st.markdown("There are no runs yet. Make one:")
-        st.code("tracer run hypotheses/two_hop.yaml", language="sh")
+        no_runs()
         return
-    listed = rows(list(reversed(known.values())))
+    listed = list(known.values())
     found = filtered(listed, _filters(listed))
     selected = _table(found, len(listed))
     _compare(dashboard, selected)
@@ -42,29 +41,22 @@ def render(dashboard: Dashboard) -> None:
         _show(dashboard, known[chosen])
 
 
-def _filters(listed: Sequence[RunRow]) -> RunFilters:
-    """Verdicts as chips with their counts, then tags, models and words."""
+def _filters(listed: Sequence[RunEntry]) -> RunFilters:
     there = counts(listed)
     states = _chips(there)
     left, middle, right = st.columns(3)
     words = left.text_input(
         "Search", key="words", type="search", live=True, max_chars=200, bind="query-params"
     )
-    tags = middle.multiselect(
-        "Tags",
-        sorted({tag for row in listed for tag in row.tags}),
-        key="tag",
-        bind="query-params",
-        placeholder="Any",
-    )
-    models = right.multiselect(
-        "Models",
-        sorted({row.model for row in listed if row.model}),
-        key="model",
-        bind="query-params",
-        placeholder="Any",
-    )
-    return RunFilters(frozenset(states), frozenset(tags), frozenset(models), words or "")
+    tags = _any_of(middle, "Tags", {tag for entry in listed for tag in entry.tags}, "tag")
+    models = _any_of(right, "Models", {e.model for e in listed if e.model}, "model")
+    return RunFilters(frozenset(states), tags, models, words or "")
+
+
+def _any_of(at: DeltaGenerator, label: str, options: Iterable[str], key: str) -> frozenset[str]:
+    listed = sorted(options)
+    chosen = at.multiselect(label, listed, key=key, bind="query-params", placeholder="Any")
+    return frozenset(chosen)
 
 
 def _chips(there: Mapping[State, int]) -> list[str]:
@@ -83,41 +75,35 @@ def _chips(there: Mapping[State, int]) -> list[str]:
     return chosen
 
 
-def _table(found: Sequence[RunRow], n_all: int) -> list[str]:
-    """The table, and the ids of the rows that are marked in it."""
+def _table(found: Sequence[RunEntry], n_all: int) -> list[str]:
     if len(found) < n_all:
         st.markdown(f"{len(found)} of {n_all} shown")
     if not found:
         st.markdown("No run passes the filters.")
         return []
-    ids = [row.id for row in found]
-    marked = st.dataframe(
-        [_cells(row) for row in found],
-        hide_index=True,
-        height="auto" if len(found) < 9 else 340,
-        on_select="rerun",
-        selection_mode="multi-row",
-        key=f"table-{hash(tuple(ids))}",
-        alt="Runs, newest first",
-    )
-    return [ids[n] for n in marked["selection"]["rows"] if n < len(ids)]
+    ids = [entry.id for entry in found]
+    height = "auto" if len(found) < 9 else 340
+    key = f"table-{hash(tuple(ids))}"
+    marked = marked_rows([_cells(e) for e in found], "Runs, newest first", key, height=height)
+    return [ids[n] for n in marked]
 
 
-def _cells(row: RunRow) -> dict[str, str]:
-    return {
-        "verdict": f"{ICONS[row.state]} {row.state}",
-        "hypothesis": shown(row.hypothesis, CELL),
-        "claim": shown(row.claim, CELL),
-        "model": shown(row.model, CELL),
-        "started": shown(row.when, CELL),
-        "tags": shown(", ".join(row.tags), CELL),
-        "problem": shown(row.problem, CELL),
-        "run": shown(row.id, CELL),
+def _cells(entry: RunEntry) -> dict[str, str]:
+    state = state_of(entry)
+    texts = {
+        "hypothesis": entry.hypothesis,
+        "claim": entry.claim,
+        "model": entry.model,
+        "started": when(entry.started or ""),
+        "tags": ", ".join(entry.tags),
+        "problem": entry.problem,
+        "run": entry.id,
     }
+    cells = {name: shown(text or "", CELL) for name, text in texts.items()}
+    return {"verdict": f"{ICONS[state]} {state}", **cells}
 
 
 def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
-    """What to do with the marked rows."""
     if not selected:
         st.markdown("Mark a row to open it, two to compare them.")
     elif len(selected) == 2:
@@ -142,10 +128,7 @@ def _chosen(known: Mapping[str, RunEntry]) -> str | None:
     if asked in known and asked != st.session_state.get(_WRITTEN):
         st.session_state[RUN] = asked
     chosen = st.selectbox("Open", list(known), index=None, key=RUN, placeholder="Choose a run")
-    if chosen is not None:
-        st.query_params[RUN] = chosen
-    elif RUN in st.query_params:
-        del st.query_params[RUN]
+    put_in_address(RUN, chosen)
     st.session_state[_WRITTEN] = chosen
     return chosen
 
@@ -163,7 +146,6 @@ def _show(dashboard: Dashboard, entry: RunEntry) -> None:
 
 
 def _onward(dashboard: Dashboard, entry: RunEntry) -> None:
-    """Links to what else can be done with the opened run."""
     told: tuple[tuple[PageName, str, str, dict[str, str]], ...] = (
         ("explore", "Explore its graphs", "hub", {RUN: entry.id}),
         ("intervene", "Intervene by hand", "tune", {RUN: entry.id}),

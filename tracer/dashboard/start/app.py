@@ -1,4 +1,4 @@
-"""What `tracer dashboard` has Streamlit run."""
+"""The script that `tracer dashboard` gives to Streamlit."""
 
 from __future__ import annotations
 
