@@ -2,13 +2,13 @@
 
 import pytest
 
-from tracer.cli.selftest.rates import Verdicts, by, tally, to_data, within_goals
+from tracer.cli.selftest.rates import ClaimResult, by, tally, to_data, within_goals
 from tracer.evidence.statistics import wilson
 
 
 def verdicts(truth, kind="swap", who="x", **counts):
     return [
-        Verdicts(who, kind, truth, word, "confirmed")
+        ClaimResult(who, kind, truth, word, "confirmed")
         for word, count in counts.items()
         for _ in range(count)
     ]

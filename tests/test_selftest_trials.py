@@ -10,7 +10,7 @@ import tracer.cli.selftest
 from tests.command import call
 from tracer.cli.selftest.claims import FAMILIES, KINDS, claims_about
 from tracer.cli.selftest.hypotheses import hypothesis_of
-from tracer.cli.selftest.rates import Verdicts
+from tracer.cli.selftest.rates import ClaimResult
 from tracer.cli.selftest.scenes import make_scenes
 from tracer.cli.selftest.trials import run_trials, try_claim, without_controls
 from tracer.engine.progress import Silent
@@ -69,7 +69,7 @@ def test_wrong_labels_are_of_other_values(scenes):
     _, scene = scenes["two_hop"]
     mine = {scene.answer(scene.one), scene.answer(scene.other)}
     for claim in claims_about("two_hop"):
-        if claim.who.source == "wrong labels":
+        if claim.family.source == "wrong labels":
             data = hypothesis_of(claim, scene)
             for node in ("one", "other"):
                 rule = data["supernodes"].get(node, {"select": {"on": []}})["select"]
@@ -116,9 +116,9 @@ def test_the_command_prints_rates_and_ends_by_them(capfd, monkeypatch, tmp_path,
         assert (n_models, seed, out) == (2, 7, None)
         words = ["confirmed"] * confirmed + ["refuted"] * (100 - confirmed)
         return [
-            *(Verdicts("dead ends", "swap", "false", word, "confirmed") for word in words),
-            *[Verdicts("values, by id", "swap", "true", "confirmed", "confirmed")] * 10,
-            Verdicts("shortcut, by rule", "shift", "open", "confirmed", "confirmed"),
+            *(ClaimResult("dead ends", "swap", "false", word, "confirmed") for word in words),
+            *[ClaimResult("values, by id", "swap", "true", "confirmed", "confirmed")] * 10,
+            ClaimResult("shortcut, by rule", "shift", "open", "confirmed", "confirmed"),
         ]
 
     fake = type("Trials", (), {"run_trials": staticmethod(trials)})

@@ -79,18 +79,15 @@ def dashboard(
         )
     if port is not None and not _is_free(port):
         raise UsageError(f"--port {port}: another program listens there; choose another port.")
-    command = [sys.executable, "-m", SERVER, "run", str(SCRIPT), *_flags(port)]
+    settings = SETTINGS if port is None else (*SETTINGS, ("server.port", str(port)))
+    flags = [f"--{name}={value}" for name, value in settings]
+    command = [sys.executable, "-m", SERVER, "run", str(SCRIPT), *flags]
     folders = {
         REPORTS_VARIABLE: str(reports),
         DRAFTS_VARIABLE: str(drafts),
         HYPOTHESES_VARIABLE: str(hypotheses),
     }
     return _ended(command, folders)
-
-
-def _flags(port: int | None) -> list[str]:
-    settings = SETTINGS if port is None else (*SETTINGS, ("server.port", str(port)))
-    return [f"--{name}={value}" for name, value in settings]
 
 
 def _is_free(port: int) -> bool:

@@ -1,15 +1,14 @@
 """What `tracer graph` prints of a graph: for people, and as JSON for programs.
 
-{"schema": "tracer.graphs/1", "tracer": "0.1.0", "graphs": [
-{"name": null, "prompt": "…", "tokens": ["…"], "model": "…", "basis": "neurons",
-"n_active": 430000, "n_kept": 2048, "relevance_share": 0.21,
-"pruning": {"nodes": 0.8, "edges": 0.98}, "n_nodes": 812, "n_edges": 33410,
-"replacement": 0.31, "completeness": 0.72,
-"targets": [{"label": " Austin", "token": 34, "weight": 0.41}],
-"features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
-"strongest": {"target": " Austin", "is_logit": true, "weight": 0.5}}],
-"source": null, "supernodes": [],
-"files": ["graphs/….json", "graphs/….safetensors"]}]}
+    {"schema": "tracer.graphs/1", "tracer": "0.1.0", "graphs": [
+      {"name": null, "prompt": "…", "tokens": ["…"], "model": "…", "basis": "neurons",
+       "n_active": 430000, "n_kept": 2048, "relevance_share": 0.21,
+       "pruning": {"nodes": 0.8, "edges": 0.98}, "n_nodes": 812, "n_edges": 33410,
+       "replacement": 0.31, "completeness": 0.72,
+       "targets": [{"label": " Austin", "token": 34, "weight": 0.41}],
+       "features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
+         "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5}}],
+       "source": null, "supernodes": [], "files": ["graphs/….json", "graphs/….safetensors"]}]}
 
 Of a graph that was read, `source` is its file and `supernodes` are the file's, [{"label": "Texas",
 "ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the graph. Where the
@@ -22,9 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from rich.text import Text
-
-from tracer.cli.output import json_text, percent
+from tracer.cli.output import json_text, percent, print_table
 from tracer.errors import shorten
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
@@ -123,12 +120,13 @@ def print_graph(screen: Screen, each: WrittenGraph) -> None:
     screen.say()
     logits = each.logits[:_MAX_SHOWN]
     rows = [(shorten(repr(logit.label), 50), _weight(logit)) for logit in logits]
-    _table(screen, ("explained", "probability"), rows)
+    print_table(screen, [("explained", 0), ("probability", 0)], rows)
     _say_more(screen, len(each.logits) - len(logits), "logits")
     screen.say()
     if each.summary.features:
         headings = ("feature", "at token", "activation", "influence", "strongest edge to")
-        _table(screen, headings, [_row(feature) for feature in each.summary.features])
+        rows = [_row(feature) for feature in each.summary.features]
+        print_table(screen, [(heading, 0) for heading in headings], rows)
         screen.say()
     _print_supernodes(screen, each)
     for path in each.paths:
@@ -228,8 +226,3 @@ def _edge(strongest: Strongest | None) -> str:
 
 def _shown(token: str) -> str:
     return shorten(repr(token), _MAX_TOKEN)
-
-
-def _table(screen: Screen, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    cells: list[list[Text]] = [[screen.text(text) for text in row] for row in rows]
-    screen.table([(heading, 0) for heading in headings], cells)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,13 @@ def json_text(schema: str, data: Mapping[str, Any], *, allow_nan: bool = True) -
     """
     document = {"schema": schema, "tracer": __version__, **data}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=allow_nan) + "\n"
+
+
+def print_table(
+    screen: Screen, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[str]]
+) -> None:
+    """`Screen.table` for untrusted text without colours."""
+    screen.table(columns, [[screen.text(cell) for cell in row] for row in rows])
 
 
 def require_writable(folder: Path, option: str) -> None:

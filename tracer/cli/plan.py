@@ -6,11 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.text import Text
-
 from tracer.cli import options
 from tracer.cli.exit_codes import nothing_selected, worst
-from tracer.cli.output import stderr, stdout
+from tracer.cli.output import print_table, stderr, stdout
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.cli.tokenize import tokenize_here
@@ -87,13 +85,12 @@ def _sum(plans: Sequence[Plan]) -> str:
 
 
 def _print(screen: Screen, plan: Plan) -> None:
-    """The plan's counts, then one row per intervention."""
     screen.say(plan.hypothesis, "bold")
     for label, value in _facts(plan):
         screen.say(f"  {label:<16} {value}")
-    cells = [_row(screen, plan, name) for name in dict.fromkeys(r.intervention for r in plan.rows)]
+    rows = [_row(plan, name) for name in dict.fromkeys(row.intervention for row in plan.rows)]
     headings = ("intervention", "prompts", "clamps", "doses", "controls", "rows")
-    screen.table([(heading, 0) for heading in headings], cells)
+    print_table(screen, [(heading, 0) for heading in headings], rows)
     screen.say()
 
 
@@ -121,7 +118,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _row(screen: Screen, plan: Plan, intervention: str) -> list[Text]:
+def _row(plan: Plan, intervention: str) -> list[str]:
     rows = [row for row in plan.rows if row.intervention == intervention]
     counts = (
         len(rows),
@@ -130,4 +127,4 @@ def _row(screen: Screen, plan: Plan, intervention: str) -> list[Text]:
         sum(row.controls for row in rows),
         sum(row.total for row in rows),
     )
-    return [screen.text(intervention), *(screen.text(f"{count:,}") for count in counts)]
+    return [intervention, *(f"{count:,}" for count in counts)]

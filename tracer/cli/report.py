@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -73,7 +72,7 @@ def report(
     else:
         for path in _written(opened, out):
             stdout().say(str(path))
-    unread = [each for each in opened if isinstance(each, UnreadableRun)]
+    unread = [each for each in opened if isinstance(each, UnopenedRun)]
     for each in unread:
         stderr().say(each.problem)
     return EXIT_USAGE if unread else EXIT_OK
@@ -89,11 +88,11 @@ def _all_of(reports: Path, out: Path | None, *, markdown: bool) -> int:
     return EXIT_OK
 
 
-def _as_markdown(opened: Sequence[Run | UnreadableRun], out: Path | None) -> None:
+def _as_markdown(opened: Sequence[Run | UnopenedRun], out: Path | None) -> None:
     text = "\n".join(
         markdown_of(each.record, each.verdict)
         if isinstance(each, Run)
-        else unread_markdown(each.entry)
+        else unread_markdown(each.listed())
         for each in opened
     )
     if out is None:
@@ -103,7 +102,7 @@ def _as_markdown(opened: Sequence[Run | UnreadableRun], out: Path | None) -> Non
         stdout().say(str(out))
 
 
-def _written(opened: Sequence[Run | UnreadableRun], out: Path | None) -> Iterator[Path]:
+def _written(opened: Sequence[Run | UnopenedRun], out: Path | None) -> Iterator[Path]:
     """The pages, one after the other as they are written."""
     if out is not None and len(opened) == 1:
         yield _page(opened[0], out)
@@ -115,43 +114,40 @@ def _written(opened: Sequence[Run | UnreadableRun], out: Path | None) -> Iterato
         yield out
 
 
-def _page(run: Run | UnreadableRun, out: Path | None) -> Path:
+def _page(run: Run | UnopenedRun, out: Path | None) -> Path:
     """The page of one run; the report an older tracer wrote of what this one cannot read stays."""
     if isinstance(run, Run):
         return run.report(out)
     if out is None and run.page.exists():
         stderr().say(f"{run.page}: an earlier page of this run, kept as it is.")
         return run.page
-    path = out or run.page
-    status = entry_of(run.folder).status
-    write_text(path, render_unread(run.entry, status, read_unreadable(run.folder)))
+    path, entry = out or run.page, run.entry
+    write_text(path, render_unread(run.listed(), entry.status, read_unreadable(entry.folder)))
     return path
 
 
-@dataclass(frozen=True)
-class UnreadableRun:
+class UnopenedRun(NamedTuple):
     """A run that cannot be opened, and the sentence that says why."""
 
-    folder: Path
+    entry: RunEntry
     problem: str
-
-    @property
-    def entry(self) -> UnreadEntry:
-        """The run's row in a list of runs."""
-        told = entry_of(self.folder)
-        return UnreadEntry(told.id, told.hypothesis, told.started, told.model, self.problem)
 
     @property
     def page(self) -> Path:
         """The file of the run's own page, which may not exist."""
-        return self.folder / REPORT
+        return self.entry.folder / REPORT
+
+    def listed(self, href: str | None = None) -> UnreadEntry:
+        """The run as a list of runs shows it."""
+        run = self.entry
+        return UnreadEntry(run.id, run.hypothesis, run.started, run.model, self.problem, href)
 
 
-def _open(folder: Path) -> Run | UnreadableRun:
+def _open(folder: Path) -> Run | UnopenedRun:
     try:
         return Run.open(folder)
     except UsageError as error:
-        return UnreadableRun(folder, str(error))
+        return UnopenedRun(entry_of(folder)._replace(folder=folder), str(error))
 
 
 def write_index_of_all(reports: Path) -> Path:
@@ -160,22 +156,19 @@ def write_index_of_all(reports: Path) -> Path:
     Raises:
         OSError: The page cannot be written.
     """
-    path = reports / INDEX
-    write_text(path, render_index([_entry(each, reports) for each in reversed(find_runs(reports))]))
+    path, listed = reports / INDEX, list[IndexEntry | UnreadEntry]()
+    for entry in reversed(find_runs(reports)):
+        run = _open(entry.folder)
+        if isinstance(run, UnopenedRun):
+            run = UnopenedRun(entry, entry.problem or run.problem)
+        listed.append(_listed(run, reports))
+    write_text(path, render_index(listed))
     return path
 
 
-def _entry(entry: RunEntry, folder: Path) -> IndexEntry | UnreadEntry:
-    found = _open(entry.folder)
-    if isinstance(found, Run):
-        return _listed(found, folder)
-    problem, href = entry.problem or found.problem, _href(found.page, folder)
-    return UnreadEntry(entry.id, entry.hypothesis, entry.started, entry.model, problem, href)
-
-
-def _listed(run: Run | UnreadableRun, folder: Path) -> IndexEntry | UnreadEntry:
-    if isinstance(run, UnreadableRun):
-        return replace(run.entry, href=_href(run.page, folder))
+def _listed(run: Run | UnopenedRun, folder: Path) -> IndexEntry | UnreadEntry:
+    if isinstance(run, UnopenedRun):
+        return run.listed(_href(run.page, folder))
     return IndexEntry(run.record, run.verdict, _href(run.path / REPORT, folder))
 
 

@@ -9,7 +9,7 @@ import typer
 
 from tracer.cli import options
 from tracer.cli.exit_codes import nothing_selected, worst
-from tracer.cli.output import stdout
+from tracer.cli.output import print_table, stdout
 from tracer.cli.select import FileFilters, hypothesis_paths, latest_by_name, read_all
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
 from tracer.hypothesis.load import HypothesisFile, read
@@ -63,9 +63,8 @@ def _list_runs(screen: Screen, reports: Path) -> int:
     past = find_runs(reports)[::-1]
     if not past:
         return nothing_selected(f"there are no runs in {reports}/.")
-    cells = [(run.id, _verdict(run), run.model or "") for run in past]
-    rows = [[screen.text(text) for text in row] for row in cells]
-    screen.table([("run", 0), ("verdict", 0), ("model", 0)], rows)
+    rows = [(run.id, _verdict(run), run.model or "") for run in past]
+    print_table(screen, [("run", 0), ("verdict", 0), ("model", 0)], rows)
     return EXIT_OK
 
 

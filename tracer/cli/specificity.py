@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 from tracer import engine
 from tracer.cli import options
 from tracer.cli.exit_codes import nothing_selected
-from tracer.cli.output import require_writable, screen_beside, stderr, write_document
+from tracer.cli.output import print_table, require_writable, screen_beside, stderr, write_document
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.model.sources import locate
@@ -126,7 +126,7 @@ def _print(
         )
         for row in rows
     ]
-    screen.table(headings, [[screen.text(text) for text in row] for row in cells])
+    print_table(screen, headings, cells)
     for row in rows:
         if row.problem:
             screen.paragraph(f"{row.name}: {row.problem}", "yellow")

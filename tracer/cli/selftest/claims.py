@@ -1,6 +1,6 @@
 """Which claims are made of a planted model, and whether each is true by its construction.
 
-A claim is what is stated (`Kind`) of which neurons (`Who`). Of what a *false* claim states, at
+A claim is what is stated (`Kind`) of which neurons (`Family`). Of what a *false* claim states, at
 least one part is false. Where something may be true of the behaviour though no circuit was planted
 for it (a set that a rule chose for its effect has it), the claim is `open`: reported, not counted.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from tracer.cli.selftest.world import Path
+from tracer.cli.selftest.world import CircuitPath
 
 Kind = Literal["ablation", "swap", "downstream", "size", "dose", "shift"]
 """What is stated, and each time that matched random sets do it less:
@@ -33,11 +33,11 @@ QUIET = 0.5
 """Share of their activation that silenced answer neurons fall below."""
 
 
-class Who(NamedTuple):
+class Family(NamedTuple):
     """A way to name neurons in models of one path, and what is made of it."""
 
     name: str
-    path: Path
+    path: CircuitPath
     source: Source
     kinds: tuple[Kind, ...]
     truth: Truth = "false"
@@ -53,44 +53,44 @@ KINDS: tuple[Kind, ...] = ("ablation", "swap", "downstream", "size", "dose", "sh
 _STRICT: tuple[Kind, ...] = ("ablation", "swap", "downstream")
 """False of any neurons but those that carry the value."""
 
-FAMILIES: tuple[Who, ...] = (
-    Who("values, by rule", "two_hop", "rule", KINDS, "true"),
-    Who("values, by rule, difference", "two_hop", "rule, difference", KINDS, "true"),
-    Who("values, by id", "two_hop", "value", KINDS, "true"),
-    Who("dead ends", "two_hop", "dead end", KINDS),
-    Who("lenses", "two_hop", "lens", ("swap", "dose", "shift")),
-    Who("another concept", "two_hop", "another concept", KINDS),
-    Who("random neurons", "two_hop", "random", KINDS),
-    Who("found on wrong labels", "two_hop", "wrong labels", _STRICT),
-    Who("at another word", "two_hop", "rule", _STRICT, elsewhere=True),
-    Who("wrong answer expected", "two_hop", "rule", ("swap",), wrong_answer=True),
-    Who("too much expected", "two_hop", "rule", ("size",), too_much=True),
-    Who("values nothing reads", "shortcut", "value", KINDS),
-    Who("random neurons", "shortcut", "random", KINDS),
-    Who("shortcut, by rule", "shortcut", "rule", ("ablation", "downstream")),
-    Who("shortcut, by rule", "shortcut", "rule", ("swap", "size", "dose", "shift"), "open"),
-    Who("random neurons", "memory", "random", KINDS),
-    Who("no circuit, by rule", "memory", "rule", (*_STRICT, "size")),
-    Who("no circuit, by rule", "memory", "rule", ("dose", "shift"), "open"),
+FAMILIES: tuple[Family, ...] = (
+    Family("values, by rule", "two_hop", "rule", KINDS, "true"),
+    Family("values, by rule, difference", "two_hop", "rule, difference", KINDS, "true"),
+    Family("values, by id", "two_hop", "value", KINDS, "true"),
+    Family("dead ends", "two_hop", "dead end", KINDS),
+    Family("lenses", "two_hop", "lens", ("swap", "dose", "shift")),
+    Family("another concept", "two_hop", "another concept", KINDS),
+    Family("random neurons", "two_hop", "random", KINDS),
+    Family("found on wrong labels", "two_hop", "wrong labels", _STRICT),
+    Family("at another word", "two_hop", "rule", _STRICT, elsewhere=True),
+    Family("wrong answer expected", "two_hop", "rule", ("swap",), wrong_answer=True),
+    Family("too much expected", "two_hop", "rule", ("size",), too_much=True),
+    Family("values nothing reads", "shortcut", "value", KINDS),
+    Family("random neurons", "shortcut", "random", KINDS),
+    Family("shortcut, by rule", "shortcut", "rule", ("ablation", "downstream")),
+    Family("shortcut, by rule", "shortcut", "rule", ("swap", "size", "dose", "shift"), "open"),
+    Family("random neurons", "memory", "random", KINDS),
+    Family("no circuit, by rule", "memory", "rule", (*_STRICT, "size")),
+    Family("no circuit, by rule", "memory", "rule", ("dose", "shift"), "open"),
 )
 
 
 class Claim(NamedTuple):
     """One statement about one way to name neurons."""
 
-    who: Who
+    family: Family
     kind: Kind
 
     @property
     def name(self) -> str:
         """A name for its hypothesis."""
-        words = f"{self.who.name} {self.who.truth} {self.kind}".replace(",", "")
+        words = f"{self.family.name} {self.family.truth} {self.kind}".replace(",", "")
         return words.replace(" ", "_")
 
 
-def claims_about(path: Path) -> Iterator[Claim]:
+def claims_about(path: CircuitPath) -> Iterator[Claim]:
     """Every claim that is made of a model of this path."""
-    for who in FAMILIES:
-        if who.path == path:
-            for kind in who.kinds:
-                yield Claim(who, kind)
+    for family in FAMILIES:
+        if family.path == path:
+            for kind in family.kinds:
+                yield Claim(family, kind)

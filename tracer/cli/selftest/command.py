@@ -24,8 +24,8 @@ from tracer.cli.selftest.claims import Truth
 from tracer.cli.selftest.rates import (
     FALSE_NEGATIVES,
     FALSE_POSITIVES,
+    ClaimResult,
     Tally,
-    Verdicts,
     by,
     tally,
     to_data,
@@ -77,10 +77,10 @@ def selftest_(
     return code
 
 
-def _print(screen: Screen, verdicts: Sequence[Verdicts]) -> None:
+def _print(screen: Screen, verdicts: Sequence[ClaimResult]) -> None:
     rows: list[list[Text]] = []
     for truth, title in _TITLES.items():
-        groups = by(verdicts, truth, lambda one: one.who)
+        groups = by(verdicts, truth, lambda one: one.family)
         if groups:
             rows.append([screen.text(title, "dim italic")])
             rows += [_row(screen, f"  {name}", each) for name, each in groups.items()]
@@ -106,7 +106,7 @@ def _row(screen: Screen, name: str, each: Tally) -> list[Text]:
     ]
 
 
-def _print_rates(screen: Screen, verdicts: Sequence[Verdicts]) -> None:
+def _print_rates(screen: Screen, verdicts: Sequence[ClaimResult]) -> None:
     false, true = tally(verdicts, "false"), tally(verdicts, "true")
     for name, each, goal in (
         ("false positives", false, FALSE_POSITIVES),

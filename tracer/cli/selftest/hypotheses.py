@@ -30,7 +30,7 @@ def hypothesis_of(claim: Claim, scene: Scene) -> Data:
     supernodes = _supernodes(claim, scene, rng)
     return {
         "hypothesis": claim.name,
-        "claim": f"{claim.kind}: {claim.who.name}",
+        "claim": f"{claim.kind}: {claim.family.name}",
         "model": {"name": scene.folder, "device": "cpu"},
         "seed": rng.randrange(2**31),
         "template": scene.relation.template.replace(scene.relation.noun, f"{{{_NOUN}}}", 1),
@@ -69,7 +69,7 @@ def _sources(supernodes: Mapping[str, Data]) -> Iterator[str]:
 
 
 def _supernodes(claim: Claim, scene: Scene, rng: random.Random) -> dict[str, Data]:
-    source = claim.who.source
+    source = claim.family.source
     rule: Data = {"rule": rng.choice(("gradient", "half")), "top": rng.choice(_SET_SIZES)}
     if source == "wrong labels":
         nodes = _mislabelled(scene, rule, rng)
@@ -99,18 +99,14 @@ def _mislabelled(scene: Scene, rule: Data, rng: random.Random) -> dict[str, Data
     nodes: dict[str, Data] = {}
     for name in _sides(scene):
         dealt = rng.sample(pool, 2 * N_DISCOVERY)
-        labels = {"on": dealt[:N_DISCOVERY], "against": dealt[N_DISCOVERY:]}
-        nodes[name] = {"select": {**labels, "at": "city", **rule}}
+        on, against = dealt[:N_DISCOVERY], dealt[N_DISCOVERY:]
+        nodes[name] = {"select": {"on": on, "against": against, "at": "city", **rule}}
     return nodes
 
 
 def _by_id(scene: Scene, group: Group) -> dict[str, Data]:
     return {
-        name: {
-            "features": list(ids),
-            "at": "city",
-            "source": _names(scene, scene.discovery(value)),
-        }
+        name: {"features": list(ids), "at": "city", "source": _names(scene, scene.discovery(value))}
         for (name, (value, _)), ids in zip(_sides(scene).items(), scene.groups[group], strict=True)
     }
 
@@ -122,11 +118,8 @@ def _sides(scene: Scene) -> dict[str, tuple[int, int]]:
 
 def _found(scene: Scene, on: int, against: int, at: str) -> Data:
     """A rule as anyone would write it: these cities against those, toward their answer."""
-    return {
-        "on": _names(scene, scene.discovery(on)),
-        "against": _names(scene, scene.discovery(against)),
-        "at": at,
-    }
+    mine, theirs = (_names(scene, scene.discovery(value)) for value in (on, against))
+    return {"on": mine, "against": theirs, "at": at}
 
 
 def _swaps(kind: Kind) -> bool:
@@ -134,16 +127,16 @@ def _swaps(kind: Kind) -> bool:
 
 
 def _clamp(claim: Claim) -> Data:
-    place = {"at": _NOUN} if claim.who.elsewhere else {}
+    place = {"at": _NOUN} if claim.family.elsewhere else {}
     clamps: Data = {"one": {"times": 0, **place}}
     return clamps | ({"other": {"times": 1, **place}} if _swaps(claim.kind) else {})
 
 
 def _stated(claim: Claim, scene: Scene) -> Data:
     """What must happen, each time with its comparison with controls."""
-    expected = scene.answer(scene.rest[0] if claim.who.wrong_answer else scene.other)
+    expected = scene.answer(scene.rest[0] if claim.family.wrong_answer else scene.other)
     difference = {"logit_diff": [expected, "{answer}"]}
-    size = TOO_MUCH * scene.most if claim.who.too_much else scene.gap
+    size = TOO_MUCH * scene.largest_rise if claim.family.too_much else scene.gap
     loses = {"probability": "{answer}", "undercuts_controls": ALPHA}
     gains = difference | {"beats_controls": ALPHA}
     match claim.kind:

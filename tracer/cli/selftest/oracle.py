@@ -1,13 +1,13 @@
-"""What is true of a planted model, by brute force in plain PyTorch: no part of tracer measures.
+"""What is true of a planted model, by brute force in plain PyTorch, without tracer's engine.
 
-The neurons whose places the construction knows are set by hooks on the down projections, on every
-sentence of a relation at once, and the logits are looked at. Claims are made only where this shows
-that the planted circuit does, on every city, what the construction says.
+Hooks on the down projections set the planted neurons on all sentences of a relation at once. Claims
+are made only where the logits show that the circuit does what it was planted for on every city.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -46,27 +46,30 @@ def logits(
     planted: Planted, ids: Int[Tensor, "row pos"], settings: Sequence[Setting] = ()
 ) -> Float[Tensor, "row vocab"]:
     """At the last position, with neurons set."""
-    handles = [
-        _down(planted, layer).register_forward_pre_hook(_setter(layer, settings))
-        for layer in range(planted.plan.n_layers)
-    ]
-    with torch.no_grad():
-        out = planted.model(ids).logits[:, -1]
-    for handle in handles:
-        handle.remove()
-    return out
 
-
-def _setter(layer: int, settings: Sequence[Setting]) -> Callable[..., tuple[Tensor]]:
-    def hook(module: torch.nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
-        hidden = args[0].clone()
+    def put(layer: int, hidden: Tensor) -> Tensor:
+        hidden = hidden.clone()
         for setting in settings:
             for (at, index), value in zip(setting.places, setting.values, strict=True):
                 if at == layer:
                     hidden[:, setting.pos, index] = value
-        return (hidden,)
+        return hidden
 
-    return hook
+    with torch.no_grad(), _hooked(planted, put):
+        return planted.model(ids).logits[:, -1]
+
+
+@contextmanager
+def _hooked(planted: Planted, hook: Callable[[int, Tensor], Tensor]) -> Generator[None, None, None]:
+    """Pass each layer's neurons through a hook, before the down projection."""
+    with ExitStack() as stack:
+        for layer in range(planted.plan.n_layers):
+            down = planted.model.get_submodule(f"model.layers.{layer}.mlp.down_proj")
+            handle = down.register_forward_pre_hook(
+                lambda module, args, layer=layer: (hook(layer, args[0]),)
+            )
+            stack.callback(handle.remove)
+        yield
 
 
 def activations(
@@ -76,27 +79,16 @@ def activations(
     pos: int,
     settings: Sequence[Setting] = (),
 ) -> Float[Tensor, "row n"]:
-    """What neurons are, others being set in earlier layers."""
+    """Activations of neurons at a position, with others set in earlier layers."""
     seen: dict[int, Tensor] = {}
 
-    def keep(layer: int) -> Callable[..., None]:
-        def hook(module: torch.nn.Module, args: tuple[Tensor]) -> None:
-            seen[layer] = args[0][:, pos]
+    def keep(layer: int, hidden: Tensor) -> Tensor:
+        seen[layer] = hidden[:, pos]
+        return hidden
 
-        return hook
-
-    handles = [
-        _down(planted, layer).register_forward_pre_hook(keep(layer))
-        for layer in range(planted.plan.n_layers)
-    ]
-    logits(planted, ids, settings)
-    for handle in handles:
-        handle.remove()
+    with _hooked(planted, keep):
+        logits(planted, ids, settings)
     return torch.stack([seen[layer][:, index] for layer, index in places], dim=1)
-
-
-def _down(planted: Planted, layer: int) -> torch.nn.Module:
-    return planted.model.get_submodule(f"model.layers.{layer}.mlp.down_proj")
 
 
 def rows_of(planted: Planted, relation: int, value: int) -> Int[Tensor, "row pos"]:
@@ -130,16 +122,12 @@ def swap(planted: Planted, relation: int, part: Part, one: int, other: int) -> S
 
 def answered(planted: Planted, relation: int) -> list[int]:
     """The values all of whose cities get their answer."""
-    return [
-        value
-        for value in range(N_VALUES)
-        if bool(
-            (
-                logits(planted, rows_of(planted, relation, value)).argmax(-1)
-                == planted.answer_id(relation, value)
-            ).all()
-        )
-    ]
+
+    def is_answered(value: int) -> bool:
+        top = logits(planted, rows_of(planted, relation, value)).argmax(-1)
+        return bool((top == planted.answer_id(relation, value)).all())
+
+    return [value for value in range(N_VALUES) if is_answered(value)]
 
 
 def does_swap(planted: Planted, relation: int, found: Swap, one: int, other: int) -> bool:

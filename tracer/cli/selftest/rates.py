@@ -13,10 +13,10 @@ FALSE_POSITIVES, FALSE_NEGATIVES = 0.01, 0.10
 """The goals: rates that are not to be passed."""
 
 
-class Verdicts(NamedTuple):
+class ClaimResult(NamedTuple):
     """What became of one claim, as far as rates need it."""
 
-    who: str
+    family: str
     kind: Kind
     truth: Truth
     verdict: VerdictName
@@ -24,7 +24,7 @@ class Verdicts(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Verdicts on claims of one sort."""
+    """ClaimResult on claims of one sort."""
 
     truth: Truth
     n: int
@@ -50,7 +50,7 @@ class Tally(NamedTuple):
         return None if self.errors is None or self.n == 0 else wilson(self.errors, self.n)
 
 
-def tally(verdicts: Iterable[Verdicts], truth: Truth) -> Tally:
+def tally(verdicts: Iterable[ClaimResult], truth: Truth) -> Tally:
     """Count the claims of one truth."""
     own = [one for one in verdicts if one.truth == truth]
     return Tally(
@@ -64,7 +64,7 @@ def tally(verdicts: Iterable[Verdicts], truth: Truth) -> Tally:
 
 
 def by(
-    verdicts: Sequence[Verdicts], truth: Truth, key: Callable[[Verdicts], str]
+    verdicts: Sequence[ClaimResult], truth: Truth, key: Callable[[ClaimResult], str]
 ) -> dict[str, Tally]:
     """A tally for every value of a key, in the order they come."""
     own = [one for one in verdicts if one.truth == truth]
@@ -72,7 +72,7 @@ def by(
     return {name: tally([one for one in own if key(one) == name], truth) for name in names}
 
 
-def within_goals(verdicts: Sequence[Verdicts]) -> bool:
+def within_goals(verdicts: Sequence[ClaimResult]) -> bool:
     """Whether both rates keep their goal; without a claim of either truth nothing is shown."""
     positives, negatives = tally(verdicts, "false").rate, tally(verdicts, "true").rate
     if positives is None or negatives is None:
@@ -80,22 +80,19 @@ def within_goals(verdicts: Sequence[Verdicts]) -> bool:
     return positives <= FALSE_POSITIVES and negatives <= FALSE_NEGATIVES
 
 
-def to_data(verdicts: Sequence[Verdicts]) -> dict[str, Any]:
+def to_data(verdicts: Sequence[ClaimResult]) -> dict[str, Any]:
     """All tallies, for JSON."""
     truths: tuple[Truth, ...] = ("false", "true", "open")
     return {
         truth: {
             "all": _data(tally(verdicts, truth)),
             "by_kind": {k: _data(t) for k, t in by(verdicts, truth, lambda v: v.kind).items()},
-            "by_neurons": {k: _data(t) for k, t in by(verdicts, truth, lambda v: v.who).items()},
+            "by_neurons": {k: _data(t) for k, t in by(verdicts, truth, lambda v: v.family).items()},
         }
         for truth in truths
     }
 
 
 def _data(tallied: Tally) -> dict[str, Any]:
-    return tallied._asdict() | {
-        "errors": tallied.errors,
-        "rate": tallied.rate,
-        "wilson_95": tallied.interval,
-    }
+    rates = {"errors": tallied.errors, "rate": tallied.rate, "wilson_95": tallied.interval}
+    return tallied._asdict() | rates

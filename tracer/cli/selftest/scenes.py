@@ -1,8 +1,6 @@
-"""From a seed to planted models with scenes in them, after brute force has shown what holds.
+"""Scenes: two values of a fact in a planted model, which claims are about, without a tensor.
 
-Where claims are made: a fact in a model, a value of it that is to go and one that is to come.
-
-What a claim needs to know of the construction, without a tensor.
+A scene is used only where brute force shows that the planted circuit works on it.
 """
 
 from __future__ import annotations
@@ -10,13 +8,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path as Folder
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tracer.cli.selftest import oracle
 from tracer.cli.selftest.oracle import Swap
 from tracer.cli.selftest.planted import Planted, build
-from tracer.cli.selftest.world import N_CITIES, N_VALUES, Part, Path, Relation, Role, make_plan
+from tracer.cli.selftest.world import (
+    N_CITIES,
+    N_VALUES,
+    CircuitPath,
+    Part,
+    Relation,
+    Role,
+    make_plan,
+)
 
 N_DISCOVERY = 2
 """Cities of a value that supernodes are found on; the others are held out."""
@@ -34,10 +40,10 @@ class Sides(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A fact in a model, and two of its values; `third` are the values that are neither."""
+    """A fact in a model, and two of its values; `rest` are the others."""
 
     folder: str
-    path: Path
+    path: CircuitPath
     relation: Relation
     cities: tuple[str, ...]
     order: tuple[int, ...]
@@ -48,7 +54,7 @@ class Scene:
     groups: Mapping[Group, Sides]
     gap: float
     """Least logit(one's answer) − logit(other's) on a city of one: a swap closes it, or is none."""
-    most: float
+    largest_rise: float
     """Largest rise of logit(other's) − logit(one's) that the planted swap makes on a city."""
     seed: int
 
@@ -70,7 +76,7 @@ class Scene:
 
 CLAIMED = 0
 """The relation that claims are about."""
-_PATHS: tuple[Path, ...] = ("two_hop", "shortcut", "two_hop", "memory", "two_hop")
+_PATHS: tuple[CircuitPath, ...] = ("two_hop", "shortcut", "two_hop", "memory", "two_hop")
 
 
 class _Found(NamedTuple):
@@ -80,12 +86,12 @@ class _Found(NamedTuple):
     swap: Swap | None
 
 
-def paths(n: int) -> list[Path]:
+def paths(n: int) -> list[CircuitPath]:
     """What the first n models are: of five, three go two hops."""
     return [_PATHS[number % len(_PATHS)] for number in range(n)]
 
 
-def make_scenes(seed: int, n: int, folder: Folder) -> Iterator[tuple[Planted, Scene]]:
+def make_scenes(seed: int, n: int, folder: Path) -> Iterator[tuple[Planted, Scene]]:
     """Models one after the other, each saved in a folder of its own.
 
     A model that brute force finds no sound pair of values in is drawn again.
@@ -115,16 +121,15 @@ def _sound(planted: Planted, rng: random.Random) -> _Found | None:
     return None
 
 
-def _scene(found: _Found, home: Folder, rng: random.Random) -> Scene:
+def _scene(found: _Found, home: Path, rng: random.Random) -> Scene:
     planted, one, other, swap = found
     order = tuple(rng.sample(range(N_CITIES), N_CITIES))
     rest = [value for value in range(N_VALUES) if value not in (one, other)]
     first, second, third = rng.sample(rest, 3)
-    relation = planted.plan.world.relations[CLAIMED]
     return Scene(
         folder=str(home),
         path=planted.plan.wirings[CLAIMED].path,
-        relation=relation,
+        relation=planted.plan.world.relations[CLAIMED],
         cities=planted.plan.world.cities,
         order=order,
         one=one,
@@ -132,7 +137,7 @@ def _scene(found: _Found, home: Folder, rng: random.Random) -> Scene:
         rest=(first, second, third),
         groups=dict(_groups(planted, one, other, order, rng)),
         gap=oracle.gap(planted, CLAIMED, one, other),
-        most=float("inf") if swap is None else float(swap.rise.max()),
+        largest_rise=float("inf") if swap is None else float(swap.rise.max()),
         seed=rng.randrange(2**31),
     )
 

@@ -1,8 +1,6 @@
-"""A tokenizer made in memory: every word of a made-up world is one token, its space included.
+"""All sentences of a made-up world as one batch of tokens, and what a norm gives on them.
 
-Every sentence of a made-up world in one batch, and what a norm gives on them.
-
-All sentences have the same length, so that a place in them is a column.
+Every word is one token, its space included. All sentences have the same length.
 """
 
 from __future__ import annotations
@@ -78,12 +76,9 @@ def all_sentences(plan: PlantedPlan) -> Sentences:
     for relation in plan.world.relations:
         for city in plan.world.cities:
             first, *others = relation.template.format(city=city).split()
-            rows.append([BOS, token_id(plan.world, first), *_ids(plan, others)])
+            words = [first, *(f" {word}" for word in others)]
+            rows.append([BOS, *(token_id(plan.world, word) for word in words)])
     return Sentences(plan, torch.tensor(rows))
-
-
-def _ids(plan: PlantedPlan, words: list[str]) -> list[int]:
-    return [token_id(plan.world, f" {word}") for word in words]
 
 
 def after_norm(

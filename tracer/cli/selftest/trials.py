@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tracer.cli.selftest.claims import Claim, claims_about
 from tracer.cli.selftest.hypotheses import hypothesis_of
-from tracer.cli.selftest.rates import Verdicts
+from tracer.cli.selftest.rates import ClaimResult
 from tracer.cli.selftest.scenes import Scene, make_scenes, paths
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.run import measure
@@ -20,11 +20,10 @@ from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import write_text
-from tracer.record.verdict import VerdictName
-from tracer.report.run import Run, judge_and_save
+from tracer.report.run import judge_and_save
 
 
-def run_trials(n_models: int, seed: int, out: Path | None, progress: Progress) -> list[Verdicts]:
+def run_trials(n_models: int, seed: int, out: Path | None, progress: Progress) -> list[ClaimResult]:
     """Build models one after the other and try every claim about each.
 
     Args:
@@ -33,7 +32,7 @@ def run_trials(n_models: int, seed: int, out: Path | None, progress: Progress) -
         out: a folder that keeps models, hypothesis files and runs; None leaves nothing behind.
         progress: told of every hypothesis.
     """
-    found: list[Verdicts] = []
+    found: list[ClaimResult] = []
     total = sum(len(list(claims_about(path))) for path in paths(n_models))
     with _home(out) as home, progress.task("trying claims on planted models", total) as advance:
         for _, scene in make_scenes(seed, n_models, home):
@@ -55,31 +54,22 @@ def _home(out: Path | None) -> Generator[Path, None, None]:
         yield Path(folder)
 
 
-def try_claim(claim: Claim, scene: Scene, folder: Path) -> Verdicts:
+def try_claim(claim: Claim, scene: Scene, folder: Path) -> ClaimResult:
     """Write the file into a folder, run it there, and judge it with and without controls."""
     folder.mkdir()
     path = folder / f"{claim.name}.yaml"
     write_text(path, to_yaml(hypothesis_of(claim, scene)))
     run = judge_and_save(measure(read(str(path)), reports=folder, progress=Silent()))
-    verdict = run.verdict.verdict
-    return Verdicts(claim.who.name, claim.kind, claim.who.truth, verdict, _uncontrolled(run))
-
-
-def _uncontrolled(run: Run) -> VerdictName:
     asked = without_controls(run.record.hypothesis)
-    return judge_run(run.record, run.arrays, hypothesis=asked).verdict
+    uncontrolled = judge_run(run.record, run.arrays, hypothesis=asked).verdict
+    family, verdict = claim.family, run.verdict.verdict
+    return ClaimResult(family.name, claim.kind, family.truth, verdict, uncontrolled)
 
 
 def without_controls(hypothesis: Hypothesis) -> Hypothesis:
     """The hypothesis less what it expects of controls."""
-    interventions = {
-        name: spec.model_copy(
-            update={"expect": tuple(e for e in spec.expect if not _is_compared(e))}
-        )
-        for name, spec in hypothesis.interventions.items()
-    }
+    interventions = dict(hypothesis.interventions)
+    for name, spec in interventions.items():
+        kept = [e for e in spec.expect if not isinstance(e, Thresholds) or e.alpha is None]
+        interventions[name] = spec.model_copy(update={"expect": tuple(kept)})
     return hypothesis.model_copy(update={"interventions": interventions})
-
-
-def _is_compared(expectation: object) -> bool:
-    return isinstance(expectation, Thresholds) and expectation.alpha is not None

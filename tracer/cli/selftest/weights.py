@@ -1,19 +1,13 @@
-"""The residual stream of a planted model: named orthonormal directions in a random rotation.
+"""The weights of a planted model's layers.
 
-Directions that nothing may read are kept apart: every random reader is projected off them, so that
-what is written there cannot act, whatever else is drawn.
-
-Attention of a planted model: one head a relation carries a fact to the sentence's end.
-
-It looks from the relation's last word to the city, elsewhere to the first token. Queries and keys
-use dimensions of a head that rotary positions turn by less than a thousandth over a sentence. All
-heads attend and copy at random beside that.
-
-The MLPs of a planted model: the neurons of its plan, decoys, and random ones in between.
-
-A planted neuron's gate opens where its direction stands out; the constant in every token serves as
-bias, and as what the up projection reads. Threshold and strength are set from what the layer sees
-on the sentences, so that neurons of a kind together write what is asked for where they fire.
+- Residual stream: named orthonormal directions in a random rotation. Random readers are projected
+  off the directions that nothing may read.
+- Attention: one head per relation carries a fact from the city to the sentence's last word, and
+  looks at the first token elsewhere. Its queries and keys use rotary dimensions that turn by less
+  than a thousandth over a sentence. All heads also attend and copy at random.
+- MLPs: the plan's neurons, decoys, and random neurons. A planted gate opens where its direction
+  stands out; the constant in every token is its bias and what the up projection reads. Threshold
+  and strength are fitted to the sentences, so that neurons of a kind write the asked norm together.
 """
 
 from __future__ import annotations
@@ -34,8 +28,8 @@ from tracer.cli.selftest.world import (
     N_CITIES,
     N_DETECTORS,
     N_VALUES,
+    CircuitPath,
     Part,
-    Path,
     PlantedPlan,
     Role,
 )
@@ -85,7 +79,7 @@ def make_directions(plan: PlantedPlan, generator: torch.Generator) -> Directions
     return Directions(rows, torch.cat([rows[name] for name in unread]))
 
 
-def _blocks(path: Path) -> dict[str, int]:
+def _blocks(path: CircuitPath) -> dict[str, int]:
     """The directions that a path needs; `is_end` marks the sentence's last word."""
     if path == "memory":
         return {"is_end": 1, "recalled": N_CITIES}
@@ -105,7 +99,7 @@ _COPIED = 2.0
 """Norm with which a copied fact arrives."""
 _COPY_NOISE = 0.1
 """Random part of what a planted copy reads, in units of a random reader's."""
-_CARRIES: dict[Path, tuple[str, str]] = {
+_CARRIES: dict[CircuitPath, tuple[str, str]] = {
     "two_hop": ("{}.value", "{}.carried"),
     "shortcut": ("{}.direct", "{}.carried"),
     "memory": ("city", "{}.recalled"),
@@ -165,7 +159,7 @@ def _plant_look(
 def _plant_copy(
     attention: Attention,
     head: int,
-    path: Path,
+    path: CircuitPath,
     directions: Directions,
     x: Float[Tensor, "row pos d_model"],
 ) -> None:

@@ -1,11 +1,7 @@
-"""A made-up world: cities, and two facts of each, told by sentences of made-up words.
+"""What planted models know, cities with two facts each, and by which circuit they tell it.
 
-Everything that the planted models know and the claims ask about. Words are drawn from syllables, so
-that no tokenizer or model that exists has seen them together.
-
-What is planted in a model, decided before any weight: paths, layers, numbers of neurons.
-
-Three ways for a fact of a city to reach the end of the sentence:
+Words are drawn from syllables, so that no existing tokenizer or model has seen them together. A
+fact of a city reaches the end of the sentence in one of three ways:
 
 - `two_hop`: detectors of cities write the value (the state), **value neurons** read it, one head
   carries what they write to the sentence's end, **answer neurons** say the answer (the capital).
@@ -101,7 +97,7 @@ def _words(rng: random.Random, n: int) -> list[str]:
     return list(found)
 
 
-Path = Literal["two_hop", "shortcut", "memory"]
+CircuitPath = Literal["two_hop", "shortcut", "memory"]
 Part = Literal["detector", "value", "answer", "dead end", "lens"]
 """What a planted neuron is: a step of the path, or a decoy.
 
@@ -127,7 +123,7 @@ class Role(NamedTuple):
 class Wiring:
     """How one relation goes through the layers."""
 
-    path: Path
+    path: CircuitPath
     detect: int
     value: int
     move: int
@@ -149,16 +145,16 @@ class PlantedPlan:
     """Size of what each layer's random part writes, as a share of an embedding's norm."""
 
 
-def make_plan(seed: int, path: Path) -> PlantedPlan:
+def make_plan(seed: int, path: CircuitPath) -> PlantedPlan:
     """Draw a model; the second relation goes two hops, but beside a memory it is one too."""
     rng = random.Random(f"plan {seed}")
     n_layers = rng.choice((5, 6))
-    paths: tuple[Path, Path] = (path, "memory" if path == "memory" else "two_hop")
+    paths: tuple[CircuitPath, CircuitPath] = (path, "memory" if path == "memory" else "two_hop")
     first, second = (_wiring(rng, one, n_layers) for one in paths)
     return PlantedPlan(seed, make_world(seed), n_layers, (first, second), rng.uniform(0.4, 1.1))
 
 
-def _wiring(rng: random.Random, path: Path, n_layers: int) -> Wiring:
+def _wiring(rng: random.Random, path: CircuitPath, n_layers: int) -> Wiring:
     """Steps in their order, all before the last layer, which is the lenses'."""
     detect, value, move = sorted(rng.sample(range(n_layers - 1), 3))
     say = rng.randrange(move, n_layers - 1)
