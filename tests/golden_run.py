@@ -114,9 +114,10 @@ SECTIONS: dict[str, Any] = {
 }
 _OWN = re.compile(r"(<(script|style)[^>]*>)(.*?)(</\2>)", re.DOTALL)
 _DROPPED = (
-    "id", "started", "registration", "seconds", "cached", "environment", "fingerprint", "variants",
+    "id", "started", "registration", "seconds", "cached", "environment", "fingerprint", "sha256",
+    "variants",
 )  # fmt: skip
-"""Times, the machine, and what is a hash of the engine's code."""
+"""Times, the machine, and hashes over the engine's code and over sections that a file leaves out."""
 
 
 def measured(root: Path, model: Path) -> Path:
