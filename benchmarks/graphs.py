@@ -170,14 +170,14 @@ def report_whole(case: Case, model: Model, basis: FeatureBasis, n: int) -> None:
 
 def report_rate(task: Task, rounds: list[Round]) -> None:
     """How near the sweep is to a matrix product."""
-    work, downwards = operations(task), operations_backward(task)
+    work, backward = operations(task), operations_backward(task)
     seconds = statistics.median(each.sweep for each in rounds)
     square = statistics.median(each.square for each in rounds)
     out.write(
         f"  sweep: {work / 1e9:.0f} GFLOP at {work / seconds / 1e9:.0f} GFLOP/s, "
         f"{work / seconds / square:.2f} of a {SQUARE}² matrix product's {square / 1e9:.0f}\n"
-        f"    carrying every target down would be {downwards / 1e9:.0f} GFLOP: at the matrix "
-        f"product's rate {downwards / square:.2f} s, {downwards / square / seconds:.2f} of the "
+        f"    carrying every target backward would be {backward / 1e9:.0f} GFLOP: at the matrix "
+        f"product's rate {backward / square:.2f} s, {backward / square / seconds:.2f} of the "
         f"sweep's\n"
     )
 

@@ -52,7 +52,7 @@ def operations(task: Task) -> float:
 
 
 def operations_backward(task: Task) -> float:
-    """What carrying every target down to the embeddings would multiply and add, likewise."""
+    """What carrying every target backward to the embeddings would multiply and add, likewise."""
     _, _, frozen, kept, targets, _ = task
     readers = target_nodes(frozen, kept, len(targets.logits))
     width = readers.pos + 1 - frozen.n_prefix

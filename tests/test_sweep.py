@@ -165,10 +165,10 @@ def test_the_split_layer_does_not_matter_for_a_dictionary(dictionary, monkeypatc
 def test_no_edge_goes_to_an_earlier_layer_or_position(neurons):
     _, _, graph = neurons
     features = graph.nodes.features
-    up = features[:, None, 0] <= features[None, :, 0]
-    forward = features[:, None, 1] < features[None, :, 1]
+    earlier_layer = features[:, None, 0] <= features[None, :, 0]
+    earlier_pos = features[:, None, 1] < features[None, :, 1]
     among = graph.edges[: len(features), : len(features)]
-    assert (among[up | forward] == 0).all()
+    assert (among[earlier_layer | earlier_pos] == 0).all()
 
 
 def test_prefix_tokens_have_no_features_and_their_embedding_is_a_node(neurons):
