@@ -49,7 +49,7 @@ class PackageSource:
 
     @property
     def place(self) -> str:
-        """For records and people."""
+        """The source as records and messages name it."""
         return f"package {self.package.distribution} {self.version}"
 
     @property
@@ -66,7 +66,7 @@ class FolderSource:
 
     @property
     def place(self) -> str:
-        """For records and people."""
+        """The source as records and messages name it."""
         return str(self.folder)
 
 
@@ -81,7 +81,7 @@ class HubSource:
 
     @property
     def place(self) -> str:
-        """For records and people."""
+        """The source as records and messages name it."""
         return self.repo
 
 
@@ -123,12 +123,11 @@ def find_source(spec: ModelSpec) -> Source:
         ModelUnavailable: Not a known name, not a usable folder, not a Hugging Face id.
     """
     named = MODELS.get(spec.name)
-    if named and spec.revision is None:
-        package = find_package(named)
-        if package:
+    if spec.revision is None:
+        if named and (package := _find_package(named)):
             return package
-    if spec.revision is None and (folder := _local_folder(spec.name)):
-        return _checked(folder)
+        if folder := _local_folder(spec.name):
+            return _checked(folder)
     if named:
         return HubSource(named.hub, spec.revision, _how_to_install(named))
     if spec.name.count("/") > 1 or looks_like_folder(spec.name):
@@ -137,7 +136,7 @@ def find_source(spec: ModelSpec) -> Source:
     return HubSource(spec.name, spec.revision)
 
 
-def find_package(named: NamedModel) -> PackageSource | None:
+def _find_package(named: NamedModel) -> PackageSource | None:
     """The model's data package, where all its parts are installed."""
     parts = [_package_file(part) for part in named.package.parts]
     if any(part is None for part in parts):
