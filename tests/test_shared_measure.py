@@ -10,6 +10,7 @@ from tests.bench import TINY, make_bench
 from tracer.engine.clean import clean_run
 from tracer.engine.measure.shared import _active, _overlap, measure_shared
 from tracer.engine.model.sites import Site
+from tracer.hypothesis.studies.shared import SharedSpec
 
 TRANSLATIONS = (("en_a", "fr_a", "zh_a"), ("en_b", "fr_b", "zh_b"))
 PROMPTS = {
@@ -63,7 +64,7 @@ def test_the_strongest_neurons_of_every_token_but_special_ones(tiny):
 
 def test_a_span_alone(tiny):
     bench = shared_bench(tiny, active=0.1, at="last")
-    [first, _] = _active(bench, bench.hypothesis.shared["pair"], "en_a")
+    [first, _] = _active(bench, bench.hypothesis.studies_of(SharedSpec)["pair"], "en_a")
     assert set(np.flatnonzero(first).tolist()) == by_hand(bench, "en_a", [-1], 0.1)[0]
 
 
@@ -72,7 +73,7 @@ def test_a_dictionary_is_active_where_it_fires(tiny, monkeypatch):
     monkeypatch.setattr(bench.basis, "is_sparse", True)
     monkeypatch.setattr(bench.basis, "encode", lambda layer, x: x.clamp_min(0))
     run = clean_run(bench.model, bench.basis, bench.clean["en_a"].prompt, range(1, 5))
-    [first, _] = _active(bench, bench.hypothesis.shared["pair"], "en_a")
+    [first, _] = _active(bench, bench.hypothesis.studies_of(SharedSpec)["pair"], "en_a")
     assert first.tolist() == (run.activations[0] > 0).any(0).tolist()
 
 

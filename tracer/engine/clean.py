@@ -1,6 +1,6 @@
-"""A prompt as the model runs it unclamped: what every clamp starts from and is compared with.
+"""A prompt as the model runs it unclamped, and what is read off the logits of any pass.
 
-From logits to what is written down.
+The clean pass is what every clamp starts from and is compared with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.kv_cache import Prefix
 from tracer.engine.model.model import Hook, Model
-from tracer.engine.model.sites import Site
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.trials import Activation, Reading, TokenReading
 
@@ -50,11 +49,9 @@ def clean_run(
         return lambda x: seen.__setitem__(layer, basis.encode(layer, x[0, list(kept)]))
 
     ids = torch.tensor(prompt.ids)
-    sites: list[tuple[Site, Hook]] = [
-        (basis.read_site(layer), keep(layer)) for layer in range(basis.n_layers)
-    ]
-    logits, prefix = model.clean(ids, sites)
-    activations = tuple(seen[layer] for layer in range(basis.n_layers))
+    layers = range(basis.n_layers)
+    logits, prefix = model.clean(ids, [(basis.read_site(n), keep(n)) for n in layers])
+    activations = tuple(seen[layer] for layer in layers)
     return CleanRun(prompt, ids, logits, prefix, kept, activations)
 
 
@@ -78,11 +75,7 @@ def reading(logits: Float[Tensor, " vocab"], asked: Mapping[str, int], tokenizer
         before = int((logits > logit).sum()) + int((logits[:token_id] == logit).sum())
         probability = math.exp(float(logit) - total)
         return TokenReading(
-            token=token,
-            id=token_id,
-            logit=float(logit),
-            probability=probability,
-            rank=before + 1,
+            token=token, id=token_id, logit=float(logit), probability=probability, rank=before + 1
         )
 
     top = tuple(read(tokenizer.decode([n]), n) for n in _best(logits))

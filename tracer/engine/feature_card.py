@@ -44,19 +44,19 @@ def logit_effects(
     found: list[LogitEffects] = []
     for first in range(0, len(features), _AT_ONCE):
         some = features[first : first + _AT_ONCE]
-        directions = torch.stack([write_direction(model, basis, one) for one in some])
-        scores = vocabulary_scores(model, directions)
-        found += [LogitEffects(*ends(model.tokenizer, each, top)) for each in scores]
+        directions = torch.stack([_write_direction(model, basis, one) for one in some])
+        scores = _vocabulary_scores(model, directions)
+        found += [_ends(model.tokenizer, each, top) for each in scores]
     return found
 
 
-def write_direction(
+def _write_direction(
     model: Model, basis: FeatureBasis, feature: FeatureId
 ) -> Float[Tensor, " d_model"]:
     """What a feature adds to the residual stream, summed over layers, scales of norms left out."""
     parts: list[Tensor] = []
     for to in basis.write_layers(feature[0]):
-        write = write_vector(basis, feature, to)
+        write = _write_vector(basis, feature, to)
         if basis.output_site(to).kind == "mlp_out":
             post = model.block(to).ln2_post
             write = write if post is None else post.linear(write)
@@ -64,14 +64,14 @@ def write_direction(
     return torch.stack(parts).sum(0)
 
 
-def write_vector(basis: FeatureBasis, feature: FeatureId, to: int) -> Float[Tensor, " d_model"]:
+def _write_vector(basis: FeatureBasis, feature: FeatureId, to: int) -> Float[Tensor, " d_model"]:
     """What a feature writes into one layer, at activation 1."""
     layer, index = feature
     row = basis.W_dec(layer, torch.tensor([index]), to)[0]
     return row.to(torch.promote_types(row.dtype, torch.float32))
 
 
-def vocabulary_scores(
+def _vocabulary_scores(
     model: Model, directions: Float[Tensor, "n d_model"]
 ) -> Float[Tensor, "n vocab"]:
     """How much each direction raises each token, in standard deviations over the vocabulary."""
@@ -81,18 +81,13 @@ def vocabulary_scores(
     return centred / centred.std(-1, correction=0, keepdim=True).clamp_min(1e-30)
 
 
-def ends(
-    tokenizer: Any, scores: Float[Tensor, " vocab"], top: int
-) -> tuple[tuple[LogitEffect, ...], tuple[LogitEffect, ...]]:
-    """The highest and the lowest scores."""
-    ends: list[tuple[LogitEffect, ...]] = []
-    for largest in (True, False):
+def _ends(tokenizer: Any, scores: Float[Tensor, " vocab"], top: int) -> LogitEffects:
+    def strongest(*, largest: bool) -> tuple[LogitEffect, ...]:
         found = torch.topk(scores, min(top, len(scores)), largest=largest)
         pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        ends.append(
-            tuple(LogitEffect(str(tokenizer.decode([token])), score) for token, score in pairs)
-        )
-    return ends[0], ends[1]
+        return tuple(LogitEffect(str(tokenizer.decode([token])), score) for token, score in pairs)
+
+    return LogitEffects(strongest(largest=True), strongest(largest=False))
 
 
 def feature_cards(
@@ -149,7 +144,7 @@ def cards_of(
 
 def _norms(basis: FeatureBasis, feature: FeatureId) -> tuple[WriteNorm, ...]:
     layers = basis.write_layers(feature[0])
-    return tuple(WriteNorm(to, float(write_vector(basis, feature, to).norm())) for to in layers)
+    return tuple(WriteNorm(to, float(_write_vector(basis, feature, to).norm())) for to in layers)
 
 
 def _require(features: Sequence[FeatureId], basis: FeatureBasis) -> None:

@@ -1,6 +1,7 @@
-"""Where in a text features are strongly active: every line a pass of its own.
+"""Where features are strongly active: in the lines of a text, and on a hypothesis's own prompts.
 
-Where features fire on a hypothesis's own prompts: the strongest token of each prompt.
+Every line and every prompt is a pass of its own; only its strongest token is told. Special tokens
+that a text begins with do not count.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from tracer.record.studies import Firing
 MAX_TOKENS = 1024
 """Lines are cut to so many tokens: attention's memory grows with the square."""
 _BEFORE, _AFTER = 12, 6
-"""Tokens shown around the one that is meant."""
+"""Tokens of a line shown around the one that is meant."""
+_BEFORE_FIRING = 6
+"""Tokens of a prompt shown before the one that is meant."""
 
 
 def on_text(
@@ -107,7 +110,6 @@ class _Tally:
                 del kept[self.top :]
 
     def result(self) -> OnText:
-        """As it is told."""
         counts = (self.n_tokens, self.n_positive, self.n_negative)
         return OnText(*counts, tuple(self.positive), tuple(self.negative))
 
@@ -129,21 +131,14 @@ def activations_of(
     model.clean(torch.tensor(ids), [keep(site) for site in sites])
     pos = torch.arange(len(ids), device=model.device)
     row = torch.zeros_like(pos)
-    found = torch.stack(
-        [
-            basis.encode_at(
-                layer, seen[basis.read_site(layer)], row, pos, torch.full_like(pos, index)
-            )
-            for layer, index in features
-        ]
-    )
+    encoded: list[Tensor] = []
+    for layer, index in features:
+        x = seen[basis.read_site(layer)]
+        encoded.append(basis.encode_at(layer, x, row, pos, torch.full_like(pos, index)))
+    found = torch.stack(encoded)
     if not bool(torch.isfinite(found).all()):
         raise EngineError("activations are not finite on this text. Try dtype float32.")
     return found.float().cpu()
-
-
-_SHOWN_BEFORE = 6
-"""Tokens shown before the one that is meant."""
 
 
 class Signed(NamedTuple):
@@ -160,10 +155,7 @@ def firings(
     prompts: Sequence[TokenizedPrompt],
     top: int,
 ) -> list[tuple[Firing, ...]]:
-    """The `top` prompts on which each feature is most active, with the token where it is.
-
-    Special tokens that every prompt begins with do not count.
-    """
+    """The `top` prompts on which each feature is most active, with the token where it is."""
     found: list[list[Firing]] = [[] for _ in features]
     ids = [each.feature for each in features]
     signs = torch.tensor([[float(each.sign)] for each in features])
@@ -184,12 +176,11 @@ def _strongest(
     pos = int(values.argmax())
     if values[pos] <= 0:
         return []
-    at = first + pos
-    before, token = prompt.ids[max(first, at - _SHOWN_BEFORE) : at], prompt.ids[at : at + 1]
-    texts = [str(model.tokenizer.decode(ids)) for ids in (list(before), list(token))]
-    return [
-        Firing(prompt=prompt.name, before=texts[0], token=texts[1], activation=float(values[pos]))
-    ]
+    at, ids = first + pos, list(prompt.ids)
+    before = str(model.tokenizer.decode(ids[max(first, at - _BEFORE_FIRING) : at]))
+    token = str(model.tokenizer.decode(ids[at : at + 1]))
+    value = float(values[pos])
+    return [Firing(prompt=prompt.name, before=before, token=token, activation=value)]
 
 
 def _first(found: Sequence[Firing], top: int, sign: int) -> tuple[Firing, ...]:

@@ -22,11 +22,7 @@ Freeze = Literal["none", "attention", "all"]
 
 
 def held_hooks(
-    model: Model,
-    basis: FeatureBasis,
-    clean: CleanRun,
-    start: int,
-    freeze: Freeze,
+    model: Model, basis: FeatureBasis, clean: CleanRun, start: int, freeze: Freeze
 ) -> list[tuple[Site, Hook]]:
     """Hooks that hold a clean pass's values at every site the mode freezes.
 

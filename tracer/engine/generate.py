@@ -56,11 +56,7 @@ class WrittenText(NamedTuple):
 
 
 def write(
-    model: Model,
-    basis: FeatureBasis,
-    clean: CleanRun,
-    rows: Sequence[TextRow],
-    limit: BatchLimit,
+    model: Model, basis: FeatureBasis, clean: CleanRun, rows: Sequence[TextRow], limit: BatchLimit
 ) -> list[WrittenText]:
     """Go on with a prompt under each row's clamps; batched by freeze mode.
 

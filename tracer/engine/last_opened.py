@@ -1,4 +1,7 @@
-"""What was opened last stays open for the next in line that asks for the same."""
+"""What was opened last stays open for the next in line that asks for the same.
+
+A file of its own, because commands import it without torch.
+"""
 
 from __future__ import annotations
 

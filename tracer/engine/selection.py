@@ -143,10 +143,7 @@ def _influences(
 
 
 def _candidates(
-    active: Float[Tensor, "offset candidate"],
-    layers: range,
-    widths: Sequence[int],
-    n_layers: int,
+    active: Float[Tensor, "offset candidate"], layers: range, widths: Sequence[int], n_layers: int
 ) -> list[Int[Tensor, " _"]]:
     """By layer, the features whose score can differ from zero."""
     found = [torch.zeros(0, dtype=torch.long, device=active.device)] * n_layers

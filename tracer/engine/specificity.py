@@ -50,11 +50,7 @@ AT_LEAST = 2
 
 
 def measure_specificity(
-    files: Sequence[HypothesisFile],
-    apart: Sequence[Excluded],
-    *,
-    reports: Path,
-    progress: Progress,
+    files: Sequence[HypothesisFile], apart: Sequence[Excluded], *, reports: Path, progress: Progress
 ) -> Specificity:
     """Measure every hypothesis's ablation on every task.
 

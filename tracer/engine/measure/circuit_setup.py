@@ -24,6 +24,8 @@ Metric = Callable[[Float[Tensor, "*row vocab"]], Float[Tensor, "*row"]]
 """Reads F off last logits."""
 Groups = list[tuple[str, list[Member]]]
 """Members that are left out together, by name."""
+_NO_RANDOM = "no random circuits: too few other features differ from their means to draw from"
+_NO_CURVE = "no curve: only discovery prompts may rank features, and there is none in the scope"
 
 
 @dataclass(frozen=True)
@@ -73,34 +75,15 @@ def prepare_circuit(context: MeasurementContext, name: str) -> PreparedCircuit:
     seed = seed_of(f"{context.hypothesis.seed}/circuit/{name}")
     pool = Pool(changed, reference.start, context.members(), seed)
     random, fillers = _drawn(pool, spec.random if members else 0, members, groups)
-    return PreparedCircuit(
-        name,
-        spec,
-        scope,
-        problems,
-        reference,
-        members,
-        n_outside,
-        groups,
-        random,
-        fillers,
-        ranking,
-        ranked_on,
-        _notes(spec, lacks_random=bool(members) and len(random) < spec.random, ranked_on=ranked_on),
-    )
-
-
-def _notes(spec: CircuitSpec, *, lacks_random: bool, ranked_on: Sequence[str]) -> tuple[str, ...]:
     notes: list[str] = []
-    if lacks_random:
-        notes.append(
-            "no random circuits: too few other features differ from their means to draw from"
-        )
+    if members and len(random) < spec.random:
+        notes.append(_NO_RANDOM)
     if spec.curve and not ranked_on:
-        notes.append(
-            "no curve: only discovery prompts may rank features, and there is none in the scope"
-        )
-    return tuple(notes)
+        notes.append(_NO_CURVE)
+    return PreparedCircuit(
+        name, spec, scope, problems, reference, members, n_outside, groups, random, fillers,
+        ranking, ranked_on, tuple(notes),
+    )  # fmt: skip
 
 
 def metric_of(context: MeasurementContext, spec: CircuitSpec, prompt: str) -> Metric:

@@ -109,11 +109,12 @@ def _measure_interventions(
             limit.rows = min(limit.rows, fits or limit.rows)
             found = measure_prompt(context, prompt, limit, advance)
             found = with_texts(context, prompt, found, limit, advance)
-            notes = list(found.notes)
             if limit.halved:
                 fits = limit.rows
-                notes.append(f"{prompt}: memory ran out; batches were cut to {limit.rows} rows")
-            record = _with_trials(record, prompt, found, notes)
+                found.notes.append(
+                    f"{prompt}: memory ran out; batches were cut to {limit.rows} rows"
+                )
+            record = _with_trials(record, prompt, found)
             arrays = {**arrays, **found.arrays}
             run_folder.write(folder, record, arrays)
     return Observed(record, arrays)
@@ -130,14 +131,14 @@ def _unmeasured(record: Record) -> list[str]:
     return [prompt for prompt in record.hypothesis.prompts if prompt in wanted]
 
 
-def _with_trials(record: Record, prompt: str, found: Measurement, notes: list[str]) -> Record:
+def _with_trials(record: Record, prompt: str, found: Measurement) -> Record:
     interventions = dict(record.interventions)
     for name, trial in found.trials.items():
         before = interventions.get(name, InterventionRecord(name=name, trials={}))
         interventions[name] = InterventionRecord(name=name, trials=before.trials | {prompt: trial})
     update = {
         "interventions": interventions,
-        "notes": (*record.notes, *notes),
+        "notes": (*record.notes, *found.notes),
         "cached": (*record.cached, *found.cached),
     }
     return record.model_copy(update=update)

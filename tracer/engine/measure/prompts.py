@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from tracer.engine.row_cache import KeptRows
 from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.arrays import Arrays, control_key, trial_name
+from tracer.record.arrays import control_key, trial_name
 from tracer.record.trials import Activation, Dose, Trial
 
 
@@ -28,26 +29,16 @@ class Measurement(NamedTuple):
     """One prompt's trials by intervention, their arrays, and what a reader must know of them."""
 
     trials: dict[str, Trial]
-    arrays: Arrays
-    notes: tuple[str, ...]
-    cached: tuple[str, ...]
+    arrays: dict[str, np.ndarray]
+    notes: list[str]
+    cached: list[str]
     """Names of the trials that were read from the cache."""
-
-    def joined(self, other: Measurement) -> Measurement:
-        """Both, of other interventions."""
-        return Measurement(
-            self.trials | other.trials,
-            {**self.arrays, **other.arrays},
-            self.notes + other.notes,
-            self.cached + other.cached,
-        )
 
 
 @dataclass(frozen=True)
 class _Planned:
     """One intervention on one prompt: its rows."""
 
-    name: str
     spec: InterventionSpec
     clamps: list[Clamp]
     main: Row
@@ -59,13 +50,24 @@ class _Planned:
 def measure_prompt(
     context: MeasurementContext, prompt: str, limit: BatchLimit, advance: Advance
 ) -> Measurement:
-    """Run every intervention that names a prompt: clamps, doses and controls are rows."""
-    measurement = Measurement({}, {}, (), ())
+    """Run every intervention that names a prompt: clamps, doses and controls are rows.
+
+    Each has a cache entry of its own, which a change elsewhere in the file leaves as it is.
+    """
+    clean, whole = context.clean[prompt], Measurement({}, {}, [], [])
     for name, spec in all_interventions(context.hypothesis).items():
-        if prompt in spec.prompts:
-            plan = _plan(context, name, spec, prompt)
-            measurement = measurement.joined(_measure(context, plan, prompt, limit, advance))
-    return measurement
+        if prompt not in spec.prompts:
+            continue
+        plan = _plan(context, name, spec, clean)
+        shown = [plan.main, *plan.doses]
+        rows = [*shown, *plan.controls]
+        found = read_rows(context.model, context.basis, clean, rows, limit, context.cache, advance)
+        for what, column in found.result.columns._asdict().items():
+            whole.arrays[control_key(name, prompt, what)] = column[len(shown) :].numpy()
+        whole.trials[name] = _trial(context, plan, clean, found.result)
+        whole.notes.extend([f"{name} on {prompt}: {plan.note}"] if plan.note else [])
+        whole.cached.extend([trial_name(name, prompt)] if found.from_cache else [])
+    return whole
 
 
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
@@ -73,26 +75,10 @@ def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
     return sum(rows.total for rows in intervention_rows(hypothesis) if rows.prompt == prompt)
 
 
-def _measure(
-    context: MeasurementContext, plan: _Planned, prompt: str, limit: BatchLimit, advance: Advance
-) -> Measurement:
-    """One intervention on one prompt: what a change elsewhere in the file leaves as it is."""
-    clean = context.clean[prompt]
-    shown = [plan.main, *plan.doses]
-    rows = [*shown, *plan.controls]
-    found = read_rows(context.model, context.basis, clean, rows, limit, context.cache, advance)
-    arrays = {
-        control_key(plan.name, prompt, what): column[len(shown) :].numpy()
-        for what, column in found.result.columns._asdict().items()
-    }
-    notes = (f"{plan.name} on {prompt}: {plan.note}",) if plan.note else ()
-    trial = _trial(context, plan, clean, found.result)
-    cached = (trial_name(plan.name, prompt),) if found.from_cache else ()
-    return Measurement({plan.name: trial}, arrays, notes, cached)
-
-
-def _plan(context: MeasurementContext, name: str, spec: InterventionSpec, prompt: str) -> _Planned:
-    clean = context.clean[prompt]
+def _plan(
+    context: MeasurementContext, name: str, spec: InterventionSpec, clean: CleanRun
+) -> _Planned:
+    prompt = clean.prompt.name
     clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
     read = tuple(place for places in context.places(prompt).values() for place in places)
     drawn = draw_controls(
@@ -107,7 +93,6 @@ def _plan(context: MeasurementContext, name: str, spec: InterventionSpec, prompt
     if drawn is None:
         note = "no controls: too few features change on this prompt to draw matched ones from"
     return _Planned(
-        name=name,
         spec=spec,
         clamps=clamps,
         main=Row(assign(clamps, clean).values, spec.freeze, read),
