@@ -117,7 +117,7 @@ _DROPPED = (
     "id", "started", "registration", "seconds", "cached", "environment", "fingerprint", "sha256",
     "variants",
 )  # fmt: skip
-"""Times, the machine, and hashes over the engine's code and over sections that a file leaves out."""
+"""Times, the machine, and hashes over the code and over sections that a file leaves out."""
 
 
 def measured(root: Path, model: Path) -> Path:
