@@ -20,7 +20,6 @@ from tiny_models import SPECIAL, save, shape
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import Gemma2Config, LlamaConfig, PreTrainedTokenizerFast
 
-from tracer.hypothesis.expectations.registry import tokens_of
 from tracer.hypothesis.spec import Hypothesis
 
 D_MODEL = 8
@@ -88,7 +87,7 @@ def tokenizer_for(hypotheses: Iterable[Hypothesis]) -> PreTrainedTokenizerFast:
                 known.update(dict.fromkeys(_SPLIT.get(word, (word,))))
             known.update(dict.fromkeys([prompt.answer] if prompt.answer else []))
         expected = (e for spec in one.interventions.values() for e in spec.expect)
-        asked = (tokens for e in expected for tokens in tokens_of(e).values())
+        asked = (tokens for e in expected for tokens in e.tokens().values())
         known.update(dict.fromkeys(token for tokens in asked for token in tokens))
     pieces = [piece.replace(" ", "▁") for piece in known]
     characters = sorted({c for piece in pieces for c in piece} - set(pieces))

@@ -9,7 +9,7 @@ from tests.dashboards import start, texts
 from tracer.dashboard.guide import TEXT, example
 from tracer.record.verdict import OutcomeName, VerdictName
 from tracer.report.circuit_diagram import GHOST
-from tracer.report.sections.overview import OUTCOMES, VERDICTS
+from tracer.report.headline import OUTCOMES, VERDICTS
 
 
 def test_every_outcome_and_verdict_has_its_row():

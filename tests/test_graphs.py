@@ -52,7 +52,7 @@ def test_its_edges_are_the_model_s_gradients(tiny, model):
     assert relative_error(graph.edges, wanted) < 1e-4
 
 
-def test_the_most_probable_tokens_are_explained_without_a_wish(tiny, model):
+def test_the_most_probable_tokens_are_explained_when_none_is_named(tiny, model):
     found = probabilities(model, ids_of(model))
     top = found.topk(10)
     logits = graph_of(tiny).nodes.logits

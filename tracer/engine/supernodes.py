@@ -53,7 +53,7 @@ def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> Superno
         label=spec.label or name,
         at=spec.at or "last",
         anchor="last",
-        features=tuple(FeatureRef(layer=g.layer, index=g.index, position=g.pos) for g in given),
+        features=tuple(FeatureRef(layer=g.layer, index=g.feature, position=g.pos) for g in given),
         source=spec.source or (),
     )
 

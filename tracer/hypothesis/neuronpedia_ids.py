@@ -37,7 +37,7 @@ class GivenFeature(NamedTuple):
     """What an id in a supernode's list says."""
 
     layer: int
-    index: int
+    feature: int
     pos: int | None
     """None for an id without a position, `layer_index`."""
 
