@@ -18,8 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen, freeze
-from tracer.engine.attribution.nodes import ChosenFeatures, chosen
-from tracer.engine.attribution.relevance import most_relevant, relevance
+from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.targets import Targets, salient
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.neurons import NeuronBasis

@@ -31,8 +31,7 @@ from rival import Timed, as_picked, from_above, run, try_sizes
 from torch import Tensor
 
 from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.schedule import plan_sweep
-from tracer.engine.attribution.sweep import sweep
+from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.model.model import Model

@@ -11,8 +11,8 @@ from graph_task import Task
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.schedule import plan_sweep, target_nodes
 from tracer.engine.attribution.sparse_stream import n_sparse_passes
+from tracer.engine.attribution.sweep import plan_sweep, target_nodes
 
 SQUARE = 2048
 Width = TypeVar("Width", int, Tensor)

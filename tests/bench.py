@@ -8,7 +8,7 @@ from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Silent
-from tracer.engine.selection import select
+from tracer.engine.supernodes import select
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.tokens import tokenize

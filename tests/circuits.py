@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.records import clean_reading, make_record
 from tracer.evidence.judge import judge_run
-from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.record.trials import CircuitRecord, CircuitScores, CircuitTrial
 
 NAME = "states"
 PLACES = ("Plano", "Houston", "Waco")

@@ -14,7 +14,7 @@ from tracer.record import run_folder
 from tracer.record.graph.files import write as write_graph
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes
 from tracer.record.record import FeatureRef
-from tracer.record.studies import GraphRecord
+from tracer.record.trials import GraphRecord
 
 LAYERS, TOKENS = 18, 12
 

@@ -11,10 +11,9 @@ from bench import ATOL, logits_by_hand
 from records import change, make_record
 
 from tests.tiny_file import write_tiny
-from tracer.dashboard.intervene.attempt import NAME, declare
+from tracer.dashboard.intervene.attempt import NAME, Attempt, Clamping, Dosing, declare
 from tracer.dashboard.intervene.draft import draft_text, expecting, snippet
 from tracer.dashboard.intervene.measure import try_out
-from tracer.dashboard.intervene.request import Attempt, Clamping, Dosing
 from tracer.dashboard.intervene.suggested_expectation import (
     SuggestedExpectation,
     suggested_expectations,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tracer.evidence.calibration import direct, total
-from tracer.record.studies import Ablation
+from tracer.evidence.measures.edge import direct, total
+from tracer.record.trials import Ablation
 
 
 def ablation(predicted, measured, free=0.0):

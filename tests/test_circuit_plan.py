@@ -3,10 +3,10 @@
 import pytest
 
 from tests.test_circuit_measure import bench_with
+from tracer.engine.cost import PromptSize
 from tracer.engine.measure.circuit_setup import prepare_circuit
 from tracer.engine.measure.circuits import n_circuit_rows
 from tracer.engine.plan import make_plan
-from tracer.engine.planned_rows import PromptSize
 
 
 def sizes_of(bench):

@@ -12,7 +12,7 @@ import pytest
 import tracer.engine.model
 from tests.command import Result, call, write_file
 from tests.test_plan import CONFIG
-from tracer.cli import tokenize as local_tokens
+from tracer.cli import validate as local_tokens
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.tokens import TokenizedPrompt
 

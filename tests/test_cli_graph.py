@@ -16,9 +16,8 @@ from tests.tiny_file import write_tiny
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.record.graph import neuronpedia_import
 from tracer.record.graph.files import read
-from tracer.record.graph.influence import influence
+from tracer.record.graph.influence import influence, scores
 from tracer.record.graph.prune import prune
-from tracer.record.graph.scores import scores
 from tracer.record.graph.summary import kept_influence, summarise
 
 Command = Callable[..., Result]

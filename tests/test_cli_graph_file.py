@@ -19,9 +19,9 @@ from tests.graphs import empty_graph, hand_graph, random_graph
 from tracer.cli import graph_files
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds
-from tracer.record.graph import existing, files, neuronpedia_format, neuronpedia_import
+from tracer.record.graph import files, neuronpedia_format, neuronpedia_import
+from tracer.record.graph.influence import scores
 from tracer.record.graph.prune import prune
-from tracer.record.graph.scores import scores
 
 Command = Callable[..., Result]
 
@@ -87,7 +87,7 @@ def test_theirs_becomes_ours_and_ours_theirs(tracer_: Command):
     [theirs] = graph["files"]
     assert Path(theirs).parent == Path("graphs/frontend")
     assert Path(theirs).name.count("-") == 1
-    back = existing.read_either(Path(theirs))
+    back = neuronpedia_import.read_either(Path(theirs))
     np.testing.assert_array_equal(back.graph.edges, wanted.edges)
     assert back.graph.nodes.logits == wanted.nodes.logits
 
@@ -96,7 +96,7 @@ def test_supernodes_are_kept_in_theirs(tracer_: Command):
     result = tracer_(downloaded(), "--out", "a", "--frontend", "--json")
     [graph] = json.loads(result.out)["graphs"]
     assert len(graph["files"]) == 3
-    assert existing.read_either(Path(graph["files"][2])).supernodes == (
+    assert neuronpedia_import.read_either(Path(graph["files"][2])).supernodes == (
         LabelledIds("Texas", (TEXAS,)),
     )
 
@@ -172,7 +172,7 @@ def test_a_file_too_large_is_not_read(tracer_: Command, monkeypatch: pytest.Monk
     monkeypatch.setattr(neuronpedia_format, "MAX_JSON_BYTES", 100)
     assert "the file is larger than" in tracer_(name).err
     with pytest.raises(UsageError):
-        existing.read_either(Path(name))
+        neuronpedia_import.read_either(Path(name))
 
 
 def test_of_much_only_a_part_is_told(tracer_: Command):

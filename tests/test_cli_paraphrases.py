@@ -11,7 +11,7 @@ import tracer.engine.model
 from tests.command import call
 from tests.records import YAML
 from tests.test_plan import CONFIG
-from tracer.cli import tokenize as local_tokens
+from tracer.cli import validate as local_tokens
 from tracer.errors import HypothesisError
 from tracer.hypothesis.tokens import TokenizedPrompt
 

@@ -11,7 +11,7 @@ from tracer.dashboard.compare.tables import (
     size_rows,
     unmatched,
 )
-from tracer.record.studies import GraphEdge, GraphRecord
+from tracer.record.trials import GraphEdge, GraphRecord
 
 
 def renamed(names, old, new):

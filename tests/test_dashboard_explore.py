@@ -9,7 +9,7 @@ from tests.graph_runs import large_graph, put_graph_run
 from tests.records import change
 from tracer.hypothesis.load import read
 from tracer.record import run_folder
-from tracer.record.studies import FeatureTokens
+from tracer.record.trials import FeatureTokens
 from tracer.report.text import visible_token
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.records import YAML, change, make_record
+from tracer.dashboard.intervene.attempt import Attempt, Clamping
 from tracer.dashboard.intervene.draft import draft_text, expecting, keeping, kept_text
-from tracer.dashboard.intervene.request import Attempt, Clamping
 from tracer.dashboard.intervene.round_trip import amended
 from tracer.dashboard.intervene.suggested_expectation import SuggestedExpectation
 from tracer.errors import HypothesisError, UsageError

@@ -6,7 +6,7 @@ from tests.bench import TINY
 from tests.records import make_record
 from tracer.evidence.measures.edge import judge_edge, word_edge
 from tracer.hypothesis.expectations.edge import Edge
-from tracer.record.studies import GraphEdge, GraphRecord
+from tracer.record.trials import GraphEdge, GraphRecord
 
 
 def edge(**bounds):

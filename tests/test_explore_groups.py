@@ -21,7 +21,7 @@ from tracer.dashboard.explore.supernodes import (
 )
 from tracer.engine.supernodes import position_of
 from tracer.record.graph.graph import listed
-from tracer.record.graph.scores import supernode_scores
+from tracer.record.graph.influence import supernode_scores
 from tracer.record.record import FeatureRef
 from tracer.report.run_graphs import place_on
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tracer.record.graph.effects import ablation_effects, edges_between
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
+from tracer.record.graph.influence import ablation_effects, edges_between
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.graphs import hand_graph
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph import files, neuronpedia_import
-from tracer.record.graph.existing import absent, read_either
+from tracer.record.graph.neuronpedia_import import absent, read_either
 
 
 def test_ours_and_theirs_are_read_whatever_they_are_called(tmp_path: Path):

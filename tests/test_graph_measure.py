@@ -7,7 +7,7 @@ import torch
 from tests.bench import TINY, make_bench
 from tracer.engine.measure.graphs import measure_graph
 from tracer.engine.progress import Silent
-from tracer.evidence.calibration import direct, total
+from tracer.evidence.measures.edge import direct, total
 
 GRAPH = {"prompts": ["dallas"], "max_features": 60, "check": 12}
 

@@ -12,8 +12,8 @@ from graphs import (
 
 from tracer.record.graph import influence
 from tracer.record.graph.graph import Nodes
+from tracer.record.graph.influence import Scores, scores, supernode_scores
 from tracer.record.graph.prune import prune
-from tracer.record.graph.scores import Scores, scores, supernode_scores
 
 
 def dense_scores(matrix, start, errors, tokens):

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracer.engine.model.hf_folder import (
-    INDEX,
-    check_folder,
-    context_length,
-    fingerprint,
-)
+from tracer.engine.model.hf_folder import INDEX, check_folder, context_length, fingerprint
 from tracer.errors import ModelUnavailable
 
 

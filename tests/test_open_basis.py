@@ -22,7 +22,7 @@ from dictionaries import (
 from heard import Heard
 from safetensors.torch import save_file
 
-from tracer.engine.features.activation import ReLU
+from tracer.engine.features.basis import ReLU
 from tracer.engine.features.dictionary import Dictionary, DictionaryBasis
 from tracer.engine.features.formats import registry
 from tracer.engine.features.formats.format import Fetch, Format

@@ -9,9 +9,8 @@ import pytest
 from tests.bench import make_bench
 from tests.records import HYPOTHESIS
 from tracer.engine.batches import batch_limit
-from tracer.engine.model_size import MAX_ROWS, ModelSize
+from tracer.engine.cost import MAX_ROWS, ModelSize, PromptSize
 from tracer.engine.plan import BYTES_PER_SECOND, FLOPS_PER_CORE, make_plan
-from tracer.engine.planned_rows import PromptSize
 from tracer.hypothesis.spec import Hypothesis
 
 CONFIG: dict[str, Any] = {

@@ -16,7 +16,7 @@ from tests.nested import GONE, put
 from tests.records import make_record
 from tracer.errors import TracerError, UsageError
 from tracer.record.check import contradictions
-from tracer.record.json_model import RECORD
+from tracer.record.files import RECORD
 from tracer.record.record import Record
 from tracer.record.run_folder import VERDICT, read_record
 from tracer.report.render import render

@@ -29,9 +29,8 @@ from tracer.engine.features.open import open_basis
 from tracer.engine.model.freezable import require_freezable
 from tracer.engine.progress import Silent
 from tracer.errors import EngineError, ModelUnavailable, UsageError
-from tracer.record.graph.influence import influence
+from tracer.record.graph.influence import influence, scores, supernode_scores
 from tracer.record.graph.prune import prune
-from tracer.record.graph.scores import scores, supernode_scores
 
 REL = 1e-4
 PLAIN = dict.fromkeys(("num_key_value_heads", "head_dim"))

@@ -15,7 +15,7 @@ from tests.test_report_render import full_verdict
 from tracer.record.graph.graph import listed
 from tracer.record.record import FeatureRef
 from tracer.record.run_folder import UnreadableRun
-from tracer.record.studies import GraphRecord
+from tracer.record.trials import GraphRecord
 from tracer.report.index import IndexEntry, UnreadEntry, render_index, render_unread
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs

@@ -4,7 +4,7 @@ import pytest
 
 from tests.records import make_record
 from tracer.evidence.judge import judge_run
-from tracer.record.studies import Ablation, GraphEdge, GraphRecord
+from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.render import render
 from tracer.report.sections.graphs import graph_views
 

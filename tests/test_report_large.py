@@ -7,7 +7,7 @@ import numpy as np
 from tests.records import make_record
 from tests.test_report_render import full_verdict
 from tracer.record.graph.graph import ListedGraph, Logit, Nodes, Subject
-from tracer.record.studies import GraphRecord
+from tracer.record.trials import GraphRecord
 from tracer.report import run_graphs
 from tracer.report.graph_view import graph_data, to_json
 from tracer.report.render import render

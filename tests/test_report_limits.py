@@ -12,8 +12,7 @@ from tests.test_report_render import full_verdict, many, text_of
 from tests.verdicts import make_outcome, make_verdict
 from tracer.evidence.judge import judge_alone
 from tracer.record.record import FeatureRef
-from tracer.record.studies import GraphEdge
-from tracer.record.trials import Generated, GeneratedText
+from tracer.record.trials import Generated, GeneratedText, GraphEdge
 from tracer.record.verdict import PromptOutcome
 from tracer.report.effects import EffectComparison, Measure, measures
 from tracer.report.index import IndexEntry, render_index

@@ -8,7 +8,7 @@ import pytest
 from records import change, make_record
 
 from tracer.evidence.judge import judge_alone
-from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
+from tracer.report.render import bars_picture, circuit_picture, dose_picture, strip_picture
 from tracer.report.sections.interventions import intervention_view
 
 HOSTILE = '<script>alert(1)</script>&"{{x}}\x00\u202e\uffff'

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+import tracer.engine.measure.declared
 import tracer.engine.variants
 from tests.bench import TINY
 from tracer.engine.progress import Silent
@@ -108,7 +109,7 @@ def test_the_verdict_counts_the_same_verdicts(varied):
 
 
 def test_a_killed_run_takes_up_the_rest(tiny, tmp_path, monkeypatch):
-    real, seen = tracer.engine.variants.measure_declared, []
+    real, seen = tracer.engine.measure.declared.measure_declared, []
 
     def killed(*args):
         if len(seen) == 2:

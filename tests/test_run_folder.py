@@ -12,7 +12,7 @@ from tests.records import make_record
 from tests.run_folders import measured_run, replaced
 from tests.verdicts import make_verdict
 from tracer.errors import UsageError
-from tracer.record import json_model, run_folder, runs
+from tracer.record import files, run_folder, runs
 
 
 def test_a_run_comes_back_as_it_was_written(tmp_path):
@@ -32,7 +32,7 @@ def test_a_run_comes_back_as_it_was_written(tmp_path):
 
 def test_the_same_run_is_the_same_bytes(tmp_path):
     first, second = measured_run(tmp_path / "a"), measured_run(tmp_path / "b")
-    for name in (json_model.RECORD, run_folder.ARRAYS):
+    for name in (files.RECORD, run_folder.ARRAYS):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
@@ -43,7 +43,7 @@ def test_not_a_number_is_valid_json_and_comes_back(tmp_path):
     def refuse(word):
         raise AssertionError(word)
 
-    json.loads((folder / json_model.RECORD).read_text(), parse_constant=refuse)
+    json.loads((folder / files.RECORD).read_text(), parse_constant=refuse)
     trial = run_folder.read_record(folder).interventions["ablate_texas"].trials["plano"]
     assert math.isnan(trial.supernodes["texas"].of_clean)
 
@@ -78,7 +78,7 @@ def replace(key, value):
 )
 def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, bend, sentence):
     folder = measured_run(tmp_path)
-    path = folder / json_model.RECORD
+    path = folder / files.RECORD
     path.write_text(bend(path.read_text()))
     with pytest.raises(UsageError, match=sentence):
         run_folder.read_record(folder)
@@ -91,7 +91,7 @@ def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, bend, sentence):
 
 def test_bytes_that_are_no_text_are_a_sentence(tmp_path):
     folder = measured_run(tmp_path)
-    (folder / json_model.RECORD).write_bytes(b"\xff\xfe\x00")
+    (folder / files.RECORD).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cut short, or not JSON"):
         run_folder.read_record(folder)
 

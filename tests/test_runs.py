@@ -10,7 +10,7 @@ from tests.records import make_record
 from tests.run_folders import measured_run, replaced
 from tests.verdicts import make_verdict
 from tracer.errors import UsageError
-from tracer.record import files, json_model, run_folder, runs
+from tracer.record import files, run_folder, runs
 from tracer.record.registration import register
 
 
@@ -55,18 +55,18 @@ def test_runs_are_found_oldest_first_with_what_a_list_shows(tmp_path):
 def test_a_list_reads_again_only_what_was_written_since(tmp_path, monkeypatch):
     folder, other = measured_run(tmp_path, "two_hop/1"), measured_run(tmp_path, "two_hop/2")
     first = runs.find_runs(tmp_path)
-    asked, read_model = [], json_model.read_model
+    asked, read_model = [], files.read_model
     monkeypatch.setattr(runs, "read_model", lambda p, *a: asked.append(p) or read_model(p, *a))
     assert runs.find_runs(tmp_path) == first
     assert asked == []
     run_folder.write_verdict(other, make_verdict(run="two_hop/2"))
     assert [each.verdict for each in runs.find_runs(tmp_path)] == [None, "confirmed"]
-    assert asked == [other / json_model.RECORD, other / run_folder.VERDICT]
-    text = (folder / json_model.RECORD).read_text()
-    files.write_text(folder / json_model.RECORD, text.replace("the capital.", "the capitol."))
+    assert asked == [other / files.RECORD, other / run_folder.VERDICT]
+    text = (folder / files.RECORD).read_text()
+    files.write_text(folder / files.RECORD, text.replace("the capital.", "the capitol."))
     claims = [each.claim or "" for each in runs.find_runs(tmp_path)]
     assert ["capitol" in claim for claim in claims] == [True, False]
-    (folder / json_model.RECORD).unlink()
+    (folder / files.RECORD).unlink()
     assert [each.folder for each in runs.find_runs(tmp_path)] == [other]
 
 
@@ -183,7 +183,7 @@ def test_the_latest_run_of_a_hypothesis_is_readable_rather_than_newer(shelf):
 def test_a_run_that_cannot_be_read_keeps_nobody_from_measuring(tmp_path):
     record, _ = make_record()
     sound = measured_run(tmp_path, "two_hop/a", started="2026-01-01")
-    broken = measured_run(tmp_path, "two_hop/b", started="2026-01-02") / json_model.RECORD
+    broken = measured_run(tmp_path, "two_hop/b", started="2026-01-02") / files.RECORD
     broken.write_text(replaced(broken.read_text(), "prompts", {}))
     assert runs.latest(tmp_path, "two_hop") == run_folder.read_record(sound)
     begun = measured_run(tmp_path, "two_hop/c", status="measuring", started="2026-01-03")
@@ -195,7 +195,7 @@ def test_a_run_that_cannot_be_read_keeps_nobody_from_measuring(tmp_path):
 
 
 def test_what_was_registered_first_is_asked_of_a_run_that_can_be_read(tmp_path):
-    first = measured_run(tmp_path, "two_hop/a", started="2026-01-01T00:00:00Z") / json_model.RECORD
+    first = measured_run(tmp_path, "two_hop/a", started="2026-01-01T00:00:00Z") / files.RECORD
     first.write_text(replaced(first.read_text(), "colour", 1))
     measured_run(tmp_path, "two_hop/b", started="2026-01-02T00:00:00Z")
     made = register(tmp_path, make_record()[0].hypothesis, datetime(2026, 1, 3, tzinfo=UTC))

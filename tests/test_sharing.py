@@ -8,7 +8,7 @@ from tests.records import AWAY, change, make_record
 from tracer.errors import UsageError
 from tracer.evidence.judge import judge_run
 from tracer.evidence.studies.shared import least_p, means, pairing_p
-from tracer.record.studies import SharedRecord
+from tracer.record.trials import SharedRecord
 
 CITIES = ("dallas", "oakland", "plano", "el_paso", "lubbock", "waco")
 PAIRS = ((0, 1),)

@@ -6,7 +6,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tracer.engine.measure.circuits
-import tracer.engine.measure.graph_features
 import tracer.engine.measure.graphs
 import tracer.engine.measure.texts
 import tracer.engine.run
@@ -26,7 +25,7 @@ STEPS = {
 }
 MADE = (
     (tracer.engine.measure.graphs, "attribute"),
-    (tracer.engine.measure.graph_features, "firings"),
+    (tracer.engine.measure.graphs, "firings"),
     (tracer.engine.measure.circuits, "run_rows"),
     (tracer.engine.measure.texts, "write"),
 )

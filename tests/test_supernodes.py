@@ -7,8 +7,7 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.patching import along, feature_gradients
 from tracer.engine.attribution.targets import tokens
 from tracer.engine.progress import Silent
-from tracer.engine.selection import score, select
-from tracer.engine.supernodes import from_ids, position_of
+from tracer.engine.supernodes import from_ids, position_of, score, select
 from tracer.hypothesis.spec import SupernodeSpec
 from tracer.record.graph.influence import influence
 

@@ -8,10 +8,10 @@ import torch
 
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
-from tracer.engine.attribution import backward, frozen_block, node_order, schedule, sweep
+from tracer.engine.attribution import backward, frozen_block, node_order, sweep
 from tracer.engine.attribution.frozen import freeze
 from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.relevance import most_relevant, relevance
+from tracer.engine.attribution.nodes import most_relevant, relevance
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
@@ -151,14 +151,14 @@ def same_at_any_split(graph, again):
 @pytest.mark.parametrize("split", [0, 1, 2])
 def test_the_split_layer_does_not_matter_for_neurons(neurons, monkeypatch, split):
     model, basis, graph = neurons
-    monkeypatch.setattr(schedule, "split_layer", lambda *nodes: split)
+    monkeypatch.setattr(sweep, "split_layer", lambda *nodes: split)
     same_at_any_split(graph, graph_of(model, basis, n=40))
 
 
 @pytest.mark.parametrize("split", [0, 1, 2])
 def test_the_split_layer_does_not_matter_for_a_dictionary(dictionary, monkeypatch, split):
     model, basis, graph = dictionary
-    monkeypatch.setattr(schedule, "split_layer", lambda *nodes: split)
+    monkeypatch.setattr(sweep, "split_layer", lambda *nodes: split)
     same_at_any_split(graph, graph_of(model, basis, n=30))
 
 

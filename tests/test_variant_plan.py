@@ -4,8 +4,8 @@ import pytest
 
 from tests.records import HYPOTHESIS
 from tests.test_plan import GEMMA, SIZES
+from tracer.engine.cost import PromptSize
 from tracer.engine.plan import OPEN_SECONDS, make_plan, make_whole_plan
-from tracer.engine.planned_rows import PromptSize
 from tracer.hypothesis.spec import Hypothesis
 
 SECTION = {"seeds": [1, 2], "templates": {"long": "Again: {city}"}}

@@ -24,7 +24,7 @@ from tracer.errors import EXIT_OK, UsageError, show
 from tracer.hypothesis.load import HypothesisFile, Replacements, read
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
-from tracer.record.graph import existing
+from tracer.record.graph import neuronpedia_import
 from tracer.record.graph.graph import Pruning
 
 GRAPHS = Path("graphs")
@@ -213,7 +213,7 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("reading the graph"):
-        graph, supernodes, sha256 = existing.read_either(path)
+        graph, supernodes, sha256 = neuronpedia_import.read_either(path)
     words = re.sub("[^A-Za-z0-9._-]+", "-", _DIGEST.sub("", path.stem)).lstrip("._-")
     origin = Origin(str(path), graph.pruning, supernodes)
     yield TakenGraph(graph, None, words, sha256, origin)

@@ -17,8 +17,8 @@ from tracer.cli.output import require_writable
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError
 from tracer.record.graph import files, neuronpedia_export
-from tracer.record.graph.existing import absent
 from tracer.record.graph.graph import AttributionGraph, Pruning
+from tracer.record.graph.neuronpedia_import import absent
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
 

@@ -11,10 +11,10 @@ from tracer.cli.exit_codes import nothing_selected, worst
 from tracer.cli.output import print_table, stderr, stdout
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
-from tracer.cli.tokenize import tokenize_here
+from tracer.cli.validate import tokenize_here
+from tracer.engine.cost import PromptSize
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.plan import IMPORT_SECONDS, Plan, make_whole_plan
-from tracer.engine.planned_rows import PromptSize
 from tracer.engine.progress import Progress
 from tracer.errors import TracerError
 from tracer.hypothesis.load import HypothesisFile, Replacements

@@ -12,8 +12,7 @@ import typer
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.baseline import Baseline
-from tracer.cli.compare import print_comparison
+from tracer.cli.compare import Baseline, print_comparison
 from tracer.cli.exit_codes import nothing_selected, os_exit_code, os_sentence, worst
 from tracer.cli.json_output import FileResult, to_json, to_junit
 from tracer.cli.matrix import Selected, select, show_where_it_holds

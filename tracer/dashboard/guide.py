@@ -8,7 +8,7 @@ import streamlit as st
 
 from tracer.dashboard.dashboard import Dashboard
 from tracer.report.circuit_diagram import LEFT, PLOT, RIGHT, WIDTH, Box, CircuitDrawing, LayerTick
-from tracer.report.picture import circuit_picture
+from tracer.report.render import circuit_picture
 from tracer.report.text import text_width
 from tracer.report.token_row import token_row
 

@@ -1,24 +1,40 @@
 """Runs as pages open them: found by the id of the listing, cached until their files change.
 
 What cannot be opened comes back as a sentence to show.
+
+Attribution graphs of runs, cached in memory until their files change.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
+from tracer.dashboard.explore.index import GraphIndex, index_of, part_of
+from tracer.dashboard.explore.links import AskedLogits, entering, toward
+from tracer.dashboard.explore.supernodes import Groups, declared, group_scores
 from tracer.errors import TracerError, UsageError
-from tracer.record.files import FileStamp, file_stamp
-from tracer.record.json_model import RECORD
+from tracer.record.files import RECORD, FileStamp, file_stamp
+from tracer.record.graph.graph import ListedGraph
+from tracer.record.graph.influence import Scores, scores
+from tracer.record.record import Record
 from tracer.record.run_folder import ARRAYS, VERDICT
 from tracer.record.runs import RunEntry, find_runs
+from tracer.report.graph_view import GraphData, SupernodePlaces, graph_data, to_json
 from tracer.report.render import render
 from tracer.report.run import Run
-from tracer.report.run_graphs import read_graphs
+from tracer.report.run_graphs import (
+    graph_facts,
+    graph_name,
+    read_graph,
+    read_graphs,
+    supernode_groups,
+)
 
 Stamp = tuple[FileStamp | None, ...]
 """Of each file; None where there is none."""
@@ -69,3 +85,100 @@ def _open(folder: str, stamp: Stamp) -> Run:
 def _report(folder: str, stamp: Stamp) -> str:
     run = Run.open(folder)
     return render(run.record, run.verdict, run.arrays, read_graphs(run.path, run.record))
+
+
+MOST_NODES = 2_000
+MOST_LINKS = 10_000
+GraphStamp = tuple[tuple[str, int, int], ...]
+Frozen = tuple[tuple[str, tuple[str, ...]], ...]
+"""Groups that can be a key."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One graph, asked about something, with groups."""
+
+    data: GraphData
+    """What the view draws."""
+    text: str
+    """The same as JSON, written once: the page is drawn anew at every click."""
+    index: GraphIndex
+    """Of the part that it draws."""
+    sums: np.ndarray
+    """Σ |edge| into each target of that part."""
+    influence: dict[str, float]
+    declared: dict[str, tuple[str, ...]]
+    """The run's own supernodes, as far as they are in it."""
+    whole: Scores
+    """Of that part, with every feature of it."""
+    alone: Scores
+    """With the features of supernodes only, the run's and those made by hand."""
+
+
+def stored(run: Run, prompt: str) -> ListedGraph:
+    """The graph in the run's folder.
+
+    Raises:
+        UsageError: It is missing, outside the folder, or cannot be read.
+    """
+    return _stored(str(run.path), _graph_stamp(run, prompt), prompt, run.record)
+
+
+def shown(run: Run, prompt: str, asked: AskedLogits, groups: Groups) -> Shown:
+    """The graph, ready for the page.
+
+    Raises:
+        UsageError: As `stored`.
+    """
+    frozen = tuple(groups.items())
+    return _shown(str(run.path), _graph_stamp(run, prompt), prompt, run.record, asked, frozen)
+
+
+def _graph_stamp(run: Run, prompt: str) -> GraphStamp:
+    """Real path, modification time and size of both files; inside the run's folder they must be."""
+    home = os.path.realpath(run.path)
+    found: list[tuple[str, int, int]] = []
+    for suffix in (".json", ".safetensors"):
+        path = run.path / Path(graph_name(run.record, prompt)).with_suffix(suffix).name
+        real = os.path.realpath(path)
+        if not Path(real).is_relative_to(home):
+            raise UsageError(f"{prompt}: the graph's file is a link out of the run's folder.")
+        try:
+            told = path.stat()
+        except OSError as error:
+            raise UsageError(
+                f"{prompt}: no graph, {path.name} cannot be read ({error.strerror}). Run it again."
+            ) from error
+        found.append((real, told.st_mtime_ns, told.st_size))
+    return tuple(found)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the graph…")
+def _stored(folder: str, stamp: GraphStamp, prompt: str, _record: Record) -> ListedGraph:
+    return read_graph(Path(folder), _record, prompt)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _shown(
+    folder: str, stamp: GraphStamp, prompt: str, _record: Record, asked: AskedLogits, groups: Frozen
+) -> Shown:
+    graph = toward(_stored(folder, stamp, prompt, _record), asked)
+    data = graph_data(
+        graph,
+        f"Attribution graph of {prompt}",
+        [*supernode_groups(_record, prompt), *(_places(name, ids) for name, ids in groups)],
+        graph_facts(_record.graphs[prompt]),
+        MOST_NODES,
+        MOST_LINKS,
+    )
+    index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]))
+    influence = {node["id"]: node["influence"] for node in data["nodes"]}
+    own = declared(_record, prompt, index)
+    alone = group_scores(index, {**own, **dict(groups)})
+    sums, whole = entering(index.graph), scores(index.graph)
+    return Shown(data, to_json(data), index, sums, influence, own, whole, alone)
+
+
+def _places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
+    numbers = [tuple(map(int, each.split("_"))) for each in ids]
+    return SupernodePlaces(name=name, label=name, places=[(la, pos, n) for la, n, pos in numbers])

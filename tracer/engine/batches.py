@@ -15,10 +15,10 @@ import torch
 
 from tracer.engine.ablation import Kept
 from tracer.engine.clean import CleanRun
+from tracer.engine.cost import ROW_BUDGET, row_bytes, rows_per_batch
 from tracer.engine.features.basis import Place
 from tracer.engine.freeze import Freeze
 from tracer.engine.model.model import Model
-from tracer.engine.model_size import ROW_BUDGET, row_bytes, rows_per_batch
 from tracer.errors import EngineError
 
 Result = TypeVar("Result")

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.kv_cache import Prefix
 from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.sites import Prefix
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.trials import Activation, Reading, TokenReading
 

@@ -25,7 +25,7 @@ from tracer.engine.session import Opened
 from tracer.errors import EngineError
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.feature_card import Example, FeatureId, Line, OnText
-from tracer.record.studies import Firing
+from tracer.record.trials import Firing
 
 MAX_TOKENS = 1024
 """Lines are cut to so many tokens: attention's memory grows with the square."""

@@ -28,9 +28,8 @@ from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.forward import clamp_hooks, flatten
 from tracer.engine.freeze import held_hooks
-from tracer.engine.model.kv_cache import cache_of
 from tracer.engine.model.model import Hook, Model
-from tracer.engine.model.sites import Site
+from tracer.engine.model.sites import Site, cache_of
 from tracer.errors import EngineError
 
 

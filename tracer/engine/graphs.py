@@ -14,8 +14,7 @@ import torch
 from tracer.engine.attribution import targets
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.graph import ChooseTargets, attribute
-from tracer.engine.attribution.targets import Targets
-from tracer.engine.explained import ExplainedTarget, explained_target_of
+from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.graph_request import GraphRequest, NamedGraph
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import named_model

@@ -1,7 +1,7 @@
 """What a run will cost, with and without its variations: told before a model is opened.
 
 The counts need the hypothesis alone; tokens need a tokenizer; bytes and seconds need the sizes in a
-model's `config.json`. A clean pass reads a whole prompt; `tracer.engine.planned_rows` says what a
+model's `config.json`. A clean pass reads a whole prompt; `tracer.engine.cost` says what a
 row is. A row's layers below its lowest clamped feature are shared with its batch; which layers
 those are is not known before the supernodes are resolved, so the work is an upper bound.
 
@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tracer.engine.model_size import ModelSize
-from tracer.engine.planned_rows import (
+from tracer.engine.cost import (
+    ModelSize,
     PlannedRows,
     PromptSize,
     circuit_rows,

@@ -19,8 +19,7 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
-from tracer.engine.selection import select
-from tracer.engine.supernodes import from_ids, with_maxima
+from tracer.engine.supernodes import from_ids, select, with_maxima
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import all_interventions

@@ -4,18 +4,37 @@ A member is kept as (layer, index, offset): `offset` tokens left of the anchor t
 that one supernode fits prompts whose spans have other lengths. Spans are aligned at their last
 token (`tokens: last` and `all`) or their first (`first`); an offset that a shorter span does not
 have is left out there.
+
+Supernodes found by a selection rule on discovery prompts: score every candidate, keep the best.
+
+Candidates are the features of the rule's layers at the tokens of its span. `offset` counts tokens
+to the left of the span's anchor, so that prompts whose spans have other lengths are compared
+token by token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Literal, NamedTuple
 
-from tracer.engine.features.basis import Place
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.attribution.frozen import Frozen
+from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.patching import along, feature_gradients
+from tracer.engine.attribution.targets import Targets, direction_of, explained
+from tracer.engine.clean import CleanRun
+from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Silent
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia_ids import parse_given
-from tracer.hypothesis.spec import SupernodeSpec
+from tracer.hypothesis.spec import PromptSpec, Selection, SupernodeSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.record.graph.influence import influence
 from tracer.record.record import FeatureRef, SupernodeRecord
 
 Anchor = Literal["last", "first"]
@@ -78,3 +97,158 @@ def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRec
         for ref, id_ in zip(supernode.features, ids, strict=True)
     )
     return supernode.model_copy(update={"features": features})
+
+
+GRAPH_FEATURES = 2048
+"""Kept in each graph that the rule `influence` reads."""
+
+
+class Scored(NamedTuple):
+    """Scores of every candidate of a rule, layer-major: `[offset, layer · feature]`."""
+
+    scores: Float[Tensor, "offset candidate"]
+    layers: Sequence[int]
+    widths: Sequence[int]
+
+    def ref(self, flat: int) -> FeatureRef:
+        """The feature at a flat index of `scores`."""
+        offset, rest = divmod(flat, self.scores.shape[1])
+        for layer, width in zip(self.layers, self.widths, strict=True):
+            if rest < width:
+                score = float(self.scores.flatten()[flat])
+                return FeatureRef(layer=layer, index=rest, offset=offset, score=score)
+            rest -= width
+        raise AssertionError("flat index out of range")
+
+
+def select(
+    name: str,
+    spec: SupernodeSpec,
+    model: Model,
+    basis: FeatureBasis,
+    clean: Mapping[str, CleanRun],
+    prompts: Mapping[str, PromptSpec],
+) -> SupernodeRecord:
+    """Carry out a selection rule and keep its strongest features."""
+    rule = spec.select
+    assert rule is not None
+    scored = score(rule, model, basis, clean, prompts)
+    positive = scored.scores.flatten().clamp_min(0)
+    order = torch.sort(positive, descending=True, stable=True).indices
+    kept = order[: _size(rule, positive[order])]
+    total = float(positive.sum())
+    return SupernodeRecord(
+        name=name,
+        label=spec.label or name,
+        at=rule.at,
+        anchor=_anchor(rule),
+        features=tuple(scored.ref(int(flat)) for flat in kept),
+        source=spec.source or rule.on,
+        share=float(positive[kept].sum()) / total if total > 0 else None,
+        n_candidates=positive.numel(),
+    )
+
+
+def score(
+    rule: Selection,
+    model: Model,
+    basis: FeatureBasis,
+    clean: Mapping[str, CleanRun],
+    prompts: Mapping[str, PromptSpec],
+) -> Scored:
+    """(mean activation on `on` − on `against`) × mean gradient on `on`, for every candidate."""
+    first, last = rule.layers or (0, basis.n_layers - 1)
+    layers = range(first, min(last, basis.n_layers - 1) + 1)
+    used = [clean[name] for name in (*rule.on, *rule.against)]
+    offsets = range(_n_offsets(rule, [run.prompt for run in used]))
+    widths = [basis.n_features(layer) for layer in layers]
+    if rule.rule == "influence":
+        found = [_influences(model, basis, run, rule, prompts, offsets, layers) for run in used]
+        return Scored(_contrast(found, len(rule.on)), layers, widths)
+    active = _contrast([_activations(run, rule, offsets, layers) for run in used], len(rule.on))
+    candidates = _candidates(active, layers, widths, basis.n_layers)
+    gradients = torch.zeros_like(active)
+    for run in used[: len(rule.on)]:
+        direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
+        positions = _positions(run.prompt, rule, offsets)
+        grads = feature_gradients(
+            along(direction), model, basis, run, positions, rule.rule, candidates
+        )
+        for layer, start in zip(layers, accumulate(widths, initial=0), strict=False):
+            gradients[:, start + candidates[layer]] += grads[layer]
+    return Scored(active * gradients / len(rule.on), layers, widths)
+
+
+def _contrast(values: list[Tensor], n_on: int) -> Tensor:
+    """Mean over `on`, less the mean over `against` where there is one."""
+    found = torch.stack(values[:n_on]).mean(0)
+    return found - torch.stack(values[n_on:]).mean(0) if len(values) > n_on else found
+
+
+def _influences(
+    model: Model,
+    basis: FeatureBasis,
+    run: CleanRun,
+    rule: Selection,
+    prompts: Mapping[str, PromptSpec],
+    offsets: range,
+    layers: range,
+) -> Float[Tensor, "offset candidate"]:
+    """Influence of every candidate in one prompt's graph; 0 for those the graph does not keep."""
+    direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
+
+    def toward(frozen: Frozen) -> Targets:
+        return explained(frozen, direction, model.tokenizer)
+
+    graph = attribute(model, basis, run.ids, toward, GRAPH_FEATURES, Silent())
+    found = influence(graph).features
+    rows = {pos: row for row, pos in enumerate(_positions(run.prompt, rule, offsets))}
+    starts = dict(zip(layers, accumulate(basis.n_features(n) for n in layers), strict=True))
+    scores = torch.zeros(len(offsets), starts[layers[-1]])
+    for (layer, pos, index), value in zip(graph.nodes.features.tolist(), found, strict=True):
+        if layer in starts and pos in rows:
+            scores[rows[pos], starts[layer] - basis.n_features(layer) + index] = float(value)
+    return scores
+
+
+def _candidates(
+    active: Float[Tensor, "offset candidate"], layers: range, widths: Sequence[int], n_layers: int
+) -> list[Int[Tensor, " _"]]:
+    """By layer, the features whose score can differ from zero."""
+    found = [torch.zeros(0, dtype=torch.long, device=active.device)] * n_layers
+    for layer, block in zip(layers, active.split(list(widths), dim=1), strict=True):
+        found[layer] = (block != 0).any(0).nonzero()[:, 0]
+    return found
+
+
+def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:
+    """How many of the ordered, non-negative scores a rule keeps; never one that scored nothing."""
+    n_positive = int((descending > 0).sum())
+    if rule.top is not None:
+        return min(rule.top, n_positive)
+    assert rule.share is not None
+    reached = descending.double().cumsum(0) >= rule.share * float(descending.double().sum()) - 1e-12
+    return min(int((~reached).sum()) + 1, n_positive)
+
+
+def _n_offsets(rule: Selection, prompts: Sequence[TokenizedPrompt]) -> int:
+    if rule.tokens != "all":
+        return 1
+    return min(end - start for start, end in (prompt.spans[rule.at] for prompt in prompts))
+
+
+def _positions(prompt: TokenizedPrompt, rule: Selection, offsets: range) -> list[int]:
+    anchor = anchor_position(prompt, rule.at, _anchor(rule))
+    return [anchor - offset for offset in offsets]
+
+
+def _anchor(rule: Selection) -> Anchor:
+    return "first" if rule.tokens == "first" else "last"
+
+
+def _activations(
+    run: CleanRun, rule: Selection, offsets: range, layers: range
+) -> Float[Tensor, "offset candidate"]:
+    positions = _positions(run.prompt, rule, offsets)
+    rows = [torch.cat([run.activation(layer, pos) for layer in layers]) for pos in positions]
+    return torch.stack(rows)

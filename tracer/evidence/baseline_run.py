@@ -19,8 +19,7 @@ from pydantic import ConfigDict, Field
 
 from tracer.errors import UsageError
 from tracer.evidence.case import log_probability, unusable
-from tracer.record.files import write_text
-from tracer.record.json_model import Recorded, read_model
+from tracer.record.files import Recorded, read_model, write_text
 from tracer.record.record import BasisRecord, FeatureRef, ModelRecord, PromptRecord, Record
 from tracer.record.trials import InterventionRecord, Reading, Trial
 from tracer.record.verdict import Outcome, OutcomeName, SplitName, Verdict, VerdictName

@@ -23,7 +23,7 @@ from tracer.evidence.case import baseline_problem, found_on, source_problem
 from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.arrays import Arrays, circuit_key
 from tracer.record.record import Record
-from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.record.trials import CircuitRecord, CircuitScores, CircuitTrial
 
 
 class Areas(NamedTuple):

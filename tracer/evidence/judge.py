@@ -19,10 +19,9 @@ from tracer.evidence.across import is_across, judge_across
 from tracer.evidence.caveats import caveats
 from tracer.evidence.conclusion import Judged, conclude
 from tracer.evidence.context import JudgedOutcomes, JudgingContext
-from tracer.evidence.means import with_means
 from tracer.evidence.measures.edge import judge_edge, word_edge
 from tracer.evidence.measures.registry import all_expectations
-from tracer.evidence.outcomes import corrected, split_outcome
+from tracer.evidence.outcomes import corrected, split_outcome, with_means
 from tracer.evidence.post_hoc import ABSENT, Change, changes_between, post_hoc
 from tracer.evidence.robustness import (
     compare_variants,

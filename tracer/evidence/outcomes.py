@@ -9,19 +9,28 @@ An expectation that compares a p with its alpha is one test. Its p is that of th
 decides: with n prompts needed, the n-th smallest; a test of all prompts has its own. Over the
 splits it is the larger, since it must hold on both. An expectation that could not be tested still
 counts, so nobody gains by leaving it so.
+
+How large an effect is on average, and how well that is known.
+
+The 95 % percentile bootstrap of the mean of the tested number draws whole groups, because prompts
+of one template are not independent of each other (`tracer.evidence.resampling`).
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 
 from tracer.evidence.case import Wording
 from tracer.evidence.conclusion import Group, Judged, grouped
+from tracer.evidence.resampling import bootstrap_interval
 from tracer.evidence.statistics import holm, wilson
 from tracer.evidence.wording import counted, exact, named, p_text
-from tracer.record.verdict import Outcome, OutcomeName, PromptOutcome, SplitName
+from tracer.hypothesis.held_out import group_of
+from tracer.hypothesis.spec import Hypothesis
+from tracer.record.verdict import Mean, Outcome, OutcomeName, PromptOutcome, SplitName
 
 _N_SHOWN = 2
 """Failing prompts that are quoted."""
@@ -152,3 +161,44 @@ def _judge(one: Judged, p: float, n_tests: int, n_splits: int) -> Judged:
             over = "over both splits and " if n_splits > 1 else ""
             changes["observed"] = f"{outcome.observed}; {over}{together}, p is {p_text(p)}"
     return one._replace(outcome=outcome.model_copy(update=changes))
+
+
+def with_means(judged: Iterable[Judged], hypothesis: Hypothesis) -> list[Judged]:
+    """The same outcomes, each with its mean where its prompts give one."""
+    group = cache(partial(group_of, hypothesis))
+    return [
+        one._replace(
+            outcome=one.outcome.model_copy(update={"mean": _mean_of(one, hypothesis, group)})
+        )
+        for one in judged
+    ]
+
+
+def _mean_of(judged: Judged, hypothesis: Hypothesis, group: Callable[[str], str]) -> Mean | None:
+    """The mean of the tested number with its interval.
+
+    None where fewer than two groups have a number, where one is not finite, and where all are the
+    same, since then the interval would have no width and say nothing.
+    """
+    found = {
+        one.prompt: one.value
+        for one in judged.outcome.prompts
+        if one.value is not None and one.prompt in hypothesis.prompts
+    }
+    values = list(found.values())
+    groups = [group(prompt) for prompt in found]
+    n, n_groups = len(values), len(set(groups))
+    if n_groups < 2 or not all(map(math.isfinite, values)) or len(set(values)) == 1:
+        return None
+    low, high = bootstrap_interval(values, groups, hypothesis.seed)
+    show, mean = judged.wording.show, math.fsum(values) / n
+    by, of = ("", "") if n_groups == n else (" by group", f" in {counted(n_groups, 'group')}")
+    return Mean(
+        value=mean,
+        low=low,
+        high=high,
+        n_prompts=n,
+        n_groups=n_groups,
+        text=f"mean {show(mean)}, 95 % bootstrap interval{by} {show(low)} to {show(high)} "
+        f"({counted(n, 'prompt')}{of})",
+    )

@@ -18,7 +18,7 @@ from tracer.errors import KeyPath, dotted, show
 from tracer.evidence.baseline_run import Essentials, Tolerances
 from tracer.evidence.matching import Pair, paired
 from tracer.evidence.wording import counted, signed
-from tracer.record.json_model import Recorded
+from tracer.record.files import Recorded
 from tracer.record.record import BasisRecord, ModelRecord
 
 _N_HEX = 8

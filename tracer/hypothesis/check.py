@@ -1,21 +1,72 @@
-"""Checks between the parts of a hypothesis, without a tokenizer: does everything named exist?"""
+"""Checks between the parts of a hypothesis, without a tokenizer: does everything named exist?
+
+What the schema cannot say about interventions: their clamps, doses, texts and expectations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 
-from tracer.errors import Problem, listed, prompts_named
-from tracer.hypothesis.check_interventions import intervention_problems
+from tracer.errors import KeyPath, Problem, listed, prompts_named, unknown
+from tracer.hypothesis.check_clamps import clamp_problems
 from tracer.hypothesis.check_prompts import held_out_problems, prompt_problems
 from tracer.hypothesis.check_robustness import robustness_problems
 from tracer.hypothesis.check_supernodes import supernode_problems
-from tracer.hypothesis.clamps import RESERVED, donors
+from tracer.hypothesis.clamps import RESERVED, InterventionSpec, donors
 from tracer.hypothesis.names import misnamed, misnamed_model
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.studies.graph import GRAPH
 from tracer.hypothesis.studies.study import Asked, asked_by, direction_tokens
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
+
+
+def intervention_problems(parts: Parts) -> Iterator[Problem]:
+    """Mistakes in the interventions."""
+    for name, spec in parts.known_interventions():
+        path = ("interventions", name)
+        yield from parts.prompt_problems((*path, "prompts"), spec.prompts)
+        for supernode in spec.clamp:
+            yield from clamp_problems(parts, path, spec, supernode)
+        yield from _dose_problems(parts, path, spec)
+        yield from _generation_problems((*path, "generate"), spec)
+        for index, expectation in enumerate(spec.expect):
+            place = (*path, "expect", index)
+            yield from expectation.problems(parts, place, spec)
+        no_doses = spec.doses is None or not spec.doses.expect
+        if not spec.expect and no_doses and parts.is_whole(*path):
+            yield Problem(path, "it expects nothing: give it `expect`, or `doses` with `expect`")
+
+
+def _dose_problems(parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
+    if spec.doses is None:
+        return
+    if spec.doses.of not in spec.clamp and parts.is_whole(*path):
+        yield Problem((*path, "doses", "of"), unknown("clamp", spec.doses.of, spec.clamp))
+    factors = spec.doses.factors
+    for index, factor in enumerate(factors):
+        if factor in factors[:index]:
+            yield Problem((*path, "doses", "factors", index), f"the dose {factor:g} is given twice")
+
+
+def _generation_problems(path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
+    """Mistakes in the settings of an intervention that generates, at its `generate`."""
+    how = spec.generate
+    if how is None:
+        return
+    if spec.freeze == "all":
+        yield Problem(
+            (*path[:-1], "freeze"),
+            "`all` leaves nothing but direct effects on the prompt's next token, so no text can be "
+            "generated: write none or attention",
+        )
+    if how.samples > 1 and how.temperature == 0:
+        yield Problem(
+            (*path, "samples"),
+            "at temperature 0 every sample is the same text: give a `temperature` above 0, or one "
+            "sample",
+        )
+
 
 MOST_PROBLEMS = 1_000
 """Nobody reads more, and finding them takes longer than the file is worth."""

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, cast
 
 from tracer.errors import HypothesisError, KeyPath, Mistake, Problem, dotted, shorten, show, unknown
 from tracer.hypothesis.check import reference_problems
-from tracer.hypothesis.partial import Parts, parts_of, read_parts
+from tracer.hypothesis.partial import parts_of, read_parts
+from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.schema_messages import default_scalar, known_keys, short_key
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import (

@@ -13,14 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
 
-from tracer.hypothesis.clamps import (
-    LAST,
-    Declared,
-    Direction,
-    InterventionSpec,
-    Name,
-    length_tag,
-)
+from tracer.hypothesis.clamps import LAST, Declared, Direction, InterventionSpec, Name, length_tag
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.studies.graph import GraphSpec
 from tracer.hypothesis.studies.registry import STUDIES

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jinja2.exceptions import TemplateError
 
 from tracer.errors import HypothesisError, Mistake, listed
-from tracer.hypothesis.check import Asked, asked_tokens
+from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Message, PromptSpec
+from tracer.hypothesis.studies.study import Asked
 from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
 
 

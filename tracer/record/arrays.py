@@ -10,8 +10,7 @@ import numpy as np
 from tracer.errors import UsageError
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record.record import Record
-from tracer.record.studies import CircuitRecord
-from tracer.record.trials import Trial
+from tracer.record.trials import CircuitRecord, Trial
 
 Arrays = Mapping[str, np.ndarray]
 """By name, as in the safetensors file."""

@@ -18,8 +18,7 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record.record import PromptRecord, Record, SupernodeRecord
-from tracer.record.studies import CircuitRecord, GraphRecord, SharedRecord
-from tracer.record.trials import Reading, Trial
+from tracer.record.trials import CircuitRecord, GraphRecord, Reading, SharedRecord, Trial
 
 _LARGEST = 2**31
 """No index or position is as large."""

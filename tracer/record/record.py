@@ -14,9 +14,14 @@ from pydantic import ConfigDict, Field, model_validator
 
 from tracer.hypothesis.implied import Axis
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.json_model import Recorded
-from tracer.record.studies import CircuitRecord, GraphRecord, SharedRecord
-from tracer.record.trials import InterventionRecord, Reading
+from tracer.record.files import Recorded
+from tracer.record.trials import (
+    CircuitRecord,
+    GraphRecord,
+    InterventionRecord,
+    Reading,
+    SharedRecord,
+)
 
 SCHEMA = "tracer.run/1"
 REGISTRATION_SCHEMA = "tracer.registration/1"

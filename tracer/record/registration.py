@@ -18,8 +18,7 @@ from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import YamlMistake, parse
 from tracer.record import run_folder, runs
-from tracer.record.files import create_text
-from tracer.record.json_model import read_model
+from tracer.record.files import create_text, read_model
 from tracer.record.record import REGISTRATION_SCHEMA, Registration
 
 REGISTERED = "registered.json"

@@ -20,8 +20,15 @@ from tracer.errors import UsageError
 from tracer.hypothesis.implied import measurable_variations
 from tracer.record.arrays import Arrays, Observed, check_arrays, check_forms
 from tracer.record.check import contradictions
-from tracer.record.files import write_bytes, write_text
-from tracer.record.json_model import MOST_MISFITS, RECORD, bytes_of, one_line, read_model
+from tracer.record.files import (
+    MOST_MISFITS,
+    RECORD,
+    bytes_of,
+    one_line,
+    read_model,
+    write_bytes,
+    write_text,
+)
 from tracer.record.record import SCHEMA, Record
 from tracer.record.verdict import Verdict
 

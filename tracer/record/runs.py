@@ -16,8 +16,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel
 
 from tracer.errors import UsageError, unknown
-from tracer.record.files import FileStamp, file_stamp, path_text
-from tracer.record.json_model import RECORD, read_model
+from tracer.record.files import RECORD, FileStamp, file_stamp, path_text, read_model
 from tracer.record.record import SCHEMA, Record
 from tracer.record.run_folder import VERDICT, VERDICT_SCHEMA, is_run, observed, record_of, write
 from tracer.record.verdict import VerdictName

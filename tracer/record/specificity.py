@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from tracer.record.json_model import Recorded
+from tracer.record.files import Recorded
 from tracer.record.record import BasisRecord, Environment, ModelRecord
 
 SCHEMA = "tracer.specificity/1"

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 from pydantic import Field
 
 from tracer.hypothesis.implied import Axis
-from tracer.record.json_model import Recorded
+from tracer.record.files import Recorded
 
 OutcomeName = Literal["held", "failed", "untested"]
 VerdictName = Literal["confirmed", "refuted", "inconclusive", "error"]

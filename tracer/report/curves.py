@@ -1,4 +1,7 @@
-"""Geometry of the plot of faithfulness over the share of features that is kept."""
+"""Geometry of the plot of faithfulness over the share of features that is kept.
+
+Geometry of the calibration plots: what a graph predicts against what clamping measures.
+"""
 
 from __future__ import annotations
 
@@ -77,3 +80,44 @@ def _line(style: int, name: str, curve: Sequence[float], x: Scale, y: Scale) -> 
     points = tuple((x(math.log10(k)), y(f)) for k, f in zip(SHARES, curve, strict=True))
     text = ", ".join(f"{percent(k)} {number(f)}" for k, f in zip(SHARES, curve, strict=True))
     return PlotLine(style, points, f"{name}: {text}", name)
+
+
+SCATTER_LEFT, SCATTER_RIGHT, SCATTER_TOP, SCATTER_BOTTOM = 44.0, 248.0, 10.0, 206.0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One ablation."""
+
+    x: float
+    y: float
+    is_supernode: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Predicted across, measured up, on the same scale; the diagonal is agreement."""
+
+    ticks: tuple[tuple[AxisTick, AxisTick], ...]
+    """The same numbers across and up."""
+    dots: tuple[Dot, ...]
+    width: float = 260.0
+    height: float = 236.0
+    left: float = SCATTER_LEFT
+    right: float = SCATTER_RIGHT
+    top: float = SCATTER_TOP
+    bottom: float = SCATTER_BOTTOM
+
+
+def scatter(points: Sequence[tuple[float, float, bool, str]]) -> Scatter:
+    """Lay out (predicted, measured, is a supernode, title)."""
+    values = [value for x, y, _, _ in points for value in (x, y)]
+    ticks = nice_ticks(min([0.0, *values]), max([0.0, *values]) + 1e-6, 4)
+    x = Scale(ticks[0], ticks[-1], SCATTER_LEFT, SCATTER_RIGHT)
+    y = Scale(ticks[0], ticks[-1], SCATTER_BOTTOM, SCATTER_TOP)
+    labels = {tick: formatted(tick, "g") for tick in ticks}
+    return Scatter(
+        ticks=tuple((AxisTick(x(t), labels[t]), AxisTick(y(t), labels[t])) for t in ticks),
+        dots=tuple(Dot(x(px), y(py), named, title) for px, py, named, title in points),
+    )

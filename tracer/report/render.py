@@ -5,6 +5,10 @@ cleaned and autoescaped, pictures are SVG made by the same templates, and the pa
 security policy admits exactly our own styles and scripts, by hash. These are constants of this
 package; d3 is vendored as its authors built it, its licence beside it (`view/d3.LICENSE`, ISC).
 Same input, same bytes.
+
+One picture of a report as an SVG file of its own, for pages that show images.
+
+A browser runs no script in an image and loads nothing for it, whatever its text says.
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report import text
+from tracer.report.circuit_diagram import CircuitDrawing
 from tracer.report.headline import OUTCOMES
 from tracer.report.page import page_view
+from tracer.report.plots import Bars, DosePanel, Strip
 from tracer.report.run_graphs import RunGraphs
 from tracer.report.sections.registry import ReportData
 
@@ -134,3 +140,37 @@ _GRAPHS = Own(
     (*_PLAIN.styles, Markup("\n" + graph_style())),
     (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + _read("page.js"))),
 )
+
+
+MARGIN = 10.0
+"""Pixels around a picture."""
+
+
+def circuit_picture(circuit: CircuitDrawing) -> str:
+    """The supernodes of an intervention on a prompt."""
+    return _picture("circuit", circuit)
+
+
+def bars_picture(bars: Bars) -> str:
+    """The most probable outputs, unclamped over clamped."""
+    return _picture("bars", bars)
+
+
+def strip_picture(strip: Strip) -> str:
+    """An effect beside its matched controls."""
+    return _picture("strip", strip)
+
+
+def dose_picture(panel: DosePanel) -> str:
+    """One prompt's dose series."""
+    return _picture("dose", panel)
+
+
+def _picture(kind: str, view: CircuitDrawing | Bars | Strip | DosePanel) -> str:
+    return fill_picture(
+        kind=kind,
+        view=view,
+        margin=MARGIN,
+        width=view.width + 2 * MARGIN,
+        height=view.height + 2 * MARGIN,
+    )

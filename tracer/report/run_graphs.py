@@ -16,7 +16,7 @@ from tracer.errors import UsageError
 from tracer.record.graph.files import read_listed
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
-from tracer.record.studies import Ablation, Firing, GraphRecord
+from tracer.record.trials import Ablation, Firing, GraphRecord
 from tracer.report.graph_view import (
     MAX_LINKS,
     MAX_NODES,

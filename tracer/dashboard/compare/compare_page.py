@@ -22,7 +22,7 @@ from tracer.record.runs import RunEntry
 from tracer.record.trials import Trial
 from tracer.report.circuit_diagram import circuit
 from tracer.report.outputs import asked_tokens, bar_limit, output_bars
-from tracer.report.picture import bars_picture, circuit_picture
+from tracer.report.render import bars_picture, circuit_picture
 from tracer.report.run import Run
 
 INTERVENTION, PROMPT = "intervention", "on"

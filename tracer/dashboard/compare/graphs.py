@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.tables import Cells
 from tracer.dashboard.dashboard import table
-from tracer.dashboard.graph_store import stored
+from tracer.dashboard.opening import stored
 from tracer.dashboard.runs.run import CELL, shown
 from tracer.errors import UsageError
 from tracer.record.graph.graph import ListedGraph

@@ -16,7 +16,7 @@ from tracer.evidence.regression import Finding
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record, SupernodeRecord
 from tracer.record.runs import RunEntry
-from tracer.record.studies import GraphRecord
+from tracer.record.trials import GraphRecord
 from tracer.report.headline import OUTCOMES
 from tracer.report.text import plural, visible_token
 

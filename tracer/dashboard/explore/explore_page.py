@@ -18,7 +18,7 @@ from tracer.dashboard.explore.graph import graph_panel, select, selection, take_
 from tracer.dashboard.explore.groups import Groups, group_panel, hand_groups, keep_panel
 from tracer.dashboard.explore.index import search
 from tracer.dashboard.explore.links import AskedLogits, choices, connections
-from tracer.dashboard.graph_store import Shown, shown, stored
+from tracer.dashboard.opening import Shown, shown, stored
 from tracer.dashboard.runs.run import picked_prompt, picked_run
 from tracer.evidence.wording import MINUS
 from tracer.record.graph.graph import Logit

@@ -13,7 +13,7 @@ from tracer.dashboard.dashboard import plain, table
 from tracer.dashboard.explore.groups import hand_groups
 from tracer.dashboard.explore.index import GraphIndex
 from tracer.dashboard.explore.supernodes import Groups
-from tracer.dashboard.graph_store import Shown, stored
+from tracer.dashboard.opening import Shown, stored
 from tracer.engine.progress import Silent
 from tracer.errors import TracerError
 from tracer.record.feature_card import FeatureCard, Line, LogitEffect

@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from tracer.dashboard.dashboard import put_in_address
-from tracer.dashboard.graph_store import Shown
+from tracer.dashboard.opening import Shown
 from tracer.report.render import graph_module, graph_style
 
 MOST_SELECTED = 20

@@ -22,8 +22,8 @@ from tracer.dashboard.explore.supernodes import (
     with_group,
     without_group,
 )
-from tracer.dashboard.graph_store import Shown
 from tracer.dashboard.intervene.draft import groups_of, keeping, kept_text
+from tracer.dashboard.opening import Shown
 from tracer.dashboard.runs.run import shown as told
 from tracer.errors import TracerError
 from tracer.record.record import Record

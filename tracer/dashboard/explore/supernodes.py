@@ -15,8 +15,7 @@ from jaxtyping import Int
 from tracer.dashboard.explore.index import GraphIndex
 from tracer.hypothesis.clamps import NAME_PATTERN
 from tracer.hypothesis.neuronpedia_ids import feature_id
-from tracer.record.graph.effects import edges_between
-from tracer.record.graph.scores import Scores, supernode_scores
+from tracer.record.graph.influence import Scores, edges_between, supernode_scores
 from tracer.record.record import Record
 from tracer.report.run_graphs import supernode_groups
 

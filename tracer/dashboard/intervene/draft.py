@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from tracer.dashboard.intervene.attempt import Groups, declare, with_parts
-from tracer.dashboard.intervene.request import Attempt
+from tracer.dashboard.intervene.attempt import Attempt, Groups, declare, with_parts
 from tracer.dashboard.intervene.round_trip import amended
 from tracer.dashboard.intervene.suggested_expectation import SuggestedExpectation
 from tracer.hypothesis.clamps import InterventionSpec

@@ -10,8 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.dashboard import plain
-from tracer.dashboard.intervene.attempt import tokens_to_measure
-from tracer.dashboard.intervene.request import (
+from tracer.dashboard.intervene.attempt import (
     HIGHEST,
     LOWEST,
     MODES,
@@ -20,6 +19,7 @@ from tracer.dashboard.intervene.request import (
     Dosing,
     Freeze,
     Mode,
+    tokens_to_measure,
 )
 from tracer.record.record import PromptRecord, Record
 from tracer.report.text import visible_token

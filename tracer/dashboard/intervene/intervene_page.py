@@ -7,9 +7,15 @@ import streamlit as st
 from tracer.dashboard import intervene, model
 from tracer.dashboard.dashboard import Dashboard, marked_rows, plain
 from tracer.dashboard.explore.groups import Groups, hand_groups
-from tracer.dashboard.intervene.attempt import NAME, declare, default_measure, preset
+from tracer.dashboard.intervene.attempt import (
+    NAME,
+    Attempt,
+    Clamping,
+    declare,
+    default_measure,
+    preset,
+)
 from tracer.dashboard.intervene.form import attempt_form
-from tracer.dashboard.intervene.request import Attempt, Clamping
 from tracer.dashboard.intervene.result import draft_panel, draw, tell_mistakes
 from tracer.dashboard.intervene.tries import Try, add, found, tries, try_rows
 from tracer.dashboard.runs.run import picked_prompt, picked_run, shown

@@ -21,7 +21,7 @@ from tracer.record.trials import Generated, InterventionRecord, Reading, Trial
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import compare, measures
 from tracer.report.outputs import probability
-from tracer.report.picture import bars_picture, circuit_picture, dose_picture, strip_picture
+from tracer.report.render import bars_picture, circuit_picture, dose_picture, strip_picture
 from tracer.report.sections.doses import DoseView
 from tracer.report.sections.interventions import InterventionView, intervention_view
 from tracer.report.text import clean, percent, visible_token

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from tracer.dashboard.explore.groups import Groups
-from tracer.dashboard.intervene.attempt import NAME
-from tracer.dashboard.intervene.request import MODES, Attempt, Clamping
+from tracer.dashboard.intervene.attempt import MODES, NAME, Attempt, Clamping
 from tracer.report.outputs import probability
 from tracer.report.text import number, percent, visible_token
 

@@ -9,15 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName, marked_rows, put_in_address
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.runs.list import (
-    ICONS,
-    RunFilters,
-    State,
-    counts,
-    filtered,
-    state_of,
-    when,
-)
+from tracer.dashboard.runs.list import ICONS, RunFilters, State, counts, filtered, state_of, when
 from tracer.dashboard.runs.run import CELL, details, no_runs, shown, verdict_of
 from tracer.record.runs import RunEntry
 

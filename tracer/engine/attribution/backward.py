@@ -12,11 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.attribution.edge_matrix import EdgeAccumulator, Reads
+from tracer.engine.attribution.edge_matrix import EdgeAccumulator, PrefixStream, Reads
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.node_order import BUDGET, NodeBatch, NodeOrder
 from tracer.engine.attribution.nodes import Writes
-from tracer.engine.attribution.special_prefix import PrefixStream
 
 
 def batch_groups(frozen: Frozen, order: NodeOrder) -> Iterator[list[slice]]:

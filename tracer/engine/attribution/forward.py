@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.attribution.edge_matrix import EdgeAccumulator, Reads
+from tracer.engine.attribution.edge_matrix import EdgeAccumulator, PrefixStream, Reads
 from tracer.engine.attribution.node_order import NodeBatch, NodeOrder
 from tracer.engine.attribution.nodes import Writes
-from tracer.engine.attribution.special_prefix import PrefixStream
 from tracer.engine.progress import Advance
 
 EMBEDDING = -1

@@ -22,10 +22,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen, freeze
-from tracer.engine.attribution.nodes import ChosenFeatures, chosen
-from tracer.engine.attribution.relevance import most_relevant, relevance
-from tracer.engine.attribution.schedule import plan_sweep
-from tracer.engine.attribution.sweep import sweep
+from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
+from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis, Place

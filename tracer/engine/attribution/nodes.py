@@ -1,4 +1,15 @@
-"""The features that a graph has, in the order of its rows, and what they and the errors write."""
+"""The features that a graph has, in the order of its rows, and what they and the errors write.
+
+How relevant each active feature is to the targets: one backward pass ranks them all.
+
+The gradient of each target is carried back once, through attention *and* through every active
+feature, each linear as in the local replacement model. The relevance of a feature is
+
+    Σ_target weight · |activation · d target / d activation|
+
+which counts all paths from the feature to a target, with their signs. No feature is left out, so
+the relevance of the ones a graph keeps, as a share of all, tells what the graph carries.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
+from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis, Place
 
 
@@ -97,3 +109,100 @@ def errors(
     if (W_skip := basis.W_skip(layer)) is not None:
         left -= frozen.inputs[layer] @ W_skip.to(left.dtype).T
     return left
+
+
+BLOCK_CELLS = 1 << 24
+"""Positions × targets × features taken at once."""
+
+
+def relevance(
+    basis: FeatureBasis, frozen: Frozen, targets: Targets
+) -> tuple[Float[Tensor, " active"], ...]:
+    """Relevance of every active feature, by layer, in the order of `frozen.active`."""
+    first = frozen.n_prefix
+    n_targets, d_model = targets.vectors.shape
+    gradient = targets.vectors.new_zeros(n_targets, frozen.n_pos - first, d_model)
+    gradient[:, -1] = targets.vectors
+    weights = torch.tensor([logit.weight for logit in targets.logits]).to(gradient)
+    at_outputs: dict[int, Tensor] = {}
+    found: list[Tensor] = []
+    for layer in reversed(range(frozen.n_layers)):
+        block = frozen.blocks[layer]
+        by_pos = gradient.transpose(0, 1).clone()  # what it is now: it goes on in place
+        # d target / d output = writeᵀ g   [pos, target, d_model]
+        at_outputs[layer] = block.write.back(by_pos, block.write.scale[first:, None])
+        relevant, at_input = _through_features(basis, frozen, layer, at_outputs, weights)
+        found.insert(0, relevant)
+        if (W_skip := basis.W_skip(layer)) is not None:
+            at_input = at_input + at_outputs[layer] @ W_skip.to(at_input.dtype)
+        # g += readᵀ · d target / d input, on the side of attention on which features read
+        added = block.read.back(at_input, block.read.scale[first:, None]).transpose(0, 1)
+        if not block.is_parallel:
+            gradient += added
+        block.attend_vjp(gradient, first)
+        if block.is_parallel:
+            gradient += added
+        for above in [to for to in at_outputs if not _is_written_below(basis, to, layer)]:
+            del at_outputs[above]
+    return tuple(found)
+
+
+def _through_features(
+    basis: FeatureBasis,
+    frozen: Frozen,
+    layer: int,
+    at_outputs: dict[int, Tensor],
+    weights: Float[Tensor, " target"],
+) -> tuple[Float[Tensor, " active"], Float[Tensor, "carried target d_model"]]:
+    """A layer's relevance, and the gradient by what its features read."""
+    first, x, active = frozen.n_prefix, frozen.inputs[layer], frozen.active[layer]
+    relevant = torch.zeros_like(active.values)
+    at_input = torch.zeros_like(at_outputs[layer])
+    index, column = active.index.long().unique(return_inverse=True)
+    size = max(1, BLOCK_CELLS // max(1, len(weights) * len(index)))
+    for start in range(first, frozen.n_pos, size):
+        stop = min(start + size, frozen.n_pos)
+        ends = torch.searchsorted(active.pos, torch.tensor([start, stop]).to(active.pos))
+        entries = slice(*ends.tolist())
+        here = active.pos[entries].long() - start, column[entries]
+        activations = active.values.new_zeros(stop - start, len(index))
+        activations[here] = active.values[entries]
+        carried = slice(start - first, stop - first)
+        there = {to: each[carried] for to, each in at_outputs.items()}
+        # d target / d a_f = Σ_to W_dec[f → to] · d target / d output[to]   [pos, target, feature]
+        gradient = basis.gradient(layer, there, index)
+        # relevance_f = Σ_target weight · |d target / d a_f| · |a_f|   [pos, feature]
+        found = torch.einsum("prn,r->pn", gradient.abs(), weights) * activations.abs()
+        relevant[entries] = found[here].to(relevant.dtype)
+        # d target / d input = Σ_{f active} d target / d a_f · e_f   [pos, target, d_model]
+        through = gradient * (activations != 0)[:, None]
+        at_input[carried] = basis.pull_back(layer, x[start:stop], through, index)
+    return relevant, at_input
+
+
+def _is_written_below(basis: FeatureBasis, above: int, layer: int) -> bool:
+    """Whether features of layers below this one write to a layer above."""
+    return any(above in basis.write_layers(below) for below in range(layer))
+
+
+def most_relevant(frozen: Frozen, relevant: tuple[Float[Tensor, " _"], ...], n: int) -> list[Place]:
+    """The n most relevant features, as (layer, position, index), strongest first."""
+    values: list[Tensor] = []
+    places: list[Place] = []
+    for layer, (active, of_layer) in enumerate(zip(frozen.active, relevant, strict=True)):
+        best = _largest(of_layer, n)
+        values.append(of_layer[best])
+        pos, index = active.pos[best].tolist(), active.index[best].tolist()
+        places.extend((layer, *place) for place in zip(pos, index, strict=True))
+    order = torch.sort(torch.cat(values), descending=True, stable=True).indices[:n]
+    return [places[place] for place in order.tolist()]
+
+
+def _largest(values: Float[Tensor, " m"], n: int) -> Int[Tensor, " k"]:
+    """Where the n largest stand that are above 0, ascending; of equal ones the first."""
+    if len(values) <= n:
+        return (values > 0).nonzero()[:, 0]
+    least = torch.topk(values, max(n, 1)).values[-1].clamp_min(0)
+    above, equal = values > least, (values == least) & (least > 0)
+    equal &= equal.cumsum(0) <= n - above.sum()
+    return (above | equal).nonzero()[:, 0]

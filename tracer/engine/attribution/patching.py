@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.engine.attribution.targets import LogitDirection
 from tracer.engine.clean import CleanRun
-from tracer.engine.explained import LogitDirection
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.freezable import require_freezable
 from tracer.engine.model.model import Hook, Model

@@ -3,7 +3,7 @@
 Everything between features is linear in the local replacement model. A layer is one map, the same
 for every node: attention's output and value weights under the fixed pattern, times norm scales.
 Going back through it (VJP) is its transpose. So targets are carried backward and sources forward,
-all at once, and meet at the layer where that is least work (`tracer.engine.attribution.schedule`).
+all at once, and meet at the layer where that is least work (`tracer.engine.attribution.sweep`).
 A node that is carried gives its edges as products with what is written, or read, at each layer.
 Three things more keep the work small: nothing is carried where it cannot matter (targets at later
 positions, sources at earlier ones); streams stay sparse while that is cheaper; and the
@@ -11,6 +11,14 @@ special-token prefix is not carried at all.
 
 `tracer.engine.attribution.node_order.BUDGET` bounds the memory for what is carried; the edge matrix
 comes on top.
+
+Which nodes a sweep carries in which direction: the split layer that makes the least work.
+
+Targets that enter at or above the split layer are carried backward to it, sources that enter below
+it forward. An edge is found where a node passes the layer of its other end, or, for a target from
+above and a source from below, as one product of the two streams at the split layer. With half of
+the nodes on each side and all positions alike, that halves the layers that are passed; and where
+features crowd at a prompt's end, sources are carried at few positions.
 """
 
 from __future__ import annotations
@@ -19,20 +27,118 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.backward import BackwardPass, batch_groups
-from tracer.engine.attribution.edge_matrix import EdgeAccumulator
+from tracer.engine.attribution.edge_matrix import EdgeAccumulator, prefix_streams
 from tracer.engine.attribution.forward import ForwardPass
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.node_order import NodeBatch
+from tracer.engine.attribution.node_order import BUDGET, NodeBatch, NodeOrder, NodePlaces, ordered
 from tracer.engine.attribution.nodes import ChosenFeatures
-from tracer.engine.attribution.schedule import SweepPlan
-from tracer.engine.attribution.special_prefix import prefix_streams
+from tracer.engine.attribution.sparse_stream import n_sparse_passes
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.progress import Advance
+
+
+class SweepPlan(NamedTuple):
+    """Which nodes are carried in which direction, and where the two directions meet."""
+
+    split_layer: int
+    """Before whose block streams and gradients are multiplied; 0 carries all targets down."""
+    backward: NodeOrder
+    """Targets that are carried."""
+    reached: Int[Tensor, " target"]
+    """Targets below the split layer, which sources reach, in the graph's order."""
+    forward: NodeOrder
+    """Sources that are carried."""
+
+    def n_steps(self, frozen: Frozen) -> int:
+        """How often `sweep` advances."""
+        n_groups = sum(1 for _ in batch_groups(frozen, self.backward))
+        return self.split_layer + n_groups * (frozen.n_layers - self.split_layer)
+
+
+def plan_sweep(frozen: Frozen, chosen: ChosenFeatures, targets: Targets) -> SweepPlan:
+    """The plan that takes the least work."""
+    readers = target_nodes(frozen, chosen, len(targets.logits))
+    sources = source_nodes(frozen, chosen)
+    split = split_layer(frozen, readers, sources)
+    above, below = readers.where(readers.layer >= split), sources.where(sources.layer < split)
+    return SweepPlan(
+        split_layer=split,
+        backward=ordered(above, above.pos + 1 - frozen.n_prefix, backward=True),
+        reached=readers.row[readers.layer < split],
+        forward=ordered(below, frozen.n_pos - below.pos, backward=False),
+    )
+
+
+def target_nodes(frozen: Frozen, chosen: ChosenFeatures, n_logits: int) -> NodePlaces:
+    """Features, then logits, which read after the last layer."""
+    ends = torch.tensor([[frozen.n_layers, frozen.n_pos - 1]] * n_logits, device=frozen.device)
+    places = torch.cat([chosen.table()[:, :2], ends.view(-1, 2)])
+    return NodePlaces(torch.arange(len(places), device=frozen.device), *places.unbind(1))
+
+
+def source_nodes(frozen: Frozen, chosen: ChosenFeatures) -> NodePlaces:
+    """Features, errors, and the tokens that are carried, which write before the first layer."""
+    carried = torch.arange(frozen.n_prefix, frozen.n_pos, device=frozen.device)
+    layers = torch.arange(frozen.n_layers, device=frozen.device)
+    errors = torch.cartesian_prod(layers, carried)
+    tokens = torch.stack([torch.full_like(carried, -1), carried], 1)
+    places = torch.cat([chosen.table()[:, :2], errors, tokens])
+    row = torch.arange(len(places), device=frozen.device)
+    row[len(places) - len(carried) :] += frozen.n_prefix
+    return NodePlaces(row, *places.unbind(1))
+
+
+def split_layer(frozen: Frozen, targets: NodePlaces, sources: NodePlaces) -> int:
+    """The layer before whose block the two directions meet; 0 carries all targets backward."""
+    d_model = frozen.resid_post.numel()
+    weights = frozen.blocks[0].weights
+    carry = 2.0 * d_model * weights.W_O.shape[1] * (len(weights.W_O) + len(weights.W_V))
+    size = d_model * frozen.resid_post.element_size()
+    best = (float("inf"), 0)
+    for layer in range(frozen.n_layers + 1):
+        backward, forward = _backward(frozen, targets, layer), _forward(frozen, sources, layer)
+        if layer and float(forward.nodes_at.sum()) * size > BUDGET / 2:
+            break
+        # 2 · d_model · d_head · (heads + groups) operations a node, layer and position that is
+        # passed densely; 2 · d_model a position that source and target share at the split
+        work = carry * (backward.passed + forward.passed)
+        shared = float((backward.nodes_at * forward.nodes_at)[frozen.n_prefix :].sum())
+        best = min(best, (work + 2.0 * d_model * shared if layer else work, layer))
+    return best[1]
+
+
+class _Load(NamedTuple):
+    passed: float
+    """Layers × positions, over all nodes."""
+    nodes_at: Float[Tensor, " pos"]
+    """Number of nodes at each position, at the split layer."""
+
+
+def _backward(frozen: Frozen, targets: NodePlaces, split: int) -> _Load:
+    mine = targets.where(targets.layer >= split)
+    layers = (mine.layer + 1).clamp_max(frozen.n_layers) - split
+    n_at = torch.bincount(mine.pos, minlength=frozen.n_pos).double()
+    passed = _passed(frozen, layers, mine.pos + 1 - frozen.n_prefix)
+    return _Load(passed, n_at.flip(0).cumsum(0).flip(0))
+
+
+def _forward(frozen: Frozen, sources: NodePlaces, split: int) -> _Load:
+    mine = sources.where(sources.layer < split)
+    n_at = torch.bincount(mine.pos, minlength=frozen.n_pos).double()
+    passed = _passed(frozen, split - 1 - mine.layer, frozen.n_pos - mine.pos)
+    return _Load(passed, n_at.cumsum(0))
+
+
+def _passed(frozen: Frozen, layers: Tensor, width: Tensor) -> float:
+    """Layers × positions that are passed densely: sparse passes cost little."""
+    sparse = n_sparse_passes(width, len(frozen.blocks[0].weights.W_O))
+    return float(((layers - sparse).clamp_min(0) * width).sum())
+
 
 SLAB = 64
 """Positions in one product at the split layer: both sides are copied for it."""

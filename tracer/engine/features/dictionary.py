@@ -21,8 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 
-from tracer.engine.features.activation import ActivationFunction
-from tracer.engine.features.basis import FeatureBasis, Readers
+from tracer.engine.features.basis import ActivationFunction, FeatureBasis, Readers
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site, SiteKind
 from tracer.errors import UsageError

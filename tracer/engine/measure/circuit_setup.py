@@ -12,12 +12,18 @@ from torch import Tensor
 
 from tracer.engine.ablation import Reference, mean_of, observe
 from tracer.engine.attribution.patching import feature_gradients
+from tracer.engine.attribution.targets import direction_of
 from tracer.engine.clamps import seed_of
-from tracer.engine.explained import direction_of
-from tracer.engine.measure.circuit_members import Member, Pool, grouped, members_of
-from tracer.engine.measure.circuit_ranking import Ranking, RankingScores
+from tracer.engine.cost import circuit_scope
+from tracer.engine.measure.circuit_members import (
+    Member,
+    Pool,
+    Ranking,
+    RankingScores,
+    grouped,
+    members_of,
+)
 from tracer.engine.measure.context import MeasurementContext
-from tracer.engine.planned_rows import circuit_scope
 from tracer.hypothesis.studies.circuit import CircuitSpec
 
 Metric = Callable[[Float[Tensor, "*row vocab"]], Float[Tensor, "*row"]]

@@ -17,20 +17,19 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracer.engine.ablation import Kept, Reference
+from tracer.engine.attribution.targets import direction_of
 from tracer.engine.batches import BatchLimit, Row
-from tracer.engine.cache import StepForm, remembered
-from tracer.engine.explained import direction_of
+from tracer.engine.cache import StepForm, cause_of, remembered
 from tracer.engine.features.basis import Place
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.circuit_members import Member
 from tracer.engine.measure.circuit_setup import PreparedCircuit, metric_of
 from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance
-from tracer.engine.row_cache import cause_of
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.arrays import Arrays, circuit_key
-from tracer.record.studies import CircuitRecord, CircuitScores, CircuitTrial
+from tracer.record.trials import CircuitRecord, CircuitScores, CircuitTrial
 
 
 class MeasuredCircuit(NamedTuple):

@@ -16,17 +16,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.engine.attribution.targets import ExplainedTarget
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, clean_run
-from tracer.engine.explained import ExplainedTarget
 from tracer.engine.forward import run_rows
 from tracer.engine.freeze import Freeze
 from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance, Progress
-from tracer.record.graph.effects import ablation_effects
 from tracer.record.graph.graph import AttributionGraph, id_of_row
-from tracer.record.graph.influence import influence
-from tracer.record.studies import Ablation
+from tracer.record.graph.influence import ablation_effects, influence
+from tracer.record.trials import Ablation
 
 Members = Mapping[str, Int[np.ndarray, " _"]]
 """Rows of each supernode's features that are in the graph."""

@@ -25,7 +25,7 @@ from tracer.engine.progress import Advance
 from tracer.hypothesis.studies.shared import ALL, SharedSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.arrays import Arrays, overlap_key
-from tracer.record.studies import SharedRecord
+from tracer.record.trials import SharedRecord
 
 Active = list[Bool[np.ndarray, " feature"]]
 """By layer."""

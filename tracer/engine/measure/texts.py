@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tracer.engine.batches import BatchLimit, Row
-from tracer.engine.cache import StepForm, remembered
+from tracer.engine.cache import StepForm, cause_of, remembered
 from tracer.engine.clamps import GoingOn, assign, going_on, resolve_clamps
 from tracer.engine.clean import CleanRun
+from tracer.engine.cost import planned_texts
 from tracer.engine.generate import TextRow, WrittenText, write
 from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.prompts import Measurement
-from tracer.engine.planned_rows import planned_texts
 from tracer.engine.progress import Advance
-from tracer.engine.row_cache import cause_of
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.spec import Hypothesis

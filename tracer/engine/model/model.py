@@ -20,8 +20,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers.cache_utils import DynamicCache
 
 from tracer.engine.model.blocks import Block, Unembedding, read_block, read_unembedding
-from tracer.engine.model.kv_cache import Prefix, cache_of
-from tracer.engine.model.sites import HOOK_NAMES, Site, SiteKind
+from tracer.engine.model.sites import HOOK_NAMES, Prefix, Site, SiteKind, cache_of
 from tracer.engine.model.weights import Weights
 from tracer.errors import ModelUnavailable
 from tracer.record.record import ModelRecord

@@ -16,12 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from tracer.engine.model.converted import ensure
 from tracer.engine.model.gguf import AnyCausalModel, AnyTokenizer, convert, quiet
-from tracer.engine.model.hf_folder import (
-    check_folder,
-    context_length,
-    fingerprint,
-    read_config,
-)
+from tracer.engine.model.hf_folder import check_folder, context_length, fingerprint, read_config
 from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
 from tracer.engine.model.sources import FolderSource, HubSource, PackageSource, find_source
 from tracer.engine.progress import Progress

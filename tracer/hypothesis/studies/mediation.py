@@ -9,20 +9,8 @@ from pydantic import Field
 
 from tracer.errors import KeyPath, Problem
 from tracer.hypothesis.check_clamps import clamp_problems
-from tracer.hypothesis.clamps import (
-    HERE,
-    ClampForm,
-    ClampSpec,
-    InterventionSpec,
-    Name,
-    donors,
-)
-from tracer.hypothesis.expectations.base import (
-    Expectation,
-    Number,
-    TokenPair,
-    same_token_problems,
-)
+from tracer.hypothesis.clamps import HERE, ClampForm, ClampSpec, InterventionSpec, Name, donors
+from tracer.hypothesis.expectations.base import Expectation, Number, TokenPair, same_token_problems
 from tracer.hypothesis.studies.study import Asked, Study, asked_by
 
 if TYPE_CHECKING:

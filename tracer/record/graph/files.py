@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from tracer.errors import UsageError
-from tracer.record.files import write_bytes, write_text
+from tracer.record.files import one_line, read_model, write_bytes, write_text
 from tracer.record.graph.format import (
     SCHEMA,
     GraphDocument,
@@ -34,7 +34,6 @@ from tracer.record.graph.format import (
     too_large,
 )
 from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes
-from tracer.record.json_model import one_line, read_model
 
 NAME = "graph.json"
 """What a graph is called where only its folder is given."""

@@ -4,19 +4,24 @@ A node's id and type say what and where it is; its `feature`, written in several
 The file lacks part of a graph. Constants become 0 and a target's value the sum of its incoming
 edges; the relevance share 0; a token without a node has the id −1; the model's fingerprint is
 empty; active features are those in the file.
+
+A graph file that exists: in tracer's format, or in that of Neuronpedia and circuit-tracer.
+
+The content of a file decides which it is, not its name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from pydantic import ValidationError
 
 from tracer.errors import UsageError, listed, shorten, show
+from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
 from tracer.hypothesis.neuronpedia_ids import (
     EMBEDDING,
     ERROR,
@@ -27,13 +32,16 @@ from tracer.hypothesis.neuronpedia_ids import (
     ErrorName,
     FeatureName,
     LogitName,
+    error_id,
     parse_embedding,
     parse_error,
     parse_feature,
     parse_logit,
 )
-from tracer.record.graph import neuronpedia_format
+from tracer.record.graph import files, neuronpedia_format
+from tracer.record.graph.format import SCHEMA
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
+from tracer.record.graph.neuronpedia_export import logit_ids, source_ids
 from tracer.record.graph.neuronpedia_format import GraphFile, Metadata, NodeEntry, misfits
 from tracer.record.graph.neuronpedia_links import AmbiguousColumns, NameIndex, edge_matrix
 
@@ -238,3 +246,55 @@ def _pruning(metadata: Metadata) -> Pruning | None:
     if nodes is None or (nodes == 1 and settings.edge_threshold is None):
         return None
     return Pruning(nodes, 1.0 if settings.edge_threshold is None else settings.edge_threshold)
+
+
+_OURS = SCHEMA.partition("/")[0] + "/"
+"""How the schema of each version of ours begins; `files.read` refuses those it cannot read."""
+
+
+class Existing(NamedTuple):
+    """A graph with what its file keeps beside it."""
+
+    graph: AttributionGraph
+    supernodes: tuple[LabelledIds, ...]
+    """Ids as written; ours keep none."""
+    sha256: str
+    """Of the JSON file, which for ours names the hash of its tensors."""
+
+
+def read_either(path: Path) -> Existing:
+    """Read a graph in either format.
+
+    Raises:
+        UsageError: There is none, it is in neither format, or it is unsound or too large.
+    """
+    found = neuronpedia_format.read(path)
+    data = cast(dict[str, Any], found.data) if isinstance(found.data, dict) else {}
+    schema = data.get("schema")
+    if isinstance(schema, str) and schema.startswith(_OURS):
+        return Existing(files.read(path), (), found.sha256)
+    if "nodes" not in data and "links" not in data:
+        raise UsageError(
+            f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "
+            "Neuronpedia and circuit-tracer have `nodes` and `links`."
+        )
+    graph = of_data(data, path)
+    return Existing(graph, _supernodes(data, path), found.sha256)
+
+
+def absent(ids: Iterable[str], graph: AttributionGraph) -> frozenset[str]:
+    """Those of the ids that name no node of the graph; an error may have its older name."""
+    there = {*source_ids(graph), *logit_ids(graph)}
+    return frozenset(name for name in ids if name not in there and _newer(name) not in there)
+
+
+def _newer(name: str) -> str:
+    error = parse_error(name)
+    return name if error is None else error_id(error.layer, error.pos)
+
+
+def _supernodes(data: dict[str, Any], path: Path) -> tuple[LabelledIds, ...]:
+    try:
+        return tuple(LabelledIds(label, ids) for label, ids in supernodes(data).items())
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}") from None

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.record.graph.graph import AttributionGraph, id_of_row
-from tracer.record.graph.influence import influence
-from tracer.record.graph.scores import Scores, scores
+from tracer.record.graph.influence import Scores, influence, scores
 
 
 class Strongest(NamedTuple):

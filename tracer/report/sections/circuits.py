@@ -20,7 +20,7 @@ from tracer.hypothesis.binomial import SHARE
 from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
-from tracer.record.studies import CircuitRecord, CircuitScores
+from tracer.record.trials import CircuitRecord, CircuitScores
 from tracer.record.verdict import SplitName
 from tracer.report.curves import CurvePlot, curve_plot
 from tracer.report.limits import Cut

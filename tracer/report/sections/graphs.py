@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from tracer.evidence.calibration import Calibration, direct, total
+from tracer.evidence.measures.edge import Calibration, direct, total
 from tracer.record.record import Record
-from tracer.record.studies import Ablation, GraphEdge, GraphRecord
+from tracer.record.trials import Ablation, GraphEdge, GraphRecord
+from tracer.report.curves import Scatter, scatter
 from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
-from tracer.report.scatter import Scatter, scatter
 from tracer.report.text import number, percent, signed, visible_token
 
 

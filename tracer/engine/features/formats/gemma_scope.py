@@ -12,9 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
-from tracer.engine.features.formats.config_files import Settings, parse_settings, read_json
 from tracer.engine.features.formats.format import Fetch, Format
-from tracer.engine.features.formats.layers import in_order, read_layer_file
+from tracer.engine.features.formats.layers import (
+    Settings,
+    in_order,
+    parse_settings,
+    read_json,
+    read_layer_file,
+)
 from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
 

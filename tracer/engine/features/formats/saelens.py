@@ -12,17 +12,19 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tracer.engine.features.dictionary import Dictionary, LayerWeights
-from tracer.engine.features.formats.config_files import (
+from tracer.engine.features.formats.format import Fetch, Format
+from tracer.engine.features.formats.layers import (
     INPUTS,
     OUTPUTS,
     Settings,
+    choose_activation,
     in_layer,
+    in_order,
+    layer_weights,
     parse_settings,
     read_json,
     site_kind,
 )
-from tracer.engine.features.formats.format import Fetch, Format
-from tracer.engine.features.formats.layers import choose_activation, in_order, layer_weights
 from tracer.engine.features.tensor_files import open_tensors, take
 from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
