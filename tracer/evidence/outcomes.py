@@ -1,19 +1,15 @@
-"""From single prompts to the outcome of one expectation on one split.
+"""From single prompts to the outcome of one expectation on one split, its mean, and the correction.
 
 Untested prompts count for neither side: an expectation fails only if it could not have held even
 had all of them held.
 
-Several tests of one hypothesis, corrected together: Holm (1979) over its expectations.
+The expectations of a hypothesis are corrected together (Holm 1979). One that compares a p with its
+alpha is one test. Its p is that of the prompt which decides: with n prompts needed, the n-th
+smallest; a test of all prompts has its own. Over the splits it is the larger, since the expectation
+must hold on both. One that could not be tested still counts, so nobody gains by leaving it so.
 
-An expectation that compares a p with its alpha is one test. Its p is that of the prompt which
-decides: with n prompts needed, the n-th smallest; a test of all prompts has its own. Over the
-splits it is the larger, since it must hold on both. An expectation that could not be tested still
-counts, so nobody gains by leaving it so.
-
-How large an effect is on average, and how well that is known.
-
-The 95 % percentile bootstrap of the mean of the tested number draws whole groups, because prompts
-of one template are not independent of each other (`tracer.evidence.resampling`).
+The mean of the tested number has a 95 % percentile bootstrap interval. It draws whole groups, since
+prompts of one template are not independent of each other (`tracer.evidence.resampling`).
 """
 
 from __future__ import annotations

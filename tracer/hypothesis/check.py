@@ -1,6 +1,8 @@
 """Checks between the parts of a hypothesis, without a tokenizer: does everything named exist?
 
-What the schema cannot say about interventions: their clamps, doses, texts and expectations.
+The schema sees each part by itself. Mistakes are collected from every part, so that a file's are
+all told at once. Prompts, clamps, supernodes and variations have a `check_*` file each; studies and
+expectations check themselves.
 """
 
 from __future__ import annotations
@@ -19,54 +21,6 @@ from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.studies.graph import GRAPH
 from tracer.hypothesis.studies.study import Asked, asked_by, direction_tokens
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
-
-
-def intervention_problems(parts: Parts) -> Iterator[Problem]:
-    """Mistakes in the interventions."""
-    for name, spec in parts.known_interventions():
-        path = ("interventions", name)
-        yield from parts.prompt_problems((*path, "prompts"), spec.prompts)
-        for supernode in spec.clamp:
-            yield from clamp_problems(parts, path, spec, supernode)
-        yield from _dose_problems(parts, path, spec)
-        yield from _generation_problems((*path, "generate"), spec)
-        for index, expectation in enumerate(spec.expect):
-            place = (*path, "expect", index)
-            yield from expectation.problems(parts, place, spec)
-        no_doses = spec.doses is None or not spec.doses.expect
-        if not spec.expect and no_doses and parts.is_whole(*path):
-            yield Problem(path, "it expects nothing: give it `expect`, or `doses` with `expect`")
-
-
-def _dose_problems(parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
-    if spec.doses is None:
-        return
-    if spec.doses.of not in spec.clamp and parts.is_whole(*path):
-        yield Problem((*path, "doses", "of"), unknown("clamp", spec.doses.of, spec.clamp))
-    factors = spec.doses.factors
-    for index, factor in enumerate(factors):
-        if factor in factors[:index]:
-            yield Problem((*path, "doses", "factors", index), f"the dose {factor:g} is given twice")
-
-
-def _generation_problems(path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
-    """Mistakes in the settings of an intervention that generates, at its `generate`."""
-    how = spec.generate
-    if how is None:
-        return
-    if spec.freeze == "all":
-        yield Problem(
-            (*path[:-1], "freeze"),
-            "`all` leaves nothing but direct effects on the prompt's next token, so no text can be "
-            "generated: write none or attention",
-        )
-    if how.samples > 1 and how.temperature == 0:
-        yield Problem(
-            (*path, "samples"),
-            "at temperature 0 every sample is the same text: give a `temperature` above 0, or one "
-            "sample",
-        )
-
 
 MOST_PROBLEMS = 1_000
 """Nobody reads more, and finding them takes longer than the file is worth."""
@@ -127,10 +81,57 @@ def _text_problems(parts: Parts) -> Iterator[Problem]:
     yield from prompt_problems(parts, _asked_variables(_written(parts)))
     yield from held_out_problems(parts)
     yield from supernode_problems(parts)
-    yield from intervention_problems(parts)
+    yield from _intervention_problems(parts)
     for name, study in parts.known_studies():
         yield from study.problems(parts, (study.SECTION, name))
     yield from _name_problems(parts)
+
+
+def _intervention_problems(parts: Parts) -> Iterator[Problem]:
+    """Mistakes in the interventions."""
+    for name, spec in parts.known_interventions():
+        path = ("interventions", name)
+        yield from parts.prompt_problems((*path, "prompts"), spec.prompts)
+        for supernode in spec.clamp:
+            yield from clamp_problems(parts, path, spec, supernode)
+        yield from _dose_problems(parts, path, spec)
+        yield from _generation_problems((*path, "generate"), spec)
+        for index, expectation in enumerate(spec.expect):
+            place = (*path, "expect", index)
+            yield from expectation.problems(parts, place, spec)
+        no_doses = spec.doses is None or not spec.doses.expect
+        if not spec.expect and no_doses and parts.is_whole(*path):
+            yield Problem(path, "it expects nothing: give it `expect`, or `doses` with `expect`")
+
+
+def _dose_problems(parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
+    if spec.doses is None:
+        return
+    if spec.doses.of not in spec.clamp and parts.is_whole(*path):
+        yield Problem((*path, "doses", "of"), unknown("clamp", spec.doses.of, spec.clamp))
+    factors = spec.doses.factors
+    for index, factor in enumerate(factors):
+        if factor in factors[:index]:
+            yield Problem((*path, "doses", "factors", index), f"the dose {factor:g} is given twice")
+
+
+def _generation_problems(path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
+    """Mistakes in the settings of an intervention that generates, at its `generate`."""
+    how = spec.generate
+    if how is None:
+        return
+    if spec.freeze == "all":
+        yield Problem(
+            (*path[:-1], "freeze"),
+            "`all` leaves nothing but direct effects on the prompt's next token, so no text can be "
+            "generated: write none or attention",
+        )
+    if how.samples > 1 and how.temperature == 0:
+        yield Problem(
+            (*path, "samples"),
+            "at temperature 0 every sample is the same text: give a `temperature` above 0, or one "
+            "sample",
+        )
 
 
 def _claims(parts: Parts) -> dict[str, Mapping[str, object]]:

@@ -1,6 +1,7 @@
-"""Files written in one step, so that a reader finds all of one or none; their stamps and names.
+"""Files of the record: written in one step, told apart by a stamp, read as JSON with a schema.
 
-JSON files with a schema: the base of everything that is recorded, and how a file is read.
+A file is written beside its place and renamed, so that a reader finds all of it or none. `Recorded`
+is the base of everything a run writes as JSON; its `schema` key names the format and its version.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from tracer.errors import UsageError
+
+RECORD = "run.json"
+MOST_MISFITS = 3
+_SCHEMA = re.compile(r"tracer\.(\w+)/(\d{1,9})")
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -128,14 +134,6 @@ def path_text(path: PurePath | str) -> str:
     r"""A path as valid UTF-8: a byte that is none becomes its escape, such as `\xff`."""
     name = path if isinstance(path, str) else path.as_posix()
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-RECORD = "run.json"
-
-MOST_MISFITS = 3
-_SCHEMA = re.compile(r"tracer\.(\w+)/(\d{1,9})")
-
-Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class Recorded(BaseModel):

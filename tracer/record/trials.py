@@ -1,6 +1,7 @@
-"""What was measured of one intervention: its clamps, the model's answers and the texts it wrote.
+"""What a run measured: interventions, circuits, shared representations and attribution graphs.
 
-What was measured beside interventions: circuits, shared representations, attribution graphs.
+These are the parts of `run.json`. The arrays that the docstrings name are in
+`measurements.safetensors` beside it.
 """
 
 from __future__ import annotations

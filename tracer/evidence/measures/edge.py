@@ -1,6 +1,7 @@
-"""Tests of the attribution graph: `edge`, the direct effect of one supernode on another.
+"""Tests of the attribution graph: the expectation `edge`, and how well a graph predicts ablations.
 
-How well a graph predicts what clamping does: its ablations, predicted against measured.
+`edge` is the direct effect of one supernode on another, as a share of all that enters the target.
+The calibration compares each ablation's effect as the graph predicts it with the measured one.
 """
 
 from __future__ import annotations

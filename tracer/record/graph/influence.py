@@ -1,30 +1,25 @@
-"""Influence: how much of the output runs through each node, whatever the sign.
+"""What an attribution graph says: influence, scores, effects of ablations.
 
-Each target's incoming |edges| are divided by their sum: the rows of A. Influence is what arrives at
-a node when the logits' weights p flow back along these shares, over paths of every length (Ameisen
-et al. 2025):
+Influence is how much of the output runs through each node, signs left out. With A the |edges|, each
+target's divided by their sum, and p the logits' weights, it is the sum over paths of every length
+(Ameisen et al. 2025):
 
     influence = p (A + A² + A³ + …)
 
-A target reads only sources of lower layers. So one pass over the edges, the highest layer first,
-gives the whole sum: a layer's influence is complete once all layers above have passed theirs on.
-The pass goes in blocks of rows small enough for the processor's cache.
+A target reads only sources of lower layers, so one pass over the edges, from the highest layer
+down, gives the whole sum. It goes in blocks of rows small enough for the processor's cache.
 
-What a graph says about groups of features: edges between them, and what ablating one would do.
+The replacement score is the share of influence that ends in tokens and not in errors; completeness
+is the share of each node's input that is no error, weighted by the node's influence.
 
-Ablating features takes their edges away. The direct effect on a target is minus the edges' sum; the
-total effect is that change carried on through every feature the graph keeps, each moving in
+Ablating features takes their edges away. The direct effect on a target is minus the sum of its
+edges from them; the total effect is carried on through every feature of the graph, each moving in
 proportion to its input:
 
     Δ target = Σ_s edge(target, s) · δ_s,    δ_s = Δ a_s / a_s
 
 with δ = −1 for the ablated and, going up the layers, Δ a_s the same sum for all others. Errors and
 tokens do not move. This is the graph's prediction; clamping measures how true it is.
-
-How much of the computation a graph, or a choice of its features, explains.
-
-Replacement asks where paths back from the output end, in tokens or in errors; completeness asks how
-much of each node's input is no error, and weighs it by influence (Ameisen et al. 2025).
 """
 
 from __future__ import annotations
@@ -165,52 +160,6 @@ def listed_influence(
     return at_sources, carried
 
 
-class EdgeSum(NamedTuple):
-    """All edges from one group to another."""
-
-    weight: float
-    """Their sum."""
-    share: float | None
-    """Of everything that enters the target group, signs left out; None where nothing does."""
-
-
-def edges_between(
-    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
-) -> EdgeSum:
-    """Edges from source features (columns) to targets (rows)."""
-    rows = graph.edges[targets].astype(np.float64)
-    weight = float(rows[:, sources].sum())
-    entering = float(np.abs(rows).sum())
-    return EdgeSum(weight, weight / entering if entering > 0 else None)
-
-
-class Predicted(NamedTuple):
-    """What ablating each of several groups does to one target, if the graph is right."""
-
-    direct: Float[np.ndarray, " group"]
-    total: Float[np.ndarray, " group"]
-
-
-def ablation_effects(
-    graph: AttributionGraph, groups: Sequence[Int[np.ndarray, " _"]], target: int
-) -> Predicted:
-    """Change of a target row when each group of features is set to 0."""
-    n = graph.nodes.n_features
-    moved = np.zeros((n, len(groups)), dtype=np.float32)
-    ablated = np.zeros((n, len(groups)), dtype=bool)
-    for number, members in enumerate(groups):
-        ablated[members, number] = True
-    moved[ablated] = -1
-    row = graph.edges[target, :n]
-    direct = row @ moved
-    for layer in np.unique(graph.nodes.features[:, 0]):
-        mine = graph.nodes.layer_slice(int(layer))
-        entering = graph.edges[mine, : mine.start] @ moved[: mine.start]
-        relative = entering / graph.nodes.activations[mine, None]
-        moved[mine] = np.where(ablated[mine], -1, relative)
-    return Predicted(direct.astype(np.float64), (row @ moved).astype(np.float64))
-
-
 class Scores(NamedTuple):
     """Both between 0 and 1; None where nothing flows that could be shared out."""
 
@@ -284,3 +233,48 @@ def _find(
 
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
+
+
+class EdgeSum(NamedTuple):
+    """All edges from one group to another."""
+
+    weight: float
+    """Their sum."""
+    share: float | None
+    """Of everything that enters the target group, signs left out; None where nothing does."""
+
+
+def edges_between(
+    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
+) -> EdgeSum:
+    """Edges from source features (columns) to targets (rows)."""
+    rows = graph.edges[targets].astype(np.float64)
+    weight = float(rows[:, sources].sum())
+    return EdgeSum(weight, _share(weight, float(np.abs(rows).sum())))
+
+
+class Predicted(NamedTuple):
+    """What ablating each of several groups does to one target, if the graph is right."""
+
+    direct: Float[np.ndarray, " group"]
+    total: Float[np.ndarray, " group"]
+
+
+def ablation_effects(
+    graph: AttributionGraph, groups: Sequence[Int[np.ndarray, " _"]], target: int
+) -> Predicted:
+    """Change of a target row when each group of features is set to 0."""
+    n = graph.nodes.n_features
+    moved = np.zeros((n, len(groups)), dtype=np.float32)
+    ablated = np.zeros((n, len(groups)), dtype=bool)
+    for number, members in enumerate(groups):
+        ablated[members, number] = True
+    moved[ablated] = -1
+    row = graph.edges[target, :n]
+    direct = row @ moved
+    for layer in np.unique(graph.nodes.features[:, 0]):
+        mine = graph.nodes.layer_slice(int(layer))
+        entering = graph.edges[mine, : mine.start] @ moved[: mine.start]
+        relative = entering / graph.nodes.activations[mine, None]
+        moved[mine] = np.where(ablated[mine], -1, relative)
+    return Predicted(direct.astype(np.float64), (row @ moved).astype(np.float64))

@@ -1,13 +1,10 @@
-"""A graph from the JSON that circuit-tracer, Neuronpedia and `neuronpedia_export` write.
+"""Read a graph file: tracer's own, or the JSON that Neuronpedia and circuit-tracer write.
 
-A node's id and type say what and where it is; its `feature`, written in several ways, is not read.
-The file lacks part of a graph. Constants become 0 and a target's value the sum of its incoming
-edges; the relevance share 0; a token without a node has the id −1; the model's fingerprint is
-empty; active features are those in the file.
-
-A graph file that exists: in tracer's format, or in that of Neuronpedia and circuit-tracer.
-
-The content of a file decides which it is, not its name.
+The content of a file decides which it is, not its name. In the JSON, a node's id and type say what
+and where it is; its `feature`, written in several ways, is not read. The JSON lacks part of a
+graph: constants become 0 and a target's value the sum of its incoming edges; the relevance share is
+0; a token without a node has the id −1; the model's fingerprint is empty; active features are those
+in the file.
 """
 
 from __future__ import annotations
@@ -47,20 +44,41 @@ from tracer.record.graph.neuronpedia_links import AmbiguousColumns, NameIndex, e
 
 MAX_EDGES = 1 << 28
 """Room for edges, there or not: 1 GiB."""
-
 _N_MISFITS = 3
+_OURS = SCHEMA.partition("/")[0] + "/"
+"""How the schema of each version of ours begins; `files.read` refuses those it cannot read."""
 _OUTPUT = re.compile(r'(?:Output )?"(.*)" \(p=([0-9.]{1,20})\)', re.DOTALL)
-
 Name = TypeVar("Name", FeatureName, ErrorName, EmbeddingName, LogitName)
 
 
-class _Entries(NamedTuple):
-    """A file's nodes by what their ids say, in the order of the edge matrix."""
+class Existing(NamedTuple):
+    """A graph with what its file keeps beside it."""
 
-    features: dict[FeatureName, NodeEntry]
-    errors: dict[ErrorName, NodeEntry]
-    tokens: dict[EmbeddingName, NodeEntry]
-    logits: dict[LogitName, NodeEntry]
+    graph: AttributionGraph
+    supernodes: tuple[LabelledIds, ...]
+    """Ids as written; ours keep none."""
+    sha256: str
+    """Of the JSON file, which for ours names the hash of its tensors."""
+
+
+def read_either(path: Path) -> Existing:
+    """Read a graph in either format.
+
+    Raises:
+        UsageError: There is none, it is in neither format, or it is unsound or too large.
+    """
+    found = neuronpedia_format.read(path)
+    data = cast(dict[str, Any], found.data) if isinstance(found.data, dict) else {}
+    schema = data.get("schema")
+    if isinstance(schema, str) and schema.startswith(_OURS):
+        return Existing(files.read(path), (), found.sha256)
+    if "nodes" not in data and "links" not in data:
+        raise UsageError(
+            f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "
+            "Neuronpedia and circuit-tracer have `nodes` and `links`."
+        )
+    graph = _of_data(data, path)
+    return Existing(graph, _supernodes(data, path), found.sha256)
 
 
 def read(path: Path) -> AttributionGraph:
@@ -69,10 +87,10 @@ def read(path: Path) -> AttributionGraph:
     Raises:
         UsageError: it is missing, unreadable, over 100 MB, no JSON, or no such graph.
     """
-    return of_data(neuronpedia_format.read(path).data, path)
+    return _of_data(neuronpedia_format.read(path).data, path)
 
 
-def of_data(data: object, path: Path) -> AttributionGraph:
+def _of_data(data: object, path: Path) -> AttributionGraph:
     """The graph of a parsed graph JSON; sentences name the file at `path`.
 
     Raises:
@@ -82,6 +100,24 @@ def of_data(data: object, path: Path) -> AttributionGraph:
         return _graph(_parse(data))
     except UsageError as problem:
         raise UsageError(f"{path}: {problem}") from None
+
+
+def _supernodes(data: dict[str, Any], path: Path) -> tuple[LabelledIds, ...]:
+    try:
+        return tuple(LabelledIds(label, ids) for label, ids in supernodes(data).items())
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}") from None
+
+
+def absent(ids: Iterable[str], graph: AttributionGraph) -> frozenset[str]:
+    """Those of the ids that name no node of the graph; an error may have its older name."""
+    there = {*source_ids(graph), *logit_ids(graph)}
+    return frozenset(name for name in ids if name not in there and _newer(name) not in there)
+
+
+def _newer(name: str) -> str:
+    error = parse_error(name)
+    return name if error is None else error_id(error.layer, error.pos)
 
 
 def _parse(data: object) -> GraphFile:
@@ -112,6 +148,15 @@ def _graph(file: GraphFile) -> AttributionGraph:
         values=edges.sum(1),
         pruning=_pruning(file.metadata),
     )
+
+
+class _Entries(NamedTuple):
+    """A file's nodes by what their ids say, in the order of the edge matrix."""
+
+    features: dict[FeatureName, NodeEntry]
+    errors: dict[ErrorName, NodeEntry]
+    tokens: dict[EmbeddingName, NodeEntry]
+    logits: dict[LogitName, NodeEntry]
 
 
 def _entries(nodes: Sequence[NodeEntry]) -> _Entries:
@@ -246,55 +291,3 @@ def _pruning(metadata: Metadata) -> Pruning | None:
     if nodes is None or (nodes == 1 and settings.edge_threshold is None):
         return None
     return Pruning(nodes, 1.0 if settings.edge_threshold is None else settings.edge_threshold)
-
-
-_OURS = SCHEMA.partition("/")[0] + "/"
-"""How the schema of each version of ours begins; `files.read` refuses those it cannot read."""
-
-
-class Existing(NamedTuple):
-    """A graph with what its file keeps beside it."""
-
-    graph: AttributionGraph
-    supernodes: tuple[LabelledIds, ...]
-    """Ids as written; ours keep none."""
-    sha256: str
-    """Of the JSON file, which for ours names the hash of its tensors."""
-
-
-def read_either(path: Path) -> Existing:
-    """Read a graph in either format.
-
-    Raises:
-        UsageError: There is none, it is in neither format, or it is unsound or too large.
-    """
-    found = neuronpedia_format.read(path)
-    data = cast(dict[str, Any], found.data) if isinstance(found.data, dict) else {}
-    schema = data.get("schema")
-    if isinstance(schema, str) and schema.startswith(_OURS):
-        return Existing(files.read(path), (), found.sha256)
-    if "nodes" not in data and "links" not in data:
-        raise UsageError(
-            f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "
-            "Neuronpedia and circuit-tracer have `nodes` and `links`."
-        )
-    graph = of_data(data, path)
-    return Existing(graph, _supernodes(data, path), found.sha256)
-
-
-def absent(ids: Iterable[str], graph: AttributionGraph) -> frozenset[str]:
-    """Those of the ids that name no node of the graph; an error may have its older name."""
-    there = {*source_ids(graph), *logit_ids(graph)}
-    return frozenset(name for name in ids if name not in there and _newer(name) not in there)
-
-
-def _newer(name: str) -> str:
-    error = parse_error(name)
-    return name if error is None else error_id(error.layer, error.pos)
-
-
-def _supernodes(data: dict[str, Any], path: Path) -> tuple[LabelledIds, ...]:
-    try:
-        return tuple(LabelledIds(label, ids) for label, ids in supernodes(data).items())
-    except UsageError as problem:
-        raise UsageError(f"{path}: {problem}") from None
