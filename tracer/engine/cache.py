@@ -4,12 +4,10 @@ What is kept lies under a hash of everything that it depends on: this package's 
 and the hardware, the model, the basis, and the cause that a step names. So a hit is what measuring
 would give, to the last bit.
 
-How the rows of one call are kept in the cache, and what their key holds.
-
-What a row gives depends on the prompt's tokens, the values that are set, what is frozen and read,
-and, in the last bits, on the rows of its batch: an entry is one call's rows in their batches. Which
-tokens are asked about is not in the key. An entry also keeps what the unembedding read, so that a
-token asked about later is read off logits that are made again in the same batches.
+A row depends on the prompt's tokens, the values that are set, what is frozen and read, and, in the
+last bits, on the other rows of its batch: so an entry is all rows of one call, in their batches.
+Which tokens are asked about is not in its key. An entry also keeps what the unembedding read, so
+that a token asked about later is read off logits that are made again in the same batches.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""What a model's sizes cost: weights, passes and batches of rows, from its `config.json` alone.
-
-Nothing here needs torch, so that a plan can be made before a model is opened. The engine cuts its
-batches by the same rule as the plan: `row_bytes` and `rows_per_batch`.
-
-How many rows and texts a run will measure: counted from the hypothesis, before anything is run.
+"""What a run will cost: rows to measure, counted from the hypothesis, and what each row takes.
 
 Every clamp, dose, control and circuit score is a *row*: one changed version of a prompt. Its pass
-starts at the first position that it changes; the clean pass's keys and values stand for what comes
-before. That position needs the prompts' tokens. Nothing here needs torch.
+starts at the first position that it changes, which needs the prompts' tokens; the clean pass's keys
+and values stand for what comes before. Operations and bytes follow from the sizes in a model's
+`config.json`. The engine cuts its batches by the same rule, `row_bytes` and `rows_per_batch`.
+Nothing here needs torch, so that a plan can be made before a model is opened.
 """
 
 from __future__ import annotations
@@ -27,6 +24,8 @@ from tracer.hypothesis.tokens import shared_prefix
 ROW_BUDGET = 512 * 2**20
 """Bytes the engine lets one batch of rows use."""
 MAX_ROWS = 256
+Spans = Mapping[str, tuple[int, int]]
+"""Token ranges by name, end excluded."""
 
 
 def row_bytes(n_tokens: int, d_vocab: int, d_keys: int, widest: int) -> int:
@@ -103,10 +102,6 @@ class ModelSize:
     def rows_per_batch(self, n_tokens: int) -> int:
         """Rows of a prompt that fit into the budget at once."""
         return rows_per_batch(self.row_bytes(n_tokens))
-
-
-Spans = Mapping[str, tuple[int, int]]
-"""Token ranges by name, end excluded."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
-"""Supernodes given by ids, and where a supernode's members are on a prompt.
+"""Supernodes: given by ids or found by a selection rule, and where their members are on a prompt.
 
 A member is kept as (layer, index, offset): `offset` tokens left of the anchor token of a span, so
 that one supernode fits prompts whose spans have other lengths. Spans are aligned at their last
 token (`tokens: last` and `all`) or their first (`first`); an offset that a shorter span does not
 have is left out there.
 
-Supernodes found by a selection rule on discovery prompts: score every candidate, keep the best.
-
-Candidates are the features of the rule's layers at the tokens of its span. `offset` counts tokens
-to the left of the span's anchor, so that prompts whose spans have other lengths are compared
-token by token.
+A selection rule scores every candidate on its prompts and keeps the best. Candidates are the
+features of the rule's layers at the tokens of its span, compared offset by offset.
 """
 
 from __future__ import annotations
@@ -37,6 +34,8 @@ from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph.influence import influence
 from tracer.record.record import FeatureRef, SupernodeRecord
 
+GRAPH_FEATURES = 2048
+"""Kept in each graph that the rule `influence` reads."""
 Anchor = Literal["last", "first"]
 
 
@@ -99,28 +98,6 @@ def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRec
     return supernode.model_copy(update={"features": features})
 
 
-GRAPH_FEATURES = 2048
-"""Kept in each graph that the rule `influence` reads."""
-
-
-class Scored(NamedTuple):
-    """Scores of every candidate of a rule, layer-major: `[offset, layer · feature]`."""
-
-    scores: Float[Tensor, "offset candidate"]
-    layers: Sequence[int]
-    widths: Sequence[int]
-
-    def ref(self, flat: int) -> FeatureRef:
-        """The feature at a flat index of `scores`."""
-        offset, rest = divmod(flat, self.scores.shape[1])
-        for layer, width in zip(self.layers, self.widths, strict=True):
-            if rest < width:
-                score = float(self.scores.flatten()[flat])
-                return FeatureRef(layer=layer, index=rest, offset=offset, score=score)
-            rest -= width
-        raise AssertionError("flat index out of range")
-
-
 def select(
     name: str,
     spec: SupernodeSpec,
@@ -147,6 +124,34 @@ def select(
         share=float(positive[kept].sum()) / total if total > 0 else None,
         n_candidates=positive.numel(),
     )
+
+
+def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:
+    """How many of the ordered, non-negative scores a rule keeps; never one that scored nothing."""
+    n_positive = int((descending > 0).sum())
+    if rule.top is not None:
+        return min(rule.top, n_positive)
+    assert rule.share is not None
+    reached = descending.double().cumsum(0) >= rule.share * float(descending.double().sum()) - 1e-12
+    return min(int((~reached).sum()) + 1, n_positive)
+
+
+class Scored(NamedTuple):
+    """Scores of every candidate of a rule, layer-major: `[offset, layer · feature]`."""
+
+    scores: Float[Tensor, "offset candidate"]
+    layers: Sequence[int]
+    widths: Sequence[int]
+
+    def ref(self, flat: int) -> FeatureRef:
+        """The feature at a flat index of `scores`."""
+        offset, rest = divmod(flat, self.scores.shape[1])
+        for layer, width in zip(self.layers, self.widths, strict=True):
+            if rest < width:
+                score = float(self.scores.flatten()[flat])
+                return FeatureRef(layer=layer, index=rest, offset=offset, score=score)
+            rest -= width
+        raise AssertionError("flat index out of range")
 
 
 def score(
@@ -179,10 +184,43 @@ def score(
     return Scored(active * gradients / len(rule.on), layers, widths)
 
 
+def _n_offsets(rule: Selection, prompts: Sequence[TokenizedPrompt]) -> int:
+    if rule.tokens != "all":
+        return 1
+    return min(end - start for start, end in (prompt.spans[rule.at] for prompt in prompts))
+
+
+def _positions(prompt: TokenizedPrompt, rule: Selection, offsets: range) -> list[int]:
+    anchor = anchor_position(prompt, rule.at, _anchor(rule))
+    return [anchor - offset for offset in offsets]
+
+
+def _anchor(rule: Selection) -> Anchor:
+    return "first" if rule.tokens == "first" else "last"
+
+
+def _activations(
+    run: CleanRun, rule: Selection, offsets: range, layers: range
+) -> Float[Tensor, "offset candidate"]:
+    positions = _positions(run.prompt, rule, offsets)
+    rows = [torch.cat([run.activation(layer, pos) for layer in layers]) for pos in positions]
+    return torch.stack(rows)
+
+
 def _contrast(values: list[Tensor], n_on: int) -> Tensor:
     """Mean over `on`, less the mean over `against` where there is one."""
     found = torch.stack(values[:n_on]).mean(0)
     return found - torch.stack(values[n_on:]).mean(0) if len(values) > n_on else found
+
+
+def _candidates(
+    active: Float[Tensor, "offset candidate"], layers: range, widths: Sequence[int], n_layers: int
+) -> list[Int[Tensor, " _"]]:
+    """By layer, the features whose score can differ from zero."""
+    found = [torch.zeros(0, dtype=torch.long, device=active.device)] * n_layers
+    for layer, block in zip(layers, active.split(list(widths), dim=1), strict=True):
+        found[layer] = (block != 0).any(0).nonzero()[:, 0]
+    return found
 
 
 def _influences(
@@ -209,46 +247,3 @@ def _influences(
         if layer in starts and pos in rows:
             scores[rows[pos], starts[layer] - basis.n_features(layer) + index] = float(value)
     return scores
-
-
-def _candidates(
-    active: Float[Tensor, "offset candidate"], layers: range, widths: Sequence[int], n_layers: int
-) -> list[Int[Tensor, " _"]]:
-    """By layer, the features whose score can differ from zero."""
-    found = [torch.zeros(0, dtype=torch.long, device=active.device)] * n_layers
-    for layer, block in zip(layers, active.split(list(widths), dim=1), strict=True):
-        found[layer] = (block != 0).any(0).nonzero()[:, 0]
-    return found
-
-
-def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:
-    """How many of the ordered, non-negative scores a rule keeps; never one that scored nothing."""
-    n_positive = int((descending > 0).sum())
-    if rule.top is not None:
-        return min(rule.top, n_positive)
-    assert rule.share is not None
-    reached = descending.double().cumsum(0) >= rule.share * float(descending.double().sum()) - 1e-12
-    return min(int((~reached).sum()) + 1, n_positive)
-
-
-def _n_offsets(rule: Selection, prompts: Sequence[TokenizedPrompt]) -> int:
-    if rule.tokens != "all":
-        return 1
-    return min(end - start for start, end in (prompt.spans[rule.at] for prompt in prompts))
-
-
-def _positions(prompt: TokenizedPrompt, rule: Selection, offsets: range) -> list[int]:
-    anchor = anchor_position(prompt, rule.at, _anchor(rule))
-    return [anchor - offset for offset in offsets]
-
-
-def _anchor(rule: Selection) -> Anchor:
-    return "first" if rule.tokens == "first" else "last"
-
-
-def _activations(
-    run: CleanRun, rule: Selection, offsets: range, layers: range
-) -> Float[Tensor, "offset candidate"]:
-    positions = _positions(run.prompt, rule, offsets)
-    rows = [torch.cat([run.activation(layer, pos) for layer in layers]) for pos in positions]
-    return torch.stack(rows)

@@ -6,11 +6,9 @@ one row more for all that is constant; columns are *targets* in the order in whi
 those carried backward, then those that sources reach on their way forward. The finished graph is
 the transpose, row = target, column = source.
 
-The special tokens at the front of a prompt, which no later token can change.
-
-Their embeddings are nodes, but no gradient is carried back through them. The embedding of each is
-carried forward through the frozen layers once; what else stands there (the MLPs' outputs, biases)
-counts as constant.
+No gradient is carried back through the special tokens at the front of a prompt, which no later
+token can change. Their embeddings are nodes, each carried forward through the frozen layers once
+(`prefix_streams`); what else stands there (the MLPs' outputs, biases) counts as constant.
 """
 
 from __future__ import annotations

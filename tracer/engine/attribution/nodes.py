@@ -1,9 +1,8 @@
-"""The features that a graph has, in the order of its rows, and what they and the errors write.
+"""The features that a graph has: how they are ranked, their rows, and what they and errors write.
 
-How relevant each active feature is to the targets: one backward pass ranks them all.
-
-The gradient of each target is carried back once, through attention *and* through every active
-feature, each linear as in the local replacement model. The relevance of a feature is
+One backward pass ranks all active features by their relevance to the targets. The gradient of each
+target is carried back through attention *and* through every active feature, each linear as in the
+local replacement model. The relevance of a feature is
 
     Σ_target weight · |activation · d target / d activation|
 
@@ -24,6 +23,9 @@ from torch import Tensor
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis, Place
+
+BLOCK_CELLS = 1 << 24
+"""Positions × targets × features taken at once."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,6 @@ def errors(
     if (W_skip := basis.W_skip(layer)) is not None:
         left -= frozen.inputs[layer] @ W_skip.to(left.dtype).T
     return left
-
-
-BLOCK_CELLS = 1 << 24
-"""Positions × targets × features taken at once."""
 
 
 def relevance(

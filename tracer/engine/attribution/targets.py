@@ -1,9 +1,8 @@
 """What a graph explains: salient logits, named tokens, or a difference of two.
 
-The target of a token is its logit less the mean over the vocabulary, before any soft cap; its read
-vector is the demeaned column of the unembedding, carried back through the frozen last norm.
-
-What is explained on one prompt, by token id: which logits, with which signs.
+On a prompt, a target is a direction: token ids with their signs. Its value is the logits along it,
+less the mean over the vocabulary, before any soft cap; its read vector is the demeaned column of
+the unembedding, carried back through the frozen last norm.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from tracer.hypothesis.template import render_token
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph.graph import Logit
 
+N_SALIENT = 10
+SALIENT_SHARE = 0.95
 LogitDirection = Sequence[tuple[int, float]]
 """Token ids with their coefficients; (token, 1), (foil, −1) is a logit difference."""
 ExplainedTarget = LogitDirection | Literal["salient"]
@@ -51,10 +52,6 @@ def explained_target_of(
 ) -> ExplainedTarget:
     """What a graph section explains, by id."""
     return "salient" if toward == "salient" else direction_of(toward, declared, prompt)
-
-
-N_SALIENT = 10
-SALIENT_SHARE = 0.95
 
 
 class Targets(NamedTuple):

@@ -10,10 +10,9 @@ In the local replacement model a feature is linear in what stands at its layer's
 pre-activation = e·x + constant, with a read vector e. What features and `b_dec` do not explain of
 the MLP's output is the error.
 
-Activation functions of dictionaries: a layer's pre-activations become its activations.
-
-Called on whole rows `[*batch, feature]`, or, through `of(index)`, on single features. Only TopK
-needs a whole row to tell whether one of its features is on.
+An activation function makes a dictionary's activations of its pre-activations. It is called on
+whole rows `[*batch, feature]` or, through `of(index)`, on single features; TopK has no such form,
+as it needs a whole row to tell whether one of its features is on.
 """
 
 from __future__ import annotations

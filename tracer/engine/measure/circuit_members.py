@@ -1,12 +1,11 @@
-"""Which features a circuit consists of on each prompt, and the random circuits matched to it.
+"""A circuit's features on each prompt, random circuits like it, and the ranking of features.
 
 A member's *slot* is its layer and its place relative to the prompt. Random circuits have as many
 features in every slot, drawn from those of the layer that belong to no supernode and differ from
 their reference mean there on at least one prompt. They are the same on all prompts.
 
-The features of a circuit's scope, ordered by how much keeping each is expected to bring back.
-
-The score of a feature at a token position is the mean over discovery prompts of
+For the curve, the features of the scope are ranked by how much keeping each is expected to bring
+back. The score of a feature at a token position is the mean over discovery prompts of
 
     (activation − reference mean) · d metric / d activation,
 

@@ -1,6 +1,7 @@
-"""Measure the attribution graph of one prompt: what it explains, and how far the model agrees.
+"""Measure the attribution graph of one prompt: its scores, supernodes, ablations and features.
 
-What the most influential features of a graph promote, and on which prompts they are active.
+The record also says which tokens the pruned graph's most influential features promote, and on which
+of the hypothesis's prompts they are active.
 """
 
 from __future__ import annotations
@@ -40,64 +41,6 @@ MAX_PROMPTS = 16
 N_FIRINGS = 3
 
 
-def features_of(
-    context: MeasurementContext, pruned: AttributionGraph, graph_cause: Any, limit: BatchLimit
-) -> dict[str, FeatureTokens]:
-    """What the most influential features say, the prompt's sign of each taken in.
-
-    Where they fire is told of the first prompts of the file, so it is a step of its own: another
-    prompt makes no graph anew.
-
-    Args:
-        context: Opened and resolved.
-        pruned: The graph.
-        graph_cause: What the graph depends on, as in the cache's key.
-        limit: Nothing is kept if memory runs out meanwhile.
-    """
-    prompts = [run.prompt for run in context.clean.values()][:MAX_PROMPTS]
-
-    def cause() -> list[Any]:
-        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts]]
-
-    def read() -> dict[str, FeatureTokens]:
-        return _read(context, pruned, prompts)
-
-    return remembered(context.cache, "features", cause, _FEATURES_FORM, limit, read).result
-
-
-def _read(
-    context: MeasurementContext, pruned: AttributionGraph, prompts: Sequence[TokenizedPrompt]
-) -> dict[str, FeatureTokens]:
-    nodes = pruned.nodes
-    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ].tolist()
-    ids = [(int(nodes.features[row, 0]), int(nodes.features[row, 2])) for row in rows]
-    signs = np.where(nodes.activations[rows] >= 0, 1, -1).tolist()
-    signed = [Signed(each, sign) for each, sign in zip(ids, signs, strict=True)]
-    fire = firings(context.model, context.basis, signed, prompts, N_FIRINGS)
-    effects = logit_effects(context.model, context.basis, ids, N_TOKENS)
-    found: dict[str, FeatureTokens] = {}
-    for row, sign, effect, places in zip(rows, signs, effects, fire, strict=True):
-        ends = (effect.promoted, effect.suppressed)
-        up, down = ends if sign > 0 else ends[::-1]
-        found[id_of_row(nodes, row)] = FeatureTokens(
-            promotes=tuple(one.token for one in up),
-            suppresses=tuple(one.token for one in down),
-            fires=places,
-        )
-    return found
-
-
-def _pack_features(found: dict[str, FeatureTokens]) -> StoredEntry:
-    return StoredEntry({}, {name: each.model_dump(mode="json") for name, each in found.items()})
-
-
-def _unpack_features(entry: StoredEntry) -> dict[str, FeatureTokens]:
-    return {name: FeatureTokens.model_validate(each) for name, each in dict(entry.about).items()}
-
-
-_FEATURES_FORM = StepForm(_pack_features, _unpack_features)
-
-
 class MeasuredGraph(NamedTuple):
     """The numbers, and the pruned graph they are about."""
 
@@ -128,7 +71,7 @@ def measure_graph(context: MeasurementContext, prompt: str, progress: Progress) 
 
     found = remembered(context.cache, "graph", lambda: cause, _FORM, limit, make).result
     with progress.task(f"reading features on {prompt}"):
-        features = features_of(context, found.pruned, cause, limit)
+        features = _features_of(context, found.pruned, cause, limit)
     return found._replace(record=found.record.model_copy(update={"features": features}))
 
 
@@ -152,20 +95,6 @@ def _measure(
     ablations = measure_ablations(context, prompt, graph, members, target, limit, progress)
     pruned = prune(graph)
     return MeasuredGraph(_record(prompt, graph, pruned, members, ablations), pruned)
-
-
-def _pack(found: MeasuredGraph) -> StoredEntry:
-    kept = files.pack(found.pruned)
-    record = found.record.model_dump(mode="json")
-    return StoredEntry(kept.tensors, {"record": record, "graph": kept.about})
-
-
-def _unpack(entry: StoredEntry) -> MeasuredGraph:
-    packed = files.PackedGraph(dict(entry.arrays), entry.about["graph"])
-    return MeasuredGraph(GraphRecord.model_validate(entry.about["record"]), files.unpack(packed))
-
-
-_FORM = StepForm(_pack, _unpack)
 
 
 def _rows(graph: AttributionGraph, places: Sequence[Place]) -> Int[np.ndarray, " _"]:
@@ -210,3 +139,69 @@ def _edges(graph: AttributionGraph, members: Members) -> Iterator[GraphEdge]:
             if source != target and len(from_rows) and len(to_rows):
                 weight, share = edges_between(graph, from_rows, to_rows)
                 yield GraphEdge(source=source, target=target, weight=weight, share=share)
+
+
+def _pack(found: MeasuredGraph) -> StoredEntry:
+    kept = files.pack(found.pruned)
+    record = found.record.model_dump(mode="json")
+    return StoredEntry(kept.tensors, {"record": record, "graph": kept.about})
+
+
+def _unpack(entry: StoredEntry) -> MeasuredGraph:
+    packed = files.PackedGraph(dict(entry.arrays), entry.about["graph"])
+    return MeasuredGraph(GraphRecord.model_validate(entry.about["record"]), files.unpack(packed))
+
+
+_FORM = StepForm(_pack, _unpack)
+
+
+def _features_of(
+    context: MeasurementContext, pruned: AttributionGraph, graph_cause: Any, limit: BatchLimit
+) -> dict[str, FeatureTokens]:
+    """What the most influential features say, the prompt's sign of each taken in.
+
+    Where they fire is told of the first prompts of the file, so it is a step of its own: another
+    prompt makes no graph anew.
+    """
+    prompts = [run.prompt for run in context.clean.values()][:MAX_PROMPTS]
+
+    def cause() -> list[Any]:
+        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts]]
+
+    def read() -> dict[str, FeatureTokens]:
+        return _read(context, pruned, prompts)
+
+    return remembered(context.cache, "features", cause, _FEATURES_FORM, limit, read).result
+
+
+def _read(
+    context: MeasurementContext, pruned: AttributionGraph, prompts: Sequence[TokenizedPrompt]
+) -> dict[str, FeatureTokens]:
+    nodes = pruned.nodes
+    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ].tolist()
+    ids = [(int(nodes.features[row, 0]), int(nodes.features[row, 2])) for row in rows]
+    signs = np.where(nodes.activations[rows] >= 0, 1, -1).tolist()
+    signed = [Signed(each, sign) for each, sign in zip(ids, signs, strict=True)]
+    fire = firings(context.model, context.basis, signed, prompts, N_FIRINGS)
+    effects = logit_effects(context.model, context.basis, ids, N_TOKENS)
+    found: dict[str, FeatureTokens] = {}
+    for row, sign, effect, places in zip(rows, signs, effects, fire, strict=True):
+        ends = (effect.promoted, effect.suppressed)
+        up, down = ends if sign > 0 else ends[::-1]
+        found[id_of_row(nodes, row)] = FeatureTokens(
+            promotes=tuple(one.token for one in up),
+            suppresses=tuple(one.token for one in down),
+            fires=places,
+        )
+    return found
+
+
+def _pack_features(found: dict[str, FeatureTokens]) -> StoredEntry:
+    return StoredEntry({}, {name: each.model_dump(mode="json") for name, each in found.items()})
+
+
+def _unpack_features(entry: StoredEntry) -> dict[str, FeatureTokens]:
+    return {name: FeatureTokens.model_validate(each) for name, each in dict(entry.about).items()}
+
+
+_FEATURES_FORM = StepForm(_pack_features, _unpack_features)

@@ -1,6 +1,7 @@
-"""The named places of a model, and TransformerLens's hook name for each.
+"""The named places of a model, their hook names in TransformerLens, and the kept start of a pass.
 
-Keys and values of a clean pass: what rows that differ only later need not compute again.
+A `Prefix` holds a clean pass's keys and values: rows that differ only later need not compute them
+again.
 """
 
 from __future__ import annotations

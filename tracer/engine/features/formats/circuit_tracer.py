@@ -1,12 +1,9 @@
 """circuit-tracer's format: `config.yaml`, and one file per layer here or somewhere it names.
 
-It covers per-layer transcoders and cross-layer ones, as `model_kind` says; files of Gemma Scope are
-named, not copied.
-
-Layers of a cross-layer transcoder: a pair of files each, or Gemma Scope 2's one file each.
-
-In the pairs, `W_dec_{i}` holds only the layers from i on; in Gemma Scope 2 all layers, of which
-those before the feature's own are unused. Both store the skip matrix for `x @ W`.
+`model_kind` says whether these are per-layer or cross-layer transcoders; files of Gemma Scope are
+named, not copied. A layer of a cross-layer transcoder is a pair of files, whose `W_dec_{i}` holds
+only the layers from i on, or Gemma Scope 2's one file, which holds all layers; those before the
+feature's own are unused. Both store the skip matrix for `x @ W`.
 """
 
 from __future__ import annotations
@@ -34,56 +31,8 @@ from tracer.engine.features.tensor_files import open_tensors, take, take_if_ther
 from tracer.errors import UsageError
 from tracer.hypothesis.names import parse_hub_file
 
-ENCODER, DECODER = "W_enc_", "W_dec_"
-
-
-def decoder_file(encoder_file: Path) -> Path:
-    """The decoder's file beside an encoder's."""
-    return encoder_file.with_name(encoder_file.name.replace(ENCODER, DECODER))
-
-
-def read_pair(encoder_file: Path, layer: int, n_layers: int) -> LayerWeights:
-    """A layer of `n_layers`, from its encoder's file and the decoder's beside it.
-
-    Raises:
-        UsageError: A file or tensor is missing or has a wrong shape or type.
-    """
-    encoder, decoder = open_tensors(encoder_file), open_tensors(decoder_file(encoder_file))
-    W_enc = take(encoder, f"W_enc_{layer}", (None, None))
-    n_features, d_model = W_enc.shape
-    threshold = take_if_there(encoder, f"threshold_{layer}", (n_features,))
-    skip = take_if_there(encoder, f"W_skip_{layer}", (d_model, d_model))
-    return LayerWeights(
-        W_enc,
-        take(encoder, f"b_enc_{layer}", (n_features,)),
-        take(decoder, f"W_dec_{layer}", (n_features, n_layers - layer, d_model)),
-        take(encoder, f"b_dec_{layer}", (d_model,)),
-        ReLU() if threshold is None else JumpReLU(threshold),
-        None if skip is None else skip.T,
-    )
-
-
-def read_gemma_scope_2(path: Path, layer: int, n_layers: int) -> LayerWeights:
-    """A layer of `n_layers`, from Gemma Scope 2's file.
-
-    Raises:
-        UsageError: The file or a tensor is missing or has a wrong shape or type.
-    """
-    file = open_tensors(path)
-    W_enc = take(file, "w_enc", (None, None)).T
-    n_features, d_model = W_enc.shape
-    skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
-    return LayerWeights(
-        W_enc,
-        take(file, "b_enc", (n_features,)),
-        take(file, "w_dec", (n_features, n_layers, d_model))[:, layer:],
-        take(file, "b_dec", (d_model,)),
-        JumpReLU(take(file, "threshold", (n_features,))),
-        None if skip is None else skip.T,
-    )
-
-
 CONFIG = "config.yaml"
+ENCODER, DECODER = "W_enc_", "W_dec_"
 
 
 class CircuitTracerConfig(Settings):
@@ -113,9 +62,9 @@ def _read(folder: Path, name: str, fetch: Fetch) -> Dictionary:
             "relu and jump_relu."
         )
     files = named or numbered_files(folder, ENCODER)
-    read_layer = read_gemma_scope_2 if named else read_pair
+    read_layer = _read_gemma_scope_2 if named else _read_pair
     layers = tuple(read_layer(file, layer, len(files)) for layer, file in enumerate(files))
-    decoders = () if named else map(decoder_file, files)
+    decoders = () if named else map(_decoder_file, files)
     all_files = (path, *files, *decoders)
     return Dictionary(name, "cross-layer transcoders", reads, writes, layers, all_files)
 
@@ -136,6 +85,43 @@ def _inside(folder: Path, entry: str) -> Path:
             "paths inside it and hf://organisation/name/path."
         )
     return folder / path
+
+
+def _decoder_file(encoder_file: Path) -> Path:
+    return encoder_file.with_name(encoder_file.name.replace(ENCODER, DECODER))
+
+
+def _read_pair(encoder_file: Path, layer: int, n_layers: int) -> LayerWeights:
+    """A layer of `n_layers`, from its encoder's file and the decoder's beside it."""
+    encoder, decoder = open_tensors(encoder_file), open_tensors(_decoder_file(encoder_file))
+    W_enc = take(encoder, f"W_enc_{layer}", (None, None))
+    n_features, d_model = W_enc.shape
+    threshold = take_if_there(encoder, f"threshold_{layer}", (n_features,))
+    skip = take_if_there(encoder, f"W_skip_{layer}", (d_model, d_model))
+    return LayerWeights(
+        W_enc,
+        take(encoder, f"b_enc_{layer}", (n_features,)),
+        take(decoder, f"W_dec_{layer}", (n_features, n_layers - layer, d_model)),
+        take(encoder, f"b_dec_{layer}", (d_model,)),
+        ReLU() if threshold is None else JumpReLU(threshold),
+        None if skip is None else skip.T,
+    )
+
+
+def _read_gemma_scope_2(path: Path, layer: int, n_layers: int) -> LayerWeights:
+    """A layer of `n_layers`, from Gemma Scope 2's file."""
+    file = open_tensors(path)
+    W_enc = take(file, "w_enc", (None, None)).T
+    n_features, d_model = W_enc.shape
+    skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
+    return LayerWeights(
+        W_enc,
+        take(file, "b_enc", (n_features,)),
+        take(file, "w_dec", (n_features, n_layers, d_model))[:, layer:],
+        take(file, "b_dec", (d_model,)),
+        JumpReLU(take(file, "threshold", (n_features,))),
+        None if skip is None else skip.T,
+    )
 
 
 FORMAT = Format(

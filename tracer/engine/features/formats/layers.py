@@ -1,12 +1,11 @@
-"""One layer's transcoder in one file, whichever way its tensors are called, and layers by number.
+"""What formats share: one layer's transcoder in one file, numbered files, configuration files.
 
 circuit-tracer stores the encoder `[feature, d_model]` and the skip matrix `[d_out, d_in]`; Gemma
 Scope (npz) and Gemma Scope 2 (lower-case names) store both transposed.
 
-Configuration files of dictionaries: bounded YAML and JSON, and the hook points they name.
-
-Formats name hook points as TransformerLens does. A place that is not listed here cannot be used:
-a dictionary must read what enters the MLP and write what leaves it.
+Configurations are bounded YAML or JSON, and name hook points as TransformerLens does. A dictionary
+must read what enters the MLP and write what leaves it: `INPUTS` and `OUTPUTS` list all that can be
+used.
 """
 
 from __future__ import annotations
@@ -34,8 +33,23 @@ from tracer.errors import UsageError
 from tracer.hypothesis.yaml_text import YamlMistake, parse_value, read_text
 
 THRESHOLD = "activation_function.threshold"
+INPUTS: Mapping[str, SiteKind] = {
+    "ln2.hook_normalized": "ln2_normalized",
+    "hook_resid_mid": "resid_mid",
+    "mlp.hook_in": "mlp_in",
+}
+OUTPUTS: Mapping[str, SiteKind] = {"hook_mlp_out": "mlp_resid", "mlp.hook_out": "mlp_out"}
 _SHOWN = 5
 T = TypeVar("T")
+
+
+class Settings(BaseModel):
+    """Base of what a format's configuration says; further keys are its authors' own business."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+S = TypeVar("S", bound=Settings)
 
 
 def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerWeights:
@@ -55,6 +69,33 @@ def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerW
     if file.has("w_enc") or path.suffix == ".npz":
         return _gemma_scope(file, activation)
     return _circuit_tracer(file, activation, k)
+
+
+def _circuit_tracer(file: TensorFile, activation: str | None, k: int | None) -> LayerWeights:
+    W_enc = take(file, "W_enc", (None, None))
+    n_features, d_model = W_enc.shape
+    W_skip = take_if_there(file, "W_skip", (d_model, d_model))
+    threshold = take_if_there(file, THRESHOLD, (n_features,))
+    act = choose_activation(file, activation, threshold, _count(file, k), n_features)
+    return layer_weights(file, W_enc, "W_dec", act, W_skip)
+
+
+def _count(file: TensorFile, k: int | None) -> int | None:
+    stored = take_count(file, "k")
+    if None not in (stored, k) and stored != k:
+        raise UsageError(f"{file.path}: k is {stored} here and {k} in the configuration.")
+    return k if stored is None else stored
+
+
+def _gemma_scope(file: TensorFile, activation: str | None) -> LayerWeights:
+    """Either version: the second has lower-case names, and a skip path where it is affine."""
+    encoder, decoder = ("w_enc", "w_dec") if file.has("w_enc") else ("W_enc", "W_dec")
+    W_enc = take(file, encoder, (None, None)).T
+    n_features, d_model = W_enc.shape
+    threshold = take(file, "threshold", (n_features,))
+    skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
+    act = choose_activation(file, activation, threshold, None, n_features)
+    return layer_weights(file, W_enc, decoder, act, None if skip is None else skip.T)
 
 
 def layer_weights(
@@ -78,26 +119,6 @@ def layer_weights(
         activation,
         W_skip,
     )
-
-
-def _circuit_tracer(file: TensorFile, activation: str | None, k: int | None) -> LayerWeights:
-    W_enc = take(file, "W_enc", (None, None))
-    n_features, d_model = W_enc.shape
-    W_skip = take_if_there(file, "W_skip", (d_model, d_model))
-    threshold = take_if_there(file, THRESHOLD, (n_features,))
-    act = choose_activation(file, activation, threshold, _count(file, k), n_features)
-    return layer_weights(file, W_enc, "W_dec", act, W_skip)
-
-
-def _gemma_scope(file: TensorFile, activation: str | None) -> LayerWeights:
-    """Either version: the second has lower-case names, and a skip path where it is affine."""
-    encoder, decoder = ("w_enc", "w_dec") if file.has("w_enc") else ("W_enc", "W_dec")
-    W_enc = take(file, encoder, (None, None)).T
-    n_features, d_model = W_enc.shape
-    threshold = take(file, "threshold", (n_features,))
-    skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
-    act = choose_activation(file, activation, threshold, None, n_features)
-    return layer_weights(file, W_enc, decoder, act, None if skip is None else skip.T)
 
 
 def choose_activation(
@@ -124,13 +145,6 @@ def choose_activation(
     if k is None or not 1 <= k <= n_features:
         raise UsageError(f"{file.path}: TopK needs a k from 1 to {n_features}; found {k}.")
     return TopK(k)
-
-
-def _count(file: TensorFile, k: int | None) -> int | None:
-    stored = take_count(file, "k")
-    if None not in (stored, k) and stored != k:
-        raise UsageError(f"{file.path}: k is {stored} here and {k} in the configuration.")
-    return k if stored is None else stored
 
 
 def numbered_files(folder: Path, prefix: str) -> list[Path]:
@@ -167,23 +181,6 @@ def _require_all(folder: Path, found: Collection[int]) -> None:
             f"{folder}: layers 0 to {max(found)} are needed, but {shown}{more} "
             f"{'is' if len(missing) == 1 else 'are'} missing."
         )
-
-
-INPUTS: Mapping[str, SiteKind] = {
-    "ln2.hook_normalized": "ln2_normalized",
-    "hook_resid_mid": "resid_mid",
-    "mlp.hook_in": "mlp_in",
-}
-OUTPUTS: Mapping[str, SiteKind] = {"hook_mlp_out": "mlp_resid", "mlp.hook_out": "mlp_out"}
-
-
-class Settings(BaseModel):
-    """Base of what a format's configuration says; further keys are its authors' own business."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-
-S = TypeVar("S", bound=Settings)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
