@@ -1,6 +1,6 @@
 """`tracer compare` and `tracer bless`: whether a circuit is still what it was.
 
-The baselines that `tracer run --baseline` holds runs against.
+`Baseline` is the option of `tracer run` that holds each run against the blessed one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from tracer.record.runs import resolve
 from tracer.report.run import Run
 from tracer.report.terminal import Screen
 
+AUTO = Path("auto")
+MOST_FINDINGS = 200
+"""Printed, the worse first."""
 _KEPT = Tolerances()
 _SIDE = "A run folder, a run's id, a hypothesis (its latest run), `latest`, or a baseline file."
-
 Overlap = Annotated[
     float | None,
     typer.Option(
@@ -134,10 +136,6 @@ def _document(comparison: RunComparison) -> str:
     return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
-MOST_FINDINGS = 200
-"""Printed, the worse first."""
-
-
 def print_comparison(screen: Screen, comparison: RunComparison) -> None:
     """What was changed, then a table of what came out otherwise, worse first."""
     screen.console.print(_headline(screen, comparison))
@@ -170,9 +168,6 @@ def _row(screen: Screen, finding: Finding) -> list[Text]:
     colour = "red" if finding.is_regression else ""
     texts = (finding.what, finding.before, finding.after, finding.where)
     return [screen.text(text, colour) for text in texts]
-
-
-AUTO = Path("auto")
 
 
 @dataclass(frozen=True)

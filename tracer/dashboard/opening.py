@@ -1,8 +1,6 @@
-"""Runs as pages open them: found by the id of the listing, cached until their files change.
+"""Runs and their attribution graphs as pages open them, cached until their files change.
 
-What cannot be opened comes back as a sentence to show.
-
-Attribution graphs of runs, cached in memory until their files change.
+A run is found by its id in the listing. One that cannot be opened comes back as a sentence to show.
 """
 
 from __future__ import annotations
@@ -36,10 +34,14 @@ from tracer.report.run_graphs import (
     supernode_groups,
 )
 
+MOST_NODES = 2_000
+MOST_LINKS = 10_000
+_FILES = (RECORD, ARRAYS, VERDICT)
 Stamp = tuple[FileStamp | None, ...]
 """Of each file; None where there is none."""
-
-_FILES = (RECORD, ARRAYS, VERDICT)
+GraphStamp = tuple[tuple[str, int, int], ...]
+Frozen = tuple[tuple[str, tuple[str, ...]], ...]
+"""Groups that can be a key."""
 
 
 def entries(reports: Path) -> dict[str, RunEntry]:
@@ -85,13 +87,6 @@ def _open(folder: str, stamp: Stamp) -> Run:
 def _report(folder: str, stamp: Stamp) -> str:
     run = Run.open(folder)
     return render(run.record, run.verdict, run.arrays, read_graphs(run.path, run.record))
-
-
-MOST_NODES = 2_000
-MOST_LINKS = 10_000
-GraphStamp = tuple[tuple[str, int, int], ...]
-Frozen = tuple[tuple[str, tuple[str, ...]], ...]
-"""Groups that can be a key."""
 
 
 @dataclass(frozen=True)

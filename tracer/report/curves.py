@@ -1,6 +1,6 @@
-"""Geometry of the plot of faithfulness over the share of features that is kept.
+"""Geometry of two plots: faithfulness over the share of features kept, and calibration.
 
-Geometry of the calibration plots: what a graph predicts against what clamping measures.
+Calibration plots show what a graph predicts against what clamping measures. Coordinates are pixels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
 from tracer.report.text import formatted, number, percent
 
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 448.0, 10.0, 190.0
+SCATTER_LEFT, SCATTER_RIGHT, SCATTER_TOP, SCATTER_BOTTOM = 44.0, 248.0, 10.0, 206.0
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,6 @@ def _line(style: int, name: str, curve: Sequence[float], x: Scale, y: Scale) -> 
     points = tuple((x(math.log10(k)), y(f)) for k, f in zip(SHARES, curve, strict=True))
     text = ", ".join(f"{percent(k)} {number(f)}" for k, f in zip(SHARES, curve, strict=True))
     return PlotLine(style, points, f"{name}: {text}", name)
-
-
-SCATTER_LEFT, SCATTER_RIGHT, SCATTER_TOP, SCATTER_BOTTOM = 44.0, 248.0, 10.0, 206.0
 
 
 @dataclass(frozen=True)

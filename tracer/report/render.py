@@ -6,9 +6,8 @@ security policy admits exactly our own styles and scripts, by hash. These are co
 package; d3 is vendored as its authors built it, its licence beside it (`view/d3.LICENSE`, ISC).
 Same input, same bytes.
 
-One picture of a report as an SVG file of its own, for pages that show images.
-
-A browser runs no script in an image and loads nothing for it, whatever its text says.
+A picture of a report is also drawn as an SVG file of its own. A browser runs no script in an image
+and loads nothing for it, whatever its text says.
 """
 
 from __future__ import annotations
@@ -35,33 +34,8 @@ from tracer.report.sections.registry import ReportData
 
 _HERE = Path(__file__).parent
 _TEMPLATES, _SECTIONS, _VIEW = (_HERE / name for name in ("templates", "sections", "view"))
-
-
-@cache
-def graph_style() -> str:
-    """Style sheet of the interactive graph; everything in it is below `.gv`."""
-    return _read("graph.css")
-
-
-@cache
-def graph_script() -> str:
-    """d3 and the view: a classic script that defines `mountGraph(element, data, options)`."""
-    return "\n".join(map(_read, ("d3.min.js", "layout.js", "panel.js", "graph.js")))
-
-
-@cache
-def graph_module() -> str:
-    """The same as an ES module whose default export is a Streamlit component (version 2).
-
-    `data` is `{hash, graph, selected, threshold}`, where `graph` is what `tracer.report.graph_view`
-    makes, as JSON text, which is parsed only where `hash` is another one; it sets the state
-    `selected` (a list of ids) and `threshold`. The component's HTML needs to hold nothing.
-    """
-    return f"{graph_script()}\n{_read('component.js')}"
-
-
-def _read(name: str) -> str:
-    return (_VIEW / name).read_text(encoding="utf-8")
+MARGIN = 10.0
+"""Pixels around a picture."""
 
 
 def render(
@@ -103,49 +77,6 @@ def fill_template(name: str, own: Own | None = None, **views: object) -> str:
     return _environment().get_template(name).render(own=own or _PLAIN, **views)
 
 
-def fill_picture(**views: object) -> str:
-    """An SVG file in our style; it has no script."""
-    template = _environment().get_template("picture.svg.j2")
-    return template.render(style=_own("report.css"), **views)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader((_TEMPLATES, _SECTIONS)),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=text.clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    formats = (text.interval, text.p_value, text.percent, text.visible_token)
-    environment.filters.update({each.__name__: each for each in formats})
-    environment.filters["icon"] = OUTCOMES.__getitem__
-    return environment
-
-
-def _own(name: str) -> Markup:
-    return Markup("\n" + (_TEMPLATES / name).read_text(encoding="utf-8"))
-
-
-def _hash(source: str) -> str:
-    digest = hashlib.sha256(source.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-_PLAIN = Own((_own("report.css"),), (_own("report.js"),))
-_GRAPHS = Own(
-    (*_PLAIN.styles, Markup("\n" + graph_style())),
-    (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + _read("page.js"))),
-)
-
-
-MARGIN = 10.0
-"""Pixels around a picture."""
-
-
 def circuit_picture(circuit: CircuitDrawing) -> str:
     """The supernodes of an intervention on a prompt."""
     return _picture("circuit", circuit)
@@ -167,10 +98,72 @@ def dose_picture(panel: DosePanel) -> str:
 
 
 def _picture(kind: str, view: CircuitDrawing | Bars | Strip | DosePanel) -> str:
-    return fill_picture(
+    template = _environment().get_template("picture.svg.j2")
+    return template.render(
+        style=_own("report.css"),
         kind=kind,
         view=view,
         margin=MARGIN,
         width=view.width + 2 * MARGIN,
         height=view.height + 2 * MARGIN,
     )
+
+
+@cache
+def graph_style() -> str:
+    """Style sheet of the interactive graph; everything in it is below `.gv`."""
+    return _read("graph.css")
+
+
+@cache
+def graph_script() -> str:
+    """d3 and the view: a classic script that defines `mountGraph(element, data, options)`."""
+    return "\n".join(map(_read, ("d3.min.js", "layout.js", "panel.js", "graph.js")))
+
+
+@cache
+def graph_module() -> str:
+    """The same as an ES module whose default export is a Streamlit component (version 2).
+
+    `data` is `{hash, graph, selected, threshold}`, where `graph` is what `tracer.report.graph_view`
+    makes, as JSON text, which is parsed only where `hash` is another one; it sets the state
+    `selected` (a list of ids) and `threshold`. The component's HTML needs to hold nothing.
+    """
+    return f"{graph_script()}\n{_read('component.js')}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader((_TEMPLATES, _SECTIONS)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=text.clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    formats = (text.interval, text.p_value, text.percent, text.visible_token)
+    environment.filters.update({each.__name__: each for each in formats})
+    environment.filters["icon"] = OUTCOMES.__getitem__
+    return environment
+
+
+def _read(name: str) -> str:
+    return (_VIEW / name).read_text(encoding="utf-8")
+
+
+def _own(name: str) -> Markup:
+    return Markup("\n" + (_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _hash(source: str) -> str:
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+_PLAIN = Own((_own("report.css"),), (_own("report.js"),))
+_GRAPHS = Own(
+    (*_PLAIN.styles, Markup("\n" + graph_style())),
+    (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + _read("page.js"))),
+)

@@ -1,4 +1,4 @@
-"""An attempt as a hypothesis file declares it, so that the engine measures it as any intervention.
+"""An attempt: what a person clamps and measures, and how a hypothesis file declares it.
 
     ablate     0
     scale      {times: f, from: [here]}     times its activation on this prompt
@@ -6,10 +6,8 @@
     set        {to: f}
     add        {add: f}
 
-A supernode at chosen tokens becomes one of explicit ids. What is `expected` of an attempt only
-names the tokens to measure; it is not judged.
-
-What a person asks for: supernodes to clamp, modes, factors, places, and what is measured.
+The engine measures it as any intervention. A supernode at chosen tokens becomes one of explicit
+ids. The intervention's `expect` only names the tokens to measure; it is not judged.
 """
 
 from __future__ import annotations
@@ -36,7 +34,8 @@ from tracer.report.effects import fill, measures
 
 Mode = Literal["ablate", "scale", "inject", "set", "add"]
 Freeze = Literal["none", "attention", "all"]
-
+Groups = Mapping[str, tuple[str, ...]]
+"""Supernodes made by hand: ids `layer_index_position` by name."""
 MODES: dict[Mode, str] = {
     "ablate": "ablate",
     "scale": "scale (× itself)",
@@ -45,8 +44,19 @@ MODES: dict[Mode, str] = {
     "add": "add (× maximum)",
 }
 """In words, for people."""
+_UNITS: Mapping[Mode, Unit] = {
+    "ablate": "times",
+    "scale": "times",
+    "inject": "times",
+    "set": "to",
+    "add": "add",
+}
 LOWEST, HIGHEST = -5.0, 5.0
 """Of a factor; a value that is set may be any."""
+NAME = "attempt"
+"""Of the one intervention."""
+P = 0.05
+"""Of the comparison with controls, where any are drawn."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +97,6 @@ class Attempt:
     dosing: Dosing | None = None
     n_tokens: int = 0
     """To be generated, at temperature 0."""
-
-
-NAME = "attempt"
-"""Of the one intervention."""
-P = 0.05
-
-_UNITS: Mapping[Mode, Unit] = {
-    "ablate": "times",
-    "scale": "times",
-    "inject": "times",
-    "set": "to",
-    "add": "add",
-}
-
-Groups = Mapping[str, tuple[str, ...]]
-"""Supernodes made by hand: ids `layer_index_position` by name."""
 
 
 class DeclaredAttempt(NamedTuple):
