@@ -7,7 +7,7 @@ import yaml
 import tracer.engine.measure.circuits
 import tracer.engine.measure.declared
 from tests.bench import TINY
-from tests.test_circuit_measure import CIRCUIT, PROMPTS
+from tests.test_measuring_circuits import CIRCUIT, PROMPTS
 from tracer.engine.progress import Silent
 from tracer.engine.run import measure
 from tracer.errors import HypothesisError, UsageError

@@ -6,9 +6,9 @@ import pytest
 
 from tests.judging import DIFF
 from tests.records import HYPOTHESIS, change, make_record
-from tests.test_report_generation import recorded
 from tests.test_report_large import told
 from tests.test_report_render import full_verdict, many, text_of
+from tests.test_report_texts import recorded
 from tests.verdicts import make_outcome, make_verdict
 from tracer.evidence.judge import judge_alone
 from tracer.record.record import FeatureRef

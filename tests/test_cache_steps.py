@@ -10,9 +10,9 @@ import tracer.engine.measure.graphs
 import tracer.engine.measure.texts
 import tracer.engine.run
 from tests.bench import TINY
-from tests.test_circuit_measure import CIRCUIT, PROMPTS
-from tests.test_graph_measure import GRAPH
-from tests.test_row_cache import Lab, assert_same
+from tests.test_cache_rows import Lab, assert_same
+from tests.test_measuring_circuits import CIRCUIT, PROMPTS
+from tests.test_measuring_graphs import GRAPH
 
 STEPS = {
     "prompts": PROMPTS,

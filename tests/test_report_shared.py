@@ -3,8 +3,8 @@ import pytest
 import yaml
 
 from tests.bench import TINY
-from tests.test_shared_measure import PROMPTS, TRANSLATIONS
-from tests.test_sharing import EXCEEDS, EYES, shared
+from tests.test_measuring_shared import PROMPTS, TRANSLATIONS
+from tests.test_study_shared import EXCEEDS, EYES, shared
 from tracer.cli.app import run_command
 from tracer.evidence.judge import judge_run
 from tracer.report.render import render

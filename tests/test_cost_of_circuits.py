@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.test_circuit_measure import bench_with
+from tests.test_measuring_circuits import bench_with
 from tracer.engine.cost import PromptSize
 from tracer.engine.measure.circuit_setup import prepare_circuit
 from tracer.engine.measure.circuits import n_circuit_rows

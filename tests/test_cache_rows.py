@@ -11,7 +11,7 @@ import tracer.engine.measure.prompts
 import tracer.engine.run
 from tests.bench import TINY, make_bench
 from tests.heard import Heard
-from tests.test_runner import dropped
+from tests.test_run import dropped
 from tests.tiny_file import write_tiny
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.cache import MeasurementCache, code_hash, read_kept, rows_key
