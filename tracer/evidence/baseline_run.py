@@ -1,9 +1,8 @@
-"""What a run comes down to when it is compared: small enough to keep beside a hypothesis.
+"""What a run comes down to when it is compared: a small file that is kept beside a hypothesis.
 
 Everything has a stable id (hypothesis, intervention, expectation, split, prompt, token, feature),
-so that two runs are matched by what they say and never by order.
-
-Blessed runs: one small file for each hypothesis, which changes only when it is blessed again.
+so that two runs are matched by what they say and never by order. The file of a blessed run changes
+only when the hypothesis is blessed again.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ from tracer.record.trials import InterventionRecord, Reading, Trial
 from tracer.record.verdict import Outcome, OutcomeName, SplitName, Verdict, VerdictName
 
 SCHEMA = "tracer.baseline/1"
+FOLDER = "baselines"
+_DEFAULT = Path("hypotheses")
 _DIGITS = 4
 
 
@@ -166,10 +167,6 @@ def _member(ref: FeatureRef) -> str:
 
 def _hash(prompt: PromptRecord) -> str:
     return hashlib.sha256(json.dumps(prompt.token_ids).encode()).hexdigest()[:16]
-
-
-FOLDER = "baselines"
-_DEFAULT = Path("hypotheses")
 
 
 def home(file: str) -> Path:

@@ -1,9 +1,8 @@
-"""One intervention on one prompt, as a test of it sees it.
+"""One intervention on one prompt, as a test of it sees it, and why it may be untestable.
 
-Baseline first: where the model lacks the behaviour, nothing about its inside can be tested.
-
-A prompt with an answer must get it unclamped. So must the prompts that a clamped supernode was
-found on (where the rule goes toward the answer) and those that its activations come from.
+Where the model lacks the behaviour, nothing about its inside can be tested. So a prompt with an
+answer must get it unclamped, and so must the prompts that a clamped supernode was found on (where
+the rule goes toward the answer) and those that its activations come from.
 """
 
 from __future__ import annotations

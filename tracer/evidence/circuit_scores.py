@@ -1,13 +1,12 @@
-"""A circuit's scores over the prompts of one split, raw and normalised.
+"""A circuit's scores over the prompts of one split, raw and normalised, and its curve.
 
 f(X) = (F(X) − F(∅)) / (F(M) − F(∅)), F the metric (Marks et al. 2024): 1 where X does all that the
 model does beyond the ablated one. Faithfulness is f(C), completeness f(M∖C). Where the denominator
 is small the quotient says nothing, and is not given.
 
-The curve of faithfulness over circuit size, and its two areas as MIB defines them.
-
-Mueller et al. 2025, *MIB: A Mechanistic Interpretability Benchmark* (arXiv:2504.13151, §3.2). The
-axis is linear in the share k of items, and integrals begin at the smallest share, as in MIB's code.
+The curve is faithfulness over circuit size. Its two areas are those of Mueller et al. 2025, *MIB: A
+Mechanistic Interpretability Benchmark* (arXiv:2504.13151, §3.2): the axis is linear in the share k
+of items, and integrals begin at the smallest share, as in MIB's code.
 """
 
 from __future__ import annotations
@@ -25,30 +24,8 @@ from tracer.record.arrays import Arrays, circuit_key
 from tracer.record.record import Record
 from tracer.record.trials import CircuitRecord, CircuitScores, CircuitTrial
 
-
-class Areas(NamedTuple):
-    """How good a ranking is over all circuit sizes."""
-
-    cpr: float
-    """Integrated circuit performance ratio, ∫ f(C_k) dk; higher is better."""
-    cmd: float
-    """Integrated circuit-model distance, ∫ |1 − f(C_k)| dk; 0 is best."""
-
-
-def areas(faithfulness: Sequence[float], shares: Sequence[float] = SHARES) -> Areas:
-    """Trapezoid integrals over the shares."""
-    return Areas(
-        _trapezoid(shares, faithfulness), _trapezoid(shares, [abs(1 - f) for f in faithfulness])
-    )
-
-
-def _trapezoid(x: Sequence[float], y: Sequence[float]) -> float:
-    return sum((x[i + 1] - x[i]) * (y[i] + y[i + 1]) / 2 for i in range(len(x) - 1))
-
-
 SMALL = 0.25
 """|F(M) − F(∅)| below which nothing is divided by it: a quarter of a logit, odds of 1.28."""
-
 KINDS = ("random", "random_rest", "without", "filler", "curve")
 """Arrays of a trial."""
 
@@ -138,7 +115,21 @@ def curve_of(split: SplitScores) -> tuple[float, ...]:
     return tuple(normalised(float(f), mean) for f in split.arrays["curve"].mean(0))
 
 
+class Areas(NamedTuple):
+    """How good a ranking is over all circuit sizes."""
+
+    cpr: float
+    """Integrated circuit performance ratio, ∫ f(C_k) dk; higher is better."""
+    cmd: float
+    """Integrated circuit-model distance, ∫ |1 − f(C_k)| dk; 0 is best."""
+
+
 def areas_of(curve: Sequence[float]) -> Areas:
-    """CPR and CMD of a curve over `SHARES`."""
+    """CPR and CMD of a curve over `SHARES`, by trapezoids."""
     assert len(curve) == len(SHARES)
-    return areas(curve)
+    distances = [abs(1 - f) for f in curve]
+    return Areas(_trapezoid(SHARES, curve), _trapezoid(SHARES, distances))
+
+
+def _trapezoid(x: Sequence[float], y: Sequence[float]) -> float:
+    return sum((x[i + 1] - x[i]) * (y[i] + y[i + 1]) / 2 for i in range(len(x) - 1))

@@ -1,13 +1,9 @@
 """From measurements to a verdict: the only place that says whether a claim held.
 
 Judging reads a record and its arrays, never a model, so a run can be judged again at any time, and
-by other thresholds than it was made with.
-
-Judging by other thresholds: what a changed file may ask of measurements that are already made.
-
-Claims, expectations, splits and labels may change, and prompts, interventions or doses may be left
-out; `tracer.evidence.post_hoc` lists each change. Whatever would have been measured differently
-needs a new run.
+by another hypothesis than it was measured with. Claims, expectations, splits and labels may change,
+and prompts, interventions or doses may be left out; `tracer.evidence.post_hoc` lists each change.
+Whatever would have been measured differently needs a new run (`check_measured`).
 """
 
 from __future__ import annotations
@@ -49,92 +45,6 @@ from tracer.record.verdict import RobustnessVerdict, Verdict
 _JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")
 _MAY_GO = ("prompts", "interventions", "supernodes")
 _STUDIES = {kind.SECTION: kind for kind in STUDIES}
-
-
-def _needs_measuring(change: Change) -> bool:
-    """Whether the new value would have been measured differently."""
-    head, *rest = change.path
-    if head in _JUDGED_ONLY:
-        return False
-    if head in _STUDIES:
-        return _study_needs_measuring(_STUDIES[str(head)], change)
-    match head, rest:
-        case ("prompts", [_, "held_out" | "group"]) | ("supernodes", [_, "label"]):
-            return False
-        case (_, ["expect", *_] | [_, "expect", *_] | [_, "doses", "expect", *_]):
-            return False
-        case ("robustness", inner):
-            fewer = change.new is ABSENT or change.new is False
-            return inner[:1] == ["of"] or not fewer
-        case ("graph", [] | ["prompts", _]):
-            return change.new is not ABSENT
-        case ("interventions", [_, "generate"]):
-            return change.new is not ABSENT
-        case ("interventions", [_, "doses"] | [_, "prompts", _] | [_, "doses", "factors", _]):
-            return change.new is not ABSENT
-        case _:
-            return head not in _MAY_GO or len(rest) != 1 or change.new is not ABSENT
-
-
-def _study_needs_measuring(kind: type[Study], change: Change) -> bool:
-    match change.path[2:]:
-        case (key, *_) if key in kind.JUDGED_ONLY:
-            return False
-        case () | (_, _) if change.new is ABSENT:
-            return bool(change.path[2:]) and change.path[2] not in kind.MAY_SHRINK
-        case _:
-            return True
-
-
-def check_measured(record: Record, hypothesis: Hypothesis) -> None:
-    """Refuse a hypothesis that asks for what a run did not measure.
-
-    Raises:
-        UsageError: All of it at once.
-    """
-    changes = changes_between(record.hypothesis, hypothesis)
-    unmeasured = [change.told("measured with") for change in changes if _needs_measuring(change)]
-    unmeasured += _unmeasured(record, hypothesis)
-    if unmeasured:
-        raise UsageError(
-            f"run {record.id} does not have what this asks for; make a new run for it:\n"
-            + "\n".join(f"  {text}" for text in dict.fromkeys(unmeasured))
-        )
-
-
-def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
-    """Readings that the expectations ask for and the run lacks."""
-    for path, written, prompts in asked_tokens(parts_of(hypothesis)):
-        for prompt in prompts:
-            if prompt in record.prompts:
-                token = render_token(written, hypothesis.prompts[prompt])
-                if token not in record.prompts[prompt].baseline.tokens:
-                    yield f"{dotted(path)}: the token {token!r} was not read on {prompt}"
-    for name, spec in all_interventions(hypothesis).items():
-        trials = record.interventions[name].trials if name in record.interventions else {}
-        for expectation in spec.expect:
-            missing = (s for s in expectation.supernodes() if s not in record.supernodes)
-            yield from (f"{name}: no supernode {s!r} was measured" for s in missing)
-            for trial in trials.values() if _is_compared(expectation) else ():
-                yield from _unread_by_controls(name, expectation, hypothesis, trial)
-
-
-def _is_compared(expectation: Expectation) -> bool:
-    """Whether it is compared with controls."""
-    return isinstance(expectation, Thresholds) and expectation.alpha is not None
-
-
-def _unread_by_controls(
-    name: str, expectation: Expectation, hypothesis: Hypothesis, trial: Trial
-) -> Iterator[str]:
-    if trial.n_controls == 0 or trial.prompt not in hypothesis.prompts:
-        return
-    for written in (token for tokens in expectation.tokens().values() for token in tokens):
-        token = render_token(written, hypothesis.prompts[trial.prompt])
-        if token not in trial.control_tokens:
-            yield f"{name}: the token {token!r} was not read under controls"
-
-
 _NO_VARIANTS: Variants = {}
 
 
@@ -243,3 +153,87 @@ def _graphs(context: JudgingContext) -> Iterator[Judged]:
             found = [judge_edge(context.record, expectation, prompt) for prompt in prompts]
             outcome = split_outcome(GRAPH, split, wording, expectation.mostly, found)
             yield Judged("in the attribution graph,", expectation, wording, outcome)
+
+
+def check_measured(record: Record, hypothesis: Hypothesis) -> None:
+    """Refuse a hypothesis that asks for what a run did not measure.
+
+    Raises:
+        UsageError: All of it at once.
+    """
+    changes = changes_between(record.hypothesis, hypothesis)
+    unmeasured = [change.told("measured with") for change in changes if _needs_measuring(change)]
+    unmeasured += _unmeasured(record, hypothesis)
+    if unmeasured:
+        raise UsageError(
+            f"run {record.id} does not have what this asks for; make a new run for it:\n"
+            + "\n".join(f"  {text}" for text in dict.fromkeys(unmeasured))
+        )
+
+
+def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
+    """Readings that the expectations ask for and the run lacks."""
+    for path, written, prompts in asked_tokens(parts_of(hypothesis)):
+        for prompt in prompts:
+            if prompt in record.prompts:
+                token = render_token(written, hypothesis.prompts[prompt])
+                if token not in record.prompts[prompt].baseline.tokens:
+                    yield f"{dotted(path)}: the token {token!r} was not read on {prompt}"
+    for name, spec in all_interventions(hypothesis).items():
+        trials = record.interventions[name].trials if name in record.interventions else {}
+        for expectation in spec.expect:
+            missing = (s for s in expectation.supernodes() if s not in record.supernodes)
+            yield from (f"{name}: no supernode {s!r} was measured" for s in missing)
+            for trial in trials.values() if _is_compared(expectation) else ():
+                yield from _unread_by_controls(name, expectation, hypothesis, trial)
+
+
+def _needs_measuring(change: Change) -> bool:
+    """Whether the new value would have been measured differently."""
+    head, *rest = change.path
+    if head in _JUDGED_ONLY:
+        return False
+    if head in _STUDIES:
+        return _study_needs_measuring(_STUDIES[str(head)], change)
+    match head, rest:
+        case ("prompts", [_, "held_out" | "group"]) | ("supernodes", [_, "label"]):
+            return False
+        case (_, ["expect", *_] | [_, "expect", *_] | [_, "doses", "expect", *_]):
+            return False
+        case ("robustness", inner):
+            fewer = change.new is ABSENT or change.new is False
+            return inner[:1] == ["of"] or not fewer
+        case ("graph", [] | ["prompts", _]):
+            return change.new is not ABSENT
+        case ("interventions", [_, "generate"]):
+            return change.new is not ABSENT
+        case ("interventions", [_, "doses"] | [_, "prompts", _] | [_, "doses", "factors", _]):
+            return change.new is not ABSENT
+        case _:
+            return head not in _MAY_GO or len(rest) != 1 or change.new is not ABSENT
+
+
+def _study_needs_measuring(kind: type[Study], change: Change) -> bool:
+    match change.path[2:]:
+        case (key, *_) if key in kind.JUDGED_ONLY:
+            return False
+        case () | (_, _) if change.new is ABSENT:
+            return bool(change.path[2:]) and change.path[2] not in kind.MAY_SHRINK
+        case _:
+            return True
+
+
+def _is_compared(expectation: Expectation) -> bool:
+    """Whether it is compared with controls."""
+    return isinstance(expectation, Thresholds) and expectation.alpha is not None
+
+
+def _unread_by_controls(
+    name: str, expectation: Expectation, hypothesis: Hypothesis, trial: Trial
+) -> Iterator[str]:
+    if trial.n_controls == 0 or trial.prompt not in hypothesis.prompts:
+        return
+    for written in (token for tokens in expectation.tokens().values() for token in tokens):
+        token = render_token(written, hypothesis.prompts[trial.prompt])
+        if token not in trial.control_tokens:
+            yield f"{name}: the token {token!r} was not read under controls"

@@ -1,9 +1,8 @@
-"""Which expectation of one file is which of another: equal ones first, then the most alike.
+"""Which expectation of one list is which of another: of two files, or of two runs.
 
-Files may hold thousands of expectations, so equal ones are looked up, and one is compared with all
-that are left at once.
-
-Which expectation of one run is which of another: by intervention, split and what it says.
+Between files (`matched`), equal ones first, then the most alike. There may be thousands, so equal
+ones are looked up, and one is compared with all that are left at once. Between runs (`paired`), by
+intervention, split and what each says.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ Given = dict[str, Any]
 _ABSENT = -1
 _WHOSE = "mostly"
 """No part of what is measured or asked: it makes no two expectations alike."""
+_COUNT = re.compile(r" on \d+ of \d+ prompts?$")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class Match(NamedTuple):
@@ -108,10 +109,6 @@ def _frozen(value: Any) -> Hashable:
     if isinstance(value, list):
         return tuple(_frozen(inner) for inner in cast(list[Any], value))
     return value
-
-
-_COUNT = re.compile(r" on \d+ of \d+ prompts?$")
-_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class Pair(NamedTuple):

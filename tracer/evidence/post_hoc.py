@@ -4,10 +4,9 @@ A run is held against what was registered before anything was measured; one that
 registration, against what it was itself measured with. Which model and features it ran on, and what
 only describes (source, tags, labels), is no part of the claim.
 
-Where two hypotheses differ in what they say, however it is written.
-
-Short forms are written out; prompts, doses and clamps are compared by name. Expectations have no
-name: equal ones are matched wherever they stand, the others in order.
+Two hypotheses are compared in what they say, however it is written: short forms are written out;
+prompts, doses and clamps are compared by name. Expectations have no name: equal ones are matched
+wherever they stand, the others in order.
 """
 
 from __future__ import annotations
@@ -27,6 +26,9 @@ from tracer.record.registration import as_declared, when
 from tracer.record.verdict import Registered
 
 ABSENT = object()
+_UNCLAIMED = ("model", "features", "source", "tags")
+_SHOWN = 5
+"""Places that a caveat names; the verdict lists them all."""
 
 
 class Change(NamedTuple):
@@ -143,11 +145,6 @@ def _told(value: Any) -> str:
         given = _given(cast(dict[str, Any], value))
         value = {key: inner for key, inner in given.items() if (key, inner) != ("mostly", 1.0)}
     return show(value)
-
-
-_UNCLAIMED = ("model", "features", "source", "tags")
-_SHOWN = 5
-"""Places that a caveat names; the verdict lists them all."""
 
 
 class PostHoc(NamedTuple):

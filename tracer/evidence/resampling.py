@@ -1,14 +1,15 @@
-"""Inference across prompts: the paired sign-flip test, and intervals from resampled templates.
+"""Inference across prompts: the sign-flip test, intervals from resampled templates, independence.
 
-Prompts are few and not normal, so nothing here assumes a distribution. The sign-flip test asks only
-that a paired difference is as likely to come out with either sign when there is no effect
-(Fisher 1935, §21); the bootstrap draws whole clusters, because prompts of one template are not
-independent of each other (Davison & Hinkley 1997, §3.8).
+Prompts are few and not normal, so nothing here assumes a distribution. The paired sign-flip test
+asks only that a difference is as likely to come out with either sign when there is no effect
+(Fisher 1935, §21). The bootstrap draws whole clusters, because prompts of one template are not
+independent of each other (Davison & Hinkley 1997, §3.8). Whether two scores of the same prompts are
+independent is tested by the Hilbert-Schmidt criterion,
 
-Whether two scores of the same prompts are independent: the Hilbert-Schmidt criterion (HSIC).
+    HSIC = tr(K H L H) / (n − 1)²,
 
-HSIC = tr(K H L H) / (n − 1)², with Gaussian kernels exp(−d² / 2σ²), σ the median distance between
-different prompts, and H = 1 − 1/n (Gretton et al. 2005). Its p counts random pairings.
+with Gaussian kernels exp(−d² / 2σ²), σ the median distance between different prompts, and
+H = 1 − 1/n (Gretton et al. 2005). Its p counts random pairings.
 """
 
 from __future__ import annotations

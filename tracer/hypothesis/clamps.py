@@ -1,14 +1,14 @@
-"""Named clamps on prompts, what must happen, and the words every part of a file shares.
+"""Interventions: named clamps on prompts and what must happen, and words all parts of a file share.
 
-How much a clamp sets a feature to: a number in one of three units.
+A clamp sets its features to an amount in one of three units:
 
-- `times`: set to a multiple of the mean activation on the source prompts. With `from: [here]` the
-  source is the clamped prompt itself, which is circuit-tracer's unit.
-- `to`: set to a value, whatever the feature's activation is.
-- `add`: set to the activation on the clamped prompt, plus a multiple of the feature's maximum over
-  a dataset, which is Neuronpedia's unit.
+- `times`: a multiple of the mean activation on the source prompts. With `from: [here]` the source
+  is the clamped prompt itself, which is circuit-tracer's unit.
+- `to`: a value, whatever the feature's activation is.
+- `add`: the activation on the clamped prompt, plus a multiple of the feature's maximum over a
+  dataset, which is Neuronpedia's unit.
 
-What is explained or moved toward: an answer, a token, or one token against another.
+A direction is what is explained or moved toward: an answer, a token, or one token against another.
 """
 
 from __future__ import annotations

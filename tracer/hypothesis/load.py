@@ -1,12 +1,8 @@
 """From a YAML file to a checked hypothesis, or every mistake in it at once.
 
-`--set path=value`: changes to a file's plain data before it is checked.
-
-What a caller replaces in a hypothesis, said as the 'path=value' that reading understands.
-
-The JSON Schema of a hypothesis file, for editors and other programs.
-
-The committed copy is `tracer/hypothesis/hypothesis.schema.json`; a test holds the two equal.
+`--set path=value` changes a file's plain data before it is checked; `Replacements` writes what a
+caller replaces in that form. The JSON Schema is for editors and other programs; its committed copy
+is `tracer/hypothesis/hypothesis.schema.json`, and a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -34,6 +30,14 @@ from tracer.hypothesis.yaml_text import (
     to_yaml,
 )
 
+STARTER = Path(__file__).parent / "starter.yaml"
+"""What a new hypothesis begins from."""
+FROM_PYTHON = "<python>"
+MOST_TOLD = 200
+"""Mistakes of one file."""
+_LONGEST = 2_000
+"""Characters of one."""
+
 
 class Override(NamedTuple):
     """One change, as written and as understood."""
@@ -41,10 +45,6 @@ class Override(NamedTuple):
     text: str
     path: KeyPath
     value: Any
-
-
-STARTER = Path(__file__).parent / "starter.yaml"
-"""What a new hypothesis begins from."""
 
 
 class OverrideMistake(ValueError):
@@ -125,13 +125,6 @@ def _enter_check(holder: Any, override: Override, depth: int, key: str | int) ->
         raise OverrideMistake(
             f"--set {override.text}: {place} has {unknown('key', str(key), known)}"
         )
-
-
-FROM_PYTHON = "<python>"
-MOST_TOLD = 200
-"""Mistakes of one file."""
-_LONGEST = 2_000
-"""Characters of one."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,9 @@
-"""The models that have a name here, as data: what they are, where their weights may come from.
+"""The models and dictionaries that have a name here, as data, and what else may name one.
 
-Which words may stand for a model, told before anything is opened.
-
-Dictionaries that have a name here, as data: where they are, and for which models they are.
-
-Which words may stand for features, told before any model is loaded.
-
-How a dictionary, or one of its files, is named on the Hugging Face hub.
-
-`organisation/name[/folder][@revision]`, or `hf://organisation/name[/path][?revision=…]`.
-
-Whether a word of the user's is a folder here, or can only be meant as one.
+A model or a dictionary may also be a local folder. On the Hugging Face hub a dictionary is named
+`organisation/name[/folder][@revision]`, and one of its files
+`hf://organisation/name[/path][?revision=…]`. A word that can name nothing is refused before
+anything is opened.
 """
 
 from __future__ import annotations

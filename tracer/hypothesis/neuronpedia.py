@@ -1,14 +1,13 @@
 """The features a supernode is given by ids: listed in the file, or in a Neuronpedia address.
 
-Supernodes out of the address of a Neuronpedia graph page. The address is read, never fetched.
+The address of a graph page is read, never fetched:
 
     https://www.neuronpedia.org/{model}/graph?slug=…&pinnedIds=a,b&supernodes=[["label","id",…],…]
 
 in percent encoding, spaces as `+`. Such addresses also group what are no features (tokens, logits,
-errors), and are copied from graph to graph with ids that mean nothing in the next. What is left out
-is told, a sentence each.
-
-Groups of nodes as the page keeps them: `[["label", "id", …], …]`, in a file or in a URL.
+errors), and are copied from graph to graph with ids that mean nothing in the next. Each thing that
+is left out is told in a sentence. Graph files keep groups in the same form, `[["label", "id", …],
+…]`.
 """
 
 from __future__ import annotations
@@ -29,6 +28,9 @@ from tracer.hypothesis.neuronpedia_ids import (
     parse_logit,
 )
 from tracer.hypothesis.spec import SupernodeSpec
+
+MAX_LENGTH = 1 << 20
+_MAX_FIELDS = 1_000
 
 
 class LabelledIds(NamedTuple):
@@ -104,10 +106,6 @@ def _group(number: int, item: object, labels: _Labels) -> LabelledIds:
             'quotes, ["label", "id", …].'
         )
     return LabelledIds(labels.unique(texts[0]), tuple(dict.fromkeys(texts[1:])))
-
-
-MAX_LENGTH = 1 << 20
-_MAX_FIELDS = 1_000
 
 
 @dataclass(frozen=True)

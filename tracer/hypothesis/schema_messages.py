@@ -1,6 +1,6 @@
 """Schema mistakes as sentences: what was found, what is allowed, the nearest valid word.
 
-Which keys the schema knows at a place of the file.
+Which words are valid at a place of the file is read off the pydantic models (`known_keys`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ from pydantic_core import ErrorDetails
 
 from tracer.errors import KeyPath, Problem, did_you_mean, listed, nearest, show
 from tracer.hypothesis.spec import Hypothesis
+
+NAME_RULE = (
+    "a name begins with a letter or '_' and holds only ASCII letters, digits, '_' and '-', "
+    "64 at most"
+)
+_MISSING, _UNKNOWN = "missing", "extra_forbidden"
+_LAYOUT: dict[KeyPath, str] = {
+    ("prompts", "template"): "`template` stands at the top of the file, beside `prompts`",
+}
 
 
 def models_at(path: KeyPath, root: type[BaseModel] = Hypothesis) -> list[type[BaseModel]]:
@@ -77,16 +86,6 @@ def default_scalar(path: KeyPath) -> str | None:
     """The scalar that stands at the top of the file where it says nothing: the default `model`."""
     field = Hypothesis.model_fields.get(str(path[0])) if len(path) == 1 else None
     return field.default if field and isinstance(field.default, str) else None
-
-
-NAME_RULE = (
-    "a name begins with a letter or '_' and holds only ASCII letters, digits, '_' and '-', "
-    "64 at most"
-)
-_MISSING, _UNKNOWN = "missing", "extra_forbidden"
-_LAYOUT: dict[KeyPath, str] = {
-    ("prompts", "template"): "`template` stands at the top of the file, beside `prompts`",
-}
 
 
 def place_of(error: ErrorDetails) -> KeyPath:

@@ -1,11 +1,9 @@
 """From a YAML file to plain data that remembers where each value stands.
 
-Reading never runs anything: no tags, no merge keys, bounded size, nesting and expansion.
-
-YAML with the scalars of YAML 1.2: only `true` and `false` are booleans, nothing is a date.
-
-PyYAML follows YAML 1.1, where `on`, `no` and `off` are booleans and `20_15589` is a number. Here
-they are text, as a hypothesis means them.
+Reading never runs anything: no tags, no merge keys, bounded size, nesting and expansion. Scalars
+are those of YAML 1.2: only `true` and `false` are booleans, and nothing is a date. PyYAML follows
+YAML 1.1, where `on`, `no` and `off` are booleans and `20_15589` is a number; here they are text, as
+a hypothesis means them.
 """
 
 from __future__ import annotations
@@ -27,10 +25,9 @@ FLOAT = "tag:yaml.org,2002:float"
 STR = "tag:yaml.org,2002:str"
 SEQ = "tag:yaml.org,2002:seq"
 MAP = "tag:yaml.org,2002:map"
-
+MAX_BYTES = 1 << 20
 MAX_NESTING = 40
 MAX_VALUES = 100_000
-
 _SCALARS = {
     NULL: re.compile(r"^(?:~|null|Null|NULL|)$"),
     BOOL: re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
@@ -39,6 +36,18 @@ _SCALARS = {
         r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
     ),
+}
+_HINTS = {
+    "found character '\\t'": "a tab cannot indent: use spaces",
+    "mapping values are not allowed": "a ':' is not allowed here: put the text in quotes, or "
+    "check the indentation",
+    "that cannot start any token": "put the text in quotes",
+    "expected a single document": "one file holds one hypothesis: remove the second '---'",
+    "expected <block end>": "check the indentation; text that begins with '{', '[' or a quote "
+    "needs quotes around the whole",
+    "could not find expected ':'": "the key has no ':', or the indentation is off",
+    "unexpected end of stream": "a quote is never closed",
+    "expected ',' or": "a bracket is never closed, or a ',' is missing",
 }
 
 
@@ -117,9 +126,6 @@ def plain_scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
     if tag == INT:
         return int(text)
     return float(re.sub(r"\.(?=[a-zA-Z])", "", text))
-
-
-MAX_BYTES = 1 << 20
 
 
 class Mark(NamedTuple):
@@ -237,20 +243,6 @@ def _compose(text: str) -> yaml.Node | None:
         raise YamlMistake(message, line, column) from None
     except yaml.MarkedYAMLError as problem:
         return refuse(_syntax_sentence(problem), problem.problem_mark or problem.context_mark)
-
-
-_HINTS = {
-    "found character '\\t'": "a tab cannot indent: use spaces",
-    "mapping values are not allowed": "a ':' is not allowed here: put the text in quotes, or "
-    "check the indentation",
-    "that cannot start any token": "put the text in quotes",
-    "expected a single document": "one file holds one hypothesis: remove the second '---'",
-    "expected <block end>": "check the indentation; text that begins with '{', '[' or a quote "
-    "needs quotes around the whole",
-    "could not find expected ':'": "the key has no ':', or the indentation is off",
-    "unexpected end of stream": "a quote is never closed",
-    "expected ',' or": "a bracket is never closed, or a ',' is missing",
-}
 
 
 def _syntax_sentence(problem: yaml.MarkedYAMLError) -> str:
