@@ -1,4 +1,4 @@
-"""How a command ends: one exit code of many, and sentences for what could not be done."""
+"""How a command ends: one exit code for all its files, and sentences for what could not be done."""
 
 from __future__ import annotations
 

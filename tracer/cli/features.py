@@ -1,4 +1,4 @@
-"""`tracer features`: what features are, by the tokens they speak for and the text they are on.
+"""`tracer features`: the tokens that features promote, and the text they are active on.
 
 `--json` prints
 

@@ -1,4 +1,4 @@
-"""`tracer models`, `schema`, `init` and `cache`: what there is to work with on this machine."""
+"""`tracer models`, `schema`, `init` and `cache`: what is available on this machine."""
 
 from __future__ import annotations
 

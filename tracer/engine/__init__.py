@@ -1,4 +1,4 @@
-"""The only rooms that need torch; each is opened when a name of it is first used."""
+"""The only package that needs torch; its modules are imported when they are first used."""
 
 from __future__ import annotations
 

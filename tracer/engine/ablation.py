@@ -1,8 +1,8 @@
-"""Mean ablation of everything but some features: what stands at the MLPs' outputs instead.
+"""Mean ablation of everything but some features, at the MLPs' outputs.
 
 Where a `Reference` reaches (some layers, some positions), every MLP's output is replaced by its
-mean over reference prompts at the same token position. A feature f that is kept adds what it says
-beside its own mean, (a_f − mean_f) · W_dec,f, with a_f as it is in the ablated pass: a kept feature
+mean over reference prompts at the same token position. A feature f that is kept adds what it writes
+beyond its own mean, (a_f − mean_f) · W_dec,f, with a_f as it is in the ablated pass: a kept feature
 reacts to the loss of everything upstream of it that is not kept. So a whole set of rows is one mean
 and short lists of features, and no row stores what it ablates.
 

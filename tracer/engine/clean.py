@@ -1,4 +1,4 @@
-"""A prompt as the model runs it unclamped, and what is read off the logits of any pass.
+"""The unclamped pass of a prompt, and what is read off the logits of any pass.
 
 The clean pass is what every clamp starts from and is compared with.
 """

@@ -1,4 +1,4 @@
-"""Text written under clamps: a prompt's rows go on token by token from their own keys and values.
+"""Generate text under clamps, token by token, from each row's own keys and values.
 
 The prompt is passed once, clamped as any row is; its cache then holds the clamped keys and values,
 and every further token is one position more. A clamp that goes on is set again at each of them; any

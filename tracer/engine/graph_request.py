@@ -1,4 +1,4 @@
-"""What graphs are asked for, before any model is opened, and what is given back."""
+"""The request for attribution graphs, made before a model is opened, and what it gives back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The straight line of an attribution graph: open, tokenize, choose what to explain, attribute.
+"""The steps of an attribution graph: open, tokenize, choose what to explain, attribute.
 
 A graph explains the most probable next tokens, unless tokens are named: then it explains these,
 or how one token comes to be ahead of another. A hypothesis may name them in its `graph` section.

@@ -1,4 +1,4 @@
-"""What was opened last stays open for the next in line that asks for the same.
+"""Keep open what was opened last, for a next caller that asks for the same.
 
 A file of its own, because commands import it without torch.
 """

@@ -1,4 +1,4 @@
-"""What a run will cost, with and without its variations: told before a model is opened.
+"""What a run will cost, with and without its variations, before a model is opened.
 
 The counts need the hypothesis alone; tokens need a tokenizer; bytes and seconds need the sizes in a
 model's `config.json`. A clean pass reads a whole prompt; `tracer.engine.cost` says what a

@@ -1,4 +1,4 @@
-"""How long work tells that it is alive, and how long each step took.
+"""Progress of long work: that it is alive, and how long each step took.
 
 The engine speaks to a `Progress`; a front end draws it.
 """

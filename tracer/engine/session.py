@@ -1,6 +1,6 @@
 """What stays open while files are measured: the model, its features, and the cache.
 
-Of the line load → open → resolve → measure → write this is *open*, and the door to *resolve*.
+Of the line load → open → resolve → measure → write this is *open*.
 """
 
 from __future__ import annotations

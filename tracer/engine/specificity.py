@@ -1,4 +1,4 @@
-"""Ablate what every hypothesis stands on, on every hypothesis's prompts and on neutral text."""
+"""Ablate each hypothesis's supernodes on the prompts of every hypothesis and on neutral text."""
 
 from __future__ import annotations
 

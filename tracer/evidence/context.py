@@ -1,4 +1,4 @@
-"""What was observed, and what is asked of it: where every kind of test finds its trials."""
+"""A record and the hypothesis it is judged by: where every kind of test finds its trials."""
 
 from __future__ import annotations
 

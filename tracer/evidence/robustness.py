@@ -1,4 +1,4 @@
-"""How often the verdict would have been the same, had its author chosen otherwise.
+"""How often the verdict stays the same when choices of the hypothesis's author are varied.
 
 Every variation is judged as the file is, by its own measurements; the verdict it is compared with
 is that on the same interventions, unvaried. A verdict that is open (inconclusive) is neither the

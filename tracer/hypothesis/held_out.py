@@ -1,4 +1,4 @@
-"""Which prompts say the same: held-out ones only judge, and dependent ones count together."""
+"""Which prompts have the same text: held-out ones only judge, dependent ones count as one group."""
 
 from __future__ import annotations
 

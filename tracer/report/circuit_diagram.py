@@ -1,4 +1,4 @@
-"""The claimed circuit on one prompt, laid out: a picture in the grammar this field reads.
+"""The layout of the picture that shows the claimed circuit on one prompt.
 
 Up is deeper in the model (a box sits at the mean layer of its members), right is later in the
 prompt (its token). A box says how active its supernode is after the clamps; a pill says what it

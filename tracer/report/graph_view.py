@@ -1,7 +1,7 @@
 """A graph as the interactive view draws it: plain JSON, small enough for a page and a round trip.
 
 The view has token columns and layer rows. What it cannot hold is cut here, by influence, and stated
-in `cut`: a thousand nodes and five thousand links are as many as anybody looks at, and `input` of
+in `cut`: at most a thousand nodes and five thousand links are drawn, and `input` of
 a node is Σ |edges| into it before the cut, so that shares stay those of the saved graph.
 """
 

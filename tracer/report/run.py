@@ -1,4 +1,4 @@
-"""A run, as Python and notebooks hold it: what was observed, what was judged, where it lies.
+"""A run as Python and notebooks hold it: what was observed, what was judged, and its folder.
 
 Nothing here needs torch: an earlier run opens, shows itself and is judged again from its folder.
 """

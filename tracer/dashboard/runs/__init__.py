@@ -1,1 +1,1 @@
-"""Runs: what there is, and what came out."""
+"""Runs: the list of runs, and the results of one."""

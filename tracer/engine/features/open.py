@@ -1,4 +1,4 @@
-"""The door to features: what stands after `features:` becomes a basis that fits the model."""
+"""Open a feature basis: the value of `features:` becomes a basis that fits the model."""
 
 from __future__ import annotations
 

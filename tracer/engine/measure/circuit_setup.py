@@ -1,4 +1,4 @@
-"""What the prompts of a circuit share: its scope, reference means, random circuits and ranking."""
+"""What all prompts of a circuit share: its scope, reference means, random circuits and ranking."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class CleanPass(NamedTuple):
 
 
 class Model:
-    """A loaded model; made by `open_model`."""
+    """A loaded model; `tracer.engine.model.weights.open_weights` loads its weights."""
 
     def __init__(self, weights: Weights) -> None:
         self._bridge: Any = _boot(weights)

@@ -1,4 +1,4 @@
-"""Mediation: what the clamps do, they do through other supernodes."""
+"""Mediation: the clamps act through other supernodes."""
 
 from __future__ import annotations
 

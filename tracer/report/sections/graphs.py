@@ -1,4 +1,4 @@
-"""The attribution graphs of a run, as the report shows them: what they carry, and how right."""
+"""The attribution graphs of a run, as the report shows them: scores, edges and calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run's numbers came from, and the command that makes them again."""
+"""Where a run's numbers came from, and the command that reproduces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies: what their kinds have to show, as tables."""
+"""The studies of a run as tables."""
 
 from __future__ import annotations
 

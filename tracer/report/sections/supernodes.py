@@ -1,4 +1,4 @@
-"""Who belongs to each supernode, and how it was found, in words."""
+"""The members of each supernode, and how it was found, in words."""
 
 from __future__ import annotations
 
