@@ -35,9 +35,9 @@ def test_nothing_is_overwritten_unseen(tmp_path):
     drafts.create(tmp_path, "x", "first")
     with pytest.raises(UsageError, match="there is a draft 'x' already"):
         drafts.create(tmp_path, "x", "second")
-    drafts.replace(tmp_path, "x", "second", seen="first")
+    drafts.replace(tmp_path, "x", "second", read="first")
     with pytest.raises(UsageError, match="changed by someone else since it was opened"):
-        drafts.replace(tmp_path, "x", "third", seen="first")
+        drafts.replace(tmp_path, "x", "third", read="first")
     assert drafts.load(tmp_path, "x") == "second"
     assert os.listdir(tmp_path) == ["x.yaml"]
 

@@ -31,6 +31,8 @@ ROOT_ENTRIES = {"__init__.py", "__main__.py", "api.py", "errors.py", "py.typed"}
 }
 NEEDS_TORCH = ("tracer.engine", "tracer.cli.selftest", "tracer.dashboard.intervene.measure")
 """Opened when they are used; every other module is imported without torch."""
+NEEDS_STREAMLIT = ("tracer.dashboard",)
+"""An extra: without it the rest works."""
 RUNS_WHEN_IMPORTED = ("tracer.dashboard.start.app",)
 
 
@@ -214,14 +216,20 @@ def test_no_other_package_hides_imports():
     assert hiding == []
 
 
-def test_all_but_the_engine_is_imported_without_torch():
+@pytest.mark.parametrize(
+    ("absent", "but"),
+    [(HEAVY, NEEDS_TORCH), (("streamlit",), NEEDS_STREAMLIT)],
+    ids=["torch", "streamlit"],
+)
+def test_what_does_not_need_it_is_imported_without(absent: tuple[str, ...], but: tuple[str, ...]):
     names = [
         name
         for name in sorted(modules())
-        if not name.startswith(NEEDS_TORCH) and name not in RUNS_WHEN_IMPORTED
+        if not name.startswith(but) and name not in RUNS_WHEN_IMPORTED
     ]
+    assert "tracer.cli.app" in names
     program = (
-        f"import importlib, sys; sys.modules.update(dict.fromkeys({HEAVY!r}))\n"
+        f"import importlib, sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
         f"for name in {names!r}: importlib.import_module(name)"
     )
     done = subprocess.run(

@@ -53,41 +53,47 @@ def difference(reading):
     return reading.tokens[DIFF[0]].logit - reading.tokens[DIFF[1]].logit
 
 
-def test_kinds_stand_side_by_side_and_a_turned_sign_is_named():
+def table_of(name, number=0):
     record, _, verdict = made()
-    [view] = study_views(record, verdict).necessity
+    [view] = [view for view in study_views(record, verdict) if view.name == name]
+    return record, view.tables[number]
+
+
+def test_kinds_stand_side_by_side_and_a_turned_sign_is_named():
+    record, view = table_of("needed")
     change = difference(record.interventions["needed.zero"].trials["dallas"].reading) - difference(
         record.prompts["dallas"].baseline
     )
-    assert [row.kind for row in view.rows] == ["zero", "inhibit"]
-    assert view.rows[0].cells[0] == f"+{change:.2f}"
-    assert view.rows[1].cells[1].startswith("−")
-    assert "the sign changes with the kind on 1 prompt: plano." in view.spread
+    table = view.table
+    assert table.columns == ("Kind", "Discovery", "Held out")
+    assert [row.heading for row in table.rows] == ["zero", "inhibit"]
+    assert table.rows[0].cells[0].text == f"+{change:.2f}"
+    assert table.rows[1].cells[1].text.startswith("−")
+    assert "the sign changes with the kind on 1 prompt: plano." in table.note
 
 
 def test_the_mediated_share_is_what_is_gone():
-    record, _, verdict = made()
-    [view] = study_views(record, verdict).mediation
+    record, view = table_of("through")
     clean = difference(record.prompts["dallas"].baseline)
     total = difference(record.interventions["through.total"].trials["dallas"].reading) - clean
     share = 1 - (difference(HALF) - clean) / total
-    assert view.rows[0].share == f"{share:.2f}"
+    [row] = view.table.rows
+    assert view.table.columns[-1] == "Share through them"
+    assert (row.heading, row.cells[-1].text) == ("dallas", f"{share:.2f}")
 
 
 def test_the_swap_matrix_counts_and_names_failures():
-    record, _, verdict = made()
-    [view] = study_views(record, verdict).swaps
-    held_out = view.matrices[1]
-    [(recipient, cells)] = held_out.rows
+    _, view = table_of("states", 1)
+    [(recipient, cells)] = view.table.rows
     assert (recipient, cells[0]) == ("texas", None)
     assert cells[1] is not None and cells[1].text == "1 of 2"
-    assert [failure.split(":")[0] for failure in held_out.failures] == ["el_paso ← california"]
+    assert [failure.split(":")[0] for failure in view.failures.kept] == ["el_paso ← california"]
 
 
 def test_the_page_holds_them_and_stays_inert():
     record, arrays, verdict = made()
     html = render(record, verdict, arrays)
-    assert "Necessity, mediation and swaps" in html
+    assert '<h2 id="h-studies">Studies</h2>' in html
     assert "<script>alert" not in html
     for name in ("needed", "through", "states"):
         assert re.search(rf'href="#h-studies"[^>]*>\s*(<bdi>)?{name}', html)

@@ -58,7 +58,7 @@ def test_a_sound_section_is_accepted_and_counts_as_use():
         ({"within": {"at": "town"}}, "no span 'town'"),
         ({"within": {"layers": [3, 1]}}, "the first and the last layer"),
         ({"name": "swap"}, "'swap' is taken"),
-        ({"name": "graph"}, "'graph' is taken"),
+        ({"name": "graph"}, "'graph' stands for the attribution graph"),
     ],
 )
 def test_mistakes_are_told(changes, sentence):

@@ -16,7 +16,7 @@ import typer
 
 from tracer.cli import options
 from tracer.cli.output import stderr
-from tracer.dashboard.dashboard import (
+from tracer.dashboard.places import (
     DRAFTS,
     DRAFTS_VARIABLE,
     HYPOTHESES,

@@ -11,9 +11,10 @@ from streamlit.navigation.page import Page
 from tracer.dashboard import guide
 from tracer.dashboard.author import author_page
 from tracer.dashboard.compare import compare_page
-from tracer.dashboard.dashboard import STYLE, Dashboard, PageName, places, plain
+from tracer.dashboard.dashboard import STYLE, Dashboard, PageName, plain
 from tracer.dashboard.explore import explore_page
 from tracer.dashboard.intervene import intervene_page
+from tracer.dashboard.places import places
 from tracer.dashboard.runs import runs_page
 from tracer.errors import TracerError
 

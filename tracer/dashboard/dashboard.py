@@ -1,21 +1,17 @@
-"""What the pages share: the folders they use, the page addresses, styles and escaped text.
-
-The folders are fixed when the process starts; no page and no address names one.
-"""
+"""What the pages share: their addresses, styles, tables and escaped text."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
+from tracer.dashboard.places import Places
 from tracer.report.text import clean
 
 # Parameters of the address, and keys of the session:
@@ -24,31 +20,6 @@ FROM = "from"
 RUN, OTHER = "run", "with"
 """The opened run, and the one it is compared with."""
 PROMPT = "prompt"
-
-REPORTS_VARIABLE = "TRACER_REPORTS"
-DRAFTS_VARIABLE = "TRACER_DRAFTS"
-HYPOTHESES_VARIABLE = "TRACER_HYPOTHESES"
-REPORTS = "reports"
-DRAFTS = "hypotheses/drafts"
-HYPOTHESES = "hypotheses"
-
-
-class Places(NamedTuple):
-    """Where runs are kept, drafts are saved and hypotheses are read from, absolute."""
-
-    reports: Path
-    drafts: Path
-    hypotheses: Path
-
-
-def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """The folders this process was started with, else those of the working directory."""
-    return Places(
-        Path(environment.get(REPORTS_VARIABLE) or REPORTS).absolute(),
-        Path(environment.get(DRAFTS_VARIABLE) or DRAFTS).absolute(),
-        Path(environment.get(HYPOTHESES_VARIABLE) or HYPOTHESES).absolute(),
-    )
-
 
 PageName = Literal["runs", "explore", "intervene", "compare", "author", "guide"]
 

@@ -16,8 +16,8 @@ import threading
 
 from streamlit.web import cli
 
-from tracer.dashboard.dashboard import places
 from tracer.dashboard.opening import entries
+from tracer.dashboard.places import places
 from tracer.errors import TracerError
 
 EARLY = ("tracer.dashboard.app", "pandas", "pyarrow.pandas_compat", "streamlit.emojis")

@@ -15,7 +15,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from tracer.dashboard.author import drafts
-from tracer.dashboard.dashboard import Places
+from tracer.dashboard.places import Places
 from tracer.dashboard.runs.run import shown
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import STARTER as STARTER_FILE
