@@ -141,7 +141,7 @@ def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
             raise KeyboardInterrupt
         return counted(*arguments)
 
-    counted = tracer.engine.forward.run_rows
+    counted = tracer.engine.measure.prompts.run_rows
     more = {"off": OFF, "swap": SWAP}
     monkeypatch.setattr(tracer.engine.measure.prompts, "run_rows", once)
     with pytest.raises(KeyboardInterrupt):
