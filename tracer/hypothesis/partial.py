@@ -49,7 +49,7 @@ def read_parts(data: Mapping[str, Any]) -> ReadHypothesis:
     except ValidationError as error:
         details = error.errors(include_url=False)
         broken = frozenset(place_of(detail)[:2] for detail in details)
-        return ReadHypothesis(None, _salvage(data, broken), problems_of(error, data))
+        return ReadHypothesis(None, _readable_parts(data, broken), problems_of(error, data))
     return ReadHypothesis(hypothesis, parts_of(hypothesis), [])
 
 
@@ -71,7 +71,7 @@ def parts_of(hypothesis: Hypothesis) -> Parts:
     )
 
 
-def _salvage(written: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
+def _readable_parts(written: Mapping[str, Any], broken: frozenset[KeyPath]) -> Parts:
     misspelt = _misspelt(written)
     data = {**written, **{name: written[key] for name, key in misspelt.items()}}
     template = _at(data, "template") or _at(data, "prompts", "template")
