@@ -70,7 +70,11 @@ def test_the_runs_own_clamps_give_the_runs_own_trial(opened, recorded):
     assert found.clamps == wanted.clamps
     assert found.reading == wanted.reading
     assert found.supernodes == wanted.supernodes
-    assert [dose.reading.top for dose in found.doses] == [d.reading.top for d in wanted.doses]
+    for mine, theirs in zip(found.doses, wanted.doses, strict=True):
+        assert [t.id for t in mine.reading.top] == [t.id for t in theirs.reading.top]
+        assert [t.logit for t in mine.reading.top] == pytest.approx(
+            [t.logit for t in theirs.reading.top], abs=ATOL
+        )  # a batch of other rows differs in its last bits
 
 
 def test_controls_are_drawn_when_asked(opened, recorded):

@@ -128,7 +128,7 @@ def test_a_run_is_followed(tmp_path, monkeypatch, now, told):
     jobs = job.Jobs()
     jobs._job = Stub(now)
     monkeypatch.setattr(job, "jobs", lambda: jobs)
-    monkeypatch.setattr("tracer.dashboard.job.jobs", lambda: jobs)
+    monkeypatch.setattr("tracer.dashboard.author.author_page.jobs", lambda: jobs)
     app = start(monkeypatch, tmp_path, "author")
     assert not app.exception
     assert told in texts(app) + " ".join(button.label for button in app.button)
@@ -140,7 +140,7 @@ def test_a_saved_draft_is_run(tmp_path, monkeypatch):
     started = []
     jobs = job.Jobs()
     monkeypatch.setattr(jobs, "start", lambda file, reports: started.append((file, reports)))
-    monkeypatch.setattr("tracer.dashboard.job.jobs", lambda: jobs)
+    monkeypatch.setattr("tracer.dashboard.author.author_page.jobs", lambda: jobs)
     monkeypatch.setattr(job, "jobs", lambda: jobs)
     monkeypatch.chdir(tmp_path)
     app = start(monkeypatch, tmp_path, "author")

@@ -210,7 +210,7 @@ def test_a_graph_that_cannot_be_read_again_is_not_written(tmp_path):
 
 def test_an_older_graph_stands_when_the_new_one_cannot_be_written(tmp_path, monkeypatch):
     write(tmp_path, hand_graph())
-    monkeypatch.setattr("tracer.record.files.write_bytes", _full)
+    monkeypatch.setattr("tracer.record.graph.files.write_bytes", _full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, random_graph(1))
     assert_equal(read(tmp_path), hand_graph())
