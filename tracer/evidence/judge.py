@@ -29,7 +29,6 @@ from tracer.evidence.studies.registry import judge_studies
 from tracer.evidence.wording import clamp_words
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.expectations.base import Expectation
-from tracer.hypothesis.expectations.effect import Thresholds
 from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
@@ -184,7 +183,7 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
         for expectation in spec.expect:
             missing = (s for s in expectation.supernodes() if s not in record.supernodes)
             yield from (f"{name}: no supernode {s!r} was measured" for s in missing)
-            for trial in trials.values() if _is_compared(expectation) else ():
+            for trial in trials.values() if expectation.is_compared else ():
                 yield from _unread_by_controls(name, expectation, hypothesis, trial)
 
 
@@ -221,11 +220,6 @@ def _study_needs_measuring(kind: type[Study], change: Change) -> bool:
             return bool(change.path[2:]) and change.path[2] not in kind.MAY_SHRINK
         case _:
             return True
-
-
-def _is_compared(expectation: Expectation) -> bool:
-    """Whether it is compared with controls."""
-    return isinstance(expectation, Thresholds) and expectation.alpha is not None
 
 
 def _unread_by_controls(

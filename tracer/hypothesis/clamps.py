@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from tracer.hypothesis.expectations.base import TokenPair
-from tracer.hypothesis.expectations.effect import Thresholds
 from tracer.hypothesis.expectations.registry import DoseExpectationForm, ExpectationForm
 
 Unit = Literal["times", "to", "add"]
@@ -203,7 +202,7 @@ class InterventionSpec(Declared):
     @property
     def is_compared(self) -> bool:
         """Whether an expectation compares it with controls; else none are drawn for it."""
-        return any(e.alpha is not None for e in self.expect if isinstance(e, Thresholds))
+        return any(expectation.is_compared for expectation in self.expect)
 
 
 Named = Iterator[tuple[str, InterventionSpec]]

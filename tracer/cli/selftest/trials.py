@@ -15,7 +15,6 @@ from tracer.cli.selftest.scenes import Scene, make_scenes, paths
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.run import measure
 from tracer.evidence.judge import judge_run
-from tracer.hypothesis.expectations.effect import Thresholds
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import to_yaml
@@ -70,6 +69,6 @@ def without_controls(hypothesis: Hypothesis) -> Hypothesis:
     """The hypothesis less what it expects of controls."""
     interventions = dict(hypothesis.interventions)
     for name, spec in interventions.items():
-        kept = [e for e in spec.expect if not isinstance(e, Thresholds) or e.alpha is None]
+        kept = [e for e in spec.expect if not e.is_compared]
         interventions[name] = spec.model_copy(update={"expect": tuple(kept)})
     return hypothesis.model_copy(update={"interventions": interventions})

@@ -36,6 +36,11 @@ class Expectation(BaseModel):
         description="Share of the prompts of each split (discovery, held out) it must hold on.",
     )
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether it compares with controls; else none are drawn for it."""
+        return False
+
     def tokens(self) -> dict[str, tuple[str, ...]]:
         """The tokens it asks for, by the key that names them, variables unfilled."""
         return {}
@@ -68,6 +73,17 @@ def one_test_problems(
         yield Problem(path, f"it has {len(given)} tests, {listed(given)}; one is expected")
     if not given and parts.is_whole(*path[:2]):
         yield Problem(path, f"it tests nothing: one of {listed(tests)} is expected")
+
+
+def bounds_problems(
+    path: KeyPath, expectation: BaseModel, what: str, keys: tuple[str, str] = ("above", "below")
+) -> Iterator[Problem]:
+    """No bound, or bounds that exclude each other; `what` is the number they are of."""
+    above, below = (getattr(expectation, key) for key in keys)
+    if above is None and below is None:
+        yield Problem(path, f"it tests nothing: `{keys[0]}` or `{keys[1]}` is expected")
+    elif above is not None and below is not None and above >= below:
+        yield Problem(path, f"`{keys[0]}` is not below `{keys[1]}`: no {what} can be both")
 
 
 def same_token_problems(path: KeyPath, pair: TokenPair) -> Iterator[Problem]:

@@ -61,6 +61,11 @@ class Thresholds(Expectation):
         )
 
     @property
+    def is_compared(self) -> bool:
+        """Whether one of its tests against controls is given."""
+        return self.alpha is not None
+
+    @property
     def side(self) -> Literal["above", "below"] | None:
         """Which side of its controls it must be on; None where controls are not asked."""
         if self.alpha is None:

@@ -14,7 +14,7 @@ from pydantic import Field
 from tracer.errors import KeyPath, Problem, prompts_named
 from tracer.hypothesis.binomial import circuits_needed, prompts_needed
 from tracer.hypothesis.clamps import Declared, Direction, Name
-from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, form_of
+from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, bounds_problems, form_of
 from tracer.hypothesis.studies.study import (
     Asked,
     SplitTest,
@@ -54,10 +54,7 @@ class Bounds(Declared):
 
     def problems(self, path: KeyPath) -> Iterator[Problem]:
         """No bound, or bounds that exclude each other."""
-        if self.above is None and self.below is None:
-            yield Problem(path, "it tests nothing: `above` or `below` is expected")
-        elif self.above is not None and self.below is not None and self.above >= self.below:
-            yield Problem(path, "`above` is not below `below`: no score can be both")
+        return bounds_problems(path, self, "score")
 
 
 class ScoreExpectation(Expectation):
