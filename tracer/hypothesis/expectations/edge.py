@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.expectations.base import Expectation, Number
+from tracer.hypothesis.expectations.base import Expectation, Number, bounds_problems
 
 if TYPE_CHECKING:
     from tracer.hypothesis.parts import Parts
@@ -50,10 +50,7 @@ class Edge(Expectation):
         yield from parts.supernode_problems((*path, "from"), edge.from_, prompts)
         if edge.to != OUTPUT:
             yield from parts.supernode_problems((*path, "to"), edge.to, prompts, (OUTPUT,))
-        if edge.above is None and edge.below is None:
-            yield Problem(path, "it tests nothing: `above` or `below` is expected")
         for key, bound in (("above", edge.above), ("below", edge.below)):
             if bound is not None and not -1 <= bound <= 1:
                 yield Problem((*path, key), f"found {bound:g}; an edge is a share, from -1 to 1")
-        if edge.above is not None and edge.below is not None and edge.above >= edge.below:
-            yield Problem(path, "`above` is not below `below`: no edge can be both")
+        yield from bounds_problems(path, edge, "edge")

@@ -10,7 +10,13 @@ from pydantic import Field
 from tracer.errors import KeyPath, Problem
 from tracer.hypothesis.check_clamps import clamp_problems
 from tracer.hypothesis.clamps import HERE, ClampForm, ClampSpec, InterventionSpec, Name, donors
-from tracer.hypothesis.expectations.base import Expectation, Number, TokenPair, same_token_problems
+from tracer.hypothesis.expectations.base import (
+    Expectation,
+    Number,
+    TokenPair,
+    bounds_problems,
+    same_token_problems,
+)
 from tracer.hypothesis.studies.study import Asked, Study, asked_by
 
 if TYPE_CHECKING:
@@ -38,11 +44,7 @@ class MediatedShare(Expectation):
 
     def problems(self, parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
         """No bound, bounds that exclude each other, or a token compared with itself."""
-        above, below = self.share_above, self.share_below
-        if above is None and below is None:
-            yield Problem(path, "it tests nothing: `share_above` or `share_below` is expected")
-        if above is not None and below is not None and above >= below:
-            yield Problem(path, "`share_above` is not below `share_below`: no share can be both")
+        yield from bounds_problems(path, self, "share", ("share_above", "share_below"))
         yield from same_token_problems(path, self.logit_diff)
 
 
