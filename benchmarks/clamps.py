@@ -23,11 +23,10 @@ from tracer.engine.batches import BatchLimit, Row, batch_limit
 from tracer.engine.clamps import draw_controls, resolve_clamps
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.forward import run_rows
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import Weights, open_weights
 from tracer.engine.progress import Silent
-from tracer.engine.resolve import open_context
+from tracer.engine.resolve import MeasurementContext, open_context
 from tracer.hypothesis.load import read
 from tracer.hypothesis.tokens import tokenize
 

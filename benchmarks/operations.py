@@ -11,7 +11,7 @@ from graph_task import Task
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.sparse_stream import n_sparse_passes
+from tracer.engine.attribution.node_streams import n_sparse_passes
 from tracer.engine.attribution.sweep import plan_sweep, target_nodes
 
 SQUARE = 2048

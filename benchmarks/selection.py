@@ -16,8 +16,8 @@ from dataclasses import replace
 from clamps import open_all
 
 from tracer.engine.batches import batch_limit
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.prompts import measure_prompt
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.supernodes import select
 from tracer.hypothesis.spec import Rule, SupernodeSpec
 from tracer.record.trials import Reading

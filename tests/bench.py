@@ -4,10 +4,10 @@ import torch
 
 from tracer.engine.clean import clean_run
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Silent
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.supernodes import select
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis, ModelSpec

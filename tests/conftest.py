@@ -27,8 +27,8 @@ from tiny_models import (
 from transformers.utils import logging
 
 from tests.chromium import chromium
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
+from tracer.engine.resolve import MeasurementContext
 
 logging.disable_progress_bar()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.dashboards import put_run, start, texts
-from tests.test_dashboard_runs_list import HOSTILE
+from tests.test_dashboard_runs import HOSTILE
 from tests.verdicts import make_outcome, make_verdict
 
 STAMP = "20260102T030405.000Z-0123ab"

@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 from graphs import empty_graph, hand_graph, random_graph, square
 
-from tracer.dashboard.explore.index import LONGEST, index_of, part_of, search, source_names
-from tracer.dashboard.explore.links import AskedLogits, Link, choices, connections, entering, toward
+from tracer.dashboard.explore.nodes import (
+    LONGEST,
+    AskedLogits,
+    Link,
+    choices,
+    connections,
+    entering,
+    index_of,
+    part_of,
+    search,
+    source_names,
+    toward,
+)
 from tracer.record.graph.graph import listed
 from tracer.record.graph.influence import influence
 from tracer.report.graph_view import graph_data

@@ -9,7 +9,7 @@ from records import change, make_record
 
 from tracer.dashboard.explore.feature import TokenFiring, facts_of
 from tracer.dashboard.explore.graph import selection_ids, selection_text, share_of
-from tracer.dashboard.explore.index import index_of
+from tracer.dashboard.explore.nodes import index_of
 from tracer.dashboard.explore.supernodes import (
     GroupLink,
     declared,

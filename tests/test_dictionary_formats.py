@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from tracer.engine.features.basis import JumpReLU, ReLU, TopK
 from tracer.engine.features.dictionary import Dictionary, LayerWeights, fingerprint
-from tracer.engine.features.formats.layers import THRESHOLD
+from tracer.engine.features.formats.format import THRESHOLD
 from tracer.engine.features.formats.registry import read_dictionary
 from tracer.hypothesis.names import HubFile
 

@@ -26,7 +26,7 @@ from dictionaries import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tracer.engine.features.formats.layers import THRESHOLD
+from tracer.engine.features.formats.format import THRESHOLD
 from tracer.engine.features.formats.registry import read_dictionary
 from tracer.errors import TracerError
 

@@ -26,7 +26,7 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
-from tracer.engine.model.freezable import require_freezable
+from tracer.engine.freeze import require_freezable
 from tracer.engine.progress import Silent
 from tracer.errors import EngineError, ModelUnavailable, UsageError
 from tracer.record.graph.influence import influence, scores, supernode_scores

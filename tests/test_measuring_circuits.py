@@ -10,7 +10,7 @@ from tracer.engine.ablation import mean_of, observe
 from tracer.engine.batches import BatchLimit
 from tracer.engine.measure.circuit_setup import metric_of, prepare_circuit
 from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
-from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.record import FeatureRef, SupernodeRecord

@@ -25,8 +25,7 @@ from safetensors.torch import save_file
 from tracer.engine.features.basis import ReLU
 from tracer.engine.features.dictionary import Dictionary, DictionaryBasis
 from tracer.engine.features.formats import registry
-from tracer.engine.features.formats.format import Fetch, Format
-from tracer.engine.features.formats.layers import layer_weights
+from tracer.engine.features.formats.format import Fetch, Format, layer_weights
 from tracer.engine.features.formats.registry import hub_patterns
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis

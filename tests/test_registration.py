@@ -20,8 +20,7 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.record import run_folder, runs
 from tracer.record.files import create_text
 from tracer.record.registration import REGISTERED, register, registered, registration_of
-from tracer.report.page import page_view
-from tracer.report.render import render
+from tracer.report.render import page_view, render
 from tracer.report.sections.registry import ReportData
 
 SWAP = "texas_to_california"

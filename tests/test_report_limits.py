@@ -16,13 +16,12 @@ from tracer.record.trials import Generated, GeneratedText, GraphEdge
 from tracer.record.verdict import PromptOutcome
 from tracer.report.effects import EffectComparison, Measure, measures
 from tracer.report.index import IndexEntry, render_index
-from tracer.report.limits import MAX_DOTS, cut, middle_out
+from tracer.report.limits import MAX_DOTS, Quota, cut, middle_out, select_measures, select_trials
 from tracer.report.plots import strip
 from tracer.report.render import render
 from tracer.report.sections.expectations import outcome_views
 from tracer.report.sections.graphs import graph_views
 from tracer.report.sections.texts import text_views
-from tracer.report.selection import Quota, select_measures, select_trials
 
 SWAP = HYPOTHESIS["interventions"]["texas_to_california"]
 

@@ -6,9 +6,8 @@ import re
 import pytest
 
 from tracer.hypothesis.clamps import Amount
-from tracer.report.axes import nice_ticks
 from tracer.report.effects import EffectComparison, Measure
-from tracer.report.plots import Output, bars, dose_panel, strip
+from tracer.report.plots import Output, bars, dose_panel, nice_ticks, strip
 
 
 @pytest.mark.parametrize("low, high", [(-1.95, 2.0), (0.0, 0.66), (0.13, 0.52), (5.0, 5.000001)])

@@ -7,8 +7,7 @@ from jinja2 import Environment
 
 from tests.records import make_record
 from tests.test_report_render import full_verdict
-from tracer.report.page import page_view
-from tracer.report.render import render
+from tracer.report.render import page_view, render
 from tracer.report.sections import registry
 from tracer.report.sections.registry import SECTIONS, ReportData, Section
 
@@ -43,6 +42,6 @@ def test_what_has_nothing_to_show_is_left_out_and_the_rest_is_in_order(data):
 
 def test_a_section_that_is_added_is_on_the_page(data, monkeypatch):
     again = Section("texts", lambda _: ())
-    monkeypatch.setattr("tracer.report.page.SECTIONS", (*SECTIONS, again))
+    monkeypatch.setattr("tracer.report.render.SECTIONS", (*SECTIONS, again))
     page = render(data.record, data.verdict, data.arrays)
     assert page.index('id="h-from"') < page.index('id="h-texts"') < page.index('id="h-read"')

@@ -8,11 +8,9 @@ import pytest
 
 import tracer.cli.selftest
 from tests.command import call
-from tracer.cli.selftest.claims import FAMILIES, KINDS, claims_about
-from tracer.cli.selftest.hypotheses import hypothesis_of
-from tracer.cli.selftest.rates import ClaimResult
+from tracer.cli.selftest.claims import FAMILIES, KINDS, ClaimResult, claims_about
 from tracer.cli.selftest.scenes import make_scenes
-from tracer.cli.selftest.trials import run_trials, try_claim, without_controls
+from tracer.cli.selftest.trials import hypothesis_of, run_trials, try_claim, without_controls
 from tracer.engine.progress import Silent
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis

@@ -8,7 +8,7 @@ import torch
 
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
-from tracer.engine.attribution import backward, frozen_block, node_order, sweep
+from tracer.engine.attribution import frozen_block, node_streams, passes, sweep
 from tracer.engine.attribution.frozen import freeze
 from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.nodes import most_relevant, relevance
@@ -120,8 +120,8 @@ def test_a_neurons_value_is_its_activation(neurons):
 def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
     monkeypatch.setattr(frozen_block, "STRIP", 2)
-    monkeypatch.setattr(node_order, "BATCH_CELLS", 30)
-    monkeypatch.setattr(backward, "BUDGET", 20_000)
+    monkeypatch.setattr(node_streams, "BATCH_CELLS", 30)
+    monkeypatch.setattr(passes, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
     again = graph_of(model, basis, n=40)
     assert relative_error(again.edges, graph.edges) < 1e-5

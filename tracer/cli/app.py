@@ -11,11 +11,10 @@ from tracer import __version__
 from tracer.cli.compare import bless, compare
 from tracer.cli.convert import convert
 from tracer.cli.dashboard import dashboard
-from tracer.cli.exit_codes import os_exit_code, os_sentence
 from tracer.cli.features import features
 from tracer.cli.graph import graph
 from tracer.cli.library import library
-from tracer.cli.output import stderr, stdout
+from tracer.cli.output import os_exit_code, os_sentence, stderr, stdout
 from tracer.cli.plan import plan
 from tracer.cli.register import register_
 from tracer.cli.report import report

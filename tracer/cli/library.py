@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.exit_codes import worst
-from tracer.cli.output import require_writable, stdout
+from tracer.cli.output import require_writable, stdout, worst
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile

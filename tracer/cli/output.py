@@ -1,7 +1,12 @@
-"""Where a command writes: the two streams of a terminal, JSON documents and folders."""
+"""Where a command writes, and how it ends.
+
+It writes to the two streams of a terminal, JSON documents and folders. It ends with one exit code
+for all its files, and with a sentence for each thing that could not be done.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -11,12 +16,33 @@ from pathlib import Path
 from typing import Any
 
 from tracer import __version__
-from tracer.errors import UsageError
+from tracer.errors import (
+    EXIT_ENGINE,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_CONFIRMED,
+    EXIT_NOTHING_SELECTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    UsageError,
+)
 from tracer.record.files import write_text
 from tracer.report.terminal import Screen
 
 STDOUT = Path("-")
 """The file name that means standard output."""
+WORST_FIRST = (
+    EXIT_INTERRUPTED,
+    EXIT_ENGINE,
+    EXIT_USAGE,
+    EXIT_NOT_CONFIRMED,
+    EXIT_OK,
+    EXIT_NOTHING_SELECTED,
+)
+"""Of several files the first code that occurs is the command's.
+
+A file that was skipped counts only where all were.
+"""
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def stdout() -> Screen:
@@ -94,3 +120,25 @@ def percent(share: float) -> str:
     """`21 %`; below one percent with two digits, so that little does not read as nothing."""
     value = 100 * share
     return f"{value:.2g} %" if 0 < value < 1 else f"{value:.0f} %"
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a command whose files ended with these codes; 0 for none."""
+    return min(codes, key=WORST_FIRST.index, default=EXIT_OK)
+
+
+def nothing_selected(why: str) -> int:
+    """Say on standard error why there is nothing to do; returns the exit code."""
+    stderr().say(f"nothing selected: {why}")
+    return EXIT_NOTHING_SELECTED
+
+
+def os_sentence(error: OSError) -> str:
+    """What the operating system refused, and on which file."""
+    what = os.strerror(error.errno) if error.errno else str(error)
+    return f"{error.filename}: {what}." if error.filename else f"{what}."
+
+
+def os_exit_code(error: OSError) -> int:
+    """3 where the disk is at fault, 4 where another path or permission helps."""
+    return EXIT_ENGINE if error.errno in _DISK_FAULTS else EXIT_USAGE

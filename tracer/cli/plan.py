@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracer.cli import options
-from tracer.cli.exit_codes import nothing_selected, worst
-from tracer.cli.output import print_table, stderr, stdout
+from tracer.cli.output import nothing_selected, print_table, stderr, stdout, worst
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.cli.validate import tokenize_here

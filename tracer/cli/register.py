@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tracer.cli import options
-from tracer.cli.exit_codes import nothing_selected, worst
-from tracer.cli.output import require_writable, stderr, stdout
+from tracer.cli.output import nothing_selected, require_writable, stderr, stdout, worst
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.errors import EXIT_OK, UsageError
 from tracer.evidence.post_hoc import changed_since

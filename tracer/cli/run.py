@@ -13,14 +13,17 @@ import typer
 from tracer import engine
 from tracer.cli import options
 from tracer.cli.compare import Baseline, print_comparison
-from tracer.cli.exit_codes import nothing_selected, os_exit_code, os_sentence, worst
 from tracer.cli.json_output import FileResult, to_json, to_junit
 from tracer.cli.matrix import Selected, select, show_where_it_holds
 from tracer.cli.output import (
+    nothing_selected,
+    os_exit_code,
+    os_sentence,
     require_writable,
     require_writable_file,
     screen_beside,
     stderr,
+    worst,
     write_document,
 )
 from tracer.cli.progress import progress_on

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.exit_codes import nothing_selected, worst
-from tracer.cli.output import print_table, stdout
+from tracer.cli.output import nothing_selected, print_table, stdout, worst
 from tracer.cli.select import FileFilters, hypothesis_paths, latest_by_name, read_all
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
 from tracer.hypothesis.load import HypothesisFile, read

@@ -11,8 +11,14 @@ from typing import Annotated, NamedTuple
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.exit_codes import nothing_selected
-from tracer.cli.output import print_table, require_writable, screen_beside, stderr, write_document
+from tracer.cli.output import (
+    nothing_selected,
+    print_table,
+    require_writable,
+    screen_beside,
+    stderr,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.model.sources import locate

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.exit_codes import nothing_selected, worst
 from tracer.cli.json_output import FileResult, to_json
-from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.cli.output import nothing_selected, stderr, stdout, worst, write_stdout
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.cost import ModelSize

@@ -15,8 +15,7 @@ from typing import Any, TextIO, cast
 import streamlit as st
 
 from tracer.dashboard.dashboard import RUN, Dashboard, plain
-from tracer.dashboard.runs.list import ICONS
-from tracer.dashboard.runs.run import CELL, shown
+from tracer.dashboard.runs.run import CELL, ICONS, shown
 from tracer.errors import EXIT_INTERRUPTED, UsageError
 
 MOST_NOTES = 50

@@ -13,8 +13,14 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from tracer.dashboard.explore.index import GraphIndex, index_of, part_of
-from tracer.dashboard.explore.links import AskedLogits, entering, toward
+from tracer.dashboard.explore.nodes import (
+    AskedLogits,
+    GraphIndex,
+    entering,
+    index_of,
+    part_of,
+    toward,
+)
 from tracer.dashboard.explore.supernodes import Groups, declared, group_scores
 from tracer.errors import TracerError, UsageError
 from tracer.record.files import RECORD, FileStamp, file_stamp

@@ -1,24 +1,32 @@
-"""What a clamped pass holds as it was: the freeze modes.
+"""What a clamped pass holds as it was: the freeze modes, and whether a model allows them.
 
 `none` holds nothing; `attention` every pattern as in the clean pass; `all` also every norm scale
 and every MLP's output as in the clean pass (less the skip path of a basis that has one). Then only
 the clamped features' direct paths are left, as in the attribution graph: the effect on the logits
 is linear in the clamps, and the features that are read show what reaches them directly.
+
+Where TransformerLens leaves attention to Hugging Face (GPT-J, GPT-Neo), the hook on a pattern comes
+too late and does nothing; a norm without weights (OLMo's) breaks when its scale is set. Whether a
+model is like that is found by trying, on two tokens, once for each model.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.freezable import require_freezable
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
+from tracer.errors import ModelUnavailable
 
 Freeze = Literal["none", "attention", "all"]
+_TRIED: WeakKeyDictionary[Model, bool] = WeakKeyDictionary()
 
 
 def held_hooks(
@@ -70,3 +78,37 @@ def _skip_hooks(basis: FeatureBasis, site: Site, clean: Tensor) -> list[tuple[Si
         return x + moved.pop("by") @ W_skip.to(x.dtype).T
 
     return [(site, see), (basis.output_site(site.layer), add)]
+
+
+def require_freezable(model: Model, purpose: str) -> None:
+    """Refuse a model whose patterns or norm scales hooks cannot set.
+
+    Raises:
+        ModelUnavailable: With the reason.
+    """
+    if model not in _TRIED:
+        _TRIED[model] = _can_be_frozen(model)
+    if not _TRIED[model]:
+        raise ModelUnavailable(
+            f"{model.record.name}: {purpose} needs attention patterns and norm scales that can be "
+            f"held, which TransformerLens does not offer for {model.record.architecture}."
+        )
+
+
+def _can_be_frozen(model: Model) -> bool:
+    """Without patterns, attention must give the same at both of two positions: its bias."""
+    layers, seen = range(model.n_layers), dict[int, Tensor]()
+
+    def keep(layer: int) -> Hook:
+        return lambda x: seen.__setitem__(layer, x)
+
+    hooks: list[tuple[Site, Hook]] = [(site, torch.clone) for site in model.scale_sites]
+    hooks += [(Site("pattern", layer), torch.zeros_like) for layer in layers]
+    hooks += [(Site("attn_out", layer), keep(layer)) for layer in layers]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
+        try:
+            model.forward(torch.tensor([0, 1]), hooks)
+        except AttributeError:  # it asks the norm for its weight
+            return False
+    return all(bool(torch.equal(x[:, 0], x[:, 1])) for x in seen.values())

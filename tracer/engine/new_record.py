@@ -18,8 +18,7 @@ import torch
 
 from tracer.engine.clean import reading
 from tracer.engine.features.open import OpenBasis
-from tracer.engine.measure.context import MeasurementContext
-from tracer.engine.resolve import left_out
+from tracer.engine.resolve import MeasurementContext, left_out
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import runs

@@ -1,4 +1,4 @@
-"""From a hypothesis file and an open model to a `MeasurementContext`.
+"""From a hypothesis file and an open model to the `MeasurementContext` that is measured in.
 
 Of the line load → open → resolve → measure → write this is *resolve*: prompts are run unclamped,
 and supernodes are found or taken from a lock. A variation of a hypothesis mostly has its prompts,
@@ -10,16 +10,16 @@ finds depends on the rule, and on the clean passes and declared answers of the p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
+from tracer.engine.cache import MeasurementCache
 from tracer.engine.clean import CleanRun, clean_run
-from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
-from tracer.engine.supernodes import from_ids, select, with_maxima
+from tracer.engine.supernodes import from_ids, places_of, select, with_maxima
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import all_interventions
@@ -32,6 +32,36 @@ from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.lock import Lock
 from tracer.record.record import SupernodeRecord
+
+
+@dataclass(frozen=True)
+class MeasurementContext:
+    """Everything a measurement needs, opened and resolved."""
+
+    hypothesis: Hypothesis
+    model: Model
+    basis: FeatureBasis
+    clean: Mapping[str, CleanRun]
+    """Unclamped passes, by prompt."""
+    supernodes: Mapping[str, SupernodeRecord]
+    cache: MeasurementCache | None = None
+
+    def members(self) -> dict[int, frozenset[int]]:
+        """Feature indices of all supernodes, by layer."""
+        members: dict[int, set[int]] = {}
+        for supernode in self.supernodes.values():
+            for ref in supernode.features:
+                members.setdefault(ref.layer, set()).add(ref.index)
+        return {layer: frozenset(indices) for layer, indices in members.items()}
+
+    def places(self, prompt: str) -> dict[str, list[Place]]:
+        """Where the members of each supernode are on a prompt, if the prompt has its span."""
+        tokenized = self.clean[prompt].prompt
+        return {
+            name: [where for _, where in places_of(supernode, tokenized, supernode.at)]
+            for name, supernode in self.supernodes.items()
+            if supernode.at in tokenized.spans
+        }
 
 
 def reused_run(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tracer.engine.features.open import OpenBasis
 from tracer.engine.last_opened import LastOpened
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.declared import measure_declared
 from tracer.engine.new_record import new_record
 from tracer.engine.progress import Clock, Progress
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.session import Opened, Session, locked, open_both
 from tracer.engine.store import Store
 from tracer.engine.variants import measure_variants

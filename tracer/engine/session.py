@@ -12,12 +12,11 @@ from typing import NamedTuple
 from tracer.engine.cache import MeasurementCache, identity
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.open import OpenBasis, open_basis
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.new_record import environment
 from tracer.engine.progress import Progress
-from tracer.engine.resolve import check_features, open_context
+from tracer.engine.resolve import MeasurementContext, check_features, open_context
 from tracer.engine.store import Store
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import ModelSpec

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.declared import measure_declared
 from tracer.engine.new_record import begin_record
 from tracer.engine.progress import Clock
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.session import Session
 from tracer.errors import EngineError, HypothesisError
 from tracer.hypothesis.implied import Variation, variations

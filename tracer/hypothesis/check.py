@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 
 from tracer.errors import KeyPath, Problem, listed, prompts_named, unknown
-from tracer.hypothesis.check_clamps import clamp_problems
 from tracer.hypothesis.check_prompts import held_out_problems, prompt_problems
 from tracer.hypothesis.check_robustness import robustness_problems
 from tracer.hypothesis.check_supernodes import supernode_problems
-from tracer.hypothesis.clamps import RESERVED, InterventionSpec, donors
+from tracer.hypothesis.clamps import RESERVED, InterventionSpec, clamp_problems, donors
 from tracer.hypothesis.names import misnamed, misnamed_model
 from tracer.hypothesis.parts import Parts
 from tracer.hypothesis.studies.graph import GRAPH

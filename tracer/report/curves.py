@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.hypothesis.studies.circuit import SHARES
-from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
+from tracer.report.plots import AxisTick, PlotLine, Scale, nice_ticks
 from tracer.report.text import formatted, number, percent
 
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 448.0, 10.0, 190.0

@@ -1,4 +1,4 @@
-"""Geometry of the small plots: output bars, control strips, dose curves.
+"""Geometry of the small plots: axes, output bars, control strips, dose curves.
 
 Each function turns numbers into pixels; `plots.svg.j2` draws them with classes only, so colours
 follow the page (light, dark, print).
@@ -12,12 +12,62 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.hypothesis.clamps import Amount
-from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
 from tracer.report.effects import EffectComparison, Measure
 from tracer.report.limits import MAX_DOTS
 from tracer.report.text import formatted, p_value, percent, plural, shorten, visible_token
 
 BARS_LEFT, BARS_WIDTH = 112.0, 340.0
+STRIP_LEFT, STRIP_RIGHT = 124.0, 740.0
+DOSE_WIDTH, DOSE_HEIGHT = 236.0, 142.0
+Series = Sequence[tuple[str, Sequence[tuple[float, float]]]]
+"""Token and its (factor, probability) points."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear axis."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """The pixel of a value."""
+        share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class AxisTick:
+    """A mark on an axis."""
+
+    at: float
+    label: str
+
+
+def nice_ticks(low: float, high: float, n: int) -> list[float]:
+    """Round numbers that cover a range, about n of them."""
+    raw = (high - low) / n
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class PlotLine:
+    """Points joined to a line."""
+
+    style: int
+    points: tuple[tuple[float, float], ...]
+    title: str
+    name: str = ""
+
+    @property
+    def path(self) -> str:
+        """Of an SVG."""
+        return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in self.points)
 
 
 @dataclass(frozen=True)
@@ -84,9 +134,6 @@ def _length(value: float | None) -> float:
 
 def _bounded(value: float | None, bound: float) -> str:
     return percent(value) if value is not None else f"≤ {percent(bound)}".replace("≤ <", "<")
-
-
-STRIP_LEFT, STRIP_RIGHT = 124.0, 740.0
 
 
 @dataclass(frozen=True)
@@ -196,9 +243,6 @@ def _with_room(controls: Sequence[float]) -> Sequence[float]:
     return [ranked[round(i * last / (MAX_DOTS - 1))] for i in range(MAX_DOTS)]
 
 
-DOSE_WIDTH, DOSE_HEIGHT = 236.0, 142.0
-
-
 @dataclass(frozen=True)
 class DosePanel:
     """The dose series of one prompt."""
@@ -213,10 +257,6 @@ class DosePanel:
     description: str
     width: float = DOSE_WIDTH
     height: float = DOSE_HEIGHT
-
-
-Series = Sequence[tuple[str, Sequence[tuple[float, float]]]]
-"""Token and its (factor, probability) points."""
 
 
 def dose_panel(

@@ -1,5 +1,7 @@
 """The report: one HTML file that opens offline, made of nothing but a record and its verdict.
 
+`page_view` is the page as its template reads it: the head, then the sections in order.
+
 What comes from a file, a tokenizer or a model is untrusted. Every expression of every template is
 cleaned and autoescaped, pictures are SVG made by the same templates, and the page's content
 security policy admits exactly our own styles and scripts, by hash. These are constants of this
@@ -26,16 +28,56 @@ from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report import text
 from tracer.report.circuit_diagram import CircuitDrawing
-from tracer.report.headline import OUTCOMES
-from tracer.report.page import page_view
+from tracer.report.headline import OUTCOMES, VerdictView, safe_link, verdict_view
 from tracer.report.plots import Bars, DosePanel, Strip
-from tracer.report.run_graphs import RunGraphs
-from tracer.report.sections.registry import ReportData
+from tracer.report.run_graphs import InlineGraph, RunGraphs
+from tracer.report.sections.registry import SECTIONS, ReportData
 
 _HERE = Path(__file__).parent
 _TEMPLATES, _SECTIONS, _VIEW = (_HERE / name for name in ("templates", "sections", "view"))
 MARGIN = 10.0
 """Pixels around a picture."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    claim: str
+    source: str | None
+    link: str | None
+    """The source as an address, where it is one."""
+    facts: tuple[str, ...]
+    verdict: VerdictView
+    sections: tuple[tuple[str, object], ...]
+    """Template and view of each section that has something to show."""
+    inline_graphs: tuple[InlineGraph, ...]
+
+
+def page_view(data: ReportData) -> Page:
+    """Everything the report says, ready to be written out."""
+    hypothesis = data.record.hypothesis
+    views = ((section.template, section.view(data)) for section in SECTIONS)
+    return Page(
+        title=hypothesis.hypothesis,
+        claim=data.verdict.claim,
+        source=hypothesis.source,
+        link=safe_link(hypothesis.source),
+        facts=_facts(data.record, data.verdict),
+        verdict=verdict_view(data.verdict),
+        sections=tuple((template, view) for template, view in views if view is not None),
+        inline_graphs=data.inline_graphs,
+    )
+
+
+def _facts(record: Record, verdict: Verdict) -> tuple[str, ...]:
+    model = record.model
+    started = record.started.replace("T", " ").removesuffix("Z")[:16] + " UTC"
+    facts = (model.name, f"{record.basis} basis", f"{model.dtype} on {model.device}", started)
+    if verdict.registered is not None:
+        facts = (*facts, f"registered {verdict.registered.at.replace('T', ' ')[:16]} UTC")
+    return facts if record.status == "complete" else (*facts, "still measuring")
 
 
 def render(

@@ -20,12 +20,12 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.cli.selftest.claims import Truth
-from tracer.cli.selftest.rates import (
+from tracer.cli.selftest.claims import (
     FALSE_NEGATIVES,
     FALSE_POSITIVES,
     ClaimResult,
     Tally,
+    Truth,
     by,
     tally,
     to_data,

@@ -13,8 +13,7 @@ from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.graphs import draw_graphs
 from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, plain, table
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.runs.list import ICONS
-from tracer.dashboard.runs.run import CELL, facts, outcome_counts, shown
+from tracer.dashboard.runs.run import CELL, ICONS, facts, outcome_counts, shown
 from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.regression import RunComparison
 from tracer.record.record import Record

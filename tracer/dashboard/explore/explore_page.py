@@ -16,8 +16,7 @@ from tracer.dashboard.dashboard import (
 from tracer.dashboard.explore.feature import feature_panel
 from tracer.dashboard.explore.graph import graph_panel, select, selection, take_up_address
 from tracer.dashboard.explore.groups import Groups, group_panel, hand_groups, keep_panel
-from tracer.dashboard.explore.index import search
-from tracer.dashboard.explore.links import AskedLogits, choices, connections
+from tracer.dashboard.explore.nodes import AskedLogits, choices, connections, search
 from tracer.dashboard.opening import Shown, shown, stored
 from tracer.dashboard.runs.run import picked_prompt, picked_run
 from tracer.evidence.wording import MINUS

@@ -11,7 +11,7 @@ from tracer import engine
 from tracer.dashboard import model
 from tracer.dashboard.dashboard import plain, table
 from tracer.dashboard.explore.groups import hand_groups
-from tracer.dashboard.explore.index import GraphIndex
+from tracer.dashboard.explore.nodes import GraphIndex
 from tracer.dashboard.explore.supernodes import Groups
 from tracer.dashboard.opening import Shown, stored
 from tracer.engine.progress import Silent

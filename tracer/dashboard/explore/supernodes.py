@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from tracer.dashboard.explore.index import GraphIndex
+from tracer.dashboard.explore.nodes import GraphIndex
 from tracer.hypothesis.clamps import NAME_PATTERN
 from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.record.graph.influence import Scores, edges_between, supernode_scores

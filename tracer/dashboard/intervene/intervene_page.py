@@ -16,8 +16,16 @@ from tracer.dashboard.intervene.attempt import (
     preset,
 )
 from tracer.dashboard.intervene.form import attempt_form
-from tracer.dashboard.intervene.result import draft_panel, draw, tell_mistakes
-from tracer.dashboard.intervene.tries import Try, add, found, tries, try_rows
+from tracer.dashboard.intervene.result import (
+    Try,
+    draft_panel,
+    draw,
+    keep_try,
+    made_before,
+    tell_mistakes,
+    tries,
+    try_rows,
+)
 from tracer.dashboard.runs.run import picked_prompt, picked_run, shown
 from tracer.engine.progress import Silent
 from tracer.errors import TracerError
@@ -103,7 +111,7 @@ def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
 
 def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     record = run.record
-    again = found(record.id, attempt, groups)
+    again = made_before(record.id, attempt, groups)
     if again is not None:
         st.session_state["shown try"] = tries(record.id).index(again)
         st.markdown("The same try was made before; here it is again.")
@@ -121,7 +129,7 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     except TracerError as error:
         tell_mistakes(error)
         return
-    add(Try(record.id, attempt, groups, tried))
+    keep_try(Try(record.id, attempt, groups, tried))
     st.session_state["shown try"] = len(tries(record.id)) - 1
 
 

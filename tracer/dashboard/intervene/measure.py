@@ -12,11 +12,10 @@ from typing import NamedTuple
 from tracer.dashboard.intervene.attempt import NAME, DeclaredAttempt
 from tracer.engine.batches import batch_limit
 from tracer.engine.clean import reading
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.prompts import measure_prompt, n_rows
 from tracer.engine.measure.texts import n_texts, with_texts
 from tracer.engine.progress import Progress
-from tracer.engine.resolve import open_context
+from tracer.engine.resolve import MeasurementContext, open_context
 from tracer.engine.session import Opened
 from tracer.engine.supernodes import from_ids
 from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, from_hypothesis

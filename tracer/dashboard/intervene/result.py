@@ -1,17 +1,23 @@
-"""What an intervention did to one prompt, drawn; and the panel that adds an attempt to a draft."""
+"""What an intervention did to one prompt, drawn; the tries of this session; saving one in a draft.
+
+Tries are kept newest last, and the same attempt is not measured twice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from tracer.dashboard.author import drafts
 from tracer.dashboard.author.hypothesis_files import DRAFT
 from tracer.dashboard.dashboard import Dashboard, author_link, plain, table
+from tracer.dashboard.explore.groups import Groups
+from tracer.dashboard.intervene.attempt import MODES, NAME, Attempt, Clamping
 from tracer.dashboard.intervene.draft import draft_text, expecting, snippet
 from tracer.dashboard.intervene.suggested_expectation import suggested_expectations
-from tracer.dashboard.intervene.tries import Try
 from tracer.dashboard.runs.run import shown
 from tracer.errors import HypothesisError, TracerError, UsageError
 from tracer.evidence.context import JudgedOutcomes
@@ -22,15 +28,19 @@ from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import compare, measures
 from tracer.report.outputs import probability
 from tracer.report.render import bars_picture, circuit_picture, dose_picture, strip_picture
-from tracer.report.sections.doses import DoseView
-from tracer.report.sections.interventions import InterventionView, intervention_view
-from tracer.report.text import clean, percent, visible_token
+from tracer.report.sections.interventions import DoseView, InterventionView, intervention_view
+from tracer.report.text import clean, number, percent, visible_token
+
+if TYPE_CHECKING:
+    from tracer.dashboard.intervene.measure import Tried
 
 MOST_BOXES = 12
 """Of supernodes that only stand by."""
-_MARKS = "●■▲◆"
-NAME = "seen_by_hand"
+MOST_TRIES = 30
+NAME_IN_DRAFT = "seen_by_hand"
 """Of the intervention, at first."""
+_MARKS = "●■▲◆"
+_KEY = "tries"
 
 
 def draw(
@@ -167,7 +177,9 @@ def draft_panel(dashboard: Dashboard, record: Record, each: Try, number: int) ->
     label, key = "What the clamps shall be expected to do", f"suggested-{number}"
     chosen = st.multiselect(label, words, default=words[:2], key=key)
     wanted = [each for each in suggested if each.words in chosen]
-    name = st.text_input("Name of the intervention", NAME, key=f"name-{number}", max_chars=64)
+    name = st.text_input(
+        "Name of the intervention", NAME_IN_DRAFT, key=f"name-{number}", max_chars=64
+    )
     try:
         hypothesis = expecting(record, each.groups, attempt, name, wanted)
         text = draft_text(hypothesis, record, attempt.prompt, name)
@@ -211,3 +223,68 @@ def tell_mistakes(error: TracerError) -> None:
         told = [str(error)]
     for sentence in told:
         st.warning(plain(sentence))
+
+
+@dataclass(frozen=True)
+class Try:
+    """One attempt on a run, and what it gave."""
+
+    run: str
+    attempt: Attempt
+    groups: Groups
+    """Supernodes made by hand, as they were then."""
+    tried: Tried
+
+
+def tries(run: str) -> list[Try]:
+    """Those of a run."""
+    return [each for each in _all_tries() if each.run == run]
+
+
+def made_before(run: str, attempt: Attempt, groups: Groups) -> Try | None:
+    """The same attempt, if it was made."""
+    same = (t for t in reversed(tries(run)) if t.attempt == attempt and t.groups == groups)
+    return next(same, None)
+
+
+def keep_try(each: Try) -> None:
+    """Keep a try; of too many, the oldest goes."""
+    st.session_state[_KEY] = [*_all_tries(), each][-MOST_TRIES:]
+
+
+def try_rows(listed: list[Try]) -> list[dict[str, str]]:
+    """The log as a table."""
+    return [{"try": str(number), **_try_cells(each)} for number, each in enumerate(listed, 1)]
+
+
+def _try_cells(each: Try) -> dict[str, str]:
+    attempt, record = each.attempt, each.tried.record
+    trial = record.interventions[NAME].trials[attempt.prompt]
+    before, after = record.prompts[attempt.prompt].baseline, trial.reading
+    more = [f"{attempt.n_controls} random sets"] if attempt.n_controls else []
+    more += ["doses"] if attempt.dosing else []
+    more += [f"{attempt.n_tokens} tokens"] if attempt.n_tokens else []
+    token = attempt.measure[0]
+    shares = (probability(before, token), probability(after, token))
+    told = " → ".join("–" if share is None else percent(share) for share in shares)
+    return {
+        "prompt": attempt.prompt,
+        "clamps": "; ".join(_clamp_words(clamp) for clamp in attempt.clamps),
+        "frozen": attempt.freeze,
+        "top": " → ".join(visible_token(each.top[0].token) for each in (before, after)),
+        "looked at": f"p({visible_token(token)}) {told}",
+        "with": ", ".join(more),
+    }
+
+
+def _clamp_words(clamp: Clamping) -> str:
+    if clamp.mode == "ablate":
+        told = f"{clamp.supernode} ablated"
+    else:
+        told = f"{clamp.supernode}: {MODES[clamp.mode]} {number(clamp.factor, 1)}"
+    places = f" at tokens {', '.join(map(str, clamp.positions))}" if clamp.positions else ""
+    return told + (f" at {clamp.at}" if clamp.at else places) + (", onward" if clamp.onward else "")
+
+
+def _all_tries() -> list[Try]:
+    return st.session_state.setdefault(_KEY, [])

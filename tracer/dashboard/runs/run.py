@@ -1,28 +1,40 @@
-"""One run on a page: its verdict and tables, and the choice of run and prompt in the address."""
+"""A run in a line and on a page: its state, verdict and tables, and which run an address names."""
 
 from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
 from tracer.dashboard.dashboard import PROMPT, RUN, Dashboard, chosen_view, plain, table
 from tracer.dashboard.opening import entries, opened, report_of
-from tracer.dashboard.runs.list import ICONS, when
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.record import Record
+from tracer.record.runs import RunEntry
 from tracer.record.verdict import Verdict, rank
-from tracer.report.headline import OUTCOMES, count
+from tracer.report.headline import OUTCOMES, VERDICTS, count
 from tracer.report.run import REPORT, Run
 from tracer.report.summaries import intervention_summary
 from tracer.report.text import clean, shorten
 
+State = Literal[
+    "confirmed", "refuted", "inconclusive", "error", "not judged", "measuring", "unreadable"
+]
+ICONS: Mapping[State, str] = {
+    "confirmed": VERDICTS["confirmed"],
+    "refuted": VERDICTS["refuted"],
+    "inconclusive": VERDICTS["inconclusive"],
+    "error": VERDICTS["error"],
+    "not judged": "–",
+    "measuring": "…",
+    "unreadable": "⚠",
+}
+"""By state, in the order that filters list them."""
 CELL, TEXT = 500, 2_000
 """Most characters of a cell, and of a text on a page; whole texts are in the report."""
-
-
 _HEIGHT = 900
 """Of the report's frame, in pixels."""
 _MOST_CAVEATS = 5
@@ -30,6 +42,20 @@ _LONGEST_NAME = 150
 """Characters of a downloaded file's name."""
 _MANY = 2_000
 """Expectations; a report of so many takes more than a second to draw."""
+
+
+def state_of(entry: RunEntry) -> State:
+    """What there is to say of a run in one word."""
+    if entry.status is None:
+        return "unreadable"
+    if entry.status == "measuring":
+        return "measuring"
+    return entry.verdict or "not judged"
+
+
+def when(started: str) -> str:
+    """A time of the record as '2026-01-02 03:04'."""
+    return started.replace("T", " ").removesuffix("Z")[:16]
 
 
 def shown(text: str, limit: int = TEXT) -> str:

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName, marked_rows, put_in_address
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.runs.list import ICONS, RunFilters, State, counts, filtered, state_of, when
-from tracer.dashboard.runs.run import CELL, details, no_runs, shown, verdict_of
+from tracer.dashboard.runs.run import (
+    CELL,
+    ICONS,
+    State,
+    details,
+    no_runs,
+    shown,
+    state_of,
+    verdict_of,
+    when,
+)
 from tracer.record.runs import RunEntry
 
 _WRITTEN = "run written"
 """What the address says of the run since the page was drawn last."""
+
+
+@dataclass(frozen=True)
+class RunFilters:
+    """What is wanted; an empty filter lets everything pass."""
+
+    states: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()
+    words: str = ""
+    """All of them must occur in the run's name, claim, tags, model or problem; case is ignored."""
 
 
 def render(dashboard: Dashboard) -> None:
@@ -148,3 +170,25 @@ def _onward(dashboard: Dashboard, entry: RunEntry) -> None:
         column.page_link(
             dashboard.pages[name], label=label, icon=f":material/{icon}:", query_params=query
         )
+
+
+def filtered(entries: Iterable[RunEntry], wanted: RunFilters) -> tuple[RunEntry, ...]:
+    """The runs that every filter lets pass, in their order."""
+    return tuple(entry for entry in entries if _passes(entry, wanted))
+
+
+def _passes(entry: RunEntry, wanted: RunFilters) -> bool:
+    texts = (entry.id, entry.claim or "", *entry.tags, entry.model or "", entry.problem or "")
+    text = " ".join(texts).casefold()
+    return (
+        (not wanted.states or state_of(entry) in wanted.states)
+        and (not wanted.tags or not wanted.tags.isdisjoint(entry.tags))
+        and (not wanted.models or entry.model in wanted.models)
+        and all(word in text for word in wanted.words.casefold().split())
+    )
+
+
+def counts(entries: Iterable[RunEntry]) -> dict[State, int]:
+    """How many runs there are of each state that occurs."""
+    found = Counter(map(state_of, entries))
+    return {state: found[state] for state in ICONS if found[state]}

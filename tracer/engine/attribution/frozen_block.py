@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tracer.engine.attribution.sparse_stream import SparseStream
+from tracer.engine.attribution.node_streams import SparseStream
 from tracer.engine.model.blocks import Block, Norm
 
 STRIP = 128

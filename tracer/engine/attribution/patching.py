@@ -23,7 +23,7 @@ from torch import Tensor
 from tracer.engine.attribution.targets import LogitDirection
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.freezable import require_freezable
+from tracer.engine.freeze import require_freezable
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, SiteKind
 from tracer.hypothesis.spec import Rule

@@ -13,8 +13,8 @@ carried at few positions.
 
 Three things more keep the work small: nothing is carried where it cannot matter (targets at later
 positions, sources at earlier ones); streams stay sparse while that is cheaper; and the
-special-token prefix is not carried at all. `tracer.engine.attribution.node_order.BUDGET` bounds the
-memory for what is carried; the edge matrix comes on top.
+special-token prefix is not carried at all. `BUDGET` of `node_streams` bounds the memory for what
+is carried; the edge matrix comes on top.
 """
 
 from __future__ import annotations
@@ -26,13 +26,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracer.engine.attribution.backward import BackwardPass, batch_groups
 from tracer.engine.attribution.edge_matrix import EdgeAccumulator, prefix_streams
-from tracer.engine.attribution.forward import ForwardPass
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.node_order import BUDGET, NodeBatch, NodeOrder, NodePlaces, ordered
+from tracer.engine.attribution.node_streams import (
+    BUDGET,
+    NodeBatch,
+    NodeOrder,
+    NodePlaces,
+    n_sparse_passes,
+    ordered,
+)
 from tracer.engine.attribution.nodes import ChosenFeatures
-from tracer.engine.attribution.sparse_stream import n_sparse_passes
+from tracer.engine.attribution.passes import BackwardPass, ForwardPass, batch_groups
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.progress import Advance

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from tracer.engine.ablation import Reference
 from tracer.engine.features.basis import Place
-from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.supernodes import position_of
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.record import SupernodeRecord

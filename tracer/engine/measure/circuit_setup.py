@@ -23,7 +23,7 @@ from tracer.engine.measure.circuit_members import (
     grouped,
     members_of,
 )
-from tracer.engine.measure.context import MeasurementContext
+from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.studies.circuit import CircuitSpec
 
 Metric = Callable[[Float[Tensor, "*row vocab"]], Float[Tensor, "*row"]]

@@ -24,8 +24,8 @@ from tracer.engine.features.basis import Place
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.circuit_members import Member
 from tracer.engine.measure.circuit_setup import PreparedCircuit, metric_of
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.arrays import Arrays, circuit_key

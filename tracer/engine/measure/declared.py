@@ -11,12 +11,12 @@ from pathlib import Path
 from tracer.engine.batches import batch_limit
 from tracer.engine.measure.circuit_setup import prepare_circuit
 from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.graphs import measure_graph
 from tracer.engine.measure.prompts import Measurement, measure_prompt, n_rows
 from tracer.engine.measure.shared import measure_shared
 from tracer.engine.measure.texts import n_texts, with_texts
 from tracer.engine.progress import Clock, Progress
+from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.shared import SharedSpec

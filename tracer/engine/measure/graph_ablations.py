@@ -21,8 +21,8 @@ from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.forward import run_rows
 from tracer.engine.freeze import Freeze
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance, Progress
+from tracer.engine.resolve import MeasurementContext
 from tracer.record.graph.graph import AttributionGraph, id_of_row
 from tracer.record.graph.influence import ablation_effects, influence
 from tracer.record.trials import Ablation

@@ -21,9 +21,9 @@ from tracer.engine.cache import StepForm, remembered
 from tracer.engine.feature_card import logit_effects
 from tracer.engine.feature_text import Signed, firings
 from tracer.engine.features.basis import Place
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.progress import Progress
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.tokens import TokenizedPrompt

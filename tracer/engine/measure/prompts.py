@@ -20,9 +20,9 @@ from tracer.engine.clean import CleanRun, activation, control_readings, empty_re
 from tracer.engine.cost import intervention_rows
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.forward import Measured, run_rows
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance
+from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis

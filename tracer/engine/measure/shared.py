@@ -20,8 +20,8 @@ from torch import Tensor
 
 from tracer.engine.clean import clean_run
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.progress import Advance
+from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.studies.shared import ALL, SharedSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.arrays import Arrays, overlap_key

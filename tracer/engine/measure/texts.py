@@ -10,9 +10,9 @@ from tracer.engine.clamps import GoingOn, assign, going_on, resolve_clamps
 from tracer.engine.clean import CleanRun
 from tracer.engine.cost import planned_texts
 from tracer.engine.generate import TextRow, WrittenText, write
-from tracer.engine.measure.context import MeasurementContext
 from tracer.engine.measure.prompts import Measurement
 from tracer.engine.progress import Advance
+from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.spec import Hypothesis

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.check_clamps import clamp_problems
-from tracer.hypothesis.clamps import HERE, ClampForm, ClampSpec, InterventionSpec, Name, donors
+from tracer.hypothesis.clamps import (
+    HERE,
+    ClampForm,
+    ClampSpec,
+    InterventionSpec,
+    Name,
+    clamp_problems,
+    donors,
+)
 from tracer.hypothesis.expectations.base import (
     Expectation,
     Number,

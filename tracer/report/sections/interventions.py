@@ -1,9 +1,13 @@
-"""What one intervention did, as the report shows it: picture, outputs, controls, doses, table."""
+"""What one intervention did, as the report shows it: picture, outputs, controls, doses, table.
+
+A dose series is a small panel for each prompt, all on one axis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from math import isfinite
 from statistics import median
 
 from tracer.evidence.case import gives_answer
@@ -12,12 +16,18 @@ from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.trials import ClampRecord, Trial
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
-from tracer.report.effects import EffectComparison, Measure, measures
-from tracer.report.limits import MAX_CAPTION, MAX_NOTES, cut, middle_out
-from tracer.report.outputs import asked_tokens, bar_limit, output_bars
-from tracer.report.plots import Bars, Strip, strip
-from tracer.report.sections.doses import DoseView, dose_view
-from tracer.report.selection import Quota, select_measures, select_trials
+from tracer.report.effects import EffectComparison, Measure, fill, measures
+from tracer.report.limits import (
+    MAX_CAPTION,
+    MAX_NOTES,
+    Quota,
+    cut,
+    middle_out,
+    select_measures,
+    select_trials,
+)
+from tracer.report.outputs import asked_tokens, bar_limit, output_bars, probability
+from tracer.report.plots import Bars, DosePanel, Strip, dose_panel, nice_ticks, strip
 from tracer.report.summaries import (
     LeadingMeasure,
     SplitSummary,
@@ -32,6 +42,9 @@ FREEZE = {
     "attention": "Attention patterns frozen as in the unclamped run.",
     "all": "Everything else frozen: direct effects only.",
 }
+N_DOSE_TOKENS = 4
+_UNITS = {"times": "factor", "to": "value", "add": "multiple of the maximum"}
+_QUOTA = Quota()
 
 
 @dataclass(frozen=True)
@@ -97,9 +110,6 @@ class InterventionView:
     held_out: SplitSummary | None
     left_out: tuple[str, ...]
     """What of it is not drawn, in sentences."""
-
-
-_QUOTA = Quota()
 
 
 def intervention_view(
@@ -193,3 +203,50 @@ def _effects(measure: Measure, c: EffectComparison) -> tuple[str, ...]:
         ends = f"{measure.show(min(c.controls))}, {measure.show(max(c.controls))}"
         spread = f"{measure.show(median(c.controls))} [{ends}]"
     return measure.show(c.before), measure.show(c.after), spread, p_value(c.p)
+
+
+@dataclass(frozen=True)
+class DoseView:
+    """The dose series of one intervention."""
+
+    supernode: str
+    unit: str
+    """What the doses are: 'factor', 'value' or 'multiple of the maximum'."""
+    tokens: tuple[str, ...]
+    panels: tuple[DosePanel, ...]
+
+
+def dose_view(record: Record, name: str, trials: Sequence[Trial]) -> DoseView | None:
+    """The panels of an intervention; None where it has no dose series or none was run."""
+    declared = record.hypothesis.interventions[name]
+    spec, dosed = declared.doses, [trial for trial in trials if trial.doses]
+    if spec is None or not dosed:
+        return None
+    used = next((c.amount for c in dosed[0].clamps if c.supernode == spec.of), None)
+    if used is None:
+        return None
+    wanted = [e.token for e in spec.expect]
+    wanted += [token for measure in measures(declared) for token in measure.tokens]
+    tokens = list(dict.fromkeys(wanted))[:N_DOSE_TOKENS]
+    series = {t.prompt: [_points(record, t, token) for token in tokens] for t in dosed}
+    highest = max((p for s in series.values() for _, pts in s for _, p in pts), default=0.0)
+    limit = min(nice_ticks(0.0, max(highest, 0.01), 3)[-1], 1.0)
+    return DoseView(
+        supernode=record.supernodes[spec.of].label,
+        unit=_UNITS[used.unit],
+        tokens=tuple(visible_token(token) for token in tokens),
+        panels=tuple(
+            dose_panel(prompt, s, limit, used, held_out=record.prompts[prompt].held_out)
+            for prompt, s in series.items()
+        ),
+    )
+
+
+def _points(record: Record, trial: Trial, written: str) -> tuple[str, list[tuple[float, float]]]:
+    """A token and its (dose, probability); none at a dose where it is below the recorded ones."""
+    token = fill(record, trial.prompt, written)
+    return token, [
+        (dose.factor, p)
+        for dose in trial.doses
+        if (p := probability(dose.reading, token)) is not None and isfinite(p)
+    ]

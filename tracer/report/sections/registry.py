@@ -14,7 +14,7 @@ from tracer.evidence.context import JudgedOutcomes
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
-from tracer.report.limits import Cut
+from tracer.report.limits import Cut, quota_of, select_interventions
 from tracer.report.run_graphs import InlineGraph, RunGraphs, pack
 from tracer.report.sections.circuits import circuit_views
 from tracer.report.sections.expectations import expectations_view
@@ -28,7 +28,6 @@ from tracer.report.sections.shared import shared_views
 from tracer.report.sections.studies import study_views
 from tracer.report.sections.supernodes import supernode_views
 from tracer.report.sections.texts import text_views
-from tracer.report.selection import quota_of, select_interventions
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tracer.evidence.studies.shared import means
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record.arrays import Arrays, overlap_key
 from tracer.record.record import Record
-from tracer.report.axes import AxisTick, PlotLine, Scale, nice_ticks
+from tracer.report.plots import AxisTick, PlotLine, Scale, nice_ticks
 from tracer.report.text import number, percent, plural
 
 LEFT, RIGHT, BASE = 44.0, 408.0, 158.0

@@ -16,10 +16,11 @@ from pydantic import Field
 
 from tracer.engine.features.basis import JumpReLU, ReLU
 from tracer.engine.features.dictionary import Dictionary, LayerWeights
-from tracer.engine.features.formats.format import Fetch, Format
-from tracer.engine.features.formats.layers import (
+from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
+    Fetch,
+    Format,
     Settings,
     numbered_files,
     parse_settings,

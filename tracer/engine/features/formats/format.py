@@ -1,16 +1,50 @@
-"""What a dictionary format is: how its folders are recognised, downloaded and read."""
+"""What a dictionary format is, and what formats share: a layer in one file, configuration files.
+
+circuit-tracer stores the encoder `[feature, d_model]` and the skip matrix `[d_out, d_in]`; Gemma
+Scope (npz) and Gemma Scope 2 (lower-case names) store both transposed.
+
+Configurations are bounded YAML or JSON, and name hook points as TransformerLens does. A dictionary
+must read what enters the MLP and write what leaves it: `INPUTS` and `OUTPUTS` list all that can be
+used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
-from tracer.engine.features.dictionary import Dictionary
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from tracer.engine.features.basis import ActivationFunction, JumpReLU, ReLU, TopK
+from tracer.engine.features.dictionary import Dictionary, LayerWeights
+from tracer.engine.features.tensor_files import (
+    TensorFile,
+    open_tensors,
+    take,
+    take_count,
+    take_if_there,
+)
+from tracer.engine.model.sites import SiteKind
+from tracer.errors import UsageError
 from tracer.hypothesis.names import HubFile
+from tracer.hypothesis.yaml_text import YamlMistake, parse_value, read_text
 
 Fetch = Callable[[Sequence[HubFile]], Sequence[Path]]
 """Brings files of the hub here, in the same order."""
+THRESHOLD = "activation_function.threshold"
+INPUTS: Mapping[str, SiteKind] = {
+    "ln2.hook_normalized": "ln2_normalized",
+    "hook_resid_mid": "resid_mid",
+    "mlp.hook_in": "mlp_in",
+}
+OUTPUTS: Mapping[str, SiteKind] = {"hook_mlp_out": "mlp_resid", "mlp.hook_out": "mlp_out"}
+_SHOWN = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,3 +70,212 @@ class Format:
     """Patterns of weights that say nothing without the marker."""
     bare_reason: str = ""
     """What to tell of a folder that holds such weights alone; a sentence."""
+
+
+class Settings(BaseModel):
+    """Base of what a format's configuration says; further keys are its authors' own business."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerWeights:
+    """A layer, its activation being what `activation` says or, with None, what the file shows.
+
+    A threshold makes it JumpReLU, a stored `k` TopK, and neither ReLU.
+
+    Args:
+        path: A `.safetensors` or `.npz` file.
+        activation: `relu`, `jump_relu`, `topk` or None.
+        k: For TopK, where the file does not have it.
+
+    Raises:
+        UsageError: Tensors are missing or of a wrong shape or type, or contradict `activation`.
+    """
+    file = open_tensors(path)
+    if file.has("w_enc") or path.suffix == ".npz":
+        return _gemma_scope(file, activation)
+    return _circuit_tracer(file, activation, k)
+
+
+def _circuit_tracer(file: TensorFile, activation: str | None, k: int | None) -> LayerWeights:
+    W_enc = take(file, "W_enc", (None, None))
+    n_features, d_model = W_enc.shape
+    W_skip = take_if_there(file, "W_skip", (d_model, d_model))
+    threshold = take_if_there(file, THRESHOLD, (n_features,))
+    act = choose_activation(file, activation, threshold, _count(file, k), n_features)
+    return layer_weights(file, W_enc, "W_dec", act, W_skip)
+
+
+def _count(file: TensorFile, k: int | None) -> int | None:
+    stored = take_count(file, "k")
+    if None not in (stored, k) and stored != k:
+        raise UsageError(f"{file.path}: k is {stored} here and {k} in the configuration.")
+    return k if stored is None else stored
+
+
+def _gemma_scope(file: TensorFile, activation: str | None) -> LayerWeights:
+    """Either version: the second has lower-case names, and a skip path where it is affine."""
+    encoder, decoder = ("w_enc", "w_dec") if file.has("w_enc") else ("W_enc", "W_dec")
+    W_enc = take(file, encoder, (None, None)).T
+    n_features, d_model = W_enc.shape
+    threshold = take(file, "threshold", (n_features,))
+    skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
+    act = choose_activation(file, activation, threshold, None, n_features)
+    return layer_weights(file, W_enc, decoder, act, None if skip is None else skip.T)
+
+
+def layer_weights(
+    file: TensorFile,
+    W_enc: Tensor,
+    W_dec: str,
+    activation: ActivationFunction,
+    W_skip: Tensor | None,
+) -> LayerWeights:
+    """Put a per-layer transcoder together, `W_enc` by features; the decoder has one target.
+
+    Raises:
+        UsageError: Decoder or biases do not fit the encoder.
+    """
+    n_features, d_model = W_enc.shape
+    return LayerWeights(
+        W_enc,
+        take(file, "b_enc", (n_features,)),
+        take(file, W_dec, (n_features, d_model))[:, None],
+        take(file, "b_dec", (d_model,)),
+        activation,
+        W_skip,
+    )
+
+
+def choose_activation(
+    file: TensorFile,
+    asked: str | None,
+    threshold: Tensor | None,
+    k: int | None,
+    n_features: int,
+) -> ActivationFunction:
+    """The activation function that configuration and file agree on.
+
+    Raises:
+        UsageError: They contradict each other, or TopK has no usable k.
+    """
+    if asked is None:
+        asked = "jump_relu" if threshold is not None else "topk" if k is not None else "relu"
+    if (asked == "jump_relu") != (threshold is not None):
+        has = "has no threshold" if threshold is None else "has a threshold"
+        raise UsageError(f"{file.path} {has}, but the configuration says activation: {asked}.")
+    if threshold is not None:
+        return JumpReLU(threshold)
+    if asked == "relu":
+        return ReLU()
+    if k is None or not 1 <= k <= n_features:
+        raise UsageError(f"{file.path}: TopK needs a k from 1 to {n_features}; found {k}.")
+    return TopK(k)
+
+
+def numbered_files(folder: Path, prefix: str) -> list[Path]:
+    """`prefix` N `.safetensors` for every N from 0 to the highest there is.
+
+    Raises:
+        UsageError: There is none, or some are missing in between.
+    """
+    pattern = re.compile(re.escape(prefix) + r"(0|[1-9][0-9]{0,3})\.safetensors")
+    names = [path.name for path in folder.iterdir()]
+    found = {int(match[1]) for name in names if (match := pattern.fullmatch(name))}
+    if not found:
+        raise UsageError(f"{folder}: no {prefix}0.safetensors, …: the weights are missing.")
+    _require_all(folder, found)
+    return [folder / f"{prefix}{layer}.safetensors" for layer in sorted(found)]
+
+
+def in_order(folder: Path, layers: Mapping[int, T]) -> tuple[T, ...]:
+    """Layers from 0 on.
+
+    Raises:
+        UsageError: Some are missing in between.
+    """
+    _require_all(folder, layers)
+    return tuple(layers[layer] for layer in sorted(layers))
+
+
+def _require_all(folder: Path, found: Collection[int]) -> None:
+    missing = [layer for layer in range(max(found)) if layer not in found]
+    if missing:
+        shown = ", ".join(map(str, missing[:_SHOWN]))
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise UsageError(
+            f"{folder}: layers 0 to {max(found)} are needed, but {shown}{more} "
+            f"{'is' if len(missing) == 1 else 'are'} missing."
+        )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping.
+
+    Raises:
+        TracerError: It is missing, too large or nested, or no mapping.
+    """
+    try:
+        return _mapping(path, parse_value(read_text(str(path))))
+    except YamlMistake as mistake:
+        raise UsageError(f"{path}:{mistake.line}: {mistake.message}.") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        TracerError: It is missing, too large or nested, or no object.
+    """
+    try:
+        return _mapping(path, json.loads(read_text(str(path))))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid JSON: {error}.") from None
+
+
+def parse_settings(path: Path, kind: type[S], data: dict[str, Any]) -> S:
+    """The data as a format's settings.
+
+    Raises:
+        UsageError: A key is missing or has no allowed value; the first is told.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: {where}: {first['msg']}.") from None
+
+
+def site_kind(path: Path, key: str, hook: str, allowed: Mapping[str, SiteKind]) -> SiteKind:
+    """The engine's name of a hook point.
+
+    Raises:
+        UsageError: It is none that a dictionary can use.
+    """
+    if hook not in allowed:
+        raise UsageError(
+            f"{path}: {key} is {hook[:80]!r}; allowed are {', '.join(map(repr, allowed))}."
+        )
+    return allowed[hook]
+
+
+def in_layer(path: Path, key: str, hook: str) -> tuple[int, str]:
+    """Layer and rest of a name such as `blocks.3.mlp.hook_in`.
+
+    Raises:
+        UsageError: It names no layer.
+    """
+    found = re.fullmatch(r"blocks\.([0-9]{1,4})\.(.+)", hook)
+    if found is None:
+        raise UsageError(f"{path}: {key} is {hook[:80]!r}, which names no layer (blocks.N.…).")
+    return int(found[1]), found[2]
+
+
+def _mapping(path: Path, found: object) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is no mapping of keys to values.")
+    return cast(dict[str, Any], found)

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
-from tracer.engine.features.formats.format import Fetch, Format
-from tracer.engine.features.formats.layers import (
+from tracer.engine.features.formats.format import (
+    Fetch,
+    Format,
     Settings,
     in_order,
     parse_settings,

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tracer.engine.features.dictionary import Dictionary, LayerWeights
-from tracer.engine.features.formats.format import Fetch, Format
-from tracer.engine.features.formats.layers import (
+from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
+    Fetch,
+    Format,
     Settings,
     choose_activation,
     in_layer,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracer.cli.selftest.rates import ClaimResult, by, tally, to_data, within_goals
+from tracer.cli.selftest.claims import ClaimResult, by, tally, to_data, within_goals
 from tracer.evidence.statistics import wilson
 
 
