@@ -90,13 +90,22 @@ def _run_batch(
             rows=len(rows),
             rows_from=min(layers),
         )
+    require_finite(logits, clean, "under a clamp")
+    activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
+    return Measured(numbers, logits, activations, ends[0])
+
+
+def require_finite(logits: Float[Tensor, "*row vocab"], clean: CleanRun, when: str) -> None:
+    """Refuse logits that are NaN or infinite; `when` ends the sentence.
+
+    Raises:
+        EngineError: Some are.
+    """
     if not bool(torch.isfinite(logits.sum(-1)).all()):
         raise EngineError(
             f"prompt {clean.prompt.name!r}: the model's logits are not finite (NaN or infinite) "
-            "under a clamp. Try dtype float32, or a smaller factor."
+            f"{when}. Try dtype float32, or a smaller factor."
         )
-    activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
-    return Measured(numbers, logits, activations, ends[0])
 
 
 def flatten(entries: Sequence[Mapping[Place, float]], start: int, like: Tensor) -> dict[int, Flat]:

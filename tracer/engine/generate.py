@@ -26,11 +26,10 @@ from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clamps import GoingOn
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
-from tracer.engine.forward import clamp_hooks, flatten
+from tracer.engine.forward import clamp_hooks, flatten, require_finite
 from tracer.engine.freeze import held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, cache_of
-from tracer.errors import EngineError
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _write_batch(
     pens = [_Pen(text, model.stop_ids) for text in texts]
     while True:
         logits = model.go_on(ids, [(Site("unembed_in", 0), torch.Tensor.contiguous), *hooks], cache)
-        _check_finite(logits, clean)
+        require_finite(logits, clean, "while it writes under a clamp")
         chosen = [pen.choose(row) for pen, row in zip(pens, logits.cpu(), strict=True)]
         if all(pen.is_done for pen in pens):
             return [WrittenText(tuple(pen.ids), pen.stopped) for pen in pens]
@@ -145,11 +144,3 @@ class _Pen:
         at = self._rng.random() * float(total[-1])
         found = int(torch.searchsorted(total, at, right=True))
         return min(found, len(total) - 1)
-
-
-def _check_finite(logits: Float[Tensor, "row vocab"], clean: CleanRun) -> None:
-    if not bool(torch.isfinite(logits.sum(-1)).all()):
-        raise EngineError(
-            f"prompt {clean.prompt.name!r}: the model's logits are not finite (NaN or infinite) "
-            "while it writes under a clamp. Try dtype float32, or a smaller factor."
-        )
