@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tracer.record.verdict import Outcome, PromptOutcome, SplitName, Verdict, by_intervention, rank
+from tracer.report.text import BIDI
 
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _ASCII = str.maketrans("✔✘−–—×·‘’“”\u00a0\u202f", "+x---x.''\"\"  ") | str.maketrans(
     {"…": "...", "→": "->", "≥": ">=", "≤": "<=", "ρ": "rho", "σ": "sigma", "±": "+-"}
@@ -38,9 +38,7 @@ MOST_NOTES = 60
 def clean(text: str) -> str:
     """One line that a terminal only shows: no control, escape or bidirectional characters."""
     line = _BREAKS.sub(" ", text)
-    return "".join(
-        c for c in line if c not in _BIDI and unicodedata.category(c) not in ("Cc", "Cs")
-    )
+    return "".join(c for c in line if c not in BIDI and unicodedata.category(c) not in ("Cc", "Cs"))
 
 
 @runtime_checkable

@@ -18,7 +18,8 @@ from tracer.evidence.wording import MINUS
 NONE = "–"
 """Stands for a number that there is not."""
 
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that change the direction of the text after them."""
 _HOME = re.compile(
     r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s:\"'<>]+|/root(?=/|$)|[A-Za-z]:\\Users\\[^\\\s\"'<>]+)"
 )
@@ -28,7 +29,7 @@ def _obeyed(char: str) -> bool:
     if char in "\n\t":
         return False
     is_no_character = ord(char) & 0xFFFE == 0xFFFE  # XML holds none, so no picture does
-    return char in _BIDI or is_no_character or unicodedata.category(char) in ("Cc", "Cs")
+    return char in BIDI or is_no_character or unicodedata.category(char) in ("Cc", "Cs")
 
 
 def clean(value: object) -> object:
