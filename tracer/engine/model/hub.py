@@ -24,7 +24,7 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
-from tracer.engine.model.sources import HubSource
+from tracer.engine.model.sources import HubSource, not_fetched
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, OutOfReach
 
@@ -106,7 +106,7 @@ def _refusal(error: Exception, source: HubSource) -> tuple[type[ModelUnavailable
             status = f"HTTP {response.status_code}"
             return ModelUnavailable, f"The hub failed on {repo} ({status}); try again later."
         case LocalEntryNotFoundError():
-            return OutOfReach, _unreachable(repo)
+            return OutOfReach, not_fetched(repo)
         case OfflineModeIsEnabled():
             return OutOfReach, broke_off
         case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
@@ -116,12 +116,6 @@ def _refusal(error: Exception, source: HubSource) -> tuple[type[ModelUnavailable
             )
         case _:
             return ModelUnavailable, broke_off
-
-
-def _unreachable(repo: str) -> str:
-    if huggingface_hub.is_offline_mode():
-        return f"{repo} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download."
-    return f"{repo} is not in the hub's cache, and the hub cannot be reached: no network."
 
 
 @contextmanager

@@ -219,9 +219,16 @@ def _locate_on_hub(source: HubSource) -> Location:
     if any(isinstance(path, str) for path in held):
         return Location("ready", source.place)
     if huggingface_hub.is_offline_mode():
-        why = f"{source.repo} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download."
-        return Location("missing", source.place, f"{why} {source.hint}".strip())
+        why = f"{not_fetched(source.repo)} {source.hint}".strip()
+        return Location("missing", source.place, why)
     return Location("to download", source.place)
+
+
+def not_fetched(repo: str) -> str:
+    """Why a repository that is not in the hub's cache cannot be fetched now, as a sentence."""
+    if huggingface_hub.is_offline_mode():
+        return f"{repo} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download."
+    return f"{repo} is not in the hub's cache, and the hub cannot be reached: no network."
 
 
 _DTYPES = get_args(ModelSpec.model_fields["dtype"].annotation)
