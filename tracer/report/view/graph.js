@@ -10,8 +10,8 @@ const GRAPH_ZOOM = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
 /**
  * Show a graph in an element.
  *
- * raw: what `tracer.report.graph_data` makes. options: `onSelect(ids)` and `onPrune(threshold)` are told of
- * what a person did; `selected` (ids) and `threshold` (0 to 1) set it from outside. Ids that the graph does
+ * raw: the data of a graph, as the page carries it. options: `onSelect(ids)` and `onPrune(threshold)` are told
+ * of what a person did; `selected` (ids) and `threshold` (0 to 1) set it from outside. Ids that the graph does
  * not have are left out.
  */
 function mountGraph(element, raw, options = {}) {
