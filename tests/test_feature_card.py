@@ -10,6 +10,7 @@ from tests.heard import Heard
 from tests.opened import open_tiny
 from tracer.engine.feature_card import feature_cards
 from tracer.engine.progress import Silent
+from tracer.engine.session import open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.feature_card import Line
@@ -23,7 +24,8 @@ LINES = [
 
 def cards(folder, features, basis="neurons", lines=None, top=3, progress=None):
     spec = ModelSpec(name=str(folder), device="cpu")
-    return feature_cards(features, spec, str(basis), lines, top, progress or Silent())
+    progress = progress or Silent()
+    return feature_cards(open_both(spec, str(basis), progress), features, lines, top, progress)
 
 
 def inside(model):

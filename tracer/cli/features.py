@@ -76,8 +76,8 @@ def features(
     lines = None if text is None else read_lines(text)
     with progress_on(stderr(), quiet=json_) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
-            make = engine.feature_card.feature_cards
-        cards = make(wanted, spec, basis, lines, top, progress)
+            open_both, feature_cards = engine.session.open_both, engine.feature_card.feature_cards
+        cards = feature_cards(open_both(spec, basis, progress), wanted, lines, top, progress)
     if json_:
         found = [_data(card) for card in cards]
         data = {"model": spec.name, "basis": basis, "features": found}

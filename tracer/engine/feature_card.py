@@ -21,9 +21,8 @@ from tracer.engine.feature_text import on_text
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
-from tracer.engine.session import Opened, open_both
+from tracer.engine.session import Opened
 from tracer.errors import UsageError
-from tracer.hypothesis.spec import ModelSpec
 from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText, WriteNorm
 
 _AT_ONCE = 32
@@ -91,9 +90,8 @@ def _ends(tokenizer: Any, scores: Float[Tensor, " vocab"], top: int) -> LogitEff
 
 
 def feature_cards(
+    opened: Opened,
     features: Sequence[FeatureId],
-    spec: ModelSpec,
-    basis: str,
     lines: Sequence[Line] | None,
     top: int,
     progress: Progress,
@@ -101,29 +99,11 @@ def feature_cards(
     """The cards of features, in their order.
 
     Args:
+        opened: The model, and the basis the features are of.
         features: What to tell of.
-        spec: The model.
-        basis: Name of the features, as in a hypothesis.
         lines: The text; each line is a pass of its own. None: no text is run.
         top: So many tokens and examples in each list.
         progress: Told of every step.
-
-    Raises:
-        UsageError: A feature that is not there, or features that do not fit the model.
-        ModelUnavailable: The model cannot be had here.
-        EngineError: An activation is not finite, or too little memory.
-    """
-    return cards_of(open_both(spec, basis, progress), features, lines, top, progress)
-
-
-def cards_of(
-    opened: Opened,
-    features: Sequence[FeatureId],
-    lines: Sequence[Line] | None,
-    top: int,
-    progress: Progress,
-) -> list[FeatureCard]:
-    """The same of a model that is open already.
 
     Raises:
         UsageError: A feature that is not there.

@@ -127,7 +127,7 @@ def _read(run: Run, facts: FeatureFacts) -> FeatureCard:
     with st.spinner("Asking the model…"):
         held = model.hold(model.key_of(run.record))
         with held.lock:
-            [card] = engine.feature_card.cards_of(
+            [card] = engine.feature_card.feature_cards(
                 held.opened, [(facts.layer, facts.index)], lines, _TOP, Silent()
             )
     return card
