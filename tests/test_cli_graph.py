@@ -88,7 +88,7 @@ def test_json_tells_the_same_to_programs(tracer_: Command, whole):
     files = [Path(name) for name in graph["files"]]
     assert all(file.is_file() for file in files)
     assert files[2].parent == Path("a/b/frontend")
-    back = neuronpedia_import.read(files[2])
+    back = neuronpedia_import.read_either(files[2]).graph
     np.testing.assert_array_equal(back.nodes.features, pruned.nodes.features)
 
 

@@ -81,7 +81,7 @@ def test_theirs_becomes_ours_and_ours_theirs(tracer_: Command):
     [graph] = json.loads(tracer_(name, "--out", "a", "--json").out)["graphs"]
     ours = graph["files"][0]
     assert [Path(path).suffix for path in graph["files"]] == [".json", ".safetensors"]
-    wanted = neuronpedia_import.read(Path(name))
+    wanted = neuronpedia_import.read_either(Path(name)).graph
     np.testing.assert_array_equal(files.read(Path(ours)).edges, wanted.edges)
     [graph] = json.loads(tracer_(ours, "--frontend", "--json").out)["graphs"]
     [theirs] = graph["files"]

@@ -81,16 +81,7 @@ def read_either(path: Path) -> Existing:
     return Existing(graph, _supernodes(data, path), found.sha256)
 
 
-def read(path: Path) -> AttributionGraph:
-    """Read a graph JSON.
-
-    Raises:
-        UsageError: it is missing, unreadable, over 100 MB, no JSON, or no such graph.
-    """
-    return _of_data(neuronpedia_format.read(path).data, path)
-
-
-def _of_data(data: object, path: Path) -> AttributionGraph:
+def _of_data(data: dict[str, Any], path: Path) -> AttributionGraph:
     """The graph of a parsed graph JSON; sentences name the file at `path`.
 
     Raises:
