@@ -19,6 +19,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from tracer.cli.output import stderr, write_stdout
 from tracer.errors import EXIT_OK, UsageError, listed
 from tracer.hypothesis.clamps import HERE, NAME_PATTERN
+from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
 from tracer.record.graph.neuronpedia_format import read
@@ -36,10 +37,8 @@ def _layer(value: Any) -> Any:
 
 def _split(value: Any) -> Any:
     # A graph page names a feature 'layer_feature_pos'.
-    if isinstance(value, str) and re.fullmatch(r"\d{1,4}_\d{1,9}_\d{1,7}", value, re.ASCII):
-        layer, feature, pos = map(int, value.split("_"))
-        return [layer, pos, feature]
-    return value
+    found = find_given(value) if isinstance(value, str) else None
+    return value if found is None or found.pos is None else [found.layer, found.pos, found.feature]
 
 
 Layer = Annotated[int, Field(ge=0, lt=10_000), BeforeValidator(_layer)]

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +26,7 @@ from tracer.cli.progress import progress_on
 from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK, UsageError, shorten, show
 from tracer.hypothesis.names import require_possible
+from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.feature_card import Example, FeatureCard, FeatureId, Line, LogitEffect, OnText
 from tracer.report.terminal import Screen
@@ -34,7 +34,6 @@ from tracer.report.terminal import Screen
 SCHEMA = "tracer.features/1"
 MAX_FEATURES = 100
 MAX_BYTES = 4 << 20
-_ID = re.compile(r"([0-9]{1,4})_([0-9]{1,9})(?:_[0-9]{1,7})?", re.ASCII)
 _MAX_TOKEN, _MAX_SIDE = 16, 40
 
 
@@ -91,13 +90,13 @@ def features(
 def _parsed(ids: Sequence[str]) -> list[FeatureId]:
     found: dict[FeatureId, None] = {}
     for text in ids:
-        match = _ID.fullmatch(text)
-        if match is None:
+        given = find_given(text)
+        if given is None:
             raise UsageError(
                 f"{show(text)} is no feature id: write layer_index, e.g. 12_1034, or "
                 "layer_index_position."
             )
-        found[int(match[1]), int(match[2])] = None
+        found[given.layer, given.feature] = None
     if len(found) > MAX_FEATURES:
         raise UsageError(f"{len(found)} features; at most {MAX_FEATURES} are told of at a time.")
     return list(found)

@@ -23,6 +23,7 @@ from tracer.dashboard.explore.nodes import (
 )
 from tracer.dashboard.explore.supernodes import Groups, declared, group_scores
 from tracer.errors import TracerError, UsageError
+from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.files import RECORD, FileStamp, file_stamp
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.graph.influence import Scores, scores
@@ -181,5 +182,6 @@ def _shown(
 
 
 def _places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
-    numbers = [tuple(map(int, each.split("_"))) for each in ids]
-    return SupernodePlaces(name=name, label=name, places=[(la, pos, n) for la, n, pos in numbers])
+    found = [each for each in map(parse_feature, ids) if each is not None]
+    places = [(each.layer, each.pos, each.feature) for each in found]
+    return SupernodePlaces(name=name, label=name, places=places)

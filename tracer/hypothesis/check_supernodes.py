@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from tracer.errors import KeyPath, Problem, UsageError, prompts_named, unknown
 from tracer.hypothesis.neuronpedia import explicit_features
+from tracer.hypothesis.neuronpedia_ids import find_given, without_position
 from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.spec import FEATURE, Selection, SupernodeSpec
+from tracer.hypothesis.spec import Selection, SupernodeSpec
 from tracer.hypothesis.studies.study import layer_problems
 
 
@@ -89,7 +90,7 @@ def _maxima_problems(
         given = explicit_features(node) or ()
     except UsageError:
         return
-    ids = list(dict.fromkeys("_".join(feature.split("_")[:2]) for feature in given))
+    ids = list(dict.fromkeys(without_position(feature) for feature in given))
     for id_ in maxima:
         if id_ not in ids:
             yield Problem((*path, id_), unknown("feature", id_, ids))
@@ -102,7 +103,7 @@ def _feature_problems(path: KeyPath, features: tuple[str, ...]) -> Iterator[Prob
     if not features:
         yield Problem(path, "the list is empty; one id or more is expected")
     for index, feature in enumerate(features):
-        if not FEATURE.fullmatch(feature):
+        if find_given(feature) is None:
             yield Problem(
                 (*path, index),
                 f"{feature!r} is no feature id: write 'layer_index', or "

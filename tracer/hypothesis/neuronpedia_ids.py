@@ -4,7 +4,8 @@
     embedding   E_token_pos              logit   (n_layers + 1)_token_pos
 
 The older name of an error is also the name of a feature of layer 0: only the node's type tells them
-apart. Numbers are plain decimals without leading zeros, so that a node has one name.
+apart. Numbers are plain decimals without leading zeros, so that a node has one name. Ids that
+people give, in a file or to a command, may leave out the position.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _PATTERNS = {
     EMBEDDING: re.compile(f"E_{_TOKEN}_{_POS}", re.ASCII),
     ERROR: re.compile(f"(?:{_LAYER}_-1|0_{_LAYER})_{_POS}", re.ASCII),
 }
+
+_GIVEN = re.compile(r"([0-9]{1,4})_([0-9]{1,9})(?:_([0-9]{1,7}))?", re.ASCII)
+"""As people write it: leading zeros may be there."""
 
 
 class GivenFeature(NamedTuple):
@@ -98,10 +102,25 @@ def cantor(layer: int, index: int) -> int:
     return diagonal * (diagonal + 1) // 2 + index
 
 
+def find_given(text: str) -> GivenFeature | None:
+    """Read `layer_index` or `layer_index_position`; None where it is neither."""
+    match = _GIVEN.fullmatch(text)
+    if match is None:
+        return None
+    layer, index, pos = match.groups()
+    return GivenFeature(int(layer), int(index), None if pos is None else int(pos))
+
+
 def parse_given(text: str) -> GivenFeature:
-    """Read `layer_index` or `layer_index_position`, as the checks of a file let it through."""
-    layer, index, *pos = (int(part) for part in text.split("_"))
-    return GivenFeature(layer, index, pos[0] if pos else None)
+    """The same of an id that the checks of a file let through."""
+    found = find_given(text)
+    assert found is not None, text
+    return found
+
+
+def without_position(text: str) -> str:
+    """`layer_index` of such an id, as it is written there."""
+    return "_".join(text.split("_")[:2])
 
 
 def parse_feature(text: str) -> FeatureName | None:

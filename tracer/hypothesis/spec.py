@@ -7,19 +7,18 @@ default stands only here. References between parts (does this prompt exist?) are
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
 
 from tracer.hypothesis.clamps import LAST, Declared, Direction, InterventionSpec, Name, length_tag
+from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.studies.graph import GraphSpec
 from tracer.hypothesis.studies.registry import STUDIES
 from tracer.hypothesis.studies.study import Study
 
-FEATURE = re.compile(r"[0-9]{1,4}_[0-9]{1,9}(?P<position>_[0-9]{1,7})?", re.ASCII)
 """'layer_index' or 'layer_index_position'."""
 StudyKind = TypeVar("StudyKind", bound=Study)
 
@@ -169,8 +168,8 @@ class SupernodeSpec(Declared):
         """Whether any of its features sits at a span, not at a position of its own."""
         if self.neuronpedia is not None:
             return False
-        found = [FEATURE.fullmatch(feature) for feature in self.features or ()]
-        return self.features is None or not all(match and match["position"] for match in found)
+        found = [find_given(feature) for feature in self.features or ()]
+        return self.features is None or not all(each and each.pos is not None for each in found)
 
     @property
     def found_on(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from tracer.hypothesis.clamps import (
     Unit,
 )
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
+from tracer.hypothesis.neuronpedia_ids import without_position
 from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.record.files import free_name
 from tracer.record.record import PromptRecord, Record
@@ -183,13 +184,13 @@ def _name(clamping: Clamping, record: Record, groups: Groups) -> str:
 
 def _at_tokens(clamping: Clamping, record: Record, groups: Groups) -> tuple[str, ...]:
     if clamping.supernode in groups:
-        members = [tuple(each.split("_")[:2]) for each in groups[clamping.supernode]]
+        members = [without_position(each) for each in groups[clamping.supernode]]
     else:
         refs = record.supernodes[clamping.supernode].features
-        members = [(str(ref.layer), str(ref.index)) for ref in refs]
+        members = [f"{ref.layer}_{ref.index}" for ref in refs]
     unique = dict.fromkeys(members)
     positions = sorted(set(clamping.positions))
-    return tuple(f"{layer}_{index}_{pos}" for pos in positions for layer, index in unique)
+    return tuple(f"{feature}_{pos}" for pos in positions for feature in unique)
 
 
 def _clamp(clamping: Clamping, *, is_dosed: bool) -> float | ClampSpec:

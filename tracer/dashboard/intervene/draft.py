@@ -18,6 +18,7 @@ from tracer.hypothesis.expectations.dose import Falls, Rises
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.top import TopIsNot
 from tracer.hypothesis.load import apply_overrides, from_hypothesis
+from tracer.hypothesis.neuronpedia_ids import parse_given, without_position
 from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
@@ -29,16 +30,15 @@ _LAST = "last"
 
 def spec_by_hand(prompt: PromptRecord, ids: Sequence[str]) -> SupernodeSpec:
     """The declaration of features `layer_index_position` of a prompt."""
-    members = [each.rsplit("_", 1) for each in ids]
-    positions = {int(position) for _, position in members}
+    positions = {parse_given(each).pos for each in ids}
     span = _span(prompt, positions.pop()) if len(positions) == 1 else None
     if span is None:
         return SupernodeSpec(features=tuple(ids))
-    features = tuple(dict.fromkeys(feature for feature, _ in members))
+    features = tuple(dict.fromkeys(map(without_position, ids)))
     return SupernodeSpec(features=features, at=span, source=(prompt.name,))
 
 
-def _span(prompt: PromptRecord, position: int) -> str | None:
+def _span(prompt: PromptRecord, position: int | None) -> str | None:
     """A span that ends on this token, one with a name of its own first."""
     names = [name for name, (_, end) in prompt.spans.items() if end - 1 == position]
     return min(names, key=lambda name: name == _LAST, default=None)
