@@ -19,6 +19,7 @@ ATOL = 1e-5
 TINY = {
     "hypothesis": "tiny",
     "claim": "a clamp changes the output",
+    "expected": "consistent",
     "template": "the capital of {city} is",
     "prompts": {
         "dallas": {"city": "Dallas"},

@@ -7,12 +7,11 @@ from tracer.evidence.judge import judge_run
 from tracer.record.trials import CircuitRecord, CircuitScores, CircuitTrial
 
 NAME = "states"
-PLACES = ("Plano", "Houston", "Waco")
 
 
 def many_prompts(n):
     """Texts enough for the tests that need many prompts; all of them discovery."""
-    more = {f"city{i}": {"city": PLACES[i % 3], "answer": " Austin"} for i in range(n)}
+    more = {f"city{i}": {"city": f"Town {i}", "answer": " Austin"} for i in range(n)}
     return {
         "dallas": {"city": "Dallas", "answer": " Austin"},
         "oakland": {"city": "Oakland", "answer": " Sacramento"},

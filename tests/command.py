@@ -68,11 +68,22 @@ class Engine:
         return folder
 
 
-def write_file(path: Path, name: str = "two_hop", *, expected: str = "confirmed") -> Path:
+def write_file(path: Path, name: str = "two_hop", *, expected: str = "consistent") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = YAML.replace("hypothesis: two_hop", f"hypothesis: {name}\nexpected: {expected}")
+    text = YAML.replace("hypothesis: two_hop", f"hypothesis: {name}")
+    text = text.replace("expected: consistent", f"expected: {expected}")
+    if expected == "refuted":
+        text = failing(text)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def failing(text: str) -> str:
+    """The file with the expectations marked that fail in a run of `Engine.refuting`."""
+    for shown in ('{top: " Sacramento"', "above: 1.0", "beats_controls: 0.05"):
+        assert shown in text
+        text = text.replace(shown, f"{shown}, fails: true")
+    return text
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch) -> Engine:

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from tests.run_folders import measured_run
-from tests.verdicts import make_verdict
 from tracer.record import run_folder
 from tracer.record.verdict import Verdict
+from tracer.report.run import judge_folder
 
 APP = Path(__file__).parent.parent / "app.py"
 
@@ -25,11 +25,16 @@ def put_run(
     verdict: Verdict | None = None,
     **changes: Any,
 ) -> Path:
-    """A judged run of a hypothesis, in its folder."""
+    """A judged run of a hypothesis, in its folder.
+
+    With a verdict of the test's own it has no tensors: a page judges every run that has.
+    """
     run_id = f"{name}/{stamp}"
     folder = measured_run(root, run_id, **{"hypothesis.hypothesis": name, **changes})
     if verdict is None:  # one that is not as expected counts as false
-        verdict = make_verdict(run=run_id, hypothesis=name)
+        verdict = judge_folder(folder).verdict
+    else:
+        run_folder.write(folder, run_folder.read_record(folder), {})
     run_folder.write_verdict(folder, verdict)
     return folder
 

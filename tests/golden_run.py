@@ -31,7 +31,7 @@ SECTIONS: dict[str, Any] = {
     "tags": ["golden"],
     "prompts": {
         "dallas": {"city": "Dallas"},
-        "houston": {"city": "Houston", "group": "large"},
+        "houston": {"city": "Houston", "group": "large", "answer": "the"},
         "oakland": {"city": "Oakland"},
         "miami": {"city": "Miami"},
         "plano": {"city": "Plano", "held_out": True},
@@ -43,6 +43,11 @@ SECTIONS: dict[str, Any] = {
         "said": {"city": "Austin", "answer": " Texas"},
         "told": {"city": "Tallahassee", "answer": " Florida"},
     },
+    "supernodes": TINY["supernodes"]
+    | {
+        "seen": {"select": {"on": ["dallas"], "against": ["oakland"], "by": "activation", "top": 3}}
+    },
+    "controls": {"random": 9, "donors": ["houston", "said"]},
     "interventions": {
         "swap": {
             "prompts": ["dallas", "houston", "plano", "waco"],
@@ -51,11 +56,12 @@ SECTIONS: dict[str, Any] = {
                 {"logit_diff": DIFF, "beats_controls": 0.2},
                 {"logit_diff": DIFF, "undercuts_controls": 0.2, "mostly": 0.5},
                 {"probability": " Sacramento", "beats_controls_across": 0.3},
+                {"logit_diff": DIFF, "beats_procedure": 0.5},
                 {"probability": " Austin", "falls_by": 0.0001},
                 {"top": "is"},
                 {"top_is_not": " Austin"},
                 {"rank": " Austin", "at_most": 5},
-                {"supernode": "texas", "fraction_below": 0.5},
+                {"supernode": "seen", "fraction_below": 1.5},
                 {"says_not": "Texas"},
             ],
             "doses": TINY["interventions"]["swap"]["doses"],
@@ -65,7 +71,7 @@ SECTIONS: dict[str, Any] = {
             "prompts": ["dallas", "plano"],
             "clamp": {"texas": {"to": 1.0}, "california": {"times": -1, "from": ["here"]}},
             "freeze": "all",
-            "expect": [{"logit_diff": DIFF, "rises_by": -5}],
+            "expect": [{"logit_diff": DIFF, "rises_by": 0.001}],
         },
     },
     "necessity": {
@@ -114,8 +120,8 @@ SECTIONS: dict[str, Any] = {
 }
 _OWN = re.compile(r"(<(script|style)[^>]*>)(.*?)(</\2>)", re.DOTALL)
 _DROPPED = (
-    "id", "started", "registration", "seconds", "cached", "environment", "fingerprint", "sha256",
-    "variants",
+    "id", "seal", "started", "registration", "seconds", "cached", "environment", "fingerprint",
+    "sha256", "variants",
 )  # fmt: skip
 """Times, the machine, and hashes over the code and over sections that a file leaves out."""
 

@@ -1,7 +1,8 @@
 """A small synthetic run of `two_hop`, as a real one would be recorded: for judge, runs and report.
 
-`make_record()` is a run in which everything holds. Its arguments bend one thing each; what they do
-not reach is bent with `change(record, path, value)`.
+`make_record()` is a run in which everything holds; its sets were chosen toward the answer, so it is
+consistent with its claim at best. Its arguments bend one thing each; what they do not reach is bent
+with `change(record, path, value)`. `make_confirmable()` is a run that lacks nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ hypothesis: two_hop
 claim: Naming the capital goes through the state, so replacing the state replaces the capital.
 source: https://transformer-circuits.pub/2025/attribution-graphs/biology.html#dives-tracing
 tags: [two-hop]
+expected: consistent
 template: "{TEMPLATE}"
 prompts:
   dallas: {{city: Dallas, answer: " Austin"}}
@@ -73,6 +75,7 @@ HYPOTHESIS: dict[str, Any] = {
     "capital.",
     "source": "https://transformer-circuits.pub/2025/attribution-graphs/biology.html#dives-tracing",
     "tags": ["two-hop"],
+    "expected": "consistent",
     "template": TEMPLATE,
     "prompts": {
         "dallas": {"city": "Dallas", "answer": " Austin"},
@@ -214,7 +217,7 @@ def make_record(
             name: InterventionRecord(
                 name=name,
                 trials={
-                    prompt: make_trial(name, prompt, clamped or {}, n_controls)
+                    prompt: make_trial(name, prompt, clamped or {}, n_controls, clean[prompt])
                     for prompt in spec.prompts
                 },
             )
@@ -223,6 +226,43 @@ def make_record(
         seconds={"load": 3.2, "resolve": 2.1, "measure": 11.5},
     )
     return record, make_arrays(record, clean)
+
+
+MORE = ("waco", "laredo")
+"""Held-out prompts beside the three of `HYPOTHESIS`: five are the fewest of a confirmed claim."""
+
+
+def make_confirmable(**changes: Any) -> tuple[Record, dict[str, np.ndarray]]:
+    """`make_record` of a file that lacks nothing, top-level keys of which `changes` replaces.
+
+    Its clamped sets were chosen without looking at the output, each effect is compared with
+    controls, and five prompts are held out.
+    """
+    held_out = {
+        name: {"city": name.title(), "answer": " Austin", "held_out": True} for name in MORE
+    }
+    prompts = HYPOTHESIS["prompts"] | held_out
+    nodes = {
+        name: {**node, "select": {**node["select"], "by": "activation"}}
+        for name, node in HYPOTHESIS["supernodes"].items()
+        if name != "say_austin"
+    }
+    used = ["dallas", *(name for name in prompts if prompts[name].get("held_out"))]
+    ablate, swap = HYPOTHESIS["interventions"].values()
+    beaten = {"probability": " Austin", "undercuts_controls": 0.05}
+    hypothesis = {
+        "expected": "confirmed",
+        "prompts": prompts,
+        "supernodes": HYPOTHESIS["supernodes"] | nodes,
+        "interventions": {
+            "ablate_texas": {**ablate, "prompts": used, "expect": [*ablate["expect"], beaten]},
+            "texas_to_california": {**swap, "prompts": used},
+        },
+    }
+    return make_record(
+        hypothesis=hypothesis | changes,
+        baselines=dict.fromkeys(MORE, clean_reading("plano")),
+    )
 
 
 def make_model(dtype: str) -> ModelRecord:
@@ -280,6 +320,7 @@ def make_trial(
     prompt: str,
     clamped: Mapping[tuple[str, str], Reading],
     n_controls: int,
+    direct: Reading,
 ) -> Trial:
     swap = intervention == "texas_to_california"
     default = (
@@ -309,6 +350,7 @@ def make_trial(
             "california": Activation(of_clean=8.0 if swap else 1.0, of_source=float(swap)),
             "say_austin": Activation(of_clean=0.34 if swap else 0.52, of_source=0.4),
         },
+        direct=direct,
         doses=tuple(
             Dose(factor=f, reading=make_reading(Sacramento=p, Austin=0.14 - 0.05 * f))
             for f, p in DOSED.items()

@@ -31,7 +31,7 @@ def test_rows_equal_a_full_pass_with_pytorch_hooks(bench):
     torch.testing.assert_close(ours, theirs, atol=ATOL, rtol=0)
 
 
-@pytest.mark.parametrize("freeze", ["none", "attention", "all"])
+@pytest.mark.parametrize("freeze", ["none", "attention", "all", "residual"])
 def test_a_batch_equals_one_by_one(bench, freeze):
     rows = [Row(values, freeze) for values in ROWS]
     torch.testing.assert_close(
@@ -39,7 +39,7 @@ def test_a_batch_equals_one_by_one(bench, freeze):
     )
 
 
-@pytest.mark.parametrize("freeze", ["none", "attention", "all"])
+@pytest.mark.parametrize("freeze", ["none", "attention", "all", "residual"])
 def test_setting_features_to_what_they_are_changes_nothing(bench, freeze):
     clean = bench.clean["dallas"]
     sham = {(1, 4, i): float(clean.activation(1, 4)[i]) for i in range(6)}
@@ -56,6 +56,33 @@ def test_direct_effects_are_linear_in_the_clamps(bench):
     one, other, both, twice = all_logits(bench, rows) - clean.logits
     torch.testing.assert_close(both, one + other, atol=ATOL, rtol=0)
     torch.testing.assert_close(twice, 2 * one, atol=ATOL, rtol=0)
+
+
+def test_with_all_outputs_held_an_earlier_token_writes_nothing_to_the_logits(bench):
+    clean = bench.clean["dallas"]
+    rows = [Row(values, "residual") for values in ({(0, 2, 0): 3.0}, {(1, 3, 3): 4.0})]
+    logits = all_logits(bench, rows)
+    torch.testing.assert_close(logits, clean.logits.expand_as(logits), atol=ATOL, rtol=0)
+
+
+def test_with_all_outputs_held_the_last_token_writes_along_the_residual_stream(tiny_llama):
+    """Δ logits = W_U · (γ ⊙ write / rms), by hand."""
+    bench = make_bench(tiny_llama)
+    clean = bench.clean["dallas"]
+    last = len(clean.ids) - 1
+    value = float(clean.activation(0, last)[2]) + 1.5
+    rows = [Row({(0, last, 2): value}, "residual")]
+    direct = all_logits(bench, rows)[0] - clean.logits
+    model = bench.model._bridge.original_model
+    seen = []
+    handle = model.model.norm.register_forward_pre_hook(lambda m, args: seen.append(args[0][0, -1]))
+    with torch.no_grad():
+        bench.model.forward(clean.ids, [])
+    handle.remove()
+    rms = (seen[0].square().mean() + model.config.rms_norm_eps).sqrt()
+    write = 1.5 * bench.basis.W_dec(0, torch.tensor([2]), 0)[0]
+    by_hand = model.lm_head.weight @ (model.model.norm.weight * write / rms)
+    torch.testing.assert_close(direct, by_hand, atol=ATOL, rtol=1e-4)
 
 
 def test_frozen_attention_keeps_an_earlier_clamp_from_moving_patterns(bench):

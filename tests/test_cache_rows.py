@@ -102,6 +102,16 @@ def test_a_changed_threshold_measures_nothing(lab):
     assert lab.run(interventions={"swap": stricter})[2] == 0
 
 
+def test_a_trial_that_was_measured_when_something_else_was_expected_is_told(lab):
+    """Whatever the file is called, and however often it is run after that."""
+    assert lab.run()[0].known_before == ()
+    stricter = SWAP | {"expect": [SWAP["expect"][0] | {"beats_controls": 0.5}]}
+    for _ in range(2):
+        changed = lab.run(hypothesis="another", interventions={"swap": stricter})[0]
+        assert changed.known_before == ("swap/dallas", "swap/plano")
+    assert lab.run()[0].known_before == ()
+
+
 def test_only_an_added_intervention_is_measured_though_it_asks_about_more(lab):
     lab.run()
     more = {"swap": SWAP, "off": OFF}

@@ -43,23 +43,24 @@ def test_each_file_is_a_row_with_the_verdict_of_its_own_run(engine: Engine, trac
     rows = _rows(Path("docs/page.md"))
     assert list(rows) == ["a", "b", "c"]
     assert "[a](../hypotheses/a.yaml)" in rows["a"]
-    assert "| confirmed |" in rows["a"]
+    assert "| consistent, as stated |" in rows["a"]
     assert "2026-01-02" in rows["a"]
     assert "](../reports/a/20260102T030405Z-000001/report.html)" in rows["a"]
     assert "| refuted, as stated |" in rows["b"]
     assert "| not run |" in rows["c"]
-    assert "3 hypotheses: 1 confirmed, 1 refuted, 0 inconclusive, 1 without a run." in Path(
-        "docs/page.md"
-    ).read_text(encoding="utf-8")
+    assert (
+        "3 hypotheses: 0 confirmed, 1 consistent, 1 refuted, 0 inconclusive, 1 without a run."
+        in Path("docs/page.md").read_text(encoding="utf-8")
+    )
 
 
 def test_a_run_of_what_the_file_said_before_does_not_count(engine: Engine, tracer_: Command):
     path = write_file(Path("hypotheses/a.yaml"), "a")
     tracer_("run", "-q")
     reworded = path.read_text().replace("goes through", "goes by way of")
-    path.write_text(reworded.replace("expected: confirmed", "expected: refuted"))
+    path.write_text(reworded.replace("expected: consistent", "expected: confirmed"))
     tracer_("library")
-    assert "| confirmed, **not** as stated |" in _rows(Path("library.md"))["a"]
+    assert "| consistent, **not** as stated |" in _rows(Path("library.md"))["a"]
     path.write_text(path.read_text() + "seed: 7\n")
     tracer_("library")
     assert "| not run |" in _rows(Path("library.md"))["a"]

@@ -70,7 +70,7 @@ def test_what_is_still_readable_is_shown(tracer_: Command):
     remove("measurements.safetensors")(folder_of("a"))
     tracer_("report", "a", "--out", "page.html")
     text = text_of(Path("page.html"))
-    assert "confirmed: all 6 expectations held" in text
+    assert "consistent: all 6 expectations held" in text
     assert "Naming the capital goes through the state" in text
     assert "hypothesis: two_hop claim: Naming" in text
 
@@ -95,7 +95,7 @@ def test_the_others_are_written_and_the_page_that_links_them_too(tracer_: Comman
     assert (folder_of("b") / "report.html").exists()
     page = Path("index.html").read_text()
     assert page.count('<tr data-kind="unread"') == 1
-    assert page.count('<tr data-kind="confirmed"') == 1
+    assert page.count('<tr data-kind="consistent"') == 1
     assert page.count("report.html") == 2
 
 
@@ -104,7 +104,7 @@ def test_a_summary_for_a_pull_request_says_it_too(tracer_: Command):
     result = tracer_("report", str(folder_of("a")), "b", "--markdown")
     assert result.code == 4
     assert result.out.startswith("### – unread: a\n\nreports/a/")
-    assert "### ✔ confirmed: b" in result.out
+    assert "### ≈ consistent: b" in result.out
 
 
 def test_a_broken_verdict_is_judged_again_as_the_page_says(tracer_: Command):

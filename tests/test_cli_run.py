@@ -35,7 +35,7 @@ def test_a_run_prints_its_verdict_and_writes_its_files(engine: Engine, tracer_: 
     file = write_file(Path("two_hop.yaml"))
     result = tracer_("run", str(file))
     assert result.code == 0
-    assert result.out.startswith("✔ CONFIRMED  two_hop")
+    assert result.out.startswith("✔ CONSISTENT as expected  two_hop")
     assert "\x1b" not in result.out + result.err
     assert "importing PyTorch and TransformerLens\nmeasuring\n" in result.err
     [path] = Path("reports").glob("two_hop/*/report.html")
@@ -53,6 +53,23 @@ def test_not_as_expected_is_1(engine: Engine, tracer_: Command):
     assert "✔ REFUTED as expected  negative" in result.out
 
 
+def test_held_without_the_evidence_is_6_where_the_file_says_confirmed(
+    engine: Engine, tracer_: Command
+):
+    file = str(write_file(Path("a.yaml"), "a", expected="confirmed"))
+    result = tracer_("run", file, "--json", "verdicts.json")
+    assert result.code == 6
+    assert result.out.startswith("≈ CONSISTENT  a  ")
+    assert "missing: circular: texas was chosen toward an output" in " ".join(result.out.split())
+    assert json.loads(Path("verdicts.json").read_text())["results"][0]["exit_code"] == 6
+    assert tracer_("run", file, "--no-strict").code == 0
+    assert tracer_("judge", "a").code == 6
+    assert tracer_("run", file, str(write_file(Path("b.yaml"), "b"))).code == 6
+    engine.refuting = {"b"}
+    assert tracer_("run", file, "b.yaml").code == 1
+    assert tracer_("run", "b.yaml", "--no-strict").code == 1
+
+
 def test_the_worst_ending_wins_and_the_others_still_run(engine: Engine, tracer_: Command):
     write_file(Path("hypotheses/a.yaml"), "a")
     write_file(Path("hypotheses/b.yaml"), "b")
@@ -60,7 +77,7 @@ def test_the_worst_ending_wins_and_the_others_still_run(engine: Engine, tracer_:
     engine.raises = {"a": EngineError("prompt 'dallas': the logits are not finite.")}
     result = tracer_("run")
     assert result.code == 3
-    assert "✔ CONFIRMED  b" in result.out
+    assert "✔ CONSISTENT as expected  b" in result.out
     assert "prompt 'dallas': the logits are not finite." in result.err
     assert "hypotheses/c.yaml:1" in result.err
     engine.raises = {"a": ModelUnavailable("no such model.")}
@@ -152,8 +169,8 @@ def test_several_files_are_summed_up(engine: Engine, tracer_: Command):
     engine.refuting = {"b"}
     result = tracer_("run", "a.yaml", "b.yaml", "-q")
     assert [line[:12] for line in result.out.splitlines()] == [
-        "✔ CONFIRMED ",
-        "✘ REFUTED  b",
+        "✔ CONSISTENT",
+        "✘ REFUTED (e",
         "2 hypotheses",
     ]
     assert result.out.endswith("2 hypotheses: 1 as expected, 1 not as expected\n")
@@ -244,7 +261,7 @@ def test_json_on_stdout_stands_alone(engine: Engine, tracer_: Command):
     assert by_file["hypotheses/a.yaml"]["verdict"]["schema"] == "tracer.verdict/1"
     assert by_file["hypotheses/a.yaml"]["as_expected"] is True
     assert by_file["hypotheses/b.yaml"]["mistakes"][0]["message"]
-    assert "CONFIRMED" in result.err
+    assert "✔ CONSISTENT as expected  a" in result.err
 
 
 def test_junit_tells_of_failures_and_of_files_without_a_verdict(engine: Engine, tracer_: Command):

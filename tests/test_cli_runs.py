@@ -35,7 +35,7 @@ def test_list_tells_of_each_hypothesis_and_its_latest_run(engine: Engine, tracer
     assert "a  hypotheses/a.yaml" in first
     assert "Naming the capital goes through the state" in first
     first, second = " ".join(first.split()), " ".join(second.split())
-    assert "5 prompts (3 held out) · 2 interventions · expected: confirmed" in first
+    assert "5 prompts (3 held out) · 2 interventions · expected: consistent" in first
     assert "tags: two-hop · never run" in first
     assert "latest: refuted as expected (2026-01-02T03:04:05Z)" in second
 
@@ -58,7 +58,7 @@ def test_list_runs(engine: Engine, tracer_: Command):
     Path("reports/a/broken/run.json").write_text("{")
     result = tracer_("list", "--runs")
     assert result.code == 0
-    assert "confirmed as expected" in result.out
+    assert "consistent as expected" in result.out
     assert "unreadable" in result.out
     assert "unfinished" in result.out
     shown = tracer_("show", str(folder))
@@ -93,7 +93,7 @@ def test_judge_rewrites_verdict_and_report(tracer_: Command):
         (folder / name).unlink()
     result = tracer_("judge", "a")
     assert result.code == 0
-    assert result.out.startswith("✔ CONFIRMED")
+    assert result.out.startswith("✔ CONSISTENT as expected")
     assert (folder / "verdict.json").read_text() == before
     assert (folder / "report.html").exists()
 
@@ -144,9 +144,9 @@ def test_every_run_is_listed_those_that_cannot_be_read_too(tracer_: Command):
 def test_a_summary_for_a_pull_request(tracer_: Command):
     tracer_("run", str(write_file(Path("a.yaml"), "a")), "-q")
     printed = tracer_("report", "a", "--markdown")
-    assert printed.out.startswith("### ✔ confirmed: a")
+    assert printed.out.startswith("### ≈ consistent: a")
     assert tracer_("report", "a", "a", "--markdown", "--out", "x.md").code == 0
-    assert Path("x.md").read_text().count("### ✔") == 2
+    assert Path("x.md").read_text().count("### ≈") == 2
     assert tracer_("report", "--markdown").code == 4
 
 

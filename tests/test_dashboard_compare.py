@@ -21,7 +21,7 @@ def pictures(app):
 
 
 def two(root, **changes):
-    a = Run.open(put_run(root, stamp="20260102T000000.000Z-aaaaaa"))
+    a = Run.open(put_run(root, stamp="20260102T000000.000Z-aaaaaa", verdict=make_verdict()))
     failed = make_verdict(make_outcome(outcome="failed"), verdict="refuted")
     b = Run.open(put_run(root, stamp="20260103T000000.000Z-bbbbbb", verdict=failed, **changes))
     return a, b

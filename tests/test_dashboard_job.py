@@ -96,7 +96,7 @@ def test_a_worker_says_its_steps_and_its_run(tmp_path, monkeypatch):
     assert [each["event"] for each in events] == ["start", "start", "end", "end", "done"]
     assert (events[-1]["run"], events[-1]["verdict"]) == (
         "two_hop/20260102T030405Z-000001",
-        "confirmed",
+        "consistent",
     )
 
 

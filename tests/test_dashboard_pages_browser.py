@@ -101,7 +101,7 @@ def test_an_address_restores_a_comparison(page: Page, place: Place):
     page.emulate_media(color_scheme="dark")
     first, second = place.runs
     page.goto(f"{place.address}/compare?run={first}&with={second}&compared=file")
-    expect(page.get_by_role("heading", name="✔ confirmed")).to_be_visible()
+    expect(page.get_by_role("heading", name="≈ consistent")).to_be_visible()
     expect(page.get_by_role("heading", name="✖ refuted")).to_be_visible()
     expect(page.locator("code").first).to_contain_text("+++ B")
     colour = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")

@@ -56,8 +56,8 @@ def test_an_address_opens_its_run(tmp_path, monkeypatch):
     put_run(tmp_path / "reports", "other", started="2026-01-03T00:00:00Z")
     app = start(monkeypatch, tmp_path, query={"run": f"two_hop/{older.name}"})
     assert app.selectbox(key="run").value == f"two_hop/{older.name}"
-    assert app.header[0].value == "✔ confirmed"
-    assert "Replacing the state replaces the capital" in texts(app)
+    assert app.header[0].value == "≈ consistent"
+    assert "replacing the state replaces the capital" in texts(app)
 
 
 def test_the_chips_in_an_address_filter(tmp_path, monkeypatch):
@@ -111,7 +111,7 @@ def test_every_filter_must_agree(tmp_path, wanted, names):
 
 def test_the_chips_count_what_there_is(tmp_path):
     listed = reversed(find_runs(put_three(tmp_path)))
-    assert counts(listed) == {"confirmed": 1, "refuted": 1, "unreadable": 1}
+    assert counts(listed) == {"consistent": 1, "refuted": 1, "unreadable": 1}
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -76,8 +76,8 @@ def test_the_new_kinds_are_measured_judged_and_reported(root):
     found = json.loads(done.stdout)
     measures = [(o["intervention"], o["split"], o["expectation"]) for o in found["outcomes"]]
     assert measures == [
-        ("off", "discovery", "probability of the top token"),
-        ("off", "held out", "probability of the top token"),
+        ("put_in", "discovery", "probability of the top token"),
+        ("put_in", "held out", "probability of the top token"),
         ("each", "discovery", "top token"),
         ("each", "held out", "top token"),
     ]
@@ -89,7 +89,7 @@ def test_the_new_kinds_are_measured_judged_and_reported(root):
 
 
 def test_mistakes_in_the_new_kinds_are_told_at_their_line(root):
-    text = (root / "toy.yaml").read_text().replace("sure: 0.0001", "sure: 2")
+    text = (root / "toy.yaml").read_text().replace("sure: 0.0275", "sure: 2")
     text = text.replace("supernodes: [texas, california]", "supernodes: [texas, nevada]")
     (root / "wrong.yaml").write_text(text)
     done = python(root, "-m", "tracer", "validate", "wrong.yaml")

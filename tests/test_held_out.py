@@ -7,7 +7,7 @@ import pytest
 from tests.bench import TINY
 from tests.declared import DALLAS, GOOD, PLANO, accepted, assert_mistake, changed, mistakes
 from tests.records import HYPOTHESIS
-from tracer.hypothesis.held_out import group_of, leaks
+from tracer.hypothesis.held_out import group_of, leaks, near_twins, plain
 from tracer.hypothesis.spec import Hypothesis
 
 SAME = "it is held out, and the discovery prompt 'dallas' has the same text"
@@ -94,3 +94,34 @@ def test_prompts_of_one_text_depend_on_each_other():
     hypothesis = Hypothesis.model_validate(data)
     assert group_of(hypothesis, "again") == group_of(hypothesis, "plano")
     assert group_of(hypothesis, "again") != group_of(hypothesis, "lubbock")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_near"),
+    [
+        ("The capital of Texas, is", True),
+        ("The capitals of Texas is", True),
+        ("The capita of Texas is", True),
+        ("The capital of Taxas is", True),
+        ("The capital of Alaska is", False),
+        ("The capital of the Texas is", False),
+    ],
+)
+def test_a_held_out_text_that_is_nearly_a_discovery_text(text, is_near):
+    hypothesis = Hypothesis.model_validate(
+        {
+            "hypothesis": "x",
+            "claim": "x",
+            "prompts": {
+                "one": {"text": "The capital of Texas is"},
+                "two": {"text": text, "held_out": True},
+            },
+        }
+    )
+    assert list(near_twins(hypothesis)) == ([("one", "two")] if is_near else [])
+
+
+@pytest.mark.parametrize("text", ["the CAPITAL of\u00a0“Texas”", "The\u200b capital of 'Texas'"])
+def test_case_quotes_and_what_is_unseen_make_no_other_text(text):
+    plain_text = plain(text)
+    assert plain_text.replace('"', "'") == "the capital of 'texas'"

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from tests.judging import DIFF, HELD_OUT, SWAP, expecting, judged, only
-from tests.records import AWAY, LOGSUMEXP, change, clean_reading, make_reading, make_record
+from tests.records import (
+    AWAY,
+    LOGSUMEXP,
+    change,
+    clean_reading,
+    make_confirmable,
+    make_reading,
+    make_record,
+)
 from tracer.errors import UsageError
 from tracer.evidence import context
 from tracer.evidence.case import trial_problem
@@ -16,17 +24,39 @@ from tracer.hypothesis.spec import Hypothesis
 
 
 def test_all_held_is_confirmed_and_says_what_the_model_says():
-    verdict = judge_run(*make_record())
-    assert verdict.verdict == "confirmed"
+    verdict = judge_run(*make_confirmable())
+    assert (verdict.verdict, verdict.missing) == ("confirmed", ())
     assert bool(verdict) is True
     assert verdict.reason == (
-        "all 6 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
-        "1 of 1 discovery and 3 of 3 held-out prompts"
+        "all 7 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
+        "1 of 1 discovery and 5 of 5 held-out prompts"
     )
-    assert len(verdict.outcomes) == 12
-    assert [o.split for o in verdict.outcomes] == ["discovery", "held out"] * 6
+    assert len(verdict.outcomes) == 14
+    assert [o.split for o in verdict.outcomes] == ["discovery", "held out"] * 7
     assert all(o.outcome == "held" for o in verdict.outcomes)
     assert verdict.post_hoc == ()
+
+
+def test_all_held_without_the_evidence_is_consistent_and_says_what_is_missing():
+    verdict = judge_run(*make_record())
+    assert (verdict.verdict, bool(verdict)) == ("consistent", True)
+    assert all(o.outcome == "held" for o in verdict.outcomes)
+    assert verdict.reason == (
+        "all 6 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
+        "1 of 1 discovery and 3 of 3 held-out prompts; not confirmed for lack of "
+        f"{verdict.missing[0]} (and 4 more)"
+    )
+    toward = "chosen toward an output, and {} is not held against the same rule on wrong donors"
+    begins = (
+        f"circular: texas was {toward.format('ablate_texas')}",
+        f"circular: texas, california were {toward.format('texas_to_california')}",
+        "matched controls: no expectation of ablate_texas compares with them",
+        "held-out prompts: ablate_texas has 3 that depend on no other, and 5 are needed",
+        "held-out prompts: texas_to_california has 3 that depend on no other, and 5 are needed",
+    )
+    assert len(verdict.missing) == len(begins)
+    for clause, begin in zip(verdict.missing, begins, strict=True):
+        assert clause.startswith(begin)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +64,13 @@ def test_all_held_is_confirmed_and_says_what_the_model_says():
     [
         ({"top": " Sacramento"}, "top token", "' Sacramento'", "' Sacramento' 0.44", None),
         ({"top_is_not": "{answer}"}, "top token", "not ' Austin'", "' Sacramento' 0.44", None),
-        ({"rank": " Austin", "at_most": 3}, "rank of ' Austin'", "at most 3", "3 (from 1)", 3),
+        (
+            {"rank": " Sacramento", "at_most": 1},
+            "rank of ' Sacramento'",
+            "at most 1",
+            "1 (from 3)",
+            1,
+        ),
         (
             {"probability": " Sacramento", "above": 0.4},
             "probability of ' Sacramento'",
@@ -231,6 +267,72 @@ def test_most_prompts_are_enough_where_the_file_says_so(
     assert (found.needed, found.outcome) == (needed, outcome)
     assert (found.n_failed, found.n_untested) == (n_failing, n_untested)
     assert found.expected == f"' Sacramento' on {needed} of 3 prompts"
+
+
+def test_what_could_not_fail_is_not_counted_as_held():
+    held, empty = {"top": " Sacramento"}, {"rank": " Austin", "at_most": 3}
+    untested = {"logit_diff": DIFF, "beats_controls": 0.001}
+    verdict = judged(held, empty, untested)
+    assert [o.outcome for o in verdict.outcomes] == ["held", "vacuous", "untested"]
+    assert verdict.reason.startswith(
+        "1 held, 1 could not fail, 1 of 3 expectations could not be tested: 999 controls"
+    )
+
+
+def test_what_holds_unclamped_is_vacuous_and_alone_shows_nothing():
+    verdict = judged({"rank": " Austin", "at_most": 3})
+    outcome = only(verdict)
+    assert (outcome.outcome, outcome.n_vacuous, outcome.n_held) == ("vacuous", 1, 0)
+    assert outcome.reason == "it holds unclamped as well: 1 (from 1)"
+    assert (verdict.verdict, bool(verdict)) == ("inconclusive", False)
+    assert verdict.reason == (
+        "nothing that could fail was tested: texas_to_california, rank of ' Austin': at most 3: "
+        "it holds unclamped as well: 1 (from 1)"
+    )
+    beside = judged({"rank": " Austin", "at_most": 3}, {"top": " Sacramento"})
+    assert beside.verdict == "consistent" and beside.reason.startswith("1 of 2 expectations held")
+    assert beside.missing[0].startswith(
+        "an expectation that can fail: texas_to_california, rank of ' Austin': at most 3"
+    )
+
+
+def test_a_clamp_that_changes_no_value_shows_nothing():
+    record, arrays = make_record(hypothesis=expecting({"top": " Sacramento"}))
+    where = f"interventions.{SWAP}.trials.dallas.clamps"
+    still = [
+        clamp.model_copy(update={"write_norm": 0.0})
+        for clamp in record.interventions[SWAP].trials["dallas"].clamps
+    ]
+    outcome = only(judge_run(change(record, where, tuple(still)), arrays))
+    assert outcome.outcome == "vacuous"
+    assert outcome.reason == "the clamps change no value on this prompt"
+    half = (still[0], still[1].model_copy(update={"write_norm": 14.2}))
+    assert only(judge_run(change(record, where, half), arrays)).outcome == "held"
+
+
+@pytest.mark.parametrize(
+    ("n_same", "mostly", "needed", "outcome"),
+    [
+        (1, 1.0, 3, "vacuous"),
+        (1, 2 / 3, 2, "held"),
+        (2, 2 / 3, 2, "vacuous"),
+        (3, 0.3, 1, "vacuous"),
+    ],
+)
+def test_vacuous_prompts_count_for_neither_side(n_same, mostly, needed, outcome):
+    same = make_reading(Sacramento=0.5, Austin=0.2, Tallahassee=0.1)
+    found = only(
+        judged(
+            {"probability": " Austin", "below": 0.3, "mostly": mostly},
+            prompts=HELD_OUT,
+            baselines={
+                name: make_reading(Austin=0.29, Sacramento=0.08) for name in HELD_OUT[:n_same]
+            },
+            clamped={(SWAP, name): same for name in HELD_OUT},
+        )
+    )
+    assert (found.needed, found.outcome, found.n_vacuous) == (needed, outcome, n_same)
+    assert found.n_held == 3 - n_same
 
 
 def test_failing_prompts_are_quoted():

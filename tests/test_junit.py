@@ -1,7 +1,7 @@
 from xml.etree import ElementTree as ET
 
 import pytest
-from records import AWAY, make_reading, make_record
+from records import AWAY, make_confirmable, make_reading, make_record
 from verdicts import make_outcome, make_verdict
 
 from tracer.evidence.judge import judge_run
@@ -19,17 +19,17 @@ def counts(element):
 
 
 def test_a_suite_is_a_hypothesis_and_a_case_an_expectation_on_a_split():
-    verdict = judge_run(*make_record())
+    verdict = judge_run(*make_confirmable())
     root = suites(verdict, verdict)
     first, second = root
     assert (first.tag, first.get("name")) == ("testsuite", "two_hop")
     assert ET.tostring(first).strip() == ET.tostring(second).strip()
     cases = first.findall("testcase")
-    assert len(cases) == len(verdict.outcomes) == 12
+    assert len(cases) == len(verdict.outcomes) == 14
     assert cases[0].get("classname") == "two_hop.ablate_texas"
-    assert cases[1].get("name") == "top token: not ' Austin' on 3 of 3 prompts [held out]"
-    assert counts(first) == {"tests": 12, "failures": 0, "errors": 0, "skipped": 0}
-    assert counts(root) == {"tests": 24, "failures": 0, "errors": 0, "skipped": 0}
+    assert cases[1].get("name") == "top token: not ' Austin' on 5 of 5 prompts [held out]"
+    assert counts(first) == {"tests": 14, "failures": 0, "errors": 0, "skipped": 0}
+    assert counts(root) == {"tests": 28, "failures": 0, "errors": 0, "skipped": 0}
 
 
 def test_names_tell_cases_apart():
@@ -54,7 +54,7 @@ def test_untested_is_skipped_with_its_reason():
     (suite,) = suites(verdict)
     assert counts(suite) == {"tests": 12, "failures": 0, "errors": 0, "skipped": 12}
     reason = suite.find("testcase/skipped").get("message")
-    assert reason == verdict.outcomes[0].reason
+    assert reason == f"untested: {verdict.outcomes[0].reason}"
     assert "not ' Austin'" in reason
 
 
@@ -67,6 +67,11 @@ def test_untested_is_skipped_with_its_reason():
         ("error", "held", "confirmed", {"failures": 0, "errors": 1, "skipped": 0, "tests": 2}),
         ("inconclusive", "held", "confirmed", {"failures": 0, "skipped": 1, "tests": 2}),
         ("confirmed", "held", "confirmed", {"failures": 0, "skipped": 0, "tests": 1}),
+        ("confirmed", "held", "consistent", {"failures": 0, "skipped": 0, "tests": 1}),
+        ("consistent", "held", "consistent", {"failures": 0, "skipped": 0, "tests": 2}),
+        ("consistent", "held", "confirmed", {"failures": 0, "skipped": 1, "tests": 2}),
+        ("consistent", "vacuous", "confirmed", {"failures": 0, "skipped": 2, "tests": 2}),
+        ("consistent", "held", "refuted", {"failures": 1, "errors": 0, "skipped": 0, "tests": 2}),
         ("refuted", "failed", "confirmed", {"failures": 1, "skipped": 0, "tests": 1}),
     ],
 )

@@ -59,7 +59,8 @@ def test_a_short_form_is_opened_by_a_key_of_its_long_form(tmp_path: Path):
         ("controlls.random=1", "the file has no key 'controlls'. Did you mean 'controls'?"),
         (
             "controls.randm=1",
-            "'controls' has no key 'randm'. Did you mean 'random'? Known: 'random'.",
+            "'controls' has no key 'randm'. Did you mean 'random'? "
+            "Known: 'random', 'matched', 'donors', 'answers'.",
         ),
         ("supernodes.texs.label=x", "'supernodes' has no key 'texs'. Did you mean 'texas'?"),
         ("prompts.dallas.cty=x", "'prompts.dallas' has no key 'cty'. Did you mean 'city'?"),

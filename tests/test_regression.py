@@ -60,13 +60,13 @@ def test_other_weights_are_named_with_what_came_of_them(old):
     assert comparison.changed == (
         f"the model's weights changed ({old.model.fingerprint[:8]}… → ffffffff…)",
     )
-    assert "verdict: confirmed → refuted" in told(comparison, "verdict")
+    assert "verdict: consistent → refuted" in told(comparison, "verdict")
     assert (
         f"{SWAP}: top token ' Sacramento' [discovery]: held → failed (dallas: held → failed)"
         in told(comparison, "outcome")
     )
     assert comparison.summary.startswith("the model's weights changed")
-    assert "and with it: verdict: confirmed → refuted" in comparison.summary
+    assert "and with it: verdict: consistent → refuted" in comparison.summary
     [effect] = [f for f in comparison.findings if "effect on ' Sacramento'" in f.what]
     assert effect.where == "dallas, most of 1 of 4"
 
@@ -76,7 +76,7 @@ def test_what_got_better_is_told_and_is_no_regression(old):
     comparison = compare(worse, old, Tolerances(effect=100))
     assert not comparison.is_same
     assert comparison
-    assert "verdict: refuted → confirmed" in told(comparison, "verdict")
+    assert "verdict: refuted → consistent" in told(comparison, "verdict")
 
 
 def test_members_are_compared_as_sets_and_their_overlap_decides(old):

@@ -49,7 +49,7 @@ def test_a_stricter_threshold_is_judged_and_listed():
     ("path", "value", "listed"),
     [
         ("claim", "Another.", "claim: measured with 'Naming the capital goes through"),
-        ("expected", "refuted", "expected: measured with 'confirmed', judged with 'refuted'"),
+        ("expected", "refuted", "expected: measured with 'consistent', judged with 'refuted'"),
         ("supernodes.texas.label", "T", "supernodes.texas.label: measured with 'Texas'"),
         ("prompts.plano.held_out", False, "prompts.plano.held_out: measured with true"),
         (

@@ -50,7 +50,7 @@ def test_a_combination_that_cannot_be_opened_is_a_row_and_not_the_end(engine, ca
     suites = [suite.get("name") for suite in ET.parse("j.xml").iter("testsuite")]
     assert suites == [r["case"] for r in results]
     page = Path("reports/matrix-two_hop.html").read_text()
-    assert page.count(">confirmed</span>") + page.count("confirmed</span></a>") >= 2
+    assert page.count(">consistent</span>") + page.count("consistent</span></a>") >= 2
     for r in results[:2]:
         assert f'href="{Path(r["run"]).relative_to("reports").as_posix()}/report.html"' in page
     record = json.loads((Path(results[1]["run"]) / "run.json").read_text())
@@ -78,7 +78,7 @@ def test_a_broken_file_is_a_row_too_and_a_baseline_is_of_one_combination(engine,
 def test_from_python_the_same(engine, tmp_path):
     engine.raises = {"me/far": UsageError("'gemma': features of another model.")}
     matrix = tracer.run_matrix("hypotheses/two_hop.yaml", models=["gemma-3-270m", "me/far"])
-    assert [case.word for case in matrix.cases] == ["confirmed", "not run"]
+    assert [case.word for case in matrix.cases] == ["consistent", "not run"]
     assert matrix.cases[0].id == "two_hop[model=gemma-3-270m,features=neurons]"
     assert "features of another" in str(matrix)
     assert [case.model for case in matrix.holds] == ["gemma-3-270m"]

@@ -31,8 +31,8 @@ def test_counts_by_kind(made):
 def test_every_variation_is_a_row(made):
     view = robustness_view(verdict_of(made).robustness)
     assert [(row.name, row.verdict, row.same) for row in view.rows] == [
-        ("template-asked", "confirmed", "same"),
-        ("seed-1", "confirmed", "same"),
+        ("template-asked", "consistent", "same"),
+        ("seed-1", "consistent", "same"),
         ("seed-2", "refuted", "another"),
         ("seed-3", "inconclusive", "open"),
     ]

@@ -6,9 +6,10 @@ import pytest
 
 import tracer
 from tests.command import Engine, use_engine, write_file
-from tests.records import change, make_record
+from tests.records import change, make_confirmable, make_record
 from tracer.errors import HypothesisError, UsageError
 from tracer.record import run_folder, runs
+from tracer.record.verdict import RULES
 from tracer.report.run import Run, judge_and_save
 
 
@@ -47,13 +48,43 @@ def test_an_unjudged_run_is_judged_when_opened_and_nothing_is_written(folder: Pa
     assert not (folder / "verdict.json").exists()
 
 
-def test_a_verdict_that_was_written_is_read_though_it_is_falsy(folder: Path):
-    refuted = judge_and_save(folder).verdict.model_copy(
-        update={"verdict": "refuted", "reason": "mine"}
-    )
-    run_folder.write_verdict(folder, refuted)
-    assert not Run.open(folder).verdict
-    assert Run.open(folder).verdict.reason == "mine"
+def test_a_verdict_that_was_written_is_not_believed(folder: Path):
+    found = judge_and_save(folder).verdict
+    mine = found.model_copy(update={"verdict": "refuted", "reason": "mine"})
+    run_folder.write_verdict(folder, mine)
+    assert Run.open(folder).verdict == found
+
+
+def test_what_older_rules_said_stands_beside_the_verdict_of_today(folder: Path):
+    found = judge_and_save(folder).verdict
+    older = found.model_copy(update={"verdict": "confirmed", "rules": 1})
+    run_folder.write_verdict(folder, older)
+    now = Run.open(folder).verdict
+    assert (now.verdict, now.formerly, now.rules) == ("consistent", "confirmed", RULES)
+    assert "this run was confirmed" in now.caveats[0] and now.caveats[1:] == found.caveats
+    judge_and_save(folder)
+    assert Run.open(folder).verdict == now
+
+
+def test_where_the_tensors_are_gone_the_written_verdict_is_all_there_is(folder: Path):
+    judge_and_save(folder)
+    run_folder.write(folder, run_folder.read_record(folder), {})
+    written = run_folder.read_verdict(folder)
+    assert written is not None and Run.open(folder).verdict.reason == written.reason
+    (folder / "verdict.json").unlink()
+    with pytest.raises(UsageError, match="is missing"):
+        Run.open(folder)
+
+
+def test_an_edited_record_is_at_best_consistent_and_says_so(tmp_path: Path):
+    folder = runs.create(tmp_path / "reports", make_confirmable()[0])
+    run_folder.write(folder, *make_confirmable())
+    assert Run.open(folder).verdict.verdict == "confirmed"
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace('"threads": 2', '"threads": 3'))
+    edited = Run.open(folder).verdict
+    assert edited.verdict == "consistent"
+    assert edited.missing == ("measurements as they were written: they were edited",)
 
 
 def test_it_prints_as_a_table_and_says_what_it_is(folder: Path):

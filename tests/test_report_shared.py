@@ -37,6 +37,7 @@ def test_a_file_about_translations_alone_runs(tiny, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     expect = [{"overlap": [0, 1], "above": 0.01}]
     data = {key: TINY[key] for key in ("hypothesis", "claim")} | {
+        "expected": "consistent",
         "model": {"name": str(tiny), "device": "cpu"},
         "prompts": PROMPTS,
         "shared": {"pair": {"translations": [list(t) for t in TRANSLATIONS], "expect": expect}},

@@ -1,87 +1,102 @@
-from itertools import product
+"""Intervals of a mean over few groups: by hand, by simulation, and against the signed-rank form."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
 
 import numpy as np
 import pytest
 
 from tracer.evidence.resampling import (
-    EXACT_SIGNS_UP_TO,
-    N_FLIPS,
-    attainable_sign_flip_p,
-    bootstrap_interval,
-    sign_flip_p,
+    EXACT_SUBSETS_UP_TO,
+    FEWEST,
+    N_SUBSETS,
+    subset_interval,
 )
 
-
-def _brute_force(differences):
-    total = sum(differences) - 1e-12
-    signs = list(product((-1, 1), repeat=len(differences)))
-    return sum(np.dot(s, differences) >= total for s in signs) / len(signs)
+SEVEN = [0.1, 0.25, 0.3, -0.4, 0.5, 0.6, -0.7]
 
 
-SEVEN = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6, -0.7]
+def by_hand(values):
+    """The k-th lowest and highest mean of all subsets, k = ⌊0.025 · 2ⁿ⌋."""
+    n = len(values)
+    means = sorted(
+        statistics.mean(chosen)
+        for size in range(1, n + 1)
+        for chosen in itertools.combinations(values, size)
+    )
+    k = math.floor(0.025 * 2**n)
+    return means[k - 1], means[-k]
 
 
-@pytest.mark.parametrize("differences", [[1.0], [2.0, -1.0, 3.0], SEVEN])
-def test_every_choice_of_signs_is_counted(differences):
-    assert sign_flip_p(differences, "above") == pytest.approx(_brute_force(differences), abs=1e-12)
-    below = _brute_force([-d for d in differences])
-    assert sign_flip_p(differences, "below") == pytest.approx(below, abs=1e-12)
+def sign_flip_p(values, centre):
+    """Share of all signs of the differences from a centre whose sum is as high as it is."""
+    d = [value - centre for value in values]
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(d))))
+    return float(np.mean(signs @ np.array(d) >= sum(d) - 1e-12))
 
 
-def test_differences_of_one_sign_give_the_smallest_p():
-    assert sign_flip_p([0.3] * 5, "above") == 2**-5 == attainable_sign_flip_p(5)
-    assert sign_flip_p([0.3] * 5, "below") == 1
-    assert attainable_sign_flip_p(4) > 0.05 > attainable_sign_flip_p(5)
+@pytest.mark.parametrize(
+    "values", [SEVEN, SEVEN[:6], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0, 5.0]]
+)
+def test_every_subset_is_counted(values):
+    assert subset_interval(values) == pytest.approx(by_hand(values))
 
 
-def test_no_difference_at_all_says_nothing():
-    assert sign_flip_p([0.0] * 12, "above") == 1
-    assert sign_flip_p([0.1, 0.2, -0.3], "above") == 5 / 8  # 0.1 + 0.2 − 0.3 is a tie with 0
+@pytest.mark.parametrize("n", [6, 7, 9, 12])
+def test_its_bounds_are_where_the_sign_flip_test_is_just_significant(n):
+    """Hartigan's interval holds the centres that the paired test of both sides does not reject."""
+    values = np.random.default_rng(n).normal(0.3, 1, n).tolist()
+    low, high = subset_interval(values)
+    k, step = math.floor(0.025 * 2**n), 1e-7
+    assert sign_flip_p(values, low - step) <= k / 2**n < sign_flip_p(values, low + step)
+    mirrored = [-value for value in values]
+    assert sign_flip_p(mirrored, -high - step) <= k / 2**n < sign_flip_p(mirrored, -high + step)
 
 
-def test_beyond_the_exact_range_signs_are_drawn_from_a_seed():
-    rng = np.random.default_rng(1)
-    many = rng.normal(0.3, 1, EXACT_SIGNS_UP_TO + 8).tolist()
-    z = sum(many) / np.linalg.norm(many)
-    normal = np.mean(np.random.default_rng(2).normal(size=200_000) >= z)
-    p = sign_flip_p(many, "above")
-    assert p == pytest.approx(normal, abs=0.01) and p == sign_flip_p(many, "above")
-    assert sign_flip_p([1.0] * 40, "above") == 1 / (N_FLIPS + 1) == attainable_sign_flip_p(40)
+def test_fewer_than_six_groups_have_none():
+    assert FEWEST == 6 and 1 - 2 / 2**5 < 0.95 <= 1 - 2 / 2**6
+    assert subset_interval(SEVEN[:5]) is None and subset_interval([]) is None
+    assert subset_interval(SEVEN[:6]) == pytest.approx((min(SEVEN[:6]), max(SEVEN[:6])))
 
 
-def test_the_bootstrap_draws_templates_and_not_prompts():
-    values, clusters = [0.0] * 10 + [1.0] * 10, ["a"] * 10 + ["b"] * 10
-    assert bootstrap_interval(values, clusters, seed=0) == (0, 1)  # aa, ab, ba, bb
-    low, high = bootstrap_interval(values, list(range(20)), seed=0)
-    assert (low, high) == pytest.approx((0.5 - 0.22, 0.5 + 0.22), abs=0.035)
+@pytest.mark.parametrize("draw", ["normal", "standard_cauchy", "laplace"])
+@pytest.mark.parametrize("n", [6, 9, 20])
+def test_it_holds_the_centre_as_often_as_it_says(n, draw):
+    """Its level is exact for any symmetric distributions, those without a mean too."""
+    rng, n_runs = np.random.default_rng([n, len(draw)]), 2000
+    values = getattr(rng, draw)(size=(n_runs, n)) * np.geomspace(1, 5, n)
+    if n > EXACT_SUBSETS_UP_TO:
+        values = values[:300]
+    n_held = 0
+    for row in values.tolist():
+        low, high = subset_interval(row)
+        n_held += low <= 0 <= high
+    level = 1 - 2 * math.floor(0.025 * 2**n) / 2**n if n <= EXACT_SUBSETS_UP_TO else 0.95
+    spread = 4 * math.sqrt(level * (1 - level) / len(values))
+    assert n_held / len(values) == pytest.approx(level, abs=spread)
 
 
-def test_uneven_clusters_weigh_by_their_prompts():
-    values, clusters = [4.0, 0.0, 0.0, 0.0], ["a", "b", "b", "b"]
-    rng = np.random.default_rng(7)
-    means = []
-    for pair in rng.integers(2, size=(500, 2)):
-        drawn = [v for c in pair for v in ([4.0] if c == 0 else [0.0] * 3)]
-        means.append(sum(drawn) / len(drawn))
-    expected = tuple(np.quantile(means, [0.05, 0.95]))
-    assert bootstrap_interval(values, clusters, seed=7, n=500, level=0.9) == pytest.approx(expected)
+def test_of_many_groups_subsets_are_drawn_from_a_seed():
+    values = np.random.default_rng(1).normal(2, 1, 40)
+    low, high = subset_interval(values.tolist(), seed=3)
+    assert (low, high) == subset_interval(values.tolist(), seed=3)
+    assert (low, high) != subset_interval(values.tolist(), seed=4)
+    half = 1.96 * values.std(ddof=1) / math.sqrt(40)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.08)
 
 
-@pytest.mark.parametrize("n_clusters", [2, 3, 5, 8, 13])
-def test_every_bit_is_that_of_drawing_each_resample_by_itself(n_clusters):
-    rng = np.random.default_rng(n_clusters)
-    clusters = [*range(n_clusters), *rng.integers(n_clusters, size=4).tolist()]
-    values = rng.standard_normal(len(clusters)).tolist()
-    sums, sizes = np.bincount(clusters, weights=values), np.bincount(clusters)
-    drawn = np.random.default_rng(3).integers(n_clusters, size=(999, n_clusters))
-    means = [sums[each].sum() / sizes[each].sum() for each in drawn]
-    expected = np.quantile(means, [(1 - 0.95) / 2, (1 + 0.95) / 2])
-    assert bootstrap_interval(values, clusters, seed=3, n=999) == tuple(expected)
+def test_as_many_subsets_as_it_says_are_drawn_where_not_all_are_taken():
+    """By another way: the same draws, mean by mean."""
+    n = EXACT_SUBSETS_UP_TO + 1
+    values = np.random.default_rng(2).exponential(size=n)
+    drawn = np.random.default_rng(5).integers(2, size=(N_SUBSETS, n)).astype(bool)
+    means = sorted(float(values[row].mean()) for row in drawn if row.any())
+    k = math.floor(0.025 * (len(means) + 1))
+    assert subset_interval(values.tolist(), seed=5) == pytest.approx((means[k - 1], means[-k]))
 
 
-def test_no_spread_gives_no_width_and_one_cluster_no_interval():
-    assert bootstrap_interval([0.5] * 4, [1, 2, 3, 4], seed=3) == (0.5, 0.5)
-    with pytest.raises(AssertionError):
-        bootstrap_interval([0.1, 0.2], ["a", "a"], seed=0)
-    with pytest.raises(AssertionError):
-        sign_flip_p([0.1, float("nan")], "above")
+def test_no_spread_gives_no_width():
+    assert subset_interval([0.5] * 7) == pytest.approx((0.5, 0.5))

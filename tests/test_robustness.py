@@ -58,7 +58,7 @@ def verdict_of(made, **changes):
 def test_all_the_same():
     verdict = verdict_of(make(SECTION | {"expect": [{"same": 1}]}))
     found, [outcome] = verdict.robustness, verdict.outcomes[-1:]
-    assert verdict.verdict == "confirmed"
+    assert verdict.verdict == "consistent"
     assert verdict.reason.endswith("; the same verdict in 4 of 4 variations")
     assert [(c.axis, c.n_same, c.n_other, c.n_open) for c in (found.total, *found.by_axis)] == [
         (None, 4, 0, 0),
@@ -79,7 +79,7 @@ def test_all_the_same():
 def test_another_verdict_is_named():
     made = make(SECTION | {"expect": [{"same": 0.75}]}, others=["seed-2"])
     verdict = verdict_of(made)
-    assert verdict.verdict == "confirmed"
+    assert verdict.verdict == "consistent"
     assert told(verdict.robustness) == "3 of 4 the same; another: seed-2 (refuted)"
     assert "the verdict hangs on choices: with seed-2 (refuted) it is another" in verdict.caveats
     stricter = SECTION | {"expect": [{"same": 0.8}]}
@@ -88,7 +88,7 @@ def test_another_verdict_is_named():
     assert failed.outcomes[-1].expected == "the same in 4 of 4 variations"
     assert "over its variations, the verdict: the same: 3 of 4 the same" in failed.reason
     assert failed.reason.endswith(
-        "what the variations repeat is confirmed, in 3 of 4 variations too"
+        "what the variations repeat is consistent, in 3 of 4 variations too"
     )
     assert any("robustness.expect[0].same" in change for change in failed.post_hoc)
 

@@ -33,7 +33,7 @@ CASES = [
         "expected: refute\nclaim:",
         2,
         "expected",
-        "found 'refute'. Did you mean 'refuted'? Allowed: 'confirmed', 'refuted'.",
+        "found 'refute'. Did you mean 'refuted'? Allowed: 'confirmed', 'consistent', 'refuted'.",
     ),
     ("claim:", "expected: no\nclaim:", 2, "expected", "found 'no'."),
     ("claim:", "seed: -1\nclaim:", 2, "seed", "found -1; 0 or more is expected."),
@@ -176,7 +176,7 @@ CASES = [
         "- {rank: x, top:",
         18,
         "interventions.swap.expect[0].rank",
-        "'rank' cannot stand beside 'top'. Allowed beside it: 'mostly', 'top'.",
+        "'rank' cannot stand beside 'top'. Allowed beside it: 'mostly', 'fails', 'top'.",
     ),
     (
         "- {top:",

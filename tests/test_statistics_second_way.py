@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from tracer.evidence.resampling import sign_flip_p
+from tracer.evidence.resampling import subset_interval
 from tracer.evidence.statistics import (
     EXACT_UP_TO,
     N_SHUFFLES,
@@ -67,17 +67,23 @@ def test_the_p_of_a_long_series_is_near_scipys():
     assert found.p == pytest.approx(theirs, abs=spread + 0.003)
 
 
-@pytest.mark.parametrize("side", ["above", "below"])
-def test_the_sign_flip_p_is_that_of_scipy(side):
-    differences = RNG.normal(0.4, 1, 9)
-    theirs = stats.permutation_test(
-        (differences,),
-        lambda d: d.sum(),
-        permutation_type="samples",
-        alternative="greater" if side == "above" else "less",
-        n_resamples=np.inf,
-    )
-    assert sign_flip_p(differences.tolist(), side) == pytest.approx(theirs.pvalue, abs=1e-12)
+@pytest.mark.parametrize("n", [6, 9, 12])
+def test_the_subset_interval_holds_what_scipys_sign_test_does_not_reject(n):
+    values = RNG.normal(0.4, 1, n)
+    low, high = subset_interval(values.tolist())
+
+    def p(centre, alternative):
+        return stats.permutation_test(
+            (values - centre,),
+            lambda d, axis: d.sum(axis=axis),
+            permutation_type="samples",
+            alternative=alternative,
+            n_resamples=np.inf,
+            vectorized=True,
+        ).pvalue
+
+    for bound, outwards, alternative in ((low, -1e-6, "greater"), (high, 1e-6, "less")):
+        assert p(bound + outwards, alternative) <= 0.025 < p(bound - outwards, alternative)
 
 
 def test_the_monte_carlo_p_is_scipys_of_a_given_sample():

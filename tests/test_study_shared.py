@@ -72,7 +72,10 @@ def test_translations_that_share_more_hold():
     assert (outcome.outcome, outcome.p) == ("held", pytest.approx(1 / 120))
     assert outcome.observed == "0.50 (unrelated 0.10), p 0.0083"
     assert outcome.expected == "more than unrelated, p ≤ 0.05"
-    assert verdict.verdict == "confirmed"
+    assert verdict.verdict == "consistent"
+    assert verdict.missing == (
+        "matched controls: nothing that small expects is compared with them",
+    )
     assert "in the translations of small" in verdict.reason
 
 

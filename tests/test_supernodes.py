@@ -3,13 +3,20 @@
 import pytest
 import torch
 
+from tests.bench import TINY, make_bench
 from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.patching import along, feature_gradients
 from tracer.engine.attribution.targets import tokens
 from tracer.engine.progress import Silent
-from tracer.engine.supernodes import from_ids, position_of, score, select
+from tracer.engine.supernodes import RuleScores, from_ids, position_of, select
 from tracer.hypothesis.spec import SupernodeSpec
 from tracer.record.graph.influence import influence
+
+SWAP = TINY["interventions"]["swap"] | {"prompts": ["dallas", "plano", "fresno"]}
+WITH_FRESNO = TINY | {
+    "prompts": TINY["prompts"] | {"fresno": {"city": "Fresno"}},
+    "interventions": {"swap": SWAP},
+}
 
 
 def rule(**changes):
@@ -21,6 +28,11 @@ def rule(**changes):
         "top": 4,
     } | changes
     return SupernodeSpec.model_validate({"select": {k: v for k, v in select_.items() if v}})
+
+
+def score(rule, bench):
+    """The scores of a rule, nothing kept from another one."""
+    return RuleScores(bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).score(rule)
 
 
 def resolve(bench, **changes):
@@ -55,19 +67,13 @@ def by_hand(bench, on, against, layer):
 
 
 def test_scores_are_contrast_times_gradient(bench):
-    scored = score(rule().select, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts)
+    scored = score(rule().select, bench)
     expected = torch.cat([by_hand(bench, ["dallas"], ["oakland"], layer) for layer in (0, 1)])
     torch.testing.assert_close(scored.scores[0], expected)
 
 
 def test_prompts_are_averaged(bench):
-    scored = score(
-        rule(on=["dallas", "plano"], layers=[1, 1]).select,
-        bench.model,
-        bench.basis,
-        bench.clean,
-        bench.hypothesis.prompts,
-    )
+    scored = score(rule(on=["dallas", "plano"], layers=[1, 1]).select, bench)
     expected = by_hand(bench, ["dallas", "plano"], ["oakland"], 1)
     torch.testing.assert_close(scored.scores[0], expected)
 
@@ -110,13 +116,7 @@ def test_explicit_ids(bench):
 
 
 def test_the_rule_influence_reads_the_graphs(bench):
-    found = score(
-        rule(rule="influence", against=None).select,
-        bench.model,
-        bench.basis,
-        bench.clean,
-        bench.hypothesis.prompts,
-    ).scores[0]
+    found = score(rule(by="influence", against=None).select, bench).scores[0]
     clean = bench.clean["dallas"]
     token = clean.prompt.asked[" Austin"]
     graph = attribute(
@@ -139,10 +139,75 @@ def test_the_rule_influence_reads_the_graphs(bench):
 
 
 def test_influence_is_contrasted_with_the_other_prompts(bench):
-    spec = rule(rule="influence").select
-    both = score(spec, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).scores
-    alone = rule(rule="influence", against=None).select
-    on = score(alone, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).scores
-    other = alone.model_copy(update={"on": ("oakland",)})
-    against = score(other, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).scores
+    both = score(rule(by="influence").select, bench).scores
+    alone = rule(by="influence", against=None).select
+    on = score(alone, bench).scores
+    against = score(alone.model_copy(update={"on": ("oakland",)}), bench).scores
     torch.testing.assert_close(both, on - against)
+
+
+def test_the_key_of_older_files_is_still_read():
+    for by in ("half", "influence", "activation"):
+        assert rule(rule=by, toward=None).select == rule(by=by, toward=None).select
+
+
+def test_by_activation_the_score_is_the_weakest_contrast_times_the_write(tiny):
+    """By hand, feature by feature: no gradient, and none that moves both ways."""
+    each = [["oakland"], ["fresno", "oakland"]]
+    mine = make_bench(tiny, hypothesis=WITH_FRESNO)
+    asked = {"on": ["dallas", "plano"], "against_each": each, "toward": None, "by": "activation"}
+    found = score(rule(**asked).select, mine).scores[0]
+    assert torch.equal(
+        found, score(rule(**asked | {"against_each": each[::-1]}).select, mine).scores[0]
+    )
+
+    def active(name, layer):
+        clean = mine.clean[name]
+        return clean.activation(layer, clean.prompt.spans["city"][1] - 1)
+
+    n_kept, n_zero, flat = 0, 0, 0
+    for layer in (0, 1):
+        width = mine.basis.n_features(layer)
+        write = mine.basis.W_dec(layer, torch.arange(width), layer).norm(dim=-1)
+        for index in range(width):
+            weakest, signs = float("inf"), set()
+            for group in (["oakland"], *each):
+                mean = sum(float(active(n, layer)[index]) for n in group) / len(group)
+                d = [float(active(n, layer)[index]) - mean for n in ("dallas", "plano")]
+                whole, spread = sum(d) / 2, (sum(x * x for x in d) / 2) ** 0.5
+                weakest = min(weakest, abs(whole) * abs(whole) / spread if spread else 0.0)
+                signs.add((whole > 0) - (whole < 0))
+            expected = weakest * float(write[index]) if len(signs) == 1 else 0.0
+            assert float(found[flat]) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+            n_kept, n_zero, flat = n_kept + (expected > 0), n_zero + (expected == 0), flat + 1
+    assert n_kept > 10 and n_zero > 10
+
+
+def test_by_activation_the_output_is_never_looked_at(bench, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a gradient was asked for")
+
+    monkeypatch.setattr("tracer.engine.supernodes.feature_gradients", refuse)
+    asked = rule(by="activation", toward=None).select
+    assert asked.is_blind and asked.explained == ()
+    assert float(score(asked, bench).scores.amax()) > 0
+    with pytest.raises(AssertionError, match="gradient"):
+        score(rule().select, bench)
+
+
+def test_scores_kept_for_the_next_rule_are_those_of_that_rule(bench):
+    kept = RuleScores(bench.model, bench.basis, bench.clean, bench.hypothesis.prompts)
+    rules = [
+        rule(),
+        rule(on=["plano"]),
+        rule(on=["oakland"], against=["dallas", "plano"]),
+        rule(toward={"token": " Sacramento"}),
+        rule(by="half"),
+        rule(by="activation", toward=None),
+        rule(at="last"),
+        rule(layers=[1, 1]),
+    ]
+    for each in rules:
+        torch.testing.assert_close(
+            kept.score(each.select).scores, score(each.select, bench).scores, atol=1e-6, rtol=1e-5
+        )

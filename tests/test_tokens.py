@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from declared import changed
+from declared import DIFF, PLANO, changed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -86,6 +86,20 @@ def test_directions_are_asked_on_their_own_prompts(tokenizer: PreTrainedTokenize
     prompts = tokenize(declared(text), tokenizer, 1000)
     assert set(prompts["oakland"].asked) == {" Sacramento", " Dallas"}
     assert " Dallas" not in prompts["dallas"].asked
+
+
+def test_a_rule_that_is_tried_on_wrong_donors_asks_for_its_own_token_there(
+    tokenizer: PreTrainedTokenizerFast,
+):
+    text = changed(
+        (PLANO, f'{PLANO}\n  tampa: {{city: Tampa, answer: " Dallas"}}'),
+        (DIFF, '{probability: " Sacramento", beats_procedure: 0.05}'),
+    )
+    text += "controls: {donors: [tampa]}\n"
+    prompts = tokenize(declared(text), tokenizer, 1000)
+    assert " Sacramento" in prompts["tampa"].asked, "the direction stays that of the claim"
+    own = text.replace("on: [oakland]", "on: [oakland], toward: {token: '{answer}'}")
+    assert " Sacramento" in tokenize(declared(own), tokenizer, 1000)["tampa"].asked
 
 
 @pytest.mark.parametrize("city", ["ירושלים", "東京都", "🐄 👩‍🚀", "e\u0301le\u0300ve", "<b>&amp;"])

@@ -85,7 +85,7 @@ def run(
     Example:
         >>> run = tracer.run("tiny.yaml")
         >>> run.verdict.verdict
-        'confirmed'
+        'consistent'
         >>> bool(run.verdict)  # as the file expected
         True
         >>> [(outcome.split, outcome.outcome) for outcome in run.verdict.outcomes]
@@ -129,7 +129,7 @@ def run_matrix(
     Example:
         >>> matrix = tracer.run_matrix("tiny.yaml", models=["./gemma", "./nowhere"])
         >>> [case.run.verdict.verdict if case.run else "not run" for case in matrix.cases]
-        ['confirmed', 'not run']
+        ['consistent', 'not run']
         >>> "./nowhere" in matrix.cases[1].problem
         True
     """

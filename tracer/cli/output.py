@@ -17,6 +17,7 @@ from typing import Any
 
 from tracer import __version__
 from tracer.errors import (
+    EXIT_CONSISTENT,
     EXIT_ENGINE,
     EXIT_INTERRUPTED,
     EXIT_NOT_CONFIRMED,
@@ -26,6 +27,7 @@ from tracer.errors import (
     UsageError,
 )
 from tracer.record.files import write_text
+from tracer.record.verdict import Verdict
 from tracer.report.terminal import Screen
 
 STDOUT = Path("-")
@@ -35,6 +37,7 @@ WORST_FIRST = (
     EXIT_ENGINE,
     EXIT_USAGE,
     EXIT_NOT_CONFIRMED,
+    EXIT_CONSISTENT,
     EXIT_OK,
     EXIT_NOTHING_SELECTED,
 )
@@ -125,6 +128,20 @@ def percent(share: float) -> str:
 def worst(codes: Iterable[int]) -> int:
     """The exit code of a command whose files ended with these codes; 0 for none."""
     return min(codes, key=WORST_FIRST.index, default=EXIT_OK)
+
+
+def code_of(verdict: Verdict, *, strict: bool = True) -> int:
+    """0 as expected, 6 consistent where the file expected it confirmed, else 1.
+
+    Args:
+        verdict: Of the run.
+        strict: Whether a consistent verdict is less than the file expected; else it is enough.
+    """
+    if verdict.as_expected:
+        return EXIT_OK
+    if verdict.verdict == "consistent" and verdict.expected == "confirmed":
+        return EXIT_CONSISTENT if strict else EXIT_OK
+    return EXIT_NOT_CONFIRMED
 
 
 def nothing_selected(why: str) -> int:

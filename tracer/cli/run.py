@@ -16,6 +16,7 @@ from tracer.cli.compare import Baseline, print_comparison
 from tracer.cli.json_output import FileResult, to_json, to_junit
 from tracer.cli.matrix import Selected, select, show_where_it_holds
 from tracer.cli.output import (
+    code_of,
     nothing_selected,
     os_exit_code,
     os_sentence,
@@ -32,6 +33,7 @@ from tracer.cli.select import BrokenFile, FileFilters, hypothesis_paths, not_as_
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.store import Store, root
 from tracer.errors import (
+    EXIT_CONSISTENT,
     EXIT_ENGINE,
     EXIT_INTERRUPTED,
     EXIT_NOT_CONFIRMED,
@@ -52,6 +54,7 @@ from tracer.report.terminal import Screen, print_skipped, print_verdict, print_v
 _WORDS = {
     EXIT_OK: "as expected",
     EXIT_NOT_CONFIRMED: "not as expected",
+    EXIT_CONSISTENT: "consistent, not confirmed",
     EXIT_USAGE: "could not be used",
     EXIT_ENGINE: "broke off",
     EXIT_INTERRUPTED: "interrupted",
@@ -92,6 +95,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict/--no-strict",
+            help="Exit code 6 where a verdict is consistent and the file expected confirmed; "
+            "--no-strict: 0.",
+        ),
+    ] = True,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not take up an unfinished run.")
     ] = False,
@@ -143,6 +154,7 @@ def run(
         screen=screen_beside(json_),
         exitfirst=exitfirst,
         baseline=held_to,
+        strict=strict,
     )
     results = list(job.run_all(selected))
     code = worst(result.code for result in results)
@@ -173,6 +185,7 @@ class _Job:
     exitfirst: bool
     screen: Screen
     baseline: Baseline
+    strict: bool
     last: LastOpened[Any] = field(default_factory=LastOpened[Any])
 
     def run_all(self, selected: Sequence[Selected]) -> Iterator[FileResult]:
@@ -213,8 +226,9 @@ class _Job:
         except OSError as error:
             return self._failed(path, name, error, os_sentence(error), os_exit_code(error))
         self._print(run, comparison)
-        as_before = comparison is None or bool(comparison)
-        code = EXIT_OK if run.verdict and as_before else EXIT_NOT_CONFIRMED
+        code = code_of(run.verdict, strict=self.strict)
+        if comparison is not None and (not comparison or run.verdict.post_hoc):
+            code = EXIT_NOT_CONFIRMED
         return FileResult(path, name, code, run.path, run.verdict, comparison=comparison)
 
     def _measured(self, file: HypothesisFile) -> Run:

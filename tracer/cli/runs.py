@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.output import nothing_selected, print_table, stdout, worst
+from tracer.cli.output import code_of, nothing_selected, print_table, stdout, worst
 from tracer.cli.select import FileFilters, hypothesis_paths, latest_by_name, read_all
-from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
+from tracer.errors import EXIT_OK
 from tracer.hypothesis.load import HypothesisFile, read
 from tracer.record.runs import RunEntry, find_runs, resolve
 from tracer.report.run import Run, judge_folder
@@ -114,4 +114,4 @@ def judge(
     declared = read(str(hypothesis)).hypothesis if hypothesis else None
     found = judge_folder(resolve(run, in_), declared).save()
     print_verdict(stdout(), found.verdict, found.facts)
-    return EXIT_OK if found.verdict else EXIT_NOT_CONFIRMED
+    return code_of(found.verdict)

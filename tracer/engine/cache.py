@@ -26,6 +26,7 @@ from torch import Tensor
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, ControlReadings
 from tracer.engine.features.open import OpenBasis
+from tracer.engine.freeze import LINEAR
 from tracer.engine.store import Store, StoredEntry, key_of
 from tracer.errors import TracerError
 from tracer.record.record import Environment, ModelRecord
@@ -75,6 +76,8 @@ class Remembered(Generic[T]):
 
     result: T
     from_cache: bool
+    claim: str = ""
+    """Of rows: hash of what was expected of them when they were measured."""
 
 
 def remembered(
@@ -141,6 +144,8 @@ class FoundRows(NamedTuple):
 
     rows: KeptRows
     tokens: Mapping[str, int]
+    claim: str = ""
+    """Hash of what was expected of them when they were measured."""
 
     def answers(self, asked: Mapping[str, int]) -> bool:
         """Whether every token asked about was read."""
@@ -173,7 +178,7 @@ def cause_of(row: Row, clean: CleanRun) -> list[Any]:
     """
     assert row.kept is None, "what a row keeps of an ablated pass is not in the key"
     at = [float(clean.activation(layer, pos)[index]) for layer, pos, index in row.read]
-    positions = clean.positions if row.freeze == "all" else ()
+    positions = clean.positions if row.freeze in LINEAR else ()
     values = [[*place, value] for place, value in row.values.items()]
     return [row.freeze, row.is_control, values, row.read, at, positions]
 
@@ -183,12 +188,15 @@ def read_kept(cache: MeasurementCache, key: str, rows: Sequence[Row]) -> FoundRo
     return cache.read(key, lambda entry: _unpack(entry, rows))
 
 
-def keep(cache: MeasurementCache, key: str, rows: KeptRows, tokens: Mapping[str, int]) -> None:
-    """Keep rows that were read for some tokens."""
+def keep(
+    cache: MeasurementCache, key: str, rows: KeptRows, tokens: Mapping[str, int], claim: str = ""
+) -> None:
+    """Keep rows that were read for some tokens, with a hash of what was expected of them."""
     arrays = {f"columns.{name}": x for name, x in rows.columns._asdict().items()}
     arrays |= {f"activations.{row}": x for row, x in rows.activations.items()}
     arrays["ends"] = rows.ends.to(torch.promote_types(rows.ends.dtype, torch.float32))
     about = {
+        "claim": claim,
         "tokens": dict(tokens),
         "batches": [list(batch) for batch in rows.batches],
         "readings": {str(n): r.model_dump(mode="json") for n, r in rows.readings.items()},
@@ -224,4 +232,4 @@ def _unpack(entry: StoredEntry, rows: Sequence[Row]) -> FoundRows:
     )
     if not fits:
         raise ValueError("an entry of other rows")
-    return FoundRows(found, tokens)
+    return FoundRows(found, tokens, str(entry.about["claim"]))

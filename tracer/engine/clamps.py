@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +32,11 @@ class Clamp:
     """Span of the source prompts the activations are read at."""
     onward: bool = False
     """Whether every feature stays set from its position on."""
+    _means: dict[tuple[int, int, int | None], Tensor | None] = field(
+        default_factory=dict[tuple[int, int, "int | None"], "Tensor | None"], repr=False
+    )
+    """Mean activations of a layer over the sources, by layer, offset and position: of thousands of
+    members most share one."""
 
     def places(self, prompt: TokenizedPrompt) -> Iterator[tuple[int, Place]]:
         """(member, place) of every feature that has a place on a prompt.
@@ -61,12 +66,35 @@ class Clamp:
         None where every source's span is too short to have the place.
         """
         ref = self.supernode.features[member]
-        found: list[Tensor] = []
-        for run in self.sources:
-            pos = position_of(ref, run.prompt, self.sources_at, self.supernode.anchor)
-            if pos is not None:
-                found.append(run.activation(ref.layer, pos))
-        return torch.stack(found).mean(0) if found else None
+        key = (ref.layer, ref.offset, ref.position)
+        if key not in self._means:
+            found: list[Tensor] = []
+            for run in self.sources:
+                pos = position_of(ref, run.prompt, self.sources_at, self.supernode.anchor)
+                if pos is not None:
+                    found.append(run.activation(ref.layer, pos))
+            self._means[key] = torch.stack(found).mean(0) if found else None
+        return self._means[key]
+
+
+class Ranges:
+    """The least and the greatest activation of every feature on some unclamped passes."""
+
+    def __init__(self, runs: Iterable[CleanRun]) -> None:
+        self._runs = list(runs)
+        self._found: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def n_outside(self, values: Mapping[Place, float]) -> int:
+        """How many features are set to less, or to more, than they are anywhere."""
+        return sum(self._is_outside(layer, index, v) for (layer, _, index), v in values.items())
+
+    def _is_outside(self, layer: int, index: int, value: float) -> bool:
+        if layer not in self._found:
+            seen = torch.cat([run.activations[layer] for run in self._runs])
+            self._found[layer] = (seen.amin(0), seen.amax(0))
+        low, high = (float(bound[index]) for bound in self._found[layer])
+        slack = 1e-4 * max(abs(low), abs(high))
+        return value < low - slack or value > high + slack
 
 
 class Assignment(NamedTuple):
@@ -149,15 +177,21 @@ def _value(clamp: Clamp, member: int, where: Place, prompt: CleanRun) -> float |
 
 
 def clamp_records(
-    clamps: Sequence[Clamp], prompt: CleanRun, basis: FeatureBasis
+    clamps: Sequence[Clamp], prompt: CleanRun, basis: FeatureBasis, ranges: Ranges | None = None
 ) -> tuple[ClampRecord, ...]:
-    """What each clamp did: places, overlaps and the size of its write."""
+    """What each clamp did: places, overlaps, the size of its write, and what is unnatural of it."""
     assignment = assign(clamps, prompt)
     records: list[ClampRecord] = []
     for number, clamp in enumerate(clamps):
         wanted = [where for _, where in clamp.places(prompt.prompt)]
         mine = {w: v for w, v in assignment.values.items() if assignment.owner[w][0] == number}
-        norms = [float(w.norm()) ** 2 for w in writes(basis, prompt, mine).values()]
+        written = writes(basis, prompt, mine)
+        norms = [float(w.norm()) ** 2 for w in written.values()]
+        outputs = [
+            float(prompt.output_norms[layer][prompt.positions.index(pos)]) ** 2
+            for layer, pos in written
+            if prompt.output_norms
+        ]
         records.append(
             ClampRecord(
                 supernode=clamp.supernode.name,
@@ -167,6 +201,8 @@ def clamp_records(
                 n_features=len(wanted),
                 n_overridden=len(wanted) - len(mine),
                 write_norm=sum(norms) ** 0.5,
+                output_norm=sum(outputs) ** 0.5 if outputs else None,
+                n_out_of_range=ranges.n_outside(mine) if ranges else 0,
             )
         )
     return tuple(records)
@@ -211,6 +247,7 @@ def draw_controls(
     excluded: Mapping[int, frozenset[int]],
     n: int,
     seed: str,
+    matched: Literal["write", "range"] = "write",
 ) -> list[dict[Place, float]] | None:
     """Random feature sets matched to a clamped one, as values to set.
 
@@ -219,7 +256,8 @@ def draw_controls(
     same factor times its own activation on the same sources, the same value, or, since its own
     maximum is not known, the same amount added; by value or amount, an active feature stands for an
     active one. Then its change is scaled so that the summed write at each (layer, position) has the
-    norm of the real one. Prompts whose clamps sit alike draw the same features under the same seed.
+    norm of the real one; matched by `range` it is left as it is. Prompts whose clamps sit alike
+    draw the same features under the same seed.
 
     Returns:
         None where a layer has too few features with a change to draw from.
@@ -241,9 +279,11 @@ def draw_controls(
             [pool[torch.randperm(len(pool), generator=generator)[: len(indices)]] for _ in range(n)]
         )
         change = torch.stack([changes[role, drawn[:, role]] for role in range(len(roles))], dim=1)
-        W_dec = _decoder(basis, layer, drawn.flatten()).view(n, len(indices), -1)
-        norm = torch.einsum("nf,nfd->nd", change, W_dec).norm(dim=-1)
-        scaled = clean[drawn] + change * (sizes[layer, pos] / norm)[:, None]
+        if matched == "write":
+            W_dec = _decoder(basis, layer, drawn.flatten()).view(n, len(indices), -1)
+            norm = torch.einsum("nf,nfd->nd", change, W_dec).norm(dim=-1)
+            change = change * (sizes[layer, pos] / norm)[:, None]
+        scaled = clean[drawn] + change
         chosen: list[list[int]] = drawn.tolist()
         targets: list[list[float]] = scaled.tolist()
         for control, features, values in zip(controls, chosen, targets, strict=True):

@@ -32,6 +32,8 @@ class CleanRun:
     positions: tuple[int, ...]
     activations: tuple[Float[Tensor, "_ feature"], ...]
     """Per layer, at `positions` only."""
+    output_norms: tuple[Float[Tensor, " _"], ...] = ()
+    """Per layer, L2 norm of what stands at its output site, at `positions` only."""
 
     def activation(self, layer: int, pos: int) -> Float[Tensor, " feature"]:
         """All of a layer's activations at a kept position."""
@@ -48,11 +50,19 @@ def clean_run(
     def keep(layer: int) -> Hook:
         return lambda x: seen.__setitem__(layer, basis.encode(layer, x[0, list(kept)]))
 
+    norms: dict[int, Tensor] = {}
+
+    def measure(layer: int) -> Hook:
+        return lambda x: norms.__setitem__(layer, x[0, list(kept)].float().norm(dim=-1))
+
     ids = torch.tensor(prompt.ids)
     layers = range(basis.n_layers)
-    logits, prefix = model.clean(ids, [(basis.read_site(n), keep(n)) for n in layers])
+    hooks = [(basis.read_site(n), keep(n)) for n in layers]
+    hooks += [(basis.output_site(n), measure(n)) for n in layers]
+    logits, prefix = model.clean(ids, hooks)
     activations = tuple(seen[layer] for layer in layers)
-    return CleanRun(prompt, ids, logits, prefix, kept, activations)
+    outputs = tuple(norms[layer] for layer in layers)
+    return CleanRun(prompt, ids, logits, prefix, kept, activations, outputs)
 
 
 N_TOP = 10

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracer.hypothesis.clamps import ClampSpec, Generation, InterventionSpec
+from tracer.hypothesis.clamps import LAST, ClampSpec, Generation, InterventionSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.neuronpedia import explicit_features
 from tracer.hypothesis.neuronpedia_ids import parse_given
+from tracer.hypothesis.procedure import procedure_sets
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
 from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.hypothesis.tokens import shared_prefix
@@ -120,7 +121,8 @@ class PlannedRows:
     intervention: str
     prompt: str
     clamps: int
-    """Of a circuit: F(∅), F(C), F(M∖C), and at most one for each member or group left out."""
+    """The intervention, and once more for its direct effect where it is at the last token. Of a
+    circuit: F(∅), F(C), F(M∖C), and at most one for each member or group left out."""
     doses: int
     """Of a circuit: the points of its curve."""
     controls: int
@@ -141,10 +143,11 @@ def intervention_rows(
     """The rows of every intervention, prompt by prompt."""
     for name, spec in all_interventions(hypothesis).items():
         doses = len(spec.doses.factors) if spec.doses else 0
-        controls = hypothesis.n_controls(spec)
+        controls = hypothesis.n_controls(spec) + len(procedure_sets(hypothesis, name, spec))
+        clamps = 2 if _at_end(spec, hypothesis) else 1
         for prompt in spec.prompts:
             start = _start(spec, hypothesis, sizes[prompt]) if sizes else None
-            yield PlannedRows(name, prompt, 1, doses, controls, spec.freeze, start)
+            yield PlannedRows(name, prompt, clamps, doses, controls, spec.freeze, start)
 
 
 def circuit_rows(
@@ -211,6 +214,17 @@ def planned_texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
         if spec.generate is not None
     ]
     return [*clamped, *dict.fromkeys(clamped)]
+
+
+def _at_end(spec: InterventionSpec, hypothesis: Hypothesis) -> bool:
+    """Whether a clamp is at the last token, as far as names tell: its direct effect is a row."""
+    for name, clamp in spec.clamp.items():
+        at = (clamp.at if isinstance(clamp, ClampSpec) else None) or hypothesis.supernodes[
+            name
+        ].span
+        if at == LAST or (isinstance(clamp, ClampSpec) and clamp.onward):
+            return True
+    return False
 
 
 def _start(spec: InterventionSpec, hypothesis: Hypothesis, size: PromptSize) -> int:

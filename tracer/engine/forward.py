@@ -23,7 +23,7 @@ from tracer.engine.ablation import ablation_hooks
 from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
-from tracer.engine.freeze import held_hooks
+from tracer.engine.freeze import LINEAR, held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.errors import EngineError
@@ -78,7 +78,7 @@ def _run_batch(
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
         frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
-        base = _clean_values(clean, clamps, start) if rows[0].freeze == "all" else None
+        base = _clean_values(clean, clamps, start) if rows[0].freeze in LINEAR else None
         kept = [row.kept for row in rows if row.kept is not None]
         ablated = ablation_hooks(basis, kept, start) if kept else []
         hooks = [*frozen, *ablated, *clamp_hooks(basis, clamps, wanted, read, base)]

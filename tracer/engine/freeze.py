@@ -3,7 +3,9 @@
 `none` holds nothing; `attention` every pattern as in the clean pass; `all` also every norm scale
 and every MLP's output as in the clean pass (less the skip path of a basis that has one). Then only
 the clamped features' direct paths are left, as in the attribution graph: the effect on the logits
-is linear in the clamps, and the features that are read show what reaches them directly.
+is linear in the clamps, and the features that are read show what reaches them directly. `residual`,
+which no file asks for, holds attention's outputs too: what is left is what the clamps write to the
+logits themselves, along the residual stream of the last token.
 
 Where TransformerLens leaves attention to Hugging Face (GPT-J, GPT-Neo), the hook on a pattern comes
 too late and does nothing; a norm without weights (OLMo's) breaks when its scale is set. Whether a
@@ -22,10 +24,12 @@ from torch import Tensor
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.model import Hook, Model
-from tracer.engine.model.sites import Site
+from tracer.engine.model.sites import Site, SiteKind
 from tracer.errors import ModelUnavailable
 
-Freeze = Literal["none", "attention", "all"]
+Freeze = Literal["none", "attention", "all", "residual"]
+LINEAR: tuple[Freeze, ...] = ("all", "residual")
+"""Modes in which nothing but the clamps changes what is written."""
 _TRIED: WeakKeyDictionary[Model, bool] = WeakKeyDictionary()
 
 
@@ -40,9 +44,10 @@ def held_hooks(
     if freeze == "none":
         return []
     require_freezable(model, f"freeze: {freeze}")
-    sites = [Site("pattern", layer) for layer in range(model.n_layers)]
+    held_of_attention: SiteKind = "attn_out" if freeze == "residual" else "pattern"
+    sites = [Site(held_of_attention, layer) for layer in range(model.n_layers)]
     inputs: list[Site] = []
-    if freeze == "all":
+    if freeze in LINEAR:
         sites += [Site("mlp_out", layer) for layer in range(model.n_layers)]
         sites += model.scale_sites
         inputs += [basis.input_site(n) for n in range(basis.n_layers) if _skips(basis, n)]
@@ -86,16 +91,21 @@ def require_freezable(model: Model, purpose: str) -> None:
     Raises:
         ModelUnavailable: With the reason.
     """
-    if model not in _TRIED:
-        _TRIED[model] = _can_be_frozen(model)
-    if not _TRIED[model]:
+    if not can_be_frozen(model):
         raise ModelUnavailable(
             f"{model.record.name}: {purpose} needs attention patterns and norm scales that can be "
             f"held, which TransformerLens does not offer for {model.record.architecture}."
         )
 
 
-def _can_be_frozen(model: Model) -> bool:
+def can_be_frozen(model: Model) -> bool:
+    """Whether hooks can set a model's patterns and norm scales."""
+    if model not in _TRIED:
+        _TRIED[model] = _try(model)
+    return _TRIED[model]
+
+
+def _try(model: Model) -> bool:
     """Without patterns, attention must give the same at both of two positions: its bias."""
     layers, seen = range(model.n_layers), dict[int, Tensor]()
 

@@ -10,7 +10,8 @@ finds depends on the rule, and on the clean passes and declared answers of the p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -45,12 +46,14 @@ class MeasurementContext:
     """Unclamped passes, by prompt."""
     supernodes: Mapping[str, SupernodeRecord]
     cache: MeasurementCache | None = None
+    kept: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is found once for all prompts: procedure-matched controls, ranges of features."""
 
-    def members(self) -> dict[int, frozenset[int]]:
-        """Feature indices of all supernodes, by layer."""
+    def members(self, names: Iterable[str] | None = None) -> dict[int, frozenset[int]]:
+        """Feature indices of some supernodes, or of all, by layer."""
         members: dict[int, set[int]] = {}
-        for supernode in self.supernodes.values():
-            for ref in supernode.features:
+        for name in self.supernodes if names is None else names:
+            for ref in self.supernodes[name].features:
                 members.setdefault(ref.layer, set()).add(ref.index)
         return {layer: frozenset(indices) for layer, indices in members.items()}
 

@@ -11,12 +11,12 @@ features of the rule's layers at the tokens of its span, compared offset by offs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
@@ -105,11 +105,15 @@ def select(
     basis: FeatureBasis,
     clean: Mapping[str, CleanRun],
     prompts: Mapping[str, PromptSpec],
+    scores: RuleScores | None = None,
 ) -> SupernodeRecord:
-    """Carry out a selection rule and keep its strongest features."""
+    """Carry out a selection rule and keep its strongest features.
+
+    `scores` keeps what it computes of the prompts for the next rule of this model.
+    """
     rule = spec.select
     assert rule is not None
-    scored = score(rule, model, basis, clean, prompts)
+    scored = (scores or RuleScores(model, basis, clean, prompts)).score(rule)
     positive = scored.scores.flatten().clamp_min(0)
     order = torch.sort(positive, descending=True, stable=True).indices
     kept = order[: _size(rule, positive[order])]
@@ -154,34 +158,129 @@ class Scored(NamedTuple):
         raise AssertionError("flat index out of range")
 
 
-def score(
-    rule: Selection,
-    model: Model,
-    basis: FeatureBasis,
-    clean: Mapping[str, CleanRun],
-    prompts: Mapping[str, PromptSpec],
-) -> Scored:
-    """(mean activation on `on` − on `against`) × mean gradient on `on`, for every candidate."""
-    first, last = rule.layers or (0, basis.n_layers - 1)
-    layers = range(first, min(last, basis.n_layers - 1) + 1)
-    used = [clean[name] for name in (*rule.on, *rule.against)]
-    offsets = range(_n_offsets(rule, [run.prompt for run in used]))
-    widths = [basis.n_features(layer) for layer in layers]
-    if rule.rule == "influence":
-        found = [_influences(model, basis, run, rule, prompts, offsets, layers) for run in used]
-        return Scored(_contrast(found, len(rule.on)), layers, widths)
-    active = _contrast([_activations(run, rule, offsets, layers) for run in used], len(rule.on))
-    candidates = _candidates(active, layers, widths, basis.n_layers)
-    gradients = torch.zeros_like(active)
-    for run in used[: len(rule.on)]:
-        direction = direction_of(rule.toward, prompts[run.prompt.name], run.prompt)
-        positions = _positions(run.prompt, rule, offsets)
-        grads = feature_gradients(
-            along(direction), model, basis, run, positions, rule.rule, candidates
+class RuleScores:
+    """Scores of all candidates under a rule, whichever prompts it is carried out on.
+
+    What a prompt gives (activations, gradients, influences) is computed once: procedure-matched
+    controls carry one rule out on many lists of the same prompts.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        basis: FeatureBasis,
+        clean: Mapping[str, CleanRun],
+        prompts: Mapping[str, PromptSpec],
+    ) -> None:
+        self._model, self._basis, self._clean, self._prompts = model, basis, clean, prompts
+        self._known: dict[tuple[object, ...], Tensor] = {}
+
+    def score(self, rule: Selection) -> Scored:
+        """The score of every candidate of a rule, see `Selection`."""
+        first, last = rule.layers or (0, self._basis.n_layers - 1)
+        layers = range(first, min(last, self._basis.n_layers - 1) + 1)
+        used = (*rule.on, *rule.compared_with)
+        offsets = range(_n_offsets(rule, [self._clean[name].prompt for name in used]))
+        scores = self._scores(rule, offsets, layers)
+        return Scored(scores, layers, [self._basis.n_features(layer) for layer in layers])
+
+    def _scores(
+        self, rule: Selection, offsets: range, layers: range
+    ) -> Float[Tensor, "offset candidate"]:
+        if rule.by == "influence":
+            found = [self._influence(n, rule, offsets, layers) for n in (*rule.on, *rule.against)]
+            return _contrast(found, len(rule.on))
+        active = {n: self._activation(n, rule, offsets, layers) for n in rule.compared_with}
+        active |= {n: self._activation(n, rule, offsets, layers) for n in rule.on}
+        on = torch.stack([active[name] for name in rule.on])
+        if rule.by == "activation":
+            contrasts = [[active[name] for name in group] for group in rule.contrasts]
+            return blind_scores(on, contrasts) * self._write_norms(layers)
+        against = [active[name] for name in rule.against]
+        contrast = _contrast([*on, *against], len(on))
+        return (
+            contrast
+            * sum(
+                (self._gradient(n, rule, offsets, layers) for n in rule.on),
+                torch.zeros_like(contrast),
+            )
+            / len(rule.on)
         )
-        for layer, start in zip(layers, accumulate(widths, initial=0), strict=False):
-            gradients[:, start + candidates[layer]] += grads[layer]
-    return Scored(active * gradients / len(rule.on), layers, widths)
+
+    def _kept(self, key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+    def _activation(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
+        key = ("activation", name, rule.at, rule.tokens, offsets, layers)
+        return self._kept(key, lambda: _activations(self._clean[name], rule, offsets, layers))
+
+    def _influence(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
+        key = ("influence", name, rule.at, rule.tokens, offsets, layers, rule.toward)
+        run = self._clean[name]
+        return self._kept(
+            key,
+            lambda: _influences(
+                self._model, self._basis, run, rule, self._prompts, offsets, layers
+            ),
+        )
+
+    def _gradient(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
+        """∂direction/∂activation on one prompt, of every candidate."""
+        key = (rule.by, name, rule.at, rule.tokens, offsets, layers, rule.toward)
+        return self._kept(key, lambda: self._gradients(name, rule, offsets, layers))
+
+    def _gradients(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
+        run = self._clean[name]
+        direction = direction_of(rule.toward, self._prompts[name], run.prompt)
+        every = [torch.arange(self._basis.n_features(n)) for n in range(self._basis.n_layers)]
+        wanted = [each if n in layers else each[:0] for n, each in enumerate(every)]
+        candidates = [each.to(run.logits.device) for each in wanted]
+        grads = feature_gradients(
+            along(direction),
+            self._model,
+            self._basis,
+            run,
+            _positions(run.prompt, rule, offsets),
+            rule.by,
+            candidates,
+        )
+        return torch.cat([grads[layer] for layer in layers], dim=1)
+
+    def _write_norms(self, layers: range) -> Float[Tensor, " candidate"]:
+        """‖W_dec‖ of every candidate, over all layers that it writes to."""
+        return self._kept(
+            ("write", layers),
+            lambda: torch.cat([decoder_norms(self._basis, layer) for layer in layers]),
+        )
+
+
+def blind_scores(
+    on: Float[Tensor, "prompt offset candidate"],
+    contrasts: Sequence[Sequence[Float[Tensor, "offset candidate"]]],
+) -> Float[Tensor, "offset candidate"]:
+    """Min over contrasts of |mean d| · |mean d| / √(mean d²), with d = activation − contrast.
+
+    0 where the mean differences from two contrasts have different signs. Without a contrast, d is
+    the activation itself. The last factor, from 0 to 1, is how much the prompts agree.
+    """
+    means = [torch.stack(list(group)).mean(0) for group in contrasts] or [torch.zeros_like(on[0])]
+    found, signs = list[Tensor](), list[Tensor]()
+    for mean in means:
+        d = on - mean
+        whole, spread = d.mean(0), d.square().mean(0).sqrt()
+        found.append(torch.where(spread == 0, 0.0, whole.square() / spread))
+        signs.append(whole.sign())
+    agree = torch.stack(signs).sum(0).abs() == len(signs)
+    return torch.where(agree, torch.stack(found).amin(0), 0.0)
+
+
+def decoder_norms(basis: FeatureBasis, layer: int) -> Float[Tensor, " feature"]:
+    """‖W_dec‖ of every feature of a layer; of one that writes to several layers, of all of them."""
+    index = torch.arange(basis.n_features(layer))
+    written = [basis.W_dec(layer, index, to).float() for to in basis.write_layers(layer)]
+    return torch.stack([each.square().sum(-1) for each in written]).sum(0).sqrt()
 
 
 def _n_offsets(rule: Selection, prompts: Sequence[TokenizedPrompt]) -> int:
@@ -211,16 +310,6 @@ def _contrast(values: list[Tensor], n_on: int) -> Tensor:
     """Mean over `on`, less the mean over `against` where there is one."""
     found = torch.stack(values[:n_on]).mean(0)
     return found - torch.stack(values[n_on:]).mean(0) if len(values) > n_on else found
-
-
-def _candidates(
-    active: Float[Tensor, "offset candidate"], layers: range, widths: Sequence[int], n_layers: int
-) -> list[Int[Tensor, " _"]]:
-    """By layer, the features whose score can differ from zero."""
-    found = [torch.zeros(0, dtype=torch.long, device=active.device)] * n_layers
-    for layer, block in zip(layers, active.split(list(widths), dim=1), strict=True):
-        found[layer] = (block != 0).any(0).nonzero()[:, 0]
-    return found
 
 
 def _influences(

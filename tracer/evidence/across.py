@@ -1,38 +1,49 @@
-"""One test of all prompts of a split: each against the median of its own controls, in pairs.
+"""One test of all prompts of a split: the sum of an effect over them, against its controls' sums.
 
-On prompt i the difference is dᵢ = clamped − median of the matched controls; a probability is
-compared as its logarithm. The paired sign-flip test asks how often their sum would be as far to the
-asked side if each could have either sign; prompts of one `group` change sign together. n of them
-that differ cannot reach a p below 2⁻ⁿ, so 5 are needed for 0.05 and 7 for 0.01.
+On prompt i the difference is dᵢ = clamped − median of its controls; a probability is compared as
+its logarithm. Control j is one set of features for all prompts, so it has a sum of its own,
+Tⱼ = Σᵢ (controlᵢⱼ − medianᵢ), and the test asks how often it is as far to the asked side as Σᵢ dᵢ:
+p = (1 + #{j: Tⱼ ≥ Σᵢ dᵢ}) / (N + 1). That N random sets agree over prompts as much as this one does
+is part of the null: one set of features may well move all prompts the same way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from tracer.evidence.case import Wording, untested
+from tracer.evidence.case import Case, Wording, untested, vacuous
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import ROUNDING, Effect, compared, unlike
-from tracer.evidence.resampling import attainable_sign_flip_p, sign_flip_p
+from tracer.evidence.outcomes import counts
+from tracer.evidence.statistics import controls_needed, sum_p
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations.base import Expectation
-from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds, fewest
-from tracer.hypothesis.held_out import group_of
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
+from tracer.hypothesis.procedure import FAMILIES, Family
 from tracer.record.verdict import Outcome, OutcomeName, PromptOutcome, SplitName, rank
+
+Null = Literal["random"] | Family
+_CALLED: dict[Null, str] = {
+    "random": "controls",
+    "donors": "wrong donors",
+    "shuffled": "shuffled sources",
+    "answers": "other answers",
+}
 
 
 class _Test(NamedTuple):
-    """The test of one intervention."""
+    """The test of one intervention against one kind of control."""
 
     outcome: OutcomeName
     told: str
     """What was observed, or why nothing was tested."""
     p: float | None
-    least_p: float
+    least_p: float | None
     prompts: tuple[PromptOutcome, ...]
 
 
@@ -66,21 +77,20 @@ def judge_across(
     name = min(tests, key=lambda n: (rank(tests[n]), -(tests[n].p or 0)))
     worst = tests[name]
     kind = f" ({name.removeprefix(f'{section}.')})" if len(names) > 1 else ""
-    n_held, n_failed, n_untested = (
-        sum(each.outcome == word for each in worst.prompts)
-        for word in ("held", "failed", "untested")
-    )
+    n_held, n_failed, n_untested, n_vacuous = counts(worst.prompts)
+    tested = worst.outcome in ("held", "failed")
     return Outcome(
         intervention=section,
         split=split,
         expectation=wording.measure,
         expected=f"{wording.test}, {counted(len(prompts), 'prompt')} together",
-        observed="not tested" if worst.outcome == "untested" else worst.told + kind,
+        observed=worst.told + kind if tested else "not tested",
         outcome=worst.outcome,
-        reason=worst.told + kind if worst.outcome == "untested" else None,
+        reason=None if tested else worst.told + kind,
         n_held=n_held,
         n_failed=n_failed,
         n_untested=n_untested,
+        n_vacuous=n_vacuous,
         needed=0,
         p=worst.p,
         least_p=worst.least_p,
@@ -90,63 +100,118 @@ def judge_across(
 
 
 def _test(context: JudgingContext, name: str, expectation: Effect, prompts: Sequence[str]) -> _Test:
+    """All its nulls; the worst decides, since each asks another question."""
+    if not expectation.is_procedure_compared:
+        return _against(context, name, expectation, prompts, "random")
+    assert expectation.alpha is not None
+    needed = controls_needed(expectation.alpha)
+    tests = {
+        family: _against(context, name, expectation, prompts, family)
+        for family, n in _families(context, name, prompts)
+        if family == "donors" or n >= needed
+    }
+    if "donors" not in tests:
+        told = (
+            "no wrong donors: `controls.donors` gives the rule none to be made anew on, or the "
+            "model does not say their answers"
+        )
+        return _Test("untested", told, None, None, ())
+    worst = min(tests.values(), key=lambda test: (rank(test), -(test.p or 0)))
+    told = worst.told
+    if worst.outcome in ("held", "failed"):
+        told = "; ".join(test.told for test in tests.values())
+    return worst._replace(told=told, prompts=tests["donors"].prompts)
+
+
+def _families(
+    context: JudgingContext, name: str, prompts: Sequence[str]
+) -> Iterator[tuple[Family, int]]:
+    """Kinds of procedure-matched controls that were measured, and how many sets of each."""
+    trials = [trial for p in prompts if not isinstance(trial := context.trial(name, p), str)]
+    for family in FAMILIES:
+        n = min((context.case(name, t).n_made(family) for t in trials), default=0)
+        if n:
+            yield family, n
+
+
+def _against(
+    context: JudgingContext, name: str, expectation: Effect, prompts: Sequence[str], null: Null
+) -> _Test:
+    """The test against one kind of control."""
     alpha, side = expectation.alpha, expectation.side
     assert alpha is not None and side is not None
-    found = tuple(_difference(context, name, expectation, prompt) for prompt in prompts)
-    sums: dict[str, float] = {}
-    for each in found:
-        if each.value is not None:
-            group = group_of(context.asked, each.prompt)
-            sums[group] = sums.get(group, 0.0) + each.value
-    n = sum(value != 0 for value in sums.values())
-    n_tested = sum(each.value is not None for each in found)
-    grouped = len(sums) < n_tested
-    least = attainable_sign_flip_p(n)
+    cases = {prompt: _case(context, name, expectation, prompt, null) for prompt in prompts}
+    found = tuple(_difference(expectation, *each) for each in cases.items())
+    usable = [each for each in cases.values() if not isinstance(each, str)]
+    if not usable:
+        reasons = dict.fromkeys(str(each.reason) for each in found)
+        return _Test("untested", "; ".join(reasons), None, None, found)
+    n = min(len(each.controls) for each in usable)
+    least, called = 1 / (n + 1), _CALLED[null]
     if least > alpha:
-        return _Test("untested", _too_few(n, alpha, found, grouped=grouped), None, least, found)
-    p = sign_flip_p(list(sums.values()), side, context.asked.seed)
-    mean = math.fsum(sums.values()) / n_tested
-    of = f"{n_tested} of {len(found)}" if n_tested < len(found) else f"{n_tested}"
-    told = f"mean difference {signed(mean)}, p {p_text(p)} ({of} prompts"
-    told += f" in {counted(len(sums), 'group')})" if grouped else ")"
-    return _Test("held" if p <= alpha else "failed", told, p, least, found)
+        told = f"{n} {called} can reach p {p_text(least)} at best, not {exact(alpha)}"
+        return _Test("untested", f"{told}; {controls_needed(alpha)} are needed", None, least, found)
+    p = sum_p(
+        [each.clamped for each in usable],
+        [each.clean for each in usable],
+        [each.controls for each in usable],
+        side,
+        alpha,
+        ROUNDING * len(usable),
+    )
+    mean = math.fsum(each.clamped - each.median for each in usable) / len(usable)
+    of = f"{len(usable)} of {len(found)}" if len(usable) < len(found) else f"{len(usable)}"
+    told = f"mean difference {signed(mean)} from {n} {called}, p {p_text(p)} ({of} prompts)"
+    if p > alpha:
+        return _Test("failed", told, p, least, found)
+    if all(each.case.changes_nothing for each in usable):
+        reason = "the clamps change no value"
+        return _Test("vacuous", reason, None, None, tuple(vacuous(each, reason) for each in found))
+    return _Test("held", told, p, least, found)
 
 
-def _too_few(n: int, alpha: float, found: Sequence[PromptOutcome], *, grouped: bool) -> str:
-    """Why no result could be small enough."""
-    word = "group" if grouped else "prompt"
-    verb = "differs" if n == 1 else "differ"
-    told = f"{counted(n, word)} that {verb} from the median of the controls"
-    if n == 0:
-        told = f"no {word} differs from the median of its controls"
-    least, needed = attainable_sign_flip_p(n), fewest(alpha)
-    told += f": p can reach {p_text(least)} at best, not {exact(alpha)}"
-    told += f"; {needed} are needed" if needed > n else ""
-    reasons = dict.fromkeys(each.reason for each in found if each.reason is not None)
-    return f"{told} ({'; '.join(map(str, reasons))})" if reasons else told
+class _Compared(NamedTuple):
+    """One prompt's numbers, on the scale they are compared on."""
+
+    case: Case
+    clamped: float
+    clean: float
+    controls: Float[np.ndarray, " control"]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.controls))
 
 
-def _difference(
-    context: JudgingContext, name: str, expectation: Effect, prompt: str
-) -> PromptOutcome:
-    """dᵢ on one prompt; it holds where it is on the asked side, but only all of them are judged."""
+def _case(
+    context: JudgingContext, name: str, expectation: Effect, prompt: str, null: Null
+) -> _Compared | str:
+    """What is compared on one prompt, or why nothing can be."""
     trial = context.trial(name, prompt)
     if isinstance(trial, str):
-        return untested(prompt, trial)
+        return trial
     case = context.case(name, trial)
-    if case.controls.n == 0:
-        return case.untested("no controls were drawn")
-    clamped, controls = compared(expectation, case)
-    problem = unlike(clamped, controls)
+    controls = case.controls if null == "random" else case.procedure[null]
+    if controls.n == 0:
+        return "no controls were drawn"
+    clamped, theirs = compared(expectation, case, controls)
+    clean, _ = compared(expectation, case.unclamped(), controls)
+    problem = unlike(clamped, theirs)
     if problem is not None:
-        return case.untested(problem)
-    if not math.isfinite(clamped - float(np.median(controls))):
-        return case.untested("its difference from the median of its controls is not finite")
-    median = float(np.median(controls))
-    d = 0.0 if abs(clamped - median) <= ROUNDING else clamped - median
+        return problem
+    if not math.isfinite(clamped - clean) or not bool(np.isfinite(theirs).all()):
+        return "its difference from its controls is not finite"
+    return _Compared(case, clamped, clean, theirs)
+
+
+def _difference(expectation: Effect, prompt: str, found: _Compared | str) -> PromptOutcome:
+    """dᵢ on one prompt; it holds where it is on the asked side, but only all of them are judged."""
+    if isinstance(found, str):
+        return untested(prompt, found)
+    d = 0.0 if abs(found.clamped - found.median) <= ROUNDING else found.clamped - found.median
     unit = "ln p " if isinstance(expectation, Probability) else ""
-    return case.tested(
+    return found.case.tested(
         held=d > 0 if expectation.side == "above" else d < 0,
-        observed=f"{signed(d)} ({unit}{signed(clamped)}, controls {signed(median)})",
+        observed=f"{signed(d)} ({unit}{signed(found.clamped)}, controls {signed(found.median)})",
         value=d,
     )

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field
 
 from tracer.errors import UsageError
 from tracer.evidence.case import log_probability, unusable
+from tracer.hypothesis.spec import Expected
 from tracer.record.files import Recorded, read_model, write_text
 from tracer.record.record import BasisRecord, FeatureRef, ModelRecord, PromptRecord, Record
 from tracer.record.trials import InterventionRecord, Reading, Trial
@@ -78,7 +79,7 @@ class Essentials(Recorded):
     hypothesis: str
     run: str
     verdict: VerdictName
-    expected: Literal["confirmed", "refuted"]
+    expected: Expected
     tolerances: Tolerances = Tolerances()
     tracer: str
     packages: dict[str, str]

@@ -8,8 +8,8 @@ the rule goes toward the answer) and those that its activations come from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,20 +17,26 @@ from jaxtyping import Float
 
 from tracer.evidence.wording import number, show_token
 from tracer.hypothesis.clamps import Doses
+from tracer.hypothesis.procedure import Family
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
 from tracer.record.record import PromptRecord, Record
 from tracer.record.trials import Reading, Trial
 from tracer.record.verdict import PromptOutcome
 
+NOTHING = 1e-6
+"""A write of a smaller norm is rounding: a feature set to its own value."""
+
 
 @dataclass(frozen=True)
 class ControlValues:
-    """What matched random clamps did on the same prompt."""
+    """What matched clamps did on the same prompt."""
 
     tokens: tuple[str, ...]
     logits: Float[np.ndarray, "control token"]
     logsumexp: Float[np.ndarray, " control"]
+    instead: tuple[str | None, ...] = ()
+    """By control, the token that stands for the claimed one; () where none does."""
 
     @property
     def n(self) -> int:
@@ -45,6 +51,19 @@ class ControlValues:
         """The natural logarithm of one token's probability under each of them."""
         return self.logit(token) - self.logsumexp.astype(np.float64)
 
+    def some(self, rows: Sequence[int], instead: Sequence[str | None]) -> ControlValues:
+        """Some of them, each with the token that stands for the claimed one, if any does."""
+        mine = tuple(instead) if any(instead) else ()
+        return ControlValues(self.tokens, self.logits[rows], self.logsumexp[rows], mine)
+
+    def each(self) -> Iterator[tuple[str | None, ControlValues]]:
+        """One by one, with the token that stands for the claimed one."""
+        for n, token in enumerate(self.instead):
+            yield token, self.some([n], [None])
+
+
+NO_CONTROLS = ControlValues((), np.zeros((0, 0)), np.zeros(0))
+
 
 @dataclass(frozen=True)
 class Case:
@@ -55,14 +74,44 @@ class Case:
     prompt: PromptRecord
     trial: Trial
     controls: ControlValues
+    """Random ones."""
+    procedure: Mapping[Family, ControlValues]
+    """Those that the rule was made anew for."""
     doses: Doses | None
     """The dose series of the intervention."""
     seed: int
     """Of long dose series, whose orders are drawn."""
 
+    def n_made(self, family: Family) -> int:
+        """How many procedure-matched controls of a family there are."""
+        return self.procedure[family].n
+
     def token(self, written: str) -> str:
         """A token of an expectation, as it reads on this prompt."""
         return render_token(written, self.declared)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the clamps set every feature to what it is anyway."""
+        clamps = self.trial.clamps
+        return bool(clamps) and all(clamp.write_norm <= NOTHING for clamp in clamps)
+
+    def unclamped(self) -> Case:
+        """The same as if nothing had been clamped: what holds here, the clamps do not show."""
+        trial = self.trial
+        activations = {
+            name: trial.unclamped.get(name) or found.as_clean()
+            for name, found in trial.supernodes.items()
+        }
+        written = trial.generated
+        clean = self.prompt.baseline
+        same = {
+            "reading": clean,
+            "supernodes": activations,
+            "generated": written and written.model_copy(update={"clamped": written.clean}),
+            "doses": tuple(dose.model_copy(update={"reading": clean}) for dose in trial.doses),
+        }
+        return replace(self, trial=trial.model_copy(update=same))
 
     def untested(self, reason: str) -> PromptOutcome:
         """The outcome of what cannot be judged."""
@@ -99,6 +148,12 @@ def untested(prompt: str, reason: str) -> PromptOutcome:
         p=None,
         reason=reason,
     )
+
+
+def vacuous(outcome: PromptOutcome, reason: str) -> PromptOutcome:
+    """What was observed, which could not have come out otherwise."""
+    none = {"outcome": "vacuous", "reason": reason, "p": None, "least_p": None}
+    return outcome.model_copy(update=none)
 
 
 class Wording(NamedTuple):

@@ -6,17 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from tracer.evidence.statistics import wilson
 from tracer.evidence.wording import counted, named, p_text
+from tracer.hypothesis.held_out import near_twins
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome
 
+_UNNATURAL = 0.1
+"""Share of a supernode's features that may be set beyond their range without a word."""
 FEW = 5
 """Prompts below which even a clean sweep says little of a rate."""
 
 
-def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Short sentences, the weightiest first."""
+def caveats(
+    record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome], direct: Sequence[str] = ()
+) -> Iterator[str]:
+    """Short sentences, the weightiest first; `direct` says what the clamps write themselves."""
     if record.status == "measuring":
         yield "the run is incomplete: it was stopped before everything was measured"
     if hypothesis.expected == "refuted":
@@ -26,6 +31,8 @@ def caveats(record: Record, hypothesis: Hypothesis, outcomes: Sequence[Outcome])
     yield from _supernodes(record, hypothesis)
     yield from _graphs(record)
     yield from _overlaps(record)
+    yield from _unnatural(record)
+    yield from direct
     yield from _circuits(record)
     yield from _comparisons(hypothesis, outcomes)
     if record.model.dtype not in ("float32", "float64"):
@@ -43,6 +50,8 @@ def _prompts(hypothesis: Hypothesis) -> Iterator[str]:
     if n_held_out == 0:
         where = "the prompts they were found on" if found else "discovery prompts only"
         yield f"no held-out prompts: the supernodes are judged on {where}"
+    for name, twin in near_twins(hypothesis):
+        yield f"nearly the same text: {name} (discovery) and {twin} (held out)"
     n, split = (n_held_out, "held-out") if n_held_out else (len(used), "discovery")
     if n < FEW:
         yield (
@@ -108,6 +117,25 @@ def _overlaps(record: Record) -> Iterator[str]:
             f"the clamps of {len(shared)} interventions share up to "
             f"{counted(max(shared.values()), 'feature')}; the later clamp sets them"
         )
+
+
+def _unnatural(record: Record) -> Iterator[str]:
+    """Clamps that set features to what they never are, or beyond twice their sources."""
+    for name, made in record.interventions.items():
+        clamps = [clamp for trial in made.trials.values() for clamp in trial.clamps]
+        for node in dict.fromkeys(clamp.supernode for clamp in clamps):
+            mine = [clamp for clamp in clamps if clamp.supernode == node and clamp.n_features]
+            most = max(
+                mine, key=lambda clamp: clamp.n_out_of_range / clamp.n_features, default=None
+            )
+            if most is None or most.n_out_of_range <= _UNNATURAL * most.n_features:
+                continue
+            ratio = most.write_norm / most.output_norm if most.output_norm else None
+            size = f"; the write is {ratio:.1f} times what the layers write there" if ratio else ""
+            yield (
+                f"{name}: up to {most.n_out_of_range} of {counted(most.n_features, 'feature')} of "
+                f"{node} are set beyond all that they are on the file's prompts{size}"
+            )
 
 
 def _comparisons(hypothesis: Hypothesis, outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""From outcomes to one word and one sentence: confirmed, refuted or inconclusive, and why."""
+"""From outcomes to one word and one sentence: confirmed, consistent, refuted or inconclusive."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tracer.evidence.case import Wording
@@ -40,8 +40,17 @@ Group = list[Judged]
 """The splits of one expectation."""
 
 
-def conclude(record: Record, hypothesis: Hypothesis, judged: Sequence[Judged]) -> Conclusion:
-    """Failed outweighs untested, and untested held; an incomplete run concludes nothing."""
+def conclude(
+    record: Record, hypothesis: Hypothesis, judged: Sequence[Judged], missing: Sequence[str]
+) -> Conclusion:
+    """Failed outweighs untested, and untested held; an incomplete run concludes nothing.
+
+    Args:
+        record: What was observed.
+        hypothesis: As it is judged.
+        judged: Every outcome.
+        missing: What it lacks to be confirmed, all of it held.
+    """
     if record.status == "measuring":
         return Conclusion("inconclusive", _incomplete(record, hypothesis))
     groups = grouped(judged)
@@ -56,9 +65,48 @@ def conclude(record: Record, hypothesis: Hypothesis, judged: Sequence[Judged]) -
         )
     untested = [group for group in groups if _has(group, "untested")]
     if untested:
-        return Conclusion("inconclusive", _not_tested(untested, len(groups)))
+        return Conclusion("inconclusive", _not_tested(untested, groups))
+    empty = [group for group in groups if _has(group, "vacuous")]
+    held = [group for group in groups if group not in empty]
+    if not held:
+        return Conclusion("inconclusive", f"nothing that could fail was tested: {_why(empty)}")
     all_held = "the one expectation" if len(groups) == 1 else f"all {len(groups)} expectations"
-    return Conclusion("confirmed", f"{all_held} held: {_headline(groups, needed=False)}")
+    if empty:
+        all_held = f"{len(held)} of {len(groups)} expectations"
+    told = f"{all_held} held: {_headline(held, needed=False)}"
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        return Conclusion("consistent", f"{told}; not confirmed for lack of {missing[0]}{more}")
+    return Conclusion("confirmed", told)
+
+
+def unforeseen(hypothesis: Hypothesis, judged: Sequence[Judged]) -> tuple[str, ...]:
+    """Where a file marks what is to fail: marked and held, or failed and not marked."""
+    if hypothesis.expected != "refuted":
+        return ()
+    groups = grouped(judged)
+    marked = [group[0].expectation.fails for group in groups]
+    if not any(marked):
+        return ()
+    return tuple(
+        f"{group[0].outcome.intervention}: {_claim(group[0])}"
+        + (" was to fail, and did not" if fails else " failed, and was not to")
+        for group, fails in zip(groups, marked, strict=True)
+        if _has(group, "failed") != fails
+    )
+
+
+def of_vacuous(judged: Sequence[Judged]) -> Iterator[str]:
+    """What is missing where an expectation could not fail, a clause each."""
+    for group in grouped(judged):
+        if _has(group, "vacuous") and not _has(group, "failed"):
+            yield f"an expectation that can fail: {_why([group])}"
+
+
+def _why(groups: list[Group]) -> str:
+    """The first reason of what could not fail, and of which claim."""
+    first = next(one for one in groups[0] if one.outcome.outcome == "vacuous")
+    return f"{first.outcome.intervention}, {_claim(first)}: {first.outcome.reason}"
 
 
 def grouped(judged: Sequence[Judged]) -> list[Group]:
@@ -125,14 +173,16 @@ def _incomplete(record: Record, hypothesis: Hypothesis) -> str:
     )
 
 
-def _not_tested(untested: list[Group], n_groups: int) -> str:
-    """How much is open, and the first reason; what is not open held."""
+def _not_tested(untested: list[Group], groups: list[Group]) -> str:
+    """How much is open, and the first reason; what is not open held, or could not fail."""
     first = next(one.outcome for one in untested[0] if one.outcome.outcome == "untested")
-    n_held = n_groups - len(untested)
+    n_empty = sum(_has(group, "vacuous") and not _has(group, "untested") for group in groups)
+    n_held = len(groups) - len(untested) - n_empty
     held = f"{n_held} held, " if n_held else ""
-    verb = "expectation" if n_groups == 1 else "expectations"
+    empty = f"{n_empty} could not fail, " if n_empty else ""
+    verb = "expectation" if len(groups) == 1 else "expectations"
     return (
-        f"{held}{len(untested)} of {n_groups} {verb} could not be tested: "
+        f"{held}{empty}{len(untested)} of {len(groups)} {verb} could not be tested: "
         f"{first.reason or 'no reason was given'}"
     )
 

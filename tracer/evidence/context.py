@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from tracer.evidence.case import (
+    NO_CONTROLS,
     Case,
     ControlValues,
     Wording,
+    baseline_problem,
     found_on,
     source_problem,
     trial_problem,
     untested,
+    vacuous,
 )
 from tracer.evidence.measures.measure import Naming
 from tracer.evidence.measures.registry import measure_of
 from tracer.evidence.wording import show_token
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.held_out import Content, content
 from tracer.hypothesis.implied import all_interventions
+from tracer.hypothesis.procedure import FAMILIES, Family
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import render_token
-from tracer.record.arrays import Arrays, control_key
+from tracer.record.arrays import Arrays, control_key, procedure_key
 from tracer.record.record import Record
-from tracer.record.trials import Trial
+from tracer.record.trials import ProcedureControl, Trial
 from tracer.record.verdict import Outcome, PromptOutcome, SplitName
 
 _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
@@ -51,13 +54,17 @@ class JudgingContext:
     _cases: dict[_Place, Case] = field(default_factory=dict[_Place, Case])
 
     @cached_property
+    def _splits(self) -> Splits:
+        return Splits(self.asked)
+
+    @cached_property
     def specs(self) -> Mapping[str, InterventionSpec]:
         """Every intervention that is asked for, those of studies too."""
         return all_interventions(self.asked)
 
     def splits(self, prompts: Sequence[str]) -> Iterator[tuple[SplitName, list[str]]]:
         """The prompts of each split that has any."""
-        return splits_of(self.asked, prompts)
+        return iter(self._splits.of(prompts))
 
     def on(self, intervention: str, expectation: Expectation, prompt: str) -> PromptOutcome:
         """Judge an expectation on one trial, if nothing stands in the way."""
@@ -67,7 +74,21 @@ class JudgingContext:
         problem = self._reads_problem(expectation)
         if problem is not None:
             return untested(prompt, problem)
-        return measure_of(expectation).judge(expectation, self.case(intervention, trial))
+        return self.judge_case(expectation, self.case(intervention, trial))
+
+    def judge_case(self, expectation: Expectation, case: Case) -> PromptOutcome:
+        """Judge an expectation on a trial, and on the same prompt as it is without the clamps."""
+        judge = measure_of(expectation).judge
+        found = judge(expectation, case)
+        if found.outcome != "held":
+            return found
+        if case.changes_nothing:
+            return vacuous(found, "the clamps change no value on this prompt")
+        if not expectation.claims_no_change:
+            before = judge(expectation, case.unclamped())
+            if before.outcome == "held":
+                return vacuous(found, f"it holds unclamped as well: {before.observed}")
+        return found
 
     def trial(self, intervention: str, prompt: str) -> Trial | str:
         """One intervention on one prompt, or why nothing can be judged of it."""
@@ -99,19 +120,24 @@ class JudgingContext:
         return self._cases[place]
 
     def _case(self, intervention: str, trial: Trial) -> Case:
-        def array(what: str, empty: tuple[int, ...]) -> np.ndarray:
-            if trial.n_controls == 0:
-                return np.zeros(empty)
-            return self.arrays[control_key(intervention, trial.prompt, what)]
+        tokens, place = trial.control_tokens, (intervention, trial.prompt)
 
-        tokens = trial.control_tokens
+        def values(key: Callable[[str, str, str], str]) -> ControlValues:
+            logits, logsumexp = (self.arrays[key(*place, what)] for what in ("logits", "logsumexp"))
+            return ControlValues(tokens, logits, logsumexp)
+
+        made = values(procedure_key) if trial.procedure else NO_CONTROLS
+        usable = [
+            (n, each)
+            for n, each in enumerate(trial.procedure)
+            if not any(baseline_problem(self.record.prompts[name]) for name in each.on)
+        ]
         return Case(
             declared=self.asked.prompts[trial.prompt],
             prompt=self.record.prompts[trial.prompt],
             trial=trial,
-            controls=ControlValues(
-                tokens, array("logits", (0, len(tokens))), array("logsumexp", (0,))
-            ),
+            controls=values(control_key) if trial.n_controls else NO_CONTROLS,
+            procedure={family: _of_family(made, usable, family) for family in FAMILIES},
             doses=self.specs[intervention].doses,
             seed=self.asked.seed,
         )
@@ -123,6 +149,13 @@ class JudgingContext:
         return word(self.asked, expectation, spec, prompts)
 
 
+def _of_family(
+    made: ControlValues, usable: Sequence[tuple[int, ProcedureControl]], family: Family
+) -> ControlValues:
+    mine = [(n, each) for n, each in usable if each.family == family]
+    return made.some([n for n, _ in mine], [each.answer for _, each in mine])
+
+
 class JudgedOutcomes:
     """The outcomes of a verdict, found again by the expectation that each is of.
 
@@ -131,6 +164,7 @@ class JudgedOutcomes:
 
     def __init__(self, asked: Hypothesis, outcomes: Iterable[Outcome] = ()) -> None:
         self._asked = asked
+        self._splits = Splits(asked)
         self._found: dict[tuple[str, str, str], list[Outcome]] = {}
         for each in outcomes:
             key = (each.intervention, each.split, each.expectation)
@@ -139,7 +173,7 @@ class JudgedOutcomes:
     def of(self, intervention: str, expectation: Expectation) -> Iterator[Outcome]:
         """Its outcome on each split; none where it was not judged."""
         spec = self._asked.interventions.get(intervention)
-        for split, prompts in splits_of(self._asked, spec.prompts) if spec else ():
+        for split, prompts in self._splits.of(spec.prompts) if spec else ():
             assert spec is not None
             wording = word(self._asked, expectation, spec, prompts)
             begins = (f"{wording.test} on ", f"{wording.test}, ")
@@ -148,13 +182,29 @@ class JudgedOutcomes:
                     yield each
 
 
-def splits_of(asked: Hypothesis, prompts: Sequence[str]) -> Iterator[tuple[SplitName, list[str]]]:
-    """The prompts of each split that has any."""
-    for split in _SPLITS:
-        held_out = split == "held out"
-        mine = [p for p in prompts if asked.prompts[p].held_out == held_out]
-        if mine:
-            yield split, mine
+class Splits:
+    """The prompts that count, split by split."""
+
+    def __init__(self, asked: Hypothesis) -> None:
+        self._asked = asked
+        self._found: dict[tuple[str, ...], Sequence[tuple[SplitName, list[str]]]] = {}
+
+    def of(self, prompts: Sequence[str]) -> Sequence[tuple[SplitName, list[str]]]:
+        """Each split that has any of these prompts; of prompts with one text, the first counts."""
+        key = tuple(prompts)
+        if key not in self._found:
+            said = {self._content(prompt): prompt for prompt in reversed(key)}
+            mine = {split: [p for p in said.values() if self._is_of(split, p)] for split in _SPLITS}
+            self._found[key] = [
+                (split, sorted(mine[split], key=key.index)) for split in _SPLITS if mine[split]
+            ]
+        return self._found[key]
+
+    def _content(self, prompt: str) -> Content:
+        return content(self._asked.prompts[prompt], self._asked.template)
+
+    def _is_of(self, split: SplitName, prompt: str) -> bool:
+        return self._asked.prompts[prompt].held_out == (split == "held out")
 
 
 def word(

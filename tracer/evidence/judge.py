@@ -13,20 +13,21 @@ from collections.abc import Iterator
 from tracer.errors import UsageError, dotted
 from tracer.evidence.across import is_across, judge_across
 from tracer.evidence.caveats import caveats
-from tracer.evidence.conclusion import Judged, conclude
+from tracer.evidence.conclusion import Judged, conclude, of_vacuous, unforeseen
 from tracer.evidence.context import JudgedOutcomes, JudgingContext
 from tracer.evidence.measures.edge import judge_edge, word_edge
 from tracer.evidence.measures.registry import all_expectations
 from tracer.evidence.outcomes import corrected, split_outcome, with_means
-from tracer.evidence.post_hoc import ABSENT, Change, changes_between, post_hoc
+from tracer.evidence.post_hoc import ABSENT, Change, PostHoc, changes_between, post_hoc
 from tracer.evidence.robustness import (
     compare_variants,
     in_a_sentence,
     judge_robustness,
     variation_caveats,
 )
-from tracer.evidence.studies.registry import judge_studies
-from tracer.evidence.wording import clamp_words
+from tracer.evidence.strength import direct_notes
+from tracer.evidence.studies.registry import judge_studies, missing
+from tracer.evidence.wording import clamp_words, counted
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
@@ -39,7 +40,7 @@ from tracer.hypothesis.template import render_token
 from tracer.record.arrays import Arrays, Variants, check_arrays
 from tracer.record.record import Record
 from tracer.record.trials import Trial
-from tracer.record.verdict import RobustnessVerdict, Verdict
+from tracer.record.verdict import RULES, RobustnessVerdict, Verdict
 
 _JUDGED_ONLY = ("hypothesis", "claim", "source", "tags", "expected")
 _MAY_GO = ("prompts", "interventions", "supernodes")
@@ -53,6 +54,7 @@ def judge_run(
     *,
     hypothesis: Hypothesis | None = None,
     variants: Variants = _NO_VARIANTS,
+    is_edited: bool = False,
 ) -> Verdict:
     """Judge every expectation of a run.
 
@@ -62,6 +64,7 @@ def judge_run(
         hypothesis: other expectations than the run was made with; what differs is listed in
             `post_hoc`.
         variants: the variations of the run that were measured.
+        is_edited: whether its files are not as they were written.
 
     Raises:
         UsageError: The arrays do not fit the record, or the hypothesis asks for what was not
@@ -82,8 +85,14 @@ def judge_run(
     varied = _varied(record, arrays, asked, variants)
     of_variants = list(judge_robustness(asked, varied)) if varied else []
     measured_here = tuple(one.outcome for one in with_means(judged, asked))
-    verdict, reason = conclude(record, asked, [*judged, *of_variants])
-    cautions = [*changed.caveats(), *caveats(record, asked, measured_here)]
+    edited = ["measurements as they were written: they were edited"] if is_edited else []
+    late = list(_measured_before(record, asked, changed))
+    lacks = (*edited, *late, *of_vacuous(judged), *missing(context, judged))
+    verdict, reason = conclude(record, asked, [*judged, *of_variants], lacks)
+    cautions = [
+        *changed.caveats(),
+        *caveats(record, asked, measured_here, tuple(direct_notes(context))),
+    ]
     if varied is not None:
         reason = f"{reason}; {in_a_sentence(varied, verdict)}"
         cautions += variation_caveats(varied)
@@ -94,6 +103,9 @@ def judge_run(
         claim=asked.claim,
         verdict=verdict,
         expected=asked.expected,
+        rules=RULES,
+        missing=lacks if verdict == "consistent" else (),
+        unforeseen=unforeseen(asked, judged),
         reason=reason,
         outcomes=(*measured_here, *(one.outcome for one in of_variants)),
         robustness=varied,
@@ -101,6 +113,18 @@ def judge_run(
         post_hoc=changed.sentences,
         registered=changed.registered,
     )
+
+
+def _measured_before(record: Record, asked: Hypothesis, changed: PostHoc) -> Iterator[str]:
+    """Expectations that may have been chosen by someone who knew the numbers."""
+    if changed.sentences:
+        yield f"a file that was fixed before measuring: {len(changed.sentences)} parts were changed"
+    elif record.known_before:
+        n = counted(len(record.known_before), "trial")
+        yield (
+            f"a file that was fixed before measuring: {n} had been measured before, when something "
+            "else was expected"
+        )
 
 
 def _varied(

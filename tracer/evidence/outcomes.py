@@ -1,15 +1,18 @@
 """From single prompts to the outcome of one expectation on one split, its mean, and the correction.
 
-Untested prompts count for neither side: an expectation fails only if it could not have held even
-had all of them held.
+Untested and vacuous prompts count for neither side: an expectation fails only if it could not have
+held even had all of them held. Where it lacks vacuous prompts to hold, it is vacuous.
+
+An expectation that compares a p with its alpha on k of n prompts at least has the p of that claim,
+(n − k + 1) · p₍ₖ₎ with p₍ₖ₎ the k-th smallest (Benjamini & Heller 2008, theorem 1, Bonferroni); on
+all prompts it is the largest. A test of all prompts together has its own.
 
 The expectations of a hypothesis are corrected together (Holm 1979). One that compares a p with its
-alpha is one test. Its p is that of the prompt which decides: with n prompts needed, the n-th
-smallest; a test of all prompts has its own. Over the splits it is the larger, since the expectation
-must hold on both. One that could not be tested still counts, so nobody gains by leaving it so.
+alpha is one test. Over the splits its p is the larger, since the expectation must hold on both. One
+that could not be tested still counts, so nobody gains by leaving it so.
 
-The mean of the tested number has a 95 % percentile bootstrap interval. It draws whole groups, since
-prompts of one template are not independent of each other (`tracer.evidence.resampling`).
+The mean of the tested number has a 95 % interval where there are enough groups of prompts that do
+not depend on each other (`tracer.evidence.resampling`).
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
+from typing import Literal
 
 from tracer.evidence.case import Wording
 from tracer.evidence.conclusion import Group, Judged, grouped
-from tracer.evidence.resampling import bootstrap_interval
+from tracer.evidence.resampling import subset_interval
 from tracer.evidence.statistics import holm, wilson
 from tracer.evidence.wording import counted, exact, named, p_text
 from tracer.hypothesis.held_out import group_of
@@ -41,49 +45,74 @@ def split_outcome(
 ) -> Outcome:
     """Put the prompts of one split together; there is at least one."""
     n = len(prompts)
-    n_held, n_failed, n_untested = (
-        sum(p.outcome == name for p in prompts) for name in ("held", "failed", "untested")
-    )
+    n_held, n_failed, n_untested, n_vacuous = counts(prompts)
     needed = max(1, math.ceil(mostly * n - 1e-9))
-    outcome = _outcome(n_held, n_untested, needed)
+    outcome = _outcome(n_held, n_untested, n_vacuous, needed)
+    p, least = (_of_most(prompts, needed, which) for which in ("p", "least_p"))
+    observed = _observed(wording, prompts)
+    reason = _reason(prompts, outcome) if outcome in ("untested", "vacuous") else None
+    if outcome == "held" and wording.alpha is not None and p is not None and p > wording.alpha:
+        told = f"for {needed} of {n} together p is {p_text(p)}"
+        if least is not None and least > wording.alpha:
+            outcome, reason = "untested", f"{told}, and can reach {p_text(least)} at best"
+        else:
+            outcome, observed = "failed", f"{observed}; {told}"
     return Outcome(
         intervention=intervention,
         split=split,
         expectation=wording.measure,
         expected=f"{wording.test} on {needed} of {counted(n, 'prompt')}",
-        observed=_observed(wording, prompts),
+        observed=observed,
         outcome=outcome,
-        reason=_reason(prompts) if outcome == "untested" else None,
+        reason=reason,
         n_held=n_held,
         n_failed=n_failed,
         n_untested=n_untested,
+        n_vacuous=n_vacuous,
         needed=needed,
-        p=_deciding_p(prompts, needed),
+        p=p,
+        least_p=least if needed < n else None,
         wilson=wilson(n_held, n_held + n_failed) if n_held + n_failed else None,
         prompts=tuple(prompts),
     )
 
 
-def _outcome(n_held: int, n_untested: int, needed: int) -> OutcomeName:
+def counts(prompts: Sequence[PromptOutcome]) -> tuple[int, int, int, int]:
+    """How many held, failed, are untested and are vacuous."""
+    names: tuple[OutcomeName, ...] = ("held", "failed", "untested", "vacuous")
+    n_held, n_failed, n_untested, n_vacuous = (
+        sum(p.outcome == name for p in prompts) for name in names
+    )
+    return n_held, n_failed, n_untested, n_vacuous
+
+
+def _outcome(n_held: int, n_untested: int, n_vacuous: int, needed: int) -> OutcomeName:
     if n_held >= needed:
         return "held"
-    return "failed" if n_held + n_untested < needed else "untested"
+    if n_held + n_untested + n_vacuous < needed:
+        return "failed"
+    return "vacuous" if n_held + n_vacuous >= needed else "untested"
 
 
-def _deciding_p(prompts: Sequence[PromptOutcome], needed: int) -> float | None:
-    """The needed-th smallest p: with it, enough prompts hold; None where fewer have one."""
-    ps = sorted(p.p for p in prompts if p.p is not None)
-    return ps[needed - 1] if len(ps) >= needed else None
+def _of_most(
+    prompts: Sequence[PromptOutcome], needed: int, which: Literal["p", "least_p"]
+) -> float | None:
+    """P that `needed` of the prompts hold: (n − k + 1) · p₍ₖ₎; None where fewer have one."""
+    ps = sorted(p for each in prompts if (p := getattr(each, which)) is not None)
+    if len(ps) < needed:
+        return None
+    return min(1.0, (len(prompts) - needed + 1) * ps[needed - 1])
 
 
 def _observed(wording: Wording, prompts: Sequence[PromptOutcome]) -> str:
     if len(prompts) == 1:
         return prompts[0].observed
-    n_held = sum(p.outcome == "held" for p in prompts)
-    n_untested = sum(p.outcome == "untested" for p in prompts)
+    n_held, _, n_untested, n_vacuous = counts(prompts)
     parts = [f"{n_held} of {len(prompts)}"]
     if n_untested:
         parts.append(f"{n_untested} untested")
+    if n_vacuous:
+        parts.append(f"{n_vacuous} vacuous")
     values = [p.value for p in prompts if p.value is not None]
     if values:
         parts.append(f"median {wording.show(statistics.median(values))}")
@@ -96,17 +125,17 @@ def _observed(wording: Wording, prompts: Sequence[PromptOutcome]) -> str:
     return ", ".join(parts) + (f" ({quoted}{more})" if quoted else "")
 
 
-def _reason(prompts: Sequence[PromptOutcome]) -> str:
-    """Why prompts are untested, each reason once, with the prompts it concerns."""
+def _reason(prompts: Sequence[PromptOutcome], outcome: OutcomeName) -> str:
+    """Why prompts are untested, or vacuous, each reason once, with the prompts it concerns."""
     reasons: dict[str, list[str]] = {}
     for prompt in prompts:
-        if prompt.outcome == "untested":
+        if prompt.outcome == outcome:
             reasons.setdefault(prompt.reason or "not tested", []).append(prompt.prompt)
     told = "; ".join(f"{reason} ({named(names)})" for reason, names in reasons.items())
     if len(prompts) == 1:
         return "; ".join(reasons)
     n = sum(map(len, reasons.values()))
-    return f"{n} of {counted(len(prompts), 'prompt')} untested: {told}"
+    return f"{n} of {counted(len(prompts), 'prompt')} {outcome}: {told}"
 
 
 def corrected(judged: Sequence[Judged]) -> list[Judged]:
@@ -144,13 +173,13 @@ def _judge(one: Judged, p: float, n_tests: int, n_splits: int) -> Judged:
     assert alpha is not None
     changes: dict[str, object] = {"p_adjusted": p}
     if outcome.outcome == "held" and p > alpha:
-        least = n_tests * _least_p(outcome)
+        least = min(1.0, n_tests * _least_p(outcome))
         together = f"corrected for {counted(n_tests, 'test')} of this hypothesis (Holm)"
         if least > alpha:
             changes["outcome"] = "untested"
             changes["reason"] = (
                 f"{together}, p can reach {p_text(least)} at best, not {exact(alpha)}: "
-                + ("draw more controls" if outcome.least_p is None else "add prompts")
+                "draw more controls"
             )
         else:
             changes["outcome"] = "failed"
@@ -173,8 +202,8 @@ def with_means(judged: Iterable[Judged], hypothesis: Hypothesis) -> list[Judged]
 def _mean_of(judged: Judged, hypothesis: Hypothesis, group: Callable[[str], str]) -> Mean | None:
     """The mean of the tested number with its interval.
 
-    None where fewer than two groups have a number, where one is not finite, and where all are the
-    same, since then the interval would have no width and say nothing.
+    Each group of prompts counts once, with its mean. None where too few groups have a number for an
+    interval, where one is not finite, and where all are the same: then it would have no width.
     """
     found = {
         one.prompt: one.value
@@ -184,10 +213,17 @@ def _mean_of(judged: Judged, hypothesis: Hypothesis, group: Callable[[str], str]
     values = list(found.values())
     groups = [group(prompt) for prompt in found]
     n, n_groups = len(values), len(set(groups))
-    if n_groups < 2 or not all(map(math.isfinite, values)) or len(set(values)) == 1:
+    if not all(map(math.isfinite, values)) or len(set(values)) == 1:
         return None
-    low, high = bootstrap_interval(values, groups, hypothesis.seed)
-    show, mean = judged.wording.show, math.fsum(values) / n
+    of_groups: dict[str, list[float]] = {}
+    for name, value in zip(groups, values, strict=True):
+        of_groups.setdefault(name, []).append(value)
+    means = [math.fsum(each) / len(each) for each in of_groups.values()]
+    interval = subset_interval(means, hypothesis.seed)
+    if interval is None:
+        return None
+    (low, high), mean = interval, math.fsum(means) / n_groups
+    show = judged.wording.show
     by, of = ("", "") if n_groups == n else (" by group", f" in {counted(n_groups, 'group')}")
     return Mean(
         value=mean,
@@ -195,6 +231,6 @@ def _mean_of(judged: Judged, hypothesis: Hypothesis, group: Callable[[str], str]
         high=high,
         n_prompts=n,
         n_groups=n_groups,
-        text=f"mean {show(mean)}, 95 % bootstrap interval{by} {show(low)} to {show(high)} "
+        text=f"mean {show(mean)}, 95 % interval{by} {show(low)} to {show(high)} "
         f"({counted(n, 'prompt')}{of})",
     )

@@ -131,7 +131,12 @@ def _expectations(old: list[Any], new: list[Any], path: KeyPath) -> Iterator[Cha
 
 
 def _given(expectation: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in expectation.items() if value is not None}
+    """What is written in it: `fails` is a mark, and every expectation is without it."""
+    return {
+        key: value
+        for key, value in expectation.items()
+        if value is not None and (key, value) != ("fails", False)
+    }
 
 
 def _long(clamp: float | ClampSpec) -> dict[str, Any]:

@@ -24,10 +24,11 @@ _N_HEX = 8
 _N_TOLD = 3
 _TOLD_OTHERWISE = ("hypothesis", "claim", "source", "tags", "model", "features", "expected")
 """Parts of a file that change nothing measured or judged, or that the record tells better."""
-_OUTCOMES = ("held", "untested", "failed", "not asked")
+_OUTCOMES = ("held", "vacuous", "untested", "failed", "not asked")
 _FROM_EXPECTED = {
-    "confirmed": ("confirmed", "inconclusive", "refuted", "error"),
-    "refuted": ("refuted", "inconclusive", "confirmed", "error"),
+    "confirmed": ("confirmed", "consistent", "inconclusive", "refuted", "error"),
+    "consistent": ("confirmed", "consistent", "inconclusive", "refuted", "error"),
+    "refuted": ("refuted", "inconclusive", "consistent", "confirmed", "error"),
 }
 
 

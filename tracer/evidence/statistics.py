@@ -59,6 +59,58 @@ def monte_carlo_p(
     return (1 + int(np.count_nonzero(ahead >= -tolerance))) / (len(controls) + 1)
 
 
+def beyond_p(
+    observed: float,
+    clean: float,
+    controls: Float[np.ndarray, " control"],
+    side: Side,
+    alpha: float,
+    tolerance: float = 0.0,
+) -> float:
+    """`monte_carlo_p`, where the unclamped value would not do as well; else that of the change.
+
+    Random clamps often move an output one way, so that doing nothing is beyond all of them. Then
+    the change must be larger than theirs are in either direction:
+    (1 + #{j: |controlⱼ − clean| ≥ observed − clean}) / (controls + 1), for which doing nothing has
+    p = 1.
+    """
+    p = monte_carlo_p(observed, controls, side, tolerance)
+    if p > alpha or monte_carlo_p(clean, controls, side, tolerance) > alpha:
+        return p
+    change = observed - clean if side == "above" else clean - observed
+    return monte_carlo_p(change, np.abs(controls - clean), "above", tolerance)
+
+
+def sum_p(
+    clamped: Sequence[float] | Float[np.ndarray, " prompt"],
+    clean: Sequence[float] | Float[np.ndarray, " prompt"],
+    controls: Sequence[Float[np.ndarray, " control"]],
+    side: Side,
+    alpha: float,
+    tolerance: float = 0.0,
+) -> float:
+    """`beyond_p` of a sum over prompts, by the sums of each control over the same prompts.
+
+    Every number counts as its difference from the median of its prompt's controls.
+
+    Args:
+        clamped: one value for each prompt.
+        clean: the same, unclamped.
+        controls: for each prompt; control j is the same set of features on all of them.
+        side: see `monte_carlo_p`.
+        alpha: see `beyond_p`.
+        tolerance: of the sum.
+    """
+    n = min(map(len, controls))
+    medians = [float(np.median(each)) for each in controls]
+    observed, before = (
+        math.fsum(value - median for value, median in zip(values, medians, strict=True))
+        for values in (clamped, clean)
+    )
+    sums = np.sum([each[:n] - m for each, m in zip(controls, medians, strict=True)], axis=0)
+    return beyond_p(observed, before, sums, side, alpha, tolerance)
+
+
 def controls_needed(alpha: float) -> int:
     """The fewest controls with which a Monte-Carlo p can be at most alpha."""
     n = max(math.ceil(1 / alpha) - 2, 0)

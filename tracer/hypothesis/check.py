@@ -7,16 +7,19 @@ expectations check themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain, islice, product
 
 from tracer.errors import KeyPath, Problem, listed, prompts_named, unknown
 from tracer.hypothesis.check_prompts import held_out_problems, prompt_problems
 from tracer.hypothesis.check_robustness import robustness_problems
 from tracer.hypothesis.check_supernodes import supernode_problems
+from tracer.hypothesis.check_vacuity import vacuity_problems
 from tracer.hypothesis.clamps import RESERVED, InterventionSpec, clamp_problems, donors
 from tracer.hypothesis.names import misnamed, misnamed_model
 from tracer.hypothesis.parts import Parts
+from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.studies.graph import GRAPH
 from tracer.hypothesis.studies.study import Asked, asked_by, direction_tokens
 from tracer.hypothesis.template import TemplateMistake, render_token, variables
@@ -31,6 +34,7 @@ def reference_problems(parts: Parts) -> list[Problem]:
         _model_problems(parts),
         meaning_problems(parts),
         _nothing_expected(parts),
+        vacuity_problems(parts),
         _unused_prompts(parts),
         _unused_supernodes(parts),
     )
@@ -61,7 +65,39 @@ def asked_tokens(parts: Parts) -> list[Asked]:
     for name, study in parts.known_studies():
         found += study.asked_tokens(parts, (study.SECTION, name))
     found += parts.graph.asked_tokens() if parts.graph else ()
+    found += _asked_of_controls(parts)
     return found
+
+
+def _asked_of_controls(parts: Parts) -> Iterator[Asked]:
+    """Tokens that rules go toward when they are carried out on other prompts, and their readings.
+
+    A rule goes toward what it goes toward on its own prompts, and toward `controls.answers`.
+    """
+    compared = _procedure_compared(parts)
+    other = [(("controls", "answers", n), token) for n, token in enumerate(parts.controls.answers)]
+    read = tuple(dict.fromkeys(prompt for spec in compared for prompt in spec.prompts))
+    yield from (Asked(path, token, read) for path, token in other)
+    for name in dict.fromkeys(name for spec in compared for name in spec.clamp):
+        node = parts.supernodes.get(name)
+        rule = node.select if node is not None else None
+        if rule is None or rule.is_blind:
+            continue
+        path = ("supernodes", name, "select", "toward")
+        known = [found for prompt in rule.on if (found := parts.prompts.get(prompt)) is not None]
+        answers = {prompt.answer for prompt in known if prompt.answer is not None}
+        named = direction_tokens(rule.toward) or tuple(sorted(answers))
+        tokens = dict.fromkeys((*named, *_read_on(named, known)))
+        made_on = (*rule.on, *rule.compared_with, *parts.controls.donors)
+        for place, token in (*((path, token) for token in tokens), *other):
+            yield Asked(place, token, made_on)
+
+
+def _read_on(tokens: Iterable[str], prompts: Iterable[PromptSpec]) -> Iterator[str]:
+    """Tokens as they read on prompts; one that cannot be read is told of elsewhere."""
+    for token, prompt in product(tokens, prompts):
+        with suppress(TemplateMistake):
+            yield render_token(token, prompt)
 
 
 def _written(parts: Parts) -> list[Asked]:
@@ -80,6 +116,7 @@ def _text_problems(parts: Parts) -> Iterator[Problem]:
     yield from prompt_problems(parts, _asked_variables(_written(parts)))
     yield from held_out_problems(parts)
     yield from supernode_problems(parts)
+    yield from _donor_problems(parts)
     yield from _intervention_problems(parts)
     for name, study in parts.known_studies():
         yield from study.problems(parts, (study.SECTION, name))
@@ -101,6 +138,34 @@ def _intervention_problems(parts: Parts) -> Iterator[Problem]:
         no_doses = spec.doses is None or not spec.doses.expect
         if not spec.expect and no_doses and parts.is_whole(*path):
             yield Problem(path, "it expects nothing: give it `expect`, or `doses` with `expect`")
+
+
+def _procedure_compared(parts: Parts) -> list[InterventionSpec]:
+    """Interventions, those of studies too, that are held against their rule on wrong donors."""
+    specs = [s for _, s in parts.known_interventions()]
+    specs += [s for name, study in parts.known_studies() for _, s in study.interventions(name)]
+    return [spec for spec in specs if spec.is_procedure_compared]
+
+
+def _donor_problems(parts: Parts) -> Iterator[Problem]:
+    """Wrong donors that are none, or that no expectation asks for."""
+    path = ("controls", "donors")
+    donors = parts.controls.donors
+    if not donors:
+        return
+    yield from parts.prompt_problems(path, donors)
+    without = parts.without_answer(donors)
+    if without:
+        yield Problem(
+            path, f"on {prompts_named(without)}: no `answer`, so nobody knows it is wrong"
+        )
+    compared = _procedure_compared(parts)
+    if not compared and parts.is_whole("interventions"):
+        yield Problem(path, "nobody asks for them: expect `beats_procedure` of an intervention")
+    for name in dict.fromkeys(name for spec in compared for name in spec.clamp):
+        node = parts.supernodes.get(name)
+        if node is not None and node.select is not None:
+            yield from parts.span_problems(path, node.span, donors)
 
 
 def _dose_problems(parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
@@ -210,6 +275,7 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
         used.update(node.own_prompts)
     for _, spec in parts.known_interventions():
         used.update((*spec.prompts, *donors(spec.clamp)))
+    used.update(parts.controls.donors)
     for _, study in parts.known_studies():
         used.update(study.named_prompts())
     for name in parts.prompts:

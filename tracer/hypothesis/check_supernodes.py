@@ -62,6 +62,16 @@ def _selection_problems(parts: Parts, path: KeyPath, select: Selection) -> Itera
         if name in select.on:
             message = f"the prompt {name!r} is also in `on`; it cannot be its own contrast"
             yield Problem((*path, "against", index), message)
+    for number, group in enumerate(select.against_each):
+        place = (*path, "against_each", number)
+        yield from parts.prompt_problems(place, group, discovery="a contrast")
+        for index, name in enumerate(group):
+            if name in select.on:
+                message = f"the prompt {name!r} is also in `on`; it cannot be its own contrast"
+                yield Problem((*place, index), message)
+    if select.against_each and not select.is_blind:
+        message = "it is for `by: activation`; write `against`, whose prompts are averaged"
+        yield Problem((*path, "against_each"), message)
     yield from layer_problems((*path, "layers"), select.layers)
     without = [n for n in parts.without_answer(select.explained) if parts.is_whole("prompts", n)]
     if select.toward == "answer" and without:

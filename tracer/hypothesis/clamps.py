@@ -208,6 +208,11 @@ class InterventionSpec(Declared):
         """Whether an expectation compares it with controls; else none are drawn for it."""
         return any(expectation.is_compared for expectation in self.expect)
 
+    @property
+    def is_procedure_compared(self) -> bool:
+        """Whether an expectation compares it with the same rule on wrong donors."""
+        return any(expectation.is_procedure_compared for expectation in self.expect)
+
 
 Named = Iterator[tuple[str, InterventionSpec]]
 
@@ -223,9 +228,7 @@ def clamp_problems(
     clamp = spec.clamp[name]
     clamp = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
     if clamp.from_ is not None:
-        yield from parts.prompt_problems(
-            (*place, "from"), clamp.from_, discovery="a donor", reserved=(HERE,)
-        )
+        yield from parts.prompt_problems((*place, "from"), clamp.from_, reserved=(HERE,))
     yield from _amount_problems(place, clamp)
     node = parts.supernodes[name]
     if clamp.at is not None:

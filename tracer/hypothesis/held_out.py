@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from unicodedata import category, normalize
+
 from tracer.hypothesis.spec import Hypothesis, PromptSpec
 from tracer.hypothesis.template import render_prompt
 
 Content = tuple[tuple[str, str], ...]
-"""Role and text of each part; blanks do not tell two texts apart."""
+"""Role and text of each part, as `plain` leaves it."""
+
+
+_QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′`´", "'") | dict.fromkeys("“”„‟″«»", '"'))
+_INVISIBLE = ("Cf", "Cc", "Co", "Cn")
+"""Unicode categories that show nothing: format and control characters, and unassigned ones."""
+
+
+def plain(text: str) -> str:
+    """A text without what does not make it another one: case, width, quotes, the unseen, blanks.
+
+    NFKC and case folding of Unicode; every quotation mark as ' or "; characters that are not seen
+    left out; every run of blanks one space.
+    """
+    seen = "".join(c for c in text if c.isspace() or category(c) not in _INVISIBLE)
+    return " ".join(normalize("NFKC", seen.translate(_QUOTES)).casefold().split())
 
 
 def content(prompt: PromptSpec, template: str | None) -> Content:
@@ -17,8 +35,34 @@ def content(prompt: PromptSpec, template: str | None) -> Content:
     """
     parts = render_prompt(prompt, template)
     roles = [message.role for message in prompt.messages or ()] or [""] * len(parts)
-    return tuple(
-        (role, " ".join(part.text.split())) for role, part in zip(roles, parts, strict=True)
+    return tuple((role, plain(part.text)) for role, part in zip(roles, parts, strict=True))
+
+
+def near_twins(hypothesis: Hypothesis) -> Iterator[tuple[str, str]]:
+    """Pairs of a discovery and a held-out prompt that differ in a character, or in punctuation.
+
+    Only letters and digits are compared; one of them may be another, more or less.
+    """
+    bare = {
+        name: "".join(c for _, text in content(prompt, hypothesis.template) for c in text
+                      if c.isalnum())
+        for name, prompt in hypothesis.prompts.items()
+    }  # fmt: skip
+    found_on = [name for name, prompt in hypothesis.prompts.items() if not prompt.held_out]
+    for held_out in (name for name, prompt in hypothesis.prompts.items() if prompt.held_out):
+        for name in found_on:
+            if _is_one_edit(bare[name], bare[held_out]):
+                yield name, held_out
+
+
+def _is_one_edit(one: str, other: str) -> bool:
+    """Whether at most one character is changed, put in or left out."""
+    short, long = sorted((one, other), key=len)
+    if len(long) - len(short) > 1:
+        return False
+    n = next((i for i, c in enumerate(short) if c != long[i]), len(short))
+    return (
+        short[n + 1 :] == long[n + 1 :] if len(short) == len(long) else short[n:] == long[n + 1 :]
     )
 
 

@@ -128,7 +128,10 @@ def _left_out(base: Hypothesis) -> Iterator[Variation]:
 
 def _without(node: SupernodeSpec, prompt: str) -> SupernodeSpec:
     assert node.select is not None
-    lists = {key: _dropped(getattr(node.select, key), prompt) for key in ("on", "against")}
+    lists: dict[str, Any] = {
+        key: _dropped(getattr(node.select, key), prompt) for key in ("on", "against")
+    }
+    lists["against_each"] = tuple(_dropped(each, prompt) for each in node.select.against_each)
     source = None if node.source is None else _dropped(node.source, prompt)
     return node.model_copy(
         update={"select": node.select.model_copy(update=lists), "source": source}

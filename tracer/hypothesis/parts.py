@@ -38,6 +38,8 @@ class Parts:
     graph: GraphSpec | None
     controls: Controls
     robustness: Robustness | None
+    expected: str
+    """What the file says of its own verdict; empty where it cannot be read."""
     model: str
     """Empty where it cannot be read."""
     features: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic import AliasChoices, ConfigDict, Discriminator, Field, Tag, create_model
 
 from tracer.hypothesis.clamps import LAST, Declared, Direction, InterventionSpec, Name, length_tag
 from tracer.hypothesis.neuronpedia_ids import find_given
@@ -21,6 +21,8 @@ from tracer.hypothesis.studies.study import Study
 
 """'layer_index' or 'layer_index_position'."""
 StudyKind = TypeVar("StudyKind", bound=Study)
+Expected = Literal["confirmed", "consistent", "refuted"]
+"""What a file may say of its own verdict."""
 
 
 class ModelSpec(Declared):
@@ -83,19 +85,31 @@ class PromptSpec(Declared):
 
 
 Which = Literal["last", "first", "all"]
-Rule = Literal["gradient", "half", "influence"]
+Rule = Literal["activation", "gradient", "half", "influence"]
+"""`activation` never looks at the output; the others choose a set toward it."""
 
 
 class Selection(Declared):
-    """A rule that finds a supernode by attribution patching on discovery prompts.
+    """A rule that finds a supernode on discovery prompts.
 
-    The score of a feature is (mean activation on `on` − mean activation on `against`) × mean
-    gradient of the direction on `on`; without `against` the contrast is zero. By rule `influence`
-    it is its mean influence in the attribution graphs of `on`, less that in those of `against`.
+    The contrast of a feature is its mean activation on `on` less that on `against`, or on nothing.
+
+    - `by: activation` does not look at the output. The score is ‖W_dec‖ · min over contrasts of
+      |contrast| · |mean dᵢ| / √(mean dᵢ²), with dᵢ the contrast of the i-th prompt of `on` alone;
+      0 where the contrasts with `against` and with each group of `against_each` differ in sign.
+    - `by: gradient` and `by: half` are attribution patching: contrast × mean gradient of the
+      direction on `on`.
+    - `by: influence` is the mean influence in the attribution graphs of `on`, less that in those of
+      `against`.
     """
 
     on: tuple[Name, ...] = Field(min_length=1, description="Source prompts, averaged.")
     against: tuple[Name, ...] = Field(default=(), description="Contrast prompts, averaged.")
+    against_each: tuple[tuple[Name, ...], ...] = Field(
+        default=(),
+        description="By activation: lists of contrast prompts, each averaged; a feature must differ"
+        " from every one of them, to the same side.",
+    )
     at: Name = Field(
         default="last", description="`last`, a variable of the template, or a named span."
     )
@@ -104,9 +118,11 @@ class Selection(Declared):
         default=None, description="First and last layer, both kept."
     )
     toward: Direction = "answer"
-    rule: Rule = Field(
+    by: Rule = Field(
         default="gradient",
-        description="Plain gradient, the linearised half rule, or influence in attribution graphs.",
+        validation_alias=AliasChoices("by", "rule"),
+        description="activation: contrast and size of the write, whatever the output; or toward "
+        "the direction: plain gradient, the linearised half rule, influence in attribution graphs.",
     )
     top: int | None = Field(default=None, ge=1, description="Keep the k strongest.")
     share: float | None = Field(
@@ -119,7 +135,28 @@ class Selection(Declared):
     @property
     def explained(self) -> tuple[str, ...]:
         """Prompts on which the direction is asked for."""
-        return (*self.on, *self.against) if self.rule == "influence" else self.on
+        match self.by:
+            case "activation":
+                return ()
+            case "influence":
+                return (*self.on, *self.against)
+            case _:
+                return self.on
+
+    @property
+    def contrasts(self) -> tuple[tuple[str, ...], ...]:
+        """Lists of prompts that it is compared with."""
+        return (*((self.against,) if self.against else ()), *self.against_each)
+
+    @property
+    def compared_with(self) -> tuple[str, ...]:
+        """Every prompt of the contrasts, once."""
+        return tuple(dict.fromkeys(name for group in self.contrasts for name in group))
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it never looks at the output that its set is judged by."""
+        return self.by == "activation"
 
 
 class NeuronpediaGroup(Declared):
@@ -174,7 +211,7 @@ class SupernodeSpec(Declared):
     @property
     def found_on(self) -> tuple[str, ...]:
         """Every prompt of its rule, sources first."""
-        return (*self.select.on, *self.select.against) if self.select else ()
+        return (*self.select.on, *self.select.compared_with) if self.select else ()
 
     @property
     def own_prompts(self) -> tuple[str, ...]:
@@ -188,9 +225,28 @@ class SupernodeSpec(Declared):
 
 
 class Controls(Declared):
-    """Matched random feature sets, for the interventions whose expectations compare with them."""
+    """What an intervention is compared with, where its expectations ask for it.
 
-    random: int = Field(default=99, ge=0, le=9999)
+    Random sets answer: would any features of this number, place and size do? Procedure-matched sets
+    answer: would the same rule find as much without the concept?
+    """
+
+    random: int = Field(default=99, ge=0, le=9999, description="Matched random sets.")
+    matched: Literal["write", "range"] = Field(
+        default="write",
+        description="write: a random set is scaled to the norm of the real write, which may drive "
+        "its features far up; range: never scaled, so each feature stays in its natural range.",
+    )
+    donors: tuple[Name, ...] = Field(
+        default=(),
+        description="Prompts of other concepts, several for each answer: every list of them with "
+        "one answer, as long as `on`, is put into the rule in place of `on`.",
+    )
+    answers: tuple[str, ...] = Field(
+        default=(),
+        description="Other tokens: the rule is made with each in place of the claimed one, and "
+        "judged by it.",
+    )
 
 
 class _Claim(Declared):
@@ -200,7 +256,11 @@ class _Claim(Declared):
     claim: str = Field(min_length=1)
     source: str | None = Field(default=None, description="Where the claim was published.")
     tags: tuple[str, ...] = ()
-    expected: Literal["confirmed", "refuted"] = "confirmed"
+    expected: Expected = Field(
+        default="confirmed",
+        description="`consistent`: held, without all the evidence that `confirmed` needs; "
+        "`refuted`: by the expectations that say `fails: true`.",
+    )
     model: ModelForm = "gemma-3-270m"
     features: str = Field(
         default="neurons",

@@ -37,6 +37,11 @@ def control_key(intervention: str, prompt: str, what: str) -> str:
     return f"controls/{intervention}/{prompt}/{what}"
 
 
+def procedure_key(intervention: str, prompt: str, what: str) -> str:
+    """Where the procedure-matched controls of one trial are, in the order of `Trial.procedure`."""
+    return f"procedure/{intervention}/{prompt}/{what}"
+
+
 def circuit_key(circuit: str, prompt: str, what: str) -> str:
     """Where the scores of one circuit on one prompt are; see `CircuitTrial`."""
     return f"circuit/{circuit}/{prompt}/{what}"
@@ -104,15 +109,16 @@ def _forms(record: Record) -> dict[str, _Form]:
 
 
 def _of_trial(intervention: str, prompt: str, trial: Trial) -> dict[str, _Form]:
-    if trial.n_controls == 0:
-        return {}
-    n = trial.n_controls
-    forms = {
-        "logits": _Form((n, len(trial.control_tokens)), "f"),
-        "logsumexp": _Form((n,), "f"),
-        "top": _Form((n,), "i"),
-    }
-    return {control_key(intervention, prompt, what): form for what, form in forms.items()}
+    found: dict[str, _Form] = {}
+    for key, n in ((control_key, trial.n_controls), (procedure_key, len(trial.procedure))):
+        forms = {
+            "logits": _Form((n, len(trial.control_tokens)), "f"),
+            "logsumexp": _Form((n,), "f"),
+            "top": _Form((n,), "i"),
+        }
+        if n:
+            found |= {key(intervention, prompt, what): form for what, form in forms.items()}
+    return found
 
 
 def _of_circuit(name: str, prompt: str, circuit: CircuitRecord) -> dict[str, _Form]:

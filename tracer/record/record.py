@@ -127,6 +127,7 @@ class Record(Recorded):
     """Everything one run observed."""
 
     schema_: Literal["tracer.run/1"] = Field(default=SCHEMA, alias="schema")
+    seal: str | None = Field(default=None, description="SHA-256, see `tracer.record.seal`.")
     id: str
     status: Literal["measuring", "complete"]
     started: str = Field(description="UTC, ISO 8601.")
@@ -152,6 +153,10 @@ class Record(Recorded):
     notes: tuple[str, ...] = Field(default=(), description="Deviations, e.g. a halved batch.")
     cached: tuple[str, ...] = Field(
         default=(), description="Trials read from the cache, as intervention/prompt; not compared."
+    )
+    known_before: tuple[str, ...] = Field(
+        default=(),
+        description="Of these, those that were measured when something else was expected of them.",
     )
     seconds: dict[str, float] = Field(default={}, description="Wall time by step; not compared.")
 

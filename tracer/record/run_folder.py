@@ -27,9 +27,9 @@ from tracer.record.files import (
     one_line,
     read_model,
     write_bytes,
-    write_text,
 )
 from tracer.record.record import SCHEMA, Record
+from tracer.record.seal import is_as_written, sealed
 from tracer.record.verdict import Verdict
 
 ARRAYS = "measurements.safetensors"
@@ -51,8 +51,9 @@ def write(folder: Path, record: Record, arrays: Arrays) -> None:
         OSError: A file cannot be written; the older ones stand.
     """
     whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    write_bytes(folder / ARRAYS, safetensors.numpy.save(whole))
-    write_text(folder / RECORD, _json(record))
+    tensors = safetensors.numpy.save(whole)
+    write_bytes(folder / ARRAYS, tensors)
+    write_bytes(folder / RECORD, sealed(_json(record), tensors))
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
@@ -61,7 +62,7 @@ def write_verdict(folder: Path, verdict: Verdict) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_text(folder / VERDICT, _json(verdict))
+    write_bytes(folder / VERDICT, sealed(_json(verdict)))
 
 
 def read_record(folder: Path) -> Record:
@@ -77,7 +78,17 @@ def read_record(folder: Path) -> Record:
         more = "; and more" if len(wrong) > MOST_MISFITS else ""
         told = "; ".join(wrong[:MOST_MISFITS]) + more
         raise UsageError(f"{path}: what it says does not go together: {told}.")
-    return record
+    return record.model_copy(update={"seal": None})  # it is the file's, not the run's
+
+
+def is_edited(folder: Path) -> bool:
+    """Whether record or tensors are not as they were written; older ones cannot tell.
+
+    Raises:
+        UsageError: One of them is not there.
+    """
+    files = (bytes_of(folder / RECORD), bytes_of(folder / ARRAYS))
+    return is_as_written(*files) is False
 
 
 def read_verdict(folder: Path) -> Verdict | None:
@@ -88,7 +99,8 @@ def read_verdict(folder: Path) -> Verdict | None:
     """
     if not os.path.lexists(folder / VERDICT):
         return None
-    return read_model(folder / VERDICT, Verdict, VERDICT_SCHEMA)
+    found = read_model(folder / VERDICT, Verdict, VERDICT_SCHEMA)
+    return found.model_copy(update={"seal": None})  # it is the file's, not the verdict's
 
 
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
@@ -144,7 +156,8 @@ def read_variants(folder: Path, record: Record) -> dict[str, Observed]:
 
 
 def _json(model: Record | Verdict) -> str:
-    return model.model_dump_json(by_alias=True, indent=1) + "\n"
+    unsealed = model.model_copy(update={"seal": None})
+    return unsealed.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 class UnreadableRun(NamedTuple):

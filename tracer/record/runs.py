@@ -16,10 +16,12 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel
 
 from tracer.errors import UsageError, unknown
-from tracer.record.files import RECORD, FileStamp, file_stamp, path_text, read_model
+from tracer.hypothesis.spec import Expected
+from tracer.record.files import RECORD, FileStamp, bytes_of, file_stamp, path_text, read_model
 from tracer.record.record import SCHEMA, Record
 from tracer.record.run_folder import VERDICT, VERDICT_SCHEMA, is_run, observed, record_of, write
-from tracer.record.verdict import VerdictName
+from tracer.record.seal import is_as_written
+from tracer.record.verdict import VerdictName, is_as_expected
 
 LATEST = "latest"
 Status = Literal["measuring", "complete"]
@@ -64,7 +66,12 @@ class _RecordHead(BaseModel):
 
 class _VerdictHead(BaseModel):
     verdict: VerdictName
-    expected: Literal["confirmed", "refuted"]
+    expected: Expected
+    unforeseen: tuple[str, ...] = ()
+
+    @property
+    def as_expected(self) -> bool:
+        return is_as_expected(self.verdict, self.expected, self.unforeseen)
 
 
 def new_id(hypothesis: str, now: datetime, fingerprint: str) -> str:
@@ -222,7 +229,7 @@ def _entry_as_of(root: Path, folder: Path, *stamps: FileStamp | None) -> RunEntr
         fingerprint=head.fingerprint,
         model=head.model.name,
         verdict=verdict.verdict if verdict else None,
-        as_expected=verdict.verdict == verdict.expected if verdict else None,
+        as_expected=verdict.as_expected if verdict else None,
         problem=problem,
         claim=head.hypothesis.claim,
         tags=head.hypothesis.tags,
@@ -233,4 +240,7 @@ def _verdict(root: Path, folder: Path) -> _VerdictHead | None:
     path = folder / VERDICT
     if not os.path.lexists(path) or not _is_inside(path, os.path.realpath(root)):
         return None
-    return read_model(path, _VerdictHead, VERDICT_SCHEMA)
+    found = read_model(path, _VerdictHead, VERDICT_SCHEMA)
+    if is_as_written(bytes_of(path)) is False:
+        raise UsageError(f"{path}: it was edited after it was written.")
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tracer.hypothesis.clamps import Amount, amount_of
+from tracer.hypothesis.procedure import Family
 from tracer.record.files import Recorded
 
 
@@ -41,6 +42,14 @@ class Activation(Recorded):
         default=None, description="The same with a₀ of `of_source`."
     )
 
+    n_set: int = Field(default=0, description="Features left out: the clamps set them themselves.")
+
+    def as_clean(self) -> Activation:
+        """What it would be unclamped, as far as that follows: the shares of a clean one are 1."""
+        weighted = None if self.of_clean is None else 1.0
+        equal = None if self.mean_of_clean is None else 1.0
+        return Activation(of_clean=weighted, of_source=None, mean_of_clean=equal, n_set=self.n_set)
+
 
 class Dose(Recorded):
     """One point of a dose series."""
@@ -61,6 +70,12 @@ class ClampRecord(Recorded):
     n_features: int
     n_overridden: int = Field(description="Features that a later clamp of the same run took over.")
     write_norm: float = Field(description="L2 norm of the summed write, over layers and positions.")
+    output_norm: float | None = Field(
+        default=None, description="The same of what the layers' outputs are there, unclamped."
+    )
+    n_out_of_range: int = Field(
+        default=0, description="Features set beyond all that they are on the file's prompts."
+    )
 
     @property
     def amount(self) -> Amount:
@@ -83,22 +98,41 @@ class Generated(Recorded):
     clean: tuple[GeneratedText, ...]
 
 
+class ProcedureControl(Recorded):
+    """A control for which the rule of a clamped supernode was made anew."""
+
+    family: Family
+    on: tuple[str, ...] = Field(description="Prompts in place of the rule's `on`.")
+    answer: str | None = Field(default=None, description="Token in place of the claimed one.")
+    n_features: int = Field(description="That the rule found and that have a place here.")
+
+
 class Trial(Recorded):
     """One intervention on one prompt.
 
     Its controls are in the tensors: `controls/<intervention>/<prompt>/logits` of shape
     [control, token] for the tokens in `control_tokens`, `…/logsumexp` [control] and
-    `…/top` [control].
+    `…/top` [control]; those of `procedure` in `procedure/<intervention>/<prompt>/…` likewise.
     """
 
     prompt: str
     clamps: tuple[ClampRecord, ...]
     reading: Reading
     supernodes: dict[str, Activation]
+    unclamped: dict[str, Activation] = Field(
+        default={}, description="The same activations without the clamps."
+    )
+    direct: Reading | None = Field(
+        default=None,
+        description="With the outputs of attention and MLPs, but for the clamped features, and the "
+        "norms' scales held: what the clamps write to the logits themselves. None where the model "
+        "cannot be held.",
+    )
     doses: tuple[Dose, ...] = ()
     generated: Generated | None = Field(default=None, description="Where texts are generated.")
     n_controls: int
     control_tokens: tuple[str, ...] = ()
+    procedure: tuple[ProcedureControl, ...] = ()
     problem: str | None = Field(default=None, description="Why it could not be measured.")
 
 

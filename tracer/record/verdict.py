@@ -8,10 +8,18 @@ from typing import Literal, Protocol, runtime_checkable
 from pydantic import Field
 
 from tracer.hypothesis.implied import Axis
+from tracer.hypothesis.spec import Expected
 from tracer.record.files import Recorded
 
-OutcomeName = Literal["held", "failed", "untested"]
-VerdictName = Literal["confirmed", "refuted", "inconclusive", "error"]
+OutcomeName = Literal["held", "failed", "untested", "vacuous"]
+"""`vacuous`: it would have held had nothing been done, or nothing was done."""
+VerdictName = Literal["confirmed", "consistent", "refuted", "inconclusive", "error"]
+"""`consistent`: what was expected held, and some of the evidence of *confirmed* is missing."""
+RULES = 2
+"""The rules that a verdict is reached by; `docs/evidence.md` states them.
+
+1: all that was expected held. 2: nothing vacuous, and the evidence of `tracer.evidence.strength`.
+"""
 SplitName = Literal["discovery", "held out"]
 
 
@@ -24,14 +32,14 @@ class PromptOutcome(Recorded):
     value: float | None = Field(default=None, description="The tested number, where there is one.")
     p: float | None = Field(default=None, description="p-value of the test, where it is one.")
     least_p: float | None = Field(default=None, description="The smallest its counts can give.")
-    reason: str | None = Field(default=None, description="Why it is untested.")
+    reason: str | None = Field(default=None, description="Why it is untested or vacuous.")
 
 
 class Mean(Recorded):
     """The mean of a number over prompts, and how well it is known."""
 
     value: float
-    low: float = Field(description="Bounds of the 95 % bootstrap interval: whole groups are drawn.")
+    low: float = Field(description="Bounds of the 95 % interval: subsets of whole groups.")
     high: float
     n_prompts: int
     n_groups: int
@@ -51,6 +59,7 @@ class Outcome(Recorded):
     n_held: int
     n_failed: int
     n_untested: int
+    n_vacuous: int = 0
     needed: int = Field(
         description="Prompts that must hold, ceil(mostly × prompts); 0 for one test of all of them."
     )
@@ -120,11 +129,24 @@ class Verdict(Recorded):
     """The judgement of one run; truthy exactly when it came out as the file expected."""
 
     schema_: Literal["tracer.verdict/1"] = Field(default="tracer.verdict/1", alias="schema")
+    seal: str | None = Field(default=None, description="SHA-256, see `tracer.record.seal`.")
     run: str
     hypothesis: str
     claim: str
     verdict: VerdictName
-    expected: Literal["confirmed", "refuted"]
+    expected: Expected
+    rules: int = Field(default=1, description="That it was reached by; see `RULES`.")
+    missing: tuple[str, ...] = Field(
+        default=(), description="What a consistent verdict lacks to be confirmed, a clause each."
+    )
+    unforeseen: tuple[str, ...] = Field(
+        default=(),
+        description="Where the file names the expectations that are to fail: what came out "
+        "otherwise.",
+    )
+    formerly: VerdictName | None = Field(
+        default=None, description="What older rules said of this run, where that differs."
+    )
     reason: str = Field(description="One sentence: why this verdict.")
     outcomes: tuple[Outcome, ...]
     robustness: RobustnessVerdict | None = Field(default=None, description="None: not asked for.")
@@ -136,14 +158,21 @@ class Verdict(Recorded):
 
     @property
     def as_expected(self) -> bool:
-        """Whether the verdict is the one the file declared."""
-        return self.verdict == self.expected
+        """Whether the verdict is the one the file declared, or a stronger one."""
+        return is_as_expected(self.verdict, self.expected, self.unforeseen)
 
     def __bool__(self) -> bool:
         return self.as_expected
 
 
-_WORST_FIRST: tuple[OutcomeName, ...] = ("failed", "untested", "held")
+def is_as_expected(verdict: VerdictName, expected: Expected, unforeseen: tuple[str, ...]) -> bool:
+    """Whether a verdict is the one a file declared, or a stronger one, for the reasons it names."""
+    if verdict == "confirmed" and expected == "consistent":
+        return True
+    return verdict == expected and not unforeseen
+
+
+_WORST_FIRST: tuple[OutcomeName, ...] = ("failed", "untested", "vacuous", "held")
 
 
 @runtime_checkable
@@ -153,7 +182,7 @@ class _Decided(Protocol):
 
 
 def rank(one: _Decided) -> int:
-    """The order in which outcomes are shown: what failed is 0, then untested, then held."""
+    """The order in which outcomes are shown: what failed is 0, then untested, vacuous, held."""
     return _WORST_FIRST.index(one.outcome)
 
 

@@ -220,7 +220,8 @@ def _box(
     if activation is not None:
         of_source = activation.of_source is not None and (injected or activation.of_clean is None)
         share = activation.of_source if of_source else activation.of_clean
-    shown = percent(share) if share is not None else "?"
+    is_set = activation is not None and activation.n_set > 0
+    shown = percent(share) if share is not None else "set" if is_set else "?"
     pill = clamp.amount.words() if clamp is not None else None
     width = _box_width(supernode)
     unknown = _is_unknown(supernode.name, clamps, trial)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from tracer.record.verdict import Verdict
 from tracer.report.text import plural
 
-VERDICTS = {"confirmed": "✔", "refuted": "✖", "inconclusive": "?", "error": "!"}
-OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?"}
+VERDICTS = {"confirmed": "✔", "consistent": "≈", "refuted": "✖", "inconclusive": "?", "error": "!"}
+OUTCOMES = {"held": "✔", "failed": "✖", "untested": "?", "vacuous": "∅"}
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,21 @@ def _post_hoc(verdict: Verdict) -> str:
 
 
 def _declared(verdict: Verdict) -> str:
+    if verdict.expected == "refuted" == verdict.verdict and not verdict.as_expected:
+        return f"Published as a failure, but another one: {'; '.join(verdict.unforeseen)}."
     if verdict.expected == "refuted":
         return {
             "refuted": "Published as a failure; failed as stated.",
             "confirmed": "Published as a failure, but it held here.",
+            "consistent": "Published as a failure, but it held here.",
             "inconclusive": "Published as a failure; not settled here.",
             "error": "Published as a failure; not measured here.",
         }[verdict.verdict]
-    return "" if verdict.verdict == "confirmed" else "The file expected this to be confirmed."
+    if verdict.as_expected:
+        return (
+            "" if verdict.verdict == "confirmed" else f"The file expected it: {verdict.expected}."
+        )
+    return f"The file expected this to be {verdict.expected}."
 
 
 def safe_link(source: str | None) -> str | None:

@@ -75,8 +75,9 @@ def _case(verdict: Verdict, outcome: Outcome) -> ET.Element:
     case = _named(f"{verdict.hypothesis}.{outcome.intervention}", name)
     prompts = (f"{p.prompt}: {p.outcome}: {p.reason or p.observed}" for p in outcome.prompts)
     observed = "\n".join((outcome.observed, "\n".join(prompts)))
-    if outcome.outcome == "untested":
-        ET.SubElement(case, "skipped", message=_text(outcome.reason or "untested"))
+    if outcome.outcome in ("untested", "vacuous"):
+        message = f"{outcome.outcome}: {outcome.reason}" if outcome.reason else outcome.outcome
+        ET.SubElement(case, "skipped", message=_text(message))
     elif outcome.outcome == "failed" and verdict.expected != "refuted":
         message = f"expected {outcome.expected}; observed {outcome.observed}"
         ET.SubElement(case, "failure", message=_text(message)).text = _text(observed)
@@ -89,7 +90,7 @@ def _case(verdict: Verdict, outcome: Outcome) -> ET.Element:
 
 def _cases_tell(verdict: Verdict) -> bool:
     """Whether the suite passes exactly when the verdict is as expected."""
-    if verdict.expected == "refuted" or verdict.verdict == "error":
+    if verdict.expected == "refuted" or verdict.verdict in ("error", "consistent"):
         return False
     return verdict.as_expected == all(outcome.outcome == "held" for outcome in verdict.outcomes)
 
@@ -99,11 +100,16 @@ def _verdict_case(verdict: Verdict) -> ET.Element:
     message = _text(f"{verdict.verdict}: {verdict.reason}")
     if verdict.verdict == "error":
         ET.SubElement(case, "error", message=message)
-    elif verdict.verdict == "inconclusive":
+    elif verdict.verdict == "inconclusive" or _is_weaker(verdict):
         ET.SubElement(case, "skipped", message=message)
     elif not verdict.as_expected:
         ET.SubElement(case, "failure", message=message)
     return case
+
+
+def _is_weaker(verdict: Verdict) -> bool:
+    """Whether all that was expected held, on less evidence than the file expects."""
+    return verdict.verdict == "consistent" and verdict.expected == "confirmed"
 
 
 def _baseline_cases(comparison: RunComparison) -> Iterator[ET.Element]:

@@ -58,7 +58,7 @@ def _counts(entries: Sequence[LibraryEntry]) -> str:
     verdicts = [entry.run.verdict if entry.run else None for entry in entries]
     named = [
         f"{verdicts.count(verdict)} {verdict}"
-        for verdict in ("confirmed", "refuted", "inconclusive")
+        for verdict in ("confirmed", "consistent", "refuted", "inconclusive")
     ]
     return f"{len(entries)} hypotheses: {', '.join(named)}, {verdicts.count(None)} without a run."
 

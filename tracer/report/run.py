@@ -25,7 +25,12 @@ from tracer.report.terminal import RunFacts, clean, verdict_text, worst
 REPORT = "report.html"
 
 _HEADINGS = ("intervention", "split", "expectation", "expected", "observed", "outcome")
-_COLOURS = {"held": "#1a7f37", "failed": "#cf222e", "untested": "#9a6700"}
+_COLOURS = {
+    "held": "#1a7f37",
+    "failed": "#cf222e",
+    "untested": "#9a6700",
+    "vacuous": "#9a6700",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Open a run folder; it is judged now where no verdict was written.
+        """Open a run folder and judge it; the verdict that was written is not believed.
+
+        Where its tensors are gone, it is all there is.
 
         Raises:
             UsageError: There is no complete run, or its files contradict each other.
@@ -49,15 +56,18 @@ class Run:
             >>> made = tracer.run("tiny.yaml")
             >>> run = tracer.Run.open(made.path)
             >>> run.verdict.verdict, sorted(run.record.interventions)
-            ('confirmed', ['swap'])
+            ('consistent', ['swap'])
         """
         folder = Path(path)
         record, arrays = _complete(folder), run_folder.read_arrays(folder)
         check_forms(record, arrays)
-        verdict = run_folder.read_verdict(folder)
-        if verdict is None:
+        written = run_folder.read_verdict(folder)
+        try:
             return _judge(folder, record, arrays)
-        return cls(folder, record, verdict, arrays)
+        except UsageError:
+            if written is None:
+                raise
+            return cls(folder, record, written, arrays)
 
     def judge(self, hypothesis: Hypothesis | None = None) -> Run:
         """The same measurements judged again, nothing written.
@@ -94,7 +104,7 @@ class Run:
             >>> stricter = tracer.load("tiny.yaml", set=["interventions.swap.expect[0].rises_by=5"])
             >>> verdict, *outcomes = run.judge(stricter).compare(run).findings
             >>> verdict.before, verdict.after, verdict.is_regression
-            ('confirmed', 'refuted', True)
+            ('consistent', 'refuted', True)
             >>> [(finding.before, finding.after) for finding in outcomes]
             [('held', 'failed'), ('held', 'failed')]
         """
@@ -156,7 +166,7 @@ def judge_and_save(folder: Path) -> Run:
 
 
 def judge_folder(folder: Path, hypothesis: Hypothesis | None = None) -> Run:
-    """A measured run, judged now: an earlier verdict is not even read. Nothing is written.
+    """A measured run, judged now, whatever was judged earlier. Nothing is written.
 
     Args:
         folder: of the run.
@@ -172,8 +182,31 @@ def _judge(
     folder: Path, record: Record, arrays: Arrays, hypothesis: Hypothesis | None = None
 ) -> Run:
     variants = run_folder.read_variants(folder, record)
-    verdict = judge_run(record, arrays, hypothesis=hypothesis, variants=variants)
+    verdict = judge_run(
+        record,
+        arrays,
+        hypothesis=hypothesis,
+        variants=variants,
+        is_edited=run_folder.is_edited(folder),
+    )
+    if hypothesis is None:
+        verdict = _beside_older(verdict, folder)
     return Run(folder, record, verdict, arrays)
+
+
+def _beside_older(verdict: Verdict, folder: Path) -> Verdict:
+    """The verdict with what older rules said of the run, where that is another."""
+    try:
+        written = run_folder.read_verdict(folder)
+    except UsageError:
+        return verdict
+    if written is None:
+        return verdict
+    older = written.formerly if written.rules == verdict.rules else written.verdict
+    if older is None or older == verdict.verdict:
+        return verdict
+    told = f"by the rules it was first judged by, this run was {older}; see docs/evidence.md"
+    return verdict.model_copy(update={"formerly": older, "caveats": (told, *verdict.caveats)})
 
 
 def _complete(folder: Path) -> Record:

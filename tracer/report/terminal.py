@@ -23,12 +23,24 @@ from tracer.report.text import BIDI
 
 _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _ASCII = str.maketrans("✔✘−–—×·‘’“”\u00a0\u202f", "+x---x.''\"\"  ") | str.maketrans(
-    {"…": "...", "→": "->", "≥": ">=", "≤": "<=", "ρ": "rho", "σ": "sigma", "±": "+-"}
+    {
+        "≈": "~",
+        "∅": "0",
+        "…": "...",
+        "→": "->",
+        "≥": ">=",
+        "≤": "<=",
+        "ρ": "rho",
+        "σ": "sigma",
+        "±": "+-",
+    }
 )
 _PROBE = "✔✘−×…→≥ρ"
 _SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
-_MARKS = {"held": "✔", "failed": "✘", "untested": "?"}
-_COLOURS = {"held": "green", "failed": "red", "untested": "yellow"}
+_MARKS = {"held": "✔", "failed": "✘", "untested": "?", "vacuous": "∅"}
+_COLOURS = {"held": "green", "failed": "red", "untested": "yellow", "vacuous": "yellow"}
+_OPEN = {"inconclusive": "?", "consistent": "≈"}
+"""Verdicts that are neither a yes nor a no."""
 MOST_ROWS = 300
 """Expectations that are printed unless every prompt is asked for."""
 MOST_NOTES = 60
@@ -143,6 +155,8 @@ def print_verdict(
         more = f"{n_more:,} more, none of them worse: tracer show {verdict.run} -v"
         screen.say(f"  … and {more}", "yellow")
     fixed = "measuring" if verdict.registered is None else "registering"
+    _notes(screen, "missing", verdict.missing)
+    _notes(screen, "not as the file says", verdict.unforeseen)
     _notes(screen, f"changed after {fixed}", verdict.post_hoc)
     _notes(screen, "caveat", verdict.caveats)
     for path in facts.paths if facts else ():
@@ -176,8 +190,8 @@ def _headline(screen: Screen, verdict: Verdict) -> Text:
         word += " as expected" if verdict.as_expected else f" (expected: {verdict.expected})"
     icon, colour = "✔", "green"
     if not verdict.as_expected:
-        icon = {"inconclusive": "?", "error": "!"}.get(verdict.verdict, "✘")
-        colour = "yellow" if verdict.verdict == "inconclusive" else "red"
+        icon = (_OPEN | {"error": "!"}).get(verdict.verdict, "✘")
+        colour = "yellow" if verdict.verdict in _OPEN else "red"
     head = screen.text(f"{icon} {word}  {verdict.hypothesis}", f"bold {colour}")
     return Text.assemble(head, screen.text(f"  {verdict.reason}"))
 

@@ -224,10 +224,11 @@ def _intervention(
 
 def _asked(attempt: Attempt) -> Probability | LogitDiff:
     """What is looked at; controls are drawn only where something is compared with them."""
-    test = {"beats_controls": P} if attempt.n_controls else {"above": 0.0}
+    beats, above = (P, None) if attempt.n_controls else (None, 0.0)
     if len(attempt.measure) == 2:
-        return LogitDiff(logit_diff=(attempt.measure[0], attempt.measure[1]), **test)
-    return Probability(probability=attempt.measure[0], **test)
+        pair = (attempt.measure[0], attempt.measure[1])
+        return LogitDiff(logit_diff=pair, beats_controls=beats, above=above)
+    return Probability(probability=attempt.measure[0], beats_controls=beats, above=above)
 
 
 def _alone(hypothesis: Hypothesis, name: str, watched: Groups) -> Hypothesis:

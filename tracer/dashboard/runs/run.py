@@ -14,17 +14,16 @@ from tracer.dashboard.opening import entries, opened, report_of
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.record import Record
 from tracer.record.runs import RunEntry
-from tracer.record.verdict import Verdict, rank
+from tracer.record.verdict import Verdict, VerdictName, rank
 from tracer.report.headline import OUTCOMES, VERDICTS, count
 from tracer.report.run import REPORT, Run
 from tracer.report.summaries import intervention_summary
 from tracer.report.text import clean, shorten
 
-State = Literal[
-    "confirmed", "refuted", "inconclusive", "error", "not judged", "measuring", "unreadable"
-]
+State = VerdictName | Literal["not judged", "measuring", "unreadable"]
 ICONS: Mapping[State, str] = {
     "confirmed": VERDICTS["confirmed"],
+    "consistent": VERDICTS["consistent"],
     "refuted": VERDICTS["refuted"],
     "inconclusive": VERDICTS["inconclusive"],
     "error": VERDICTS["error"],

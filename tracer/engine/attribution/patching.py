@@ -49,7 +49,7 @@ def feature_gradients(
     basis: FeatureBasis,
     clean: CleanRun,
     positions: Sequence[int],
-    rule: Rule,
+    by: Rule,
     candidates: Sequence[Int[Tensor, " _"]],
 ) -> tuple[Float[Tensor, "_ _"], ...]:
     """∂metric/∂activation of each layer's candidates, [position, candidate], by layer."""
@@ -63,7 +63,7 @@ def feature_gradients(
     sites = [basis.output_site(layer) for layer in layers]
     watch: list[tuple[Site, Hook]] = [(site, keep(site)) for site in sites]
     leaf: tuple[Site, Hook] = (Site("resid_pre", 0), lambda x: x.detach().requires_grad_())
-    frozen = _half_rule(model) if rule == "half" else []
+    frozen = _half_rule(model) if by == "half" else []
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
         logits = model.forward(

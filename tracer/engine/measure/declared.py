@@ -140,5 +140,6 @@ def _with_trials(record: Record, prompt: str, found: Measurement) -> Record:
         "interventions": interventions,
         "notes": (*record.notes, *found.notes),
         "cached": (*record.cached, *found.cached),
+        "known_before": (*record.known_before, *found.known),
     }
     return record.model_copy(update=update)

@@ -5,7 +5,7 @@ The rows of one intervention are read from the cache where it has them, else mea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,19 +15,22 @@ from torch import Tensor
 
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.cache import KeptRows, MeasurementCache, Remembered, keep, read_kept, rows_key
-from tracer.engine.clamps import Clamp, assign, clamp_records, draw_controls, resolve_clamps
+from tracer.engine.clamps import Clamp, Ranges, assign, clamp_records, draw_controls, resolve_clamps
 from tracer.engine.clean import CleanRun, activation, control_readings, empty_readings, reading
 from tracer.engine.cost import intervention_rows
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.forward import Measured, run_rows
+from tracer.engine.freeze import can_be_frozen
 from tracer.engine.model.model import Model
+from tracer.engine.procedure import made_anew
 from tracer.engine.progress import Advance
 from tracer.engine.resolve import MeasurementContext
+from tracer.engine.store import key_of
 from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.arrays import control_key, trial_name
-from tracer.record.trials import Activation, Dose, Reading, Trial
+from tracer.record.arrays import control_key, procedure_key, trial_name
+from tracer.record.trials import Activation, Dose, ProcedureControl, Reading, Trial
 
 
 class Measurement(NamedTuple):
@@ -38,6 +41,8 @@ class Measurement(NamedTuple):
     notes: list[str]
     cached: list[str]
     """Names of the trials that were read from the cache."""
+    known: list[str]
+    """Those of which something else was expected when they were measured."""
 
 
 def measure_prompt(
@@ -47,20 +52,31 @@ def measure_prompt(
 
     Each has a cache entry of its own, which a change elsewhere in the file leaves as it is.
     """
-    clean, whole = context.clean[prompt], Measurement({}, {}, [], [])
+    clean, whole = context.clean[prompt], Measurement({}, {}, [], [], [])
     for name, spec in all_interventions(context.hypothesis).items():
         if prompt not in spec.prompts:
             continue
         plan = _plan(context, name, spec, clean)
-        shown = [plan.main, *plan.doses]
-        rows = [*shown, *plan.controls]
-        found = read_rows(context.model, context.basis, clean, rows, limit, context.cache, advance)
+        rows = [plan.main, *plan.doses, *plan.direct, *plan.controls, *plan.made_anew]
+        model, basis, claim = context.model, context.basis, _claim(spec)
+        found = read_rows(model, basis, clean, rows, limit, context.cache, advance, claim)
+        last = len(rows) - len(plan.made_anew)
+        first = last - len(plan.controls)
         for what, column in found.result.columns._asdict().items():
-            whole.arrays[control_key(name, prompt, what)] = column[len(shown) :].numpy()
+            whole.arrays[control_key(name, prompt, what)] = column[first:last].numpy()
+            if plan.made_anew:
+                whole.arrays[procedure_key(name, prompt, what)] = column[last:].numpy()
         whole.trials[name] = _trial(context, plan, clean, found.result)
         whole.notes.extend([f"{name} on {prompt}: {plan.note}"] if plan.note else [])
         whole.cached.extend([trial_name(name, prompt)] if found.from_cache else [])
+        whole.known.extend([trial_name(name, prompt)] if found.claim != claim else [])
     return whole
+
+
+def _claim(spec: InterventionSpec) -> str:
+    """Hash of everything that is expected of an intervention."""
+    doses = spec.doses.expect if spec.doses else ()
+    return key_of([each.model_dump(mode="json") for each in (*spec.expect, *doses)])
 
 
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
@@ -76,7 +92,12 @@ class _Planned:
     clamps: list[Clamp]
     main: Row
     doses: list[Row]
+    direct: list[Row]
+    """The clamps at the last token, with everything else held; none where nothing is clamped there,
+    or the model cannot be held."""
     controls: list[Row]
+    made_anew: list[Row]
+    procedure: tuple[ProcedureControl, ...]
     note: str | None
 
 
@@ -90,21 +111,55 @@ def _plan(
         clamps,
         clean,
         context.basis,
-        context.members(),
+        context.members(_concerned(spec)),
         context.hypothesis.n_controls(spec),
         f"{context.hypothesis.seed}/{name}",
+        context.hypothesis.controls.matched,
     )
     note = None
     if drawn is None:
         note = "no controls: too few features change on this prompt to draw matched ones from"
+    values = assign(clamps, clean).values
+    made = made_anew(context, name, spec)
+    anew = [
+        assign(resolve_clamps(each.spec, each.supernodes, context.clean, prompt), clean).values
+        for each in made
+    ]
     return _Planned(
         spec=spec,
         clamps=clamps,
-        main=Row(assign(clamps, clean).values, spec.freeze, read),
+        main=Row(values, spec.freeze, read),
         doses=_dose_rows(spec, clamps, clean),
+        direct=_direct_rows(context.model, values, clean),
+        made_anew=[Row(each, spec.freeze, is_control=True) for each in anew],
+        procedure=tuple(
+            ProcedureControl(
+                family=each.made.family,
+                on=each.made.rule.on,
+                answer=each.made.answer,
+                n_features=len(own),
+            )
+            for each, own in zip(made, anew, strict=True)
+        ),
         controls=[Row(values, spec.freeze, is_control=True) for values in drawn or ()],
         note=note,
     )
+
+
+def _direct_rows(model: Model, values: Mapping[Place, float], clean: CleanRun) -> list[Row]:
+    """What the clamps write to the logits themselves: only the last token's residual stream does.
+
+    None where nothing is clamped there, and where the model's attention cannot be held.
+    """
+    last = len(clean.ids) - 1
+    at_end = {where: value for where, value in values.items() if where[1] == last}
+    return [Row(at_end, "residual")] if at_end and can_be_frozen(model) else []
+
+
+def _concerned(spec: InterventionSpec) -> list[str]:
+    """The supernodes that are clamped or read: no control of the intervention holds any of them."""
+    read = (name for expectation in spec.expect for name in expectation.supernodes())
+    return list(dict.fromkeys((*spec.clamp, *read)))
 
 
 def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> list[Row]:
@@ -123,30 +178,58 @@ def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> 
 
 def _trial(context: MeasurementContext, plan: _Planned, clean: CleanRun, found: KeptRows) -> Trial:
     factors = plan.spec.doses.factors if plan.spec.doses else ()
+    at_end = any(pos == len(clean.ids) - 1 for _, pos, _ in plan.main.values)
+    if plan.direct:
+        direct = found.readings[1 + len(factors)]
+    elif at_end:
+        direct = None
+    else:
+        direct = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
     return Trial(
         prompt=clean.prompt.name,
-        clamps=clamp_records(plan.clamps, clean, context.basis),
+        clamps=clamp_records(plan.clamps, clean, context.basis, _ranges(context)),
         reading=found.readings[0],
-        supernodes=_activations(context, clean, found.activations[0]),
+        supernodes=_activations(context, plan, clean, found.activations[0]),
+        unclamped=_activations(context, plan, clean, None),
+        direct=direct,
         doses=tuple(
             Dose(factor=factor, reading=found.readings[n]) for n, factor in enumerate(factors, 1)
         ),
         n_controls=len(plan.controls),
         control_tokens=tuple(clean.prompt.asked),
+        procedure=plan.procedure,
         problem=None if plan.main.values else "no feature has a place on this prompt",
     )
 
 
+def _ranges(context: MeasurementContext) -> Ranges:
+    """What the features are on the file's prompts; found once."""
+    if "ranges" not in context.kept:
+        context.kept["ranges"] = Ranges(context.clean.values())
+    return context.kept["ranges"]
+
+
 def _activations(
-    context: MeasurementContext, clean: CleanRun, after: Tensor
+    context: MeasurementContext, plan: _Planned, clean: CleanRun, after: Tensor | None
 ) -> dict[str, Activation]:
-    """Every supernode's activation after the clamps, as shares of clean and source."""
+    """Every supernode's activation as shares of clean and source, over features left free.
+
+    `after` is that of all supernodes' features after the clamps, or None: unclamped.
+    """
     places = context.places(clean.prompt.name)
-    parts = after.split([len(each) for each in places.values()])
+    sizes = [len(each) for each in places.values()]
+    parts = after.split(sizes) if after is not None else [None] * len(sizes)
     found: dict[str, Activation] = {}
     for (name, mine), now in zip(places.items(), parts, strict=True):
+        free = torch.tensor([where not in plan.main.values for where in mine], dtype=torch.bool)
         before = torch.tensor([float(clean.activation(la, pos)[i]) for la, pos, i in mine])
-        found[name] = activation(now, before, _source(context, name, mine))
+        source = _source(context, name, mine)
+        shares = activation(
+            (before if now is None else now)[free],
+            before[free],
+            None if source is None else source[free],
+        )
+        found[name] = shares.model_copy(update={"n_set": int((~free).sum())})
     return found
 
 
@@ -155,13 +238,16 @@ def _source(context: MeasurementContext, name: str, places: list[Place]) -> Tens
     supernode = context.supernodes[name]
     if not supernode.source or len(places) != len(supernode.features):
         return None
-    runs = tuple(context.clean[source] for source in supernode.source)
-    clamp = Clamp(supernode, Amount("times", 1.0), supernode.at, runs, supernode.at)
-    values: list[float] = []
-    for member, ref in enumerate(supernode.features):
-        found = clamp.source_activations(member)
-        values.append(0.0 if found is None else float(found[ref.index]))
-    return torch.tensor(values)
+    key = f"source/{name}"
+    if key not in context.kept:
+        runs = tuple(context.clean[source] for source in supernode.source)
+        clamp = Clamp(supernode, Amount("times", 1.0), supernode.at, runs, supernode.at)
+        values: list[float] = []
+        for member, ref in enumerate(supernode.features):
+            found = clamp.source_activations(member)
+            values.append(0.0 if found is None else float(found[ref.index]))
+        context.kept[key] = torch.tensor(values)
+    return context.kept[key]
 
 
 def read_rows(
@@ -172,12 +258,13 @@ def read_rows(
     limit: BatchLimit,
     cache: MeasurementCache | None,
     advance: Advance,
+    claim: str = "",
 ) -> Remembered[KeptRows]:
     """Clamp a prompt in every way, and read the tokens its hypothesis asks about.
 
     The rows of one call share batches with one another and with no others, so that they come out
     the same whatever else a hypothesis holds. Rows whose batches were cut because memory ran out
-    are not kept.
+    are not kept. `claim` is a hash of what is expected of them, which is kept with them.
 
     Raises:
         EngineError: One row alone does not fit into memory.
@@ -187,16 +274,17 @@ def read_rows(
     found = read_kept(cache, key, rows) if cache else None
     if found is not None and found.answers(asked):
         advance(len(rows))
-        return Remembered(found.of(asked), from_cache=True)
+        return Remembered(found.of(asked), from_cache=True, claim=found.claim)
     halved = limit.halved
     if found is None:
         batches = run_rows(model, basis, clean, rows, limit)
     else:
         batches = _again(model, found.rows)
     kept = _read(batches, rows, clean, model, advance)
+    first = claim if found is None else found.claim
     if cache and limit.halved == halved:
-        keep(cache, key, kept, asked)
-    return Remembered(kept, from_cache=found is not None)
+        keep(cache, key, kept, asked, first)
+    return Remembered(kept, from_cache=found is not None, claim=first)
 
 
 def _again(model: Model, kept: KeptRows) -> Iterator[Measured]:

@@ -7,15 +7,16 @@ nearer than fp32 rounding is a tie, which counts against the hypothesis.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.case import Case, Wording, log_probability
+from tracer.evidence.case import Case, ControlValues, Wording, log_probability, vacuous
 from tracer.evidence.measures.measure import MeasureEvidence, Naming
-from tracer.evidence.statistics import Side, controls_needed, monte_carlo_p
+from tracer.evidence.statistics import Side, beyond_p, controls_needed
 from tracer.evidence.wording import counted, exact, number, p_text, signed
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.template import render_token
@@ -42,7 +43,8 @@ def word(expectation: Effect, naming: Naming) -> Wording:
 
 
 def _is_change(expectation: Effect) -> bool:
-    return expectation.rises_by is not None or expectation.falls_by is not None
+    tests = (expectation.rises_by, expectation.falls_by, expectation.within)
+    return any(test is not None for test in tests)
 
 
 def judge(expectation: Effect, case: Case) -> PromptOutcome:
@@ -61,12 +63,27 @@ def judge(expectation: Effect, case: Case) -> PromptOutcome:
         value, held = clamped, clamped < expectation.below
     elif expectation.rises_by is not None:
         value, held, observed = rise, rise > expectation.rises_by, change
+    elif expectation.within is not None:
+        value, held, observed = rise, abs(rise) < expectation.within, change
     else:
         assert expectation.falls_by is not None
         value, held, observed = -rise, -rise > expectation.falls_by, change
     if math.isnan(value):
         return case.untested("the difference of two infinite logits is no number")
-    return case.tested(held=held, observed=observed, value=value)
+    outcome = case.tested(held=held, observed=observed, value=value)
+    if held and expectation.within is not None and not _could_leave(expectation, case):
+        return vacuous(outcome, "no random set of this size moves it by as much as the margin")
+    return outcome
+
+
+def _could_leave(expectation: Effect, case: Case) -> bool:
+    """Whether some matched control leaves the margin; where none was drawn, nobody knows."""
+    if case.controls.n == 0:
+        return True
+    assert expectation.within is not None
+    _, theirs = compared(expectation, case, case.controls)
+    moved = theirs if isinstance(expectation, LogitDiff) else np.exp(theirs)
+    return float(np.abs(moved - _clean(expectation, case)).max()) >= expectation.within
 
 
 def _test_words(expectation: Effect) -> str:
@@ -75,10 +92,13 @@ def _test_words(expectation: Effect) -> str:
         ("< {}", expectation.below),
         ("rises by > {}", expectation.rises_by),
         ("falls by > {}", expectation.falls_by),
+        ("changes by < {}", expectation.within),
         ("above controls, p ≤ {}", expectation.beats_controls),
         ("below controls, p ≤ {}", expectation.undercuts_controls),
         ("above controls across prompts, p ≤ {}", expectation.beats_controls_across),
         ("below controls across prompts, p ≤ {}", expectation.undercuts_controls_across),
+        ("above the same rule on wrong donors, p ≤ {}", expectation.beats_procedure),
+        ("below the same rule on wrong donors, p ≤ {}", expectation.undercuts_procedure),
     ):
         if bound is not None:
             return words.format(exact(bound))
@@ -115,11 +135,12 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
             f"{counted(needed, 'control')} {'is' if needed == 1 else 'are'} needed for "
             f"p ≤ {exact(asked)}; {n} {'was' if n == 1 else 'were'} drawn"
         )
-    observed, controls = compared(expectation, case)
+    observed, controls = compared(expectation, case, case.controls)
     problem = unlike(observed, controls)
     if problem is not None:
         return case.untested(problem)
-    p = monte_carlo_p(observed, controls, side, ROUNDING)
+    clean, _ = compared(expectation, case.unclamped(), case.controls)
+    p = beyond_p(observed, clean, controls, side, asked, ROUNDING)
     shown = controls if isinstance(expectation, LogitDiff) else np.exp(controls)
     extreme = float(shown.max() if side == "above" else shown.min())
     value = _value(expectation, case.trial.reading, case)
@@ -143,15 +164,40 @@ def unlike(clamped: float, controls: Float[np.ndarray, " control"]) -> str | Non
     return None
 
 
-def compared(expectation: Effect, case: Case) -> tuple[float, Float[np.ndarray, " control"]]:
-    """The clamp's own number and its controls', on the scale they are compared on."""
-    reading, controls = case.trial.reading, case.controls
+def compared(
+    expectation: Effect, case: Case, controls: ControlValues
+) -> tuple[float, Float[np.ndarray, " control"]]:
+    """The clamp's own number and its controls', on the scale they are compared on.
+
+    A control that is about another token has moved that one: its change is added to the number
+    that the clamp starts from.
+    """
+    tokens = [case.token(token) for token in expectation.tokens()[expectation.KEY]]
+    own = log_number(expectation, case.trial.reading, tokens)
+    if not controls.instead:
+        return own, _of_controls(expectation, controls, tokens)
+    clean, theirs = case.prompt.baseline, list[float]()
+    start = log_number(expectation, clean, tokens)
+    for token, control in controls.each():
+        mine = tokens if token is None else [case.token(token), *tokens[1:]]
+        moved = float(_of_controls(expectation, control, mine)[0])
+        theirs.append(start + moved - log_number(expectation, clean, mine))
+    return own, np.array(theirs)
+
+
+def log_number(expectation: Effect, reading: Reading, tokens: Sequence[str]) -> float:
+    """The number an expectation reads, a probability as its natural logarithm."""
     if isinstance(expectation, Probability):
-        token = case.token(expectation.probability)
-        return log_probability(reading, token), controls.log_probability(token)
-    first, second = (case.token(t) for t in expectation.logit_diff)
-    difference = reading.tokens[first].logit - reading.tokens[second].logit
-    return difference, controls.logit(first) - controls.logit(second)
+        return log_probability(reading, tokens[0])
+    return reading.tokens[tokens[0]].logit - reading.tokens[tokens[1]].logit
+
+
+def _of_controls(
+    expectation: Effect, controls: ControlValues, tokens: Sequence[str]
+) -> Float[np.ndarray, " control"]:
+    if isinstance(expectation, Probability):
+        return controls.log_probability(tokens[0])
+    return controls.logit(tokens[0]) - controls.logit(tokens[1])
 
 
 class EffectChange(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tracer.evidence.case import Case, Wording
+from tracer.evidence.case import Case, Wording, vacuous
 from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.wording import exact, number
 from tracer.hypothesis.expectations.fraction import Fraction
@@ -36,6 +36,9 @@ def judge(expectation: Fraction, case: Case) -> PromptOutcome:
     if found is None:
         return case.untested(f"{name} has no place on this prompt")
     value = _share(expectation, found)
+    if value is None and found.n_set:
+        reason = f"the clamps set all active features of {name} themselves"
+        return vacuous(case.untested(reason), reason)
     if value is None:
         return case.untested(_why_none(expectation, found))
     if math.isnan(value):

@@ -10,10 +10,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from tracer.evidence.across import is_across, judge_across
-from tracer.evidence.conclusion import Judged
+from tracer.evidence.conclusion import Group, Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import Effect, EffectChange, changes_of
 from tracer.evidence.outcomes import split_outcome
+from tracer.evidence.strength import lacks_of_clamps
 from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
 from tracer.evidence.wording import counted, named, number, signed
 from tracer.hypothesis.expectations.base import Expectation
@@ -143,4 +144,11 @@ def _spread(by_kind: dict[str, list[EffectChange]]) -> str:
     return f"{told}; the sign changes with the kind on {where}."
 
 
-EVIDENCE = StudyEvidence(Necessity, judge, tables)
+def lacks(
+    context: JudgingContext, name: str, study: Necessity, groups: Sequence[Group]
+) -> Iterator[str]:
+    """What an intervention lacks, kind by kind."""
+    yield from lacks_of_clamps(context, name, dict(study.interventions(name)), groups)
+
+
+EVIDENCE = StudyEvidence(Necessity, judge, tables, lacks)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tracer.evidence.conclusion import Judged
+from tracer.evidence.conclusion import Group, Judged, grouped
 from tracer.evidence.context import JudgingContext
+from tracer.evidence.strength import CIRCULAR, by_claim, lacks_of_clamps
 from tracer.evidence.studies import circuit, mediation, necessity, shared, swaps
 from tracer.evidence.studies.study import StudyEvidence
+from tracer.hypothesis.robustness import ROBUSTNESS
 
 STUDIES: tuple[StudyEvidence[Any], ...] = (
     necessity.EVIDENCE,
@@ -24,3 +26,25 @@ def judge_studies(context: JudgingContext) -> Iterator[Judged]:
     for evidence in STUDIES:
         for name, study in context.asked.studies_of(evidence.kind).items():
             yield from evidence.judge(context, name, study)
+
+
+def missing(context: JudgingContext, judged: Sequence[Judged]) -> tuple[str, ...]:
+    """What a run whose expectations all held lacks to be confirmed; what is circular first."""
+    claims = by_claim(grouped(judged))
+    found = [clause for name, groups in claims.items() for clause in _lacks(context, name, groups)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda clause: not clause.startswith(CIRCULAR)))
+
+
+def _lacks(context: JudgingContext, name: str, groups: Sequence[Group]) -> Iterator[str]:
+    """What one claim lacks."""
+    asked = context.asked
+    if name in asked.interventions:
+        yield from lacks_of_clamps(context, name, {name: asked.interventions[name]}, groups)
+        return
+    for evidence in STUDIES:
+        study = asked.studies_of(evidence.kind).get(name)
+        if study is not None and evidence.lacks is not None:
+            yield from evidence.lacks(context, name, study, groups)
+            return
+    if name != ROBUSTNESS:
+        yield f"matched controls: nothing that {name} expects is compared with them"

@@ -56,7 +56,7 @@ def judge(context: JudgingContext, name: str, study: SharedSpec) -> Iterator[Jud
 
 def splits(context: JudgingContext, spec: SharedSpec) -> Iterator[tuple[SplitName, list[int]]]:
     """Numbers of the lists of each split; a list is of the split of its prompts."""
-    for split, prompts in context.splits(spec.prompts):
+    for split, prompts in context.splits([names[0] for names in spec.translations]):
         mine = set(prompts)
         yield split, [n for n, names in enumerate(spec.translations) if names[0] in mine]
 

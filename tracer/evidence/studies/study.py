@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from tracer.evidence.conclusion import Judged
+from tracer.evidence.conclusion import Group, Judged
 from tracer.evidence.context import JudgingContext
 from tracer.hypothesis.studies.study import Study
 from tracer.record.record import Record
@@ -56,3 +56,8 @@ class StudyEvidence(Generic[Kind]):
     """The outcomes of one study, by its name."""
     tables: Callable[[Record, Verdict, str, Kind], Iterator[StudyTable]] | None = None
     """None where a section of the report is its own."""
+    lacks: Callable[[JudgingContext, str, Kind, Sequence[Group]], Iterator[str]] | None = None
+    """What one whose expectations all held lacks to be confirmed, a clause each.
+
+    None where nothing is compared with matched controls, so that it is *consistent* at best.
+    """

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tracer.evidence.case import Wording, is_top, untested
-from tracer.evidence.conclusion import Judged
+from tracer.evidence.case import Wording, untested
+from tracer.evidence.conclusion import Group, Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.top import say_top
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.statistics import wilson
+from tracer.evidence.strength import (
+    FEWEST_CONCEPTS,
+    of_direct,
+    of_held_out,
+    of_origin,
+    of_sizes,
+)
 from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
 from tracer.evidence.wording import counted
 from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.top import TopIs
 from tracer.hypothesis.studies.swaps import Swaps, swap_name
 from tracer.hypothesis.template import render_token
 from tracer.record.record import Record
@@ -25,7 +33,7 @@ ARROW = " ← "
 
 def judge(context: JudgingContext, name: str, study: Swaps) -> Iterator[Judged]:
     """One outcome for each split; a pair that falls short of `each` fails it."""
-    whole = Expectation(mostly=study.mostly)
+    whole = Expectation(mostly=study.mostly, fails=study.fails)
     where = f"with each of {counted(len(study.concepts), 'concept')} put for every other,"
     wording = Wording("top token", "the donor's answer")
     for split, prompts in context.splits(study.prompts):
@@ -47,10 +55,10 @@ def _on(context: JudgingContext, name: str, study: Swaps, prompt: str) -> Iterat
             continue
         declared = context.asked.prompts[donors[0]]
         assert declared.answer is not None
-        held = is_top(trial.reading, render_token(declared.answer, declared))
-        yield PromptOutcome(
-            prompt=pair, outcome="held" if held else "failed", observed=say_top(trial.reading)
-        )
+        expectation = TopIs(top=render_token(declared.answer, declared))
+        case = context.case(swap_name(name, recipient, donor), trial)
+        found = context.judge_case(expectation, case)
+        yield found.model_copy(update={"prompt": pair, "observed": say_top(trial.reading)})
 
 
 def _recipient_of(study: Swaps, prompt: str) -> str:
@@ -128,4 +136,25 @@ def _cell(found: list[PromptOutcome] | None) -> Cell | None:
     return Cell(f"{n_held} of {len(tested)}", title, 4 * n_held // len(tested))
 
 
-EVIDENCE = StudyEvidence(Swaps, judge, tables)
+def lacks(
+    context: JudgingContext, name: str, study: Swaps, groups: Sequence[Group]
+) -> Iterator[str]:
+    """What the matrix lacks: each concept is the wrong donor of the others, if none was tuned."""
+    if len(study.concepts) < FEWEST_CONCEPTS:
+        n = counted(len(study.concepts), "concept")
+        yield f"{FEWEST_CONCEPTS} concepts, each a control of the others: {name} has {n}"
+    specs = dict(study.interventions(name))
+    yield from of_origin(context, name, specs.values(), groups)
+    yield from of_held_out(context, name, study.prompts, groups)
+    yield from of_sizes(context, specs.values())
+    for donor, prompts in study.concepts.items():
+        answer = context.asked.prompts[prompts[0]].answer
+        mine = {
+            swap_name(name, other, donor): specs[swap_name(name, other, donor)]
+            for other in study.concepts
+            if other != donor
+        }
+        yield from of_direct(context, f"{name} of {donor}", mine, [TopIs(top=answer or "")])
+
+
+EVIDENCE = StudyEvidence(Swaps, judge, tables, lacks)

@@ -36,9 +36,24 @@ class Expectation(BaseModel):
         description="Share of the prompts of each split (discovery, held out) it must hold on.",
     )
 
+    fails: bool = Field(
+        default=False,
+        description="It is to fail: the negative result that `expected: refuted` states.",
+    )
+
     @property
     def is_compared(self) -> bool:
         """Whether it compares with controls; else none are drawn for it."""
+        return False
+
+    @property
+    def is_procedure_compared(self) -> bool:
+        """Whether it compares with the same rule on other donors; else none are made for it."""
+        return False
+
+    @property
+    def claims_no_change(self) -> bool:
+        """Whether it is about what stays as it is: then it holds unclamped, and may."""
         return False
 
     def tokens(self) -> dict[str, tuple[str, ...]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
     from tracer.hypothesis.clamps import InterventionSpec
     from tracer.hypothesis.parts import Parts
 
-ACROSS_TESTS = ("beats_controls_across", "undercuts_controls_across")
+PROCEDURE_TESTS = ("beats_procedure", "undercuts_procedure")
+ACROSS_TESTS = ("beats_controls_across", "undercuts_controls_across", *PROCEDURE_TESTS)
 """Each is one test of all prompts of a split."""
-_CONTROL_TESTS = ("beats_controls", "undercuts_controls", *ACROSS_TESTS)
-_TESTS = ("above", "below", "rises_by", "falls_by", *_CONTROL_TESTS)
+_RANDOM_TESTS = ("beats_controls", "undercuts_controls", *ACROSS_TESTS[:2])
+_TESTS = ("above", "below", "rises_by", "falls_by", "within", *_RANDOM_TESTS, *PROCEDURE_TESTS)
 
 
 class Thresholds(Expectation):
@@ -33,6 +33,9 @@ class Thresholds(Expectation):
 
     above: Number | None = None
     below: Number | None = None
+    within: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None, description="Nothing changes: |clamped − clean| is less than this margin."
+    )
     rises_by: Number | None = Field(default=None, description="Clamped − clean is more than this.")
     falls_by: Number | None = Field(default=None, description="Clean − clamped is more than this.")
     beats_controls: Alpha | None = Field(
@@ -43,72 +46,67 @@ class Thresholds(Expectation):
     )
     beats_controls_across: Alpha | None = Field(
         default=None,
-        description="Higher than the median of its controls, over the prompts of a split together: "
-        "paired sign-flip p at most this.",
+        description="Higher than matched random sets, over the prompts of a split together: "
+        "Monte-Carlo p of the sum at most this.",
     )
     undercuts_controls_across: Alpha | None = Field(
-        default=None, description="The same, lower than the median of its controls."
+        default=None, description="The same, lower than matched random sets."
     )
+    beats_procedure: Alpha | None = Field(
+        default=None,
+        description="Higher than what the same rule finds on wrong donors (`controls.donors`), "
+        "over the prompts of a split together: Monte-Carlo p of the sum at most this.",
+    )
+    undercuts_procedure: Alpha | None = Field(default=None, description="The same, lower.")
 
     @property
     def alpha(self) -> float | None:
         """What its p must not exceed; None where controls are not asked."""
-        return (
-            self.beats_controls
-            or self.undercuts_controls
-            or self.beats_controls_across
-            or self.undercuts_controls_across
-        )
+        tests = (*_RANDOM_TESTS, *PROCEDURE_TESTS)
+        return next((p for test in tests if (p := getattr(self, test)) is not None), None)
 
     @property
     def is_compared(self) -> bool:
-        """Whether one of its tests against controls is given."""
-        return self.alpha is not None
+        """Whether one of its tests against random sets is given."""
+        return any(getattr(self, test) is not None for test in _RANDOM_TESTS)
+
+    @property
+    def is_procedure_compared(self) -> bool:
+        """Whether one of its tests against the same rule on other donors is given."""
+        return any(getattr(self, test) is not None for test in PROCEDURE_TESTS)
+
+    @property
+    def claims_no_change(self) -> bool:
+        """Whether a margin is given that nothing may leave."""
+        return self.within is not None
 
     @property
     def side(self) -> Literal["above", "below"] | None:
         """Which side of its controls it must be on; None where controls are not asked."""
         if self.alpha is None:
             return None
-        return "above" if self.beats_controls or self.beats_controls_across else "below"
+        above = (self.beats_controls, self.beats_controls_across, self.beats_procedure)
+        return "above" if any(above) else "below"
 
     @property
     def is_across(self) -> bool:
         """Whether one test is made of all prompts of a split, not one on each."""
-        return bool(self.beats_controls_across or self.undercuts_controls_across)
+        return any(getattr(self, test) is not None for test in ACROSS_TESTS)
 
     def problems(self, parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
         """None or several tests, controls that are not drawn, too few prompts."""
         yield from one_test_problems(parts, path, self, _TESTS)
-        for test in _CONTROL_TESTS:
+        for test in _RANDOM_TESTS:
             if getattr(self, test) is not None and parts.controls.random == 0:
                 message = "there are no controls to compare with: `controls.random` is 0"
                 yield Problem((*path, test), message)
-        if self.is_across:
-            yield from self._across_problems(parts, path, spec.prompts)
-
-    def _across_problems(
-        self, parts: Parts, path: KeyPath, prompts: tuple[str, ...]
-    ) -> Iterator[Problem]:
-        """A split with too few prompts would leave the whole hypothesis untested."""
-        if self.mostly < 1:
+        for test in PROCEDURE_TESTS:
+            if getattr(self, test) is not None and not parts.controls.donors:
+                message = "no wrong donors to compare with: name them in `controls.donors`"
+                yield Problem((*path, test), message)
+        if self.is_across and self.mostly < 1:
             message = f"it says nothing beside {listed(ACROSS_TESTS)}: all prompts are one test"
             yield Problem((*path, "mostly"), message)
-        assert self.alpha is not None
-        needed = fewest(self.alpha)
-        test = next(name for name in ACROSS_TESTS if getattr(self, name) is not None)
-        for split, n in parts.independent_prompts(prompts).items():
-            if 0 < n < needed:
-                yield Problem(
-                    (*path, test),
-                    f"it needs {needed} {split} prompts, those of one group or text counting once, "
-                    f"and `prompts` has {n}: name more, or no {split} one",
-                )
-
-
-def fewest(alpha: float) -> int:
-    """How many prompts a test across them needs: the p of n of them cannot go below 2⁻ⁿ."""
-    return math.ceil(-math.log2(alpha) - 1e-9)
 
 
 class Probability(Thresholds):
@@ -130,6 +128,7 @@ class Probability(Thresholds):
             "below": (0 < below <= 1, "above 0, to 1"),
             "rises_by": (-1 < (self.rises_by or 0) < 1, "between -1 and 1"),
             "falls_by": (-1 < (self.falls_by or 0) < 1, "between -1 and 1"),
+            "within": ((self.within or 0) < 1, "above 0, below 1"),
         }
         for test, (has_meaning, allowed) in bounds.items():
             if not has_meaning:

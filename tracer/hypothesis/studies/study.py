@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from pydantic import Field
+
 from tracer.errors import KeyPath, Problem
 from tracer.hypothesis.clamps import (
     Declared,
@@ -38,6 +40,11 @@ class SplitTest(Declared):
 
     KEY: ClassVar[str]
     """The key that names it."""
+
+    fails: bool = Field(
+        default=False,
+        description="It is to fail: the negative result that `expected: refuted` states.",
+    )
 
     @property
     def mostly(self) -> float:

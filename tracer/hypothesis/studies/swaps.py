@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 class Swaps(Study):
     """Every concept put in place of every other: the donor's answer must come first.
 
-    On each prompt of a concept its own supernode is set to `off` and the donor's to `on`.
+    On each prompt of a concept its own supernode is set to `off` and the donor's to `on`; with
+    `off: null` its own is left alone.
     """
 
     SECTION: ClassVar[str] = "swaps"
-    JUDGED_ONLY: ClassVar[frozenset[str]] = frozenset({"mostly", "each"})
+    JUDGED_ONLY: ClassVar[frozenset[str]] = frozenset({"mostly", "each", "fails"})
 
     concepts: dict[Name, tuple[Name, ...]] = Field(
         min_length=2, description="Supernodes, each with the prompts that carry its concept."
     )
-    off: Factor = Field(default=0.0, description="Factor of the concept that is taken away.")
+    off: Factor | None = Field(
+        default=0.0,
+        description="Factor of the concept that is taken away; null: it is left alone.",
+    )
     on: Factor = Field(default=1.0, description="Factor of the donor.")
     freeze: Literal["none", "attention", "all"] = "none"
     mostly: Share = Field(
@@ -36,6 +40,11 @@ class Swaps(Study):
     )
     each: Share | None = Field(
         default=None, description="And of every pair of donor and recipient, its share at least."
+    )
+
+    fails: bool = Field(
+        default=False,
+        description="It is to fail: the negative result that `expected: refuted` states.",
     )
 
     @property
@@ -103,7 +112,8 @@ class Swaps(Study):
         for recipient, prompts in self.concepts.items():
             for donor in self.concepts:
                 if donor != recipient:
-                    clamp: dict[str, ClampForm] = {recipient: self.off, donor: self.on}
+                    taken: dict[str, ClampForm] = {} if self.off is None else {recipient: self.off}
+                    clamp: dict[str, ClampForm] = {**taken, donor: self.on}
                     spec = InterventionSpec(prompts=prompts, clamp=clamp, freeze=self.freeze)
                     yield swap_name(name, recipient, donor), spec
 

@@ -57,7 +57,12 @@ def _outcome(outcome: Outcome, n_lines: int) -> OutcomeView:
 
 
 def _summary(outcome: Outcome) -> str:
-    numbers = {"held": outcome.n_held, "failed": outcome.n_failed, "untested": outcome.n_untested}
+    numbers = {
+        "held": outcome.n_held,
+        "failed": outcome.n_failed,
+        "untested": outcome.n_untested,
+        "vacuous": outcome.n_vacuous,
+    }
     counts = ", ".join(f"{n} {name}" for name, n in numbers.items() if n)
     rule = f"at least {outcome.needed} must hold" if outcome.needed else "one test of all of them"
     mean = f"; {outcome.mean.text}" if outcome.mean else ""

@@ -78,13 +78,16 @@ def _rule(record: Record, supernode: SupernodeRecord) -> str:
     kept = f"the {rule.top} strongest" if rule.top else "the strongest"
     if rule.share is not None:
         kept = f"the strongest that carry {percent(rule.share)} of the positive attribution"
-    against = f" minus that on {', '.join(rule.against)}" if rule.against else ""
+    against = f" minus that on {', '.join(rule.compared_with)}" if rule.contrasts else ""
     layers = f" in layers {rule.layers[0]} to {rule.layers[1]}" if rule.layers else ""
     pool = f" of {supernode.n_candidates:,} features" if supernode.n_candidates else ""
+    score = {
+        "activation": "size of its write × how much the prompts agree; the output is not looked at",
+        "influence": f"its influence in attribution graphs toward {_direction(rule.toward)}",
+    }.get(rule.by, f"mean gradient toward {_direction(rule.toward)}")
     return (
         f"Found by a rule: {kept}{pool}{layers} {where}, by (mean activation on "
-        f"{', '.join(rule.on)}{against}) × mean gradient toward {_direction(rule.toward)}."
-        + sources
+        f"{', '.join(rule.on)}{against}) × {score}." + sources
     )
 
 

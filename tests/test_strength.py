@@ -1,0 +1,216 @@
+"""What a verdict needs to be confirmed: each thing taken away from a run that lacks nothing."""
+
+import numpy as np
+import pytest
+
+from tests.records import change, make_confirmable, make_reading
+from tracer.evidence.judge import judge_run
+from tracer.evidence.strength import FEWEST_HELD_OUT, MOST_DIRECT
+from tracer.record.arrays import procedure_key
+from tracer.record.trials import ProcedureControl
+
+SWAP = "texas_to_california"
+
+
+def lacking(record, arrays):
+    verdict = judge_run(record, arrays)
+    assert verdict.verdict == "consistent", verdict.reason
+    assert not verdict.as_expected
+    assert verdict.missing[0] in verdict.reason
+    return verdict.missing
+
+
+def redeclared(record, edit):
+    """The record of a file that says something else."""
+    data = record.hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    edit(data)
+    hypothesis = type(record.hypothesis).model_validate(data)
+    return record.model_copy(update={"hypothesis": hypothesis, "registration": None})
+
+
+def test_nothing_lacks():
+    verdict = judge_run(*make_confirmable())
+    assert (verdict.verdict, verdict.missing) == ("confirmed", ())
+
+
+def test_a_set_chosen_toward_the_output_is_circular():
+    record, arrays = make_confirmable()
+    for name in ("texas", "california"):
+        record = change(record, f"hypothesis.supernodes.{name}.select.by", "gradient")
+    first, *_ = lacking(record, arrays)
+    assert first.startswith("circular: ")
+    assert "wrong donors" in first
+
+
+def test_nobody_knows_how_a_list_of_features_was_chosen():
+    record, arrays = make_confirmable()
+    given = {"features": ["3_1"], "at": "city", "source": ["dallas"]}
+    record = redeclared(record, lambda data: data["supernodes"].update(texas=given))
+    assert any("texas is a list of features" in each for each in lacking(record, arrays))
+
+
+def test_random_sets_must_be_beaten():
+    record, arrays = make_confirmable()
+    spec = record.hypothesis.interventions[SWAP]
+    kept = tuple(each for each in spec.expect if not each.is_compared)
+    record = change(record, f"hypothesis.interventions.{SWAP}.expect", kept)
+    assert any(each.startswith("matched controls") for each in lacking(record, arrays))
+
+
+def test_four_held_out_prompts_are_too_few():
+    record, arrays = make_confirmable()
+    record = change(record, "hypothesis.prompts.laredo.held_out", False)
+    found = lacking(record, arrays)
+    assert any(f"{FEWEST_HELD_OUT} are needed" in each for each in found)
+
+
+def test_a_prompt_of_the_same_text_is_no_other_prompt():
+    record, arrays = make_confirmable()
+    twin = {"city": "\u200bWACO ", "answer": " Austin", "held_out": True}
+    record = redeclared(record, lambda data: data["prompts"].update(laredo=twin))
+    assert any("held-out prompts" in each for each in lacking(record, arrays))
+
+
+def test_without_an_answer_nobody_knows_whether_the_model_can_do_it():
+    record, arrays = make_confirmable()
+    open_ = {"city": "Waco", "held_out": True}
+
+    def edit(data):
+        data["prompts"].update(waco=open_)
+        for spec in data["interventions"].values():
+            spec["expect"] = [e for e in spec["expect"] if "{answer}" not in str(e)]
+
+    record = redeclared(record, edit)
+    record = change(record, "prompts.waco.answer", None)
+    assert any(each.startswith("answers") for each in lacking(record, arrays))
+
+
+def test_a_set_that_is_most_of_its_place_is_none():
+    record, arrays = make_confirmable()
+    n = len(record.supernodes["california"].features)
+    for name in ("texas", "california"):
+        record = change(record, f"supernodes.{name}.n_candidates", 3 * n)
+    assert any("patches the place" in each for each in lacking(record, arrays))
+
+
+def test_an_effect_that_the_clamps_write_themselves():
+    record, arrays = make_confirmable()
+    for prompt, trial in record.interventions[SWAP].trials.items():
+        path = f"interventions.{SWAP}.trials.{prompt}.direct"
+        record = change(record, path, trial.reading)
+    found = [each for each in lacking(record, arrays) if "writes the answer itself" in each]
+    assert found and "100%" in found[0]
+    assert MOST_DIRECT == 0.5
+
+
+def test_a_direct_effect_that_was_not_measured():
+    record, arrays = make_confirmable()
+    for prompt in record.interventions[SWAP].trials:
+        record = change(record, f"interventions.{SWAP}.trials.{prompt}.direct", None)
+    assert any("was not measured" in each for each in lacking(record, arrays))
+
+
+def test_an_edited_record_and_a_known_trial():
+    record, arrays = make_confirmable()
+    assert judge_run(record, arrays, is_edited=True).verdict == "consistent"
+    record = change(record, "known_before", [f"{SWAP}/plano"])
+    assert any("fixed before measuring" in each for each in lacking(record, arrays))
+
+
+DONORS = ("miami", "tampa", "tucson", "mesa", "albany", "utica", "salem", "bend")
+
+
+@pytest.fixture
+def compared():
+    """The swap by a set chosen toward the output, and 99 lists of donors of four wrong answers."""
+
+    def make(rises):
+        answers = [" Tallahassee", " Phoenix", " Albany", " Salem"]
+        record, arrays = make_confirmable()
+        prompts = {
+            name: {"city": name.title(), "answer": answers[n // 2]} for n, name in enumerate(DONORS)
+        }
+        dumped = record.hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        dumped["prompts"] |= prompts
+        dumped["controls"] = {"random": 99, "donors": list(DONORS)}
+        nodes = dumped["supernodes"]
+        nodes["texas"]["select"]["by"] = nodes["california"]["select"]["by"] = "gradient"
+        spec = dumped["interventions"][SWAP]
+        spec["expect"] = [*spec["expect"], {
+            "logit_diff": [" Sacramento", " Austin"], "beats_procedure": 0.05,
+        }]  # fmt: skip
+        dumped["interventions"] = {SWAP: spec}
+        dumped["supernodes"].pop("say_austin")
+        record = record.model_copy(update={
+            "hypothesis": type(record.hypothesis).model_validate(dumped),
+            "registration": None,
+            "interventions": {SWAP: record.interventions[SWAP]},
+            "supernodes": {n: s for n, s in record.supernodes.items() if n != "say_austin"},
+        })  # fmt: skip
+        donors = {}
+        for name in DONORS:
+            answer = prompts[name]["answer"]
+            word = answer.strip()
+            reading = make_reading(**{word: 0.5, "Austin": 0.1, "Sacramento": 0.1})
+            read = {each.token: each for each in reading.top}
+            reading = reading.model_copy(update={"tokens": read})
+            donors[name] = record.prompts["oakland"].model_copy(update={
+                "name": name, "answer": answer, "held_out": False, "baseline": reading,
+            })  # fmt: skip
+        record = record.model_copy(update={"prompts": {**record.prompts, **donors}})
+        made = tuple(
+            ProcedureControl(family="donors", on=(DONORS[n % 8],), n_features=40) for n in range(99)
+        )
+        trials = {}
+        for prompt, trial in record.interventions[SWAP].trials.items():
+            trials[prompt] = trial.model_copy(update={"procedure": made})
+            tokens = trial.control_tokens
+            clean = record.prompts[prompt].baseline.tokens
+            logits = np.array([[clean[t].logit for t in tokens]] * 99)
+            logits[:, tokens.index(" Sacramento")] += np.linspace(0, rises, 99)
+            for what, values in (("logits", logits), ("logsumexp", np.full(99, 20.0)),
+                                 ("top", np.zeros(99, dtype=np.int64))):  # fmt: skip
+                arrays[procedure_key(SWAP, prompt, what)] = values
+        own = record.interventions[SWAP].model_copy(update={"trials": trials})
+        return record.model_copy(update={"interventions": {SWAP: own}}), arrays
+
+    return make
+
+
+def of_procedure(verdict):
+    return next(
+        o for o in verdict.outcomes if "wrong donors" in o.expected and o.split != "discovery"
+    )
+
+
+def test_a_chosen_set_that_beats_wrong_donors_is_not_circular(compared):
+    verdict = judge_run(*compared(rises=0.5))
+    assert of_procedure(verdict).outcome == "held", of_procedure(verdict).reason
+    assert of_procedure(verdict).p == pytest.approx(1 / 100)
+    assert not any(each.startswith("circular") for each in verdict.missing)
+
+
+def test_a_rule_that_finds_as_much_on_wrong_donors_shows_the_rule(compared):
+    verdict = judge_run(*compared(rises=50))
+    assert of_procedure(verdict).outcome == "failed"
+    assert verdict.verdict == "refuted"
+
+
+@pytest.mark.parametrize(("margin", "outcome"), [(0.01, "held"), (50, "vacuous")])
+def test_a_margin_that_no_random_set_leaves_says_nothing(margin, outcome):
+    record, arrays = make_confirmable()
+    pair = [" Sacramento", " Austin"]
+    for prompt in record.interventions[SWAP].trials:
+        clean = record.prompts[prompt].baseline
+        record = change(record, f"interventions.{SWAP}.trials.{prompt}.reading", clean)
+    stays = {"logit_diff": pair, "within": margin}
+    beats = {"logit_diff": pair, "beats_controls": 0.05}
+
+    def edit(data):
+        spec = data["interventions"][SWAP]
+        spec["expect"] = [stays, beats]
+        del spec["doses"]
+
+    found = judge_run(redeclared(record, edit), arrays).outcomes
+    told = [o.outcome for o in found if o.intervention == SWAP and "changes by" in o.expected]
+    assert set(told) == {outcome}

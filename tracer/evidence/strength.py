@@ -1,0 +1,269 @@
+"""What a claim whose expectations all held still lacks to be called confirmed.
+
+A verdict is *confirmed* where, for every claim of the file,
+
+1. something happened that was not so unclamped (an outcome that was so is *vacuous*);
+2. an effect is beyond matched random sets;
+3. the clamped sets were chosen without looking at the output, or beat the same rule on wrong donors
+   of `FEWEST_CONCEPTS` answers: until then the evidence is circular;
+4. it holds on most prompts of its kind: `FEWEST_HELD_OUT` independent held-out ones at least, and
+   the 95 % Wilson interval of each expectation above one half;
+5. the prompts say what the model must answer unclamped;
+6. the sets are small: at most `MOST_OF_PLACE` of the features they were chosen from;
+7. the effect is not what the clamps write to the logits themselves: a share of at most
+   `MOST_DIRECT`, with everything else held.
+
+What lacks one is *consistent* with the claim, and says what it lacks. `docs/evidence.md` tells why.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tracer.evidence.case import Case, log_probability
+from tracer.evidence.conclusion import Group
+from tracer.evidence.context import JudgingContext
+from tracer.evidence.measures.effect import log_number
+from tracer.evidence.statistics import wilson
+from tracer.evidence.wording import MINUS, counted, named
+from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability
+from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
+from tracer.hypothesis.held_out import group_of
+from tracer.hypothesis.procedure import put_in, wrong_donors
+from tracer.record.trials import Reading
+
+FEWEST_HELD_OUT = 5
+FEWEST_CONCEPTS = 4
+MOST_OF_PLACE = 0.25
+MOST_DIRECT = 0.5
+LEAST_EFFECT = 0.5
+"""Logits, or natural logarithms of a probability; a share of a smaller effect is noise."""
+CIRCULAR = "circular"
+"""Begins the clause of a set that was chosen toward what it is judged by."""
+
+
+def lacks_of_clamps(
+    context: JudgingContext,
+    name: str,
+    specs: Mapping[str, InterventionSpec],
+    groups: Sequence[Group],
+) -> Iterator[str]:
+    """What an intervention, or a study that clamps and expects as one does, lacks.
+
+    Args:
+        context: The run.
+        name: Of the claim.
+        specs: What was measured for it, by name.
+        groups: Its outcomes, expectation by expectation.
+    """
+    effects = [group for group in groups if not _claims_no_change(group)]
+    if not effects:
+        yield f"an effect: {name} claims only that nothing changes"
+        return
+    yield from of_origin(context, name, specs.values(), groups)
+    if not any(_is_compared(group) for group in effects):
+        yield f"matched controls: no expectation of {name} compares with them"
+    spec = next(iter(specs.values()))
+    yield from of_held_out(context, name, spec.prompts, effects)
+    yield from of_answers(context, name, spec.prompts)
+    yield from of_sizes(context, specs.values())
+    expectations = [e for g in effects if isinstance(e := g[0].expectation, Expectation)]
+    yield from of_direct(context, name, specs, expectations)
+
+
+def of_origin(
+    context: JudgingContext,
+    name: str,
+    specs: Iterable[InterventionSpec],
+    groups: Sequence[Group],
+) -> Iterator[str]:
+    """Sets that were chosen toward an output, or nobody knows how."""
+    nodes = context.asked.supernodes
+    clamped = list(dict.fromkeys(each for spec in specs for each in spec.clamp))
+    given = [each for each in clamped if nodes[each].select is None]
+    directed = [each for each in clamped if (rule := nodes[each].select) and not rule.is_blind]
+    if directed and not any(_beats_procedure(group) for group in groups):
+        verb = "was" if len(directed) == 1 else "were"
+        yield (
+            f"{CIRCULAR}: {named(directed)} {verb} chosen toward an output, and {name} is not held "
+            "against the same rule on wrong donors (`controls: {donors: …}`, `beats_procedure`)"
+        )
+    elif directed:
+        yield from _few_concepts(context, name, specs)
+    if given:
+        verb = "is a list" if len(given) == 1 else "are lists"
+        yield (
+            f"{CIRCULAR}: {named(given)} {verb} of features, and nobody says that they were chosen "
+            "without the output"
+        )
+
+
+def _few_concepts(
+    context: JudgingContext, name: str, specs: Iterable[InterventionSpec]
+) -> Iterator[str]:
+    for spec in specs:
+        replaced = put_in(context.asked, spec)
+        select = context.asked.supernodes[replaced[0]].select if replaced else None
+        n = len(wrong_donors(context.asked, select)) if select else 0
+        if n < FEWEST_CONCEPTS:
+            yield (
+                f"wrong donors of {FEWEST_CONCEPTS} answers at least: those of {name} have "
+                f"{counted(n, 'answer')}"
+            )
+            return
+
+
+def of_held_out(
+    context: JudgingContext, name: str, prompts: Sequence[str], groups: Sequence[Group]
+) -> Iterator[str]:
+    """Too few held-out prompts, or an expectation that holds on too few of them."""
+    held_out = dict(context.splits(prompts)).get("held out", [])
+    n = len({group_of(context.asked, prompt) for prompt in held_out})
+    if n < FEWEST_HELD_OUT:
+        yield (
+            f"held-out prompts: {name} has {n} that depend on no other, and {FEWEST_HELD_OUT} are "
+            "needed"
+        )
+        return
+    for group in groups:
+        for one in group:
+            outcome = one.outcome
+            if outcome.split != "held out" or outcome.needed == 0:
+                continue
+            low, _ = wilson(outcome.n_held, len(outcome.prompts))
+            if low <= 0.5:
+                yield (
+                    f"most held-out prompts: {outcome.expectation} {one.wording.test} holds on "
+                    f"{outcome.n_held} of {len(outcome.prompts)}, which allows a true rate as low "
+                    f"as {low:.2f}"
+                )
+
+
+def of_answers(context: JudgingContext, name: str, prompts: Sequence[str]) -> Iterator[str]:
+    """Prompts of which nobody said what the model must do unclamped."""
+    without = [prompt for prompt in prompts if context.asked.prompts[prompt].answer is None]
+    if without:
+        yield (
+            f"answers: that the model can do the task unclamped is not checked on {named(without)} "
+            f"of {name}"
+        )
+
+
+def of_sizes(context: JudgingContext, specs: Iterable[InterventionSpec]) -> Iterator[str]:
+    """Sets that are a large part of what they were chosen from: that patches a place."""
+    record = context.record.supernodes
+    for clamped in dict.fromkeys(tuple(spec.clamp) for spec in specs):
+        sets = [record[name] for name in clamped]
+        places = {(x.layer, x.index, x.offset, node.at) for node in sets for x in node.features}
+        most = max((node.n_candidates or 0 for node in sets), default=0)
+        if most and len(places) / most > MOST_OF_PLACE:
+            yield (
+                f"small sets: {named(clamped)} hold {len(places):,} of {most:,} features they were "
+                f"chosen from, more than {MOST_OF_PLACE:.0%}: that patches the place"
+            )
+
+
+def of_direct(
+    context: JudgingContext,
+    name: str,
+    specs: Mapping[str, InterventionSpec],
+    expectations: Sequence[Expectation],
+) -> Iterator[str]:
+    """Effects that the clamps write to the logits themselves."""
+    shares = direct_shares(context, specs, expectations)
+    if shares is None:
+        yield f"direct effects: how much of {name} the clamps write themselves was not measured"
+    for what, share in (shares or {}).items():
+        if share > MOST_DIRECT:
+            yield (
+                f"an effect through the model: {name} writes the answer itself, {share:.0%} of "
+                f"the change of {what} reaches the logits directly"
+            )
+
+
+def direct_shares(
+    context: JudgingContext,
+    specs: Mapping[str, InterventionSpec],
+    expectations: Sequence[Expectation],
+) -> dict[str, float] | None:
+    """The median share over the prompts, by what changes; None where it was never measured."""
+    shares: dict[str, list[float]] = {}
+    known = False
+    for each, spec in specs.items():
+        for prompt in spec.prompts:
+            trial = context.trial(each, prompt)
+            if isinstance(trial, str) or trial.direct is None:
+                continue
+            known = True
+            case = context.case(each, trial)
+            for expectation in expectations:
+                share = direct_share(case, expectation)
+                if share is not None:
+                    shares.setdefault(_token_words(expectation), []).append(share)
+    return {what: statistics.median(found) for what, found in shares.items()} if known else None
+
+
+def direct_notes(context: JudgingContext) -> Iterator[str]:
+    """How much of each intervention's effect is direct, a sentence each."""
+    for name, spec in context.asked.interventions.items():
+        expectations = [each for each in spec.expect if _tokens(each) is not None]
+        shares = direct_shares(context, {name: spec}, expectations) or {}
+        if shares:
+            told = ", ".join(f"{100 * s:.0f} % of that on {what}" for what, s in shares.items())
+            told = told.replace("-0 %", "0 %").replace("-", MINUS)
+            yield f"{name}: of its effect this much reaches the logits directly: {told}"
+
+
+def direct_share(case: Case, expectation: Expectation) -> float | None:
+    """The part of an effect that is left with everything else held; None without an effect.
+
+    Of a logit difference, or of the logarithm of a token's probability.
+    """
+    direct, tokens = case.trial.direct, _tokens(expectation)
+    if direct is None or tokens is None:
+        return None
+    filled = [case.token(token) for token in tokens]
+
+    def number(reading: Reading) -> float:
+        if isinstance(expectation, LogitDiff | Probability):
+            return log_number(expectation, reading, filled)
+        return log_probability(reading, filled[0])
+
+    start = number(case.prompt.baseline)
+    whole = number(case.trial.reading) - start
+    return (number(direct) - start) / whole if abs(whole) >= LEAST_EFFECT else None
+
+
+def _tokens(expectation: Expectation) -> tuple[str, ...] | None:
+    kinds = (TopIs, TopIsNot, Rank, Probability, LogitDiff)
+    return expectation.tokens()[expectation.KEY] if isinstance(expectation, kinds) else None
+
+
+def _token_words(expectation: Expectation) -> str:
+    return " − ".join(map(repr, _tokens(expectation) or ()))
+
+
+def _claims_no_change(group: Group) -> bool:
+    expectation = group[0].expectation
+    return isinstance(expectation, Expectation) and expectation.claims_no_change
+
+
+def _is_compared(group: Group) -> bool:
+    expectation = group[0].expectation
+    return isinstance(expectation, Expectation) and expectation.is_compared
+
+
+def _beats_procedure(group: Group) -> bool:
+    expectation = group[0].expectation
+    return isinstance(expectation, Expectation) and expectation.is_procedure_compared
+
+
+def by_claim(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """The expectations of each claim, by its name."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(group[0].outcome.intervention, []).append(group)
+    return found
