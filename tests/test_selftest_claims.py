@@ -2,15 +2,13 @@
 
 import pytest
 
-from tracer.cli.selftest.claims import ClaimResult, by, tally, to_data, within_goals
+from tracer.cli.selftest.rates import ClaimResult, by, stoppers, tally, to_data, within_goals
 from tracer.evidence.statistics import wilson
 
 
 def verdicts(truth, kind="swap", who="x", **counts):
     return [
-        ClaimResult(who, kind, truth, word, "confirmed")
-        for word, count in counts.items()
-        for _ in range(count)
+        ClaimResult(who, kind, truth, word) for word, count in counts.items() for _ in range(count)
     ]
 
 
@@ -21,7 +19,20 @@ def test_errors_are_confirmed_false_claims_and_true_ones_not_confirmed():
     assert (false.n, false.errors, false.rate) == (100, 2, 0.02)
     assert (true.n, true.errors, true.rate) == (20, 3, 0.15)
     assert false.interval == wilson(2, 100)
-    assert false.stopped == 98
+
+
+def test_what_stops_a_claim_is_counted_and_whether_it_does_so_alone():
+    lacks = [("circular",), ("circular", "held-out prompts"), ("small sets", "small sets")]
+    some = [ClaimResult("x", "swap", "false", "consistent", each) for each in lacks]
+    assert tally(some, "false").consistent == 3
+    assert stoppers(some, "false") == {
+        "circular": 2,
+        "only circular": 1,
+        "held-out prompts": 1,
+        "small sets": 1,
+        "only small sets": 1,
+    }
+    assert stoppers(some, "true") == {}
 
 
 def test_what_is_true_of_the_behaviour_alone_has_no_rate():

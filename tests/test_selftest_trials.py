@@ -8,17 +8,22 @@ import pytest
 
 import tracer.cli.selftest
 from tests.command import call
-from tracer.cli.selftest.claims import FAMILIES, KINDS, ClaimResult, claims_about
+from tracer.cli.selftest.calibration import Level
+from tracer.cli.selftest.claims import Family, claims_about
+from tracer.cli.selftest.rates import ClaimResult
 from tracer.cli.selftest.scenes import make_scenes
-from tracer.cli.selftest.trials import hypothesis_of, run_trials, try_claim, without_controls
+from tracer.cli.selftest.trials import hypothesis_of, run_trials, try_claim
 from tracer.engine.progress import Silent
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 
 FAST = {
-    "values_by_id_true_swap": "confirmed",
-    "dead_ends_false_swap": "refuted",
-    "at_another_word_false_ablation": "refuted",
+    "values_by_rule_by_answer_true_swap": "confirmed",
+    "values_by_id_by_id_open_swap": "consistent",
+    "dead_ends_by_id_false_swap": "refuted",
+    "vacuous_by_activation_false_top": "inconclusive",
+    "twins_by_activation_false_swap": "consistent",
+    "large_sets_by_activation_false_ablation": "consistent",
 }
 """Claims of the first model of seed 0, and what must become of them."""
 
@@ -38,24 +43,60 @@ def test_every_claim_is_a_valid_hypothesis(scenes, path):
         file = from_hypothesis(parsed)
         [spec] = file.hypothesis.interventions.values()
         held_out = [file.hypothesis.prompts[prompt].held_out for prompt in spec.prompts]
-        assert (held_out.count(False), held_out.count(True)) == (2, 4)
-        assert spec.is_compared
+        unseen = 5 if claim.family.twins else 6
+        assert (held_out.count(False), held_out.count(True)) == (2, unseen)
+        assert spec.is_compared != (claim.family.name == "vacuous")
+        assert spec.is_procedure_compared == (claim.family.donors != "none")
 
 
-def test_true_and_false_claims_differ_in_their_neurons_alone(scenes):
+def test_names_of_claims_differ():
+    names = [
+        claim.name for path in ("two_hop", "shortcut", "memory") for claim in claims_about(path)
+    ]
+    two_hop = [claim.name for claim in claims_about("two_hop")]
+    assert len(set(two_hop)) == len(two_hop)
+    assert len(names) > len(two_hop)
+
+
+def test_true_and_false_claims_by_id_differ_in_their_neurons_alone(scenes):
     _, scene = scenes["two_hop"]
     claims = {claim.name: hypothesis_of(claim, scene) for claim in claims_about("two_hop")}
-    for kind in KINDS:
-        true, false = (claims[f"{who}_{kind}"] for who in ("values_by_id_true", "dead_ends_false"))
+    for kind in ("ablation", "swap"):
+        true = claims[f"values_by_id_by_id_open_{kind}"]
+        false = claims[f"dead_ends_by_id_false_{kind}"]
         assert true["interventions"] == false["interventions"]
         assert true["prompts"] == false["prompts"]
         assert true["supernodes"]["one"] != false["supernodes"]["one"]
 
 
+def test_wrong_donors_are_of_four_other_answers(scenes):
+    """Those of the true value are among them where a third one's set is claimed to be its."""
+    _, scene = scenes["two_hop"]
+    for claim in claims_about("two_hop"):
+        data = hypothesis_of(claim, scene)
+        names = data["controls"].get("donors", [])
+        if not names or claim.family.source == "wrong labels":
+            continue
+        answers = {data["prompts"][name]["answer"] for name in names}
+        rule = data["supernodes"].get("other", data["supernodes"].get("one"))["select"]
+        own = {data["prompts"][name]["answer"] for name in (*rule["on"], *rule.get("against", ()))}
+        assert len(answers) == 4 and not answers & own
+        is_shown = claim.family.source == "wrong donors" and claim.family.donors == "given"
+        assert (scene.answer(scene.other) in answers) == is_shown
+
+
+def test_ablations_keep_their_controls_in_range(scenes):
+    _, scene = scenes["two_hop"]
+    for claim in claims_about("two_hop"):
+        data = hypothesis_of(claim, scene)
+        only_takes = set(data["interventions"]["test"]["clamp"]) == {"one"}
+        assert (data["controls"].get("matched") == "range") == only_takes
+
+
 def test_explicit_neurons_are_those_of_the_construction(scenes):
     planted, scene = scenes["two_hop"]
     places = {role: set(found) for role, found in planted.places.items()}
-    for group in ("value", "dead end", "lens"):
+    for group in ("value", "dead end", "lens", "answer"):
         for ids, value in zip(scene.groups[group], (scene.one, scene.other), strict=True):
             read = {tuple(map(int, text.split("_"))) for text in ids}
             assert read == places[(0, group, value)]
@@ -83,23 +124,11 @@ def test_a_few_claims_come_out_as_they_are(scenes, tmp_path):
             assert (tmp_path / str(number) / claim.name).is_dir()
 
 
-def test_comparisons_with_controls_can_be_left_out(scenes):
-    _, scene = scenes["two_hop"]
-    for claim in claims_about("two_hop"):
-        parsed = Hypothesis.model_validate(hypothesis_of(claim, scene))
-        [before], [after] = (h.interventions.values() for h in (parsed, without_controls(parsed)))
-        assert len(after.expect) == len(before.expect) - 1
-        assert not after.is_compared
-
-
 def test_trials_leave_nothing_behind_unless_asked(monkeypatch, tmp_path):
-    kept = FAMILIES[2:3]
-    monkeypatch.setattr("tracer.cli.selftest.claims.FAMILIES", kept)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     (tmp_path / "kept").mkdir()
-    monkeypatch.setattr("tracer.cli.selftest.claims.KINDS", ("swap",))
-    few = kept[0]._replace(kinds=("swap",))
+    few = Family("values, by activation", "two_hop", "values", "activation", ("swap",), "true")
     monkeypatch.setattr("tracer.cli.selftest.claims.FAMILIES", (few,))
     first = run_trials(1, 0, None, Silent())
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -108,19 +137,24 @@ def test_trials_leave_nothing_behind_unless_asked(monkeypatch, tmp_path):
     assert list((tmp_path / "kept").rglob("report.html"))
 
 
-@pytest.mark.parametrize(("confirmed", "code"), [(0, 0), (3, 1)])
-def test_the_command_prints_rates_and_ends_by_them(capfd, monkeypatch, tmp_path, confirmed, code):
+@pytest.mark.parametrize(("confirmed", "too_often", "code"), [(0, 50, 0), (3, 50, 1), (0, 90, 1)])
+def test_the_command_prints_rates_and_ends_by_them(
+    capfd, monkeypatch, tmp_path, confirmed, too_often, code
+):
     def trials(n_models, seed, out, progress):
         assert (n_models, seed, out) == (2, 7, None)
-        words = ["confirmed"] * confirmed + ["refuted"] * (100 - confirmed)
+        words = ["confirmed"] * confirmed + ["refuted"] * (99 - confirmed)
         return [
-            *(ClaimResult("dead ends", "swap", "false", word, "confirmed") for word in words),
-            *[ClaimResult("values, by id", "swap", "true", "confirmed", "confirmed")] * 10,
-            ClaimResult("shortcut, by rule", "shift", "open", "confirmed", "confirmed"),
+            *(ClaimResult("dead ends", "swap", "false", word) for word in words),
+            *[ClaimResult("values, by rule, difference", "swap", "true", "confirmed")] * 10,
+            ClaimResult("twins", "swap", "false", "consistent", ("held-out prompts",)),
+            ClaimResult("shortcut, moved", "shift", "open", "confirmed"),
         ]
 
     fake = type("Trials", (), {"run_trials": staticmethod(trials)})
     monkeypatch.setattr(tracer.cli.selftest, "trials", fake)
+    level = Level("sum over 10 prompts", 0.05, 1000, too_often)
+    monkeypatch.setattr("tracer.cli.selftest.command.levels", lambda seed: [level])
     path = tmp_path / "rates.json"
     result = call(capfd, "selftest", "--models", "2", "--seed", "7", "--json", str(path))
     assert result.code == code
@@ -130,4 +164,6 @@ def test_the_command_prints_rates_and_ends_by_them(capfd, monkeypatch, tmp_path,
     data = json.loads(path.read_text())
     assert data["exit_code"] == code
     assert data["false"]["all"]["errors"] == confirmed
-    assert data["false"]["all"]["stopped"] == 100 - confirmed
+    assert data["false"]["all"]["consistent"] == 1
+    assert data["false"]["lacks"] == {"held-out prompts": 1, "only held-out prompts": 1}
+    assert data["calibration"][0]["n_wrong"] == too_often

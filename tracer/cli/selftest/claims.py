@@ -1,23 +1,27 @@
-"""Which claims are made of a planted model, whether each is true, and the error rates of verdicts.
+"""Which claims are made of a planted model, and whether each is true.
 
 A claim is what is stated (`Kind`) of which neurons (`Family`), true or false by the model's
-construction. Of what a *false* claim states, at least one part is false. Where something may be
-true of the behaviour though no circuit was planted for it (a set that a rule chose for its effect
-has it), the claim is `open`: reported, not counted. The rates are of false claims confirmed, and of
-true ones not confirmed.
+construction. Of what a *false* claim states, at least one part is false, could not have failed, or
+is what any set chosen so would do: it must not be confirmed. Where something may be true of the
+behaviour though no circuit was planted for it (a set that a rule chose for its effect has it), the
+claim is `open`: reported, not counted.
+
+So is what names the value neurons by their ids: it is true, and can never be confirmed, since a
+file does not show how its author came by a list of features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 from tracer.cli.selftest.world import CircuitPath
-from tracer.evidence.statistics import wilson
-from tracer.record.verdict import VerdictName
 
-Kind = Literal["ablation", "swap", "downstream", "size", "dose", "shift"]
-"""What is stated, and each time that matched random sets do it less:
+Kind = Literal[
+    "ablation", "swap", "downstream", "size", "dose", "shift",
+    "top", "rank", "probability", "fraction", "nothing",
+]  # fmt: skip
+"""What is stated. Of the first six, each time that matched random sets do it less:
 
 - ablation: without *one*, its answer is not first any more;
 - swap: with *one* off and *other* on, the other's answer comes first;
@@ -25,18 +29,29 @@ Kind = Literal["ablation", "swap", "downstream", "size", "dose", "shift"]
 - size: the swap moves the logit difference by more than a number;
 - dose: the other's answer rises with the dose of *other*;
 - shift: the swap moves the logit difference at all.
+
+Of the others, what holds unclamped as well:
+
+- top, rank, probability, fraction: without *one*, its answer is first, or among the first 50, the
+  other's answer has a probability above 0, the neurons that say the answer stay above half;
+- nothing: with both set to what they are on the prompt, the answer is first.
 """
 Truth = Literal["true", "false", "open"]
 Source = Literal[
-    "rule", "rule, difference", "wrong labels",
-    "value", "dead end", "lens", "another concept", "random",
+    "values", "answers", "wrong labels", "wrong donors",
+    "value", "dead end", "lens", "another concept", "random", "answer",
 ]  # fmt: skip
-"""Where the neurons come from: tracer's own selection rules, or the construction, by id."""
+"""Where the neurons come from. Found by a rule on cities: those of the two values (at the city, or
+at the end of the sentence), of no value, or of a third one. By id, from the construction: the rest.
+"""
+Method = Literal["answer", "difference", "activation", "id"]
+"""How: toward the answer, toward a difference of answers, without looking at them, or by id."""
+Donors = Literal["none", "given", "hidden"]
+"""Wrong donors for a comparison with the same rule: none, and no such comparison; those that an
+author would name; or, of `wrong donors`, all but the one that would show what is wrong."""
 DOSES = (0, 0.25, 0.5, 0.75, 1)
 QUIET = 0.5
 """Share of their activation that silenced answer neurons fall below."""
-FALSE_POSITIVES, FALSE_NEGATIVES = 0.01, 0.10
-"""The goals: rates that are not to be passed."""
 
 
 class Family(NamedTuple):
@@ -45,39 +60,103 @@ class Family(NamedTuple):
     name: str
     path: CircuitPath
     source: Source
+    method: Method
     kinds: tuple[Kind, ...]
     truth: Truth = "false"
+    donors: Donors = "none"
     elsewhere: bool = False
     """Clamped at the word that names the relation, not at the city."""
     wrong_answer: bool = False
     """A third value's answer is expected."""
     too_much: bool = False
     """A size is expected that no city reaches."""
+    steered: bool = False
+    """The other's set is put in three times as strong, and nothing is taken away."""
+    twins: bool = False
+    """The held-out prompts are one text under five names."""
+    part: float | None = None
+    """The share of all features that are taken; None for a small set."""
 
 
 KINDS: tuple[Kind, ...] = ("ablation", "swap", "downstream", "size", "dose", "shift")
 _STRICT: tuple[Kind, ...] = ("ablation", "swap", "downstream")
 """False of any neurons but those that carry the value."""
-FAMILIES: tuple[Family, ...] = (
-    Family("values, by rule", "two_hop", "rule", KINDS, "true"),
-    Family("values, by rule, difference", "two_hop", "rule, difference", KINDS, "true"),
-    Family("values, by id", "two_hop", "value", KINDS, "true"),
-    Family("dead ends", "two_hop", "dead end", KINDS),
-    Family("lenses", "two_hop", "lens", ("swap", "dose", "shift")),
-    Family("another concept", "two_hop", "another concept", KINDS),
-    Family("random neurons", "two_hop", "random", KINDS),
-    Family("found on wrong labels", "two_hop", "wrong labels", _STRICT),
-    Family("at another word", "two_hop", "rule", _STRICT, elsewhere=True),
-    Family("wrong answer expected", "two_hop", "rule", ("swap",), wrong_answer=True),
-    Family("too much expected", "two_hop", "rule", ("size",), too_much=True),
-    Family("values nothing reads", "shortcut", "value", KINDS),
-    Family("random neurons", "shortcut", "random", KINDS),
-    Family("shortcut, by rule", "shortcut", "rule", ("ablation", "downstream")),
-    Family("shortcut, by rule", "shortcut", "rule", ("swap", "size", "dose", "shift"), "open"),
-    Family("random neurons", "memory", "random", KINDS),
-    Family("no circuit, by rule", "memory", "rule", (*_STRICT, "size")),
-    Family("no circuit, by rule", "memory", "rule", ("dose", "shift"), "open"),
+_BOTH: tuple[Kind, ...] = ("ablation", "swap")
+_VACUOUS: tuple[Kind, ...] = ("top", "rank", "probability", "fraction", "nothing")
+_PATH: CircuitPath = "two_hop"
+_TRUE = (
+    Family("values, by rule", _PATH, "values", "answer", KINDS, "true", "given"),
+    Family("values, by rule, difference", _PATH, "values", "difference", KINDS, "true", "given"),
+    Family("values, by activation", _PATH, "values", "activation", KINDS, "true"),
+    Family("values, by id", _PATH, "value", "id", _BOTH, "open"),
 )
+_DECOYS = (
+    Family("dead ends", _PATH, "dead end", "id", _BOTH),
+    Family("lenses", _PATH, "lens", "activation", ("swap", "shift")),
+    Family("another concept", _PATH, "another concept", "id", ("swap",)),
+    Family("random neurons", _PATH, "random", "id", _BOTH),
+)
+_MISUSED = (
+    Family("wrong labels", _PATH, "wrong labels", "answer", _BOTH, donors="given"),
+    Family("wrong labels", _PATH, "wrong labels", "activation", _BOTH),
+    Family("at another word", _PATH, "values", "answer", ("swap",), donors="given", elsewhere=True),
+    Family("at another word", _PATH, "values", "activation", _STRICT, elsewhere=True),
+    Family("wrong answer", _PATH, "values", "answer", ("swap",), donors="given", wrong_answer=True),
+    Family("wrong answer", _PATH, "values", "activation", ("swap",), wrong_answer=True),
+    Family("too much", _PATH, "values", "activation", ("size",), too_much=True),
+)
+_CIRCULAR = (
+    Family(
+        "wrong donors", _PATH, "wrong donors", "answer", ("swap", "dose", "shift"), "false", "given"
+    ),
+    Family("wrong donors, circular", _PATH, "wrong donors", "answer", ("shift",)),
+    Family("wrong donors, hidden", _PATH, "wrong donors", "answer", ("shift",), "open", "hidden"),
+    Family(
+        "says the answer",
+        _PATH,
+        "answers",
+        "answer",
+        ("swap", "shift"),
+        "false",
+        "given",
+        steered=True,
+    ),
+    Family("says it, circular", _PATH, "answers", "answer", ("dose",), steered=True),
+    Family(
+        "says it, by activation",
+        _PATH,
+        "answers",
+        "activation",
+        ("swap", "size", "shift"),
+        steered=True,
+    ),
+    Family("says it, by id", _PATH, "answer", "id", ("swap",), steered=True),
+)
+_EMPTY = (
+    Family("vacuous", _PATH, "wrong labels", "activation", _VACUOUS),
+    Family("vacuous in part", _PATH, "values", "activation", ("rank", "probability")),
+    Family("twins", _PATH, "values", "activation", ("ablation", "swap", "dose"), twins=True),
+    Family("whole layers", _PATH, "values", "answer", ("swap",), part=1),
+    Family("whole layers", _PATH, "values", "activation", ("swap",), part=1),
+    Family("large sets", _PATH, "values", "activation", ("ablation", "downstream"), part=0.28),
+)
+_SHORTCUT = (
+    Family("values nothing reads", "shortcut", "value", "id", _BOTH),
+    Family("shortcut", "shortcut", "values", "answer", ("ablation", "downstream"), donors="given"),
+    Family("shortcut", "shortcut", "values", "activation", ("ablation",)),
+    Family("shortcut, moved", "shortcut", "values", "answer", ("swap", "shift"), "open", "given"),
+)
+_MEMORY = (
+    Family("random neurons", "memory", "random", "id", _BOTH),
+    Family("no circuit", "memory", "values", "answer", (*_STRICT, "size"), donors="given"),
+    Family("no circuit, circular", "memory", "values", "answer", ("swap", "size")),
+    Family("no circuit", "memory", "values", "activation", (*_STRICT, "size")),
+    Family("no circuit, moved", "memory", "values", "answer", ("dose", "shift"), "open", "given"),
+    Family("no circuit, moved", "memory", "values", "activation", ("shift",), "open"),
+)
+FAMILIES: tuple[Family, ...] = (
+    *_TRUE, *_DECOYS, *_MISUSED, *_CIRCULAR, *_EMPTY, *_SHORTCUT, *_MEMORY,
+)  # fmt: skip
 
 
 class Claim(NamedTuple):
@@ -89,8 +168,9 @@ class Claim(NamedTuple):
     @property
     def name(self) -> str:
         """A name for its hypothesis."""
-        words = f"{self.family.name} {self.family.truth} {self.kind}".replace(",", "")
-        return words.replace(" ", "_")
+        family = self.family
+        words = f"{family.name} by {family.method} {family.truth} {self.kind}"
+        return words.replace(",", "").replace(" ", "_")
 
 
 def claims_about(path: CircuitPath) -> Iterator[Claim]:
@@ -99,88 +179,3 @@ def claims_about(path: CircuitPath) -> Iterator[Claim]:
         if family.path == path:
             for kind in family.kinds:
                 yield Claim(family, kind)
-
-
-class ClaimResult(NamedTuple):
-    """What became of one claim, as far as rates need it."""
-
-    family: str
-    kind: Kind
-    truth: Truth
-    verdict: VerdictName
-    uncontrolled: VerdictName
-
-
-class Tally(NamedTuple):
-    """ClaimResult on claims of one sort."""
-
-    truth: Truth
-    n: int
-    confirmed: int
-    refuted: int
-    inconclusive: int
-    stopped: int
-    """False claims that are confirmed but for their comparison with controls."""
-
-    @property
-    def errors(self) -> int | None:
-        """Confirmed false claims, or true ones not confirmed; None where there is no telling."""
-        return {"true": self.n - self.confirmed, "false": self.confirmed, "open": None}[self.truth]
-
-    @property
-    def rate(self) -> float | None:
-        """Share of errors; None where there is no telling, or no claim."""
-        return None if self.errors is None or self.n == 0 else self.errors / self.n
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the rate."""
-        return None if self.errors is None or self.n == 0 else wilson(self.errors, self.n)
-
-
-def tally(verdicts: Iterable[ClaimResult], truth: Truth) -> Tally:
-    """Count the claims of one truth."""
-    own = [one for one in verdicts if one.truth == truth]
-    return Tally(
-        truth,
-        n=len(own),
-        confirmed=sum(one.verdict == "confirmed" for one in own),
-        refuted=sum(one.verdict == "refuted" for one in own),
-        inconclusive=sum(one.verdict == "inconclusive" for one in own),
-        stopped=sum(one.uncontrolled == "confirmed" != one.verdict for one in own),
-    )
-
-
-def by(
-    verdicts: Sequence[ClaimResult], truth: Truth, key: Callable[[ClaimResult], str]
-) -> dict[str, Tally]:
-    """A tally for every value of a key, in the order they come."""
-    own = [one for one in verdicts if one.truth == truth]
-    names = dict.fromkeys(key(one) for one in own)
-    return {name: tally([one for one in own if key(one) == name], truth) for name in names}
-
-
-def within_goals(verdicts: Sequence[ClaimResult]) -> bool:
-    """Whether both rates keep their goal; without a claim of either truth nothing is shown."""
-    positives, negatives = tally(verdicts, "false").rate, tally(verdicts, "true").rate
-    if positives is None or negatives is None:
-        return False
-    return positives <= FALSE_POSITIVES and negatives <= FALSE_NEGATIVES
-
-
-def to_data(verdicts: Sequence[ClaimResult]) -> dict[str, Any]:
-    """All tallies, for JSON."""
-    truths: tuple[Truth, ...] = ("false", "true", "open")
-    return {
-        truth: {
-            "all": _data(tally(verdicts, truth)),
-            "by_kind": {k: _data(t) for k, t in by(verdicts, truth, lambda v: v.kind).items()},
-            "by_neurons": {k: _data(t) for k, t in by(verdicts, truth, lambda v: v.family).items()},
-        }
-        for truth in truths
-    }
-
-
-def _data(tallied: Tally) -> dict[str, Any]:
-    rates = {"errors": tallied.errors, "rate": tallied.rate, "wilson_95": tallied.interval}
-    return tallied._asdict() | rates

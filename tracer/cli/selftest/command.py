@@ -20,13 +20,15 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.cli.selftest.claims import (
+from tracer.cli.selftest.calibration import Level, levels
+from tracer.cli.selftest.claims import Truth
+from tracer.cli.selftest.rates import (
     FALSE_NEGATIVES,
     FALSE_POSITIVES,
     ClaimResult,
     Tally,
-    Truth,
     by,
+    stoppers,
     tally,
     to_data,
     within_goals,
@@ -34,13 +36,13 @@ from tracer.cli.selftest.claims import (
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
 from tracer.report.terminal import Screen
 
-SCHEMA = "tracer.selftest/1"
-_HEADINGS = ("n", "conf.", "ref.", "inc.", "wrong", "95 % Wilson")
+SCHEMA = "tracer.selftest/2"
+_HEADINGS = ("n", "conf.", "cons.", "ref.", "inc.", "wrong", "95 % Wilson")
 _TITLES: dict[Truth, str] = {"false": "false claims", "true": "true claims", "open": "not counted"}
 
 
 def selftest_(
-    models: Annotated[int, typer.Option(min=1, metavar="N", help="How many planted models.")] = 8,
+    models: Annotated[int, typer.Option(min=1, metavar="N", help="How many planted models.")] = 15,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Other models and claims.")] = 0,
     out: Annotated[
         Path | None,
@@ -55,8 +57,8 @@ def selftest_(
 
     tracer selftest --models 40 --seed 1 --json rates.json
 
-    Exit code 0 where at most 1 % of the false claims are confirmed, and at most 10 % of the
-    true ones are not; else 1.
+    Exit code 0 where at most 1 % of the false claims are confirmed, at most 10 % of the true
+    ones are not, and no test of the judge is wrong more often than its level; else 1.
     """
     if out is not None:
         require_writable(out, "--out")
@@ -65,14 +67,19 @@ def selftest_(
     with progress_on(stderr(), quiet=quiet) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
             run_trials = selftest.trials.run_trials
+        with progress.task("calibrating tests on exact nulls"):
+            calibrated = levels(seed)
         verdicts = run_trials(models, seed, out, progress)
-    code = EXIT_OK if within_goals(verdicts) else EXIT_NOT_CONFIRMED
+    is_sound = within_goals(verdicts) and all(level.is_kept for level in calibrated)
+    code = EXIT_OK if is_sound else EXIT_NOT_CONFIRMED
     screen = screen_beside(json_)
     _print(screen, verdicts)
+    _print_levels(screen, calibrated)
     seconds = time.monotonic() - began
     screen.say(f"{models} models, {len(verdicts)} hypotheses, seed {seed}, {seconds:.0f} s", "dim")
     if json_ is not None:
         data = {"models": models, "seed": seed, "exit_code": code} | to_data(verdicts)
+        data["calibration"] = [level.to_data() for level in calibrated]
         write_document(json_, json_text(SCHEMA, data))
     return code
 
@@ -94,7 +101,7 @@ def _print(screen: Screen, verdicts: Sequence[ClaimResult]) -> None:
 
 
 def _row(screen: Screen, name: str, each: Tally) -> list[Text]:
-    cells = (each.n, each.confirmed, each.refuted, each.inconclusive)
+    cells = (each.n, each.confirmed, each.consistent, each.refuted, each.inconclusive)
     wrong = "" if each.errors is None else str(each.errors)
     colour = "red" if each.errors else ""
     between = "" if each.interval is None else _between(each.interval)
@@ -120,10 +127,31 @@ def _print_rates(screen: Screen, verdicts: Sequence[ClaimResult]) -> None:
         mark = "✔" if kept else "✘"
         screen.say(f"{mark} {name}: {told}; goal ≤ {_percent(goal)}", "green" if kept else "red")
     screen.say(
-        f"  of the true ones not confirmed, {true.refuted} were refuted and "
-        f"{true.inconclusive} inconclusive"
+        f"  of true ones {true.refuted} refuted, {true.inconclusive} inconclusive, "
+        f"{true.consistent} consistent"
     )
-    screen.say(f"  false claims that only controls stopped: {false.stopped} of {false.n}")
+    screen.say(f"  false claims of which all held, which lack evidence: {false.consistent}")
+    for lack, n in stoppers(verdicts, "false").items():
+        screen.say(f"    {lack}: {n}", "dim")
+
+
+def _print_levels(screen: Screen, calibrated: Sequence[Level]) -> None:
+    """How often the judge's tests are wrong on exact nulls."""
+    rows: list[list[Text]] = []
+    for level in calibrated:
+        cells = (str(level.n), _percent(level.rate), _percent(level.allowed))
+        error = f"± {_percent(level.error)}"
+        rows.append(
+            [
+                screen.text(level.name),
+                *(Text(cell, justify="right") for cell in (*cells, error)),
+                Text("✔" if level.is_kept else "✘", "green" if level.is_kept else "red"),
+            ]
+        )
+    screen.say()
+    headings = ("n", "wrong", "allowed", "error", "")
+    screen.table([("exact nulls", 1), *((heading, 0) for heading in headings)], rows)
+    screen.say()
 
 
 def _percent(share: float) -> str:

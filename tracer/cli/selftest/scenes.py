@@ -6,7 +6,7 @@ A scene is used only where brute force shows that the planted circuit works on i
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,7 +18,6 @@ from tracer.cli.selftest.world import (
     N_CITIES,
     N_VALUES,
     CircuitPath,
-    Part,
     Relation,
     Role,
     make_plan,
@@ -27,7 +26,7 @@ from tracer.cli.selftest.world import (
 N_DISCOVERY = 2
 """Cities of a value that supernodes are found on; the others are held out."""
 
-Group = Literal["value", "dead end", "lens", "another concept", "random"]
+Group = Literal["value", "dead end", "lens", "answer", "another concept", "random"]
 """Neurons that a claim may name by their ids."""
 
 
@@ -48,9 +47,10 @@ class Scene:
     cities: tuple[str, ...]
     order: tuple[int, ...]
     """All cities, shuffled: the first of a value are for discovery."""
+    n_layers: int
     one: int
     other: int
-    rest: tuple[int, int, int]
+    rest: tuple[int, ...]
     groups: Mapping[Group, Sides]
     gap: float
     """Least logit(one's answer) − logit(other's) on a city of one: a swap closes it, or is none."""
@@ -72,6 +72,10 @@ class Scene:
     def answer(self, value: int) -> str:
         """The token of a value's answer."""
         return f" {self.relation.answers[value]}"
+
+    def names(self, cities: Sequence[int]) -> list[str]:
+        """What prompts about cities are called in a file."""
+        return [self.cities[city].lower() for city in cities]
 
 
 CLAIMED = 0
@@ -125,16 +129,16 @@ def _scene(found: _Found, home: Path, rng: random.Random) -> Scene:
     planted, one, other, swap = found
     order = tuple(rng.sample(range(N_CITIES), N_CITIES))
     rest = [value for value in range(N_VALUES) if value not in (one, other)]
-    first, second, third = rng.sample(rest, 3)
     return Scene(
         folder=str(home),
         path=planted.plan.wirings[CLAIMED].path,
         relation=planted.plan.world.relations[CLAIMED],
         cities=planted.plan.world.cities,
         order=order,
+        n_layers=planted.plan.n_layers,
         one=one,
         other=other,
-        rest=(first, second, third),
+        rest=tuple(rng.sample(rest, len(rest))),
         groups=dict(_groups(planted, one, other, order, rng)),
         gap=oracle.gap(planted, CLAIMED, one, other),
         largest_rise=float("inf") if swap is None else float(swap.rise.max()),
@@ -146,12 +150,13 @@ def _groups(
     planted: Planted, one: int, other: int, order: tuple[int, ...], rng: random.Random
 ) -> Iterator[tuple[Group, Sides]]:
     """Neurons of the construction by id, as far as the model has them."""
-    parts: dict[Group, Part] = {"value": "value", "dead end": "dead end", "lens": "lens"}
-    for group, part in parts.items():
+    parts: tuple[Literal["value", "dead end", "lens", "answer"], ...]
+    parts = ("value", "dead end", "lens", "answer")
+    for part in parts:
         roles = [Role(CLAIMED, part, value) for value in (one, other)]
         if all(role in planted.places for role in roles):
             first, second = (_ids(planted.places[role]) for role in roles)
-            yield group, Sides(first, second)
+            yield part, Sides(first, second)
     wiring, second = planted.plan.wirings[CLAIMED], 1 - CLAIMED
     pool = rng.sample(planted.random[wiring.value], 2 * wiring.n_value)
     drawn = _ids(tuple((wiring.value, index) for index in pool))

@@ -34,7 +34,7 @@ from tracer.cli.selftest.world import (
     Role,
 )
 
-D_MODEL = 128
+D_MODEL = 192
 N_WORD_CODES = 8
 """Dimensions that all words but the cities share for their codes."""
 N_DEAD = 6
@@ -42,7 +42,7 @@ N_DEAD = 6
 
 @dataclass(frozen=True)
 class Directions:
-    """Rows by name; `0.value` are the five value directions of the first relation."""
+    """Rows by name; `0.value` are the six value directions of the first relation."""
 
     rows: Mapping[str, Float[Tensor, "_ d_model"]]
     unread: Float[Tensor, "_ d_model"]
@@ -88,7 +88,7 @@ def _blocks(path: CircuitPath) -> dict[str, int]:
 
 
 N_HEADS = 4
-D_HEAD = 32
+D_HEAD = 48
 ROPE_BASE = 1e6
 _TO_CITY, _TO_FIRST = D_HEAD // 2 - 1, D_HEAD // 2 - 2
 """The slowest two pairs of rotary dimensions."""
@@ -171,7 +171,7 @@ def _plant_copy(
     attention.W_O[head, :, : len(write)] += write.T
 
 
-D_MLP = 288
+D_MLP = 384
 SPREAD = 0.2
 """Standard deviation of the logarithm of a planted neuron's strength."""
 NOISE = 0.15

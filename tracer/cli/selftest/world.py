@@ -17,8 +17,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-N_VALUES = 5
-CITIES_PER_VALUE = 6
+N_VALUES = 6
+CITIES_PER_VALUE = 8
 N_CITIES = N_VALUES * CITIES_PER_VALUE
 N_FILLERS = 180
 _ONSETS = (*"bdfgklmnprstvz", "br", "dr", "kl", "pr", "st", "tr")
