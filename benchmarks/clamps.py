@@ -2,7 +2,7 @@
 
     python benchmarks/clamps.py [--rows 99] [--rounds 5] [--device cpu]
 
-The clamps are the matched controls of `texas_to_california` in `hypotheses/two_hop.yaml` on its
+The clamps are the matched controls of `texas_to_california` in `benchmarks/swap.yaml` on its
 first prompt. Ways alternate within a round; medians over rounds and their ratios are printed. All
 ways' logits are compared first: a fast wrong answer is no result.
 """
@@ -30,7 +30,7 @@ from tracer.engine.resolve import MeasurementContext, open_context
 from tracer.hypothesis.load import read
 from tracer.hypothesis.tokens import tokenize
 
-FILE = Path(__file__).parent.parent / "hypotheses" / "two_hop.yaml"
+FILE = Path(__file__).parent / "swap.yaml"
 INTERVENTION = "texas_to_california"
 Places = dict[tuple[int, int, int], float]
 

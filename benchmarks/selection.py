@@ -2,7 +2,7 @@
 
     python benchmarks/selection.py
 
-On the discovery prompts of `hypotheses/two_hop.yaml` only: *Texas* and *California* are found with
+On the discovery prompts of `benchmarks/swap.yaml` only: *Texas* and *California* are found with
 either rule at several sizes, and the change of logit( Sacramento) − logit( Austin), averaged over
 the recipient prompts, tells how thoroughly ablating and swapping them works.
 """
@@ -32,7 +32,7 @@ def with_rule(bench: MeasurementContext, rule: Rule, top: int) -> MeasurementCon
     for name in ("texas", "california"):
         spec = bench.hypothesis.supernodes[name]
         assert spec.select is not None
-        changed = SupernodeSpec(select=spec.select.model_copy(update={"rule": rule, "top": top}))
+        changed = SupernodeSpec(select=spec.select.model_copy(update={"by": rule, "top": top}))
         supernodes[name] = select(
             name, changed, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts
         )

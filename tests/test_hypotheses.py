@@ -41,17 +41,25 @@ def test_it_loads(path):
 def test_it_comes_out_as_stated(path, tmp_path):
     run = tracer.run(path, reports=tmp_path, device="cpu")
     assert run.verdict.as_expected, str(run)
+    if path.stem == "two_hop":
+        reaches_what_it_promises(run)
 
 
-@pytest.mark.model
-def test_the_flagship_reaches_what_it_promises(tmp_path):
-    path = FILES[0].parent / "two_hop.yaml"
-    record = tracer.run(path, reports=tmp_path, device="cpu").record
+def reaches_what_it_promises(run):
+    """The flagship, by its record alone."""
+    assert run.verdict.verdict == "confirmed"
+    record = run.record
+    assert all(node.select.is_blind for node in record.hypothesis.supernodes.values())
     trials = record.interventions["texas_to_california"].trials
-    held_out = [t for name, t in trials.items() if record.prompts[name].held_out]
-    assert trials["dallas"].reading.top[0].token == " Sacramento"
-    assert len(held_out) == 9
-    assert sum(t.reading.top[0].token == " Sacramento" for t in held_out) >= 8
-    before, after = record.prompts["dallas"].baseline.tokens, trials["dallas"].reading.tokens
-    gained = [t[" Sacramento"].logit - t[" Austin"].logit for t in (after, before)]
-    assert gained[0] - gained[1] > 3
+    assert len(trials) == 9 and all(record.prompts[name].held_out for name in trials)
+    assert sum(t.reading.top[0].token == " Sacramento" for t in trials.values()) >= 8
+    capitals = {name: spec.answer for name, spec in record.hypothesis.prompts.items()}
+    concepts = record.hypothesis.swaps["states"].concepts
+    swaps = {n: i for n, i in record.interventions.items() if n.startswith("states.")}
+    assert len(swaps) == 20
+    n_swapped = sum(
+        trial.reading.top[0].token == capitals[concepts[name.rsplit("-", 1)[1]][0]]
+        for name, made in swaps.items()
+        for trial in made.trials.values()
+    )
+    assert n_swapped >= 0.8 * sum(len(made.trials) for made in swaps.values())

@@ -73,7 +73,7 @@ def test_it_says_what_it_is(path: Path):
     assert declared.tags[:2] == ("published", "gemma-2-2b" if kind.threshold else "llama-3.2-1b")
     assert declared.source and declared.source.startswith("https://github.com/")
     assert declared.if_absent == "skip"
-    assert declared.expected == ("refuted" if "failure" in declared.tags else "confirmed")
+    assert declared.expected == ("refuted" if "failure" in declared.tags else "consistent")
     ids = [id_ for node in declared.supernodes.values() for id_ in node.features or ()]
     for layer, index, *_ in (map(int, id_.split("_")) for id_ in ids):
         assert layer < kind.n_layers
