@@ -110,11 +110,11 @@ def test_plan(tracer_: Command, here: list[Mistake]):
     assert result.code == 0
     text = " ".join(result.out.split())
     assert "clean passes 5" in text
-    assert "rows 432" in text
-    assert "tokens 864, 20 % of one full pass per row" in text
+    assert "rows 424" in text
+    assert "tokens 848, 20 % of one full pass per row" in text
     assert "GiB" in text
     assert "time roughly" in text
-    assert "texas_to_california 4 8 20 396 424" in text
+    assert "texas_to_california 4 4 20 396 420" in text
     assert max(map(len, result.out.splitlines())) <= 80
 
 
@@ -122,7 +122,7 @@ def test_plan_without_a_tokenizer(tracer_: Command):
     file = str(write_file(Path("a.yaml")))
     result = tracer_("plan", file, "--model", "nobody/nothing-here")
     assert result.code == 0
-    assert "rows             432" in result.out
+    assert "rows             424" in result.out
     assert "GiB" not in result.out
     assert "no tokens, memory or time. nobody/nothing-here" in result.err
 

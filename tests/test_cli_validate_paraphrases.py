@@ -69,4 +69,4 @@ def test_plan_counts_a_paraphrase(file, capfd):
     result = call(capfd, "plan", "a.yaml")
     assert result.code == 0
     assert "variation template-good" in result.out
-    assert "864 (clamped versions of prompts)" in result.out
+    assert "848 (clamped versions of prompts)" in result.out
