@@ -15,12 +15,11 @@ from pydantic import BaseModel
 
 from tracer.errors import KeyPath, Problem, prompts_named, unknown
 from tracer.hypothesis.clamps import LAST, InterventionSpec
-from tracer.hypothesis.held_out import dependence
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Controls, PromptSpec, SupernodeSpec
 from tracer.hypothesis.studies.graph import GraphSpec
 from tracer.hypothesis.studies.study import Study
-from tracer.hypothesis.template import TemplateMistake, span_places
+from tracer.hypothesis.template import span_places
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -74,18 +73,6 @@ class Parts:
         """Those of the prompts that could be read and have no answer."""
         known = [(name, self.prompts.get(name)) for name in prompts]
         return [name for name, prompt in known if prompt is not None and prompt.answer is None]
-
-    def independent_prompts(self, prompts: Sequence[str]) -> dict[str, int]:
-        """By split, how many prompts depend on no other; 0 where a text cannot be rendered."""
-        known = [prompt for name in prompts if (prompt := self.prompts.get(name)) is not None]
-        counts: dict[str, int] = {}
-        for split, held_out in (("discovery", False), ("held-out", True)):
-            mine = [prompt for prompt in known if prompt.held_out == held_out]
-            try:
-                counts[split] = len({dependence(prompt, self.template) for prompt in mine})
-            except TemplateMistake:
-                counts[split] = 0  # told where the text is
-        return counts
 
     def prompt_problems(
         self,
