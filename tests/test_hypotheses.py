@@ -11,7 +11,6 @@ FILES = sorted((Path(__file__).parent.parent / "hypotheses").glob("*.yaml"))
 QUICK = (
     "capitals_end",
     "capitals_mediation",
-    "months_pairs",
     "multilingual",
     "multilingual_limits",
     "multilingual_words",
