@@ -18,7 +18,7 @@ from clamps import open_all
 from tracer.engine.batches import batch_limit
 from tracer.engine.measure.prompts import measure_prompt
 from tracer.engine.resolve import MeasurementContext
-from tracer.engine.supernodes import select
+from tracer.engine.supernodes import RuleScores, select
 from tracer.hypothesis.spec import Rule, SupernodeSpec
 from tracer.record.trials import Reading
 
@@ -29,13 +29,12 @@ INTERVENTIONS = ("ablate_texas", "texas_to_california")
 def with_rule(bench: MeasurementContext, rule: Rule, top: int) -> MeasurementContext:
     """The bench with its supernodes found by another rule, and no controls or doses."""
     supernodes = dict(bench.supernodes)
+    scores = RuleScores(bench.model, bench.basis, bench.clean, bench.hypothesis.prompts)
     for name in ("texas", "california"):
         spec = bench.hypothesis.supernodes[name]
         assert spec.select is not None
         changed = SupernodeSpec(select=spec.select.model_copy(update={"by": rule, "top": top}))
-        supernodes[name] = select(
-            name, changed, bench.model, bench.basis, bench.clean, bench.hypothesis.prompts
-        )
+        supernodes[name] = select(name, changed, scores)
     interventions = {
         name: bench.hypothesis.interventions[name].model_copy(update={"expect": (), "doses": None})
         for name in INTERVENTIONS

@@ -8,7 +8,7 @@ from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Silent
 from tracer.engine.resolve import MeasurementContext
-from tracer.engine.supernodes import select
+from tracer.engine.supernodes import RuleScores, select
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.tokens import tokenize
@@ -74,10 +74,8 @@ def make_bench(folder, dtype="float32", hypothesis=TINY):
         name: clean_run(model, basis, prompt, range(len(prompt.ids)))
         for name, prompt in prompts.items()
     }
-    supernodes = {
-        name: select(name, each, model, basis, clean, parsed.prompts)
-        for name, each in parsed.supernodes.items()
-    }
+    scores = RuleScores(model, basis, clean, parsed.prompts)
+    supernodes = {name: select(name, each, scores) for name, each in parsed.supernodes.items()}
     return MeasurementContext(parsed, model, basis, clean, supernodes)
 
 

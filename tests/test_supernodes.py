@@ -30,15 +30,18 @@ def rule(**changes):
     return SupernodeSpec.model_validate({"select": {k: v for k, v in select_.items() if v}})
 
 
+def fresh(bench):
+    """Scores of which none is kept yet."""
+    return RuleScores(bench.model, bench.basis, bench.clean, bench.hypothesis.prompts)
+
+
 def score(rule, bench):
     """The scores of a rule, nothing kept from another one."""
-    return RuleScores(bench.model, bench.basis, bench.clean, bench.hypothesis.prompts).score(rule)
+    return fresh(bench).score(rule)
 
 
 def resolve(bench, **changes):
-    return select(
-        "s", rule(**changes), bench.model, bench.basis, bench.clean, bench.hypothesis.prompts
-    )
+    return select("s", rule(**changes), fresh(bench))
 
 
 def by_hand(bench, on, against, layer):
@@ -187,7 +190,7 @@ def test_by_activation_the_output_is_never_looked_at(bench, monkeypatch):
     def refuse(*_):
         raise AssertionError("a gradient was asked for")
 
-    monkeypatch.setattr("tracer.engine.supernodes.feature_gradients", refuse)
+    monkeypatch.setattr("tracer.engine.supernodes.output_gradients", refuse)
     asked = rule(by="activation", toward=None).select
     assert asked.is_blind and asked.explained == ()
     assert float(score(asked, bench).scores.amax()) > 0
@@ -196,7 +199,7 @@ def test_by_activation_the_output_is_never_looked_at(bench, monkeypatch):
 
 
 def test_scores_kept_for_the_next_rule_are_those_of_that_rule(bench):
-    kept = RuleScores(bench.model, bench.basis, bench.clean, bench.hypothesis.prompts)
+    kept = fresh(bench)
     rules = [
         rule(),
         rule(on=["plano"]),

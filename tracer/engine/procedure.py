@@ -46,10 +46,6 @@ def _make(context: MeasurementContext, name: str, spec: InterventionSpec) -> tup
             node: select(
                 node,
                 _declared(declared.supernodes[node], each, len(context.supernodes[node].features)),
-                context.model,
-                context.basis,
-                context.clean,
-                declared.prompts,
                 scores,
             )
             for node in replaced

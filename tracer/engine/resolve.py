@@ -20,7 +20,7 @@ from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
-from tracer.engine.supernodes import from_ids, places_of, select, with_maxima
+from tracer.engine.supernodes import RuleScores, from_ids, places_of, select, with_maxima
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import all_interventions
@@ -153,6 +153,7 @@ def _find(
     known: MeasurementContext | None,
 ) -> Lock:
     found: dict[str, SupernodeRecord] = {}
+    scores = RuleScores(model, basis, clean, hypothesis.prompts)
     for name, spec in hypothesis.supernodes.items():
         same = reused_supernode(known, name, hypothesis, clean)
         if same is not None:
@@ -160,7 +161,7 @@ def _find(
         elif spec.select is None:
             found[name] = from_ids(name, spec, fitting_features(spec, _widths(basis)).features)
         else:
-            found[name] = select(name, spec, model, basis, clean, hypothesis.prompts)
+            found[name] = select(name, spec, scores)
         if not found[name].features:
             raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
         advance(1)

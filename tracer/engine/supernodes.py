@@ -11,17 +11,17 @@ features of the rule's layers at the tokens of its span, compared offset by offs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.graph import attribute
-from tracer.engine.attribution.patching import along, feature_gradients
+from tracer.engine.attribution.patching import along, output_gradients
 from tracer.engine.attribution.targets import Targets, direction_of, explained
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
@@ -98,22 +98,11 @@ def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRec
     return supernode.model_copy(update={"features": features})
 
 
-def select(
-    name: str,
-    spec: SupernodeSpec,
-    model: Model,
-    basis: FeatureBasis,
-    clean: Mapping[str, CleanRun],
-    prompts: Mapping[str, PromptSpec],
-    scores: RuleScores | None = None,
-) -> SupernodeRecord:
-    """Carry out a selection rule and keep its strongest features.
-
-    `scores` keeps what it computes of the prompts for the next rule of this model.
-    """
+def select(name: str, spec: SupernodeSpec, scores: RuleScores) -> SupernodeRecord:
+    """Carry out a selection rule and keep its strongest features."""
     rule = spec.select
     assert rule is not None
-    scored = (scores or RuleScores(model, basis, clean, prompts)).score(rule)
+    scored = scores.score(rule)
     positive = scored.scores.flatten().clamp_min(0)
     order = torch.sort(positive, descending=True, stable=True).indices
     kept = order[: _size(rule, positive[order])]
@@ -159,10 +148,10 @@ class Scored(NamedTuple):
 
 
 class RuleScores:
-    """Scores of all candidates under a rule, whichever prompts it is carried out on.
+    """Scores of all candidates under the rules of a model, whichever prompts they name.
 
-    What a prompt gives (activations, gradients, influences) is computed once: procedure-matched
-    controls carry one rule out on many lists of the same prompts.
+    What takes a pass or a graph is computed once a prompt: procedure-matched controls carry one
+    rule out on many lists of the same prompts.
     """
 
     def __init__(
@@ -173,87 +162,84 @@ class RuleScores:
         prompts: Mapping[str, PromptSpec],
     ) -> None:
         self._model, self._basis, self._clean, self._prompts = model, basis, clean, prompts
-        self._known: dict[tuple[object, ...], Tensor] = {}
+        self._gradients: dict[_Key, Mapping[int, Tensor]] = {}
+        self._influences: dict[_Key, Tensor] = {}
 
     def score(self, rule: Selection) -> Scored:
         """The score of every candidate of a rule, see `Selection`."""
         first, last = rule.layers or (0, self._basis.n_layers - 1)
         layers = range(first, min(last, self._basis.n_layers - 1) + 1)
-        used = (*rule.on, *rule.compared_with)
-        offsets = range(_n_offsets(rule, [self._clean[name].prompt for name in used]))
-        scores = self._scores(rule, offsets, layers)
+        used = [self._clean[name] for name in (*rule.on, *rule.compared_with)]
+        offsets = range(_n_offsets(rule, [run.prompt for run in used]))
+        if rule.by == "influence":
+            found = [self._influence(run, rule, offsets, layers) for run in used]
+            scores = _contrast(found, len(rule.on))
+        else:
+            active = {run.prompt.name: _activations(run, rule, offsets, layers) for run in used}
+            patched = self._blind if rule.is_blind else self._patched
+            scores = patched(rule, active, offsets, layers)
         return Scored(scores, layers, [self._basis.n_features(layer) for layer in layers])
 
-    def _scores(
-        self, rule: Selection, offsets: range, layers: range
+    def _blind(
+        self, rule: Selection, active: Mapping[str, Tensor], offsets: range, layers: range
     ) -> Float[Tensor, "offset candidate"]:
-        if rule.by == "influence":
-            found = [self._influence(n, rule, offsets, layers) for n in (*rule.on, *rule.against)]
-            return _contrast(found, len(rule.on))
-        active = {n: self._activation(n, rule, offsets, layers) for n in rule.compared_with}
-        active |= {n: self._activation(n, rule, offsets, layers) for n in rule.on}
-        on = torch.stack([active[name] for name in rule.on])
-        if rule.by == "activation":
-            contrasts = [[active[name] for name in group] for group in rule.contrasts]
-            return blind_scores(on, contrasts) * self._write_norms(layers)
-        against = [active[name] for name in rule.against]
-        contrast = _contrast([*on, *against], len(on))
-        return (
-            contrast
-            * sum(
-                (self._gradient(n, rule, offsets, layers) for n in rule.on),
-                torch.zeros_like(contrast),
+        """`blind_scores` · ‖W_dec‖."""
+        contrasts = [[active[name] for name in group] for group in rule.contrasts]
+        scores = blind_scores(torch.stack([active[name] for name in rule.on]), contrasts)
+        for layer, index, columns in self._candidates(scores, layers):
+            scores[:, columns] *= decoder_norms(self._basis, layer, index)
+        return scores
+
+    def _patched(
+        self, rule: Selection, active: Mapping[str, Tensor], offsets: range, layers: range
+    ) -> Float[Tensor, "offset candidate"]:
+        """(mean activation on `on` − on `against`) × mean gradient on `on`."""
+        contrast = _contrast([active[name] for name in (*rule.on, *rule.against)], len(rule.on))
+        gradients = torch.zeros_like(contrast)
+        candidates = list(self._candidates(contrast, layers))
+        for name in rule.on:
+            at_outputs = self._gradient(self._clean[name], rule, offsets)
+            for layer, index, columns in candidates:
+                gradients[:, columns] += self._basis.gradient(layer, at_outputs, index)
+        return contrast * gradients / len(rule.on)
+
+    def _candidates(
+        self, scores: Float[Tensor, "offset candidate"], layers: range
+    ) -> Iterator[tuple[int, Int[Tensor, " n"], Int[Tensor, " n"]]]:
+        """By layer, the features whose score is not zero anyway, and their columns."""
+        widths = [self._basis.n_features(layer) for layer in layers]
+        for layer, start, width in zip(layers, accumulate(widths, initial=0), widths, strict=False):
+            index = (scores[:, start : start + width] != 0).any(0).nonzero()[:, 0]
+            yield layer, index, start + index
+
+    def _gradient(self, run: CleanRun, rule: Selection, offsets: range) -> Mapping[int, Tensor]:
+        """∂direction/∂output of every layer on one prompt."""
+        key = _key(run, rule, offsets)
+        if key not in self._gradients:
+            direction = direction_of(rule.toward, self._prompts[run.prompt.name], run.prompt)
+            positions = _positions(run.prompt, rule, offsets)
+            self._gradients[key] = output_gradients(
+                along(direction), self._model, self._basis, run, positions, rule.by
             )
-            / len(rule.on)
-        )
+        return self._gradients[key]
 
-    def _kept(self, key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
-
-    def _activation(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
-        key = ("activation", name, rule.at, rule.tokens, offsets, layers)
-        return self._kept(key, lambda: _activations(self._clean[name], rule, offsets, layers))
-
-    def _influence(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
-        key = ("influence", name, rule.at, rule.tokens, offsets, layers, rule.toward)
-        run = self._clean[name]
-        return self._kept(
-            key,
-            lambda: _influences(
+    def _influence(
+        self, run: CleanRun, rule: Selection, offsets: range, layers: range
+    ) -> Float[Tensor, "offset candidate"]:
+        key = (*_key(run, rule, offsets), layers)
+        if key not in self._influences:
+            self._influences[key] = _influences(
                 self._model, self._basis, run, rule, self._prompts, offsets, layers
-            ),
-        )
+            )
+        return self._influences[key]
 
-    def _gradient(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
-        """∂direction/∂activation on one prompt, of every candidate."""
-        key = (rule.by, name, rule.at, rule.tokens, offsets, layers, rule.toward)
-        return self._kept(key, lambda: self._gradients(name, rule, offsets, layers))
 
-    def _gradients(self, name: str, rule: Selection, offsets: range, layers: range) -> Tensor:
-        run = self._clean[name]
-        direction = direction_of(rule.toward, self._prompts[name], run.prompt)
-        every = [torch.arange(self._basis.n_features(n)) for n in range(self._basis.n_layers)]
-        wanted = [each if n in layers else each[:0] for n, each in enumerate(every)]
-        candidates = [each.to(run.logits.device) for each in wanted]
-        grads = feature_gradients(
-            along(direction),
-            self._model,
-            self._basis,
-            run,
-            _positions(run.prompt, rule, offsets),
-            rule.by,
-            candidates,
-        )
-        return torch.cat([grads[layer] for layer in layers], dim=1)
+_Key = tuple[object, ...]
 
-    def _write_norms(self, layers: range) -> Float[Tensor, " candidate"]:
-        """‖W_dec‖ of every candidate, over all layers that it writes to."""
-        return self._kept(
-            ("write", layers),
-            lambda: torch.cat([decoder_norms(self._basis, layer) for layer in layers]),
-        )
+
+def _key(run: CleanRun, rule: Selection, offsets: range) -> _Key:
+    """What a pass toward the rule's direction depends on, of one prompt."""
+    return rule.by, run.prompt.name, rule.at, rule.tokens, offsets, rule.toward
 
 
 def blind_scores(
@@ -276,9 +262,8 @@ def blind_scores(
     return torch.where(agree, torch.stack(found).amin(0), 0.0)
 
 
-def decoder_norms(basis: FeatureBasis, layer: int) -> Float[Tensor, " feature"]:
-    """‖W_dec‖ of every feature of a layer; of one that writes to several layers, of all of them."""
-    index = torch.arange(basis.n_features(layer))
+def decoder_norms(basis: FeatureBasis, layer: int, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """‖W_dec‖ of features of a layer; of those that write to several layers, over all of them."""
     written = [basis.W_dec(layer, index, to).float() for to in basis.write_layers(layer)]
     return torch.stack([each.square().sum(-1) for each in written]).sum(0).sqrt()
 

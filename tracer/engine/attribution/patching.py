@@ -53,6 +53,20 @@ def feature_gradients(
     candidates: Sequence[Int[Tensor, " _"]],
 ) -> tuple[Float[Tensor, "_ _"], ...]:
     """∂metric/∂activation of each layer's candidates, [position, candidate], by layer."""
+    at_outputs = output_gradients(metric, model, basis, clean, positions, by)
+    layers = range(basis.n_layers)
+    return tuple(basis.gradient(layer, at_outputs, candidates[layer]) for layer in layers)
+
+
+def output_gradients(
+    metric: Metric,
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    positions: Sequence[int],
+    by: Rule,
+) -> dict[int, Float[Tensor, "pos d_model"]]:
+    """∂metric/∂output of each layer at some positions: all that `FeatureBasis.gradient` needs."""
     start = min(positions)
     written: dict[Site, Tensor] = {}
 
@@ -71,8 +85,7 @@ def feature_gradients(
         )
         grads = torch.autograd.grad(metric(logits[0]), [written[site] for site in sites])
     columns = [pos - start for pos in positions]
-    at_outputs = {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
-    return tuple(basis.gradient(layer, at_outputs, candidates[layer]) for layer in layers)
+    return {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
 
 
 def _half_rule(model: Model) -> list[tuple[Site, Hook]]:
