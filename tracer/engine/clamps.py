@@ -14,7 +14,7 @@ from torch import Tensor
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.supernodes import places_of, position_of
-from tracer.hypothesis.clamps import HERE, Amount, ClampSpec, InterventionSpec
+from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import SupernodeRecord
 from tracer.record.trials import ClampRecord
@@ -114,7 +114,7 @@ def resolve_clamps(
     """The clamps of an intervention as they apply to one prompt."""
     clamps: list[Clamp] = []
     for name, given in spec.clamp.items():
-        declared = given if isinstance(given, ClampSpec) else ClampSpec(times=given)
+        declared = long_form(given)
         supernode, amount = supernodes[name], declared.amount
         at = declared.at or supernode.at
         sources = (declared.from_ or supernode.source) if amount.unit == "times" else ()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracer.hypothesis.clamps import LAST, ClampSpec, Generation, InterventionSpec
+from tracer.hypothesis.clamps import LAST, ClampForm, Generation, InterventionSpec, long_form
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.neuronpedia import explicit_features
 from tracer.hypothesis.neuronpedia_ids import parse_given
@@ -218,13 +218,11 @@ def planned_texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
 
 def _at_end(spec: InterventionSpec, hypothesis: Hypothesis) -> bool:
     """Whether a clamp is at the last token, as far as names tell: its direct effect is a row."""
-    for name, clamp in spec.clamp.items():
-        at = (clamp.at if isinstance(clamp, ClampSpec) else None) or hypothesis.supernodes[
-            name
-        ].span
-        if at == LAST or (isinstance(clamp, ClampSpec) and clamp.onward):
-            return True
-    return False
+    clamps = {name: long_form(clamp) for name, clamp in spec.clamp.items()}
+    return any(
+        clamp.onward or (clamp.at or hypothesis.supernodes[name].span) == LAST
+        for name, clamp in clamps.items()
+    )
 
 
 def _start(spec: InterventionSpec, hypothesis: Hypothesis, size: PromptSize) -> int:
@@ -233,9 +231,8 @@ def _start(spec: InterventionSpec, hypothesis: Hypothesis, size: PromptSize) -> 
     return min(_first_position(nodes[name], clamp, size) for name, clamp in spec.clamp.items())
 
 
-def _first_position(supernode: SupernodeSpec, clamp: float | ClampSpec, size: PromptSize) -> int:
-    own = clamp.at if isinstance(clamp, ClampSpec) else None
-    at = own or supernode.span
+def _first_position(supernode: SupernodeSpec, clamp: ClampForm, size: PromptSize) -> int:
+    at = long_form(clamp).at or supernode.span
     start, end = size.spans.get(at, (size.n_tokens - 1, size.n_tokens))
     select = supernode.select
     first = end - 1 if select is None or select.tokens == "last" else start

@@ -19,7 +19,7 @@ from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
 from tracer.engine.supernodes import places_of
 from tracer.errors import EngineError, UsageError
-from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.clamps import long_form
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import TokenizedPrompt, tokenize
@@ -32,7 +32,7 @@ from tracer.record.specificity import Placement, Task
 def ablated(hypothesis: Hypothesis) -> tuple[str, ...]:
     """Names of the supernodes that stand for a hypothesis, in the file's order."""
     values = [
-        (name, clamp.amount.value if isinstance(clamp, ClampSpec) else clamp)
+        (name, long_form(clamp).amount.value)
         for each in hypothesis.interventions.values()
         for name, clamp in each.clamp.items()
     ]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 
 from tracer.errors import KeyPath, dotted, show
 from tracer.evidence.matching import matched
-from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.clamps import ClampForm, long_form
 from tracer.hypothesis.implied import repeated, sized
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.spec import Hypothesis
@@ -139,8 +139,8 @@ def _given(expectation: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _long(clamp: float | ClampSpec) -> dict[str, Any]:
-    spec = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
+def _long(clamp: ClampForm) -> dict[str, Any]:
+    spec = long_form(clamp)
     amount = spec.amount
     return spec.model_dump(mode="json", by_alias=True) | {amount.unit: amount.value}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.clamps import ClampForm, long_form
 
 MINUS = "\u2212"
 _N_NAMES = 4
@@ -60,12 +60,12 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(all_names[:_N_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def clamp_words(clamps: Mapping[str, float | ClampSpec]) -> str:
+def clamp_words(clamps: Mapping[str, ClampForm]) -> str:
     """What clamps do: 'texas ×0, california ×−2 from oakland'."""
     return ", ".join(_clamp(name, clamp) for name, clamp in clamps.items())
 
 
-def _clamp(name: str, clamp: float | ClampSpec) -> str:
-    spec = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
+def _clamp(name: str, clamp: ClampForm) -> str:
+    spec = long_form(clamp)
     source = f" from {named(spec.from_)}" if spec.from_ else ""
     return f"{name} {spec.amount.words()}{source}"

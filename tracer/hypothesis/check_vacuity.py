@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.clamps import HERE, ClampForm, ClampSpec, InterventionSpec
+from tracer.hypothesis.clamps import HERE, ClampForm, InterventionSpec, long_form
 from tracer.hypothesis.expectations.effect import Thresholds
 from tracer.hypothesis.expectations.fraction import Fraction
 
@@ -33,20 +33,21 @@ def vacuity_problems(parts: Parts) -> Iterator[Problem]:
 
 
 def _changes_nothing(clamp: ClampForm) -> bool:
-    if not isinstance(clamp, ClampSpec):
-        return False
-    own = clamp.from_ == (HERE,) and clamp.at is None and clamp.amount == ("times", 1)
-    return own or clamp.amount == ("add", 0)
+    long = long_form(clamp)
+    own = long.from_ == (HERE,) and long.at is None and long.amount == ("times", 1)
+    return own or long.amount == ("add", 0)
+
+
+def _is_set(spec: InterventionSpec, supernode: str) -> bool:
+    return supernode in spec.clamp and long_form(spec.clamp[supernode]).at is None
 
 
 def _expectation_problems(path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
     for index, expectation in enumerate(spec.expect):
         place = (*path, "expect", index)
-        if isinstance(expectation, Fraction) and expectation.supernode in spec.clamp:
-            clamp = spec.clamp[expectation.supernode]
-            if not isinstance(clamp, ClampSpec) or clamp.at is None:
-                message = "the intervention sets this supernode itself, so it cannot come out else"
-                yield Problem((*place, "supernode"), message)
+        if isinstance(expectation, Fraction) and _is_set(spec, expectation.supernode):
+            message = "the intervention sets this supernode itself, so it cannot come out else"
+            yield Problem((*place, "supernode"), message)
         if isinstance(expectation, Thresholds):
             for test in ("rises_by", "falls_by"):
                 bound = getattr(expectation, test)

@@ -153,6 +153,11 @@ def donors(clamp: Mapping[str, ClampForm]) -> tuple[str, ...]:
     return tuple(name for names in given for name in names if name != HERE)
 
 
+def long_form(clamp: ClampForm) -> ClampSpec:
+    """A clamp with its short form written out: 2 is {times: 2}."""
+    return clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
+
+
 class Doses(Declared):
     """One clamp of the intervention repeated at several factors, the others as they are.
 
@@ -214,9 +219,6 @@ class InterventionSpec(Declared):
         return any(expectation.is_procedure_compared for expectation in self.expect)
 
 
-Named = Iterator[tuple[str, InterventionSpec]]
-
-
 def clamp_problems(
     parts: Parts, path: KeyPath, spec: InterventionSpec, name: str
 ) -> Iterator[Problem]:
@@ -225,8 +227,7 @@ def clamp_problems(
     if name not in parts.supernodes:
         yield Problem(place, unknown("supernode", name, parts.supernodes))
         return
-    clamp = spec.clamp[name]
-    clamp = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
+    clamp = long_form(spec.clamp[name])
     if clamp.from_ is not None:
         yield from parts.prompt_problems((*place, "from"), clamp.from_, reserved=(HERE,))
     yield from _amount_problems(place, clamp)

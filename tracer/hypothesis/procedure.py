@@ -18,7 +18,12 @@ from itertools import combinations
 from math import comb
 from typing import Literal, NamedTuple, get_args
 
-from tracer.hypothesis.clamps import ClampSpec, InterventionSpec, LogitDiffDirection, TokenDirection
+from tracer.hypothesis.clamps import (
+    InterventionSpec,
+    LogitDiffDirection,
+    TokenDirection,
+    long_form,
+)
 from tracer.hypothesis.spec import Hypothesis, Selection
 from tracer.hypothesis.template import render_token
 
@@ -78,9 +83,7 @@ def put_in(hypothesis: Hypothesis, spec: InterventionSpec) -> tuple[str, ...]:
 
 
 def _adds(spec: InterventionSpec, name: str) -> bool:
-    clamp = spec.clamp[name]
-    clamp = clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)
-    return clamp.amount != ("times", 0)
+    return long_form(spec.clamp[name]).amount != ("times", 0)
 
 
 def procedure_sets(
@@ -94,7 +97,7 @@ def procedure_sets(
         spec: The intervention.
     """
     replaced = put_in(hypothesis, spec)
-    if not replaced or not any(each.is_procedure_compared for each in spec.expect):
+    if not replaced or not spec.is_procedure_compared:
         return ()
     select = hypothesis.supernodes[replaced[0]].select
     assert select is not None

@@ -25,6 +25,7 @@ from tracer.hypothesis.clamps import (
     Generation,
     InterventionSpec,
     Unit,
+    long_form,
 )
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.neuronpedia_ids import without_position
@@ -269,7 +270,7 @@ def tokens_to_measure(prompt: PromptRecord) -> tuple[str, ...]:
 
 
 def _clamping(name: str, given: ClampForm) -> Clamping:
-    clamp = given if isinstance(given, ClampSpec) else ClampSpec(times=given)
+    clamp = long_form(given)
     unit, value = clamp.amount
     here = set(clamp.from_ or ()) == {HERE}
     modes: dict[str, Mode] = {"to": "set", "add": "add", "times": "scale" if here else "inject"}
