@@ -14,11 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
-from tracer.evidence.case import Case, Wording, untested, vacuous
+from tracer.evidence.case import Wording, untested, vacuous
 from tracer.evidence.context import JudgingContext
-from tracer.evidence.measures.effect import ROUNDING, Effect, compared, unlike
+from tracer.evidence.measures.effect import ROUNDING, Compared, Effect, compared, unlike
 from tracer.evidence.outcomes import counts
 from tracer.evidence.statistics import controls_needed, sum_p
 from tracer.evidence.wording import counted, exact, p_text, signed
@@ -129,7 +128,7 @@ def _families(
     """Kinds of procedure-matched controls that were measured, and how many sets of each."""
     trials = [trial for p in prompts if not isinstance(trial := context.trial(name, p), str)]
     for family in FAMILIES:
-        n = min((context.case(name, t).n_made(family) for t in trials), default=0)
+        n = min((context.case(name, t).procedure[family].n for t in trials), default=0)
         if n:
             yield family, n
 
@@ -170,22 +169,9 @@ def _against(
     return _Test("held", told, p, least, found)
 
 
-class _Compared(NamedTuple):
-    """One prompt's numbers, on the scale they are compared on."""
-
-    case: Case
-    clamped: float
-    clean: float
-    controls: Float[np.ndarray, " control"]
-
-    @property
-    def median(self) -> float:
-        return float(np.median(self.controls))
-
-
 def _case(
     context: JudgingContext, name: str, expectation: Effect, prompt: str, null: Null
-) -> _Compared | str:
+) -> Compared | str:
     """What is compared on one prompt, or why nothing can be."""
     trial = context.trial(name, prompt)
     if isinstance(trial, str):
@@ -194,17 +180,16 @@ def _case(
     controls = case.controls if null == "random" else case.procedure[null]
     if controls.n == 0:
         return "no controls were drawn"
-    clamped, theirs = compared(expectation, case, controls)
-    clean, _ = compared(expectation, case.unclamped(), controls)
-    problem = unlike(clamped, theirs)
+    found = compared(expectation, case, controls)
+    problem = unlike(found.clamped, found.controls)
     if problem is not None:
         return problem
-    if not math.isfinite(clamped - clean) or not bool(np.isfinite(theirs).all()):
+    if not math.isfinite(found.clamped - found.clean) or not np.isfinite(found.controls).all():
         return "its difference from its controls is not finite"
-    return _Compared(case, clamped, clean, theirs)
+    return found
 
 
-def _difference(expectation: Effect, prompt: str, found: _Compared | str) -> PromptOutcome:
+def _difference(expectation: Effect, prompt: str, found: Compared | str) -> PromptOutcome:
     """dᵢ on one prompt; it holds where it is on the asked side, but only all of them are judged."""
     if isinstance(found, str):
         return untested(prompt, found)

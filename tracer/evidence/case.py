@@ -82,10 +82,6 @@ class Case:
     seed: int
     """Of long dose series, whose orders are drawn."""
 
-    def n_made(self, family: Family) -> int:
-        """How many procedure-matched controls of a family there are."""
-        return self.procedure[family].n
-
     def token(self, written: str) -> str:
         """A token of an expectation, as it reads on this prompt."""
         return render_token(written, self.declared)

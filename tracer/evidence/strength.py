@@ -59,19 +59,19 @@ def lacks_of_clamps(
         specs: What was measured for it, by name.
         groups: Its outcomes, expectation by expectation.
     """
-    effects = [group for group in groups if not _claims_no_change(group)]
+    asked = [(group, _expectation(group)) for group in groups]
+    effects = [(group, each) for group, each in asked if each and not each.claims_no_change]
     if not effects:
         yield f"an effect: {name} claims only that nothing changes"
         return
     yield from of_origin(context, name, specs.values(), groups)
-    if not any(_is_compared(group) for group in effects):
+    if not any(each.is_compared for _, each in effects):
         yield f"matched controls: no expectation of {name} compares with them"
     spec = next(iter(specs.values()))
-    yield from of_held_out(context, name, spec.prompts, effects)
+    yield from of_held_out(context, name, spec.prompts, [group for group, _ in effects])
     yield from of_answers(context, name, spec.prompts)
     yield from of_sizes(context, specs.values())
-    expectations = [e for g in effects if isinstance(e := g[0].expectation, Expectation)]
-    yield from of_direct(context, name, specs, expectations)
+    yield from of_direct(context, name, specs, [each for _, each in effects])
 
 
 def of_origin(
@@ -85,7 +85,8 @@ def of_origin(
     clamped = list(dict.fromkeys(each for spec in specs for each in spec.clamp))
     given = [each for each in clamped if nodes[each].select is None]
     directed = [each for each in clamped if (rule := nodes[each].select) and not rule.is_blind]
-    if directed and not any(_beats_procedure(group) for group in groups):
+    asked = map(_expectation, groups)
+    if directed and not any(each and each.is_procedure_compared for each in asked):
         verb = "was" if len(directed) == 1 else "were"
         yield (
             f"{CIRCULAR}: {named(directed)} {verb} chosen toward an output, and {name} is not held "
@@ -246,19 +247,10 @@ def _token_words(expectation: Expectation) -> str:
     return " − ".join(map(repr, _tokens(expectation) or ()))
 
 
-def _claims_no_change(group: Group) -> bool:
-    expectation = group[0].expectation
-    return isinstance(expectation, Expectation) and expectation.claims_no_change
-
-
-def _is_compared(group: Group) -> bool:
-    expectation = group[0].expectation
-    return isinstance(expectation, Expectation) and expectation.is_compared
-
-
-def _beats_procedure(group: Group) -> bool:
-    expectation = group[0].expectation
-    return isinstance(expectation, Expectation) and expectation.is_procedure_compared
+def _expectation(group: Group) -> Expectation | None:
+    """What is expected, where it is not a test of a study's own."""
+    found = group[0].expectation
+    return found if isinstance(found, Expectation) else None
 
 
 def by_claim(groups: Sequence[Group]) -> dict[str, list[Group]]:

@@ -151,9 +151,14 @@ def _direct_rows(model: Model, values: Mapping[Place, float], clean: CleanRun) -
 
     None where nothing is clamped there, and where the model's attention cannot be held.
     """
-    last = len(clean.ids) - 1
-    at_end = {where: value for where, value in values.items() if where[1] == last}
+    at_end = _at_end(values, clean)
     return [Row(at_end, "residual")] if at_end and can_be_frozen(model) else []
+
+
+def _at_end(values: Mapping[Place, float], clean: CleanRun) -> dict[Place, float]:
+    """What is set at the last token."""
+    last = len(clean.ids) - 1
+    return {where: value for where, value in values.items() if where[1] == last}
 
 
 def _concerned(spec: InterventionSpec) -> list[str]:
@@ -178,10 +183,10 @@ def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> 
 
 def _trial(context: MeasurementContext, plan: _Planned, clean: CleanRun, found: KeptRows) -> Trial:
     factors = plan.spec.doses.factors if plan.spec.doses else ()
-    at_end = any(pos == len(clean.ids) - 1 for _, pos, _ in plan.main.values)
+    active = _activations(context, plan, clean, found.activations[0])
     if plan.direct:
         direct = found.readings[1 + len(factors)]
-    elif at_end:
+    elif _at_end(plan.main.values, clean):
         direct = None
     else:
         direct = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
@@ -189,8 +194,8 @@ def _trial(context: MeasurementContext, plan: _Planned, clean: CleanRun, found: 
         prompt=clean.prompt.name,
         clamps=clamp_records(plan.clamps, clean, context.basis, _ranges(context)),
         reading=found.readings[0],
-        supernodes=_activations(context, plan, clean, found.activations[0]),
-        unclamped=_activations(context, plan, clean, None),
+        supernodes={name: clamped for name, (clamped, _) in active.items()},
+        unclamped={name: unclamped for name, (_, unclamped) in active.items()},
         direct=direct,
         doses=tuple(
             Dose(factor=factor, reading=found.readings[n]) for n, factor in enumerate(factors, 1)
@@ -210,26 +215,26 @@ def _ranges(context: MeasurementContext) -> Ranges:
 
 
 def _activations(
-    context: MeasurementContext, plan: _Planned, clean: CleanRun, after: Tensor | None
-) -> dict[str, Activation]:
-    """Every supernode's activation as shares of clean and source, over features left free.
+    context: MeasurementContext, plan: _Planned, clean: CleanRun, after: Tensor
+) -> dict[str, tuple[Activation, Activation]]:
+    """Every supernode's activation clamped and unclamped, over features that are left free.
 
-    `after` is that of all supernodes' features after the clamps, or None: unclamped.
+    As shares of clean and source; `after` is that of all supernodes' features after the clamps.
     """
     places = context.places(clean.prompt.name)
-    sizes = [len(each) for each in places.values()]
-    parts = after.split(sizes) if after is not None else [None] * len(sizes)
-    found: dict[str, Activation] = {}
+    parts = after.split([len(each) for each in places.values()])
+    found: dict[str, tuple[Activation, Activation]] = {}
     for (name, mine), now in zip(places.items(), parts, strict=True):
         free = torch.tensor([where not in plan.main.values for where in mine], dtype=torch.bool)
-        before = torch.tensor([float(clean.activation(la, pos)[i]) for la, pos, i in mine])
+        before = torch.tensor([float(clean.activation(la, pos)[i]) for la, pos, i in mine])[free]
         source = _source(context, name, mine)
-        shares = activation(
-            (before if now is None else now)[free],
-            before[free],
-            None if source is None else source[free],
+        reference = None if source is None else source[free]
+        n_set = {"n_set": int((~free).sum())}
+        clamped, unclamped = (
+            activation(each, before, reference).model_copy(update=n_set)
+            for each in (now[free], before)
         )
-        found[name] = shares.model_copy(update={"n_set": int((~free).sum())})
+        found[name] = (clamped, unclamped)
     return found
 
 

@@ -81,7 +81,7 @@ def _could_leave(expectation: Effect, case: Case) -> bool:
     if case.controls.n == 0:
         return True
     assert expectation.within is not None
-    _, theirs = compared(expectation, case, case.controls)
+    theirs = compared(expectation, case, case.controls).controls
     moved = theirs if isinstance(expectation, LogitDiff) else np.exp(theirs)
     return float(np.abs(moved - _clean(expectation, case)).max()) >= expectation.within
 
@@ -135,11 +135,10 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
             f"{counted(needed, 'control')} {'is' if needed == 1 else 'are'} needed for "
             f"p ≤ {exact(asked)}; {n} {'was' if n == 1 else 'were'} drawn"
         )
-    observed, controls = compared(expectation, case, case.controls)
+    _, observed, clean, controls = compared(expectation, case, case.controls)
     problem = unlike(observed, controls)
     if problem is not None:
         return case.untested(problem)
-    clean, _ = compared(expectation, case.unclamped(), case.controls)
     p = beyond_p(observed, clean, controls, side, asked, ROUNDING)
     shown = controls if isinstance(expectation, LogitDiff) else np.exp(controls)
     extreme = float(shown.max() if side == "above" else shown.min())
@@ -164,25 +163,36 @@ def unlike(clamped: float, controls: Float[np.ndarray, " control"]) -> str | Non
     return None
 
 
-def compared(
-    expectation: Effect, case: Case, controls: ControlValues
-) -> tuple[float, Float[np.ndarray, " control"]]:
-    """The clamp's own number and its controls', on the scale they are compared on.
+class Compared(NamedTuple):
+    """One prompt's numbers, on the scale they are compared on."""
+
+    case: Case
+    clamped: float
+    clean: float
+    controls: Float[np.ndarray, " control"]
+
+    @property
+    def median(self) -> float:
+        """Of the controls."""
+        return float(np.median(self.controls))
+
+
+def compared(expectation: Effect, case: Case, controls: ControlValues) -> Compared:
+    """The clamp's own number, the unclamped one, and the controls'.
 
     A control that is about another token has moved that one: its change is added to the number
     that the clamp starts from.
     """
     tokens = [case.token(token) for token in expectation.tokens()[expectation.KEY]]
-    own = log_number(expectation, case.trial.reading, tokens)
-    if not controls.instead:
-        return own, _of_controls(expectation, controls, tokens)
     clean, theirs = case.prompt.baseline, list[float]()
-    start = log_number(expectation, clean, tokens)
+    own, start = (log_number(expectation, each, tokens) for each in (case.trial.reading, clean))
+    if not controls.instead:
+        return Compared(case, own, start, _of_controls(expectation, controls, tokens))
     for token, control in controls.each():
         mine = tokens if token is None else [case.token(token), *tokens[1:]]
         moved = float(_of_controls(expectation, control, mine)[0])
         theirs.append(start + moved - log_number(expectation, clean, mine))
-    return own, np.array(theirs)
+    return Compared(case, own, start, np.array(theirs))
 
 
 def log_number(expectation: Effect, reading: Reading, tokens: Sequence[str]) -> float:
