@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
+from tracer.record.arrays import procedure_key
 from tracer.record.record import (
     Environment,
     FeatureRef,
@@ -29,6 +30,7 @@ from tracer.record.trials import (
     ClampRecord,
     Dose,
     InterventionRecord,
+    ProcedureControl,
     Reading,
     TokenReading,
     Trial,
@@ -230,39 +232,82 @@ def make_record(
 
 MORE = ("waco", "laredo")
 """Held-out prompts beside the three of `HYPOTHESIS`: five are the fewest of a confirmed claim."""
+DONORS = {
+    "miami": " Tallahassee", "tampa": " Tallahassee", "tucson": " Phoenix", "mesa": " Phoenix",
+    "utica": " Albany", "yonkers": " Albany", "salem": " Salem", "bend": " Salem",
+}  # fmt: skip
+"""Wrong donors: two cities each of the four answers that are the fewest."""
+N_LISTS = 99
 
 
-def make_confirmable(**changes: Any) -> tuple[Record, dict[str, np.ndarray]]:
+def make_confirmable(
+    by: str = "activation", wrong_rise: float = 0.5, **changes: Any
+) -> tuple[Record, dict[str, np.ndarray]]:
     """`make_record` of a file that lacks nothing, top-level keys of which `changes` replaces.
 
     Its clamped sets were chosen without looking at the output, each effect is compared with
-    controls, and five prompts are held out.
+    controls and with wrong donors, and five prompts are held out.
+
+    Args:
+        by: The rule of the clamped sets.
+        wrong_rise: How far ' Sacramento' rises, in logits, by the best of the wrong donors' sets.
+        changes: Of the file.
     """
     held_out = {
         name: {"city": name.title(), "answer": " Austin", "held_out": True} for name in MORE
     }
-    prompts = HYPOTHESIS["prompts"] | held_out
+    donors = {name: {"city": name.title(), "answer": answer} for name, answer in DONORS.items()}
+    prompts = HYPOTHESIS["prompts"] | held_out | donors
     nodes = {
-        name: {**node, "select": {**node["select"], "by": "activation"}}
+        name: {**node, "select": {**node["select"], "by": by}}
         for name, node in HYPOTHESIS["supernodes"].items()
         if name != "say_austin"
     }
     used = ["dallas", *(name for name in prompts if prompts[name].get("held_out"))]
     ablate, swap = HYPOTHESIS["interventions"].values()
     beaten = {"probability": " Austin", "undercuts_controls": 0.05}
+    specific = {"logit_diff": [" Sacramento", " Austin"], "beats_procedure": 0.05}
     hypothesis = {
         "expected": "confirmed",
         "prompts": prompts,
         "supernodes": HYPOTHESIS["supernodes"] | nodes,
         "interventions": {
             "ablate_texas": {**ablate, "prompts": used, "expect": [*ablate["expect"], beaten]},
-            "texas_to_california": {**swap, "prompts": used},
+            "texas_to_california": {**swap, "prompts": used, "expect": [*swap["expect"], specific]},
         },
+        "controls": {"random": 99, "donors": list(DONORS)},
     }
-    return make_record(
-        hypothesis=hypothesis | changes,
-        baselines=dict.fromkeys(MORE, clean_reading("plano")),
+    baselines = dict.fromkeys(MORE, clean_reading("plano"))
+    known = {name: _saying(answer) for name, answer in DONORS.items()}
+    record, arrays = make_record(hypothesis=hypothesis | changes, baselines=baselines | known)
+    return with_procedure(record, arrays, wrong_rise)
+
+
+def _saying(answer: str) -> Reading:
+    """The output of a wrong donor, unclamped."""
+    reading = make_reading(**{answer.strip(): 0.5, "Austin": 0.1, "Sacramento": 0.1})
+    return reading.model_copy(update={"tokens": {each.token: each for each in reading.top}})
+
+
+def with_procedure(
+    record: Record, arrays: dict[str, np.ndarray], rises: float
+) -> tuple[Record, dict[str, np.ndarray]]:
+    """The same rule on lists of wrong donors, in place of California's cities."""
+    made = tuple(
+        ProcedureControl(family="donors", on=(list(DONORS)[n % len(DONORS)],), n_features=40)
+        for n in range(N_LISTS)
     )
+    swap = "texas_to_california"
+    trials: dict[str, Trial] = {}
+    for prompt, trial in record.interventions[swap].trials.items():
+        trials[prompt] = trial.model_copy(update={"procedure": made})
+        clean = record.prompts[prompt].baseline.tokens
+        logits = np.array([[clean[token].logit for token in TOKENS]] * N_LISTS)
+        logits[:, TOKENS.index(" Sacramento")] += np.linspace(0, rises, N_LISTS)
+        values = (logits, np.full(N_LISTS, LOGSUMEXP), np.zeros(N_LISTS, dtype=np.int64))
+        for what, array in zip(("logits", "logsumexp", "top"), values, strict=True):
+            arrays[procedure_key(swap, prompt, what)] = array
+    return change(record, f"interventions.{swap}.trials", trials), arrays
 
 
 def make_model(dtype: str) -> ModelRecord:

@@ -28,11 +28,11 @@ def test_all_held_is_confirmed_and_says_what_the_model_says():
     assert (verdict.verdict, verdict.missing) == ("confirmed", ())
     assert bool(verdict) is True
     assert verdict.reason == (
-        "all 7 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
+        "all 8 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
         "1 of 1 discovery and 5 of 5 held-out prompts"
     )
-    assert len(verdict.outcomes) == 14
-    assert [o.split for o in verdict.outcomes] == ["discovery", "held out"] * 7
+    assert len(verdict.outcomes) == 16
+    assert [o.split for o in verdict.outcomes] == ["discovery", "held out"] * 8
     assert all(o.outcome == "held" for o in verdict.outcomes)
     assert verdict.post_hoc == ()
 

@@ -25,11 +25,11 @@ def test_a_suite_is_a_hypothesis_and_a_case_an_expectation_on_a_split():
     assert (first.tag, first.get("name")) == ("testsuite", "two_hop")
     assert ET.tostring(first).strip() == ET.tostring(second).strip()
     cases = first.findall("testcase")
-    assert len(cases) == len(verdict.outcomes) == 14
+    assert len(cases) == len(verdict.outcomes) == 16
     assert cases[0].get("classname") == "two_hop.ablate_texas"
     assert cases[1].get("name") == "top token: not ' Austin' on 5 of 5 prompts [held out]"
-    assert counts(first) == {"tests": 14, "failures": 0, "errors": 0, "skipped": 0}
-    assert counts(root) == {"tests": 28, "failures": 0, "errors": 0, "skipped": 0}
+    assert counts(first) == {"tests": 16, "failures": 0, "errors": 0, "skipped": 0}
+    assert counts(root) == {"tests": 32, "failures": 0, "errors": 0, "skipped": 0}
 
 
 def test_names_tell_cases_apart():

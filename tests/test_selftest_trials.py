@@ -79,7 +79,7 @@ def test_wrong_donors_are_of_four_other_answers(scenes):
             continue
         answers = {data["prompts"][name]["answer"] for name in names}
         rule = data["supernodes"].get("other", data["supernodes"].get("one"))["select"]
-        own = {data["prompts"][name]["answer"] for name in (*rule["on"], *rule.get("against", ()))}
+        own = {data["prompts"][name]["answer"] for name in rule["on"]}
         assert len(answers) == 4 and not answers & own
         is_shown = claim.family.source == "wrong donors" and claim.family.donors == "given"
         assert (scene.answer(scene.other) in answers) == is_shown
@@ -128,7 +128,8 @@ def test_trials_leave_nothing_behind_unless_asked(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     (tmp_path / "kept").mkdir()
-    few = Family("values, by activation", "two_hop", "values", "activation", ("swap",), "true")
+    kinds = ("swap",)
+    few = Family("few", "two_hop", "values", "activation", kinds, "true", "given")
     monkeypatch.setattr("tracer.cli.selftest.claims.FAMILIES", (few,))
     first = run_trials(1, 0, None, Silent())
     assert list((tmp_path / "temporary").iterdir()) == []

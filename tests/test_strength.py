@@ -1,13 +1,13 @@
 """What a verdict needs to be confirmed: each thing taken away from a run that lacks nothing."""
 
-import numpy as np
 import pytest
 
-from tests.records import change, make_confirmable, make_reading
+from tests.records import change, make_confirmable
+from tracer.evidence.context import JudgingContext
 from tracer.evidence.judge import judge_run
+from tracer.evidence.origin import of_specificity
 from tracer.evidence.strength import FEWEST_HELD_OUT, MOST_DIRECT
-from tracer.record.arrays import procedure_key
-from tracer.record.trials import ProcedureControl
+from tracer.hypothesis.expectations.effect import LogitDiff
 
 SWAP = "texas_to_california"
 
@@ -47,6 +47,63 @@ def test_nobody_knows_how_a_list_of_features_was_chosen():
     given = {"features": ["3_1"], "at": "city", "source": ["dallas"]}
     record = redeclared(record, lambda data: data["supernodes"].update(texas=given))
     assert any("texas is a list of features" in each for each in lacking(record, arrays))
+
+
+def without_donors(record):
+    """The record of a file that never asks about wrong donors."""
+
+    def edit(data):
+        expected = data["interventions"][SWAP]["expect"]
+        data["interventions"][SWAP]["expect"] = [e for e in expected if "beats_procedure" not in e]
+
+    return redeclared(record, edit)
+
+
+def test_a_concept_that_is_put_in_needs_wrong_ones():
+    record, arrays = make_confirmable()
+    (found,) = lacking(without_donors(record), arrays)
+    assert "california is put in" in found
+    assert "' Sacramento' is theirs" in found
+
+
+@pytest.mark.parametrize(("concepts", "is_shown"), [(4, True), (3, False)])
+def test_a_swap_matrix_of_four_concepts_shows_whose_the_answer_is(concepts, is_shown):
+    record, arrays = make_confirmable()
+    of = {"california": ["oakland"], "texas": ["dallas"], "florida": ["miami"], "ny": ["utica"]}
+
+    def edit(data):
+        for name in ("florida", "ny"):
+            data["supernodes"][name] = data["supernodes"]["california"]
+        data["swaps"] = {"states": {"concepts": dict(list(of.items())[:concepts])}}
+
+    record = redeclared(without_donors(record), edit)
+    spec = record.hypothesis.interventions[SWAP]
+    context = JudgingContext(record, arrays, record.hypothesis)
+    lacks = list(of_specificity(context, SWAP, spec, spec.expect))
+    assert (lacks == []) is is_shown
+    other = [LogitDiff(logit_diff=(" Albany", " Austin"), rises_by=1)]
+    assert list(of_specificity(context, SWAP, spec, other))
+
+
+def test_a_donor_that_says_the_word_is_copied():
+    record, arrays = make_confirmable()
+    tokens = tuple(
+        " sacramento" if t == " Oakland" else t for t in record.prompts["oakland"].tokens
+    )
+    record = change(record, "prompts.oakland.tokens", tokens)
+    (found,) = lacking(record, arrays)
+    assert "'sacramento' stands where california is taken from, in oakland" in found
+
+
+def test_a_p_that_chance_reaches_is_none():
+    record, arrays = make_confirmable()
+    also = {"logit_diff": [" Sacramento", " Austin"], "beats_controls_across": 0.3}
+
+    def edit(data):
+        data["interventions"][SWAP]["expect"].append(also)
+
+    (found,) = lacking(redeclared(record, edit), arrays)
+    assert "a p of 0.05 at most" in found and "0.3" in found
 
 
 def test_random_sets_must_be_beaten():
@@ -117,81 +174,22 @@ def test_an_edited_record_and_a_known_trial():
     assert any("fixed before measuring" in each for each in lacking(record, arrays))
 
 
-DONORS = ("miami", "tampa", "tucson", "mesa", "albany", "utica", "salem", "bend")
-
-
-@pytest.fixture
-def compared():
-    """The swap by a set chosen toward the output, and 99 lists of donors of four wrong answers."""
-
-    def make(rises):
-        answers = [" Tallahassee", " Phoenix", " Albany", " Salem"]
-        record, arrays = make_confirmable()
-        prompts = {
-            name: {"city": name.title(), "answer": answers[n // 2]} for n, name in enumerate(DONORS)
-        }
-        dumped = record.hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        dumped["prompts"] |= prompts
-        dumped["controls"] = {"random": 99, "donors": list(DONORS)}
-        nodes = dumped["supernodes"]
-        nodes["texas"]["select"]["by"] = nodes["california"]["select"]["by"] = "gradient"
-        spec = dumped["interventions"][SWAP]
-        spec["expect"] = [*spec["expect"], {
-            "logit_diff": [" Sacramento", " Austin"], "beats_procedure": 0.05,
-        }]  # fmt: skip
-        dumped["interventions"] = {SWAP: spec}
-        dumped["supernodes"].pop("say_austin")
-        record = record.model_copy(update={
-            "hypothesis": type(record.hypothesis).model_validate(dumped),
-            "registration": None,
-            "interventions": {SWAP: record.interventions[SWAP]},
-            "supernodes": {n: s for n, s in record.supernodes.items() if n != "say_austin"},
-        })  # fmt: skip
-        donors = {}
-        for name in DONORS:
-            answer = prompts[name]["answer"]
-            word = answer.strip()
-            reading = make_reading(**{word: 0.5, "Austin": 0.1, "Sacramento": 0.1})
-            read = {each.token: each for each in reading.top}
-            reading = reading.model_copy(update={"tokens": read})
-            donors[name] = record.prompts["oakland"].model_copy(update={
-                "name": name, "answer": answer, "held_out": False, "baseline": reading,
-            })  # fmt: skip
-        record = record.model_copy(update={"prompts": {**record.prompts, **donors}})
-        made = tuple(
-            ProcedureControl(family="donors", on=(DONORS[n % 8],), n_features=40) for n in range(99)
-        )
-        trials = {}
-        for prompt, trial in record.interventions[SWAP].trials.items():
-            trials[prompt] = trial.model_copy(update={"procedure": made})
-            tokens = trial.control_tokens
-            clean = record.prompts[prompt].baseline.tokens
-            logits = np.array([[clean[t].logit for t in tokens]] * 99)
-            logits[:, tokens.index(" Sacramento")] += np.linspace(0, rises, 99)
-            for what, values in (("logits", logits), ("logsumexp", np.full(99, 20.0)),
-                                 ("top", np.zeros(99, dtype=np.int64))):  # fmt: skip
-                arrays[procedure_key(SWAP, prompt, what)] = values
-        own = record.interventions[SWAP].model_copy(update={"trials": trials})
-        return record.model_copy(update={"interventions": {SWAP: own}}), arrays
-
-    return make
-
-
 def of_procedure(verdict):
     return next(
         o for o in verdict.outcomes if "wrong donors" in o.expected and o.split != "discovery"
     )
 
 
-def test_a_chosen_set_that_beats_wrong_donors_is_not_circular(compared):
-    verdict = judge_run(*compared(rises=0.5))
+def test_a_chosen_set_that_beats_wrong_donors_is_not_circular():
+    verdict = judge_run(*make_confirmable(by="gradient"))
     assert of_procedure(verdict).outcome == "held", of_procedure(verdict).reason
     assert of_procedure(verdict).p == pytest.approx(1 / 100)
-    assert not any(each.startswith("circular") for each in verdict.missing)
+    assert not any(SWAP in each for each in verdict.missing)
 
 
-def test_a_rule_that_finds_as_much_on_wrong_donors_shows_the_rule(compared):
-    verdict = judge_run(*compared(rises=50))
+@pytest.mark.parametrize("by", ["gradient", "activation"])
+def test_a_rule_that_finds_as_much_on_wrong_donors_shows_the_rule(by):
+    verdict = judge_run(*make_confirmable(by=by, wrong_rise=50))
     assert of_procedure(verdict).outcome == "failed"
     assert verdict.verdict == "refuted"
 

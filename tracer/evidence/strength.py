@@ -3,9 +3,8 @@
 A verdict is *confirmed* where, for every claim of the file,
 
 1. something happened that was not so unclamped (an outcome that was so is *vacuous*);
-2. an effect is beyond matched random sets;
-3. the clamped sets were chosen without looking at the output, or beat the same rule on wrong donors
-   of `FEWEST_CONCEPTS` answers: until then the evidence is circular;
+2. an effect is beyond matched random sets, and no p above `MOST_P` is asked for;
+3. the sets do what the claim says because of what they were found on (`tracer.evidence.origin`);
 4. it holds on most prompts of its kind: `FEWEST_HELD_OUT` independent held-out ones at least, and
    the 95 % Wilson interval of each expectation above one half;
 5. the prompts say what the model must answer unclamped;
@@ -25,24 +24,22 @@ from tracer.evidence.case import Case, log_probability
 from tracer.evidence.conclusion import Group
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import log_number
+from tracer.evidence.origin import of_origin, of_specificity
 from tracer.evidence.statistics import wilson
-from tracer.evidence.wording import MINUS, counted, named
+from tracer.evidence.wording import MINUS, named
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
 from tracer.hypothesis.held_out import group_of
-from tracer.hypothesis.procedure import put_in, wrong_donors
 from tracer.record.trials import Reading
 
 FEWEST_HELD_OUT = 5
-FEWEST_CONCEPTS = 4
+MOST_P = 0.05
 MOST_OF_PLACE = 0.25
 MOST_DIRECT = 0.5
 LEAST_EFFECT = 0.5
 """Logits, or natural logarithms of a probability; a share of a smaller effect is noise."""
-CIRCULAR = "circular"
-"""Begins the clause of a set that was chosen toward what it is judged by."""
 
 
 def lacks_of_clamps(
@@ -64,57 +61,25 @@ def lacks_of_clamps(
     if not effects:
         yield f"an effect: {name} claims only that nothing changes"
         return
-    yield from of_origin(context, name, specs.values(), groups)
-    if not any(each.is_compared for _, each in effects):
-        yield f"matched controls: no expectation of {name} compares with them"
     spec = next(iter(specs.values()))
+    expectations = [each for _, each in effects]
+    yield from of_origin(context, name, spec, expectations)
+    if name in context.asked.interventions:
+        yield from of_specificity(context, name, spec, expectations)
+    yield from of_levels(name, [group for group, _ in effects])
+    if not any(each.is_compared for each in expectations):
+        yield f"matched controls: no expectation of {name} compares with them"
     yield from of_held_out(context, name, spec.prompts, [group for group, _ in effects])
     yield from of_answers(context, name, spec.prompts)
     yield from of_sizes(context, specs.values())
-    yield from of_direct(context, name, specs, [each for _, each in effects])
+    yield from of_direct(context, name, specs, expectations)
 
 
-def of_origin(
-    context: JudgingContext,
-    name: str,
-    specs: Iterable[InterventionSpec],
-    groups: Sequence[Group],
-) -> Iterator[str]:
-    """Sets that were chosen toward an output, or nobody knows how."""
-    nodes = context.asked.supernodes
-    clamped = list(dict.fromkeys(each for spec in specs for each in spec.clamp))
-    given = [each for each in clamped if nodes[each].select is None]
-    directed = [each for each in clamped if (rule := nodes[each].select) and not rule.is_blind]
-    asked = map(_expectation, groups)
-    if directed and not any(each and each.is_procedure_compared for each in asked):
-        verb = "was" if len(directed) == 1 else "were"
-        yield (
-            f"{CIRCULAR}: {named(directed)} {verb} chosen toward an output, and {name} is not held "
-            "against the same rule on wrong donors (`controls: {donors: …}`, `beats_procedure`)"
-        )
-    elif directed:
-        yield from _few_concepts(context, name, specs)
-    if given:
-        verb = "is a list" if len(given) == 1 else "are lists"
-        yield (
-            f"{CIRCULAR}: {named(given)} {verb} of features, and nobody says that they were chosen "
-            "without the output"
-        )
-
-
-def _few_concepts(
-    context: JudgingContext, name: str, specs: Iterable[InterventionSpec]
-) -> Iterator[str]:
-    for spec in specs:
-        replaced = put_in(context.asked, spec)
-        select = context.asked.supernodes[replaced[0]].select if replaced else None
-        n = len(wrong_donors(context.asked, select)) if select else 0
-        if n < FEWEST_CONCEPTS:
-            yield (
-                f"wrong donors of {FEWEST_CONCEPTS} answers at least: those of {name} have "
-                f"{counted(n, 'answer')}"
-            )
-            return
+def of_levels(name: str, groups: Sequence[Group]) -> Iterator[str]:
+    """A p that is asked for and that chance reaches more often than `MOST_P`."""
+    asked = max((group[0].wording.alpha or 0 for group in groups), default=0)
+    if asked > MOST_P:
+        yield f"a p of {MOST_P:g} at most: an expectation of {name} asks for {asked:g}"
 
 
 def of_held_out(

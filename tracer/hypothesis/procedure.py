@@ -5,7 +5,7 @@ are no null for it. The null is the choosing itself, repeated in the same way (S
 this the reference class of a circuit; in randomisation tests it is the exchangeable unit):
 
 - `donors`: the rule with prompts of another concept in place of `on`, as many of them, all with one
-  answer;
+  answer; where prompts of that answer are in its contrast, those of `on` take their place there;
 - `shuffled`: the rule with its own prompts divided between `on` and its contrast in another way;
 - `answers`: the rule with another token in place of the claimed one, judged by that token.
 """
@@ -115,8 +115,8 @@ def procedure_sets(
 
 
 def wrong_donors(hypothesis: Hypothesis, select: Selection) -> dict[str, list[str]]:
-    """Donors by answer, without those of an answer that the rule itself is about."""
-    own = {hypothesis.prompts[name].answer for name in (*select.on, *select.compared_with)}
+    """Donors by answer, without those of the answer that the rule itself is about."""
+    own = {hypothesis.prompts[name].answer for name in select.on}
     found: dict[str, list[str]] = {}
     for name in hypothesis.controls.donors:
         answer = hypothesis.prompts[name].answer
@@ -129,9 +129,21 @@ def _donors(hypothesis: Hypothesis, rule: Selection, draw: random.Random) -> lis
     """Lists of donors of one answer, as long as `on`."""
     by_answer = wrong_donors(hypothesis, rule)
     lists = [on for names in by_answer.values() for on in _subsets(names, len(rule.on), draw)]
-    return [
-        ProcedureSet("donors", rule.model_copy(update={"on": on})) for on in _sample(lists, draw)
-    ]
+    return [ProcedureSet("donors", _exchanged(hypothesis, rule, on)) for on in _sample(lists, draw)]
+
+
+def _exchanged(hypothesis: Hypothesis, rule: Selection, on: tuple[str, ...]) -> Selection:
+    """The rule on wrong donors; the prompts it was on stand where theirs stood in a contrast."""
+    answer = hypothesis.prompts[on[0]].answer
+
+    def without(group: tuple[str, ...]) -> tuple[str, ...]:
+        left = tuple(name for name in group if hypothesis.prompts[name].answer != answer)
+        return group if len(left) == len(group) else (*left, *rule.on)
+
+    contrasts = {"against": without(rule.against)}
+    if rule.against_each:
+        contrasts["against_each"] = tuple(map(without, rule.against_each))
+    return rule.model_copy(update={"on": on, **contrasts})
 
 
 def _shuffled(rule: Selection, draw: random.Random) -> Iterator[ProcedureSet]:

@@ -87,29 +87,35 @@ _PATH: CircuitPath = "two_hop"
 _TRUE = (
     Family("values, by rule", _PATH, "values", "answer", KINDS, "true", "given"),
     Family("values, by rule, difference", _PATH, "values", "difference", KINDS, "true", "given"),
-    Family("values, by activation", _PATH, "values", "activation", KINDS, "true"),
+    Family("values, by activation", _PATH, "values", "activation", KINDS, "true", "given"),
     Family("values, by id", _PATH, "value", "id", _BOTH, "open"),
 )
 _DECOYS = (
     Family("dead ends", _PATH, "dead end", "id", _BOTH),
-    Family("lenses", _PATH, "lens", "activation", ("swap", "shift")),
+    Family("lenses", _PATH, "lens", "activation", ("swap", "shift"), donors="given"),
     Family("another concept", _PATH, "another concept", "id", ("swap",)),
     Family("random neurons", _PATH, "random", "id", _BOTH),
 )
 _MISUSED = (
     Family("wrong labels", _PATH, "wrong labels", "answer", _BOTH, donors="given"),
-    Family("wrong labels", _PATH, "wrong labels", "activation", _BOTH),
+    Family("wrong labels", _PATH, "wrong labels", "activation", _BOTH, donors="given"),
     Family("at another word", _PATH, "values", "answer", ("swap",), donors="given", elsewhere=True),
-    Family("at another word", _PATH, "values", "activation", _STRICT, elsewhere=True),
-    Family("wrong answer", _PATH, "values", "answer", ("swap",), donors="given", wrong_answer=True),
-    Family("wrong answer", _PATH, "values", "activation", ("swap",), wrong_answer=True),
-    Family("too much", _PATH, "values", "activation", ("size",), too_much=True),
-)
-_CIRCULAR = (
     Family(
-        "wrong donors", _PATH, "wrong donors", "answer", ("swap", "dose", "shift"), "false", "given"
+        "at another word", _PATH, "values", "activation", _STRICT, donors="given", elsewhere=True
     ),
+    Family("wrong answer", _PATH, "values", "answer", ("swap",), donors="given", wrong_answer=True),
+    Family(
+        "wrong answer", _PATH, "values", "activation", ("swap",), donors="given", wrong_answer=True
+    ),
+    Family("too much", _PATH, "values", "activation", ("size",), donors="given", too_much=True),
+)
+_MOVED: tuple[Kind, ...] = ("swap", "dose", "shift")
+"""What any set may do that takes the recipient's answer away."""
+_CIRCULAR = (
+    Family("wrong donors", _PATH, "wrong donors", "answer", _MOVED, donors="given"),
+    Family("wrong donors", _PATH, "wrong donors", "activation", _MOVED, donors="given"),
     Family("wrong donors, circular", _PATH, "wrong donors", "answer", ("shift",)),
+    Family("wrong donors, unasked", _PATH, "wrong donors", "activation", ("dose", "shift")),
     Family("wrong donors, hidden", _PATH, "wrong donors", "answer", ("shift",), "open", "hidden"),
     Family(
         "says the answer",
@@ -128,6 +134,7 @@ _CIRCULAR = (
         "answers",
         "activation",
         ("swap", "size", "shift"),
+        donors="given",
         steered=True,
     ),
     Family("says it, by id", _PATH, "answer", "id", ("swap",), steered=True),
@@ -135,9 +142,17 @@ _CIRCULAR = (
 _EMPTY = (
     Family("vacuous", _PATH, "wrong labels", "activation", _VACUOUS),
     Family("vacuous in part", _PATH, "values", "activation", ("rank", "probability")),
-    Family("twins", _PATH, "values", "activation", ("ablation", "swap", "dose"), twins=True),
-    Family("whole layers", _PATH, "values", "answer", ("swap",), part=1),
-    Family("whole layers", _PATH, "values", "activation", ("swap",), part=1),
+    Family(
+        "twins",
+        _PATH,
+        "values",
+        "activation",
+        ("ablation", "swap", "dose"),
+        donors="given",
+        twins=True,
+    ),
+    Family("whole layers", _PATH, "values", "answer", ("swap",), donors="given", part=1),
+    Family("whole layers", _PATH, "values", "activation", ("swap",), donors="given", part=1),
     Family("large sets", _PATH, "values", "activation", ("ablation", "downstream"), part=0.28),
 )
 _SHORTCUT = (
@@ -150,9 +165,9 @@ _MEMORY = (
     Family("random neurons", "memory", "random", "id", _BOTH),
     Family("no circuit", "memory", "values", "answer", (*_STRICT, "size"), donors="given"),
     Family("no circuit, circular", "memory", "values", "answer", ("swap", "size")),
-    Family("no circuit", "memory", "values", "activation", (*_STRICT, "size")),
+    Family("no circuit", "memory", "values", "activation", (*_STRICT, "size"), donors="given"),
     Family("no circuit, moved", "memory", "values", "answer", ("dose", "shift"), "open", "given"),
-    Family("no circuit, moved", "memory", "values", "activation", ("shift",), "open"),
+    Family("no circuit, moved", "memory", "values", "activation", ("shift",), "open", "given"),
 )
 FAMILIES: tuple[Family, ...] = (
     *_TRUE, *_DECOYS, *_MISUSED, *_CIRCULAR, *_EMPTY, *_SHORTCUT, *_MEMORY,

@@ -79,11 +79,7 @@ def _by_rule(family: Family, scene: Scene, how: Data) -> dict[str, Data]:
     for name, (value, against) in _sides(scene).items():
         match family.method:
             case "activation":
-                others = [v for v in (scene.one, scene.other, *scene.rest) if v != value]
-                each = [scene.names(scene.discovery(v)) for v in others]
-                found: Data = {"on": scene.names(scene.discovery(value))}
-                pooled = [name for group in each for name in group]
-                found |= {"against": pooled} if family.part else {"against_each": each}
+                found = _unlike_all(scene, value, pooled=family.part is not None)
             case "difference":
                 pair = [scene.answer(value), scene.answer(against)]
                 found = _toward_answer(scene, value, against) | {"toward": {"logit_diff": pair}}
@@ -94,7 +90,9 @@ def _by_rule(family: Family, scene: Scene, how: Data) -> dict[str, Data]:
 
 
 def _third(family: Family, scene: Scene) -> Data:
-    """The other's set as found on the cities of a third value, toward the other's answer."""
+    """The other's set as found on the cities of a third value; by gradient, toward its answer."""
+    if family.method == "activation":
+        return _unlike_all(scene, scene.rest[0]) | {"at": "city"}
     found: Data = {
         "on": scene.names(scene.discovery(scene.rest[0])),
         "at": "city",
@@ -103,6 +101,16 @@ def _third(family: Family, scene: Scene) -> Data:
     if family.donors == "hidden":
         return found
     return found | {"against": scene.names(scene.discovery(scene.one))}
+
+
+def _unlike_all(scene: Scene, value: int, pooled: bool = False) -> Data:
+    """A rule that does not look at the output: the cities of a value against each other value's."""
+    others = [v for v in (scene.one, scene.other, *scene.rest) if v != value]
+    each = [scene.names(scene.discovery(v)) for v in others]
+    found: Data = {"on": scene.names(scene.discovery(value))}
+    if pooled:
+        return found | {"against": [name for group in each for name in group]}
+    return found | {"against_each": each}
 
 
 def _toward_answer(scene: Scene, on: int, against: int) -> Data:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tracer.evidence.conclusion import Group, Judged, grouped
 from tracer.evidence.context import JudgingContext
-from tracer.evidence.strength import CIRCULAR, by_claim, lacks_of_clamps
+from tracer.evidence.origin import CIRCULAR
+from tracer.evidence.strength import by_claim, lacks_of_clamps
 from tracer.evidence.studies import circuit, mediation, necessity, shared, swaps
 from tracer.evidence.studies.study import StudyEvidence
 from tracer.hypothesis.robustness import ROBUSTNESS

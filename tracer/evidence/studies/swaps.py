@@ -9,15 +9,10 @@ from tracer.evidence.case import Wording, untested
 from tracer.evidence.conclusion import Group, Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.top import say_top
+from tracer.evidence.origin import FEWEST_CONCEPTS, of_choice
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.statistics import wilson
-from tracer.evidence.strength import (
-    FEWEST_CONCEPTS,
-    of_direct,
-    of_held_out,
-    of_origin,
-    of_sizes,
-)
+from tracer.evidence.strength import of_direct, of_held_out, of_sizes
 from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
 from tracer.evidence.wording import counted
 from tracer.hypothesis.expectations.base import Expectation
@@ -144,7 +139,7 @@ def lacks(
         n = counted(len(study.concepts), "concept")
         yield f"{FEWEST_CONCEPTS} concepts, each a control of the others: {name} has {n}"
     specs = dict(study.interventions(name))
-    yield from of_origin(context, name, specs.values(), groups)
+    yield from of_choice(context, name, study.named_supernodes(), is_procedure_compared=False)
     yield from of_held_out(context, name, study.prompts, groups)
     yield from of_sizes(context, specs.values())
     for donor, prompts in study.concepts.items():
