@@ -31,7 +31,7 @@ def made(donors, answers=(), **rule):
 
 
 def test_lists_of_one_answer_as_long_as_on():
-    pairs = made(DONORS, on=["oakland", "miami"])["donors"]
+    pairs = made(DONORS, by="activation", on=["oakland", "miami"])["donors"]
     assert {each.rule.on for each in pairs} == {
         ("tucson", "mesa"), ("utica", "yonkers"), ("salem", "bend"),
     }  # fmt: skip
@@ -79,7 +79,8 @@ def test_donors_of_the_claimed_answer_are_not_wrong():
 
 
 def test_every_other_division_of_the_rules_own_prompts():
-    sets = made(DONORS, on=["oakland", "miami"], against=["dallas", "tucson"])["shuffled"]
+    on, against = ["oakland", "miami"], ["dallas", "tucson"]
+    sets = made(DONORS, by="activation", on=on, against=against)["shuffled"]
     assert len(sets) == 5
     assert all(set(each.rule.on) | set(each.rule.against) == {
         "oakland", "miami", "dallas", "tucson"} for each in sets)  # fmt: skip
