@@ -12,7 +12,7 @@ from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
 from tracer.hypothesis.neuronpedia_ids import cantor
 from tracer.record.graph import neuronpedia_export
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
-from tracer.record.graph.neuronpedia_export import export, write
+from tracer.record.graph.neuronpedia_export import export, logit_ids, source_ids, write
 from tracer.record.graph.neuronpedia_format import validate
 
 INFLUENCES = np.array([0.5, 0.0, 0.25, 0.125, 0.125])
@@ -120,6 +120,21 @@ def test_links_are_the_edges_that_are_there():
         ("5_15589_2", "7_22605_2", 3.0),
         ("5_-1_1", "7_22605_2", 1e-6),
     ]
+
+
+def test_with_the_bias_node_the_links_into_a_target_add_up_to_its_value():
+    graph = two_features()
+    constants = np.array([0.25, 0, -1, 2], dtype=np.float32)
+    graph = replace(graph, constants=constants, values=graph.edges.sum(1) + constants)
+    data = export(graph, INFLUENCES, "dallas")
+    (bias,) = (node for node in data["nodes"] if node["feature_type"] == "bias")
+    receivers = [*source_ids(graph)[: graph.nodes.n_features], *logit_ids(graph)]
+    for name, value in zip(receivers, graph.values.tolist(), strict=True):
+        into = [link["weight"] for link in data["links"] if link["target"] == name]
+        assert sum(into) == pytest.approx(value, rel=1e-6)
+    assert {link["target"] for link in data["links"] if link["source"] == bias["node_id"]} == {
+        name for name, constant in zip(receivers, constants, strict=True) if constant
+    }
 
 
 def test_the_head_tells_prompt_model_and_pruning():

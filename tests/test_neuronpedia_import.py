@@ -46,8 +46,8 @@ def test_a_round_trip_keeps_nodes_edges_and_logits(tmp_path: Path):
             logits=(Logit(' (p="0")"', 7, 0.3), Logit("up - down", None, 1.0)),
         ),
         edges=edges,
-        constants=np.zeros(4, dtype=np.float32),
-        values=edges.sum(1),
+        constants=np.array([0.5, 0, -2, 1e-3], dtype=np.float32),
+        values=edges.sum(1) + np.array([0.5, 0, -2, 1e-3], dtype=np.float32),
         pruning=Pruning(0.7, 0.9),
     )
     write(tmp_path / "g.json", graph, np.ones(6), "g")
@@ -55,6 +55,8 @@ def test_a_round_trip_keeps_nodes_edges_and_logits(tmp_path: Path):
     for name in ("features", "activations", "errors", "tokens"):
         np.testing.assert_array_equal(getattr(back.nodes, name), getattr(graph.nodes, name))
     np.testing.assert_array_equal(back.edges, edges)
+    np.testing.assert_array_equal(back.constants, graph.constants)
+    np.testing.assert_array_equal(back.values, graph.values)
     assert back.nodes.logits == graph.nodes.logits
     assert back.pruning == graph.pruning
     assert back.subject == Subject("a b", (" a", "\u2028b"), (3, 4), "m", "", "neurons", 6, 2, 0.0)
@@ -114,10 +116,27 @@ def test_a_name_of_two_nodes_that_nothing_tells_apart_is_refused(
         read(saved(tmp_path, data))
 
 
+def test_what_several_bias_nodes_send_is_one_constant(tmp_path: Path):
+    data = dallas()
+    before = read(saved(tmp_path, data))
+    data["nodes"] += [entry("b0", "bias"), entry("b1", "bias")]
+    target = next(node["node_id"] for node in data["nodes"] if node["feature_type"] == "logit")
+    data["links"] += [{"source": name, "target": target, "weight": 0.25} for name in ("b0", "b1")]
+    found = read(saved(tmp_path, data))
+    row = before.nodes.n_features
+    assert found.constants.tolist() == [0.0] * row + [0.5] + [0.0] * (
+        len(found.constants) - row - 1
+    )
+    np.testing.assert_allclose(found.values - before.values, found.constants)
+    data["links"][-1]["target"] = "b0"
+    with pytest.raises(UsageError, match="the node 'b1' sends to 'b0', which receives no links"):
+        read(saved(tmp_path, data))
+
+
 def test_unknown_types_are_named(tmp_path: Path):
     data = dallas()
-    data["nodes"] += [entry("1_2_3", "lorsa"), entry("x", "lorsa error"), entry("b", "bias")]
-    with pytest.raises(UsageError, match="of the types 'bias', 'lorsa', 'lorsa error'; only"):
+    data["nodes"] += [entry("1_2_3", "lorsa"), entry("x", "lorsa error")]
+    with pytest.raises(UsageError, match="of the types 'lorsa', 'lorsa error'; only"):
         read(saved(tmp_path, data))
 
 

@@ -18,6 +18,8 @@ FEATURE = "cross layer transcoder"
 ERROR = "mlp reconstruction error"
 EMBEDDING = "embedding"
 LOGIT = "logit"
+BIAS = "bias"
+"""The type of a node that sends what is constant; its id means nothing."""
 
 FIRST_VIRTUAL_TOKEN = 10**9
 """A direction is no token; it gets a vocabulary id from here on, beyond any vocabulary."""

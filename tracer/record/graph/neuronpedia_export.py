@@ -3,6 +3,9 @@
 The page's `influence` of a node is a rank: the share of all influence that the nodes down to this
 one carry together, the strongest first. Its slider hides the nodes ranked above its setting and
 ends at `node_threshold`; so the ranks of a pruned graph end there too.
+
+What is constant in a target's value (biases, attention's and the MLPs' own) comes from one node of
+the type `bias`: the links into a target add up to its pre-activation, as far as nothing is pruned.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from tracer import __version__
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.hypothesis.neuronpedia_ids import (
+    BIAS,
     EMBEDDING,
     ERROR,
     FEATURE,
@@ -37,6 +41,7 @@ from tracer.record.graph.graph import AttributionGraph, Pruning
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _WHOLE = Pruning(nodes=1.0, edges=1.0)
+_BIAS_ID = "bias_0_0"
 
 
 def export(
@@ -65,7 +70,8 @@ def export(
         )
     kept = (graph.pruning or _WHOLE).nodes
     names = source_ids(graph), logit_ids(graph)
-    nodes = [*_sources(graph, names[0], _ranks(influences, kept)), *_logits(graph, names[1])]
+    ranks = _ranks(influences, kept)
+    nodes = [*_sources(graph, names[0], ranks), *_constants(graph), *_logits(graph, names[1])]
     return {
         "metadata": _metadata(graph, slug, scan),
         "qParams": {
@@ -182,6 +188,12 @@ def _sources(
         yield _node(name, EMBEDDING, "E", pos, pos, js_id) | {"influence": rank}
 
 
+def _constants(graph: AttributionGraph) -> Iterator[dict[str, Any]]:
+    """One node, where anything is constant; it has no place, and stands with the first token."""
+    if graph.constants.any():
+        yield _node(_BIAS_ID, BIAS, "E", 0, -1, "bias-0") | {"clerp": "Biases"}
+
+
 def _logits(graph: AttributionGraph, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     pos, layer = len(graph.subject.tokens) - 1, str(graph.subject.n_layers + 1)
     tokens = _vocabulary_ids(graph)
@@ -218,13 +230,23 @@ def _node(
 def _links(
     graph: AttributionGraph, senders: Sequence[str], logits: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Edges by target, each target's by source."""
+    """Edges by target, each target's by source; then what is constant."""
     receivers = [*senders[: graph.nodes.n_features], *logits]
     targets, sources = np.nonzero(graph.edges)
     weights = _shortest(graph.edges[targets, sources])
+    (constant,) = np.nonzero(graph.constants)
+    constants = _shortest(graph.constants[constant])
     return [
-        {"source": senders[source], "target": receivers[target], "weight": weight}
-        for target, source, weight in zip(targets.tolist(), sources.tolist(), weights, strict=True)
+        *(
+            {"source": senders[source], "target": receivers[target], "weight": weight}
+            for target, source, weight in zip(
+                targets.tolist(), sources.tolist(), weights, strict=True
+            )
+        ),
+        *(
+            {"source": _BIAS_ID, "target": receivers[target], "weight": weight}
+            for target, weight in zip(constant.tolist(), constants, strict=True)
+        ),
     ]
 
 

@@ -1,10 +1,10 @@
 """Read a graph file: tracer's own, or the JSON that Neuronpedia and circuit-tracer write.
 
 The content of a file decides which it is, not its name. In the JSON, a node's id and type say what
-and where it is; its `feature`, written in several ways, is not read. The JSON lacks part of a
-graph: constants become 0 and a target's value the sum of its incoming edges; the relevance share is
-0; a token without a node has the id −1; the model's fingerprint is empty; active features are those
-in the file.
+and where it is; its `feature`, written in several ways, is not read. What nodes of the type `bias`
+send is a target's constant. The JSON lacks part of a graph: a target's value is the sum of what
+comes in; the relevance share is 0; a token without a node has the id −1; the model's fingerprint is
+empty; active features are those in the file.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
+from jaxtyping import Float
 from pydantic import ValidationError
 
 from tracer.errors import UsageError, listed, shorten, show
 from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
 from tracer.hypothesis.neuronpedia_ids import (
+    BIAS,
     EMBEDDING,
     ERROR,
     FEATURE,
@@ -39,7 +41,13 @@ from tracer.record.graph import files, neuronpedia_format
 from tracer.record.graph.format import SCHEMA
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
 from tracer.record.graph.neuronpedia_export import logit_ids, source_ids
-from tracer.record.graph.neuronpedia_format import GraphFile, Metadata, NodeEntry, misfits
+from tracer.record.graph.neuronpedia_format import (
+    GraphFile,
+    LinkEntry,
+    Metadata,
+    NodeEntry,
+    misfits,
+)
 from tracer.record.graph.neuronpedia_links import AmbiguousColumns, NameIndex, edge_matrix
 
 MAX_EDGES = 1 << 28
@@ -130,15 +138,33 @@ def _graph(file: GraphFile) -> AttributionGraph:
             f"{nodes.n_targets:,} × {nodes.n_sources:,} edges are possible between its nodes; at "
             f"most {MAX_EDGES:,} are read. Prune it more."
         )
-    edges = edge_matrix(file.links, nodes, _name_index(entries))
+    names = _name_index(entries)
+    biases = {node.node_id for node in file.nodes if node.feature_type == BIAS} - {*names.columns}
+    edges = edge_matrix([link for link in file.links if link.source not in biases], nodes, names)
+    constants = _constants([link for link in file.links if link.source in biases], nodes, names)
     return AttributionGraph(
         subject=_subject(file.metadata, entries, n_layers),
         nodes=nodes,
         edges=edges,
-        constants=np.zeros(nodes.n_targets, dtype=np.float32),
-        values=edges.sum(1),
+        constants=constants,
+        values=edges.sum(1) + constants,
         pruning=_pruning(file.metadata),
     )
+
+
+def _constants(
+    links: Sequence[LinkEntry], nodes: Nodes, names: NameIndex
+) -> Float[np.ndarray, " target"]:
+    """What the bias nodes send to each target."""
+    found = np.zeros(nodes.n_targets, dtype=np.float32)
+    for link in links:
+        if link.target not in names.rows:
+            raise UsageError(
+                f"the node {show(link.source)} sends to {show(link.target)}, which receives no "
+                "links, or is none."
+            )
+        found[names.rows[link.target]] += link.weight
+    return found
 
 
 class _Entries(NamedTuple):
@@ -151,11 +177,12 @@ class _Entries(NamedTuple):
 
 
 def _entries(nodes: Sequence[NodeEntry]) -> _Entries:
-    unknown = {node.feature_type for node in nodes} - {FEATURE, ERROR, EMBEDDING, LOGIT}
+    known = [FEATURE, ERROR, EMBEDDING, LOGIT, BIAS]
+    unknown = {node.feature_type for node in nodes}.difference(known)
     if unknown:
         raise UsageError(
             f"it has nodes of the types {listed(sorted(map(shorten, unknown)))}; only "
-            f"{listed([FEATURE, ERROR, EMBEDDING, LOGIT])} are read."
+            f"{listed(known)} are read."
         )
     logits = _of_kind(nodes, LOGIT, parse_logit)
     if not logits:
