@@ -1,5 +1,6 @@
 """The sweep gives the edges that autograd finds, and they add up to what each target is."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
 from tracer.engine.progress import Silent
+from tracer.record.graph.influence import scores
 
 TOPK = CONFIG | {"activation": "topk", "k": 5}
 REL = 1e-4
@@ -200,6 +202,40 @@ def test_what_is_left_out_is_in_the_errors(neurons):
     shared = every.edges[np.ix_(rows, rows)]
     kept = len(rows)
     assert np.allclose(graph.edges[:kept, :kept], shared, atol=1e-5 * np.abs(shared).max())
+
+
+def scores_of_the_kept(every, graph):
+    """The scores of the whole graph with all that is dropped cut out of it."""
+    rows = every.nodes.find(graph.nodes.features)
+    n = every.nodes.n_features
+    kept = np.zeros(n, dtype=bool)
+    kept[rows] = True
+    targets = [*rows, *range(n, every.nodes.n_targets)]
+    sources = [*rows, *range(n, every.nodes.n_sources)]
+    cut = replace(
+        every,
+        nodes=every.nodes.keep(kept, np.ones(len(every.nodes.errors), dtype=bool)),
+        edges=every.edges[np.ix_(targets, sources)],
+        constants=every.constants[targets],
+        values=every.values[targets],
+    )
+    return scores(cut)
+
+
+def test_scores_without_dropped_features_are_those_of_the_graph_cut_down(dictionary):
+    model, basis, graph = dictionary
+    every = graph_of(model, basis, n=10**6)
+    assert every.nodes.n_features > graph.nodes.n_features
+    wanted = scores_of_the_kept(every, graph)
+    assert graph.subject.without_dropped == pytest.approx(wanted, rel=1e-3)
+    assert every.subject.without_dropped == pytest.approx(scores(every), rel=1e-6)
+    assert wanted != pytest.approx(scores(graph), rel=1e-3)
+
+
+def test_neurons_leave_nothing_unexplained_but_what_is_dropped(neurons):
+    _, _, graph = neurons
+    assert graph.subject.without_dropped == (1, 1)
+    assert scores(graph).replacement < 1
 
 
 def test_required_features_are_kept_where_they_are_active(each_model):

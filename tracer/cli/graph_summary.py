@@ -5,6 +5,7 @@
        "n_active": 430000, "n_kept": 2048, "relevance_share": 0.21,
        "pruning": {"nodes": 0.8, "edges": 0.98}, "n_nodes": 812, "n_edges": 33410,
        "replacement": 0.31, "completeness": 0.72,
+       "without_dropped": {"replacement": 0.55, "completeness": 0.8},
        "targets": [{"label": " Austin", "token": 34, "weight": 0.41}],
        "features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
          "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5}}],
@@ -12,7 +13,8 @@
 
 Of a graph that was read, `source` is its file and `supernodes` are the file's, [{"label": "Texas",
 "ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the graph. Where the
-file does not tell them, `n_active` and `relevance_share` are null.
+file does not tell them, `n_active`, `relevance_share` and `without_dropped` (the scores as
+circuit-tracer counts, see `tracer.engine.attribution.dropped`) are null.
 """
 
 from __future__ import annotations
@@ -85,6 +87,7 @@ def _data(each: WrittenGraph) -> dict[str, Any]:
         "n_nodes": summary.n_nodes,
         "n_edges": summary.n_edges,
         **summary.scores._asdict(),
+        "without_dropped": subject.without_dropped and subject.without_dropped._asdict(),
         "targets": [asdict(logit) for logit in each.logits],
         "features": [_feature_data(feature) for feature in summary.features],
         "source": each.origin and each.origin.path,
@@ -172,6 +175,12 @@ def _sentences(each: WrittenGraph) -> Iterator[str]:
         f"replacement score {_score(summary.scores.replacement)}, completeness score "
         f"{_score(summary.scores.completeness)}, both of {whole}"
     )
+    theirs = subject.without_dropped
+    if theirs is not None and theirs != summary.scores:
+        yield (
+            "as circuit-tracer counts them, without what dropped features write: "
+            f"{_score(theirs.replacement)} and {_score(theirs.completeness)}"
+        )
 
 
 def _carried(each: WrittenGraph) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tracer.evidence.measures.edge import total
 from tracer.evidence.statistics import wilson
-from tracer.evidence.wording import counted, named, p_text
+from tracer.evidence.wording import counted, named, p_text, signed
 from tracer.hypothesis.held_out import near_twins
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
@@ -93,6 +94,14 @@ def _graphs(record: Record) -> Iterator[str]:
             f"features, which carry {100 * graph.relevance_share:.0f} % of the relevance; the "
             "rest is in its error nodes"
         )
+        if graph.ablations:
+            free = total(graph.ablations, free=True)
+            slope = "not defined" if free.slope is None else signed(free.slope)
+            yield (
+                f"of {counted(free.n, 'ablation')}, nothing held, {free.same_sign} went the way "
+                f"that the graph of {prompt} says; slope of measured on predicted {slope}, where "
+                "1 is right"
+            )
 
 
 def _circuits(record: Record) -> Iterator[str]:

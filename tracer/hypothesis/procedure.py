@@ -140,10 +140,10 @@ def _exchanged(hypothesis: Hypothesis, rule: Selection, on: tuple[str, ...]) -> 
         left = tuple(name for name in group if hypothesis.prompts[name].answer != answer)
         return group if len(left) == len(group) else (*left, *rule.on)
 
-    contrasts = {"against": without(rule.against)}
-    if rule.against_each:
-        contrasts["against_each"] = tuple(map(without, rule.against_each))
-    return rule.model_copy(update={"on": on, **contrasts})
+    each = tuple(map(without, rule.against_each))
+    return rule.model_copy(
+        update={"on": on, "against": without(rule.against), "against_each": each}
+    )
 
 
 def _shuffled(rule: Selection, draw: random.Random) -> Iterator[ProcedureSet]:

@@ -203,6 +203,12 @@ class GraphEdge(Recorded):
     share: float | None = Field(
         description="weight / Σ |edges into the target|; None if that is 0."
     )
+    n_controls: int = Field(
+        default=0, description="Random sets of the graph in place of the source, as many features."
+    )
+    n_as_high: int = Field(default=0, description="Of these, shares at least as high.")
+    n_as_low: int = 0
+    control_median: float | None = Field(default=None, description="Their median share.")
 
 
 class Ablation(Recorded):
@@ -253,6 +259,10 @@ class GraphRecord(Recorded):
     n_pruned: int = Field(description="Features left after pruning.")
     replacement: float | None = Field(description="Replacement score before pruning.")
     completeness: float | None
+    kept_replacement: float | None = Field(
+        default=None, description="Without what dropped features write: as circuit-tracer counts."
+    )
+    kept_completeness: float | None = None
     supernode_replacement: float | None = Field(description="With the supernodes' features alone.")
     supernode_completeness: float | None
     members: dict[str, int] = Field(description="By supernode, its features in the graph.")

@@ -237,6 +237,8 @@ def score_rows(a: GraphRecord, b: GraphRecord) -> list[Cells]:
         ("share of all relevance", a.relevance_share, b.relevance_share),
         ("replacement", a.replacement, b.replacement),
         ("completeness", a.completeness, b.completeness),
+        ("replacement, as circuit-tracer counts", a.kept_replacement, b.kept_replacement),
+        ("completeness, as circuit-tracer counts", a.kept_completeness, b.kept_completeness),
         ("replacement, supernodes alone", a.supernode_replacement, b.supernode_replacement),
         ("completeness, supernodes alone", a.supernode_completeness, b.supernode_completeness),
     )

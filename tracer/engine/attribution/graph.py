@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from tracer.engine.attribution.dropped import scores_without_dropped
 from tracer.engine.attribution.frozen import Frozen, freeze
 from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.sweep import plan_sweep, sweep
@@ -70,13 +71,16 @@ def attribute(
         with progress.task("sweeping", plan.n_steps(frozen)) as advance:
             swept = sweep(basis, frozen, kept, targets, plan, advance)
         _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
-        return AttributionGraph(
+        graph = AttributionGraph(
             subject=_subject(model, basis, frozen, kept, relevant),
             nodes=_nodes(frozen, kept, targets),
             edges=swept.edges.T.float().cpu().numpy(),
             constants=swept.constants.float().cpu().numpy(),
             values=swept.values.float().cpu().numpy(),
         )
+        theirs = scores_without_dropped(basis, frozen, kept, targets, plan, graph, progress)
+        subject = replace(graph.subject, without_dropped=theirs)
+        return replace(graph, subject=subject)
 
 
 def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:

@@ -22,6 +22,7 @@ from tracer.engine.feature_card import logit_effects
 from tracer.engine.feature_text import Signed, firings
 from tracer.engine.features.basis import Place
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
+from tracer.engine.measure.graph_controls import control_shares
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
@@ -94,7 +95,8 @@ def _measure(
     members = {name: _rows(graph, each) for name, each in places.items()}
     ablations = measure_ablations(context, prompt, graph, members, target, limit, progress)
     pruned = prune(graph)
-    return MeasuredGraph(_record(prompt, graph, pruned, members, ablations), pruned)
+    seed = context.hypothesis.seed
+    return MeasuredGraph(_record(prompt, graph, pruned, members, ablations, seed), pruned)
 
 
 def _rows(graph: AttributionGraph, places: Sequence[Place]) -> Int[np.ndarray, " _"]:
@@ -108,8 +110,10 @@ def _record(
     pruned: AttributionGraph,
     members: Members,
     ablations: tuple[Ablation, ...],
+    seed: int,
 ) -> GraphRecord:
-    whole = scores(graph)
+    whole, theirs = scores(graph), graph.subject.without_dropped
+    assert theirs is not None
     kept = np.zeros(graph.nodes.n_features, dtype=bool)
     for rows in members.values():
         kept[rows] = True
@@ -123,22 +127,35 @@ def _record(
         n_pruned=pruned.nodes.n_features,
         replacement=whole.replacement,
         completeness=whole.completeness,
+        kept_replacement=theirs.replacement,
+        kept_completeness=theirs.completeness,
         supernode_replacement=named.replacement,
         supernode_completeness=named.completeness,
         members={name: len(rows) for name, rows in members.items()},
-        edges=tuple(_edges(graph, members)),
+        edges=tuple(_edges(graph, members, seed)),
         ablations=ablations,
     )
 
 
-def _edges(graph: AttributionGraph, members: Members) -> Iterator[GraphEdge]:
-    """Between every two supernodes, and from each to what is explained."""
+def _edges(graph: AttributionGraph, members: Members, seed: int) -> Iterator[GraphEdge]:
+    """Between every two supernodes, and from each to what is explained, with their controls."""
     ends = {**members, OUTPUT: np.array([graph.nodes.n_features])}
     for source, from_rows in members.items():
         for target, to_rows in ends.items():
             if source != target and len(from_rows) and len(to_rows):
                 weight, share = edges_between(graph, from_rows, to_rows)
-                yield GraphEdge(source=source, target=target, weight=weight, share=share)
+                found = GraphEdge(source=source, target=target, weight=weight, share=share)
+                controls = control_shares(graph, from_rows, to_rows, seed)
+                if share is None or not len(controls):
+                    yield found
+                    continue
+                compared = {
+                    "n_controls": len(controls),
+                    "n_as_high": int((controls >= share).sum()),
+                    "n_as_low": int((controls <= share).sum()),
+                    "control_median": float(np.median(controls)),
+                }
+                yield found.model_copy(update=compared)
 
 
 def _pack(found: MeasuredGraph) -> StoredEntry:

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.case import Wording, baseline_problem, untested
-from tracer.evidence.wording import exact, signed
+from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
 from tracer.record.record import Record
-from tracer.record.trials import Ablation, GraphRecord
+from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.record.verdict import PromptOutcome
 
 
@@ -25,8 +25,11 @@ def word_edge(expectation: Edge) -> Wording:
     edge = expectation.edge
     bounds = ((">", edge.above), ("<", edge.below))
     tests = [f"{sign} {exact(bound)}" for sign, bound in bounds if bound is not None]
+    if edge.alpha is not None:
+        side = "above" if edge.beats_controls is not None else "below"
+        tests.append(f"{side} controls, p ≤ {exact(edge.alpha)}")
     measure = f"edge {edge.from_} → {edge.to}, share of what enters {edge.to}"
-    return Wording(measure, " and ".join(tests), signed)
+    return Wording(measure, " and ".join(tests), signed, edge.alpha)
 
 
 def judge_edge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
@@ -37,16 +40,32 @@ def judge_edge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
     problem = baseline_problem(record.prompts[prompt]) or _silent(graph, expectation.edge)
     if problem is not None:
         return untested(prompt, problem)
-    share = _share(graph, expectation.edge)
-    if share is None:
-        return untested(prompt, f"nothing enters {expectation.edge.to} in the graph")
-    above, below = expectation.edge.above, expectation.edge.below
+    edge, found = expectation.edge, _edge(graph, expectation.edge)
+    share = found.share if found else None
+    if found is None or share is None:
+        return untested(prompt, f"nothing enters {edge.to} in the graph")
+    above, below = edge.above, edge.below
     held = (above is None or share > above) and (below is None or share < below)
+    p, least, compared = None, None, ""
+    if edge.alpha is not None:
+        least = 1 / (found.n_controls + 1)
+        if found.control_median is None:
+            reason = f"too few other features where those of {edge.from_} are"
+            return untested(prompt, f"no controls: {reason}")
+        if least > edge.alpha:
+            told = f"{counted(found.n_controls, 'control')} can reach p {p_text(least)} at best"
+            return untested(prompt, f"{told}, not {exact(edge.alpha)}")
+        as_far = found.n_as_low if edge.beats_controls is None else found.n_as_high
+        p = (1 + as_far) / (found.n_controls + 1)
+        held = held and p <= edge.alpha
+        compared = f", p {p_text(p)} (controls {signed(found.control_median)})"
     return PromptOutcome(
         prompt=prompt,
         outcome="held" if held else "failed",
-        observed=signed(share),
+        observed=signed(share) + compared,
         value=share,
+        p=p,
+        least_p=least,
     )
 
 
@@ -60,9 +79,9 @@ def _silent(graph: GraphRecord, edge: EdgeTest) -> str | None:
     return None
 
 
-def _share(graph: GraphRecord, edge: EdgeTest) -> float | None:
+def _edge(graph: GraphRecord, edge: EdgeTest) -> GraphEdge | None:
     found = (e for e in graph.edges if (e.source, e.target) == (edge.from_, edge.to))
-    return next((e.share for e in found), None)
+    return next(found, None)
 
 
 class Calibration(NamedTuple):

@@ -12,6 +12,7 @@ from tracer.evidence.strength import by_claim, lacks_of_clamps
 from tracer.evidence.studies import circuit, mediation, necessity, shared, swaps
 from tracer.evidence.studies.study import StudyEvidence
 from tracer.hypothesis.robustness import ROBUSTNESS
+from tracer.hypothesis.studies.graph import GRAPH
 
 STUDIES: tuple[StudyEvidence[Any], ...] = (
     necessity.EVIDENCE,
@@ -47,5 +48,7 @@ def _lacks(context: JudgingContext, name: str, groups: Sequence[Group]) -> Itera
         if study is not None and evidence.lacks is not None:
             yield from evidence.lacks(context, name, study, groups)
             return
-    if name != ROBUSTNESS:
+    if name == GRAPH:
+        yield "an intervention: an edge is what the replacement model does, not what the model does"
+    elif name != ROBUSTNESS:
         yield f"matched controls: nothing that {name} expects is compared with them"

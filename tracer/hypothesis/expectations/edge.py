@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.expectations.base import Expectation, Number, bounds_problems
+from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, bounds_problems
 
 if TYPE_CHECKING:
     from tracer.hypothesis.parts import Parts
@@ -18,7 +18,7 @@ OUTPUT = "output"
 
 
 class EdgeTest(BaseModel):
-    """Which supernodes an edge joins, and what it must be; one bound or both."""
+    """Which supernodes an edge joins, and what it must be: bounds, or beyond its controls."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -26,6 +26,17 @@ class EdgeTest(BaseModel):
     to: str = Field(description="The target supernode, or `output`: what the graph explains.")
     above: Number | None = None
     below: Number | None = None
+    beats_controls: Alpha | None = Field(
+        default=None,
+        description="Higher than with random sets of the graph in place of the source, as many "
+        "features at each layer and position: Monte-Carlo p at most this.",
+    )
+    undercuts_controls: Alpha | None = Field(default=None, description="The same, lower.")
+
+    @property
+    def alpha(self) -> float | None:
+        """What its p must not exceed; None where controls are not asked."""
+        return self.beats_controls or self.undercuts_controls
 
 
 class Edge(Expectation):
@@ -53,4 +64,7 @@ class Edge(Expectation):
         for key, bound in (("above", edge.above), ("below", edge.below)):
             if bound is not None and not -1 <= bound <= 1:
                 yield Problem((*path, key), f"found {bound:g}; an edge is a share, from -1 to 1")
-        yield from bounds_problems(path, edge, "edge")
+        if edge.beats_controls is not None and edge.undercuts_controls is not None:
+            yield Problem(path, "no edge is both above its controls and below them")
+        if edge.alpha is None or edge.above is not None or edge.below is not None:
+            yield from bounds_problems(path, edge, "edge")

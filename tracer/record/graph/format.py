@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.hypothesis.studies.graph import LARGEST, MAX_CELLS
-from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Scores, Subject
 from tracer.record.graph.influence import rows_of
 
 SCHEMA = "tracer.graph/1"
@@ -41,6 +41,7 @@ class SubjectPart(Part):
     n_layers: Annotated[int, Field(ge=1, le=100_000)]
     n_active: _Count
     relevance_share: _Share
+    without_dropped: tuple[_Share | None, _Share | None] | None = None
 
 
 class LogitPart(Part):
@@ -104,7 +105,9 @@ def describe(graph: AttributionGraph, n_edges: int, sha256: str) -> GraphDocumen
 
 def subject_of(document: GraphDocument) -> Subject:
     """What the graph is of."""
-    return Subject(**dict(document.subject))
+    data = dict(document.subject)
+    theirs = data.pop("without_dropped")
+    return Subject(**data, without_dropped=None if theirs is None else Scores(*theirs))
 
 
 def logits_of(document: GraphDocument) -> tuple[Logit, ...]:

@@ -18,6 +18,7 @@ Features are sorted by (layer, position, index), errors by (layer, position), to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -117,6 +118,16 @@ class Nodes:
         )
 
 
+class Scores(NamedTuple):
+    """Both between 0 and 1; None where nothing flows that could be shared out."""
+
+    replacement: float | None
+    """Share of the influence arriving at tokens and errors that arrives at tokens."""
+    completeness: float | None
+    """Share of all nodes' input that comes from no error, by influence; a node without inputs,
+    an error too, counts as complete."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """What a graph is of: the prompt, the model and the basis."""
@@ -135,6 +146,8 @@ class Subject:
     """Active features on the prompt, kept or not."""
     relevance_share: float
     """Share of all features' relevance to the logits that the kept ones carry, 0 to 1."""
+    without_dropped: Scores | None = None
+    """Of the whole graph, with what dropped features write left out, as circuit-tracer counts."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes
+from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes, Scores
 
 CELLS = 2**19
 """Cells of a block: 2 MB as float32."""
@@ -160,16 +160,6 @@ def listed_influence(
     return at_sources, carried
 
 
-class Scores(NamedTuple):
-    """Both between 0 and 1; None where nothing flows that could be shared out."""
-
-    replacement: float | None
-    """Share of the influence arriving at tokens and errors that arrives at tokens."""
-    completeness: float | None
-    """Share of all nodes' input that comes from no error, by influence; a node without inputs,
-    an error too, counts as complete."""
-
-
 def scores(graph: AttributionGraph) -> Scores:
     """Both scores of the graph as it is, pruned or not."""
     found, sums = flow(graph.nodes, graph.edges)
@@ -177,7 +167,9 @@ def scores(graph: AttributionGraph) -> Scores:
     from_errors = np.abs(graph.edges[:, graph.nodes.error_columns]).sum(axis=1)
     missing = float(from_errors @ per_weight(found.targets, sums))
     whole = float(found.sources.sum() + found.logits.sum())
-    return Scores(_share(at_tokens, at_tokens + at_errors), _share(whole - missing, whole))
+    return Scores(
+        _share(at_tokens, at_tokens + at_errors), _share(max(whole - missing, 0.0), whole)
+    )
 
 
 def supernode_scores(graph: AttributionGraph, kept: Bool[np.ndarray, " feature"]) -> Scores:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from tracer.evidence.measures.edge import Calibration, direct, total
+from tracer.evidence.wording import p_text
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
@@ -22,6 +23,7 @@ class EdgeRow:
     source: str
     target: str
     share: str
+    controls: str
     weight: str
 
 
@@ -67,6 +69,7 @@ def graph_views(record: Record) -> tuple[GraphView, ...]:
 def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
     strongest = sorted((e for e in graph.edges if e.share), key=lambda e: -abs(e.share or 0.0))
     edges = cut(strongest, MAX_EDGES, "edges", "run.json")
+    theirs = f"{number(graph.kept_replacement)} and {number(graph.kept_completeness)}"
     alone = f"{number(graph.supernode_replacement)} and {number(graph.supernode_completeness)}"
     return GraphView(
         prompt=prompt,
@@ -80,6 +83,7 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
         facts=(
             ("Replacement score", number(graph.replacement)),
             ("Completeness score", number(graph.completeness)),
+            ("As circuit-tracer counts", theirs),
             ("The same, supernodes alone", alone),
             ("Features after pruning", f"{graph.n_pruned:,}"),
         ),
@@ -88,12 +92,22 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
     )
 
 
+def _controls(edge: GraphEdge) -> str:
+    """Where the edge stands among those of random sets."""
+    if edge.control_median is None:
+        return "–"
+    as_far = min(edge.n_as_high, edge.n_as_low)
+    p = (1 + as_far) / (edge.n_controls + 1)
+    return f"{signed(100 * edge.control_median)} %, p {p_text(p)}"
+
+
 def _edge(record: Record, edge: GraphEdge) -> EdgeRow:
     node = record.supernodes.get(edge.target)
     return EdgeRow(
         source=record.supernodes[edge.source].label,
         target=node.label if node else "the output",
         share=f"{signed(100 * (edge.share or 0.0))} %",
+        controls=_controls(edge),
         weight=signed(edge.weight),
     )
 

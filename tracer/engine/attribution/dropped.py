@@ -1,0 +1,86 @@
+"""A graph's scores as circuit-tracer counts them: without what features write that are not kept.
+
+Here the error of a layer and position is all that the kept features do not write there, so a
+feature that is dropped goes into it and the edges into a node add up to its value. circuit-tracer
+drops such a feature whole: its errors are what *no* feature explains, and its scores are higher.
+Both ask the same of a graph that keeps every active feature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.engine.attribution.frozen import ActiveFeatures, Frozen
+from tracer.engine.attribution.nodes import ChosenFeatures, errors, feature_writes
+from tracer.engine.attribution.sweep import SweepPlan, sweep
+from tracer.engine.attribution.targets import Targets
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.progress import Progress
+from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.influence import Scores, scores
+
+_ROUNDING = 1e-4
+"""Of a layer's output: an error no larger is none, as of neurons, which explain everything."""
+_CHUNK = 8192
+"""Features whose writes are held at once."""
+
+
+def scores_without_dropped(
+    basis: FeatureBasis,
+    frozen: Frozen,
+    kept: ChosenFeatures,
+    targets: Targets,
+    plan: SweepPlan,
+    graph: AttributionGraph,
+    progress: Progress,
+) -> Scores:
+    """The scores of a graph with what dropped features write neither in errors nor anywhere."""
+    if kept.n == graph.subject.n_active:
+        return scores(graph)
+    explained = _without_dropped(basis, frozen, kept)
+    edges = graph.edges.copy()
+    if _has_errors(basis, explained, kept):
+        with progress.task("sweeping errors alone", plan.n_steps(frozen)) as advance:
+            swept = sweep(basis, explained, kept, targets, plan, advance)
+        edges = swept.edges.T.float().cpu().numpy()
+    else:
+        edges[:, graph.nodes.error_columns] = 0
+    return scores(replace(graph, edges=edges))
+
+
+def _without_dropped(basis: FeatureBasis, frozen: Frozen, kept: ChosenFeatures) -> Frozen:
+    """The prompt as if its MLPs did not write what the dropped features do."""
+    outputs: list[Tensor] = []
+    for layer, output in enumerate(frozen.outputs):
+        left = output - _written(basis, frozen, layer)
+        writes = feature_writes(basis, frozen, kept, layer)
+        outputs.append(left.index_add_(0, writes.pos, writes.vectors))
+    return replace(frozen, outputs=tuple(outputs))
+
+
+def _written(basis: FeatureBasis, frozen: Frozen, to: int) -> Float[Tensor, "pos d_model"]:
+    """What all active features write at a layer's output site."""
+    found = torch.zeros_like(frozen.outputs[to])
+    for layer in range(to + 1):
+        active: ActiveFeatures = frozen.active[layer]
+        for start in range(0, len(active.values) if to in basis.write_layers(layer) else 0, _CHUNK):
+            some = slice(start, start + _CHUNK)
+            index, where = active.index[some].long().unique(return_inverse=True)
+            W_dec = basis.W_dec(layer, index, to).to(frozen.dtype)[where]
+            vectors = W_dec * active.values[some].to(frozen.dtype)[:, None]
+            found.index_add_(0, active.pos[some].long(), vectors)
+    return found
+
+
+def _has_errors(basis: FeatureBasis, frozen: Frozen, kept: ChosenFeatures) -> bool:
+    """Whether anything is left that no feature writes, at the positions that are carried."""
+    carried = slice(frozen.n_prefix, None)
+    for layer, output in enumerate(frozen.outputs):
+        left = errors(basis, frozen, layer, feature_writes(basis, frozen, kept, layer))[carried]
+        if float(left.norm()) > _ROUNDING * max(float(output[carried].norm()), 1e-30):
+            return True
+    return False

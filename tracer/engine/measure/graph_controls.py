@@ -1,0 +1,58 @@
+"""Edges of other sets of the same size: what an edge between supernodes is compared with.
+
+A control of A → B is a random set of the graph's features in place of A: as many at each layer and
+position, none of A or B.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tracer.record.graph.graph import AttributionGraph
+
+N_CONTROLS = 99
+
+
+def control_shares(
+    graph: AttributionGraph,
+    sources: Int[np.ndarray, " n"],
+    targets: Int[np.ndarray, " m"],
+    seed: int,
+) -> Float[np.ndarray, " control"]:
+    """Shares of `N_CONTROLS` sets in place of the sources; none where a place has too few others.
+
+    Args:
+        graph: Nothing pruned.
+        sources: Columns of A's features.
+        targets: Rows of B's features, or of what is explained.
+        seed: Of the draw.
+    """
+    rows = graph.edges[targets].astype(np.float64)
+    enters = float(np.abs(rows).sum())
+    pools = list(_pools(graph, sources, targets))
+    if enters == 0 or any(len(pool) < n for pool, n in pools):
+        return np.empty(0)
+    sent = rows.sum(0)
+    draw = np.random.default_rng(seed)
+    sets = (
+        np.concatenate([draw.choice(pool, n, replace=False) for pool, n in pools])
+        for _ in range(N_CONTROLS)
+    )
+    return np.array([sent[each].sum() / enters for each in sets])
+
+
+def _pools(
+    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
+) -> Iterator[tuple[Int[np.ndarray, " other"], int]]:
+    """By layer and position, the other features there, and how many are drawn."""
+    places = graph.nodes.features[:, :2]
+    taken = np.zeros(len(places), dtype=bool)
+    taken[sources] = True
+    taken[targets[targets < len(places)]] = True
+    for place, n in Counter(map(tuple, places[sources].tolist())).items():
+        here = (places == place).all(1)
+        yield np.flatnonzero(here & ~taken), n
