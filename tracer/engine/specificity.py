@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.batches import Row, batch_limit
-from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import Place
 from tracer.engine.forward import run_rows
+from tracer.engine.measure.neutral import TEXTS, kl_from, neutral_run
 from tracer.engine.new_record import dictionary_record, environment
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.session import Opened, open_both
@@ -26,25 +27,8 @@ from tracer.engine.specificity_subject import (
 )
 from tracer.errors import EngineError, HypothesisError, UsageError
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.specificity import Effect, Excluded, NeutralEffect, Placement, Specificity
 
-TEXTS = (
-    "The kettle began to whistle, and she took two cups from the",
-    "After the rain had stopped, the children went out into the",
-    "He put on his coat, looked for his keys, and walked to the",
-    "The old wooden table in the kitchen was covered with",
-    "Most of the shops on the street were already",
-    "It was a quiet afternoon, and nobody in the office wanted to",
-    "The train was late again, so we decided to",
-    "She opened the window because the room was too",
-    "The recipe says to mix the flour with a little",
-    "Before going to bed, he always reads a few pages of a",
-    "The dog slept in front of the fire while the cat watched from the",
-    "We painted the fence last summer, and it still looks",
-)
-"""Neutral text: openings of sentences on everyday subjects, on which no hypothesis should have an
-effect. Written for this purpose; each stops where several words could follow."""
 AT_LEAST = 2
 """Hypotheses without which there is nothing to compare."""
 
@@ -137,13 +121,10 @@ def _on_text(
     opened: Opened, subjects: Sequence[SpecificitySubject], number: int, advance: Advance
 ) -> Iterator[NeutralEffect]:
     """KL(unclamped ‖ clamped) of the next token, in nats."""
-    prompt = _tokenized(opened, TEXTS[number])
-    clean = clean_run(opened.model, opened.basis, prompt, {len(prompt.ids) - 1})
-    tests = [everywhere(subject.supernodes, len(prompt.ids)) for subject in subjects]
-    logits = _ablated(opened, clean, tests, lambda n: None)
-    before = torch.log_softmax(clean.logits.double().cpu(), -1)
-    kl = (before.exp() * (before - torch.log_softmax(logits.double(), -1))).sum(-1)
-    for subject, value in zip(subjects, kl.clamp_min(0).tolist(), strict=True):
+    clean = neutral_run(opened.model, opened.basis, TEXTS[number])
+    tests = [everywhere(subject.supernodes, len(clean.ids)) for subject in subjects]
+    kl = kl_from(clean, _ablated(opened, clean, tests, lambda n: None))
+    for subject, value in zip(subjects, kl.tolist(), strict=True):
         yield NeutralEffect(ablated=subject.task.name, text=number, kl=value)
     advance(1)
 
@@ -165,12 +146,3 @@ def _demeaned(logits: Float[Tensor, "row vocab"], token: int) -> Float[Tensor, "
     """logit(token) − mean logit."""
     exact = logits.double().cpu()
     return exact[:, token] - exact.mean(-1)
-
-
-def _tokenized(opened: Opened, text: str) -> TokenizedPrompt:
-    tokenizer = opened.model.tokenizer
-    ids = tuple(int(n) for n in tokenizer(text)["input_ids"])
-    tokens = tuple(str(tokenizer.decode([n])) for n in ids)
-    return TokenizedPrompt(
-        "neutral", text, ids, tokens, {"last": (len(ids) - 1, len(ids))}, None, {}
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
 from tracer.evidence.measures.edge import total
@@ -33,6 +34,7 @@ def caveats(
     yield from _graphs(record)
     yield from _overlaps(record)
     yield from _unnatural(record)
+    yield from _neutral(record)
     yield from direct
     yield from _circuits(record)
     yield from _comparisons(hypothesis, outcomes)
@@ -101,6 +103,16 @@ def _graphs(record: Record) -> Iterator[str]:
                 f"of {counted(free.n, 'ablation')}, nothing held, {free.same_sign} went the way "
                 f"that the graph of {prompt} says; slope of measured on predicted {slope}, where "
                 "1 is right"
+            )
+
+
+def _neutral(record: Record) -> Iterator[str]:
+    for name, intervention in record.interventions.items():
+        kls = [kl for trial in intervention.trials.values() for kl in trial.neutral_kl]
+        if kls:
+            yield (
+                f"{name} has factors beyond 0 to 2; its values at the last token of neutral text "
+                f"change the next token there by {statistics.median(kls):.2g} nats (median KL)"
             )
 
 

@@ -129,6 +129,11 @@ class Trial(Recorded):
         "cannot be held.",
     )
     doses: tuple[Dose, ...] = ()
+    neutral_kl: tuple[float, ...] = Field(
+        default=(),
+        description="Of clamps beyond factors 0 to 2: their values at the last token of neutral "
+        "texts, KL(unclamped ‖ clamped) of the next token in nats, by text.",
+    )
     generated: Generated | None = Field(default=None, description="Where texts are generated.")
     n_controls: int
     control_tokens: tuple[str, ...] = ()

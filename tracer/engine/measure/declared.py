@@ -12,6 +12,7 @@ from tracer.engine.batches import batch_limit
 from tracer.engine.measure.circuit_setup import prepare_circuit
 from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
 from tracer.engine.measure.graphs import measure_graph
+from tracer.engine.measure.neutral import with_neutral
 from tracer.engine.measure.prompts import Measurement, measure_prompt, n_rows
 from tracer.engine.measure.shared import measure_shared
 from tracer.engine.measure.texts import n_texts, with_texts
@@ -109,6 +110,7 @@ def _measure_interventions(
             limit.rows = min(limit.rows, fits or limit.rows)
             found = measure_prompt(context, prompt, limit, advance)
             found = with_texts(context, prompt, found, limit, advance)
+            found = with_neutral(context, prompt, found, limit)
             if limit.halved:
                 fits = limit.rows
                 found.notes.append(
