@@ -238,6 +238,11 @@ DONORS = {
 }  # fmt: skip
 """Wrong donors: two cities each of the four answers that are the fewest."""
 N_LISTS = 99
+SECOND = {
+    "houston": {"city": "Houston", "answer": " Austin"},
+    "fresno": {"city": "Fresno", "answer": " Sacramento"},
+}
+"""A second source of each state, beside those of `HYPOTHESIS`."""
 
 
 def make_confirmable(
@@ -257,11 +262,15 @@ def make_confirmable(
         name: {"city": name.title(), "answer": " Austin", "held_out": True} for name in MORE
     }
     donors = {name: {"city": name.title(), "answer": answer} for name, answer in DONORS.items()}
-    prompts = HYPOTHESIS["prompts"] | held_out | donors
+    prompts = HYPOTHESIS["prompts"] | SECOND | held_out | donors
+    found_on = {"texas": ["dallas", "houston"], "california": ["oakland", "fresno"]}
+    against = {"texas": ["oakland"], "california": ["dallas"]}
     nodes = {
-        name: {**node, "select": {**node["select"], "by": by}}
-        for name, node in HYPOTHESIS["supernodes"].items()
-        if name != "say_austin"
+        name: {
+            **HYPOTHESIS["supernodes"][name],
+            "select": {"on": on, "against": against[name], "at": "city", "top": 40, "by": by},
+        }
+        for name, on in found_on.items()
     }
     used = ["dallas", *(name for name in prompts if prompts[name].get("held_out"))]
     ablate, swap = HYPOTHESIS["interventions"].values()
@@ -279,6 +288,7 @@ def make_confirmable(
     }
     baselines = dict.fromkeys(MORE, clean_reading("plano"))
     known = {name: _saying(answer) for name, answer in DONORS.items()}
+    known |= {"houston": clean_reading("plano"), "fresno": clean_reading("oakland")}
     record, arrays = make_record(hypothesis=hypothesis | changes, baselines=baselines | known)
     return with_procedure(record, arrays, wrong_rise)
 
@@ -294,8 +304,9 @@ def with_procedure(
 ) -> tuple[Record, dict[str, np.ndarray]]:
     """The same rule on lists of wrong donors, in place of California's cities."""
     made = tuple(
-        ProcedureControl(family="donors", on=(list(DONORS)[n % len(DONORS)],), n_features=40)
+        ProcedureControl(family="donors", on=names, n_features=40)
         for n in range(N_LISTS)
+        for names in [tuple(list(DONORS)[2 * (n % 4) : 2 * (n % 4) + 2])]
     )
     swap = "texas_to_california"
     trials: dict[str, Trial] = {}
@@ -357,6 +368,7 @@ def make_supernode(name: str, label: str, at: str, source: str, n: int) -> Super
         source=(source,),
         share=0.31,
         n_candidates=36864,
+        widths=dict.fromkeys(range(3, 12), 2048),
     )
 
 

@@ -103,13 +103,23 @@ def test_a_changed_threshold_measures_nothing(lab):
 
 
 def test_a_trial_that_was_measured_when_something_else_was_expected_is_told(lab):
-    """Whatever the file is called, and however often it is run after that."""
+    """On held-out prompts; whatever the file and the claim are called, with whatever controls."""
     assert lab.run()[0].known_before == ()
     stricter = SWAP | {"expect": [SWAP["expect"][0] | {"beats_controls": 0.5}]}
-    for _ in range(2):
-        changed = lab.run(hypothesis="another", interventions={"swap": stricter})[0]
-        assert changed.known_before == ("swap/dallas", "swap/plano")
+    for more in ({}, {}, {"seed": 5}, {"controls": {"random": 19}}):
+        changed = lab.run(hypothesis="another", interventions={"other": stricter}, **more)[0]
+        assert changed.known_before == ("other/plano",)
     assert lab.run()[0].known_before == ()
+    assert lab.run(seed=3)[0].known_before == ()
+
+
+def test_a_prompt_is_known_where_another_one_that_judged_is_left_out(lab):
+    both = SWAP | {"prompts": [*SWAP["prompts"], "el_paso"]}
+    more = {"prompts": TINY["prompts"] | {"el_paso": {"city": "El Paso", "held_out": True}}}
+    assert lab.run(interventions={"swap": both}, **more)[0].known_before == ()
+    assert lab.run(interventions={"swap": SWAP})[0].known_before == ("swap/plano",)
+    fewer = SWAP | {"prompts": ["plano"]}
+    assert lab.run(interventions={"swap": fewer})[0].known_before == ("swap/plano",)
 
 
 def test_only_an_added_intervention_is_measured_though_it_asks_about_more(lab):

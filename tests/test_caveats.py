@@ -47,7 +47,7 @@ def test_supernodes_found_on_one_prompt_are_named_with_it():
     )
     assert "california was found on one prompt (oakland) and may carry its own identity" in found
     assert (
-        "each supernode's share of the positive attribution: "
+        "each supernode's share of its rule's positive scores: "
         "texas 31 %, california 31 %, say_austin 31 %" in found
     )
 

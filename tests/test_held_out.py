@@ -7,7 +7,7 @@ import pytest
 from tests.bench import TINY
 from tests.declared import DALLAS, GOOD, PLANO, accepted, assert_mistake, changed, mistakes
 from tests.records import HYPOTHESIS
-from tracer.hypothesis.held_out import group_of, leaks, near_twins, plain
+from tracer.hypothesis.held_out import group_of, leaks, n_independent, near_twins, plain, spans_of
 from tracer.hypothesis.spec import Hypothesis
 
 SAME = "it is held out, and the discovery prompt 'dallas' has the same text"
@@ -121,7 +121,27 @@ def test_a_held_out_text_that_is_nearly_a_discovery_text(text, is_near):
     assert list(near_twins(hypothesis)) == ([("one", "two")] if is_near else [])
 
 
-@pytest.mark.parametrize("text", ["the CAPITAL of\u00a0“Texas”", "The\u200b capital of 'Texas'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the CAPITAL of\u00a0“Texas”",
+        "The\u200b capital of 'Texas'",
+        *(
+            f"The capital{c} of 'Texas'"
+            for c in "\ufe0f\ufe0e\u034f\u2800\u3164\u180b\uffa0\U000e0100"
+        ),
+    ],
+)
 def test_case_quotes_and_what_is_unseen_make_no_other_text(text):
     plain_text = plain(text)
     assert plain_text.replace('"', "'") == "the capital of 'texas'"
+
+
+def test_the_same_words_where_it_is_clamped_are_one_prompt():
+    data = json.loads(json.dumps(HYPOTHESIS))
+    data["prompts"]["again"] = {"city": "PLANO.", "text": "Now {city} is", "answer": " Austin"}
+    hypothesis = Hypothesis.model_validate(data)
+    names = ["plano", "again", "lubbock"]
+    assert spans_of(hypothesis, hypothesis.interventions["ablate_texas"]) == ("city",)
+    assert n_independent(hypothesis, names, ["city"]) == 2
+    assert n_independent(hypothesis, names, []) == 3

@@ -44,15 +44,17 @@ def test_all_held_without_the_evidence_is_consistent_and_says_what_is_missing():
     assert verdict.reason == (
         "all 6 expectations held: with texas ×0, california ×1 the model says ' Sacramento' on "
         "1 of 1 discovery and 3 of 3 held-out prompts; not confirmed for lack of "
-        f"{verdict.missing[0]} (and 4 more)"
+        f"{verdict.missing[0]} (and 6 more)"
     )
     toward = "chosen toward an output, and {} is not held against the same rule on wrong donors"
     begins = (
         f"circular: texas was {toward.format('ablate_texas')}",
         f"circular: texas, california were {toward.format('texas_to_california')}",
+        "2 source prompts at least: texas was found on one",
         "matched controls: no expectation of ablate_texas compares with them",
-        "held-out prompts: ablate_texas has 3 that depend on no other, and 5 are needed",
-        "held-out prompts: texas_to_california has 3 that depend on no other, and 5 are needed",
+        "held-out prompts: ablate_texas has 3 that depend on no other and that the model answers",
+        "2 source prompts at least: texas, california were found on one each",
+        "held-out prompts: texas_to_california has 3 that depend on no other and that the model",
     )
     assert len(verdict.missing) == len(begins)
     for clause, begin in zip(verdict.missing, begins, strict=True):

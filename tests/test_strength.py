@@ -2,12 +2,14 @@
 
 import pytest
 
-from tests.records import change, make_confirmable
+from tests.records import AWAY, change, make_confirmable
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.judge import judge_run
-from tracer.evidence.origin import of_specificity
-from tracer.evidence.strength import FEWEST_HELD_OUT, MOST_DIRECT
+from tracer.evidence.origin import of_origin, of_specificity
+from tracer.evidence.strength import FEWEST_HELD_OUT, MOST_DIRECT, of_controls, of_held_out
 from tracer.hypothesis.expectations.effect import LogitDiff
+from tracer.hypothesis.procedure import put_in
+from tracer.record.arrays import procedure_key
 
 SWAP = "texas_to_california"
 
@@ -95,6 +97,119 @@ def test_a_donor_that_says_the_word_is_copied():
     assert "'sacramento' stands where california is taken from, in oakland" in found
 
 
+def test_several_concepts_are_not_shown_by_the_wrong_donors_of_one():
+    record, arrays = make_confirmable()
+
+    def edit(data):
+        data["supernodes"]["florida"] = {
+            "select": {"on": ["miami", "tampa"], "against": ["dallas"], "at": "city", "top": 9,
+                       "by": "activation"}}  # fmt: skip
+        data["interventions"][SWAP]["clamp"] = {"texas": {"to": 0}, "california": 1, "florida": 1}
+
+    spec = redeclared(record, edit).hypothesis
+    assert put_in(spec, spec.interventions[SWAP]) == ("california",)
+    record = redeclared(record, edit)
+    florida = record.supernodes["california"].model_copy(update={"source": ("miami", "tampa")})
+    record = change(record, "supernodes", record.supernodes | {"florida": florida})
+    context = JudgingContext(record, arrays, record.hypothesis)
+    (found,) = of_origin(context, SWAP, spec.interventions[SWAP], spec.interventions[SWAP].expect)
+    assert found.startswith("one concept at a time")
+
+
+def test_many_weak_wrong_answers_do_not_hide_a_strong_one():
+    record, arrays = make_confirmable()
+    names = {"strong": ("miami", "tampa")}
+    others = [("tucson", "mesa"), ("utica", "yonkers"), ("salem", "bend")]
+    for prompt, trial in record.interventions[SWAP].trials.items():
+        made = tuple(
+            each.model_copy(update={"on": names["strong"] if n > 95 else others[n % 3]})
+            for n, each in enumerate(trial.procedure)
+        )
+        record = change(record, f"interventions.{SWAP}.trials.{prompt}.procedure", made)
+        arrays[procedure_key(SWAP, prompt, "logits")][96:, 1] += 50
+    (found,) = lacking(record, arrays)
+    assert found.startswith("more than each wrong answer: donors of ' Tallahassee' do as much for")
+
+
+@pytest.mark.parametrize(
+    "weaken",
+    [{"answer": " Austin"}, {"text": "On {city} we rest. The next day is"}],
+    ids=["a recipient's answer", "other words"],
+)
+def test_wrong_answers_are_not_the_recipients_and_asked_for_in_the_same_words(weaken):
+    record, arrays = make_confirmable()
+
+    def edit(data):
+        for name in ("miami", "tampa"):
+            data["prompts"][name] |= weaken
+
+    found = lacking(redeclared(record, edit), arrays)
+    assert any(each.startswith("wrong donors of 4 answers at least") for each in found)
+
+
+def test_a_set_of_another_run_is_a_list_of_features():
+    record, arrays = make_confirmable()
+    record = change(record, "supernodes.california.is_foreign", True)
+    (found,) = lacking(record, arrays)
+    assert found.startswith("circular: california was taken from another run")
+
+
+def test_one_source_may_carry_its_own_identity():
+    record, arrays = make_confirmable()
+    record = redeclared(
+        record, lambda data: data["supernodes"]["california"]["select"].update(on=["oakland"])
+    )
+    assert any("california was found on one" in each for each in lacking(record, arrays))
+
+
+def test_sources_have_answers_too():
+    record, arrays = make_confirmable()
+    record = change(record, "supernodes.california.source", ("fresno",))
+    record = redeclared(record, lambda data: data["prompts"]["fresno"].pop("answer"))
+    record = change(record, "prompts.fresno.answer", None)
+    assert any(
+        "fresno, which features are taken from, has none" in x for x in lacking(record, arrays)
+    )
+
+
+def test_an_honest_comparison_does_not_cover_another_token():
+    record, arrays = make_confirmable()
+    spec = record.hypothesis.interventions["ablate_texas"]
+    also = [LogitDiff(logit_diff=(" Sacramento", " Tallahassee"), rises_by=0)]
+    context = JudgingContext(record, arrays, record.hypothesis)
+    (found,) = of_controls(context, "ablate_texas", spec, [*spec.expect, *also])
+    assert "nothing that ablate_texas says of ' Sacramento'" in found
+
+
+def test_controls_in_range_are_none_for_a_clamp_beyond_it():
+    record, arrays = make_confirmable()
+    record = change(record, "hypothesis.controls.matched", "range")
+    assert judge_run(record, arrays).verdict == "confirmed"
+    for prompt, trial in record.interventions[SWAP].trials.items():
+        clamps = tuple(each.model_copy(update={"n_out_of_range": 9}) for each in trial.clamps)
+        record = change(record, f"interventions.{SWAP}.trials.{prompt}.clamps", clamps)
+    (found,) = lacking(record, arrays)
+    assert found.startswith("matched controls of its size")
+
+
+def test_a_prompt_that_the_model_gets_wrong_is_no_held_out_one():
+    record, arrays = make_confirmable()
+    record = change(record, "prompts.waco.baseline", AWAY)
+    context = JudgingContext(record, arrays, record.hypothesis)
+    prompts = record.hypothesis.interventions[SWAP].prompts
+    (found,) = of_held_out(context, SWAP, prompts, [], ["city"])
+    assert (
+        f"has 4 that depend on no other and that the model answers, and {FEWEST_HELD_OUT}" in found
+    )
+
+
+def test_one_city_in_other_words_is_one_city():
+    record, arrays = make_confirmable()
+    words = {"city": "Waco", "text": "A fact: the capital of the state containing {city} is"}
+    record = redeclared(record, lambda data: data["prompts"]["laredo"].update(words))
+    assert any("has 4 that depend on no other" in each for each in lacking(record, arrays))
+
+
 def test_a_p_that_chance_reaches_is_none():
     record, arrays = make_confirmable()
     also = {"logit_diff": [" Sacramento", " Austin"], "beats_controls_across": 0.3}
@@ -146,7 +261,7 @@ def test_a_set_that_is_most_of_its_place_is_none():
     record, arrays = make_confirmable()
     n = len(record.supernodes["california"].features)
     for name in ("texas", "california"):
-        record = change(record, f"supernodes.{name}.n_candidates", 3 * n)
+        record = change(record, f"supernodes.{name}.widths", dict.fromkeys(range(3, 12), n // 3))
     assert any("patches the place" in each for each in lacking(record, arrays))
 
 

@@ -76,8 +76,6 @@ class Remembered(Generic[T]):
 
     result: T
     from_cache: bool
-    claim: str = ""
-    """Of rows: hash of what was expected of them when they were measured."""
 
 
 def remembered(
@@ -144,8 +142,6 @@ class FoundRows(NamedTuple):
 
     rows: KeptRows
     tokens: Mapping[str, int]
-    claim: str = ""
-    """Hash of what was expected of them when they were measured."""
 
     def answers(self, asked: Mapping[str, int]) -> bool:
         """Whether every token asked about was read."""
@@ -188,15 +184,12 @@ def read_kept(cache: MeasurementCache, key: str, rows: Sequence[Row]) -> FoundRo
     return cache.read(key, lambda entry: _unpack(entry, rows))
 
 
-def keep(
-    cache: MeasurementCache, key: str, rows: KeptRows, tokens: Mapping[str, int], claim: str = ""
-) -> None:
-    """Keep rows that were read for some tokens, with a hash of what was expected of them."""
+def keep(cache: MeasurementCache, key: str, rows: KeptRows, tokens: Mapping[str, int]) -> None:
+    """Keep rows that were read for some tokens."""
     arrays = {f"columns.{name}": x for name, x in rows.columns._asdict().items()}
     arrays |= {f"activations.{row}": x for row, x in rows.activations.items()}
     arrays["ends"] = rows.ends.to(torch.promote_types(rows.ends.dtype, torch.float32))
     about = {
-        "claim": claim,
         "tokens": dict(tokens),
         "batches": [list(batch) for batch in rows.batches],
         "readings": {str(n): r.model_dump(mode="json") for n, r in rows.readings.items()},
@@ -232,4 +225,4 @@ def _unpack(entry: StoredEntry, rows: Sequence[Row]) -> FoundRows:
     )
     if not fits:
         raise ValueError("an entry of other rows")
-    return FoundRows(found, tokens, str(entry.about["claim"]))
+    return FoundRows(found, tokens)

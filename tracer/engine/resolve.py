@@ -20,7 +20,14 @@ from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.basis import FeatureBasis, Place
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
-from tracer.engine.supernodes import RuleScores, from_ids, places_of, select, with_maxima
+from tracer.engine.supernodes import (
+    RuleScores,
+    from_ids,
+    places_of,
+    select,
+    with_maxima,
+    with_widths,
+)
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import all_interventions
@@ -140,7 +147,10 @@ def open_context(
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
             lock = _find(hypothesis, model, basis, clean, advance, known)
-    supernodes = {name: with_maxima(lock[name], hypothesis.supernodes[name]) for name in lock}
+    supernodes = {
+        name: with_widths(with_maxima(each, hypothesis.supernodes[name]), basis)
+        for name, each in lock.items()
+    }
     return MeasurementContext(hypothesis, model, basis, clean, supernodes)
 
 

@@ -22,7 +22,7 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.tokens import tokenize
 from tracer.record import run_folder
-from tracer.record.lock import Lock, check_held_out, reusable
+from tracer.record.lock import Lock, check_held_out, reusable, told_foreign
 
 
 class Opened(NamedTuple):
@@ -103,4 +103,5 @@ def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | Non
         return None
     older, names = run_folder.read_record(run), set(file.hypothesis.supernodes)
     check_held_out(older, file.hypothesis)
-    return reusable(older, names, opened.basis.name, opened.model.record.fingerprint)
+    lock = reusable(older, names, opened.basis.name, opened.model.record.fingerprint)
+    return told_foreign(lock, older, file.hypothesis)

@@ -98,6 +98,13 @@ def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRec
     return supernode.model_copy(update={"features": features})
 
 
+def with_widths(supernode: SupernodeRecord, basis: FeatureBasis) -> SupernodeRecord:
+    """A supernode that says how many features the layers of its members have."""
+    layers = sorted({ref.layer for ref in supernode.features})
+    widths = {layer: basis.n_features(layer) for layer in layers}
+    return supernode.model_copy(update={"widths": widths})
+
+
 def select(name: str, spec: SupernodeSpec, scores: RuleScores) -> SupernodeRecord:
     """Carry out a selection rule and keep its strongest features."""
     rule = spec.select

@@ -29,8 +29,8 @@ from tracer.record.verdict import Outcome, OutcomeName, PromptOutcome, SplitName
 Null = Literal["random"] | Family
 _CALLED: dict[Null, str] = {
     "random": "controls",
-    "donors": "wrong donors",
-    "shuffled": "shuffled sources",
+    "donors": "lists of wrong donors",
+    "shuffled": "shuffled lists of sources",
     "answers": "other answers",
 }
 

@@ -21,7 +21,7 @@ from tracer.hypothesis.procedure import Family
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
 from tracer.record.record import PromptRecord, Record
-from tracer.record.trials import Reading, Trial
+from tracer.record.trials import ProcedureControl, Reading, Trial
 from tracer.record.verdict import PromptOutcome
 
 NOTHING = 1e-6
@@ -76,6 +76,8 @@ class Case:
     controls: ControlValues
     """Random ones."""
     procedure: Mapping[Family, ControlValues]
+    donors: Sequence[ProcedureControl]
+    """Those of the family `donors`, in their order there."""
     """Those that the rule was made anew for."""
     doses: Doses | None
     """The dose series of the intervention."""

@@ -81,12 +81,12 @@ def _supernodes(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
         verb = "was" if len(names) == 1 else "were"
         yield f"{named(names)} {verb} found on one prompt ({prompt}) and may carry its own identity"
     shares = [
-        f"{name} {100 * node.share:.2g} %"
+        f"{name} {100 * node.share:.3g} %"
         for name, node in record.supernodes.items()
         if node.share is not None and name in hypothesis.supernodes
     ]
     if shares:
-        yield f"each supernode's share of the positive attribution: {', '.join(shares)}"
+        yield f"each supernode's share of its rule's positive scores: {', '.join(shares)}"
 
 
 def _graphs(record: Record) -> Iterator[str]:

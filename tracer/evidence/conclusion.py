@@ -70,7 +70,9 @@ def conclude(
     held = [group for group in groups if group not in empty]
     if not held:
         return Conclusion("inconclusive", f"nothing that could fail was tested: {_why(empty)}")
-    all_held = "the one expectation" if len(groups) == 1 else f"all {len(groups)} expectations"
+    all_held = {1: "the one expectation", 2: "both expectations"}.get(
+        len(groups), f"all {len(groups)} expectations"
+    )
     if empty:
         all_held = f"{len(held)} of {len(groups)} expectations"
     told = f"{all_held} held: {_headline(held, needed=False)}"
@@ -200,8 +202,9 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
         tested = " and ".join(f"{one.outcome.observed} ({one.outcome.split})" for one in group)
         return f"{group[0].where} {_claim(group[0])}: {tested}"
     where = " and ".join(_count(one.outcome, needed=needed) for one in group)
-    word = "prompt" if len(group[-1].outcome.prompts) == 1 else "prompts"
-    return f"{group[0].where} {_claim(group[0])} on {where} {word}"
+    last = group[-1].outcome
+    word = "swap" if " swap" in last.expected else "prompt"
+    return f"{group[0].where} {_claim(group[0])} on {where} {word}{'s' * (len(last.prompts) != 1)}"
 
 
 def _claim(judged: Judged) -> str:

@@ -138,6 +138,7 @@ class JudgingContext:
             trial=trial,
             controls=values(control_key) if trial.n_controls else NO_CONTROLS,
             procedure={family: _of_family(made, usable, family) for family in FAMILIES},
+            donors=[each for _, each in usable if each.family == "donors"],
             doses=self.specs[intervention].doses,
             seed=self.asked.seed,
         )

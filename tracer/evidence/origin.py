@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from tracer.evidence.context import JudgingContext
-from tracer.evidence.wording import counted, named
-from tracer.hypothesis.clamps import HERE, ClampForm, InterventionSpec, long_form
+from tracer.evidence.measures.effect import compared
+from tracer.evidence.wording import MINUS, counted, named
+from tracer.hypothesis.clamps import HERE, InterventionSpec, long_form
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.dose import Falls
-from tracer.hypothesis.expectations.effect import Thresholds
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
 from tracer.hypothesis.expectations.top import TopIsNot
-from tracer.hypothesis.procedure import put_in, wrong_donors
+from tracer.hypothesis.procedure import brings, put_in
 from tracer.hypothesis.studies.swaps import Swaps
 from tracer.hypothesis.template import render_token
 
 FEWEST_CONCEPTS = 4
+FEWEST_SOURCES = 2
 CIRCULAR = "circular"
 """Begins the clause of a set that was chosen toward what it is judged by."""
 _DONORS = "the same rule on wrong donors (`controls: {donors: …}`, `beats_procedure`)"
@@ -40,10 +44,12 @@ def of_origin(
         spec: Its clamps.
         expectations: What it expects, without what claims that nothing changes.
     """
-    is_procedure_compared = any(each.is_procedure_compared for each in expectations)
-    yield from of_choice(context, name, tuple(spec.clamp), is_procedure_compared)
-    if is_procedure_compared:
-        yield from _few_concepts(context, name, spec)
+    specific = [each for each in expectations if each.is_procedure_compared]
+    yield from of_choice(context, name, tuple(spec.clamp), bool(specific))
+    yield from of_sources(context, tuple(spec.clamp))
+    if specific:
+        yield from _several_put_in(context, name, spec)
+        yield from _few_concepts(context, name, spec, specific)
     yield from _copied(context, spec, expectations)
 
 
@@ -52,6 +58,7 @@ def of_choice(
 ) -> Iterator[str]:
     """Sets that were chosen toward an output, or nobody knows how."""
     nodes = context.asked.supernodes
+    foreign = [each for each in clamped if context.record.supernodes[each].is_foreign]
     given = [each for each in clamped if nodes[each].select is None]
     directed = [each for each in clamped if (rule := nodes[each].select) and not rule.is_blind]
     if directed and not is_procedure_compared:
@@ -66,17 +73,118 @@ def of_choice(
             f"{CIRCULAR}: {named(given)} {verb} of features, and nobody says that they were chosen "
             "without the output"
         )
-
-
-def _few_concepts(context: JudgingContext, name: str, spec: InterventionSpec) -> Iterator[str]:
-    replaced = put_in(context.asked, spec)
-    select = context.asked.supernodes[replaced[0]].select if replaced else None
-    n = len(wrong_donors(context.asked, select)) if select else 0
-    if n < FEWEST_CONCEPTS:
+    if foreign:
+        verb = "was" if len(foreign) == 1 else "were"
         yield (
-            f"wrong donors of {FEWEST_CONCEPTS} answers at least: those of {name} have "
-            f"{counted(n, 'answer')}"
+            f"{CIRCULAR}: {named(foreign)} {verb} taken from another run, by a rule or on prompts "
+            "that are not this file's"
         )
+
+
+def of_sources(context: JudgingContext, clamped: Sequence[str]) -> Iterator[str]:
+    """Sets that were found on too few prompts, or on prompts that nobody can check."""
+    rules = {name: context.asked.supernodes[name].select for name in clamped}
+    few = [name for name, rule in rules.items() if rule and len(rule.on) < FEWEST_SOURCES]
+    if few:
+        one = "was found on one" if len(few) == 1 else "were found on one each"
+        yield (
+            f"{FEWEST_SOURCES} source prompts at least: {named(few)} {one}, and may carry its own "
+            "identity"
+        )
+    sources = dict.fromkeys(n for name in clamped for n in context.record.supernodes[name].source)
+    open_ = [name for name in sources if context.asked.prompts[name].answer is None]
+    if open_:
+        yield (
+            f"answers: {named(open_)}, which features are taken from, "
+            f"{'has' if len(open_) == 1 else 'have'} none, so nobody knows what the model makes of "
+            "it"
+        )
+
+
+def _several_put_in(context: JudgingContext, name: str, spec: InterventionSpec) -> Iterator[str]:
+    """Concepts that are put in together with the one that wrong donors take the place of."""
+    replaced = put_in(context.asked, spec)
+    rest = [n for n, clamp in spec.clamp.items() if brings(clamp) and n not in replaced]
+    if rest and any(brings(spec.clamp[each]) for each in replaced):
+        yield (
+            f"one concept at a time: {name} puts {named(rest)} in as well, and wrong donors take "
+            f"the place of {named(replaced)} alone"
+        )
+
+
+def _few_concepts(
+    context: JudgingContext, name: str, spec: InterventionSpec, specific: Sequence[Expectation]
+) -> Iterator[str]:
+    """Wrong donors of too few answers; or of one answer that do as much.
+
+    An answer counts where it is no recipient's, and is asked for in the words of the rule's own
+    prompts. One number over all lists would let many weak answers hide a strong one, so the set
+    must be beyond the middle list of each.
+    """
+    found = _lists_by_answer(context, name, spec)
+    if len(found) < FEWEST_CONCEPTS:
+        yield (
+            f"wrong donors of {FEWEST_CONCEPTS} answers at least, asked for in the same words and "
+            f"none of them a recipient's: {name} has {counted(len(found), 'answer')}"
+        )
+        return
+    for expectation in specific:
+        assert isinstance(expectation, LogitDiff | Probability)
+        strong = [
+            a
+            for a, lists in found.items()
+            if _does_as_much(context, name, spec, expectation, lists)
+        ]
+        if strong:
+            yield (
+                f"more than each wrong answer: donors of {named(map(repr, strong))} do as much for "
+                f"{_words(expectation)} in {name}"
+            )
+
+
+def _lists_by_answer(
+    context: JudgingContext, name: str, spec: InterventionSpec
+) -> Mapping[str, list[int]]:
+    """Numbers of the lists of wrong donors that count, by answer."""
+    replaced = put_in(context.asked, spec)
+    rule = context.asked.supernodes[replaced[0]].select if replaced else None
+    trials = (context.trial(name, prompt) for prompt in spec.prompts)
+    trial = next((each for each in trials if not isinstance(each, str)), None)
+    if rule is None or trial is None:
+        return {}
+    asked, found = context.asked.prompts, dict[str, list[int]]()
+    recipients = {asked[prompt].answer for prompt in spec.prompts}
+    words = {(asked[each].text, asked[each].messages) for each in rule.on}
+    case = context.case(name, trial)
+    for number, made in enumerate(case.donors):
+        answer = asked[made.on[0]].answer
+        same = all((asked[each].text, asked[each].messages) in words for each in made.on)
+        if answer is not None and answer not in recipients and same:
+            found.setdefault(answer, []).append(number)
+    return found
+
+
+def _does_as_much(
+    context: JudgingContext,
+    name: str,
+    spec: InterventionSpec,
+    expectation: LogitDiff | Probability,
+    lists: Sequence[int],
+) -> bool:
+    """Whether the middle one of some lists is as far as the set itself, over the prompts."""
+    own, theirs = 0.0, np.zeros(len(lists))
+    for prompt in spec.prompts:
+        trial = context.trial(name, prompt)
+        if not isinstance(trial, str):
+            case = context.case(name, trial)
+            found = compared(expectation, case, case.procedure["donors"])
+            own, theirs = own + found.clamped, theirs + found.controls[list(lists)]
+    sign = 1 if expectation.side == "above" else -1
+    return sign * float(np.median(theirs)) >= sign * own
+
+
+def _words(expectation: LogitDiff | Probability) -> str:
+    return f" {MINUS} ".join(map(repr, expectation.tokens()[expectation.KEY]))
 
 
 def of_specificity(
@@ -89,7 +197,7 @@ def of_specificity(
     blind = [
         each
         for each, clamp in spec.clamp.items()
-        if _brings(clamp) and (rule := context.asked.supernodes[each].select) and rule.is_blind
+        if brings(clamp) and (rule := context.asked.supernodes[each].select) and rule.is_blind
     ]
     if not blind:
         return
@@ -109,12 +217,6 @@ def of_specificity(
             f"does not show{told} against {_DONORS}, nor in a swap matrix of {FEWEST_CONCEPTS} "
             "concepts"
         )
-
-
-def _brings(clamp: ClampForm) -> bool:
-    """Whether a clamp writes what the prompt does not have, and does not only take away."""
-    long = long_form(clamp)
-    return long.amount.value != 0 and long.from_ != (HERE,)
 
 
 def _takes_away(expectation: Expectation) -> bool:
@@ -154,7 +256,7 @@ def _copied(
     for name, clamp in spec.clamp.items():
         node, long = context.record.supernodes[name], long_form(clamp)
         donors = [each for each in long.from_ or node.source if each != HERE]
-        for donor in donors if _brings(clamp) else ():
+        for donor in donors if brings(clamp) else ():
             prompt = context.record.prompts[donor]
             start, end = prompt.spans.get(node.at, (0, 0))
             held = said & {each.strip().casefold() for each in prompt.tokens[start:end]}

@@ -5,10 +5,10 @@ A verdict is *confirmed* where, for every claim of the file,
 1. something happened that was not so unclamped (an outcome that was so is *vacuous*);
 2. an effect is beyond matched random sets, and no p above `MOST_P` is asked for;
 3. the sets do what the claim says because of what they were found on (`tracer.evidence.origin`);
-4. it holds on most prompts of its kind: `FEWEST_HELD_OUT` independent held-out ones at least, and
-   the 95 % Wilson interval of each expectation above one half;
+4. it holds on most prompts of its kind: `FEWEST_HELD_OUT` independent held-out ones at least that
+   the model answers, and the 95 % Wilson interval of each expectation above one half;
 5. the prompts say what the model must answer unclamped;
-6. the sets are small: at most `MOST_OF_PLACE` of the features they were chosen from;
+6. the sets are small: at most `MOST_OF_PLACE` of the features where they are;
 7. the effect is not what the clamps write to the logits themselves: a share of at most
    `MOST_DIRECT`, with everything else held.
 
@@ -18,9 +18,10 @@ What lacks one is *consistent* with the claim, and says what it lacks. `docs/evi
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tracer.evidence.case import Case, log_probability
+from tracer.evidence.case import Case, baseline_problem, log_probability
 from tracer.evidence.conclusion import Group
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import log_number
@@ -31,12 +32,16 @@ from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
-from tracer.hypothesis.held_out import group_of
+from tracer.hypothesis.held_out import n_independent, spans_of
+from tracer.hypothesis.template import render_token
 from tracer.record.trials import Reading
 
 FEWEST_HELD_OUT = 5
 MOST_P = 0.05
 MOST_OF_PLACE = 0.25
+MOST_OF_SET = 0.9
+MOST_UNNATURAL = 0.1
+"""Of the features that are set, how many may be beyond what they are anywhere."""
 MOST_DIRECT = 0.5
 LEAST_EFFECT = 0.5
 """Logits, or natural logarithms of a probability; a share of a smaller effect is noise."""
@@ -67,12 +72,50 @@ def lacks_of_clamps(
     if name in context.asked.interventions:
         yield from of_specificity(context, name, spec, expectations)
     yield from of_levels(name, [group for group, _ in effects])
-    if not any(each.is_compared for each in expectations):
-        yield f"matched controls: no expectation of {name} compares with them"
-    yield from of_held_out(context, name, spec.prompts, [group for group, _ in effects])
+    yield from of_controls(context, name, spec, expectations)
+    judged, fills = [group for group, _ in effects], spans_of(context.asked, spec)
+    yield from of_held_out(context, name, spec.prompts, judged, fills)
     yield from of_answers(context, name, spec.prompts)
     yield from of_sizes(context, specs.values())
     yield from of_direct(context, name, specs, expectations)
+
+
+def of_controls(
+    context: JudgingContext,
+    name: str,
+    spec: InterventionSpec,
+    expectations: Sequence[Expectation],
+) -> Iterator[str]:
+    """Random sets that no expectation compares with, that only others do, or that are too small."""
+    against = [each for each in expectations if each.is_compared]
+    if not against:
+        yield f"matched controls: no expectation of {name} compares with them"
+        return
+
+    def read(tokens: Iterable[str]) -> set[str]:
+        prompts = [context.asked.prompts[prompt] for prompt in spec.prompts]
+        return {render_token(token, prompt) for token in tokens for prompt in prompts}
+
+    held = read(token for each in against for token in _tokens(each) or ())
+    named_only = [(each, tokens) for each in expectations if (tokens := _tokens(each))]
+    open_ = [_token_words(each) for each, tokens in named_only if not read(tokens[:1]) & held]
+    if open_:
+        told = ", ".join(dict.fromkeys(open_))
+        yield f"matched controls: nothing that {name} says of {told} is compared with them"
+    if context.asked.controls.matched == "range":
+        yield from _beyond_range(context, name, spec)
+
+
+def _beyond_range(context: JudgingContext, name: str, spec: InterventionSpec) -> Iterator[str]:
+    """Controls that stay in their range, of a clamp that does not."""
+    trials = [context.trial(name, prompt) for prompt in spec.prompts]
+    clamps = [c for trial in trials if not isinstance(trial, str) for c in trial.clamps]
+    beyond, n = sum(c.n_out_of_range for c in clamps), sum(c.n_features for c in clamps)
+    if beyond > MOST_UNNATURAL * n:
+        yield (
+            f"matched controls of its size: {name} sets {beyond:,} of {n:,} features beyond what "
+            "they are anywhere, and with `matched: range` its random sets are not"
+        )
 
 
 def of_levels(name: str, groups: Sequence[Group]) -> Iterator[str]:
@@ -83,21 +126,26 @@ def of_levels(name: str, groups: Sequence[Group]) -> Iterator[str]:
 
 
 def of_held_out(
-    context: JudgingContext, name: str, prompts: Sequence[str], groups: Sequence[Group]
+    context: JudgingContext,
+    name: str,
+    prompts: Sequence[str],
+    groups: Sequence[Group],
+    fills: Iterable[str],
 ) -> Iterator[str]:
     """Too few held-out prompts, or an expectation that holds on too few of them."""
-    held_out = dict(context.splits(prompts)).get("held out", [])
-    n = len({group_of(context.asked, prompt) for prompt in held_out})
+    asked, held_out = context.asked, dict(context.splits(prompts)).get("held out", [])
+    usable = [p for p in held_out if baseline_problem(context.record.prompts[p]) is None]
+    n = n_independent(asked, usable, fills)
     if n < FEWEST_HELD_OUT:
         yield (
-            f"held-out prompts: {name} has {n} that depend on no other, and {FEWEST_HELD_OUT} are "
-            "needed"
+            f"held-out prompts: {name} has {n} that depend on no other and that the model answers, "
+            f"and {FEWEST_HELD_OUT} are needed"
         )
         return
     for group in groups:
         for one in group:
             outcome = one.outcome
-            if outcome.split != "held out" or outcome.needed == 0:
+            if outcome.split != "held out":
                 continue
             low, _ = wilson(outcome.n_held, len(outcome.prompts))
             if low <= 0.5:
@@ -119,16 +167,31 @@ def of_answers(context: JudgingContext, name: str, prompts: Sequence[str]) -> It
 
 
 def of_sizes(context: JudgingContext, specs: Iterable[InterventionSpec]) -> Iterator[str]:
-    """Sets that are a large part of what they were chosen from: that patches a place."""
+    """Sets that are a large part of what there is where they are: that patches a place.
+
+    Counted over the layers and positions that hold `MOST_OF_SET` of it, so that a feature here and
+    there in other ones does not make it look smaller.
+    """
     record = context.record.supernodes
     for clamped in dict.fromkeys(tuple(spec.clamp) for spec in specs):
         sets = [record[name] for name in clamped]
-        places = {(x.layer, x.index, x.offset, node.at) for node in sets for x in node.features}
-        most = max((node.n_candidates or 0 for node in sets), default=0)
-        if most and len(places) / most > MOST_OF_PLACE:
+        widths = {layer: width for node in sets for layer, width in node.widths.items()}
+        members = {
+            ((x.layer, x.offset, x.position, node.at), x.index)
+            for node in sets
+            for x in node.features
+        }
+        held = n_there = 0
+        for place, n in Counter(place for place, _ in members).most_common():
+            if held >= MOST_OF_SET * len(members):
+                break
+            held, n_there = held + n, n_there + widths.get(place[0], 0)
+        if n_there and held > MOST_OF_PLACE * n_there:
             yield (
-                f"small sets: {named(clamped)} hold {len(places):,} of {most:,} features they were "
-                f"chosen from, more than {MOST_OF_PLACE:.0%}: that patches the place"
+                f"small sets: {named(clamped)} {'holds' if len(clamped) == 1 else 'hold'} "
+                f"{held:,} of the {n_there:,} features where most of "
+                f"{'it is' if len(clamped) == 1 else 'them are'}, more than {MOST_OF_PLACE:.0%}: "
+                "that patches the place"
             )
 
 

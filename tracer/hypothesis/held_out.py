@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from unicodedata import category, normalize
 
+from tracer.hypothesis.clamps import InterventionSpec, long_form
 from tracer.hypothesis.spec import Hypothesis, PromptSpec
 from tracer.hypothesis.template import render_prompt
 
@@ -15,6 +16,11 @@ Content = tuple[tuple[str, str], ...]
 _QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′`´", "'") | dict.fromkeys("“”„‟″«»", '"'))
 _INVISIBLE = ("Cf", "Cc", "Co", "Cn")
 """Unicode categories that show nothing: format and control characters, and unassigned ones."""
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u180b\u180c\u180d\u180f"
+).union(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+"""Letters, marks and symbols that show nothing: Unicode's other default-ignorable characters (UAX
+44), and the empty Braille pattern."""
 
 
 def plain(text: str) -> str:
@@ -23,8 +29,12 @@ def plain(text: str) -> str:
     NFKC and case folding of Unicode; every quotation mark as ' or "; characters that are not seen
     left out; every run of blanks one space.
     """
-    seen = "".join(c for c in text if c.isspace() or category(c) not in _INVISIBLE)
+    seen = "".join(c for c in text if c.isspace() or _is_seen(c))
     return " ".join(normalize("NFKC", seen.translate(_QUOTES)).casefold().split())
+
+
+def _is_seen(character: str) -> bool:
+    return category(character) not in _INVISIBLE and character not in _BLANK
 
 
 def content(prompt: PromptSpec, template: str | None) -> Content:
@@ -44,8 +54,7 @@ def near_twins(hypothesis: Hypothesis) -> Iterator[tuple[str, str]]:
     Only letters and digits are compared; one of them may be another, more or less.
     """
     bare = {
-        name: "".join(c for _, text in content(prompt, hypothesis.template) for c in text
-                      if c.isalnum())
+        name: "".join(_letters(text) for _, text in content(prompt, hypothesis.template))
         for name, prompt in hypothesis.prompts.items()
     }  # fmt: skip
     found_on = [name for name, prompt in hypothesis.prompts.items() if not prompt.held_out]
@@ -53,6 +62,11 @@ def near_twins(hypothesis: Hypothesis) -> Iterator[tuple[str, str]]:
         for name in found_on:
             if _is_one_edit(bare[name], bare[held_out]):
                 yield name, held_out
+
+
+def _letters(text: str) -> str:
+    """Its letters and digits, as `plain` leaves them."""
+    return "".join(c for c in plain(text) if c.isalnum())
 
 
 def _is_one_edit(one: str, other: str) -> bool:
@@ -80,6 +94,32 @@ def leaks(found_in: Hypothesis, hypothesis: Hypothesis) -> tuple[str, ...]:
         for name, prompt in hypothesis.prompts.items()
         if prompt.held_out and content(prompt, hypothesis.template) in seen
     )
+
+
+def spans_of(hypothesis: Hypothesis, spec: InterventionSpec) -> tuple[str, ...]:
+    """Variables of the template at which an intervention clamps."""
+    clamps = {name: long_form(clamp) for name, clamp in spec.clamp.items()}
+    spans = [clamp.at or hypothesis.supernodes[name].span for name, clamp in clamps.items()]
+    known = {name for prompt in hypothesis.prompts.values() for name in prompt.variables}
+    return tuple(dict.fromkeys(span for span in spans if span in known))
+
+
+def n_independent(hypothesis: Hypothesis, prompts: Iterable[str], fills: Iterable[str]) -> int:
+    """How many of some prompts depend on no other one.
+
+    They do that are drawn together (`group_of`), and that have the same words at every one of the
+    variables `fills`: the same city in six wordings is one city.
+    """
+    at = tuple(fills)
+    parts: list[set[str]] = []
+    for name in prompts:
+        prompt = hypothesis.prompts[name]
+        keys = {group_of(hypothesis, name)}
+        if at:
+            keys.add(f"fill {[_letters(prompt.variables.get(each, '')) for each in at]}")
+        mine = [part for part in parts if part & keys]
+        parts = [part for part in parts if not part & keys] + [keys.union(*mine)]
+    return len(parts)
 
 
 def group_of(hypothesis: Hypothesis, prompt: str) -> str:

@@ -19,6 +19,8 @@ from math import comb
 from typing import Literal, NamedTuple, get_args
 
 from tracer.hypothesis.clamps import (
+    HERE,
+    ClampForm,
     InterventionSpec,
     LogitDiffDirection,
     TokenDirection,
@@ -76,14 +78,16 @@ def put_in(hypothesis: Hypothesis, spec: InterventionSpec) -> tuple[str, ...]:
     """
     nodes = hypothesis.supernodes
     ruled = [name for name in spec.clamp if nodes[name].select is not None]
-    chosen = [name for name in ruled if _adds(spec, name)] or ruled
+    chosen = [name for name in ruled if brings(spec.clamp[name])] or ruled
     rules = {name: nodes[name].select for name in chosen}
     first = next(iter(rules.values()), None)
     return tuple(n for n, rule in rules.items() if rule and first and rule.on == first.on)
 
 
-def _adds(spec: InterventionSpec, name: str) -> bool:
-    return long_form(spec.clamp[name]).amount != ("times", 0)
+def brings(clamp: ClampForm) -> bool:
+    """Whether a clamp writes what the prompt does not have, and does not only take away."""
+    long = long_form(clamp)
+    return long.amount.value != 0 and long.from_ != (HERE,)
 
 
 def procedure_sets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracer.errors import UsageError, prompts_named
-from tracer.hypothesis.held_out import leaks
+from tracer.hypothesis.held_out import content, leaks
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.record import Record, SupernodeRecord
 
@@ -32,6 +32,32 @@ def reusable(record: Record, names: set[str], basis: str, fingerprint: str) -> L
             f"It has: {', '.join(sorted(record.supernodes))}."
         )
     return {name: found for name, found in record.supernodes.items() if name in names}
+
+
+def told_foreign(lock: Lock, record: Record, hypothesis: Hypothesis) -> Lock:
+    """Supernodes of a lock, marked where this file's rule or its prompts are not the older run's.
+
+    Raises:
+        UsageError: One takes its activations from a prompt that this file does not have.
+    """
+    found: dict[str, SupernodeRecord] = {}
+    for name, supernode in lock.items():
+        missing = [each for each in supernode.source if each not in hypothesis.prompts]
+        if missing:
+            raise UsageError(
+                f"the lock of run {record.id} has {name} with the activations of "
+                f"{prompts_named(missing)}, which this file does not have."
+            )
+        is_same = _found_on(record.hypothesis, name) == _found_on(hypothesis, name)
+        found[name] = supernode.model_copy(update={"is_foreign": not is_same})
+    return found
+
+
+def _found_on(hypothesis: Hypothesis, name: str) -> tuple[object, ...]:
+    """A supernode's rule, and what the prompts say that it names."""
+    spec = hypothesis.supernodes[name]
+    texts = [content(hypothesis.prompts[p], hypothesis.template) for p in spec.own_prompts]
+    return spec.select, spec.features, spec.own_prompts, texts
 
 
 def check_held_out(record: Record, hypothesis: Hypothesis) -> None:

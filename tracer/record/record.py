@@ -49,6 +49,13 @@ class SupernodeRecord(Recorded):
     source: tuple[str, ...] = Field(description="Prompts whose mean activation is its own.")
     share: float | None = Field(default=None, description="Of the positive attribution.")
     n_candidates: int | None = Field(default=None, description="Features the rule scored.")
+    widths: dict[int, int] = Field(
+        default={}, description="By layer of its members, how many features the layer has."
+    )
+    is_foreign: bool = Field(
+        default=False,
+        description="Taken from a run whose rule, or the prompts of it, are not this file's.",
+    )
 
 
 class PromptRecord(Recorded):

@@ -42,7 +42,7 @@ class Measurement(NamedTuple):
     cached: list[str]
     """Names of the trials that were read from the cache."""
     known: list[str]
-    """Those of which something else was expected when they were measured."""
+    """Held-out ones whose clamps had been measured when something else was claimed."""
 
 
 def measure_prompt(
@@ -58,8 +58,8 @@ def measure_prompt(
             continue
         plan = _plan(context, name, spec, clean)
         rows = [plan.main, *plan.doses, *plan.direct, *plan.controls, *plan.made_anew]
-        model, basis, claim = context.model, context.basis, _claim(spec)
-        found = read_rows(model, basis, clean, rows, limit, context.cache, advance, claim)
+        model, basis = context.model, context.basis
+        found = read_rows(model, basis, clean, rows, limit, context.cache, advance)
         last = len(rows) - len(plan.made_anew)
         first = last - len(plan.controls)
         for what, column in found.result.columns._asdict().items():
@@ -69,14 +69,32 @@ def measure_prompt(
         whole.trials[name] = _trial(context, plan, clean, found.result)
         whole.notes.extend([f"{name} on {prompt}: {plan.note}"] if plan.note else [])
         whole.cached.extend([trial_name(name, prompt)] if found.from_cache else [])
-        whole.known.extend([trial_name(name, prompt)] if found.claim != claim else [])
+        if context.hypothesis.prompts[prompt].held_out and _is_known(context, spec, plan, clean):
+            whole.known.append(trial_name(name, prompt))
     return whole
 
 
-def _claim(spec: InterventionSpec) -> str:
-    """Hash of everything that is expected of an intervention."""
+def _is_known(
+    context: MeasurementContext, spec: InterventionSpec, plan: _Planned, clean: CleanRun
+) -> bool:
+    """Whether these clamps were measured on this prompt when something else was claimed of them.
+
+    A claim is what is expected, on which held-out texts: a file with another name, seed or other
+    controls, or with the prompts left out that failed, has been looked at before.
+    """
+    if context.cache is None:
+        return False
+    values = [[*place, value] for place, value in plan.main.values.items()]
+    key = context.cache.key("claimed", [clean.prompt.ids, plan.main.freeze, values])
     doses = spec.doses.expect if spec.doses else ()
-    return key_of([each.model_dump(mode="json") for each in (*spec.expect, *doses)])
+    expected = [each.model_dump(mode="json") for each in (*spec.expect, *doses)]
+    prompts = {name: context.hypothesis.prompts[name] for name in spec.prompts}
+    judged = sorted(context.clean[n].prompt.ids for n, each in prompts.items() if each.held_out)
+    claim = key_of([expected, judged])
+    first = context.cache.read(key, lambda entry: str(entry.about))
+    if first is None:
+        context.cache.store.write(key, {}, claim)
+    return first not in (None, claim)
 
 
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
@@ -263,13 +281,12 @@ def read_rows(
     limit: BatchLimit,
     cache: MeasurementCache | None,
     advance: Advance,
-    claim: str = "",
 ) -> Remembered[KeptRows]:
     """Clamp a prompt in every way, and read the tokens its hypothesis asks about.
 
     The rows of one call share batches with one another and with no others, so that they come out
     the same whatever else a hypothesis holds. Rows whose batches were cut because memory ran out
-    are not kept. `claim` is a hash of what is expected of them, which is kept with them.
+    are not kept.
 
     Raises:
         EngineError: One row alone does not fit into memory.
@@ -279,17 +296,16 @@ def read_rows(
     found = read_kept(cache, key, rows) if cache else None
     if found is not None and found.answers(asked):
         advance(len(rows))
-        return Remembered(found.of(asked), from_cache=True, claim=found.claim)
+        return Remembered(found.of(asked), from_cache=True)
     halved = limit.halved
     if found is None:
         batches = run_rows(model, basis, clean, rows, limit)
     else:
         batches = _again(model, found.rows)
     kept = _read(batches, rows, clean, model, advance)
-    first = claim if found is None else found.claim
     if cache and limit.halved == halved:
-        keep(cache, key, kept, asked, first)
-    return Remembered(kept, from_cache=found is not None, claim=first)
+        keep(cache, key, kept, asked)
+    return Remembered(kept, from_cache=found is not None)
 
 
 def _again(model: Model, kept: KeptRows) -> Iterator[Measured]:

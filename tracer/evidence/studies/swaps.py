@@ -9,7 +9,7 @@ from tracer.evidence.case import Wording, untested
 from tracer.evidence.conclusion import Group, Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.top import say_top
-from tracer.evidence.origin import FEWEST_CONCEPTS, of_choice
+from tracer.evidence.origin import FEWEST_CONCEPTS, of_choice, of_sources
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.statistics import wilson
 from tracer.evidence.strength import of_direct, of_held_out, of_sizes
@@ -17,6 +17,7 @@ from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTa
 from tracer.evidence.wording import counted
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.top import TopIs
+from tracer.hypothesis.held_out import spans_of
 from tracer.hypothesis.studies.swaps import Swaps, swap_name
 from tracer.hypothesis.template import render_token
 from tracer.record.record import Record
@@ -140,7 +141,9 @@ def lacks(
         yield f"{FEWEST_CONCEPTS} concepts, each a control of the others: {name} has {n}"
     specs = dict(study.interventions(name))
     yield from of_choice(context, name, study.named_supernodes(), is_procedure_compared=False)
-    yield from of_held_out(context, name, study.prompts, groups)
+    fills = spans_of(context.asked, next(iter(specs.values())))
+    yield from of_sources(context, study.named_supernodes())
+    yield from of_held_out(context, name, study.prompts, groups, fills)
     yield from of_sizes(context, specs.values())
     for donor, prompts in study.concepts.items():
         answer = context.asked.prompts[prompts[0]].answer
