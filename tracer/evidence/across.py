@@ -159,8 +159,9 @@ def _against(
         ROUNDING * len(usable),
     )
     mean = math.fsum(each.clamped - each.median for each in usable) / len(usable)
-    of = f"{len(usable)} of {len(found)}" if len(usable) < len(found) else f"{len(usable)}"
-    told = f"mean difference {signed(mean)} from {n} {called}, p {p_text(p)} ({of} prompts)"
+    of = counted(len(found), "prompt")
+    of = f"{len(usable)} of {of}" if len(usable) < len(found) else of
+    told = f"mean difference {signed(mean)} from {n} {called}, p {p_text(p)} ({of})"
     if p > alpha:
         return _Test("failed", told, p, least, found)
     if all(each.case.changes_nothing for each in usable):
