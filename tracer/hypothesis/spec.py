@@ -247,6 +247,11 @@ class Controls(Declared):
         description="Other tokens: the rule is made with each in place of the claimed one, and "
         "judged by it.",
     )
+    rivals: bool = Field(
+        default=False,
+        description="Measure crude interventions at the same place beside each that puts a concept "
+        "in: whole MLP outputs, the whole residual stream, a difference of means.",
+    )
 
 
 class _Claim(Declared):

@@ -6,6 +6,8 @@ These are the parts of `run.json`. The arrays that the docstrings name are in
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tracer.hypothesis.clamps import Amount, amount_of
@@ -107,6 +109,21 @@ class ProcedureControl(Recorded):
     n_features: int = Field(description="That the rule found and that have a place here.")
 
 
+RivalKind = Literal["mlp", "residual", "difference"]
+
+
+class Rival(Recorded):
+    """A crude intervention at the place of a claim's, without any features."""
+
+    kind: RivalKind = Field(
+        description="The MLPs' whole outputs, the whole residual stream after the last layer, or a "
+        "difference of means added to it."
+    )
+    reading: Reading
+    write_norm: float = Field(description="L2 norm of what changed, over layers and positions.")
+    wrong: dict[str, Reading] = Field(description="With the wrong donors of each answer.")
+
+
 class Trial(Recorded):
     """One intervention on one prompt.
 
@@ -134,6 +151,7 @@ class Trial(Recorded):
         description="Of clamps beyond factors 0 to 2: their values at the last token of neutral "
         "texts, KL(unclamped ‖ clamped) of the next token in nats, by text.",
     )
+    rivals: tuple[Rival, ...] = ()
     generated: Generated | None = Field(default=None, description="Where texts are generated.")
     n_controls: int
     control_tokens: tuple[str, ...] = ()

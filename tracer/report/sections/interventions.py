@@ -12,6 +12,7 @@ from statistics import median
 
 from tracer.evidence.case import gives_answer
 from tracer.evidence.context import JudgedOutcomes
+from tracer.evidence.rivals import measured_as, rival_rows
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.trials import ClampRecord, Trial
@@ -35,7 +36,7 @@ from tracer.report.summaries import (
     split_summary,
     usable_trials,
 )
-from tracer.report.text import NONE, number, p_value, percent, plural, visible_token
+from tracer.report.text import NONE, number, p_value, percent, plural, signed, visible_token
 
 FREEZE = {
     "none": "Nothing frozen: everything after the clamp reacts.",
@@ -92,6 +93,33 @@ class PromptBars:
 
 
 @dataclass(frozen=True)
+class RivalLine:
+    """One intervention at the same place."""
+
+    what: str
+    effect: str
+    wrong: str
+    says: str
+    size: str
+
+
+@dataclass(frozen=True)
+class RivalsView:
+    """The claim's clamps beside crude interventions."""
+
+    number: str
+    rows: tuple[RivalLine, ...]
+
+
+_RIVALS = {
+    None: "the clamps",
+    "mlp": "whole MLP outputs of the donors",
+    "residual": "whole residual stream of the donors",
+    "difference": "difference of means added",
+}
+
+
+@dataclass(frozen=True)
 class InterventionView:
     """One intervention."""
 
@@ -110,6 +138,26 @@ class InterventionView:
     held_out: SplitSummary | None
     left_out: tuple[str, ...]
     """What of it is not drawn, in sentences."""
+    rivals: RivalsView | None
+
+
+def _rivals(record: Record, name: str) -> RivalsView | None:
+    rows = rival_rows(record, name)
+    if not rows:
+        return None
+    return RivalsView(
+        number=measured_as(record, name),
+        rows=tuple(
+            RivalLine(
+                what=_RIVALS[row.kind],
+                effect=signed(row.effect),
+                wrong=NONE if row.wrong is None else signed(row.wrong),
+                says=row.says,
+                size=number(row.write_norm),
+            )
+            for row in rows
+        ),
+    )
 
 
 def intervention_view(
@@ -142,6 +190,7 @@ def intervention_view(
         discovery=split_summary(record, trials, leading, held_out=False),
         held_out=split_summary(record, trials, leading, held_out=True),
         left_out=tuple(each.note for each in (selected, plots, listed) if each.note),
+        rivals=_rivals(record, name),
     )
 
 
