@@ -145,7 +145,7 @@ def of_held_out(
     for group in groups:
         for one in group:
             outcome = one.outcome
-            if outcome.split != "held out":
+            if outcome.split != "held out" or not outcome.prompts:
                 continue
             low, _ = wilson(outcome.n_held, len(outcome.prompts))
             if low <= 0.5:

@@ -69,23 +69,23 @@ def measure_prompt(
         whole.trials[name] = _trial(context, plan, clean, found.result)
         whole.notes.extend([f"{name} on {prompt}: {plan.note}"] if plan.note else [])
         whole.cached.extend([trial_name(name, prompt)] if found.from_cache else [])
-        if context.hypothesis.prompts[prompt].held_out and _is_known(context, spec, plan, clean):
+        if context.hypothesis.prompts[prompt].held_out and _is_known(context, name, plan, clean):
             whole.known.append(trial_name(name, prompt))
     return whole
 
 
-def _is_known(
-    context: MeasurementContext, spec: InterventionSpec, plan: _Planned, clean: CleanRun
-) -> bool:
+def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: CleanRun) -> bool:
     """Whether these clamps were measured on this prompt when something else was claimed of them.
 
     A claim is what is expected, on which held-out texts: a file with another name, seed or other
-    controls, or with the prompts left out that failed, has been looked at before.
+    controls, or with the prompts left out that failed, has been looked at before. Studies, which
+    may clamp as an intervention beside them does, are compared with studies.
     """
     if context.cache is None:
         return False
+    spec, is_study = plan.spec, name not in context.hypothesis.interventions
     values = [[*place, value] for place, value in plan.main.values.items()]
-    key = context.cache.key("claimed", [clean.prompt.ids, plan.main.freeze, values])
+    key = context.cache.key("claimed", [is_study, clean.prompt.ids, plan.main.freeze, values])
     doses = spec.doses.expect if spec.doses else ()
     expected = [each.model_dump(mode="json") for each in (*spec.expect, *doses)]
     prompts = {name: context.hypothesis.prompts[name] for name in spec.prompts}
