@@ -109,7 +109,8 @@ def of_controls(
 def _beyond_range(context: JudgingContext, name: str, spec: InterventionSpec) -> Iterator[str]:
     """Controls that stay in their range, of a clamp that does not."""
     trials = [context.trial(name, prompt) for prompt in spec.prompts]
-    clamps = [c for trial in trials if not isinstance(trial, str) for c in trial.clamps]
+    every = [c for trial in trials if not isinstance(trial, str) for c in trial.clamps]
+    clamps = [clamp for clamp in every if clamp.amount.value != 0]  # switched off is no extreme
     beyond, n = sum(c.n_out_of_range for c in clamps), sum(c.n_features for c in clamps)
     if beyond > MOST_UNNATURAL * n:
         yield (

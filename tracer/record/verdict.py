@@ -15,7 +15,7 @@ OutcomeName = Literal["held", "failed", "untested", "vacuous"]
 """`vacuous`: it would have held had nothing been done, or nothing was done."""
 VerdictName = Literal["confirmed", "consistent", "refuted", "inconclusive", "error"]
 """`consistent`: what was expected held, and some of the evidence of *confirmed* is missing."""
-RULES = 2
+RULES = 3
 """The rules that a verdict is reached by; `docs/evidence.md` states them.
 
 1: all that was expected held. 2: nothing vacuous, and the evidence of `tracer.evidence.strength`.
