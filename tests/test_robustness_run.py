@@ -34,13 +34,12 @@ NAMES = ["template-asked", "seed-0", "seed-1", "size-2", "size-4"]
 NAMES += ["without-dallas", "without-oakland", "without-houston"]
 
 
-def run(folder, tiny, name="tiny", store=None, lock=None, **changes):
+def run(folder, tiny, name="tiny", store=None, lock=None, fresh=False, **changes):
     data = BASE | {"model": {"name": str(tiny), "device": "cpu"}} | changes
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False))
-    return measure(
-        read(str(path)), reports=folder / name, progress=Silent(), store=store, lock=lock
-    )
+    options = {"store": store, "lock": lock, "fresh": fresh}
+    return measure(read(str(path)), reports=folder / name, progress=Silent(), **options)
 
 
 @pytest.fixture
@@ -146,7 +145,8 @@ def test_what_cannot_be_measured_is_told_and_the_rest_goes_on(tiny, tmp_path):
 def test_unchanged_rows_come_from_the_cache(tiny, tmp_path):
     store = Store(tmp_path / "kept")
     first = run(tmp_path, tiny, store=store, robustness={"seeds": [1]})
-    again = run(tmp_path, tiny, store=store, robustness={"seeds": [1], "templates": {}})
+    templates = {"seeds": [1], "templates": {}}
+    again = run(tmp_path, tiny, store=store, fresh=True, robustness=templates)
     other = run(tmp_path, tiny, "other", store=store, robustness={"seeds": [1, 2]})
     assert run_folder.read_record(variant_folder(first, "seed-1")).cached == ()
     for folder in (again, other):

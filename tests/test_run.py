@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from heard import Heard
 
 import tracer.engine.measure.declared
+import tracer.report.run
 from tests.bench import ATOL, TINY, logits_by_hand
 from tests.tiny_file import write_tiny
+from tests.verdicts import make_verdict
 from tracer.engine.batches import BatchLimit
 from tracer.engine.clamps import assign, resolve_clamps
 from tracer.engine.measure.prompts import measure_prompt
@@ -13,7 +16,8 @@ from tracer.engine.progress import Silent
 from tracer.engine.run import measure
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import read
-from tracer.record import run_folder, runs
+from tracer.record import files, run_folder, runs
+from tracer.report.run import judge_and_save
 
 
 @pytest.fixture
@@ -92,6 +96,78 @@ def test_fresh_does_not_continue(file, tmp_path, monkeypatch):
     run(file, tmp_path / "reports", fresh=True)
     states = sorted(entry.status for entry in runs.find_runs(tmp_path / "reports"))
     assert states == ["complete", "measuring"]
+
+
+def test_a_live_run_is_left_alone(file, tmp_path, monkeypatch):
+    """Another command, while this one measures its second prompt, makes a run of its own."""
+    reports, heard, others = tmp_path / "reports", Heard(), []
+
+    def meeting(bench, prompt, limit, advance):
+        if prompt == "plano" and not others:
+            others.append(None)
+            others[0] = measure(read(str(file)), reports=reports, progress=heard)
+        return measure_prompt(bench, prompt, limit, advance)
+
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", meeting)
+    first = run(file, reports)
+    assert first != others[0]
+    assert f"another process measures {first.name}; this becomes a run of its own" in heard.notes
+    one, other = (run_folder.read_record(folder) for folder in (first, others[0]))
+    assert one.status == other.status == "complete"
+    assert dropped(one) == dropped(other)
+    assert [p.name for p in first.parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_two_that_begin_in_one_instant_are_two_runs(file, tmp_path, monkeypatch):
+    reports, moment, asked = tmp_path / "reports", "tiny/20260102T030405.000Z-abcdef", []
+    later = runs.new_id
+
+    def one_instant(*about):
+        asked.append(about)
+        return moment if len(asked) < 4 else later(*about)
+
+    monkeypatch.setattr(runs, "new_id", one_instant)
+    first, second = run(file, reports), run(file, reports, fresh=True)
+    assert first == reports / moment != second
+    assert len(runs.find_runs(reports)) == 2
+
+
+def test_a_run_that_was_completed_meanwhile_is_not_measured_into(file, tmp_path, monkeypatch):
+    """It was unfinished when it was looked for, and complete when it was claimed."""
+    reports = tmp_path / "reports"
+    whole = run(file, reports)
+    run_folder.write_verdict(whole, make_verdict())
+    before = (whole / files.RECORD).read_bytes()
+    monkeypatch.setattr(runs, "unfinished", lambda *_: [whole])
+    assert run(file, reports) != whole
+    assert (whole / files.RECORD).read_bytes() == before
+
+
+def test_a_complete_run_that_was_not_judged_is_judged(file, tmp_path, monkeypatch):
+    reports, heard = tmp_path / "reports", Heard()
+    folder = run(file, reports)
+
+    def none(*_):
+        pytest.fail("was measured again")
+
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", none)
+    assert measure(read(str(file)), reports=reports, progress=heard) == folder
+    assert f"{folder.name} was measured and not judged, which is done now" in heard.notes
+    judge_and_save(folder)
+    monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", measure_prompt)
+    assert run(file, reports) != folder
+
+
+def test_a_kill_before_the_report_was_written_leaves_a_run_to_judge(file, tmp_path, monkeypatch):
+    folder = run(file, tmp_path / "reports")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracer.report.run, "render", killed)
+    with pytest.raises(KeyboardInterrupt):
+        judge_and_save(folder)
+    assert run(file, tmp_path / "reports") == folder
 
 
 def test_a_lock_is_reused(file, tiny, tmp_path):

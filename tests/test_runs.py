@@ -189,9 +189,9 @@ def test_a_run_that_cannot_be_read_keeps_nobody_from_measuring(tmp_path):
     begun = measured_run(tmp_path, "two_hop/c", status="measuring", started="2026-01-03")
     cut = measured_run(tmp_path, "two_hop/d", status="measuring", started="2026-01-04")
     (cut / run_folder.ARRAYS).write_bytes(b"cut")
-    assert runs.unfinished(tmp_path, record) == begun
+    assert runs.unfinished(tmp_path, record) == [begun]
     shutil.rmtree(begun)
-    assert runs.unfinished(tmp_path, record) is None
+    assert runs.unfinished(tmp_path, record) == []
 
 
 def test_what_was_registered_first_is_asked_of_a_run_that_can_be_read(tmp_path):
@@ -205,9 +205,9 @@ def test_what_was_registered_first_is_asked_of_a_run_that_can_be_read(tmp_path):
 def test_an_unfinished_run_is_found_by_what_it_measures(tmp_path):
     record, _ = make_record()
     measured_run(tmp_path, "two_hop/a")
-    assert runs.unfinished(tmp_path, record) is None
+    assert runs.unfinished(tmp_path, record) == []
     measured_run(tmp_path, "two_hop/b", status="measuring", fingerprint="9" * 64)
-    assert runs.unfinished(tmp_path, record) is None
+    assert runs.unfinished(tmp_path, record) == []
     older = measured_run(tmp_path, "two_hop/c", status="measuring", started="2026-01-01")
     newer = measured_run(tmp_path, "two_hop/d", status="measuring", started="2026-01-02")
     measured_run(
@@ -217,4 +217,20 @@ def test_an_unfinished_run_is_found_by_what_it_measures(tmp_path):
         started="2026-01-03",
         **{"hypothesis.hypothesis": "other"},
     )
-    assert older != newer == runs.unfinished(tmp_path, record)
+    assert runs.unfinished(tmp_path, record) == [newer, older]
+
+
+def test_a_complete_run_that_nobody_judged_or_edited_is_found(tmp_path):
+    record, _ = make_record()
+    assert runs.unjudged(tmp_path, record) is None
+    folder = measured_run(tmp_path, "two_hop/a")
+    measured_run(tmp_path, "two_hop/b", fingerprint="9" * 64)
+    measured_run(tmp_path, "two_hop/c", status="measuring")
+    assert runs.unjudged(tmp_path, record) == folder
+    path = folder / files.RECORD
+    sealed = path.read_text()
+    path.write_text(sealed.replace("the capital.", "the capitol."))
+    assert runs.unjudged(tmp_path, record) is None
+    path.write_text(sealed)
+    run_folder.write_verdict(folder, make_verdict(run="two_hop/a"))
+    assert runs.unjudged(tmp_path, record) is None

@@ -6,21 +6,22 @@ torch-free one (record, run folder). A killed run goes on where it stopped.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tracer.engine.features.open import OpenBasis
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.measure.declared import measure_declared
 from tracer.engine.new_record import new_record
 from tracer.engine.progress import Clock, Progress
-from tracer.engine.resolve import MeasurementContext
 from tracer.engine.session import Opened, Session, locked, open_both
 from tracer.engine.store import Store
 from tracer.engine.variants import measure_variants
 from tracer.hypothesis.load import HypothesisFile
 from tracer.record import run_folder, runs
 from tracer.record.arrays import Observed
+from tracer.record.claim import claimed
 from tracer.record.record import Record
 from tracer.record.registration import register
 
@@ -61,12 +62,17 @@ def measure(
     register(reports, file.hypothesis, datetime.now(UTC))
     context = session.context(file, session.lock)
     clock.stop("resolve")
-    folder, begun = _begin(file, context, opened.features, reports, fresh=fresh, progress=progress)
-    found = measure_declared(folder, begun, context, clock, progress)
-    record = measure_variants(file, folder, found, session, context)
-    clock.stop("variants")
-    complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
-    run_folder.write(folder, complete, found.arrays)
+    empty = new_record(file, context, opened.features, reports)
+    if not fresh and (measured := runs.unjudged(reports, empty)) is not None:
+        progress.note(f"{measured.name} was measured and not judged, which is done now")
+        return measured
+    with _begun(empty, reports, fresh=fresh, progress=progress) as begun:
+        folder, observed = begun
+        found = measure_declared(folder, observed, context, clock, progress)
+        record = measure_variants(file, folder, found, session, context)
+        clock.stop("variants")
+        complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
+        run_folder.write(folder, complete, found.arrays)
     if store is not None:
         _tell(store, complete, progress)
     return folder
@@ -81,20 +87,33 @@ def _tell(store: Store, record: Record, progress: Progress) -> None:
         progress.note(f"measurements were not all kept for later runs: {store.failed}")
 
 
-def _begin(
-    file: HypothesisFile,
-    context: MeasurementContext,
-    opened: OpenBasis,
-    reports: Path,
-    *,
-    fresh: bool,
-    progress: Progress,
-) -> tuple[Path, Observed]:
-    """A new run folder, or the unfinished one that measures exactly the same."""
-    record = new_record(file, context, opened, reports)
-    unfinished = None if fresh else runs.unfinished(reports, record)
-    if unfinished is not None:
-        older = run_folder.read_record(unfinished)
-        progress.note(f"continuing unfinished run {older.id}")
-        return unfinished, Observed(older, dict(run_folder.read_arrays(unfinished)))
-    return runs.create(reports, record), Observed(record, {})
+@contextmanager
+def _begun(
+    wanted: Record, reports: Path, *, fresh: bool, progress: Progress
+) -> Generator[tuple[Path, Observed], None, None]:
+    """The unfinished run that measures exactly the same, or a new one; no other process has it."""
+    for folder in [] if fresh else runs.unfinished(reports, wanted):
+        with claimed(folder) as is_mine:
+            begun = run_folder.observed(folder) if is_mine else None
+            # Between the look and the claim, the process that had it may have completed it.
+            if begun is not None and begun.record.status == "measuring":
+                progress.note(f"continuing unfinished run {begun.record.id}")
+                yield folder, begun
+                return
+        if not is_mine:
+            progress.note(f"another process measures {folder.name}; this becomes a run of its own")
+    with _new_run(wanted, reports) as begun:
+        yield begun
+
+
+@contextmanager
+def _new_run(wanted: Record, reports: Path) -> Generator[tuple[Path, Observed], None, None]:
+    """A new run folder with its empty record, whose id is a later one where another run has it."""
+    record, name = wanted, wanted.hypothesis.hypothesis
+    while True:
+        with claimed(reports / record.id) as is_mine:
+            if is_mine and not (reports / record.id).exists():
+                yield runs.create(reports, record), Observed(record, {})
+                return
+        later = runs.new_id(name, datetime.now(UTC), record.fingerprint)
+        record = record.model_copy(update={"id": later})

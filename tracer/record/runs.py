@@ -19,7 +19,15 @@ from tracer.errors import UsageError, unknown
 from tracer.hypothesis.spec import Expected
 from tracer.record.files import RECORD, FileStamp, bytes_of, file_stamp, path_text, read_model
 from tracer.record.record import SCHEMA, Record
-from tracer.record.run_folder import VERDICT, VERDICT_SCHEMA, is_run, observed, record_of, write
+from tracer.record.run_folder import (
+    VERDICT,
+    VERDICT_SCHEMA,
+    is_edited,
+    is_run,
+    observed,
+    record_of,
+    write,
+)
 from tracer.record.seal import is_as_written
 from tracer.record.verdict import VerdictName, is_as_expected
 
@@ -128,16 +136,26 @@ def latest(root: Path, hypothesis: str) -> Record | None:
     return next((record for record in found if record is not None), None)
 
 
-def unfinished(root: Path, record: Record) -> Path | None:
-    """The newest readable run that was stopped and has this record's fingerprint."""
-    same = (
-        entry.folder
-        for entry in reversed(find_runs(root))
-        if entry.status == "measuring"
-        and entry.hypothesis == record.hypothesis.hypothesis
-        and entry.fingerprint == record.fingerprint
-    )
-    return next((folder for folder in same if observed(folder) is not None), None)
+def unfinished(root: Path, record: Record) -> list[Path]:
+    """The readable runs with this record's fingerprint that are not complete, newest first."""
+    return [each.folder for each in _alike(root, record, "measuring")]
+
+
+def unjudged(root: Path, record: Record) -> Path | None:
+    """The newest complete run with this record's fingerprint, where nobody judged or edited it."""
+    newest = next(_alike(root, record, "complete"), None)
+    if newest is None or os.path.lexists(newest.folder / VERDICT) or is_edited(newest.folder):
+        return None
+    return newest.folder
+
+
+def _alike(root: Path, record: Record, status: Status) -> Iterator[RunEntry]:
+    """Readable runs of this status that measure what the record does, newest first."""
+    for entry in reversed(find_runs(root)):
+        about = (entry.status, entry.hypothesis, entry.fingerprint)
+        wanted = (status, record.hypothesis.hypothesis, record.fingerprint)
+        if about == wanted and observed(entry.folder) is not None:
+            yield entry
 
 
 def resolve(argument: str, root: Path) -> Path:

@@ -87,9 +87,12 @@ class Run:
         return _judge(self.path, self.record, self.arrays, hypothesis)
 
     def save(self) -> Run:
-        """Write `verdict.json` and `report.html` into the run folder; gives the run back."""
-        run_folder.write_verdict(self.path, self.verdict)
+        """Write `report.html`, then `verdict.json`, into the run folder; gives the run back.
+
+        A kill in between leaves a run that is not judged yet, which the next `run` does.
+        """
         self.report(self.path / REPORT)
+        run_folder.write_verdict(self.path, self.verdict)
         return self
 
     def essentials(self, tolerances: Tolerances | None = None) -> Essentials:

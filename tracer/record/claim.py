@@ -1,0 +1,36 @@
+"""Which process measures a run: it holds a lock beside the run's folder, from first write to last.
+
+`<root>/<hypothesis>/.<run>.lock` is there while the run is measured. The system lets go of it when
+its process ends, however that happens, so a killed run can be taken up and a live one cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def claimed(folder: Path) -> Generator[bool, None, None]:
+    """Hold a run, whose folder need not be there yet; False where another process holds it.
+
+    Raises:
+        OSError: The lock cannot be written.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(OSError):  # Windows removes no open file; there the release does
+            path.unlink()
+        lock.release()
