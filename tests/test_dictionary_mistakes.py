@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,32 @@ def test_an_npz_that_claims_more_than_it_holds(tmp_path: Path):
 def test_paths_that_lead_out_of_the_folder(tmp_path: Path, entry: str):
     folder = write_config(tmp_path / "d", CONFIG | {"transcoders": [entry]})
     refused(folder, "leads out of the folder; allowed are paths inside it and hf://")
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "config.yaml": lambda folder: write_transcoders(folder),
+    "layer_1.safetensors": lambda folder: write_transcoders(folder),
+    "W_dec_0.safetensors": lambda folder: write_clt(folder),
+    "part_0/sae_weights.safetensors": lambda folder: write_saelens(folder),
+    "part_1/cfg.json": lambda folder: write_saelens(folder),
+    "layer_0_width_16k_l0_small_affine/params.safetensors": lambda folder: write_gemma_scope_2(
+        folder
+    ),
+    "params.npz": lambda folder: gemma_scope_of(folder.parent, lambda path: write_npz(path, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: str):
+    WRITERS[name](tmp_path / "d")
+    [path] = tmp_path.glob(f"*/{name}")
+    path.unlink()
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    looked_for = name == "config.yaml"
+    sentence = "no config.yaml" if looked_for else f"{path.name}: this is not a regular file"
+    with pytest.raises(TracerError, match=sentence):
+        read_dictionary(path.parents[name.count("/")], "d", no_hub)
 
 
 @pytest.mark.parametrize("uri", ["hf://a/b", "hf://a/../b/c", "https://x/y/z.npz", "hf://a/b/*"])

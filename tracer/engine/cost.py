@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tracer.engine.model.hf_folder import text_config
 from tracer.hypothesis.clamps import LAST, ClampForm, Generation, InterventionSpec, long_form
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.neuronpedia import explicit_features
@@ -58,9 +59,9 @@ class ModelSize:
     tied: bool
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> ModelSize | None:
+    def from_config(cls, config: dict[str, Any]) -> ModelSize | None:
         """Read a Hugging Face `config.json`; None where it names its sizes otherwise."""
-        text: Mapping[str, Any] = config.get("text_config") or config
+        text = text_config(config)
         try:
             n_heads, d_model = int(text["num_attention_heads"]), int(text["hidden_size"])
             return cls(
@@ -73,7 +74,7 @@ class ModelSize:
                 d_head=int(text.get("head_dim") or d_model // n_heads),
                 tied=bool(text.get("tie_word_embeddings", True)),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             return None
 
     @property

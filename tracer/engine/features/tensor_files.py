@@ -97,10 +97,12 @@ def open_tensors(path: Path) -> TensorFile:
     """Map a file, of which nothing but the header is read yet.
 
     Raises:
-        UsageError: It is missing, cut off, no safetensors or npz file, or compressed.
+        UsageError: It is missing, cut off, compressed, or no regular safetensors or npz file.
     """
     if path.suffix not in (".safetensors", ".npz"):
         raise UsageError(f"{path}: only .safetensors and .npz files are read, never pickles.")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: this is not a regular file.")
     try:
         return _open_npz(path) if path.suffix == ".npz" else _open_safetensors(path)
     except FileNotFoundError:

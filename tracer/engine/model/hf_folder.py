@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
-from tracer.errors import ModelUnavailable
+from tracer.errors import ModelUnavailable, show
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Suffixes of pickled weights, which can run code when read."""
+MAX_JSON_MB = 64
+"""Of config and index; those of the largest models take a few."""
+MAX_LAYERS = 10_000
+_INDEX_SUFFIX = ".safetensors.index.json"
+_READ = (
+    "*.safetensors",
+    "*.json",
+    "tokenizer.model",
+    "merges.txt",
+    "*.jinja",
+    "additional_chat_templates/*.jinja",
+)
+"""What decides on a model's answers, besides the shards that an index names."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -24,11 +38,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _read_object(folder, "config.json")
 
 
+def text_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The part about the language model, of a model that also reads other things."""
+    inner = config.get("text_config")
+    return cast(dict[str, Any], inner) if inner and isinstance(inner, dict) else config
+
+
 def context_length(config: dict[str, Any]) -> int | None:
     """How many tokens the model was built for; None where the config does not say."""
-    text: dict[str, Any] = config.get("text_config") or config
+    text = text_config(config)
     names = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-    return next((int(text[name]) for name in names if text.get(name)), None)
+    found = (text[name] for name in names if type(text.get(name)) in (int, float))
+    return next((int(n) for n in found if 1 <= n < 2**31), None)
 
 
 def check_folder(folder: Path, *, weights: bool = True) -> None:
@@ -41,17 +62,32 @@ def check_folder(folder: Path, *, weights: bool = True) -> None:
     Raises:
         ModelUnavailable: With the reason.
     """
-    _check_config(folder)
+    _check_files(folder)
+    config = _check_config(folder)
     if weights:
-        _check_weights(folder)
+        _check_weights(folder, config)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise ModelUnavailable(f"{folder}: no tokenizer (one of {', '.join(TOKENIZER_FILES)}).")
 
 
-def _check_config(folder: Path) -> None:
-    config = read_config(folder)
+def _check_files(folder: Path) -> None:
+    """Refuse pipes and devices, which may never end, and folders where a file is read."""
+    for path in _found(folder):
+        if not path.is_file():
+            raise ModelUnavailable(
+                f"{path}: this is not a regular file. Put the model's file there, or remove it."
+            )
+
+
+def _check_config(folder: Path) -> dict[str, Any]:
+    config, path = read_config(folder), folder / "config.json"
     if not isinstance(config.get("model_type"), str):
-        raise ModelUnavailable(f"{folder / 'config.json'}: no model_type, so no architecture.")
+        raise ModelUnavailable(f"{path}: no model_type, so no architecture.")
+    n_layers = text_config(config).get("num_hidden_layers")
+    if isinstance(n_layers, int) and n_layers > MAX_LAYERS:
+        raise ModelUnavailable(
+            f"{path}: num_hidden_layers is {n_layers:.3g}; up to {MAX_LAYERS:,} are read."
+        )
     quantised = config.get("quantization_config")
     if isinstance(quantised, dict):
         method = cast(dict[str, Any], quantised).get("quant_method", "unknown method")
@@ -59,28 +95,101 @@ def _check_config(folder: Path) -> None:
             f"{folder}: the weights are quantised ({method}); features are read from dense "
             "weights only. Use the unquantised model."
         )
+    return config
 
 
-def _check_weights(folder: Path) -> None:
-    if (folder / INDEX).is_file():
-        shards = set(
-            cast(dict[str, str], _read_object(folder, INDEX).get("weight_map", {})).values()
-        )
-        absent = sorted(shard for shard in shards if not (folder / shard).is_file())
-        if absent or not shards:
-            what = ", ".join(absent) or "every weight file"
-            raise ModelUnavailable(f"{folder}: {INDEX} names {what}, which is missing.")
-    elif not any(folder.glob("*.safetensors")):
+def _check_weights(folder: Path, config: dict[str, Any]) -> None:
+    named = _weights_named(folder, config)
+    if named is None and not any(folder.glob("*.safetensors")):
         raise ModelUnavailable(f"{folder}: {_without_safetensors(folder)}")
+    for shard in _shards(folder, config):
+        if not shard.is_file():
+            raise ModelUnavailable(
+                f"{shard}: {named} names this file, which is missing or is not a regular file."
+            )
+
+
+def _weights_named(folder: Path, config: dict[str, Any]) -> str | None:
+    """The index or the file that the weights are read from, where the folder says."""
+    name = config.get("transformers_weights")
+    if name is None:
+        return INDEX if (folder / INDEX).is_file() else None
+    return _inside(folder / "config.json", "transformers_weights", name)
+
+
+def _shards(folder: Path, config: dict[str, Any]) -> list[Path]:
+    """The files of weights that config or index name, wherever they lie in the folder."""
+    name = _weights_named(folder, config)
+    if name is None:
+        return []
+    if not name.endswith(_INDEX_SUFFIX):
+        return [folder / name]
+    index = _read_object(folder, name)
+    places: object = index.get("weight_map")
+    if not isinstance(places, dict) or not places or not isinstance(index.get("metadata"), dict):
+        raise ModelUnavailable(
+            f"{folder / name}: no sound index; expected are metadata, and a weight_map that names "
+            "the file of each tensor."
+        )
+    given = cast(dict[str, object], places).values()
+    files = {_inside(folder / name, "weight_map", each) for each in given}
+    return [folder / each for each in sorted(files)]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that the weights are read from."""
+    config = read_config(folder)
+    plain = folder / "model.safetensors"
+    if plain.is_file() and config.get("transformers_weights") is None:
+        return [plain]
+    return _shards(folder, config)
+
+
+def require_json(folder: Path, names: Iterable[str]) -> None:
+    """Refuse those of the files that are there and no JSON objects.
+
+    Raises:
+        ModelUnavailable: The first of them.
+    """
+    for name in names:
+        if (folder / name).exists():
+            _read_object(folder, name)
+
+
+def _inside(path: Path, key: str, name: object) -> str:
+    """A file that another one names, which must lie in its folder."""
+    if isinstance(name, str) and name and not leads_out(name):
+        return name
+    raise ModelUnavailable(
+        f"{path}: {key} names {show(name)}; allowed are paths inside the model's folder."
+    )
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path that a file names is none inside a folder.
+
+    Judged by the text alone: the hub's cache consists of links that lead out.
+    """
+    path = PurePosixPath(name)
+    has_drive = bool(PureWindowsPath(name).drive)
+    return path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or has_drive
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over names and contents of everything that decides what the model answers."""
-    patterns = ("*.safetensors", "*.json", "tokenizer.model", "merges.txt", "*.jinja")
+    """SHA-256 over names and contents of everything that decides what the model answers.
+
+    Raises:
+        ModelUnavailable: Config or index is unsound.
+    """
     total = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
-        total.update(f"{path.name}\0{file_sha256(path)}\n".encode())
+    for path in sorted({*_found(folder), *_shards(folder, read_config(folder))}):
+        name = path.relative_to(folder).as_posix()
+        total.update(f"{name}\0{file_sha256(path)}\n".encode())
     return total.hexdigest()
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    return (path for pattern in _READ for path in folder.glob(pattern))
 
 
 def file_sha256(path: Path) -> str:
@@ -105,10 +214,16 @@ def _without_safetensors(folder: Path) -> str:
 def _read_object(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise ModelUnavailable(f"{path}: this is not a regular file.")
+        with path.open("rb") as file:
+            content = file.read(MAX_JSON_MB * 2**20 + 1)
+        if len(content) > MAX_JSON_MB * 2**20:
+            raise ModelUnavailable(f"{path}: larger than {MAX_JSON_MB} MiB, which is no {name}.")
+        found: object = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{folder}: no {name}, so this is no model folder.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{path} cannot be read: {error}.") from None
     if not isinstance(found, dict):
         raise ModelUnavailable(f"{path}: not a JSON object.")

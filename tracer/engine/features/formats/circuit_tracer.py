@@ -9,7 +9,7 @@ feature's own are unused. Both store the skip matrix for `x @ W`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -29,6 +29,7 @@ from tracer.engine.features.formats.format import (
     site_kind,
 )
 from tracer.engine.features.tensor_files import open_tensors, take, take_if_there
+from tracer.engine.model.hf_folder import leads_out
 from tracer.errors import UsageError
 from tracer.hypothesis.names import parse_hub_file
 
@@ -78,14 +79,12 @@ def _locate(folder: Path, entries: Sequence[str], fetch: Fetch) -> list[Path]:
 
 
 def _inside(folder: Path, entry: str) -> Path:
-    """Judged by the text alone: the hub's cache consists of links that lead out."""
-    path = PurePosixPath(entry)
-    if path.is_absolute() or ".." in path.parts or "\\" in entry or "\0" in entry:
+    if leads_out(entry):
         raise UsageError(
             f"{folder / CONFIG}: transcoders: {entry[:80]!r} leads out of the folder; allowed are "
             "paths inside it and hf://organisation/name/path."
         )
-    return folder / path
+    return folder / entry
 
 
 def _decoder_file(encoder_file: Path) -> Path:
