@@ -203,6 +203,6 @@ def _misfits(error: ValidationError) -> str:
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An error's text on one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]

@@ -20,6 +20,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers.cache_utils import DynamicCache
 
 from tracer.engine.model.blocks import Block, Unembedding, read_block, read_unembedding
+from tracer.engine.model.foreign import guarded
 from tracer.engine.model.sites import HOOK_NAMES, Prefix, Site, SiteKind, cache_of
 from tracer.engine.model.weights import Weights
 from tracer.errors import ModelUnavailable
@@ -230,22 +231,18 @@ class Model:
 
 def _boot(weights: Weights) -> Any:
     """Wrap the loaded Hugging Face model; nothing is downloaded or copied."""
-    model = weights.hf_model
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return TransformerBridge.boot_transformers(
-                weights.record.architecture,
-                hf_model=model,
-                tokenizer=weights.tokenizer,
-                device=model.device,
-                dtype=model.dtype,
-            )
-    except (ValueError, NotImplementedError) as error:
-        raise ModelUnavailable(
-            f"{weights.record.name}: TransformerLens cannot wrap architecture "
-            f"{weights.record.architecture}: {error}"
-        ) from error
+    model, record = weights.hf_model, weights.record
+    what = f"{record.name}: TransformerLens cannot wrap architecture {record.architecture}"
+    advice = "Use another model, or update transformer-lens where the model is newer than it."
+    with guarded(what, advice), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return TransformerBridge.boot_transformers(
+            record.architecture,
+            hf_model=model,
+            tokenizer=weights.tokenizer,
+            device=model.device,
+            dtype=model.dtype,
+        )
 
 
 def _bias(mlp: Any, projection: str) -> Tensor | None:

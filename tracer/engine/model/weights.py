@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from tracer.engine.model.converted import ensure
-from tracer.engine.model.gguf import AnyCausalModel, AnyTokenizer, convert, quiet
+from tracer.engine.model.gguf import convert, quiet
 from tracer.engine.model.hf_folder import check_folder, context_length, fingerprint, read_config
+from tracer.engine.model.hf_load import load_model, load_tokenizer, require_usable
 from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
 from tracer.engine.model.sources import FolderSource, HubSource, PackageSource, find_source
 from tracer.engine.progress import Progress
-from tracer.errors import ModelUnavailable, UsageError
+from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import ModelRecord
 
@@ -99,12 +98,23 @@ class Weights:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """Tokens that end a text: those the generation settings name, and the tokenizer's own."""
+        """Tokens that end a text: those the generation settings name, and the tokenizer's own.
+
+        Raises:
+            ModelUnavailable: The settings name something else.
+        """
         settings: Any = getattr(self.hf_model, "generation_config", None)
         named: Any = getattr(settings, "eos_token_id", None)
         own: Any = self.tokenizer.eos_token_id
-        found = (*(named if isinstance(named, list) else [named]), own)
-        return frozenset(int(n) for n in found if n is not None)
+        found = [
+            n for n in (*(named if isinstance(named, list) else [named]), own) if n is not None
+        ]
+        if wrong := [n for n in found if type(n) is not int]:
+            raise ModelUnavailable(
+                f"{self.record.source}: eos_token_id is {show(wrong[0])}; allowed is the id of a "
+                "token, or a list of them. Correct generation_config.json."
+            )
+        return frozenset(found)
 
 
 class TokenizerOnly(NamedTuple):
@@ -124,10 +134,10 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
     """
     device = choose_device(spec.device)
     ready = ready_model(spec, progress)
-    _require_causal(ready.folder)
-    tokenizer = _load_tokenizer(ready.folder, progress)
+    require_usable(ready.folder)
+    tokenizer = _tokenizer(ready.folder, progress)
     with progress.task(f"loading {spec.name} on {device}"), quiet():
-        hf_model = _load_model(ready.folder, getattr(torch, spec.dtype), device)
+        hf_model = load_model(ready.folder, getattr(torch, spec.dtype), device)
     return Weights(hf_model, tokenizer, _record(spec, ready, hf_model))
 
 
@@ -138,7 +148,12 @@ def open_tokenizer(spec: ModelSpec, progress: Progress) -> TokenizerOnly:
         ModelUnavailable: It cannot be had, with what to do about it.
     """
     folder = ready_tokenizer(spec, progress)
-    return TokenizerOnly(_load_tokenizer(folder, progress), context_length(read_config(folder)))
+    return TokenizerOnly(_tokenizer(folder, progress), context_length(read_config(folder)))
+
+
+def _tokenizer(folder: Path, progress: Progress) -> PreTrainedTokenizerBase:
+    with progress.task("loading the tokenizer"), quiet():
+        return load_tokenizer(folder)
 
 
 def choose_device(name: str) -> torch.device:
@@ -174,61 +189,6 @@ def _count(kind: str) -> int:
     if kind == "mps":
         return int(torch.backends.mps.is_available())
     raise UsageError(f"device {kind!r} is not supported; choose auto, cpu, cuda, cuda:N or mps.")
-
-
-def _require_causal(folder: Path) -> None:
-    kind = read_config(folder)["model_type"]
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ModelUnavailable(
-            f"{folder}: model type {kind!r} is no causal language model that the installed "
-            "transformers knows; code that comes with a model is never run."
-        )
-
-
-def _load_tokenizer(folder: Path, progress: Progress) -> PreTrainedTokenizerBase:
-    with progress.task("loading the tokenizer"), quiet():
-        try:
-            tokenizer = AnyTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelUnavailable(f"{folder}: the tokenizer cannot be read: {error}") from error
-    if not tokenizer.is_fast:
-        raise ModelUnavailable(
-            f"{folder}: the tokenizer has no fast version (tokenizer.json), which spans need."
-        )
-    return tokenizer
-
-
-def _load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """Load and freeze.
-
-    A tensor that the files lack would be filled with random numbers: that is refused.
-    """
-    try:
-        hf_model, report = AnyCausalModel.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation="eager",
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        hf_model.to(device)
-    except torch.OutOfMemoryError as error:
-        raise ModelUnavailable(
-            f"The model does not fit on {device}; try `--dtype bfloat16` or `--device cpu`."
-        ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelUnavailable(f"{folder}: the weights cannot be loaded: {error}") from error
-    if report["missing_keys"]:
-        absent = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ModelUnavailable(
-            f"{folder}: {len(report['missing_keys'])} tensors are missing from the weights "
-            f"({absent}, …)."
-        )
-    return hf_model.eval().requires_grad_(False)
 
 
 def _record(spec: ModelSpec, ready: ReadyModel, hf_model: PreTrainedModel) -> ModelRecord:
