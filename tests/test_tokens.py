@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+import sys
+import time
+
 import pytest
 from declared import DIFF, PLANO, changed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from tracer.errors import HypothesisError
+from tracer.hypothesis import chat
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.partial import validated
 from tracer.hypothesis.spec import Hypothesis
@@ -212,6 +217,66 @@ def test_a_chat_the_model_cannot_format_is_a_sentence(tokenizer: PreTrainedToken
     plain.chat_template = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
     [line] = sentences(chat_file("{role: user, content: 'In {city}'}"), plain)
     assert "changes the messages" in line
+
+
+NESTED = "{% for i in range(99999) %}{% for j in range(99999) %}BODY{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        (NESTED.replace("BODY", "{% set k = j %}"), "does not end within 0.3 seconds"),
+        (NESTED.replace("BODY", "x"), "(does not end within|writes more than)"),
+        ("{% set x %}" + NESTED.replace("BODY", "") + "{% endset %}", "does not end within"),
+        (
+            "{% macro m(n) %}" + NESTED.replace("BODY", "{{ n }}") + "{% endmacro %}{{ m(1) }}",
+            "does not end within",
+        ),
+        (NESTED.replace("BODY", "{{ range(9999) | map('string') | join }}"), "does not end"),
+        ("{% for i in range(99999) %}" + 1000 * "x" + "{% endfor %}", "writes more than 1,000,000"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "cannot be used .RecursionError"),
+        ("{{ range(10 ** 9) }}", "cannot be used .OverflowError"),
+        ("{{ 1 // 0 }}", "cannot be used .ZeroDivisionError"),
+        ("{% for %}", "refuses these messages"),
+        (3, "cannot be used .TypeError"),
+    ],
+)
+def test_a_chat_format_without_bounds_is_stopped(
+    template: object, why: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(chat, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(chat, "MAX_CHARACTERS", 1_000_000)
+    model = small_tokenizer()
+    model.chat_template = template
+    traced, begun = sys.gettrace(), time.monotonic()
+    [line] = sentences(chat_file("{role: user, content: 'In {city}'}"), model)
+    assert time.monotonic() - begun < 3
+    assert re.search(f"prompts.dallas.messages: the model's chat format .*{why}", line)
+    assert sys.gettrace() is traced
+
+
+def test_a_chat_format_without_end_is_tried_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chat, "MAX_SECONDS", 0.1)
+    model, asked = small_tokenizer(), []
+    model.chat_template = NESTED.replace("BODY", "")
+    formatted = model.apply_chat_template
+    monkeypatch.setattr(
+        model, "apply_chat_template", lambda *a, **k: asked.append(a) or formatted(*a, **k)
+    )
+    message = "messages: [{role: user, content: 'In {city}'}]"
+    text = chat_file("{role: user, content: 'In {city}'}")
+    assert PLANO in text
+    lines = sentences(text.replace(PLANO, PLANO[:-1] + f", {message}}}"), model)
+    assert sum("does not end within" in line for line in lines) == 2
+    assert len(asked) == 1
+
+
+def test_a_tokenizer_that_fails_on_a_text_is_told(monkeypatch: pytest.MonkeyPatch):
+    core = Tokenizer(models.WordPiece(vocab={"a": 0}, unk_token="<gone>"))
+    model = PreTrainedTokenizerFast(tokenizer_object=core)
+    lines = sentences(changed(), model)
+    assert all("the model's tokenizer cannot read '" in line for line in lines)
+    assert "WordPiece error: Missing [UNK] token from the vocabulary" in lines[0]
 
 
 def test_text_that_leaves_no_room_is_told(tokenizer: PreTrainedTokenizerFast):

@@ -107,6 +107,11 @@ def shorten(text: str, limit: int = 120) -> str:
     return f"{text[:half]}…{text[-half:]}"
 
 
+def one_line(error: BaseException) -> str:
+    """An error's text on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
 def show(value: Any) -> str:
     """A value as found in a file, short enough for a sentence."""
     if value is None:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jinja2.exceptions import TemplateError
-
-from tracer.errors import HypothesisError, Mistake, listed
+from tracer.errors import HypothesisError, Mistake, listed, one_line, show
+from tracer.hypothesis.chat import ChatRefused, ChatTokenizer, ChatUnbounded, format_chat
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
@@ -23,13 +22,8 @@ from tracer.hypothesis.template import Rendered, places, render_prompt, render_t
 
 
 @runtime_checkable
-class Tokenizer(Protocol):
+class Tokenizer(ChatTokenizer, Protocol):
     """The part of a Hugging Face fast tokenizer that is used."""
-
-    @property
-    def chat_template(self) -> Any:
-        """Jinja source, or None where the model has no chat format."""
-        ...
 
     @property
     def unk_token_id(self) -> Any:
@@ -44,12 +38,6 @@ class Tokenizer(Protocol):
 
     def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
         """The text of ids."""
-        ...
-
-    def apply_chat_template(
-        self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool
-    ) -> Any:
-        """The text of a chat, special tokens included."""
         ...
 
 
@@ -163,8 +151,16 @@ def _other_spelling(token: str, tokenizer: Tokenizer) -> str:
 
 
 def _ids(text: str, tokenizer: Tokenizer) -> list[int]:
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return list(encoded["input_ids"])
+    return list(_read(text, tokenizer, special=False)["input_ids"])
+
+
+def _read(text: str, tokenizer: Tokenizer, *, special: bool) -> Mapping[str, Any]:
+    """What the tokenizer makes of a text; foreign ones fail on some texts in any way."""
+    try:
+        return tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+    except Exception as error:
+        cause = f"{type(error).__name__}: {one_line(error)}"
+        raise _Refused(f"the model's tokenizer cannot read {show(text)} ({cause})") from error
 
 
 def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
@@ -177,6 +173,7 @@ class _Reader:
     def __init__(self, file: HypothesisFile, tokenizer: Tokenizer, context: int) -> None:
         self.mistakes: list[Mistake] = []
         self._file, self._tokenizer, self._context = file, tokenizer, context
+        self._unbounded: ChatUnbounded | None = None
 
     def prompt(self, name: str, asked: Sequence[Asked]) -> TokenizedPrompt | None:
         """The prompt, or None where a mistake was noted."""
@@ -184,9 +181,10 @@ class _Reader:
         parts = render_prompt(spec, self._file.hypothesis.template)
         ids = dict(self._asked_ids(name, spec, asked))
         try:
-            encoded = _encode(spec, parts, self._tokenizer)
-        except _Refused as refused:
-            self.mistakes.append(self._file.mistake(("prompts", name, "messages"), str(refused)))
+            encoded = self._encoded(spec, parts)
+        except (ChatRefused, _Refused) as refused:
+            path = ("prompts", name) if spec.messages is None else ("prompts", name, "messages")
+            self.mistakes.append(self._file.mistake(path, str(refused)))
             return None
         length = len(encoded.ids)
         if not 0 < length <= self._context:
@@ -201,6 +199,16 @@ class _Reader:
             answer_id=None if spec.answer is None else ids.get(spec.answer),
             asked=ids,
         )
+
+    def _encoded(self, spec: PromptSpec, parts: tuple[Rendered, ...]) -> _Encoded:
+        """A chat format that has no end on one prompt is not tried on the next."""
+        if self._unbounded is not None and spec.messages is not None:
+            raise self._unbounded
+        try:
+            return _encode(spec, parts, self._tokenizer)
+        except ChatUnbounded as refused:
+            self._unbounded = refused
+            raise
 
     def _asked_ids(
         self, name: str, spec: PromptSpec, asked: Sequence[Asked]
@@ -243,7 +251,7 @@ def _encode(spec: PromptSpec, parts: tuple[Rendered, ...], tokenizer: Tokenizer)
     else:
         text, starts = _chat(spec.messages, [part.text for part in parts], tokenizer)
     is_plain = spec.messages is None
-    encoded = tokenizer(text, add_special_tokens=is_plain, return_offsets_mapping=True)
+    encoded = _read(text, tokenizer, special=is_plain)
     offsets = tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
     return _Encoded(text, tuple(encoded["input_ids"]), offsets, starts)
 
@@ -256,11 +264,9 @@ def _chat(
     The same chat with marks for contents shows what the format itself writes; a format may strip
     the spaces around a content, but nothing else.
     """
-    if tokenizer.chat_template is None:
-        raise _Refused("this model has no chat format: write the prompt as `text`")
-    text = _formatted(messages, contents, tokenizer)
+    text = format_chat(messages, contents, tokenizer)
     marks = [f"\u27e6{number}\u27e7" for number in range(len(contents))]
-    skeleton = _formatted(messages, marks, tokenizer)
+    skeleton = format_chat(messages, marks, tokenizer)
     for shown in (contents, [content.strip() for content in contents]):
         starts: list[int] = []
         filled = skeleton
@@ -269,16 +275,4 @@ def _chat(
             filled = filled.replace(mark, content, 1)
         if filled == text:
             return text, tuple(starts)
-    raise _Refused("the model's chat format changes the messages, so spans in them are lost")
-
-
-def _formatted(messages: tuple[Message, ...], contents: list[str], tokenizer: Tokenizer) -> str:
-    turns = [
-        {"role": message.role, "content": content}
-        for message, content in zip(messages, contents, strict=True)
-    ]
-    try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
-        raise _Refused(f"the model's chat format refuses these messages: {error}") from None
-    return str(text)
+    raise ChatRefused("the model's chat format changes the messages, so spans in them are lost")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from tracer.errors import UsageError
+from tracer.errors import UsageError, one_line
 
 RECORD = "run.json"
 MOST_MISFITS = 3
@@ -201,8 +201,3 @@ def _misfits(error: ValidationError) -> str:
     ]
     more = len(errors) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
-
-
-def one_line(error: BaseException) -> str:
-    """An error's text on one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]

@@ -16,7 +16,7 @@ import safetensors.numpy
 from pydantic_core import from_json
 from safetensors import SafetensorError
 
-from tracer.errors import UsageError
+from tracer.errors import UsageError, one_line
 from tracer.hypothesis.implied import measurable_variations
 from tracer.record.arrays import Arrays, Observed, check_arrays, check_forms
 from tracer.record.check import contradictions
@@ -24,7 +24,6 @@ from tracer.record.files import (
     MOST_MISFITS,
     RECORD,
     bytes_of,
-    one_line,
     read_model,
     write_bytes,
 )

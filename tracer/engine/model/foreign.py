@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from tracer.errors import ModelUnavailable, TracerError
-from tracer.record.files import one_line
+from tracer.errors import ModelUnavailable, TracerError, one_line
 
 _PANIC = "PanicException"
 """What libraries in Rust raise for a failed assertion; no `Exception`, and not importable."""

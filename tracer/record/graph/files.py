@@ -16,8 +16,8 @@ import safetensors.numpy
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from tracer.errors import UsageError
-from tracer.record.files import one_line, read_model, write_bytes, write_text
+from tracer.errors import UsageError, one_line
+from tracer.record.files import read_model, write_bytes, write_text
 from tracer.record.graph.format import (
     SCHEMA,
     GraphDocument,
