@@ -76,9 +76,17 @@ def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
     [stopped] = runs.find_runs(reports)
     assert stopped.status == "measuring"
     assert measured == ["dallas"]
+    half = [
+        stopped.folder / ".run.json.0123abcd.tmp",
+        stopped.folder / "graphs" / ".a.0123abcd.tmp",
+    ]
+    half[1].parent.mkdir()
+    for path in half:
+        path.write_bytes(b"{")
     monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", measure_prompt)
     folder = run(file, reports)
     assert folder == stopped.folder
+    assert not any(path.exists() for path in half)
     assert dropped(run_folder.read_record(folder)) == dropped(whole)
     arrays = run_folder.read_arrays(folder)
     for key, value in run_folder.read_arrays(tmp_path / "whole" / whole.id).items():

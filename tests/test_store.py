@@ -87,3 +87,14 @@ def test_clearing_removes_all(tmp_path):
     assert store.clear().entries == 1
     assert store.size() == (0, 0)
     assert store.clear() == (0, 0)
+
+
+def test_trimming_begins_with_what_killed_processes_left(tmp_path):
+    store = Store(tmp_path, max_bytes=1)
+    (tmp_path / KEY[:2]).mkdir()
+    left = [tmp_path / KEY[:2] / f".a.safetensors.0123456{n}.tmp" for n in range(2)]
+    for path in left:
+        path.write_bytes(b"half")
+    os.utime(left[0], (0, 0))
+    store.write(KEY, ARRAYS, ABOUT)
+    assert [path.exists() for path in left] == [False, True]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.engine.model import converted
 from tracer.engine.model.sources import locate
 from tracer.engine.store import MAX_BYTES, Store, root
 from tracer.errors import EXIT_OK, UsageError
@@ -69,26 +70,35 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = FIRS
 def cache(
     action: Annotated[
         Literal["clear"] | None,
-        typer.Argument(help="clear removes every one of them; runs and models stay."),
+        typer.Argument(
+            help="clear removes every one of them, and what killed processes left; runs and models "
+            "stay."
+        ),
     ] = None,
 ) -> int:
     """Say where measurements are kept for later runs, and how much they take.
 
     What was measured once is not measured again, as long as model, features, prompt, clamps and
-    engine are the same; `tracer run --no-cache` measures all the same.
+    engine are the same; `tracer run --no-cache` measures all the same. What processes left behind
+    that were killed while they wrote a measurement or converted a model is counted, too.
 
     tracer cache
 
     tracer cache clear
     """
     store, screen = Store(root()), stdout()
+    left = store.left_behind()
     if action == "clear":
-        removed = store.clear()
+        removed, models = store.clear(), converted.left_behind(remove=True)
         screen.say(f"{removed.entries:,} entries removed, {_mib(removed.bytes)}")
     else:
-        size = store.size()
+        size, models = store.size(), converted.left_behind(remove=False)
         screen.say(f"{store.folder}")
         screen.say(f"  {size.entries:,} entries, {_mib(size.bytes)} of at most {_mib(MAX_BYTES)}")
+    if n := left.entries + models.folders:
+        what = f"{n:,} unfinished file{'s' * (n > 1)}, {_mib(left.bytes + models.bytes)}"
+        told = "removed" if action == "clear" else "`tracer cache clear` removes them"
+        screen.say(f"  {what}, left by processes that were killed; {told}")
     return EXIT_OK
 
 

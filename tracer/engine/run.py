@@ -22,6 +22,7 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.record import run_folder, runs
 from tracer.record.arrays import Observed
 from tracer.record.claim import claimed
+from tracer.record.files import remove_left_behind
 from tracer.record.record import Record
 from tracer.record.registration import register
 
@@ -64,6 +65,7 @@ def measure(
     clock.stop("resolve")
     empty = new_record(file, context, opened.features, reports)
     if not fresh and (measured := runs.unjudged(reports, empty)) is not None:
+        remove_left_behind(measured)
         progress.note(f"{measured.name} was measured and not judged, which is done now")
         return measured
     with _begun(empty, reports, fresh=fresh, progress=progress) as begun:
@@ -97,6 +99,7 @@ def _begun(
             begun = run_folder.observed(folder) if is_mine else None
             # Between the look and the claim, the process that had it may have completed it.
             if begun is not None and begun.record.status == "measuring":
+                remove_left_behind(folder, seconds=0)
                 progress.note(f"continuing unfinished run {begun.record.id}")
                 yield folder, begun
                 return

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from tracer.record.arrays import Arrays
-from tracer.record.files import write_bytes
+from tracer.record.files import file_stamp, left_behind, remove_left_behind, write_bytes
 
 MAX_BYTES = 2 * 2**30
 """All entries together."""
@@ -111,19 +111,31 @@ class Store:
         files = list(self._files())
         return Size(len(files), sum(file.bytes for file in files))
 
+    def left_behind(self) -> Size:
+        """Temporary files of killed processes, which belong to no entry."""
+        stamps = [stamp for path in left_behind(self.folder) if (stamp := file_stamp(path))]
+        return Size(len(stamps), sum(stamp.size for stamp in stamps))
+
     def clear(self) -> Size:
-        """Remove every entry; what was removed.
+        """Remove every entry, and what killed processes left; gives the entries.
+
+        What another process writes meanwhile stays.
 
         Raises:
             OSError: One cannot be removed.
         """
         size = self.size()
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
+        for file in self._files():
+            file.path.unlink(missing_ok=True)
+        remove_left_behind(self.folder)
+        for folder in (*self.folder.glob("??"), self.folder):
+            with suppress(OSError):  # not empty, or not there
+                folder.rmdir()
         return size
 
     def _trim(self) -> None:
         """Remove what was used longest ago until a tenth of the bound is free."""
+        remove_left_behind(self.folder)
         files = sorted(self._files(), key=lambda file: (file.used, file.path))
         total = sum(file.bytes for file in files)
         for file in files:

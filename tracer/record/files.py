@@ -10,7 +10,9 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -21,6 +23,10 @@ from tracer.errors import UsageError, one_line
 
 RECORD = "run.json"
 MOST_MISFITS = 3
+_TEMPORARY = ".tmp"
+_LEFT = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+ABANDONED = 3600
+"""Seconds without a write after which no process is still writing a temporary file."""
 _SCHEMA = re.compile(r"tracer\.(\w+)/(\d{1,9})")
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -56,7 +62,7 @@ def create_text(path: Path, text: str) -> None:
 
 def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
     _require_plain(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
         try:
             with open(temporary, "xb") as file:
@@ -69,6 +75,27 @@ def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def left_behind(folder: Path, seconds: int = ABANDONED) -> Iterator[Path]:
+    """Temporary files of killed processes in a folder and its subfolders.
+
+    Args:
+        folder: It need not exist.
+        seconds: So long none was written to; 0 where no other process writes there.
+    """
+    before = time.time() - seconds
+    for path in sorted(folder.rglob(f".*{_TEMPORARY}")):
+        stamp = file_stamp(path)
+        if _LEFT.fullmatch(path.name) and stamp and stamp.modified <= before * 1e9:
+            yield path
+
+
+def remove_left_behind(folder: Path, seconds: int = ABANDONED) -> None:
+    """Remove them; one that cannot be removed stays."""
+    for path in left_behind(folder, seconds):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _require_plain(path: Path) -> None:

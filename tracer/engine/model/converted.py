@@ -3,7 +3,7 @@
 `<user cache>/tracer/models/<name>-<hash>/` is either absent or complete: it is built as a hidden
 sibling and renamed. `manifest.json` in it holds size and SHA-256 of every file. A lock file keeps a
 second process waiting while the first one builds; a build that was killed leaves only the sibling,
-which the next build removes.
+which the next build of that model or `tracer cache clear` removes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ CONVERSION = 1
 """Raise it when a conversion of the same source would come out different."""
 
 MANIFEST = "manifest.json"
+_PARTIAL, _LOCK = ".partial", ".lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_FULL = 4 * 2**20
 """Bytes; with less than this left, a failed write is put down to the full disk."""
@@ -107,6 +108,36 @@ def ensure(
     return folder
 
 
+class LeftBehind(NamedTuple):
+    """Conversions that were killed."""
+
+    folders: int
+    bytes: int
+
+
+def left_behind(*, remove: bool) -> LeftBehind:
+    """Count, and remove if asked, the unfinished conversions that no living process works on.
+
+    Raises:
+        OSError: One cannot be removed.
+    """
+    sizes: list[int] = []
+    for partial in sorted(root().glob(f".*{_PARTIAL}")):
+        lock = FileLock(partial.with_name(partial.name.removesuffix(_PARTIAL) + _LOCK))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        try:
+            if partial.is_dir():
+                sizes.append(sum(p.stat().st_size for p in partial.rglob("*") if p.is_file()))
+                if remove:
+                    shutil.rmtree(partial)
+        finally:
+            lock.release()
+    return LeftBehind(len(sizes), sum(sizes))
+
+
 def _damage(folder: Path, entry: CachedModel, hashed: Callable[[str], bool]) -> str | None:
     """What is wrong with the entry, None if nothing."""
     try:
@@ -134,7 +165,7 @@ def _build(entry: CachedModel, folder: Path, build: Callable[[Path], None], need
     The Rust writers of tokenizer and weights have error types of their own, so a failed write is
     also recognised by the disk being full.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = folder.with_name(f".{folder.name}{_PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
     free_mb = shutil.disk_usage(folder.parent).free // 2**20
     if free_mb < needed_mb:
@@ -168,7 +199,7 @@ def _write_manifest(entry: CachedModel, folder: Path) -> None:
 @contextmanager
 def _locked(entry: CachedModel, folder: Path, progress: Progress) -> Generator[None, None, None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(folder.with_name(f".{folder.name}{_LOCK}"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
