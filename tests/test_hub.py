@@ -50,6 +50,8 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         (OSError(errno.ENOSPC, "No space left"), "cannot be stored .* No space left. HF_HOME"),
         (httpx2.ReadTimeout("slow"), "broke off: slow. Run again to resume it"),
         (OfflineModeIsEnabled("offline"), "broke off: offline"),
+        (KeyError("siblings"), "org/name cannot be got from the hub .KeyError: 'siblings'.. Try"),
+        (ValueError("no JSON"), "org/name cannot be got from the hub .ValueError: no JSON.. Try"),
     ],
 )
 def test_each_refusal_is_a_sentence(

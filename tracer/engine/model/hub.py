@@ -24,6 +24,7 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
+from tracer.engine.model.foreign import guarded
 from tracer.engine.model.sources import HubSource, not_fetched
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, OutOfReach
@@ -63,7 +64,9 @@ def download_files(source: HubSource, files: Sequence[str], progress: Progress) 
 def _snapshot(
     source: HubSource, wanted: Sequence[str], unwanted: str | None, progress: Progress
 ) -> Path:
-    with progress.task(f"getting {source.repo} from the hub"), _no_bars():
+    what = f"{source.repo} cannot be got from the hub"
+    advice = f"Try again, or look at it there. {source.hint}".strip()
+    with progress.task(f"getting {source.repo} from the hub"), _no_bars(), guarded(what, advice):
         try:
             folder: str = _hub.snapshot_download(
                 source.repo,
