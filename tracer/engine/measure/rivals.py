@@ -150,16 +150,16 @@ def _patched(
 
         return hook
 
-    hooks = [(site, patch(site)) for site in _sites(swap, kind)]
+    hooks = [(site, patch(site)) for site in _sites(context, swap, kind)]
     with torch.no_grad():
         logits = context.model.forward(clean.ids[start:], hooks, prefix=clean.prefix.until(start))
     told = reading(logits[0], clean.prompt.asked, context.model.tokenizer)
     return told, float(torch.tensor(changed).norm())
 
 
-def _sites(swap: _Swap, kind: RivalKind) -> list[Site]:
+def _sites(context: MeasurementContext, swap: _Swap, kind: RivalKind) -> list[Site]:
     if kind == "mlp":
-        return [Site("mlp_resid", layer) for layer in swap.layers]
+        return [context.basis.output_site(layer) for layer in swap.layers]
     return [Site("resid_post", swap.layers[-1])]
 
 
@@ -189,7 +189,7 @@ def _vectors(context: MeasurementContext, swap: _Swap, run: CleanRun) -> _Vector
 
         return hook
 
-    sites = [*_sites(swap, "mlp"), *_sites(swap, "residual")]
+    sites = [*_sites(context, swap, "mlp"), *_sites(context, swap, "residual")]
     context.model.clean(run.ids, [(site, keep(site)) for site in sites])
     context.kept[key] = found
     return found
