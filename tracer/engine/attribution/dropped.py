@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.attribution.frozen import ActiveFeatures, Frozen
+from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.nodes import ChosenFeatures, errors, feature_writes
 from tracer.engine.attribution.sweep import SweepPlan, sweep
 from tracer.engine.attribution.targets import Targets
@@ -26,7 +26,7 @@ from tracer.record.graph.influence import Scores, scores
 _ROUNDING = 1e-4
 """Of a layer's output: an error no larger is none, as of neurons, which explain everything."""
 _CHUNK = 8192
-"""Features whose writes are held at once."""
+"""Features whose activations and write vectors are held at once."""
 
 
 def scores_without_dropped(
@@ -66,13 +66,17 @@ def _written(basis: FeatureBasis, frozen: Frozen, to: int) -> Float[Tensor, "pos
     """What all active features write at a layer's output site."""
     found = torch.zeros_like(frozen.outputs[to])
     for layer in range(to + 1):
-        active: ActiveFeatures = frozen.active[layer]
-        for start in range(0, len(active.values) if to in basis.write_layers(layer) else 0, _CHUNK):
-            some = slice(start, start + _CHUNK)
-            index, where = active.index[some].long().unique(return_inverse=True)
-            W_dec = basis.W_dec(layer, index, to).to(frozen.dtype)[where]
-            vectors = W_dec * active.values[some].to(frozen.dtype)[:, None]
-            found.index_add_(0, active.pos[some].long(), vectors)
+        active = frozen.active[layer]
+        if to not in basis.write_layers(layer):
+            continue
+        index, column = active.index.long().unique(return_inverse=True)
+        for start in range(0, len(index), _CHUNK):
+            some = index[start : start + _CHUNK]
+            here = (column >= start) & (column < start + _CHUNK)
+            activations = found.new_zeros(len(found), len(some))
+            place = active.pos[here].long(), column[here] - start
+            activations[place] = active.values[here].to(found.dtype)
+            found += activations @ basis.W_dec(layer, some, to).to(found.dtype)
     return found
 
 
