@@ -18,7 +18,7 @@ import torch
 
 from tracer.engine.clean import reading
 from tracer.engine.features.open import OpenBasis
-from tracer.engine.resolve import MeasurementContext, left_out
+from tracer.engine.resolve import MeasurementContext, address_notes
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import runs
@@ -92,7 +92,7 @@ def begin_record(
         environment=here,
         prompts={name: _prompt_record(context, name) for name in context.clean},
         supernodes=dict(context.supernodes),
-        notes=left_out(hypothesis, context.basis),
+        notes=address_notes(context),
     )
 
 

@@ -32,8 +32,9 @@ from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.neuronpedia import explicit_features, fitting_features
+from tracer.hypothesis.neuronpedia import explicit_features, fitting_features, foreign
 from tracer.hypothesis.neuronpedia_ids import parse_given
+from tracer.hypothesis.positions import position_mistakes, position_notes
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
 from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.shared import SharedSpec
@@ -131,11 +132,15 @@ def open_context(
         known: another one of the same model and basis; what would come out the same is taken.
 
     Raises:
-        HypothesisError: An explicit feature id or a layer range that the model does not have.
+        HypothesisError: A feature id, a position or a layer range that the model does not have.
         EngineError: A prompt's logits are not finite, or a rule finds nothing.
     """
     hypothesis = file.hypothesis
     check_features(file, basis)
+    ids = {name: prompt.ids for name, prompt in prompts.items()}
+    misplaced = list(position_mistakes(file, ids, basis.n_layers))
+    if misplaced:
+        raise HypothesisError(file.path, misplaced)
     clean: dict[str, CleanRun] = {}
     with progress.task("running the prompts unclamped", len(prompts)) as advance:
         for name, prompt in prompts.items():
@@ -187,10 +192,16 @@ def _nothing_found(spec: SupernodeSpec) -> str:
     )
 
 
-def left_out(hypothesis: Hypothesis, basis: FeatureBasis) -> tuple[str, ...]:
-    """What of Neuronpedia addresses this basis cannot have, a sentence each."""
+def address_notes(context: MeasurementContext) -> tuple[str, ...]:
+    """What of Neuronpedia addresses this model cannot have, or is in doubt, a sentence each."""
+    hypothesis, basis = context.hypothesis, context.basis
     specs, widths = hypothesis.supernodes.values(), _widths(basis)
-    return tuple(note for spec in specs for note in fitting_features(spec, widths).notes)
+    ids = {name: run.prompt.ids for name, run in context.clean.items()}
+    return (
+        *(note for spec in specs for note in fitting_features(spec, widths).notes),
+        *(note for spec in specs for note in foreign(spec, context.model.record.name)),
+        *position_notes(hypothesis, ids, basis.n_layers),
+    )
 
 
 def _widths(basis: FeatureBasis) -> list[int]:
@@ -222,6 +233,11 @@ def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[M
         if spec.select and spec.select.layers and spec.select.layers[1] > last:
             where = ("supernodes", name, "select", "layers")
             yield file.mistake(where, _beyond(spec.select.layers[1], last))
+        told = next(foreign(spec, file.hypothesis.model_spec.name), None)
+        misfits = fitting_features(spec, _widths(basis)).n_left_out if told else 0
+        if misfits:
+            where = ("supernodes", name, "neuronpedia", "url")
+            yield file.mistake(where, f"{told} {misfits} of its ids do not fit this model.")
         for n, text in enumerate(spec.features or ()):
             layer, index, _ = parse_given(text)
             where = ("supernodes", name, "features", n)

@@ -12,7 +12,8 @@ is left out is told in a sentence. Graph files keep groups in the same form, `[[
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,7 +22,9 @@ from pydantic_core import from_json
 
 from tracer.errors import UsageError, shorten, show, unknown
 from tracer.hypothesis.neuronpedia_ids import (
+    EmbeddingName,
     FeatureName,
+    LogitName,
     parse_embedding,
     parse_error,
     parse_feature,
@@ -122,6 +125,8 @@ class NeuronpediaLink:
     """Tokens, logits and errors among them, as they are pinned to be seen."""
     notes: tuple[str, ...]
     """What was left out, a sentence each."""
+    tokens: tuple[EmbeddingName, ...] = ()
+    """Tokens that are pinned or grouped, each once: they tell which token stands where."""
 
 
 class CheckedAddress(NamedTuple):
@@ -155,7 +160,9 @@ def read_url(url: str) -> NeuronpediaLink:
     if not found:
         raise UsageError(f"{show(url)} has no supernodes: its list is empty.")
     pinned = tuple(dict.fromkeys(part for part in fields["pinnedIds"].split(",") if part))
-    link = NeuronpediaLink(_model(parts.path), fields["slug"], found, pinned, ())
+    named = dict.fromkeys((*pinned, *(text for group in found for text in group.ids)))
+    tokens = tuple(token for text in named if (token := parse_embedding(text)))
+    link = NeuronpediaLink(_model(parts.path), fields["slug"], found, pinned, (), tokens)
     kept = _filtered(link, _why_no_feature, _why_no_node)
     return replace(kept.kept, notes=kept.notes)
 
@@ -200,6 +207,12 @@ def features_of(link: NeuronpediaLink, label: str) -> tuple[str, ...]:
     if not ids:
         raise UsageError(f"the supernode {show(label)} has no features.")
     return ids
+
+
+def named_logits(link: NeuronpediaLink, n_layers: int) -> tuple[LogitName, ...]:
+    """The pinned logits of a model with so many layers."""
+    found = (parse_logit(text) for text in link.pinned)
+    return tuple(logit for logit in found if logit and logit.layer == n_layers + 1)
 
 
 def _fields(url: str, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -290,6 +303,8 @@ class Fitting(NamedTuple):
 
     features: tuple[str, ...]
     notes: tuple[str, ...]
+    n_left_out: int = 0
+    """Of the group's ids, because this model cannot have them."""
 
 
 def explicit_features(node: SupernodeSpec) -> tuple[str, ...] | None:
@@ -315,4 +330,22 @@ def fitting_features(node: SupernodeSpec, widths: Sequence[int]) -> Fitting:
     kept = dict(checked.kept.supernodes)[node.neuronpedia.group]
     label = f"supernode {node.neuronpedia.group!r}"
     told = tuple(note for note in (*link.notes, *checked.notes) if note.startswith(label))
-    return Fitting(kept, told)
+    return Fitting(kept, told, len(features_of(link, node.neuronpedia.group)) - len(kept))
+
+
+def foreign(node: SupernodeSpec, model: str) -> Iterator[str]:
+    """A sentence where the address of a supernode is of a graph of another model."""
+    if node.neuronpedia is None:
+        return
+    theirs = read_url(node.neuronpedia.url).model
+    if theirs is not None and _short(theirs) != _short(model):
+        yield (
+            f"supernode {node.neuronpedia.group!r}: its address is of a graph of {show(theirs)}, "
+            f"the model is {show(model)}."
+        )
+
+
+def _short(model: str) -> str:
+    """A model's name without its owner; sites spell it with other signs between the words."""
+    name = re.sub("[^a-z0-9]", "", model.rstrip("/").rpartition("/")[2].lower())
+    return name.replace("gpt2small", "gpt2").removeprefix("meta")

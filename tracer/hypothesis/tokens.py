@@ -16,6 +16,7 @@ from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.partial import parts_of
+from tracer.hypothesis.positions import position_mistakes
 from tracer.hypothesis.spec import Message, PromptSpec
 from tracer.hypothesis.studies.study import Asked
 from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
@@ -81,7 +82,8 @@ def tokenize(
 
     Raises:
         HypothesisError: with every prompt that is too long, every answer or asked-for token that is
-            not exactly one token, and every chat that the model has no format for.
+            not exactly one token, every chat that the model has no format for, and every feature id
+            whose position a prompt does not have.
     """
     reader = _Reader(file, tokenizer, context)
     hypothesis = file.hypothesis
@@ -89,6 +91,8 @@ def tokenize(
     prompts = {name: reader.prompt(name, asked) for name in hypothesis.prompts}
     for name, spec in hypothesis.interventions.items():
         reader.mistakes += _too_long(file, name, spec, prompts, context)
+    ids = {name: prompt.ids for name, prompt in prompts.items() if prompt is not None}
+    reader.mistakes += position_mistakes(file, ids)
     if reader.mistakes:
         raise HypothesisError(file.path, list(dict.fromkeys(reader.mistakes)))
     return {name: prompt for name, prompt in prompts.items() if prompt is not None}
