@@ -168,6 +168,37 @@ def test_expectations_are_matched_by_what_they_say():
     assert all(p.old and p.new for p in paired([above, above], [above, above]))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ("' Cu' on 1 of 1 prompt", "not ' Fe' on 1 of 1 prompt", False),
+        ("' Cu'", "' Fe'", False),
+        ("' 1945'", "' 1946'", False),
+        ('"\'1945"', '"\'1946"', False),
+        ("says ' 19' in 50 % of the samples", "says ' 19' in 80 % of the samples", True),
+        ("> 1.00", "< 1.00", False),
+        ("> 1.00", "> \u22120.50", True),
+        ("> 1.00", "above controls, p ≤ 0.01", False),
+    ],
+)
+def test_another_test_or_token_is_another_expectation(before, after, is_same):
+    pairs = list(paired([make_kept(before, "failed")], [make_kept(after)]))
+    assert len(pairs) == (1 if is_same else 2)
+    assert [pair.name for pair in pairs if pair.new is None] == (
+        [] if is_same else [f"swap: logit {before.removesuffix(' on 1 of 1 prompt')} [discovery]"]
+    )
+
+
+def test_a_replaced_expectation_is_left_out_and_added(old):
+    cu = make_kept("' Cu'", "failed")
+    run = old.model_copy(update={"outcomes": (cu,)})
+    other = run.model_copy(update={"outcomes": (make_kept("not ' Fe'"),)})
+    assert [(f.what, f.before, f.after) for f in compare(run, other).findings] == [
+        ("swap: logit ' Cu' [discovery]", "failed", "not asked"),
+        ("swap: logit not ' Fe' [discovery]", "not asked", "held"),
+    ]
+
+
 def test_a_baseline_comes_back_as_it_was_blessed_and_small(tmp_path, old):
     path = bless(old, in_folder(tmp_path / "baselines", old.hypothesis))
     assert path == tmp_path / "baselines" / "two_hop.json"

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from tracer.evidence.baseline_run import KeptOutcome
+from tracer.evidence.wording import MINUS
 
 Given = dict[str, Any]
 """An expectation as plain data, keys without a value left out."""
@@ -23,7 +24,8 @@ _ABSENT = -1
 _WHOSE = "mostly"
 """No part of what is measured or asked: it makes no two expectations alike."""
 _COUNT = re.compile(r" on \d+ of \d+ prompts?$")
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+_THRESHOLD = re.compile(rf"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|[{MINUS}-]?\d+(\.\d+)?""")
+"""A number, which its first group is not: a token in quotes, whose digits are no threshold."""
 
 
 class Match(NamedTuple):
@@ -129,10 +131,10 @@ def paired(old: Sequence[KeptOutcome], new: Sequence[KeptOutcome]) -> Iterator[P
     """Pairs in the order of `new`, then those that only `old` has.
 
     An expectation is found again word by word; else, where that leaves no choice, by its words
-    without the threshold; else by what it measures.
+    without the threshold. One of another test, or about another token, is another expectation.
     """
     partners: dict[int, int] = {}
-    for key in (_exactly, _whatever_the_threshold, _by_measure):
+    for key in (_exactly, _whatever_the_threshold):
         taken = set(partners.values())
         waiting = {n: outcome for n, outcome in enumerate(new) if n not in partners}
         left = {m: outcome for m, outcome in enumerate(old) if m not in taken}
@@ -166,7 +168,7 @@ def _exactly(kept: KeptOutcome) -> Hashable:
 
 
 def _whatever_the_threshold(kept: KeptOutcome) -> Hashable:
-    return (*_by_measure(kept), _NUMBER.sub("", _test(kept)))
+    return (*_by_measure(kept), _THRESHOLD.sub(lambda found: found[1] or "", _test(kept)))
 
 
 def _by_measure(kept: KeptOutcome) -> tuple[str, ...]:
