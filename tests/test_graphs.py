@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from heard import Heard
 
 import tracer
 from tests.bench import TINY
 from tests.opened import TEXT, edges_by_autograd, ids_of, open_tiny, relative_error
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.graph_request import GraphRequest
-from tracer.engine.graphs import graphs
+from tracer.engine.graphs import OPENED, graphs
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Silent
 from tracer.errors import HypothesisError, UsageError
@@ -169,3 +170,12 @@ def test_mistakes_in_a_hypothesis(tiny):
     request = GraphRequest(TEXT, named_model(str(tiny)), "neurons", ("dallas",))
     with pytest.raises(UsageError, match="a text was given"):
         request.check()
+
+
+def test_a_text_that_begins_with_bos_has_the_graph_of_the_text(tiny):
+    heard = Heard()
+    again = graph_of(tiny, "<bos>" + TEXT, progress=heard)
+    plain = graph_of(tiny)
+    assert again.subject.token_ids == plain.subject.token_ids
+    assert (again.edges == plain.edges).all()
+    assert heard.notes == [OPENED]

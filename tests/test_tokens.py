@@ -14,7 +14,7 @@ from tracer.hypothesis import chat
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.partial import validated
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.tokens import TokenizedPrompt, token_id, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, opening_notes, read_text, token_id, tokenize
 from tracer.hypothesis.yaml_text import parse
 
 CHAT = (
@@ -285,3 +285,36 @@ def test_text_that_leaves_no_room_is_told(tokenizer: PreTrainedTokenizerFast):
     n = len(tokenize(declared(text), tokenizer, 1000)["dallas"].ids)
     [first, _] = sentences(text, tokenizer, context=n + 499)
     assert f"dallas is {n} tokens long and 500 are to follow; {n + 499} in all fit" in first
+
+
+@pytest.mark.parametrize(
+    ("text", "is_opened"),
+    [(" Dallas", False), ("<bos> Dallas", True), ("<bos>", True), ("", False), ("a <bos>", False)],
+)
+def test_text_that_begins_with_bos_gets_one(
+    text: str, is_opened: bool, tokenizer: PreTrainedTokenizerFast
+):
+    found = read_text(text, tokenizer)
+    once = text if is_opened else "<bos>" + text
+    plain = tokenizer(once, add_special_tokens=False)["input_ids"]
+    assert (list(found.ids), found.is_opened) == (plain, is_opened)
+    assert found.ids.count(0) == once.count("<bos>")
+    assert len(found.offsets) == len(found.ids)
+
+
+def test_a_second_bos_that_the_text_has_itself_is_kept(tokenizer: PreTrainedTokenizerFast):
+    assert read_text("<bos><bos>a", tokenizer).ids[:2] == (0, 0)
+    assert len(read_text("<bos><bos>a", tokenizer).ids) == 3
+
+
+def test_a_prompt_that_begins_with_bos_is_told_and_has_its_spans(
+    tokenizer: PreTrainedTokenizerFast,
+):
+    plain = tokenize(declared(changed()), tokenizer, 1000)["dallas"]
+    file = declared(changed(('"The capital', '"<bos>The capital')))
+    prompts = tokenize(file, tokenizer, 1000)
+    assert (prompts["dallas"].ids, prompts["dallas"].spans) == (plain.ids, plain.spans)
+    assert list(opening_notes([plain])) == []
+    assert list(opening_notes([prompts["dallas"]])) == [
+        "the prompt 'dallas' begins with '<bos>' itself: no second one is put in front."
+    ]

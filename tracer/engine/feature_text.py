@@ -23,7 +23,7 @@ from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import EngineError
-from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.tokens import TextTokens, TokenizedPrompt, read_text
 from tracer.record.feature_card import Example, FeatureId, Line, OnText
 from tracer.record.trials import Firing
 
@@ -49,11 +49,12 @@ def on_text(
     """
     tallies = [_Tally(top) for _ in features]
     tokenizer = opened.model.tokenizer
-    length, n_cut = min(opened.model.context, MAX_TOKENS), 0
+    length, n_cut, n_opened = min(opened.model.context, MAX_TOKENS), 0, 0
     of_line = partial(activations_of, opened.model, opened.basis, features)
     with progress.task("running the text", len(lines)) as advance, memory_told("a line's pass"):
         for line in lines:
-            ids = list(tokenizer(line.text, add_special_tokens=True)["input_ids"])
+            found = _read_line(line, tokenizer)
+            ids, n_opened = list(found.ids), n_opened + found.is_opened
             n_cut += len(ids) > length
             ids = ids[:length]
             if ids:
@@ -64,7 +65,16 @@ def on_text(
             advance(1)
     if n_cut:
         progress.note(f"lines cut to {length} tokens: {n_cut}")
+    if n_opened:
+        progress.note(f"lines that begin with a special token, which is put there once: {n_opened}")
     return [tally.result() for tally in tallies]
+
+
+def _read_line(line: Line, tokenizer: Any) -> TextTokens:
+    try:
+        return read_text(line.text, tokenizer)
+    except ValueError as refused:
+        raise EngineError(f"line {line.number}: {refused}") from None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tracer.engine.session import open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
-from tracer.hypothesis.tokens import TokenizedPrompt, token_id, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, opening_notes, read_text, token_id, tokenize
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.prune import prune as prune_graph
 
@@ -99,12 +99,15 @@ def graphs(request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
     request.check()
     opened = open_both(request.model, request.features, progress)
     model = opened.model
-    for prompt in _prompts(request, model):
+    for prompt in _prompts(request, model, progress):
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
         graph = attribute(model, opened.basis, ids, toward, request.kept_features, progress)
         yield NamedGraph(prompt.name, graph)
+
+
+OPENED = "the text begins with the model's special token itself: no second one is put in front"
 
 
 class _Prompt(NamedTuple):
@@ -115,12 +118,19 @@ class _Prompt(NamedTuple):
     """What the file says its graph explains; None where it says nothing."""
 
 
-def _prompts(request: GraphRequest, model: Model) -> list[_Prompt]:
+def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_Prompt]:
     file = request.source
     if isinstance(file, str):
-        found = model.tokenizer(file, add_special_tokens=True)
-        return [_Prompt(None, tuple(found["input_ids"]), None, None)]
+        try:
+            found = read_text(file, model.tokenizer)
+        except ValueError as refused:
+            raise UsageError(str(refused)) from None
+        if found.is_opened:
+            progress.note(OPENED)
+        return [_Prompt(None, found.ids, None, None)]
     tokenized = tokenize(file, model.tokenizer, model.context)
+    for note in opening_notes(tokenized[name] for name in request.names):
+        progress.note(note)
     title = file.hypothesis.hypothesis
     return [
         _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found))

@@ -56,12 +56,22 @@ class TokenizedPrompt:
     answer_id: int | None
     asked: dict[str, int]
     """Token text → id: the answer, and all that expectations and directions ask here."""
+    is_opened: bool = False
+    """See `TextTokens`."""
+
+
+class TextTokens(NamedTuple):
+    """A plain text as the model reads it, special tokens put around it."""
+
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    is_opened: bool
+    """Whether the text itself begins with what is put in front, which is not put there again."""
 
 
 class _Encoded(NamedTuple):
     text: str
-    ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
+    tokens: TextTokens
     starts: tuple[int, ...]
     """Where each rendered part of the prompt begins in the text."""
 
@@ -167,6 +177,37 @@ def _read(text: str, tokenizer: Tokenizer, *, special: bool) -> Mapping[str, Any
         raise _Refused(f"the model's tokenizer cannot read {show(text)} ({cause})") from error
 
 
+def read_text(text: str, tokenizer: Tokenizer) -> TextTokens:
+    """A text with the special tokens that the tokenizer puts around it, those in front once.
+
+    Raises:
+        ValueError: the tokenizer cannot read it.
+    """
+    whole, plain = (_read(text, tokenizer, special=special) for special in (True, False))
+    ids, own = tuple(whole["input_ids"]), tuple(plain["input_ids"])
+    doubled = _n_doubled(ids, own)
+    offsets = tuple((int(start), int(end)) for start, end in whole["offset_mapping"])
+    return TextTokens(ids[doubled:], offsets[doubled:], doubled > 0)
+
+
+def _n_doubled(ids: Sequence[int], own: Sequence[int]) -> int:
+    """How many tokens are put in front of a text whose own tokens begin with the same."""
+    for n in range(1, len(ids) - len(own) + 1):
+        if ids[n : n + len(own)] == own and own[:n] == ids[:n]:
+            return n
+    return 0
+
+
+def opening_notes(prompts: Iterable[TokenizedPrompt]) -> Iterator[str]:
+    """A sentence for each prompt whose own opening token is not put there twice."""
+    for prompt in prompts:
+        if prompt.is_opened:
+            yield (
+                f"the prompt {prompt.name!r} begins with {prompt.tokens[0]!r} itself: no second "
+                "one is put in front."
+            )
+
+
 def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
     return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
@@ -190,18 +231,20 @@ class _Reader:
             path = ("prompts", name) if spec.messages is None else ("prompts", name, "messages")
             self.mistakes.append(self._file.mistake(path, str(refused)))
             return None
-        length = len(encoded.ids)
+        ids_read, _, is_opened = encoded.tokens
+        length = len(ids_read)
         if not 0 < length <= self._context:
             message = f"it is {length:,} tokens long; from 1 to {self._context:,} fit the model"
             self.mistakes.append(self._file.mistake(("prompts", name), message))
         return TokenizedPrompt(
             name=name,
             text=encoded.text,
-            ids=encoded.ids,
-            tokens=tuple(_decode([token], self._tokenizer) for token in encoded.ids),
+            ids=ids_read,
+            tokens=tuple(_decode([token], self._tokenizer) for token in ids_read),
             spans={"last": (length - 1, length), **dict(self._spans(name, spec, parts, encoded))},
             answer_id=None if spec.answer is None else ids.get(spec.answer),
             asked=ids,
+            is_opened=is_opened,
         )
 
     def _encoded(self, spec: PromptSpec, parts: tuple[Rendered, ...]) -> _Encoded:
@@ -238,7 +281,7 @@ class _Reader:
             shift = encoded.starts[part]
             covered = [
                 index
-                for index, (first, stop) in enumerate(encoded.offsets)
+                for index, (first, stop) in enumerate(encoded.tokens.offsets)
                 if first < end + shift and stop > start + shift and first < stop
             ]
             if covered:
@@ -251,13 +294,12 @@ class _Reader:
 
 def _encode(spec: PromptSpec, parts: tuple[Rendered, ...], tokenizer: Tokenizer) -> _Encoded:
     if spec.messages is None:
-        text, starts = parts[0].text, (0,)
-    else:
-        text, starts = _chat(spec.messages, [part.text for part in parts], tokenizer)
-    is_plain = spec.messages is None
-    encoded = _read(text, tokenizer, special=is_plain)
+        text = parts[0].text
+        return _Encoded(text, read_text(text, tokenizer), (0,))
+    text, starts = _chat(spec.messages, [part.text for part in parts], tokenizer)
+    encoded = _read(text, tokenizer, special=False)
     offsets = tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
-    return _Encoded(text, tuple(encoded["input_ids"]), offsets, starts)
+    return _Encoded(text, TextTokens(tuple(encoded["input_ids"]), offsets, False), starts)
 
 
 def _chat(
