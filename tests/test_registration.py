@@ -204,3 +204,9 @@ def test_register_on_the_command_line(tmp_path, monkeypatch, capfd):
     assert "A new claim needs a name of its own" in refused.err
     assert f"{EXPECT}[1].above: registered with 1.0, judged with 0.5" in refused.err
     assert call(capfd, "register", "a.yaml", "--set", f"{EXPECT}[1].above=1.0").code == 0
+
+
+def test_an_unchanged_prompt_of_any_character_is_no_news():
+    asked = declared(template="the capital\x85of\u2028the \u2029 state of {city} is")
+    _, verdict, _ = post_hoc(asked, asked)
+    assert verdict.post_hoc == ()

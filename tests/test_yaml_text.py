@@ -46,6 +46,14 @@ def test_what_is_written_reads_back():
     assert parse(to_yaml(data)).data == data
 
 
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_ends_of_lines_to_yaml_alone_are_escaped(character: str):
+    data = {f"a{character}b": [character, f"the city{character}of {character}{character}x\n"]}
+    written = to_yaml(data)
+    assert character not in written
+    assert parse(written).data == data
+
+
 def test_anchors_repeat_a_value():
     assert parse("a: &x [1]\nb: *x\n").data == {"a": [1], "b": [1]}
 
@@ -82,6 +90,9 @@ def test_keys_given_twice_and_keys_that_are_not_text_leave_the_rest_readable():
         ("<<: {a: 1}\n", 1, 1, "merge keys ('<<') are not read"),
         ("? [a, b]\n: 1\n", 1, 3, "a key must be text"),
         ("a: &x [*x]\n", 1, 4, "its aliases nest deeper than 40 levels"),
+        ("x: 1\na: b\x85c\n", 2, 5, "the character U+0085 ends a line in YAML"),
+        ("a: 'b\u2028c'\n", 1, 6, "spell it \\u2028 inside double quotes"),
+        ("# a\u2029b\n", 1, 4, "the character U+2029"),
         ("a: b\x00c\n", 1, 5, "the character '\\x00' is not allowed in YAML"),
         ('a: "\\ud800"\n', 1, 4, "half of a surrogate pair"),
         ("a: [" + "x," * 100_001 + "]", 1, 4, "it holds more than 100,000 values"),

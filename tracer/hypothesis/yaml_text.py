@@ -37,6 +37,8 @@ _SCALARS = {
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
     ),
 }
+_SEPARATORS = re.compile("[\x85\u2028\u2029]")
+"""Ends of lines to YAML alone: raw, a text that is written and read again is another one."""
 _HINTS = {
     "found character '\\t'": "a tab cannot indent: use spaces",
     "mapping values are not allowed": "a ':' is not allowed here: put the text in quotes, or "
@@ -98,6 +100,14 @@ class CoreDumper(yaml.SafeDumper):
         """Repeat shared values instead of naming them."""
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Text; in double quotes where a character of it must be escaped."""
+        style = '"' if _SEPARATORS.search(data) else None
+        return self.represent_scalar(STR, data, style=style)
+
+
+CoreDumper.add_representer(str, CoreDumper.represent_str)
+
 
 for _tag, _pattern in _SCALARS.items():
     for _reader_or_writer in (CoreLoader, CoreDumper):
@@ -143,6 +153,8 @@ class Source:
     marks: Mapping[KeyPath, Mark]
     problems: tuple[Problem, ...]
     """Mistakes that still let the rest be read: keys given twice, keys that are not text."""
+    written: Mapping[KeyPath, str]
+    """Values that are no text, as they are spelled: `02134` is the number 2134."""
 
 
 def read_text(path: str) -> str:
@@ -208,7 +220,7 @@ def parse(text: str) -> Source:
         found = show(builder.build(node, (), 0))
         refuse(f"found {found}; a hypothesis is a mapping (key: value)", node.start_mark)
     data = builder.mapping(node, (), 0)
-    return Source(data, builder.marks, tuple(builder.problems))
+    return Source(data, builder.marks, tuple(builder.problems), builder.written)
 
 
 def parse_value(text: str) -> Any:
@@ -233,6 +245,7 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 
 
 def _compose(text: str) -> yaml.Node | None:
+    _refuse_separators(text)
     try:
         loader = CoreLoader(text)
         return loader.get_single_node()
@@ -243,6 +256,20 @@ def _compose(text: str) -> yaml.Node | None:
         raise YamlMistake(message, line, column) from None
     except yaml.MarkedYAMLError as problem:
         return refuse(_syntax_sentence(problem), problem.problem_mark or problem.context_mark)
+
+
+def _refuse_separators(text: str) -> None:
+    found = _SEPARATORS.search(text)
+    if found is None:
+        return
+    code, start = ord(found[0]), text.rfind("\n", 0, found.start())
+    escape = f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    raise YamlMistake(
+        f"the character U+{code:04X} ends a line in YAML and is lost when the file is written: "
+        f'spell it {escape} inside double quotes, "…{escape}…"',
+        text.count("\n", 0, found.start()) + 1,
+        found.start() - start,
+    )
 
 
 def _syntax_sentence(problem: yaml.MarkedYAMLError) -> str:
@@ -259,6 +286,7 @@ class _Builder:
     def __init__(self) -> None:
         self.marks: dict[KeyPath, Mark] = {}
         self.problems: list[Problem] = []
+        self.written: dict[KeyPath, str] = {}
         self._n_values = 0
 
     def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
@@ -270,7 +298,10 @@ class _Builder:
         if path not in self.marks:
             self._note(path, node)
         if isinstance(node, yaml.ScalarNode):
-            return plain_scalar(node)
+            value = plain_scalar(node)
+            if value is not None and not isinstance(value, str):
+                self.written[path] = node.value
+            return value
         if isinstance(node, yaml.SequenceNode) and node.tag == SEQ:
             return [
                 self.build(item, (*path, index), depth + 1) for index, item in enumerate(node.value)
