@@ -41,3 +41,15 @@ def test_expressions(expression: str, kept: list[int]):
 def test_mistakes(expression: str, found: str):
     with pytest.raises(UsageError, match=f"did not expect {found}"):
         compile_expression(expression)
+
+
+@pytest.mark.parametrize("expression", ["(" * 500 + "a" + ")" * 500, "not " * 500 + "a"])
+def test_nesting_without_end_is_a_sentence(expression: str):
+    with pytest.raises(UsageError, match="nests deeper than 50 levels") as caught:
+        compile_expression(expression)
+    assert len(str(caught.value)) < 300
+
+
+def test_many_words_are_no_nesting():
+    assert compile_expression(" or ".join(["(x)"] * 2000 + ["two"]))("two_hop")
+    assert compile_expression("(" * 49 + "two" + ")" * 49)("two_hop")

@@ -26,6 +26,11 @@ def test_a_folder_means_its_yaml_files_and_each_file_counts_once(folder: Path):
     assert hypothesis_paths([Path("hypotheses/b.yaml"), Path("hypotheses")]) == expected[::-1]
 
 
+def test_what_macos_puts_beside_a_file_is_none(folder: Path):
+    (folder / "._b.yaml").write_bytes(b"\x00\x05\x16\x07")
+    assert hypothesis_paths([]) == [Path("hypotheses/a.yml"), Path("hypotheses/b.yaml")]
+
+
 def test_every_missing_path_is_told(folder: Path):
     with pytest.raises(UsageError, match=r"x\.yaml: no such file or folder\.\ny: no such"):
         hypothesis_paths([Path("x.yaml"), Path("hypotheses"), Path("y")])

@@ -158,6 +158,21 @@ def test_our_own_sentences_and_a_stop_pass_the_guard():
         raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("It broke. For details look at the above report!", "It broke"),
+        ("Issues. For details look at the `CONVERSION` entries of the above report!", "Issues"),
+        ("See the above report", "ValueError"),
+    ],
+)
+def test_a_report_that_nobody_sees_is_not_pointed_to(text: str, told: str):
+    with pytest.raises(ModelUnavailable) as caught, guarded("x: broken", "Do."):
+        raise ValueError(text)
+    assert "above report" not in str(caught.value)
+    assert f"{told}). Do." in str(caught.value)
+
+
 def test_an_assertion_in_rust_is_told():
     class PanicException(BaseException): ...
 

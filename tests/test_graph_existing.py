@@ -25,6 +25,13 @@ def test_ours_and_theirs_are_read_whatever_they_are_called(tmp_path: Path):
     assert theirs.sha256 != ours.sha256
 
 
+def test_a_byte_order_mark_is_no_content(tmp_path: Path):
+    path = saved(tmp_path, dallas())
+    plain = read_either(path).graph
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_either(path).graph.subject == plain.subject
+
+
 def test_ids_that_are_not_there(tmp_path: Path):
     graph = read_either(saved(tmp_path, dallas())).graph
     there = [TWIN, TEXAS, "0_21_4", "21_-1_4", "E_26865_3", AUSTIN, "27_8770_4"]

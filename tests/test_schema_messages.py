@@ -194,6 +194,27 @@ CASES = [
     ),
     ('"{answer}"]', "]", 19, "interventions.swap.expect[1].logit_diff", "two items are expected"),
     ("rises:", "rise:", 20, "interventions.swap.doses.expect[0]", "Did you mean 'rises'?"),
+    (
+        "{city: Dallas,",
+        "{city: 02134,",
+        5,
+        "prompts.dallas.city",
+        "found 02134; text is expected: put it in quotes, '02134'.",
+    ),
+    (
+        "{city: Dallas,",
+        "{city: True,",
+        5,
+        "prompts.dallas.city",
+        "found True; text is expected: put it in quotes, 'True'.",
+    ),
+    (
+        "held_out: true",
+        "heldout: true",
+        7,
+        "prompts.plano.heldout",
+        "put it in quotes, 'true'. Did you mean 'held_out'?",
+    ),
 ]
 
 
@@ -244,3 +265,8 @@ def test_what_is_in_a_misspelt_section_is_not_missing(tmp_path: Path):
     _, inside = mistakes(tmp_path, text)
     assert (inside.line, inside.where) == (10, "supernode.texas.select.on[0]")
     assert "no prompt 'dalas'. Did you mean 'dallas'?" in inside.message
+
+
+def test_a_value_from_the_command_line_is_told_as_it_is(tmp_path: Path):
+    [found] = mistakes(tmp_path, changed(), "prompts.dallas.city=5")
+    assert "put it in quotes, '5'" in found.message

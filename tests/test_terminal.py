@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 
@@ -84,6 +86,33 @@ def test_a_pipe_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch):
     file = io.StringIO()
     print_verdict(Screen(file), make_verdict())
     assert "\x1b" not in file.getvalue()
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_without_columns_gets_its_output(columns: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    file = io.StringIO()
+    screen = Screen(file)
+    screen.say("a sentence")
+    screen.table([("heading", 1)], [[screen.text("cell")]])
+    assert "a sentence" in file.getvalue()
+    assert "cell" in file.getvalue().replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "writing", ["stdout().say('x\\n' * 99_999)", "write_stdout('x' * 999_999)"]
+)
+def test_a_reader_that_is_gone_changes_no_exit_code(writing: str):
+    begin = "import sys\nfrom tracer.cli.output import stdout, write_stdout"
+    code = f"{begin}\n{writing}\n{writing}\nsys.exit(6)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 6
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch):

@@ -28,7 +28,7 @@ from tracer.errors import (
 )
 from tracer.record.files import write_text
 from tracer.record.verdict import Verdict
-from tracer.report.terminal import Screen
+from tracer.report.terminal import Screen, silence
 
 STDOUT = Path("-")
 """The file name that means standard output."""
@@ -68,9 +68,12 @@ def write_stdout(text: str) -> None:
 
     Half of a surrogate pair, as a file's name may hold, becomes its escape, as JSON has it too.
     """
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
 
 
 def write_document(path: Path, text: str) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracer.cli.output import stderr
-from tracer.errors import HypothesisError, UsageError
-from tracer.hypothesis.load import HypothesisFile, read
+from tracer.errors import HypothesisError, UsageError, shorten
+from tracer.hypothesis.load import HypothesisFile, is_hypothesis_file, read
 from tracer.record.runs import RunEntry, find_runs
 
 Test = Callable[[str], bool]
 
 _WORD = re.compile(r"\s*(\(|\)|[^\s()]+)")
 _RESERVED = ("and", "or", "not", "(", ")")
+_DEEPEST = 50
+"""Parentheses and `not` inside one another."""
 
 
 def compile_expression(expression: str) -> Test:
@@ -37,12 +39,13 @@ class _Parser:
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
+        self._depth = 0
         self.words = _WORD.findall(expression)
 
     def mistake(self) -> UsageError:
         found = f"{self.words[0]!r}" if self.words else "the end"
         return UsageError(
-            f"-k {self.expression!r}: did not expect {found} there. "
+            f"-k {shorten(self.expression)!r}: did not expect {found} there. "
             "Write parts of hypothesis names joined by and, or, not and parentheses, "
             "e.g. -k 'two_hop and not language'."
         )
@@ -66,6 +69,17 @@ class _Parser:
         return lambda name: all(test(name) for test in tests)
 
     def _single(self) -> Test:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise UsageError(
+                f"-k {shorten(self.expression)!r}: it nests deeper than {_DEEPEST} levels of "
+                "parentheses and not."
+            )
+        test = self._one()
+        self._depth -= 1
+        return test
+
+    def _one(self) -> Test:
         if self._take("not"):
             negated = self._single()
             return lambda name: not negated(name)
@@ -105,7 +119,7 @@ def hypothesis_paths(arguments: Sequence[Path] | None) -> list[Path]:
 def _files_at(place: Path) -> Iterable[Path]:
     if not place.is_dir():
         return [place]
-    return sorted(p for p in place.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
+    return sorted(path for path in place.iterdir() if is_hypothesis_file(path))
 
 
 class BrokenFile(NamedTuple):

@@ -143,6 +143,12 @@ class HypothesisFile:
         return place_mistake(Problem(path, message), self.marks, self.overrides)
 
 
+def is_hypothesis_file(path: Path) -> bool:
+    """Whether a folder's entry is meant: macOS puts `._NAME`, which is no text, beside a file."""
+    is_yaml = path.suffix in (".yaml", ".yml") and not path.name.startswith("._")
+    return is_yaml and path.is_file()
+
+
 def read(path: str, overrides: Iterable[str] = ()) -> HypothesisFile:
     """Read and check a hypothesis file; overrides are of the form `path=value`.
 
@@ -162,7 +168,7 @@ def check(path: str, text: str, overrides: Iterable[str] = ()) -> HypothesisFile
     source = _parsed(path, text)
     problems = list(source.problems)
     problems += apply_overrides(source.data, texts)
-    reading = read_parts(source.data)
+    reading = read_parts(source.data, {} if texts else source.written)
     problems += reading.problems
     problems += _beyond(reading.parts, problems)
     if problems or reading.hypothesis is None:

@@ -42,14 +42,17 @@ def validated(model: type[Part], data: Any) -> Part:
     return model.model_validate_json(json.dumps(data), strict=True)
 
 
-def read_parts(data: Mapping[str, Any]) -> ReadHypothesis:
-    """Check plain data against the schema."""
+def read_parts(
+    data: Mapping[str, Any], written: Mapping[KeyPath, str] | None = None
+) -> ReadHypothesis:
+    """Check plain data against the schema; `written` has its values as the file spells them."""
     try:
         hypothesis = validated(Hypothesis, data)
     except ValidationError as error:
         details = error.errors(include_url=False)
         broken = frozenset(place_of(detail)[:2] for detail in details)
-        return ReadHypothesis(None, _readable_parts(data, broken), problems_of(error, data))
+        found = problems_of(error, data, written=written)
+        return ReadHypothesis(None, _readable_parts(data, broken), found)
     return ReadHypothesis(hypothesis, parts_of(hypothesis), [])
 
 

@@ -98,16 +98,19 @@ def place_of(error: ErrorDetails) -> KeyPath:
 
 
 def problems_of(
-    error: ValidationError, data: Mapping[str, Any], root: type[BaseModel] = Hypothesis
+    error: ValidationError,
+    data: Mapping[str, Any],
+    root: type[BaseModel] = Hypothesis,
+    written: Mapping[KeyPath, str] | None = None,
 ) -> list[Problem]:
-    """Every mistake of a validation, in plain words.
+    """Every mistake of a validation, in plain words; values as they are `written`, if known.
 
     A missing key is not told where an unknown key beside it was most likely meant to be it.
     """
     details = error.errors(include_url=False)
     misspelt = {_meant(detail, data, root) for detail in details if detail["type"] == _UNKNOWN}
     return [
-        _problem(detail, data, root)
+        _problem(detail, data, root, written or {})
         for detail in details
         if not (detail["type"] == _MISSING and place_of(detail) in misspelt)
     ]
@@ -125,7 +128,12 @@ def _meant(error: ErrorDetails, data: Mapping[str, Any], root: type[BaseModel]) 
     return (*parent, nearest(str(key), known) or key)
 
 
-def _problem(error: ErrorDetails, data: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+def _problem(
+    error: ErrorDetails,
+    data: Mapping[str, Any],
+    root: type[BaseModel],
+    written: Mapping[KeyPath, str],
+) -> Problem:
     path = place_of(error)
     if path in _LAYOUT:
         return Problem(path, _LAYOUT[path])
@@ -139,6 +147,9 @@ def _problem(error: ErrorDetails, data: Mapping[str, Any], root: type[BaseModel]
         return Problem(parent, f"the key {str(path[-1])!r} is missing")
     if kind == "no_measure":
         return Problem(path, _no_measure(path, found, root))
+    if kind == "string_type":
+        message = _text(found, written.get(path)) + _meant_key(path, root)
+        return Problem(path, message + _long_form(path, kind, root))
     sentence = _SENTENCES.get(kind)
     message = sentence(found, error.get("ctx", {})) if sentence else error["msg"]
     return Problem(path, message + _long_form(path, kind, root))
@@ -176,10 +187,18 @@ def _long_form(path: KeyPath, kind: str, root: type[BaseModel]) -> str:
     return f" Or a mapping with {listed(keys)}."
 
 
-def _text(found: Any, _: Mapping[str, Any]) -> str:
+def _text(found: Any, written: str | None) -> str:
+    spelled = written or show(found)
     quote = isinstance(found, bool | int | float)
-    hint = f": put it in quotes, '{show(found)}'" if quote else ""
-    return f"found {show(found)}; text is expected{hint}."
+    hint = f": put it in quotes, '{spelled}'" if quote else ""
+    return f"found {spelled}; text is expected{hint}."
+
+
+def _meant_key(path: KeyPath, root: type[BaseModel]) -> str:
+    """The key that a prompt's variable was most likely meant to be."""
+    *parent, key = path
+    known = [word for model in models_at(tuple(parent), root) for word in keys_of(model)]
+    return "" if key in known else did_you_mean(str(key), known)
 
 
 def _list(found: Any, _: Mapping[str, Any]) -> str:
@@ -198,7 +217,6 @@ def _expected(what: str) -> Callable[[Any, Mapping[str, Any]], str]:
 
 
 _SENTENCES: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
-    "string_type": _text,
     "tuple_type": _list,
     "literal_error": _choice,
     "int_type": _expected("a whole number"),

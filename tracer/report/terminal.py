@@ -7,11 +7,12 @@ ASCII stand-in; a pipe gets no colour, and neither does anyone who sets NO_COLOR
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from io import StringIO
-from typing import IO, NamedTuple, Protocol, cast, runtime_checkable
+from typing import IO, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from rich import box
 from rich.console import Console
@@ -41,6 +42,8 @@ _MARKS = {"held": "✔", "failed": "✘", "untested": "?", "vacuous": "∅"}
 _COLOURS = {"held": "green", "failed": "red", "untested": "yellow", "vacuous": "yellow"}
 _OPEN = {"inconclusive": "?", "consistent": "≈"}
 """Verdicts that are neither a yes nor a no."""
+_WIDTH = 80
+"""Where the terminal says that it has none."""
 MOST_ROWS = 300
 """Expectations that are printed unless every prompt is asked for."""
 MOST_NOTES = 60
@@ -66,13 +69,31 @@ class Stream(Protocol):
         ...
 
 
+class _Pipe(Console):
+    """A console that goes on in silence where its reader has gone: `tracer list | head -1`."""
+
+    def on_broken_pipe(self) -> None:
+        """The command still ends with the exit code of what it did."""
+        self.quiet = True
+        silence(self.file)
+
+
+def silence(file: IO[Any]) -> None:
+    """Let a stream whose reader has gone, and what it still holds, lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
+
+
 class Screen:
     """One output stream, and how much it can show."""
 
     def __init__(self, file: Stream, *, width: int | None = None) -> None:
-        self.console = Console(
+        self.console = _Pipe(
             file=cast("IO[str]", file), width=width, markup=False, highlight=False, emoji=False
         )
+        if self.console.width < 1:  # COLUMNS=0
+            self.console.width = _WIDTH
         self.ascii = not _can_say(self.console.encoding)
 
     @property

@@ -19,6 +19,7 @@ from tracer.dashboard.places import Places
 from tracer.dashboard.runs.run import shown
 from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.load import STARTER as STARTER_FILE
+from tracer.hypothesis.load import is_hypothesis_file
 from tracer.hypothesis.yaml_text import MAX_BYTES, decoded, read_text
 from tracer.record.files import path_text
 from tracer.record.run_folder import read_record
@@ -32,7 +33,6 @@ _MOST = 10
 """Uploads that a session keeps."""
 _LONGEST_NAME = 100
 MOST_FILES = 1_000
-_SUFFIXES = (".yaml", ".yml")
 _DEEPEST = 3
 """Folders below the first one."""
 
@@ -65,7 +65,7 @@ def _walk(folder: Path, without: Path, depth: int) -> Iterator[Path]:
         inside = sorted(path for path in folder.iterdir() if not path.is_symlink())
     except OSError:
         return
-    yield from (path for path in inside if path.suffix in _SUFFIXES and path.is_file())
+    yield from (path for path in inside if is_hypothesis_file(path))
     for path in inside:
         hidden = path.name.startswith(".") or path.resolve() == without.resolve()
         if depth and path.is_dir() and not hidden:

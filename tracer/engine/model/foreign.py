@@ -8,6 +8,7 @@ keep their traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -15,6 +16,9 @@ from tracer.errors import ModelUnavailable, TracerError, one_line
 
 _PANIC = "PanicException"
 """What libraries in Rust raise for a failed assertion; no `Exception`, and not importable."""
+
+_HIDDEN = re.compile(r"\s*[^.!?;]*\babove report\b[^.!?]*[.!?]?")
+"""A sentence that points to what transformers has logged, which is not shown."""
 
 
 @contextmanager
@@ -39,5 +43,6 @@ def guarded(
         if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
             raise
         look()
-        cause = f"{type(error).__name__}: {one_line(error)}".rstrip(".: ")
+        told = _HIDDEN.sub("", one_line(error))
+        cause = f"{type(error).__name__}: {told}".rstrip(".: ")
         raise ModelUnavailable(f"{what} ({cause}). {advice}") from error

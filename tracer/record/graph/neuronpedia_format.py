@@ -7,6 +7,7 @@ that no sum of them overflows; so is the size of a file.
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -167,7 +168,7 @@ def read(path: Path) -> JsonFile:
     """
     content = _content(path)
     try:
-        data = from_json(content, allow_inf_nan=False)
+        data = from_json(content.removeprefix(BOM_UTF8), allow_inf_nan=False)
     except ValueError as problem:
         raise UsageError(f"{path}: cut short, or no JSON ({problem}).") from None
     return JsonFile(data, hashlib.sha256(content).hexdigest())
