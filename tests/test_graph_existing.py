@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.graph_json import AUSTIN, TEXAS, TWIN, dallas, saved
 from tests.graphs import hand_graph
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds
+from tracer.hypothesis.neuronpedia_ids import FEATURE
 from tracer.record.graph import files
+from tracer.record.graph.neuronpedia_export import export
 from tracer.record.graph.neuronpedia_import import absent, read_either
 
 
@@ -80,3 +83,18 @@ def test_deep_nesting_is_a_sentence(tmp_path: Path):
     json.loads(path.read_text())
     with pytest.raises(UsageError):
         read_either(path)
+
+
+def test_labels_pins_and_the_node_in_view_are_carried_into_an_export(tmp_path: Path):
+    data = dallas()
+    features = [node for node in data["nodes"] if node["feature_type"] == FEATURE]
+    features[0]["clerp"] = "say a capital"
+    data["qParams"] |= {"pinnedIds": f"{TEXAS},{AUSTIN}", "clickedId": TEXAS}
+    found = read_either(saved(tmp_path, data))
+    influences = np.ones(found.graph.nodes.n_sources)
+    written = export(found.graph, influences, "a", marks=found.marks)
+    labels = {node["node_id"]: node["clerp"] for node in written["nodes"]}
+    assert labels[features[0]["node_id"]] == "say a capital"
+    assert written["qParams"]["pinnedIds"] == [TEXAS, AUSTIN]
+    assert written["qParams"]["clickedId"] == TEXAS
+    assert read_either(saved(tmp_path, written)).marks == found.marks

@@ -213,7 +213,7 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("reading the graph"):
-        graph, supernodes, sha256 = neuronpedia_import.read_either(path)
+        graph, supernodes, marks, sha256 = neuronpedia_import.read_either(path)
     words = re.sub("[^A-Za-z0-9._-]+", "-", _DIGEST.sub("", path.stem)).lstrip("._-")
-    origin = Origin(str(path), graph.pruning, supernodes)
+    origin = Origin(str(path), graph.pruning, supernodes, marks)
     yield TakenGraph(graph, None, words, sha256, origin)

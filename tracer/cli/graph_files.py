@@ -105,8 +105,10 @@ class Writer:
             yield path.with_suffix(".safetensors")
         if self.frontend is not None:
             path = self.frontend / f"{slug}.json"
-            groups = found.origin.supernodes if found.origin else ()
-            neuronpedia_export.write(path, pruned, influences, slug, supernodes=groups)
+            groups, marks = (), neuronpedia_export.NO_MARKS
+            if found.origin is not None:
+                groups, marks = found.origin.supernodes, found.origin.marks
+            neuronpedia_export.write(path, pruned, influences, slug, supernodes=groups, marks=marks)
             yield path
 
 

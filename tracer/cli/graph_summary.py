@@ -27,6 +27,7 @@ from tracer.cli.output import json_text, percent, print_table
 from tracer.errors import shorten
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
+from tracer.record.graph.neuronpedia_export import PageMarks
 from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
 from tracer.report.terminal import Screen
 
@@ -47,6 +48,7 @@ class Origin(NamedTuple):
     pruning: Pruning | None
     """What had been cut before."""
     supernodes: tuple[LabelledIds, ...]
+    marks: PageMarks
 
 
 @dataclass(frozen=True)

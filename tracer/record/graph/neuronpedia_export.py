@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,26 @@ _WHOLE = Pruning(nodes=1.0, edges=1.0)
 _BIAS_ID = "bias_0_0"
 
 
+@dataclass(frozen=True)
+class PageMarks:
+    """What people wrote and marked on the page of a graph, by the ids of its nodes."""
+
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """`clerp`: what a node is called; those of logits are written anew."""
+    pinned: tuple[str, ...] = ()
+    clicked: str = ""
+
+
+NO_MARKS = PageMarks()
+
+
 def export(
     graph: AttributionGraph,
     influences: Float[np.ndarray, " source"],
     slug: str,
     scan: str | None = None,
     supernodes: Sequence[LabelledIds] = (),
+    marks: PageMarks = NO_MARKS,
 ) -> dict[str, Any]:
     """The graph as plain data, ready for JSON.
 
@@ -59,6 +74,7 @@ def export(
         slug: the graph's name in its file name and URL.
         scan: what the page calls the model; without it, the model's name less its owner.
         supernodes: groups of ids, in the graph or not: the page leaves out what it does not find.
+        marks: of the file that the graph was read from.
 
     Raises:
         UsageError: the slug has characters that no file name or URL can do without harm.
@@ -71,14 +87,18 @@ def export(
     kept = (graph.pruning or _WHOLE).nodes
     names = source_ids(graph), logit_ids(graph)
     ranks = _ranks(influences, kept)
-    nodes = [*_sources(graph, names[0], ranks), *_constants(graph), *_logits(graph, names[1])]
+    sources = [
+        node | {"clerp": marks.labels.get(node["node_id"], node["clerp"])}
+        for node in _sources(graph, names[0], ranks)
+    ]
+    nodes = [*sources, *_constants(graph), *_logits(graph, names[1])]
     return {
         "metadata": _metadata(graph, slug, scan),
         "qParams": {
-            "pinnedIds": [],
+            "pinnedIds": list(marks.pinned),
             "supernodes": [[group.label, *group.ids] for group in supernodes],
             "linkType": "both",
-            "clickedId": "",
+            "clickedId": marks.clicked,
             "sg_pos": "",
         },
         "nodes": nodes,
@@ -93,6 +113,7 @@ def write(
     slug: str,
     scan: str | None = None,
     supernodes: Sequence[LabelledIds] = (),
+    marks: PageMarks = NO_MARKS,
 ) -> None:
     """Write what `export` gives, whole or not at all.
 
@@ -100,7 +121,7 @@ def write(
         UsageError: a bad slug, or more than Neuronpedia takes.
         OSError: it cannot be written.
     """
-    data = export(graph, influences, slug, scan, supernodes)
+    data = export(graph, influences, slug, scan, supernodes, marks)
     text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     content = (text + "\n").encode("utf-8", "backslashreplace")
     if len(content) > MAX_JSON_BYTES:

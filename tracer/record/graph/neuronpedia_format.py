@@ -105,6 +105,7 @@ class QueryParameters(BaseModel):
 
     pinnedIds: TextOrList = []
     supernodes: TextOrList = []
+    clickedId: Any = ""
 
 
 class GraphFile(BaseModel):

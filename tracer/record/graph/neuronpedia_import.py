@@ -40,7 +40,7 @@ from tracer.hypothesis.neuronpedia_ids import (
 from tracer.record.graph import files, neuronpedia_format
 from tracer.record.graph.format import SCHEMA
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
-from tracer.record.graph.neuronpedia_export import logit_ids, source_ids
+from tracer.record.graph.neuronpedia_export import NO_MARKS, PageMarks, logit_ids, source_ids
 from tracer.record.graph.neuronpedia_format import (
     GraphFile,
     LinkEntry,
@@ -65,6 +65,8 @@ class Existing(NamedTuple):
     graph: AttributionGraph
     supernodes: tuple[LabelledIds, ...]
     """Ids as written; ours keep none."""
+    marks: PageMarks
+    """Ours keep none."""
     sha256: str
     """Of the JSON file, which for ours names the hash of its tensors."""
 
@@ -79,26 +81,40 @@ def read_either(path: Path) -> Existing:
     data = cast(dict[str, Any], found.data) if isinstance(found.data, dict) else {}
     schema = data.get("schema")
     if isinstance(schema, str) and schema.startswith(_OURS):
-        return Existing(files.read(path), (), found.sha256)
+        return Existing(files.read(path), (), NO_MARKS, found.sha256)
     if "nodes" not in data and "links" not in data:
         raise UsageError(
             f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "
             "Neuronpedia and circuit-tracer have `nodes` and `links`."
         )
-    graph = _of_data(data, path)
-    return Existing(graph, _supernodes(data, path), found.sha256)
+    graph, marks = _of_data(data, path)
+    return Existing(graph, _supernodes(data, path), marks, found.sha256)
 
 
-def _of_data(data: dict[str, Any], path: Path) -> AttributionGraph:
-    """The graph of a parsed graph JSON; sentences name the file at `path`.
+def _of_data(data: dict[str, Any], path: Path) -> tuple[AttributionGraph, PageMarks]:
+    """The graph of a parsed graph JSON, and its marks; sentences name the file at `path`.
 
     Raises:
         UsageError: it is no such graph.
     """
     try:
-        return _graph(_parse(data))
+        file = _parse(data)
+        return _graph(file), _marks(file)
     except UsageError as problem:
         raise UsageError(f"{path}: {problem}") from None
+
+
+def _marks(file: GraphFile) -> PageMarks:
+    """Labels, pins and the node in view, under the ids that are written; an error's is newer."""
+    labels = {
+        _newer(node.node_id) if node.feature_type == ERROR else node.node_id: node.clerp
+        for node in file.nodes
+        if node.clerp and node.feature_type not in (LOGIT, BIAS)
+    }
+    pinned, clicked = file.qParams.pinnedIds, file.qParams.clickedId
+    ids = pinned.split(",") if isinstance(pinned, str) else cast(list[object], pinned)
+    kept = dict.fromkeys(name for name in ids if isinstance(name, str) and name)
+    return PageMarks(labels, tuple(kept), clicked if isinstance(clicked, str) else "")
 
 
 def _supernodes(data: dict[str, Any], path: Path) -> tuple[LabelledIds, ...]:
