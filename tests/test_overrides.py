@@ -60,7 +60,7 @@ def test_a_short_form_is_opened_by_a_key_of_its_long_form(tmp_path: Path):
         (
             "controls.randm=1",
             "'controls' has no key 'randm'. Did you mean 'random'? "
-            "Known: 'random', 'matched', 'donors', 'answers'.",
+            "Known: 'random', 'matched', 'donors', 'answers', 'rivals'.",
         ),
         ("supernodes.texs.label=x", "'supernodes' has no key 'texs'. Did you mean 'texas'?"),
         ("prompts.dallas.cty=x", "'prompts.dallas' has no key 'cty'. Did you mean 'city'?"),

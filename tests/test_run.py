@@ -1,5 +1,7 @@
 """A tiny hypothesis from file to record: resumed, locked, compared with one-by-one clamps."""
 
+import json
+
 import numpy as np
 import pytest
 from heard import Heard
@@ -182,7 +184,19 @@ def test_a_lock_is_reused(file, tiny, tmp_path):
     first = run(file, tmp_path / "reports")
     other = write_tiny(tmp_path, tiny, supernodes=changed_rule())
     locked = run(other, tmp_path / "reports", lock=first)
-    assert run_folder.read_record(locked).supernodes == run_folder.read_record(first).supernodes
+    old, new = (run_folder.read_record(each).supernodes for each in (first, locked))
+    assert old["california"] == new["california"]
+    assert old["texas"].model_copy(update={"is_foreign": True}) == new["texas"]
+
+
+def test_a_lock_that_takes_activations_from_a_prompt_of_its_own_is_refused(file, tiny, tmp_path):
+    first = run(file, tmp_path / "reports")
+    prompts = {name: each for name, each in TINY["prompts"].items() if name != "oakland"}
+    prompts["fresno"] = {"city": "Fresno"}
+    nodes = json.loads(json.dumps(TINY["supernodes"]).replace("oakland", "fresno"))
+    other = write_tiny(tmp_path, tiny, prompts=prompts, supernodes=nodes)
+    with pytest.raises(UsageError, match="has california with the activations of prompt 'oakland'"):
+        run(other, tmp_path / "reports", lock=first)
 
 
 def test_without_a_lock_a_run_says_what_changed(file, tiny, tmp_path):

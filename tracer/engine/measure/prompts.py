@@ -25,7 +25,7 @@ from tracer.engine.model.model import Model
 from tracer.engine.procedure import made_anew
 from tracer.engine.progress import Advance
 from tracer.engine.resolve import MeasurementContext
-from tracer.engine.store import key_of
+from tracer.engine.store import StoredEntry, key_of
 from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
@@ -91,10 +91,21 @@ def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: Cle
     prompts = {name: context.hypothesis.prompts[name] for name in spec.prompts}
     judged = sorted(context.clean[n].prompt.ids for n, each in prompts.items() if each.held_out)
     claim = key_of([expected, judged])
-    first = context.cache.read(key, lambda entry: str(entry.about))
+    first = context.cache.read(key, _claim_of)
     if first is None:
         context.cache.store.write(key, {}, claim)
     return first not in (None, claim)
+
+
+def _claim_of(entry: StoredEntry) -> str:
+    """What is kept of a first look.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not isinstance(entry.about, str):
+        raise ValueError("an entry of something else")
+    return entry.about
 
 
 def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
