@@ -275,3 +275,13 @@ def test_junit_tells_of_failures_and_of_files_without_a_verdict(engine: Engine, 
     assert suites["a"].get("failures") == suites["a"].get("errors") == "0"
     assert suites["b"].get("failures") != "0"
     assert suites["hypotheses/c.yaml"].get("errors") == "1"
+
+
+def test_junit_takes_standard_output_alone(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    result = tracer_("run", "--junitxml", "-")
+    assert ET.fromstring(result.out).find("testsuite").get("name") == "a"
+    assert "✔ CONSISTENT as expected  a" in result.err
+    both = tracer_("run", "--junitxml", "-", "--json", "-")
+    assert both.code == 4 and "standard output takes one of them" in both.err
+    assert not Path("-").exists()

@@ -58,9 +58,9 @@ def stderr() -> Screen:
     return Screen(sys.stderr)
 
 
-def screen_beside(document: Path | None) -> Screen:
-    """Where results go for people: standard error where the document takes standard output."""
-    return stderr() if document == STDOUT else stdout()
+def screen_beside(*documents: Path | None) -> Screen:
+    """Where results go for people: standard error where a document takes standard output."""
+    return stderr() if STDOUT in documents else stdout()
 
 
 def write_stdout(text: str) -> None:

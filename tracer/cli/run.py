@@ -16,6 +16,7 @@ from tracer.cli.compare import Baseline, print_comparison
 from tracer.cli.json_output import FileResult, to_json, to_junit
 from tracer.cli.matrix import Selected, select, show_where_it_holds
 from tracer.cli.output import (
+    STDOUT,
     code_of,
     nothing_selected,
     os_exit_code,
@@ -42,10 +43,10 @@ from tracer.errors import (
     EXIT_USAGE,
     OutOfReach,
     TracerError,
+    UsageError,
 )
 from tracer.evidence.regression import RunComparison
 from tracer.hypothesis.load import HypothesisFile, Replacements
-from tracer.record.files import write_text
 from tracer.record.runs import resolve
 from tracer.report.matrix import combinations
 from tracer.report.run import Run, judge_and_save
@@ -145,13 +146,15 @@ def run(
     require_writable(out, "--out")
     require_writable_file(json_, "--json")
     require_writable_file(junitxml, "--junitxml")
+    if json_ == junitxml == STDOUT:
+        raise UsageError("--json - and --junitxml -: standard output takes one of them.")
     job = _Job(
         reports=out,
         lock=locked,
         fresh=fresh,
         store=None if no_cache else Store(root()),
         quiet=quiet,
-        screen=screen_beside(json_),
+        screen=screen_beside(json_, junitxml),
         exitfirst=exitfirst,
         baseline=held_to,
         strict=strict,
@@ -169,7 +172,7 @@ def run(
     if json_ is not None:
         write_document(json_, to_json(results, code))
     if junitxml is not None:
-        write_text(junitxml, to_junit(results))
+        write_document(junitxml, to_junit(results))
     return code
 
 

@@ -15,6 +15,7 @@ from tracer.cli.output import (
     nothing_selected,
     print_table,
     require_writable,
+    require_writable_file,
     screen_beside,
     stderr,
     write_document,
@@ -67,6 +68,7 @@ def specificity(
         Excluded(name=path.stem, file=str(path), reason=str(error)) for path, error in found.broken
     ]
     require_writable(out, "--out")
+    require_writable_file(json_, "--json")
     with progress_on(stderr(), quiet=quiet) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
             measure = engine.specificity.measure_specificity
