@@ -8,6 +8,7 @@ from tests.bench import ATOL, TINY, logits_by_hand, make_bench
 from tests.test_ablation import by_hand
 from tracer.engine.ablation import mean_of, observe
 from tracer.engine.batches import BatchLimit
+from tracer.engine.measure.circuit_members import Member, grouped
 from tracer.engine.measure.circuit_setup import metric_of, prepare_circuit
 from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
 from tracer.engine.resolve import MeasurementContext
@@ -220,3 +221,10 @@ def test_a_circuit_that_is_a_whole_layer_has_no_random_ones(tiny):
     assert trial.scores is not None and len(arrays["without"]) == 4
     assert n_circuit_rows(circuit) == 3 + 4 + len(SHARES)
     assert np.isfinite(arrays["curve"]).all()
+
+
+def test_a_supernode_without_a_member_in_scope_makes_no_group():
+    members = [Member(f"texas 0_{n}", (0, "city", "last", 0, None), n, {}) for n in range(6)]
+    groups = grouped([[], members], 3)
+    assert [name for name, _ in groups] == ["texas 1–2", "texas 3–4", "texas 5–6"]
+    assert [member for _, group in groups for member in group] == members

@@ -99,7 +99,7 @@ def grouped(found: Sequence[Sequence[Member]], n: int) -> list[tuple[str, list[M
     if total <= n:
         return [(member.name, [member]) for members in found for member in members]
     groups: list[tuple[str, list[Member]]] = []
-    for members in found:
+    for members in filter(None, found):  # a supernode may have none in scope
         parts = min(len(members), max(1, round(n * len(members) / total)))
         bounds = [round(i * len(members) / parts) for i in range(parts + 1)]
         for start, stop in zip(bounds, bounds[1:], strict=False):
