@@ -9,14 +9,10 @@ from tracer.hypothesis.load import read
 
 FILES = sorted((Path(__file__).parent.parent / "hypotheses").glob("*.yaml"))
 QUICK = (
-    "capitals_end",
     "capitals_mediation",
     "multilingual",
-    "multilingual_limits",
-    "multilingual_words",
     "shared_languages",
     "two_hop",
-    "two_hop_ablation",
 )
 """Run by every test session; all of them take twenty minutes: `pytest -m library`."""
 RUNS = [
