@@ -8,6 +8,7 @@ Both ask the same of a graph that keeps every active feature.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -15,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.nodes import ChosenFeatures, errors, feature_writes
+from tracer.engine.attribution.nodes import ChosenFeatures, Writes, errors, feature_writes
 from tracer.engine.attribution.sweep import SweepPlan, sweep
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
@@ -41,24 +42,41 @@ def scores_without_dropped(
     """The scores of a graph with what dropped features write neither in errors nor anywhere."""
     if kept.n == graph.subject.n_active:
         return scores(graph)
-    explained = _without_dropped(basis, frozen, kept)
-    edges = graph.edges.copy()
-    if _has_errors(basis, explained, kept):
-        with progress.task("sweeping errors alone", plan.n_steps(frozen)) as advance:
-            swept = sweep(basis, explained, kept, targets, plan, advance)
-        edges = swept.edges.T.float().cpu().numpy()
-    else:
+    written = [_written(basis, frozen, layer) for layer in range(frozen.n_layers)]
+    if not _has_errors(basis, frozen, written):
+        edges = graph.edges.copy()
         edges[:, graph.nodes.error_columns] = 0
-    return scores(replace(graph, edges=edges))
+        return scores(replace(graph, edges=edges))
+    with progress.task("sweeping errors alone", plan.n_steps(frozen)) as advance:
+        explained = _without_dropped(basis, frozen, kept, written)
+        swept = sweep(basis, explained, kept, targets, plan, advance)
+    return scores(replace(graph, edges=swept.edges.T.float().cpu().numpy()))
 
 
-def _without_dropped(basis: FeatureBasis, frozen: Frozen, kept: ChosenFeatures) -> Frozen:
+def _has_errors(
+    basis: FeatureBasis, frozen: Frozen, written: Sequence[Float[Tensor, "pos d_model"]]
+) -> bool:
+    """Whether anything is left that no feature writes, at the positions that are carried."""
+    carried = slice(frozen.n_prefix, None)
+    every = torch.arange(frozen.n_pos, device=frozen.device)
+    for layer, output in enumerate(frozen.outputs):
+        left = errors(basis, frozen, layer, Writes(every, every, written[layer]))[carried]
+        if float(left.norm()) > _ROUNDING * max(float(output[carried].norm()), 1e-30):
+            return True
+    return False
+
+
+def _without_dropped(
+    basis: FeatureBasis,
+    frozen: Frozen,
+    kept: ChosenFeatures,
+    written: Sequence[Float[Tensor, "pos d_model"]],
+) -> Frozen:
     """The prompt as if its MLPs did not write what the dropped features do."""
     outputs: list[Tensor] = []
     for layer, output in enumerate(frozen.outputs):
-        left = output - _written(basis, frozen, layer)
         writes = feature_writes(basis, frozen, kept, layer)
-        outputs.append(left.index_add_(0, writes.pos, writes.vectors))
+        outputs.append((output - written[layer]).index_add_(0, writes.pos, writes.vectors))
     return replace(frozen, outputs=tuple(outputs))
 
 
@@ -78,13 +96,3 @@ def _written(basis: FeatureBasis, frozen: Frozen, to: int) -> Float[Tensor, "pos
             activations[place] = active.values[here].to(found.dtype)
             found += activations @ basis.W_dec(layer, some, to).to(found.dtype)
     return found
-
-
-def _has_errors(basis: FeatureBasis, frozen: Frozen, kept: ChosenFeatures) -> bool:
-    """Whether anything is left that no feature writes, at the positions that are carried."""
-    carried = slice(frozen.n_prefix, None)
-    for layer, output in enumerate(frozen.outputs):
-        left = errors(basis, frozen, layer, feature_writes(basis, frozen, kept, layer))[carried]
-        if float(left.norm()) > _ROUNDING * max(float(output[carried].norm()), 1e-30):
-            return True
-    return False
