@@ -6,7 +6,7 @@ import pytest
 from tests.opened import graph_of
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.measure.graph_controls import N_CONTROLS, control_shares
-from tracer.record.graph.influence import edges_between
+from tracer.record.graph.influence import entering
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,15 @@ def place_with(graph, n):
 def test_controls_are_the_other_features_of_the_same_place(graph):
     here = place_with(graph, 3)
     output = np.array([graph.nodes.n_features])
-    found = control_shares(graph, here[:1], output, seed=0)
-    others = [edges_between(graph, np.array([row]), output).share for row in here[1:]]
+    enters = entering(graph, output)
+    found = control_shares(graph, here[:1], output, enters, seed=0)
+    others = [entering(graph, output).of(np.array([row])).share for row in here[1:]]
     assert len(found) == N_CONTROLS
     assert set(np.round(found, 9)) <= set(np.round(others, 9))
-    assert np.array_equal(found, control_shares(graph, here[:1], output, seed=0))
+    assert np.array_equal(found, control_shares(graph, here[:1], output, enters, seed=0))
 
 
 def test_where_too_few_others_are_there_are_none(graph):
     here = place_with(graph, 2)
     output = np.array([graph.nodes.n_features])
-    assert len(control_shares(graph, here, output, seed=0)) == 0
+    assert len(control_shares(graph, here, output, entering(graph, output), seed=0)) == 0

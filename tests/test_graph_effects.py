@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
-from tracer.record.graph.influence import ablation_effects, edges_between
+from tracer.record.graph.influence import ablation_effects, entering
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def graph():
 
 
 def test_edges_are_summed_and_shared(graph):
-    found = edges_between(graph, np.array([0, 1]), np.array([2]))
+    found = entering(graph, np.array([2])).of(np.array([0, 1]))
     assert found.weight == pytest.approx(-0.5)
     assert found.share == pytest.approx(-0.5 / 3.5)
-    assert edges_between(graph, np.array([2]), np.array([0])).share is None
+    assert entering(graph, np.array([0])).of(np.array([2])).share is None
 
 
 def test_ablations_go_through_what_reads_them(graph):

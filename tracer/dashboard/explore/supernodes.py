@@ -15,7 +15,7 @@ from jaxtyping import Int
 from tracer.dashboard.explore.nodes import GraphIndex
 from tracer.hypothesis.clamps import NAME_PATTERN
 from tracer.hypothesis.neuronpedia_ids import feature_id
-from tracer.record.graph.influence import Scores, edges_between, supernode_scores
+from tracer.record.graph.influence import Scores, entering, supernode_scores
 from tracer.record.record import Record
 from tracer.report.run_graphs import supernode_groups
 
@@ -85,10 +85,11 @@ def group_links(index: GraphIndex, groups: Groups) -> tuple[GroupLink, ...]:
     n_features = index.graph.nodes.n_features
     logits = enumerate(index.graph.nodes.logits, n_features)
     outputs = [(logit.label, np.array([row])) for row, logit in logits]
+    targets = [(*end, entering(index.graph, end[1])) for end in (*rows.items(), *outputs)]
     found = [
-        GroupLink(source, target, *edges_between(index.graph, rows[source], ends))
+        GroupLink(source, target, *enters.of(rows[source]))
         for source in rows
-        for target, ends in (*rows.items(), *outputs)
+        for target, ends, enters in targets
         if ends is not rows[source] and len(rows[source]) and len(ends)
     ]
     there = [link for link in found if link.weight != 0]

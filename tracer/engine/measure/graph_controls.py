@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.influence import Entering
 
 N_CONTROLS = 99
 
@@ -21,6 +22,7 @@ def control_shares(
     graph: AttributionGraph,
     sources: Int[np.ndarray, " n"],
     targets: Int[np.ndarray, " m"],
+    enters: Entering,
     seed: int,
 ) -> Float[np.ndarray, " control"]:
     """Shares of `N_CONTROLS` sets in place of the sources; none where a place has too few others.
@@ -29,20 +31,18 @@ def control_shares(
         graph: Nothing pruned.
         sources: Columns of A's features.
         targets: Rows of B's features, or of what is explained.
+        enters: All that enters them.
         seed: Of the draw.
     """
-    rows = graph.edges[targets].astype(np.float64)
-    enters = float(np.abs(rows).sum())
     pools = list(_pools(graph, sources, targets))
-    if enters == 0 or any(len(pool) < n for pool, n in pools):
+    if enters.size == 0 or any(len(pool) < n for pool, n in pools):
         return np.empty(0)
-    sent = rows.sum(0)
     draw = np.random.default_rng(seed)
     sets = (
         np.concatenate([draw.choice(pool, n, replace=False) for pool, n in pools])
         for _ in range(N_CONTROLS)
     )
-    return np.array([sent[each].sum() / enters for each in sets])
+    return np.array([enters.of(each).share for each in sets])
 
 
 def _pools(

@@ -30,7 +30,7 @@ from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph import files
 from tracer.record.graph.graph import AttributionGraph, id_of_row
-from tracer.record.graph.influence import edges_between, influence, scores, supernode_scores
+from tracer.record.graph.influence import entering, influence, scores, supernode_scores
 from tracer.record.graph.prune import prune
 from tracer.record.trials import Ablation, FeatureTokens, GraphEdge, GraphRecord
 
@@ -140,12 +140,13 @@ def _record(
 def _edges(graph: AttributionGraph, members: Members, seed: int) -> Iterator[GraphEdge]:
     """Between every two supernodes, and from each to what is explained, with their controls."""
     ends = {**members, OUTPUT: np.array([graph.nodes.n_features])}
+    sums = {target: entering(graph, rows) for target, rows in ends.items()}
     for source, from_rows in members.items():
         for target, to_rows in ends.items():
             if source != target and len(from_rows) and len(to_rows):
-                weight, share = edges_between(graph, from_rows, to_rows)
+                weight, share = sums[target].of(from_rows)
                 found = GraphEdge(source=source, target=target, weight=weight, share=share)
-                controls = control_shares(graph, from_rows, to_rows, seed)
+                controls = control_shares(graph, from_rows, to_rows, sums[target], seed)
                 if share is None or not len(controls):
                     yield found
                     continue

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.case import Wording, baseline_problem, untested
+from tracer.evidence.statistics import Side
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
 from tracer.record.record import Record
@@ -55,8 +56,7 @@ def judge_edge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
         if least > edge.alpha:
             told = f"{counted(found.n_controls, 'control')} can reach p {p_text(least)} at best"
             return untested(prompt, f"{told}, not {exact(edge.alpha)}")
-        as_far = found.n_as_low if edge.beats_controls is None else found.n_as_high
-        p = (1 + as_far) / (found.n_controls + 1)
+        p = edge_p(found, "below" if edge.beats_controls is None else "above")
         held = held and p <= edge.alpha
         compared = f", p {p_text(p)} (controls {signed(found.control_median)})"
     return PromptOutcome(
@@ -67,6 +67,12 @@ def judge_edge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
         p=p,
         least_p=least,
     )
+
+
+def edge_p(edge: GraphEdge, side: Side) -> float:
+    """How often a random set in place of the source does as much, Monte-Carlo."""
+    as_far = edge.n_as_high if side == "above" else edge.n_as_low
+    return (1 + as_far) / (edge.n_controls + 1)
 
 
 def _silent(graph: GraphRecord, edge: EdgeTest) -> str | None:

@@ -236,13 +236,23 @@ class EdgeSum(NamedTuple):
     """Of everything that enters the target group, signs left out; None where nothing does."""
 
 
-def edges_between(
-    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
-) -> EdgeSum:
-    """Edges from source features (columns) to targets (rows)."""
+class Entering(NamedTuple):
+    """All edges into a group of targets, added up."""
+
+    by_source: Float[np.ndarray, " source"]
+    size: float
+    """Signs left out."""
+
+    def of(self, sources: Int[np.ndarray, " n"]) -> EdgeSum:
+        """Those from some sources (columns)."""
+        weight = float(self.by_source[sources].sum())
+        return EdgeSum(weight, _share(weight, self.size))
+
+
+def entering(graph: AttributionGraph, targets: Int[np.ndarray, " m"]) -> Entering:
+    """What enters some targets (rows)."""
     rows = graph.edges[targets].astype(np.float64)
-    weight = float(rows[:, sources].sum())
-    return EdgeSum(weight, _share(weight, float(np.abs(rows).sum())))
+    return Entering(rows.sum(0), float(np.abs(rows).sum()))
 
 
 class Predicted(NamedTuple):

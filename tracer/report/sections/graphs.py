@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from tracer.evidence.measures.edge import Calibration, direct, total
+from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
 from tracer.evidence.wording import p_text
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
@@ -96,8 +96,7 @@ def _controls(edge: GraphEdge) -> str:
     """Where the edge stands among those of random sets."""
     if edge.control_median is None:
         return "–"
-    as_far = min(edge.n_as_high, edge.n_as_low)
-    p = (1 + as_far) / (edge.n_controls + 1)
+    p = min(edge_p(edge, "above"), edge_p(edge, "below"))
     return f"{signed(100 * edge.control_median)} %, p {p_text(p)}"
 
 
