@@ -27,7 +27,7 @@ from tracer.hypothesis.held_out import Content, content
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.procedure import FAMILIES, Family
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.template import render_token
+from tracer.hypothesis.template import renderings
 from tracer.record.arrays import Arrays, control_key, procedure_key
 from tracer.record.record import Record
 from tracer.record.trials import ProcedureControl, Trial
@@ -214,7 +214,7 @@ def word(
     """How an expectation is written: a token as it reads on the prompts, where they agree."""
 
     def show(written: str) -> str:
-        read = {render_token(written, asked.prompts[prompt]) for prompt in prompts}
+        read = renderings(written, (asked.prompts[prompt] for prompt in prompts))
         return show_token(read.pop() if len(read) == 1 else written)
 
     return measure_of(expectation).word(expectation, Naming(show, spec.doses))

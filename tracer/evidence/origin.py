@@ -13,15 +13,14 @@ import numpy as np
 
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import compared
-from tracer.evidence.wording import MINUS, counted, named
+from tracer.evidence.moved import first_token, takes_away, words_of
+from tracer.evidence.wording import counted, named
 from tracer.hypothesis.clamps import HERE, InterventionSpec, long_form
 from tracer.hypothesis.expectations.base import Expectation
-from tracer.hypothesis.expectations.dose import Falls
-from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
-from tracer.hypothesis.expectations.top import TopIsNot
+from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.procedure import brings, put_in
 from tracer.hypothesis.studies.swaps import Swaps
-from tracer.hypothesis.template import render_token
+from tracer.hypothesis.template import renderings
 
 FEWEST_CONCEPTS = 4
 FEWEST_SOURCES = 2
@@ -138,7 +137,7 @@ def _few_concepts(
         if strong:
             yield (
                 f"more than each wrong answer: donors of {named(map(repr, strong))} do as much for "
-                f"{_words(expectation)} in {name}"
+                f"{words_of(expectation)} in {name}"
             )
 
 
@@ -183,10 +182,6 @@ def _does_as_much(
     return sign * float(np.median(theirs)) >= sign * own
 
 
-def _words(expectation: LogitDiff | Probability) -> str:
-    return f" {MINUS} ".join(map(repr, expectation.tokens()[expectation.KEY]))
-
-
 def of_specificity(
     context: JudgingContext,
     name: str,
@@ -201,16 +196,16 @@ def of_specificity(
     ]
     if not blind:
         return
-    brought = [each for each in expectations if not _takes_away(each)] or expectations
-    compared = {_first(each) for each in expectations if each.is_procedure_compared}
+    brought = [each for each in expectations if not takes_away(each)] or expectations
+    compared = {first_token(each) for each in expectations if each.is_procedure_compared}
     answers = _answers_of_matrices(context)
     mine = {answers[each] for each in blind if each in answers}
     open_ = [
         token
-        for token in dict.fromkeys(map(_first, brought))
-        if token is not None and token not in compared and not _read(context, token, spec) <= mine
+        for token in dict.fromkeys(map(first_token, brought))
+        if token is not None and token not in compared and not read_on(context, token, spec) <= mine
     ]
-    if open_ or not any(map(_first, brought)):
+    if open_ or not any(map(first_token, brought)):
         told = f" that {named(map(repr, open_))} is theirs" if open_ else ""
         yield (
             f"wrong donors: {named(blind)} {'is' if len(blind) == 1 else 'are'} put in, and {name} "
@@ -219,21 +214,9 @@ def of_specificity(
         )
 
 
-def _takes_away(expectation: Expectation) -> bool:
-    if isinstance(expectation, Thresholds):
-        falls = expectation.below is not None or expectation.falls_by is not None
-        return falls or expectation.side == "below"
-    return isinstance(expectation, TopIsNot | Falls)
-
-
-def _first(expectation: Expectation) -> str | None:
-    """The token that is said to move, as the file writes it."""
-    return expectation.tokens().get(expectation.KEY, (None,))[0]
-
-
-def _read(context: JudgingContext, token: str, spec: InterventionSpec) -> set[str]:
-    """A token as it reads on the prompts."""
-    return {render_token(token, context.asked.prompts[prompt]) for prompt in spec.prompts}
+def read_on(context: JudgingContext, token: str, spec: InterventionSpec) -> set[str]:
+    """A token as it reads on an intervention's prompts."""
+    return renderings(token, (context.asked.prompts[prompt] for prompt in spec.prompts))
 
 
 def _answers_of_matrices(context: JudgingContext) -> Mapping[str, str]:
@@ -251,8 +234,9 @@ def _copied(
     context: JudgingContext, spec: InterventionSpec, expectations: Sequence[Expectation]
 ) -> Iterator[str]:
     """Donors whose own place holds the word that is expected: it is copied, not carried."""
-    tokens = {token for each in expectations if (token := _first(each)) and not _takes_away(each)}
-    said = {word.strip().casefold() for token in tokens for word in _read(context, token, spec)}
+    brought = (first_token(each) for each in expectations if not takes_away(each))
+    words = {word for token in brought if token for word in read_on(context, token, spec)}
+    said = {word.strip().casefold() for word in words}
     for name, clamp in spec.clamp.items():
         node, long = context.record.supernodes[name], long_form(clamp)
         donors = [each for each in long.from_ or node.source if each != HERE]

@@ -12,8 +12,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tracer.evidence.case import baseline_problem, log_probability
-from tracer.evidence.measures.effect import log_number
+from tracer.evidence.case import baseline_problem
+from tracer.evidence.moved import first_token, number_of, tokens_of
+from tracer.evidence.wording import MINUS
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
@@ -41,7 +42,7 @@ def rival_rows(record: Record, name: str) -> tuple[RivalRow, ...]:
     """The claim's clamps and their rivals; () where none were measured."""
     spec = record.hypothesis.interventions[name]
     trials = [trial for trial in _usable(record, name, spec) if trial.rivals]
-    number = next((e for e in spec.expect if isinstance(e, LogitDiff | Probability | TopIs)), None)
+    number = _number(record, name)
     if not trials or number is None:
         return ()
     kinds: list[RivalKind] = [each.kind for each in trials[0].rivals]
@@ -50,12 +51,18 @@ def rival_rows(record: Record, name: str) -> tuple[RivalRow, ...]:
 
 def measured_as(record: Record, name: str) -> str:
     """The number that the effects are of, in words."""
-    for expectation in record.hypothesis.interventions[name].expect:
-        if isinstance(expectation, LogitDiff):
-            return " − ".join(f"logit({token!r})" for token in expectation.logit_diff)
-        if isinstance(expectation, Probability | TopIs):
-            return f"ln p({expectation.tokens()[expectation.KEY][0]!r})"
-    return ""
+    number = _number(record, name)
+    if number is None:
+        return ""
+    if isinstance(number, LogitDiff):
+        return f" {MINUS} ".join(f"logit({token!r})" for token in number.logit_diff)
+    return f"ln p({first_token(number)!r})"
+
+
+def _number(record: Record, name: str) -> Expectation | None:
+    """The first expectation of an intervention that says which number moves."""
+    asked = record.hypothesis.interventions[name].expect
+    return next((e for e in asked if isinstance(e, LogitDiff | Probability | TopIs)), None)
 
 
 def _usable(record: Record, name: str, spec: InterventionSpec) -> Iterator[Trial]:
@@ -104,11 +111,9 @@ def _told(
 
 def _change(record: Record, number: Expectation, trial: Trial, after: Reading) -> float:
     tokens, before = _tokens(record, number, trial), record.prompts[trial.prompt].baseline
-    if isinstance(number, LogitDiff | Probability):
-        return log_number(number, after, tokens) - log_number(number, before, tokens)
-    return log_probability(after, tokens[0]) - log_probability(before, tokens[0])
+    return number_of(number, after, tokens) - number_of(number, before, tokens)
 
 
 def _tokens(record: Record, number: Expectation, trial: Trial) -> list[str]:
     declared = record.hypothesis.prompts[trial.prompt]
-    return [render_token(token, declared) for token in number.tokens()[number.KEY]]
+    return [render_token(token, declared) for token in tokens_of(number) or ()]

@@ -21,20 +21,16 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tracer.evidence.case import Case, baseline_problem, log_probability
+from tracer.evidence.case import Case, baseline_problem
 from tracer.evidence.conclusion import Group
 from tracer.evidence.context import JudgingContext
-from tracer.evidence.measures.effect import log_number
-from tracer.evidence.origin import of_origin, of_specificity
+from tracer.evidence.moved import number_of, tokens_of, words_of
+from tracer.evidence.origin import of_origin, of_specificity, read_on
 from tracer.evidence.statistics import wilson
 from tracer.evidence.wording import MINUS, named
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
-from tracer.hypothesis.expectations.effect import LogitDiff, Probability
-from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
 from tracer.hypothesis.held_out import n_independent, spans_of
-from tracer.hypothesis.template import render_token
-from tracer.record.trials import Reading
 
 FEWEST_HELD_OUT = 5
 MOST_P = 0.05
@@ -92,13 +88,17 @@ def of_controls(
         yield f"matched controls: no expectation of {name} compares with them"
         return
 
-    def read(tokens: Iterable[str]) -> set[str]:
-        prompts = [context.asked.prompts[prompt] for prompt in spec.prompts]
-        return {render_token(token, prompt) for token in tokens for prompt in prompts}
-
-    held = read(token for each in against for token in _tokens(each) or ())
-    named_only = [(each, tokens) for each in expectations if (tokens := _tokens(each))]
-    open_ = [_token_words(each) for each, tokens in named_only if not read(tokens[:1]) & held]
+    held = {
+        read
+        for each in against
+        for token in tokens_of(each) or ()
+        for read in read_on(context, token, spec)
+    }
+    open_ = [
+        words_of(each)
+        for each in expectations
+        if (tokens := tokens_of(each)) and not read_on(context, tokens[0], spec) & held
+    ]
     if open_:
         told = ", ".join(dict.fromkeys(open_))
         yield f"matched controls: nothing that {name} says of {told} is compared with them"
@@ -232,14 +232,14 @@ def direct_shares(
             for expectation in expectations:
                 share = direct_share(case, expectation)
                 if share is not None:
-                    shares.setdefault(_token_words(expectation), []).append(share)
+                    shares.setdefault(words_of(expectation), []).append(share)
     return {what: statistics.median(found) for what, found in shares.items()} if known else None
 
 
 def direct_notes(context: JudgingContext) -> Iterator[str]:
     """How much of each intervention's effect is direct, a sentence each."""
     for name, spec in context.asked.interventions.items():
-        expectations = [each for each in spec.expect if _tokens(each) is not None]
+        expectations = [each for each in spec.expect if tokens_of(each) is not None]
         shares = direct_shares(context, {name: spec}, expectations) or {}
         if shares:
             told = ", ".join(f"{100 * s:.0f} % of that on {what}" for what, s in shares.items())
@@ -252,28 +252,16 @@ def direct_share(case: Case, expectation: Expectation) -> float | None:
 
     Of a logit difference, or of the logarithm of a token's probability.
     """
-    direct, tokens = case.trial.direct, _tokens(expectation)
+    direct, tokens = case.trial.direct, tokens_of(expectation)
     if direct is None or tokens is None:
         return None
     filled = [case.token(token) for token in tokens]
-
-    def number(reading: Reading) -> float:
-        if isinstance(expectation, LogitDiff | Probability):
-            return log_number(expectation, reading, filled)
-        return log_probability(reading, filled[0])
-
-    start = number(case.prompt.baseline)
-    whole = number(case.trial.reading) - start
-    return (number(direct) - start) / whole if abs(whole) >= LEAST_EFFECT else None
-
-
-def _tokens(expectation: Expectation) -> tuple[str, ...] | None:
-    kinds = (TopIs, TopIsNot, Rank, Probability, LogitDiff)
-    return expectation.tokens()[expectation.KEY] if isinstance(expectation, kinds) else None
-
-
-def _token_words(expectation: Expectation) -> str:
-    return " − ".join(map(repr, _tokens(expectation) or ()))
+    start, clamped, left = (
+        number_of(expectation, reading, filled)
+        for reading in (case.prompt.baseline, case.trial.reading, direct)
+    )
+    whole = clamped - start
+    return (left - start) / whole if abs(whole) >= LEAST_EFFECT else None
 
 
 def _expectation(group: Group) -> Expectation | None:

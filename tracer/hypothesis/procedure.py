@@ -27,7 +27,7 @@ from tracer.hypothesis.clamps import (
     long_form,
 )
 from tracer.hypothesis.spec import Hypothesis, Selection
-from tracer.hypothesis.template import render_token
+from tracer.hypothesis.template import renderings
 
 Family = Literal["donors", "shuffled", "answers"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -58,7 +58,7 @@ def claimed_token(hypothesis: Hypothesis, select: Selection) -> str | None:
 
 def _read_on(hypothesis: Hypothesis, prompts: Sequence[str], token: str) -> str | None:
     """A token as it reads on prompts, if it reads the same on all."""
-    found = {render_token(token, hypothesis.prompts[name]) for name in prompts}
+    found = renderings(token, (hypothesis.prompts[name] for name in prompts))
     return found.pop() if len(found) == 1 else None
 
 

@@ -7,7 +7,7 @@ inserted as it is, never rendered again, so no value can reach into the program.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -110,6 +110,11 @@ def render_token(token: str, prompt: PromptSpec) -> str:
     if "{" not in token and "}" not in token:
         return token
     return render(token, token_values(prompt)).text
+
+
+def renderings(written: str, prompts: Iterable[PromptSpec]) -> set[str]:
+    """The ways in which a token of a file reads on some prompts."""
+    return {render_token(written, prompt) for prompt in prompts}
 
 
 def sources(prompt: PromptSpec, template: str | None) -> tuple[str, ...]:
