@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.yaml_text import parse_value
 from tracer.record.arrays import procedure_key
 from tracer.record.record import (
     Environment,
@@ -71,61 +72,7 @@ interventions:
     doses: {{of: california, factors: [0, 0.5, 1, 1.5, 2], expect: [{{rises: " Sacramento"}}]}}
 controls: {{random: 99}}
 """
-HYPOTHESIS: dict[str, Any] = {
-    "hypothesis": "two_hop",
-    "claim": "Naming the capital goes through the state, so replacing the state replaces the "
-    "capital.",
-    "source": "https://transformer-circuits.pub/2025/attribution-graphs/biology.html#dives-tracing",
-    "tags": ["two-hop"],
-    "expected": "consistent",
-    "template": TEMPLATE,
-    "prompts": {
-        "dallas": {"city": "Dallas", "answer": " Austin"},
-        "oakland": {"city": "Oakland", "answer": " Sacramento"},
-        "plano": {"city": "Plano", "answer": " Austin", "held_out": True},
-        "el_paso": {"city": "El Paso", "answer": " Austin", "held_out": True},
-        "lubbock": {"city": "Lubbock", "answer": " Austin", "held_out": True},
-    },
-    "supernodes": {
-        "texas": {
-            "label": "Texas",
-            "select": {"on": ["dallas"], "against": ["oakland"], "at": "city", "top": 40},
-        },
-        "california": {
-            "label": "California",
-            "select": {"on": ["oakland"], "against": ["dallas"], "at": "city", "top": 40},
-        },
-        "say_austin": {
-            "label": "say Austin",
-            "select": {"on": ["dallas"], "toward": {"token": " Austin"}, "top": 10},
-        },
-    },
-    "interventions": {
-        "ablate_texas": {
-            "prompts": ["dallas", "plano", "el_paso", "lubbock"],
-            "clamp": {"texas": 0},
-            "expect": [
-                {"top_is_not": "{answer}"},
-                {"supernode": "say_austin", "fraction_below": 0.6},
-            ],
-        },
-        "texas_to_california": {
-            "prompts": ["dallas", "plano", "el_paso", "lubbock"],
-            "clamp": {"texas": 0, "california": 1},
-            "expect": [
-                {"top": " Sacramento"},
-                {"logit_diff": [" Sacramento", " Austin"], "above": 1.0},
-                {"logit_diff": [" Sacramento", " Austin"], "beats_controls": 0.05},
-            ],
-            "doses": {
-                "of": "california",
-                "factors": [0, 0.5, 1, 1.5, 2],
-                "expect": [{"rises": " Sacramento"}],
-            },
-        },
-    },
-    "controls": {"random": 99},
-}
+HYPOTHESIS: dict[str, Any] = parse_value(YAML)
 TOKENS = (" Austin", " Sacramento")
 """The tokens the hypothesis asks about."""
 IDS = {" Austin": 22605, " Sacramento": 46014, " Tallahassee": 123604}
