@@ -12,6 +12,8 @@ import pytest
 
 import tracer
 from tests.command import Result, call
+from tracer.cli.commands import COMMANDS, typer_command
+from tracer.cli.commands import Command as Row
 from tracer.hypothesis.load import json_schema, read
 
 Command = Callable[..., Result]
@@ -70,6 +72,19 @@ def test_version_and_help(tracer_: Command):
     assert "5 nothing selected" in " ".join(result.out.split())
     for command in commands.split():
         assert tracer_(command, "--help").code == 0
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=[row.name for row in COMMANDS])
+def test_the_table_of_commands_says_what_each_says_of_itself(row: Row):
+    assert " ".join(typer_command(row).help.split("\n\n")[0].split()) == row.sentence
+
+
+def test_help_imports_no_command():
+    done = in_a_process(
+        code="import sys; from tracer.cli.app import run_command; run_command(['--help'])\n"
+        "print([m for m in sys.modules if m.startswith(('tracer.engine', 'tracer.api'))])"
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_an_unknown_command_is_4(tracer_: Command):

@@ -1,29 +1,15 @@
-"""The command `tracer`: the table of its sub-commands, and the exit code of each error."""
+"""The command `tracer`: its own options, and the exit code of each error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 from tracer import __version__
-from tracer.cli.compare import bless, compare
-from tracer.cli.convert import convert
-from tracer.cli.dashboard import dashboard
-from tracer.cli.features import features
-from tracer.cli.graph import graph
-from tracer.cli.library import library
+from tracer.cli.commands import COMMANDS, LateCommand
 from tracer.cli.output import os_exit_code, os_sentence, stderr, stdout
-from tracer.cli.plan import plan
-from tracer.cli.register import register_
-from tracer.cli.report import report
-from tracer.cli.run import run
-from tracer.cli.runs import judge, list_, show
-from tracer.cli.selftest.command import selftest_
-from tracer.cli.setup import cache, init, models, schema
-from tracer.cli.specificity import specificity
-from tracer.cli.validate import validate
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TracerError
 
 EXIT_SIGINT = 130
@@ -44,42 +30,6 @@ app = typer.Typer(
 )
 
 
-class Command(NamedTuple):
-    """A sub-command: its name, the panel of `tracer --help` that lists it, and its function."""
-
-    name: str
-    panel: str
-    function: Callable[..., int]
-
-
-COMMANDS = (
-    Command("run", "Measure", run),
-    Command("validate", "Measure", validate),
-    Command("plan", "Measure", plan),
-    Command("register", "Measure", register_),
-    Command("specificity", "Measure", specificity),
-    Command("graph", "Look inside", graph),
-    Command("features", "Look inside", features),
-    Command("list", "Read runs", list_),
-    Command("show", "Read runs", show),
-    Command("dashboard", "Read runs", dashboard),
-    Command("judge", "Read runs", judge),
-    Command("report", "Read runs", report),
-    Command("library", "Read runs", library),
-    Command("compare", "Read runs", compare),
-    Command("bless", "Read runs", bless),
-    Command("models", "Set up", models),
-    Command("schema", "Set up", schema),
-    Command("init", "Set up", init),
-    Command("convert", "Set up", convert),
-    Command("cache", "Set up", cache),
-    Command("selftest", "Set up", selftest_),
-)
-"""In the order of `tracer --help`."""
-for _command in COMMANDS:
-    app.command(_command.name, rich_help_panel=_command.panel)(_command.function)
-
-
 def _version(asked: bool | None) -> bool | None:
     if asked:
         stdout().say(f"tracer {__version__}")
@@ -96,6 +46,14 @@ def tracer(
     """Run hypotheses about the inside of language models, the way pytest runs tests."""
 
 
+def command_line() -> Any:
+    """The command with all its sub-commands."""
+    group: Any = typer.main.get_command(app)
+    for row in COMMANDS:
+        group.add_command(LateCommand(row))
+    return group
+
+
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; errors of the user are printed as a sentence.
 
@@ -104,7 +62,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """
     words = None if arguments is None else list(arguments)
     try:
-        code = app(args=words, prog_name="tracer", standalone_mode=False)
+        code = command_line()(args=words, prog_name="tracer", standalone_mode=False)
     except typer.TyperException as mistake:
         stderr().say(f"tracer: {mistake.format_message()}\nTry `tracer --help`.")
         return EXIT_USAGE
