@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from tracer.engine.batches import BatchLimit, Row, batch_limit
-from tracer.engine.clamps import draw_controls, resolve_clamps
+from tracer.engine.clamps import resolve_clamps
+from tracer.engine.controls import draw_controls
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.forward import run_rows
 from tracer.engine.model.model import Model

@@ -8,6 +8,7 @@ import torch
 
 from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import salient
+from tracer.engine.features.places import as_places
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
 from tracer.engine.model.weights import open_weights
@@ -30,7 +31,7 @@ def ids_of(model, text=TEXT):
 def graph_of(model, basis, n=80, text=TEXT, toward=None, required=()):
     """The graph of a text."""
     toward = toward or (lambda frozen: salient(frozen, model.tokenizer))
-    return attribute(model, basis, ids_of(model, text), toward, n, Silent(), required)
+    return attribute(model, basis, ids_of(model, text), toward, n, Silent(), as_places(required))
 
 
 def relative_error(found, wanted):

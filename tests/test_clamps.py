@@ -8,11 +8,11 @@ from tracer.engine.clamps import (
     Clamp,
     assign,
     clamp_records,
-    draw_controls,
-    natural_change,
     resolve_clamps,
     writes,
 )
+from tracer.engine.controls import draw_controls, natural_change
+from tracer.engine.features.places import PlaceValues
 from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.record.record import FeatureRef, SupernodeRecord
 
@@ -181,7 +181,7 @@ def test_too_few_features_to_draw_from(bench):
 def test_a_write_is_change_times_decoder(bench):
     clean = bench.clean["dallas"]
     now = float(clean.activation(1, 4)[2])
-    (write,) = writes(bench.basis, clean, {(1, 4, 2): now + 3}).values()
+    (write,) = writes(bench.basis, clean, PlaceValues.of({(1, 4, 2): now + 3})).values()
     torch.testing.assert_close(write, 3 * bench.model.W_out(1)[2], atol=ATOL, rtol=0)
 
 

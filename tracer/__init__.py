@@ -18,6 +18,7 @@ torch, and so that a front end can draw while torch is being imported.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import lazy_loader
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tracer.record.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Read by OpenMP when torch is imported. Threads that spin while they wait for one another make a
+pass ten times as slow beside one busy process; `benchmarks/beside_work.py` measures it."""
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -6,7 +6,7 @@ that memory does not hold is halved and run again. Running out of memory is a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +16,7 @@ import torch
 from tracer.engine.ablation import Kept
 from tracer.engine.clean import CleanRun
 from tracer.engine.cost import ROW_BUDGET, row_bytes, rows_per_batch
-from tracer.engine.features.basis import Place
+from tracer.engine.features.places import Place, Places, PlaceValues, as_places
 from tracer.engine.freeze import Freeze
 from tracer.engine.model.model import Model
 from tracer.errors import EngineError
@@ -24,17 +24,28 @@ from tracer.errors import EngineError
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
 class Row:
-    """One clamped version of a prompt."""
+    """One clamped version of a prompt.
 
-    values: dict[Place, float]
-    freeze: Freeze = "none"
-    read: tuple[Place, ...] = ()
-    """Features whose activation after the clamps is wanted."""
-    is_control: bool = False
-    kept: Kept | None = None
-    """All that stays, where the MLPs' outputs are ablated; rows run together share its base."""
+    Attributes:
+        values: What is set.
+        freeze: What does not react.
+        read: Features whose activation after the clamps is wanted.
+        is_control: Whether only the tokens asked about are read of it.
+        kept: All that stays, where the MLPs' outputs are ablated; rows run together share its base.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[Place, float],
+        freeze: Freeze = "none",
+        read: Iterable[Place] | Places = (),
+        is_control: bool = False,
+        kept: Kept | None = None,
+    ) -> None:
+        self.values, self.read = PlaceValues.of(values), as_places(read)
+        self.freeze: Freeze = freeze
+        self.is_control, self.kept = is_control, kept
 
     @property
     def kind(self) -> tuple[Freeze, bool]:
@@ -45,8 +56,10 @@ class Row:
         """First changed position and layer; a row without changes starts at the last position."""
         if self.kept is not None:
             return self.kept.base.start, min(self.kept.base.outputs)
-        pos = min((p for _, p, _ in self.values), default=len(clean.ids) - 1)
-        return pos, min((layer for layer, _, _ in self.values), default=0)
+        if not len(self.values):
+            return len(clean.ids) - 1, 0
+        layer, pos, _ = self.values.where.min(0).tolist()
+        return pos, layer
 
 
 @dataclass

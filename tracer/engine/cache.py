@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +27,7 @@ from torch import Tensor
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, ControlReadings
 from tracer.engine.features.open import OpenBasis
+from tracer.engine.features.places import PlaceValues
 from tracer.engine.freeze import LINEAR
 from tracer.engine.store import Store, StoredEntry, key_of
 from tracer.errors import TracerError
@@ -173,10 +175,23 @@ def cause_of(row: Row, clean: CleanRun) -> list[Any]:
     together.
     """
     assert row.kept is None, "what a row keeps of an ablated pass is not in the key"
-    at = [float(clean.activation(layer, pos)[index]) for layer, pos, index in row.read]
+    at = hash_of(row.read, clean.at(row.read).float().numpy())
     positions = clean.positions if row.freeze in LINEAR else ()
-    values = [[*place, value] for place, value in row.values.items()]
-    return [row.freeze, row.is_control, values, row.read, at, positions]
+    return [row.freeze, row.is_control, hash_of(*columns_of(row.values)), at, positions]
+
+
+def columns_of(values: PlaceValues) -> tuple[np.ndarray, np.ndarray]:
+    """What makes values by place the same as others."""
+    return values.where, values.value
+
+
+def hash_of(*arrays: np.ndarray) -> str:
+    """SHA-256 over arrays of known types: their shapes and numbers."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
 
 
 def read_kept(cache: MeasurementCache, key: str, rows: Sequence[Row]) -> FoundRows | None:

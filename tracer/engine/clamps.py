@@ -1,19 +1,26 @@
-"""From a declared intervention to feature values on one prompt, and the controls matched to it."""
+"""From a declared intervention to feature values on one prompt, and what they write."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.clean import CleanRun
-from tracer.engine.features.basis import FeatureBasis, Place
-from tracer.engine.supernodes import places_of, position_of
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import (
+    Place,
+    PlaceValues,
+    as_places,
+    groups_of,
+    keys_of,
+)
+from tracer.engine.supernodes import Placed, places_of, position_of
 from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import SupernodeRecord
@@ -38,21 +45,21 @@ class Clamp:
     """Mean activations of a layer over the sources, by layer, offset and position: of thousands of
     members most share one."""
 
-    def places(self, prompt: TokenizedPrompt) -> Iterator[tuple[int, Place]]:
-        """(member, place) of every feature that has a place on a prompt.
+    def places(self, prompt: TokenizedPrompt) -> Placed:
+        """Every feature that has a place on a prompt.
 
         A clamp that goes on has each place from a member's own to the prompt's end; where two
         members are the same feature, the nearer one on the left decides.
         """
         own = places_of(self.supernode, prompt, self.at)
         if not self.onward:
-            yield from own
-            return
+            return own
         spread: dict[Place, int] = {}
-        for member, (layer, start, index) in sorted(own, key=lambda found: found[1][1]):
+        for n in np.argsort(own.where[:, 1], kind="stable").tolist():
+            layer, start, index = own.where[n].tolist()
             for pos in range(start, len(prompt.ids)):
-                spread[layer, pos, index] = member
-        yield from ((member, where) for where, member in spread.items())
+                spread[layer, pos, index] = int(own.member[n])
+        return Placed(np.array(list(spread.values()), np.int64), as_places(spread))
 
     def maximum(self, member: int) -> float:
         """A member's greatest activation over a dataset, as the file gives it."""
@@ -60,13 +67,17 @@ class Clamp:
         assert maximum is not None, "an amount in maxima was let through without them"
         return maximum
 
+    def source_key(self, member: int) -> tuple[int, int, int | None]:
+        """Members with the same one have their source activations in the same place."""
+        ref = self.supernode.features[member]
+        return ref.layer, ref.offset, ref.position
+
     def source_activations(self, member: int) -> Float[Tensor, " feature"] | None:
         """Mean activation over the sources of a member's whole layer, at the member's place.
 
         None where every source's span is too short to have the place.
         """
-        ref = self.supernode.features[member]
-        key = (ref.layer, ref.offset, ref.position)
+        ref, key = self.supernode.features[member], self.source_key(member)
         if key not in self._means:
             found: list[Tensor] = []
             for run in self.sources:
@@ -76,6 +87,18 @@ class Clamp:
             self._means[key] = torch.stack(found).mean(0) if found else None
         return self._means[key]
 
+    def source_means(
+        self, members: Int[np.ndarray, " n"]
+    ) -> Iterator[tuple[Int[np.ndarray, " _"], Float[Tensor, " feature"]]]:
+        """Rows of `members` and `source_activations` of all of them, for those that have any."""
+        rows: dict[tuple[int, int, int | None], list[int]] = {}
+        for row, member in enumerate(members.tolist()):
+            rows.setdefault(self.source_key(member), []).append(row)
+        for together in rows.values():
+            means = self.source_activations(int(members[together[0]]))
+            if means is not None:
+                yield np.array(together), means
+
 
 class Ranges:
     """The least and the greatest activation of every feature on some unclamped passes."""
@@ -84,25 +107,29 @@ class Ranges:
         self._runs = list(runs)
         self._found: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def n_outside(self, values: Mapping[Place, float]) -> int:
+    def n_outside(self, values: PlaceValues) -> int:
         """How many features are set to less, or to more, than they are anywhere."""
-        return sum(self._is_outside(layer, index, v) for (layer, _, index), v in values.items())
+        return sum(
+            self._n_outside(layer, values.only(values.where[:, 0] == layer))
+            for layer in np.unique(values.where[:, 0]).tolist()
+        )
 
-    def _is_outside(self, layer: int, index: int, value: float) -> bool:
+    def _n_outside(self, layer: int, values: PlaceValues) -> int:
         if layer not in self._found:
             seen = torch.cat([run.activations[layer] for run in self._runs])
-            self._found[layer] = (seen.amin(0), seen.amax(0))
-        low, high = (float(bound[index]) for bound in self._found[layer])
-        slack = 1e-4 * max(abs(low), abs(high))
-        return value < low - slack or value > high + slack
+            self._found[layer] = (seen.amin(0).cpu(), seen.amax(0).cpu())
+        index = torch.from_numpy(values.where[:, 2])
+        low, high = (bound[index].double().numpy() for bound in self._found[layer])
+        slack = 1e-4 * np.maximum(abs(low), abs(high))
+        return int(((values.value < low - slack) | (values.value > high + slack)).sum())
 
 
 class Assignment(NamedTuple):
-    """What a clamp, or the control of one, sets: value and clamp number by place."""
+    """What clamps set, and which of them decided each place."""
 
-    values: dict[Place, float]
-    owner: dict[Place, tuple[int, int]]
-    """(clamp number, member) that decided the place."""
+    values: PlaceValues
+    clamp: Int[np.ndarray, " n"]
+    member: Int[np.ndarray, " n"]
 
 
 def resolve_clamps(
@@ -136,44 +163,59 @@ class GoingOn(NamedTuple):
 def going_on(clamps: Sequence[Clamp], prompt: CleanRun) -> GoingOn:
     """The features that are still clamped at a prompt's last position, and go on being so."""
     onward = [clamp for clamp in clamps if clamp.onward]
-    assignment = assign(onward, prompt)
+    set_ = assign(onward, prompt)
     found = GoingOn({}, {})
-    for (layer, pos, index), (number, member) in assignment.owner.items():
-        clamp = onward[number]
-        if pos < len(prompt.ids) - 1:
-            continue
+    at_end = np.flatnonzero(set_.values.where[:, 1] == len(prompt.ids) - 1)
+    for n in at_end.tolist():
+        layer, _, index = set_.values.where[n].tolist()
+        clamp = onward[set_.clamp[n]]
         if clamp.amount.unit == "add":
-            found.added[layer, index] = clamp.amount.value * clamp.maximum(member)
+            found.added[layer, index] = clamp.amount.value * clamp.maximum(int(set_.member[n]))
         else:
-            found.values[layer, index] = assignment.values[layer, pos, index]
+            found.values[layer, index] = float(set_.values.value[n])
     return found
 
 
 def assign(clamps: Sequence[Clamp], prompt: CleanRun) -> Assignment:
     """The value of every clamped feature; a later clamp takes over what an earlier one set."""
-    assignment = Assignment({}, {})
-    for number, clamp in enumerate(clamps):
-        for member, where in clamp.places(prompt.prompt):
-            value = _value(clamp, member, where, prompt)
-            if value is not None:
-                assignment.values[where] = value
-                assignment.owner[where] = (number, member)
-    return assignment
+    nothing = np.zeros(0, np.int64)
+    where, values = [nothing.reshape(0, 3)], [np.zeros(0)]
+    clamp, member = [nothing], [nothing]
+    for number, each in enumerate(clamps):
+        placed = each.places(prompt.prompt)
+        value = _values(each, placed, prompt)
+        there = ~np.isnan(value)
+        where.append(placed.where[there])
+        values.append(value[there])
+        member.append(placed.member[there])
+        clamp.append(np.full(int(there.sum()), number))
+    rows = np.concatenate(where)
+    _, first, entry = np.unique(keys_of(rows), return_index=True, return_inverse=True)
+    last = np.zeros(len(first), np.int64)
+    np.maximum.at(last, entry, np.arange(len(rows)))
+    decides = last[np.argsort(first)]
+    return Assignment(
+        PlaceValues(rows[decides], np.concatenate(values)[decides]),
+        np.concatenate(clamp)[decides],
+        np.concatenate(member)[decides],
+    )
 
 
-def _value(clamp: Clamp, member: int, where: Place, prompt: CleanRun) -> float | None:
-    """What a member is set to; None where no source has the place its activation is read at."""
-    layer, pos, index = where
-    amount = clamp.amount
+def _values(clamp: Clamp, placed: Placed, prompt: CleanRun) -> Float[np.ndarray, " n"]:
+    """What members are set to; NaN where no source has the place its activation is read at."""
+    amount, n = clamp.amount, len(placed.member)
     if amount.unit == "to":
-        return amount.value
+        return np.full(n, float(amount.value))
     if amount.unit == "add":
-        now = float(prompt.activation(layer, pos)[index])
-        return now + amount.value * clamp.maximum(member)
+        maxima = np.array([clamp.maximum(member) for member in placed.member.tolist()])
+        return prompt.at(placed.where).double().numpy() + amount.value * maxima
     if amount.value == 0:
-        return 0.0
-    own = clamp.source_activations(member)
-    return None if own is None else amount.value * float(own[index])
+        return np.zeros(n)
+    found = np.full(n, np.nan)
+    for members, means in clamp.source_means(placed.member):
+        index = torch.from_numpy(placed.where[members, 2]).to(means.device)
+        found[members] = amount.value * means[index].double().cpu().numpy()
+    return found
 
 
 def clamp_records(
@@ -183,8 +225,8 @@ def clamp_records(
     assignment = assign(clamps, prompt)
     records: list[ClampRecord] = []
     for number, clamp in enumerate(clamps):
-        wanted = [where for _, where in clamp.places(prompt.prompt)]
-        mine = {w: v for w, v in assignment.values.items() if assignment.owner[w][0] == number}
+        wanted = clamp.places(prompt.prompt).where
+        mine = assignment.values.only(assignment.clamp == number)
         written = writes(basis, prompt, mine)
         norms = [float(w.norm()) ** 2 for w in written.values()]
         outputs = [
@@ -197,7 +239,7 @@ def clamp_records(
                 supernode=clamp.supernode.name,
                 **{clamp.amount.unit: clamp.amount.value},
                 source=tuple(run.prompt.name for run in clamp.sources),
-                positions=tuple(sorted({pos for _, pos, _ in wanted})),
+                positions=tuple(np.unique(wanted[:, 1]).tolist()),
                 n_features=len(wanted),
                 n_overridden=len(wanted) - len(mine),
                 write_norm=sum(norms) ** 0.5,
@@ -209,119 +251,29 @@ def clamp_records(
 
 
 def writes(
-    basis: FeatureBasis, prompt: CleanRun, values: Mapping[Place, float]
+    basis: FeatureBasis, prompt: CleanRun, values: PlaceValues
 ) -> dict[tuple[int, int], Float[Tensor, " d_written"]]:
     """Summed write of setting features to values, by (layer, position): Σ (value − clean)·W_dec.
 
     The writes of a cross-layer feature to its several sites are joined end to end.
     """
     summed: dict[tuple[int, int], Tensor] = {}
-    for (layer, pos), indices in _by_group(values).items():
-        device = prompt.logits.device
-        index = torch.tensor(indices, device=device)
-        targets = [values[(layer, pos, i)] for i in indices]
-        target = torch.tensor(targets, dtype=torch.float32, device=device)
+    device = prompt.logits.device
+    for layer, pos, rows in groups_of(values.where):
+        index = torch.from_numpy(values.where[rows, 2]).to(device)
+        target = torch.from_numpy(values.value[rows]).to(device, torch.float32)
         change = target - prompt.activation(layer, pos)[index].float()
-        summed[layer, pos] = change @ _decoder(basis, layer, index)
+        summed[layer, pos] = written_by_sets(basis, layer, index[None], change[None])[0]
     return summed
 
 
-def _by_group(values: Mapping[Place, float]) -> dict[tuple[int, int], list[int]]:
-    grouped: dict[tuple[int, int], list[int]] = {}
-    for layer, pos, index in values:
-        grouped.setdefault((layer, pos), []).append(index)
-    return grouped
-
-
-def _decoder(
-    basis: FeatureBasis, layer: int, index: Int[Tensor, " n"]
-) -> Float[Tensor, "n d_written"]:
-    written = [basis.W_dec(layer, index, to).float() for to in basis.write_layers(layer)]
-    return torch.cat(written, dim=-1)
-
-
-def draw_controls(
-    clamps: Sequence[Clamp],
-    prompt: CleanRun,
-    basis: FeatureBasis,
-    excluded: Mapping[int, frozenset[int]],
-    n: int,
-    seed: str,
-    matched: Literal["write", "range"] = "write",
-) -> list[dict[Place, float]] | None:
-    """Random feature sets matched to a clamped one, as values to set.
-
-    Each control has the same number of features at every (layer, position), none of them in
-    `excluded` (by layer). A drawn feature is clamped by the rule of the feature it stands for: the
-    same factor times its own activation on the same sources, the same value, or, since its own
-    maximum is not known, the same amount added; by value or amount, an active feature stands for an
-    active one. Then its change is scaled so that the summed write at each (layer, position) has the
-    norm of the real one; matched by `range` it is left as it is. Prompts whose clamps sit alike
-    draw the same features under the same seed.
-
-    Returns:
-        None where a layer has too few features with a change to draw from.
-    """
-    real = assign(clamps, prompt)
-    if n == 0 or not real.values:
-        return []
-    sizes = {key: float(w.norm()) for key, w in writes(basis, prompt, real.values).items()}
-    generator = torch.Generator().manual_seed(seed_of(seed))
-    controls: list[dict[Place, float]] = [{} for _ in range(n)]
-    for (layer, pos), indices in sorted(_by_group(real.values).items()):
-        roles = [real.owner[(layer, pos, index)] for index in indices]
-        clean = prompt.activation(layer, pos).float()
-        changes = torch.stack([natural_change(clamps[c], m, clean) for c, m in roles])
-        pool = _pool(changes, excluded.get(layer, frozenset()))
-        if len(pool) < len(indices):
-            return None
-        drawn = torch.stack(
-            [pool[torch.randperm(len(pool), generator=generator)[: len(indices)]] for _ in range(n)]
-        )
-        change = torch.stack([changes[role, drawn[:, role]] for role in range(len(roles))], dim=1)
-        if matched == "write":
-            W_dec = _decoder(basis, layer, drawn.flatten()).view(n, len(indices), -1)
-            norm = torch.einsum("nf,nfd->nd", change, W_dec).norm(dim=-1)
-            change = change * (sizes[layer, pos] / norm)[:, None]
-        scaled = clean[drawn] + change
-        chosen: list[list[int]] = drawn.tolist()
-        targets: list[list[float]] = scaled.tolist()
-        for control, features, values in zip(controls, chosen, targets, strict=True):
-            control.update({(layer, pos, i): v for i, v in zip(features, values, strict=True)})
-    return controls
-
-
-def seed_of(text: str) -> int:
-    """A generator's seed from a sentence that names what is drawn."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
-
-
-def natural_change(
-    clamp: Clamp, member: int, clean: Float[Tensor, " feature"]
-) -> Float[Tensor, " feature"]:
-    """Change of every feature of the layer, were it clamped as this member is.
-
-    0 for one that cannot stand for it: an inactive one for an active one, by value or amount.
-    """
-    amount = clamp.amount
-    if amount.unit == "times":
-        if amount.value == 0:
-            return -clean
-        own = clamp.source_activations(member)
-        assert own is not None
-        return amount.value * own.float() - clean
-    if amount.unit == "to":
-        change = amount.value - clean
-    else:
-        change = torch.full_like(clean, amount.value * clamp.maximum(member))
-    is_active = bool(clean[clamp.supernode.features[member].index] != 0)
-    return torch.where(clean == 0, 0.0, change) if is_active else change
-
-
-def _pool(
-    changes: Float[Tensor, "role feature"], excluded: frozenset[int]
-) -> Int[Tensor, " candidate"]:
-    """Features that would change under every role and belong to no supernode."""
-    usable: Bool[Tensor, " feature"] = (changes != 0).all(0)
-    usable[list(excluded)] = False
-    return usable.nonzero()[:, 0]
+def written_by_sets(
+    basis: FeatureBasis, layer: int, index: Int[Tensor, "set n"], change: Float[Tensor, "set n"]
+) -> Float[Tensor, "set d_written"]:
+    """What each set of changed features writes, over all layers that it writes to."""
+    n_sets, n = index.shape
+    group = torch.arange(n_sets, device=index.device).repeat_interleave(n)
+    to = basis.write_layers(layer)
+    flat, amounts = index.flatten(), change.flatten()
+    parts = [basis.written(layer, flat, amounts, group, n_sets, each).float() for each in to]
+    return torch.cat(parts, dim=-1)

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Places
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Prefix
 from tracer.hypothesis.tokens import TokenizedPrompt
@@ -38,6 +40,20 @@ class CleanRun:
     def activation(self, layer: int, pos: int) -> Float[Tensor, " feature"]:
         """All of a layer's activations at a kept position."""
         return self.activations[layer][self.positions.index(pos)]
+
+    def at(self, where: Places) -> Float[Tensor, " n"]:
+        """Activations of single features, on the CPU; all positions are kept ones."""
+        found = torch.zeros(len(where), dtype=self.activations[0].dtype)
+        kept = np.array(self.positions)
+        for layer in np.unique(where[:, 0]).tolist():
+            rows = np.flatnonzero(where[:, 0] == layer)
+            pos = np.searchsorted(kept, where[rows, 1])
+            assert (kept[pos] == where[rows, 1]).all(), "a position that was not kept"
+            of_layer = self.activations[layer]
+            entry = pos * of_layer.shape[1] + where[rows, 2]
+            at = torch.from_numpy(entry).to(of_layer.device)
+            found[torch.from_numpy(rows)] = of_layer.reshape(-1)[at].cpu()
+        return found
 
 
 def clean_run(

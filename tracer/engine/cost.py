@@ -15,7 +15,7 @@ from typing import Any
 
 from tracer.engine.model.hf_folder import text_config
 from tracer.hypothesis.clamps import LAST, ClampForm, Generation, InterventionSpec, long_form
-from tracer.hypothesis.implied import all_interventions
+from tracer.hypothesis.implied import measured_together
 from tracer.hypothesis.neuronpedia import explicit_features
 from tracer.hypothesis.neuronpedia_ids import parse_given
 from tracer.hypothesis.procedure import procedure_sets
@@ -131,6 +131,8 @@ class PlannedRows:
     freeze: str
     start: int | None
     """First position that is computed; None without a tokenizer."""
+    call: int | str
+    """Rows of one prompt and the same call share batches."""
 
     @property
     def total(self) -> int:
@@ -142,13 +144,15 @@ def intervention_rows(
     hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None = None
 ) -> Iterator[PlannedRows]:
     """The rows of every intervention, prompt by prompt."""
-    for name, spec in all_interventions(hypothesis).items():
+    together = measured_together(hypothesis)
+    numbered = [(n, *each) for n, some in enumerate(together) for each in some.items()]
+    for call, name, spec in numbered:
         doses = len(spec.doses.factors) if spec.doses else 0
         controls = hypothesis.n_controls(spec) + len(procedure_sets(hypothesis, name, spec))
         clamps = 2 if _at_end(spec, hypothesis) else 1
         for prompt in spec.prompts:
             start = _start(spec, hypothesis, sizes[prompt]) if sizes else None
-            yield PlannedRows(name, prompt, clamps, doses, controls, spec.freeze, start)
+            yield PlannedRows(name, prompt, clamps, doses, controls, spec.freeze, start, call)
 
 
 def circuit_rows(
@@ -168,7 +172,8 @@ def circuit_rows(
                     continue
                 start = scope.start
             curve = len(SHARES) if ranked else 0
-            yield PlannedRows(f"circuit {name}", prompt, 3 + groups, curve, drawn, "none", start)
+            label, n = f"circuit {name}", 3 + groups
+            yield PlannedRows(label, prompt, n, curve, drawn, "none", start, call=label)
 
 
 def circuit_scope(

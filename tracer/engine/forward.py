@@ -11,10 +11,11 @@ logits are taken at the last position only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -22,7 +23,8 @@ from torch import Tensor
 from tracer.engine.ablation import ablation_hooks
 from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clean import CleanRun
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import PlaceValues, keys_of
 from tracer.engine.freeze import LINEAR, held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
@@ -50,6 +52,10 @@ class Flat:
     index: Int[Tensor, " n"]
     value: Float[Tensor, " n"]
 
+    def cells(self, n_pos: int) -> tuple[Int[Tensor, " cell"], Int[Tensor, " n"]]:
+        """Which (row, position) pairs there are, as row · n_pos + position, and each entry's."""
+        return (self.row * n_pos + self.pos).unique(return_inverse=True)
+
 
 def run_rows(
     model: Model, basis: FeatureBasis, clean: CleanRun, rows: Sequence[Row], limit: BatchLimit
@@ -72,7 +78,7 @@ def _run_batch(
     starts, layers = zip(*(row.start(clean) for row in rows), strict=True)
     start = min(starts)
     clamps = flatten([row.values for row in rows], start, clean.logits)
-    wanted = flatten([dict.fromkeys(row.read, 0.0) for row in rows], start, clean.logits)
+    wanted = flatten([PlaceValues.zeros(row.read) for row in rows], start, clean.logits)
     read: dict[int, Tensor] = {}
     ends: list[Tensor] = []
     with torch.no_grad(), warnings.catch_warnings():
@@ -108,23 +114,23 @@ def require_finite(logits: Float[Tensor, "*row vocab"], clean: CleanRun, when: s
         )
 
 
-def flatten(entries: Sequence[Mapping[Place, float]], start: int, like: Tensor) -> dict[int, Flat]:
+def flatten(entries: Sequence[PlaceValues], start: int, like: Tensor) -> dict[int, Flat]:
     """Entries of all rows, by layer; positions count from `start`, earlier ones are dropped.
 
     Tensors are on the device of `like`, values in its dtype.
     """
-    by_layer: dict[int, list[tuple[int, int, int, float]]] = {}
-    for row, places in enumerate(entries):
-        for (layer, pos, index), value in places.items():
-            if pos >= start:
-                by_layer.setdefault(layer, []).append((row, pos - start, index, value))
+    row = np.repeat(np.arange(len(entries)), [len(each) for each in entries])
+    where = np.concatenate([each.where for each in entries])
+    value = np.concatenate([each.value for each in entries])
 
-    def flat(entries: list[tuple[int, int, int, float]]) -> Flat:
-        places = torch.tensor([entry[:3] for entry in entries], device=like.device)
-        values = torch.tensor([e[3] for e in entries], device=like.device, dtype=like.dtype)
-        return Flat(places[:, 0], places[:, 1], places[:, 2], values)
+    def flat(layer: int) -> Flat:
+        of = np.flatnonzero((where[:, 0] == layer) & (where[:, 1] >= start))
+        columns = (row[of], where[of, 1] - start, where[of, 2])
+        rows, pos, index = (torch.from_numpy(column).to(like.device) for column in columns)
+        return Flat(rows, pos, index, torch.from_numpy(value[of]).to(like.device, like.dtype))
 
-    return {layer: flat(entries) for layer, entries in by_layer.items()}
+    layers = np.unique(where[where[:, 1] >= start, 0])
+    return {layer: flat(layer) for layer in layers.tolist()}
 
 
 def clamp_hooks(
@@ -138,7 +144,7 @@ def clamp_hooks(
 
     `base` holds what the clamped features are changed from; None takes what they are by then.
     """
-    pending: dict[Site, list[tuple[Flat, Tensor]]] = {}
+    pending: dict[Site, list[tuple[Tensor, Tensor]]] = {}
 
     def encode(layer: int) -> Hook:
         def hook(x: Tensor) -> None:
@@ -148,11 +154,11 @@ def clamp_hooks(
             if flat := clamps.get(layer):
                 at = (flat.row, flat.pos, flat.index)
                 now = basis.encode_at(layer, x, *at) if base is None else base[layer]
-                change = (flat.value - now).to(x.dtype)[:, None]
+                change = (flat.value - now).to(x.dtype)
+                cells, cell = flat.cells(x.shape[1])
                 for to in basis.write_layers(layer):
-                    vectors = basis.W_dec(layer, flat.index, to).to(x.dtype)
-                    site = basis.output_site(to)
-                    pending.setdefault(site, []).append((flat, change * vectors))
+                    added = basis.written(layer, flat.index, change, cell, len(cells), to)
+                    pending.setdefault(basis.output_site(to), []).append((cells, added))
 
         return hook
 
@@ -161,10 +167,10 @@ def clamp_hooks(
             additions = pending.pop(site, None)
             if additions is None:
                 return None
-            out = x.clone()
-            for flat, vectors in additions:
+            out = x.clone(memory_format=torch.contiguous_format)
+            for cells, added in additions:
                 # A norm may be read in float32 although the model is not.
-                out.index_put_((flat.row, flat.pos), vectors.to(x.dtype), accumulate=True)
+                out.view(-1, x.shape[-1])[cells] += added.to(x.dtype)
             return out
 
         return hook
@@ -184,25 +190,25 @@ def _collect(
     start: int,
 ) -> Float[Tensor, " read"]:
     """A row's activations, in the order asked for: clamped, as read, or (earlier) clean."""
-    found: dict[Place, float] = {}
-    for layer, flat in wanted.items() if row.read else ():
-        mine = flat.row == number
-        columns = (flat.pos[mine].tolist(), flat.index[mine].tolist(), read[layer][mine].tolist())
-        for pos, index, value in zip(*columns, strict=True):
-            found[(layer, pos + start, index)] = value
-    found.update(row.values)
-    values = [
-        found[place] if place in found else float(clean.activation(*place[:2])[place[2]])
-        for place in row.read
-    ]
-    return torch.tensor(values, dtype=clean.logits.dtype)
+    found = clean.at(row.read).to(clean.logits.dtype)
+    for layer, flat in wanted.items() if len(row.read) else ():
+        # Both are in the order of the row's places.
+        there = (row.read[:, 0] == layer) & (row.read[:, 1] >= start)
+        found[torch.from_numpy(there)] = read[layer][flat.row == number].to(found).cpu()
+    order = np.argsort(keys_of(row.values.where))
+    keys, wanted_keys = keys_of(row.values.where)[order], keys_of(row.read)
+    is_set = np.flatnonzero(np.isin(wanted_keys, keys))
+    values = row.values.value[order][np.searchsorted(keys, wanted_keys[is_set])]
+    found[torch.from_numpy(is_set)] = torch.from_numpy(values).to(found.dtype)
+    return found
 
 
 def _clean_values(clean: CleanRun, clamps: dict[int, Flat], start: int) -> dict[int, Tensor]:
     """Clean activations of the clamped features, by layer."""
 
     def values(layer: int, flat: Flat) -> Tensor:
-        places = zip(flat.pos.tolist(), flat.index.tolist(), strict=True)
-        return torch.stack([clean.activation(layer, pos + start)[index] for pos, index in places])
+        pos, index = (flat.pos + start).cpu().numpy(), flat.index.cpu().numpy()
+        where = np.stack([np.full_like(pos, layer), pos, index], axis=1)
+        return clean.at(where).to(flat.value.device)
 
     return {layer: values(layer, flat) for layer, flat in clamps.items()}

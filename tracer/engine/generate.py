@@ -25,7 +25,8 @@ from torch import Tensor
 from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clamps import GoingOn
 from tracer.engine.clean import CleanRun
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import PlaceValues
 from tracer.engine.forward import clamp_hooks, flatten, require_finite
 from tracer.engine.freeze import held_hooks
 from tracer.engine.model.model import Hook, Model
@@ -107,9 +108,9 @@ def _onward_hooks(
     return [*clamp_hooks(basis, sets, {}, {}, None), *clamp_hooks(basis, adds, {}, {}, zero)]
 
 
-def _there(features: Mapping[tuple[int, int], float]) -> dict[Place, float]:
+def _there(features: Mapping[tuple[int, int], float]) -> PlaceValues:
     """At the one position of a pass."""
-    return {(layer, 0, index): value for (layer, index), value in features.items()}
+    return PlaceValues.of({(layer, 0, index): value for (layer, index), value in features.items()})
 
 
 class _Pen:

@@ -14,7 +14,8 @@ run (`tracer.engine.resolve`), and cost nothing. Nothing here needs torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -122,10 +123,18 @@ def make_plan(
     largest = (min(r.total, at_once[r.prompt]) * model.row_bytes(lengths[r.prompt]) for r in rows)
     plan = replace(
         plan,
-        batches=sum(math.ceil(r.total / at_once[r.prompt]) for r in rows),
+        batches=sum(math.ceil(n / at_once[prompt]) for (prompt, _), n in _calls(rows).items()),
         bytes=PROCESS_BYTES + _weight_bytes(hypothesis, model) + max(largest, default=0),
     )
     return replace(plan, seconds=_seconds(hypothesis, plan, lengths, model, cores))
+
+
+def _calls(rows: Iterable[PlannedRows]) -> Counter[tuple[str, int | str]]:
+    """How many rows share batches, by prompt and call."""
+    found = Counter[tuple[str, int | str]]()
+    for each in rows:
+        found[each.prompt, each.call] += each.total
+    return found
 
 
 def _weight_bytes(hypothesis: Hypothesis, model: ModelSize) -> int:

@@ -17,7 +17,8 @@ import torch
 
 from tracer.engine.cache import MeasurementCache
 from tracer.engine.clean import CleanRun, clean_run
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.supernodes import (
@@ -55,7 +56,7 @@ class MeasurementContext:
     supernodes: Mapping[str, SupernodeRecord]
     cache: MeasurementCache | None = None
     kept: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What is found once for all prompts: procedure-matched controls, ranges of features."""
+    """What is found once: procedure-matched controls, ranges of features, places on a prompt."""
 
     def members(self, names: Iterable[str] | None = None) -> dict[int, frozenset[int]]:
         """Feature indices of some supernodes, or of all, by layer."""
@@ -65,14 +66,17 @@ class MeasurementContext:
                 members.setdefault(ref.layer, set()).add(ref.index)
         return {layer: frozenset(indices) for layer, indices in members.items()}
 
-    def places(self, prompt: str) -> dict[str, list[Place]]:
+    def places(self, prompt: str) -> dict[str, Places]:
         """Where the members of each supernode are on a prompt, if the prompt has its span."""
-        tokenized = self.clean[prompt].prompt
-        return {
-            name: [where for _, where in places_of(supernode, tokenized, supernode.at)]
-            for name, supernode in self.supernodes.items()
-            if supernode.at in tokenized.spans
-        }
+        key = f"places/{prompt}"
+        if key not in self.kept:
+            tokenized = self.clean[prompt].prompt
+            self.kept[key] = {
+                name: places_of(supernode, tokenized, supernode.at).where
+                for name, supernode in self.supernodes.items()
+                if supernode.at in tokenized.spans
+            }
+        return self.kept[key]
 
 
 def reused_run(

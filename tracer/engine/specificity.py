@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracer.engine.batches import Row, batch_limit
 from tracer.engine.clean import CleanRun
-from tracer.engine.features.basis import Place
+from tracer.engine.features.places import Place
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.neutral import TEXTS, kl_from, neutral_run
 from tracer.engine.new_record import dictionary_record, environment

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,7 +25,8 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.patching import along, output_gradients
 from tracer.engine.attribution.targets import Targets, direction_of, explained
 from tracer.engine.clean import CleanRun
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
 from tracer.errors import UsageError
@@ -53,14 +55,27 @@ def position_of(ref: FeatureRef, prompt: TokenizedPrompt, at: str, anchor: Ancho
     return pos if pos >= prompt.spans[at][0] else None
 
 
-def places_of(
-    supernode: SupernodeRecord, prompt: TokenizedPrompt, at: str
-) -> Iterator[tuple[int, Place]]:
-    """(number, place) of every member that has a place on a prompt when put at a span."""
+class Placed(NamedTuple):
+    """Members of a supernode that have a place on a prompt."""
+
+    member: Int[np.ndarray, " n"]
+    """Their numbers."""
+    where: Places
+
+
+def places_of(supernode: SupernodeRecord, prompt: TokenizedPrompt, at: str) -> Placed:
+    """Every member that has a place on a prompt when put at a span."""
+    found: list[tuple[int, int, int, int]] = []
+    positions: dict[tuple[int, int | None], int | None] = {}
     for member, ref in enumerate(supernode.features):
-        pos = position_of(ref, prompt, at, supernode.anchor)
+        key = (ref.offset, ref.position)
+        if key not in positions:
+            positions[key] = position_of(ref, prompt, at, supernode.anchor)
+        pos = positions[key]
         if pos is not None:
-            yield member, (ref.layer, pos, ref.index)
+            found.append((member, ref.layer, pos, ref.index))
+    columns = np.array(found, np.int64).reshape(-1, 4)
+    return Placed(columns[:, 0], columns[:, 1:])
 
 
 def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> SupernodeRecord:

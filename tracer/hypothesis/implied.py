@@ -19,12 +19,19 @@ from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
 from tracer.hypothesis.studies.registry import STUDIES
 
 
+def measured_together(hypothesis: Hypothesis) -> list[dict[str, InterventionSpec]]:
+    """Interventions whose rows share batches on a prompt: each of the file's own, all of a study's.
+
+    So a row comes out the same, to the last bit, whatever else the file holds.
+    """
+    own = [{name: spec} for name, spec in hypothesis.interventions.items()]
+    return [*own, *(dict(study.interventions(name)) for name, study in hypothesis.studies())]
+
+
 def all_interventions(hypothesis: Hypothesis) -> dict[str, InterventionSpec]:
     """Interventions by name: the file's own first, then those that its studies imply."""
-    found = dict(hypothesis.interventions)
-    for name, study in hypothesis.studies():
-        found.update(study.interventions(name))
-    return found
+    together = measured_together(hypothesis)
+    return {name: spec for some in together for name, spec in some.items()}
 
 
 Axis = Literal["template", "seed", "size", "left out"]

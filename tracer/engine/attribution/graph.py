@@ -14,7 +14,7 @@ is held. A target's edges and its constant add up to its value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -27,7 +27,8 @@ from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevan
 from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.batches import memory_told
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Place, Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
@@ -44,7 +45,7 @@ def attribute(
     toward: ChooseTargets,
     max_features: int,
     progress: Progress,
-    required: Iterable[Place] = (),
+    required: Places | None = None,
 ) -> AttributionGraph:
     """The attribution graph of a prompt, nothing pruned.
 
@@ -93,17 +94,19 @@ def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:
 
 
 def _places(
-    frozen: Frozen, relevant: tuple[Tensor, ...], n: int, required: Iterable[Place]
+    frozen: Frozen, relevant: tuple[Tensor, ...], n: int, required: Places | None
 ) -> list[Place]:
     """The required features that are active, then the most relevant of the others."""
-    must = {place for place in required if _is_active(frozen, place)}
+    must = set() if required is None else set(_active_ones(frozen, required))
     best = [place for place in most_relevant(frozen, relevant, n) if place not in must]
     return [*must, *best[: max(0, n - len(must))]]
 
 
-def _is_active(frozen: Frozen, place: Place) -> bool:
-    layer, pos, index = torch.tensor(place, device=frozen.device).split(1)
-    return bool(frozen.active[int(layer)].at(pos, index)[0] != 0)
+def _active_ones(frozen: Frozen, where: Places) -> Iterator[Place]:
+    for layer, active in enumerate(frozen.active):
+        of = torch.from_numpy(where[where[:, 0] == layer, 1:]).to(frozen.device)
+        there = of[active.at(of[:, 0], of[:, 1]) != 0]
+        yield from ((layer, pos, index) for pos, index in there.tolist())
 
 
 def _subject(

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.targets import Targets
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Place
 
 BLOCK_CELLS = 1 << 24
 """Positions × targets × features taken at once."""

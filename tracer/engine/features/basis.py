@@ -26,11 +26,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from tracer.engine.model.sites import Site
-
-Place = tuple[int, int, int]
-"""(layer, position, feature index)."""
 
 
 class Readers(NamedTuple):
@@ -117,6 +115,29 @@ class FeatureBasis(ABC):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, "pos row d_model"]:
         """Derivative by the input site, from that by features' pre-activations: Σ gradient · e."""
+
+    def written(
+        self,
+        layer: int,
+        index: Int[Tensor, " n"],
+        amounts: Float[Tensor, " n"],
+        group: Int[Tensor, " n"],
+        n_groups: int,
+        to: int,
+    ) -> Float[Tensor, "group d_model"]:
+        """Σ amount·W_dec by group: what amounts of features add at layer `to`'s output site.
+
+        Rows of the decoder are weighted and summed in one step: a product of each row would take
+        as much memory as all entries times `d_model`, and many times as long.
+        """
+        order = group.argsort(stable=True)
+        used, entry = index[order].unique(return_inverse=True)
+        starts = torch.searchsorted(group[order], torch.arange(n_groups, device=group.device))
+        rows = self.W_dec(layer, used, to)
+        weights = amounts[order].to(rows.dtype)
+        return embedding_bag(
+            entry, rows.contiguous(), starts, mode="sum", per_sample_weights=weights
+        )
 
     def gradient(
         self,

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tracer.engine.ablation import Reference
-from tracer.engine.features.basis import Place
+from tracer.engine.features.places import Place
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.supernodes import position_of
 from tracer.hypothesis.studies.circuit import SHARES

@@ -13,7 +13,7 @@ from torch import Tensor
 from tracer.engine.ablation import Reference, mean_of, observe
 from tracer.engine.attribution.patching import feature_gradients
 from tracer.engine.attribution.targets import direction_of
-from tracer.engine.clamps import seed_of
+from tracer.engine.controls import seed_of
 from tracer.engine.cost import circuit_scope
 from tracer.engine.measure.circuit_members import (
     Member,

@@ -8,7 +8,6 @@ means.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from tracer.engine.ablation import Kept, Reference
 from tracer.engine.attribution.targets import direction_of
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.cache import StepForm, cause_of, remembered
-from tracer.engine.features.basis import Place
+from tracer.engine.features.places import Place
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.circuit_members import Member
 from tracer.engine.measure.circuit_setup import PreparedCircuit, metric_of
@@ -169,7 +168,7 @@ def _cause(
     base = next(row.kept.base for row in rows if row.kept is not None)
     causes = [
         [
-            cause_of(replace(row, kept=None), clean),
+            cause_of(Row(row.values, row.freeze, row.read, row.is_control), clean),
             row.kept and {str(n): places.tolist() for n, places in row.kept.places.items()},
         ]
         for row in rows

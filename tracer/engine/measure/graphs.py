@@ -17,10 +17,10 @@ from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
-from tracer.engine.cache import StepForm, remembered
+from tracer.engine.cache import StepForm, hash_of, remembered
 from tracer.engine.feature_card import logit_effects
 from tracer.engine.feature_text import Signed, firings
-from tracer.engine.features.basis import Place
+from tracer.engine.features.places import Places, joined
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
 from tracer.engine.progress import Progress
@@ -60,7 +60,7 @@ def measure_graph(context: MeasurementContext, prompt: str, progress: Progress) 
         prompt,
         clean.prompt.ids,
         target,
-        list(places.items()),
+        [(name, hash_of(where)) for name, where in places.items()],
         spec.max_features,
         spec.check,
         context.hypothesis.seed,
@@ -79,7 +79,7 @@ def measure_graph(context: MeasurementContext, prompt: str, progress: Progress) 
 def _measure(
     context: MeasurementContext,
     prompt: str,
-    places: Mapping[str, Sequence[Place]],
+    places: Mapping[str, Places],
     target: ExplainedTarget,
     limit: BatchLimit,
     progress: Progress,
@@ -90,7 +90,7 @@ def _measure(
     def toward(frozen: Frozen) -> Targets:
         return targets.explained(frozen, target, model.tokenizer)
 
-    ids, required = context.clean[prompt].ids, [place for each in places.values() for place in each]
+    ids, required = context.clean[prompt].ids, joined(places.values())
     graph = attribute(model, context.basis, ids, toward, spec.max_features, progress, required)
     members = {name: _rows(graph, each) for name, each in places.items()}
     ablations = measure_ablations(context, prompt, graph, members, target, limit, progress)
@@ -99,8 +99,8 @@ def _measure(
     return MeasuredGraph(_record(prompt, graph, pruned, members, ablations, seed), pruned)
 
 
-def _rows(graph: AttributionGraph, places: Sequence[Place]) -> Int[np.ndarray, " _"]:
-    found = graph.nodes.find(np.array(places, dtype=np.int64).reshape(-1, 3))
+def _rows(graph: AttributionGraph, places: Places) -> Int[np.ndarray, " _"]:
+    found = graph.nodes.find(places)
     return found[found >= 0]
 
 

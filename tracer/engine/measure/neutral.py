@@ -19,6 +19,7 @@ from tracer.engine.cache import StepForm, cause_of, remembered
 from tracer.engine.clamps import assign, resolve_clamps
 from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import PlaceValues
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.prompts import Measurement
 from tracer.engine.model.model import Model
@@ -93,8 +94,10 @@ def _runs(context: MeasurementContext) -> Sequence[CleanRun]:
 
 def _kl(model: Model, basis: FeatureBasis, clean: CleanRun, row: Row) -> float:
     last = len(clean.ids) - 1
-    moved = {(layer, last, index): value for (layer, _, index), value in row.values.items()}
-    (found,) = run_rows(model, basis, clean, [Row(moved, row.freeze)], batch_limit(model, clean))
+    where = row.values.where.copy()
+    where[:, 1] = last
+    moved = Row(PlaceValues(where, row.values.value), row.freeze)
+    (found,) = run_rows(model, basis, clean, [moved], batch_limit(model, clean))
     return float(kl_from(clean, found.logits)[0])
 
 

@@ -1,6 +1,7 @@
 """Measure what the interventions of a hypothesis do to one prompt: clamps, doses and controls.
 
-The rows of one intervention are read from the cache where it has them, else measured together.
+The rows of one intervention, or of all those of a study, are read from the cache where it has them,
+else measured together.
 """
 
 from __future__ import annotations
@@ -14,11 +15,22 @@ import torch
 from torch import Tensor
 
 from tracer.engine.batches import BatchLimit, Row
-from tracer.engine.cache import KeptRows, MeasurementCache, Remembered, keep, read_kept, rows_key
-from tracer.engine.clamps import Clamp, Ranges, assign, clamp_records, draw_controls, resolve_clamps
+from tracer.engine.cache import (
+    KeptRows,
+    MeasurementCache,
+    Remembered,
+    columns_of,
+    hash_of,
+    keep,
+    read_kept,
+    rows_key,
+)
+from tracer.engine.clamps import Clamp, Ranges, assign, clamp_records, resolve_clamps
 from tracer.engine.clean import CleanRun, activation, control_readings, empty_readings, reading
+from tracer.engine.controls import draw_controls
 from tracer.engine.cost import intervention_rows
-from tracer.engine.features.basis import FeatureBasis, Place
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Places, PlaceValues, joined
 from tracer.engine.forward import Measured, run_rows
 from tracer.engine.freeze import can_be_frozen
 from tracer.engine.model.model import Model
@@ -27,7 +39,7 @@ from tracer.engine.progress import Advance
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry, key_of
 from tracer.hypothesis.clamps import Amount, InterventionSpec
-from tracer.hypothesis.implied import all_interventions
+from tracer.hypothesis.implied import measured_together
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.arrays import control_key, procedure_key, trial_name
 from tracer.record.trials import Activation, Dose, ProcedureControl, Reading, Trial
@@ -50,28 +62,47 @@ def measure_prompt(
 ) -> Measurement:
     """Run every intervention that names a prompt: clamps, doses and controls are rows.
 
-    Each has a cache entry of its own, which a change elsewhere in the file leaves as it is.
+    What is measured together has a cache entry of its own, which a change elsewhere in the file
+    leaves as it is.
     """
     clean, whole = context.clean[prompt], Measurement({}, {}, [], [], [])
-    for name, spec in all_interventions(context.hypothesis).items():
-        if prompt not in spec.prompts:
-            continue
-        plan = _plan(context, name, spec, clean)
-        rows = [plan.main, *plan.doses, *plan.direct, *plan.controls, *plan.made_anew]
-        model, basis = context.model, context.basis
-        found = read_rows(model, basis, clean, rows, limit, context.cache, advance)
-        last = len(rows) - len(plan.made_anew)
+    for together in measured_together(context.hypothesis):
+        plans = {
+            name: _plan(context, name, spec, clean)
+            for name, spec in together.items()
+            if prompt in spec.prompts
+        }
+        if plans:
+            _measure_together(context, plans, clean, limit, whole, advance)
+    return whole
+
+
+def _measure_together(
+    context: MeasurementContext,
+    plans: Mapping[str, _Planned],
+    clean: CleanRun,
+    limit: BatchLimit,
+    whole: Measurement,
+    advance: Advance,
+) -> None:
+    rows = [row for plan in plans.values() for row in plan.rows]
+    model, basis = context.model, context.basis
+    found = read_rows(model, basis, clean, rows, limit, context.cache, advance)
+    prompt, start = clean.prompt.name, 0
+    for name, plan in plans.items():
+        end = start + len(plan.rows)
+        last = end - len(plan.made_anew)
         first = last - len(plan.controls)
         for what, column in found.result.columns._asdict().items():
             whole.arrays[control_key(name, prompt, what)] = column[first:last].numpy()
             if plan.made_anew:
-                whole.arrays[procedure_key(name, prompt, what)] = column[last:].numpy()
-        whole.trials[name] = _trial(context, plan, clean, found.result)
+                whole.arrays[procedure_key(name, prompt, what)] = column[last:end].numpy()
+        whole.trials[name] = _trial(context, plan, clean, found.result, start)
         whole.notes.extend([f"{name} on {prompt}: {plan.note}"] if plan.note else [])
         whole.cached.extend([trial_name(name, prompt)] if found.from_cache else [])
         if context.hypothesis.prompts[prompt].held_out and _is_known(context, name, plan, clean):
             whole.known.append(trial_name(name, prompt))
-    return whole
+        start = end
 
 
 def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: CleanRun) -> bool:
@@ -84,7 +115,7 @@ def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: Cle
     if context.cache is None:
         return False
     spec, is_study = plan.spec, name not in context.hypothesis.interventions
-    values = [[*place, value] for place, value in plan.main.values.items()]
+    values = hash_of(*columns_of(plan.main.values))
     key = context.cache.key("claimed", [is_study, clean.prompt.ids, plan.main.freeze, values])
     doses = spec.doses.expect if spec.doses else ()
     expected = [each.model_dump(mode="json") for each in (*spec.expect, *doses)]
@@ -129,13 +160,18 @@ class _Planned:
     procedure: tuple[ProcedureControl, ...]
     note: str | None
 
+    @property
+    def rows(self) -> list[Row]:
+        """All of them, in the order that they are read in."""
+        return [self.main, *self.doses, *self.direct, *self.controls, *self.made_anew]
+
 
 def _plan(
     context: MeasurementContext, name: str, spec: InterventionSpec, clean: CleanRun
 ) -> _Planned:
     prompt = clean.prompt.name
     clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
-    read = tuple(place for places in context.places(prompt).values() for place in places)
+    read = joined(context.places(prompt).values())
     drawn = draw_controls(
         clamps,
         clean,
@@ -175,19 +211,18 @@ def _plan(
     )
 
 
-def _direct_rows(model: Model, values: Mapping[Place, float], clean: CleanRun) -> list[Row]:
+def _direct_rows(model: Model, values: PlaceValues, clean: CleanRun) -> list[Row]:
     """What the clamps write to the logits themselves: only the last token's residual stream does.
 
     None where nothing is clamped there, and where the model's attention cannot be held.
     """
     at_end = _at_end(values, clean)
-    return [Row(at_end, "residual")] if at_end and can_be_frozen(model) else []
+    return [Row(at_end, "residual")] if len(at_end) and can_be_frozen(model) else []
 
 
-def _at_end(values: Mapping[Place, float], clean: CleanRun) -> dict[Place, float]:
+def _at_end(values: PlaceValues, clean: CleanRun) -> PlaceValues:
     """What is set at the last token."""
-    last = len(clean.ids) - 1
-    return {where: value for where, value in values.items() if where[1] == last}
+    return values.only(values.where[:, 1] == len(clean.ids) - 1)
 
 
 def _concerned(spec: InterventionSpec) -> list[str]:
@@ -210,29 +245,33 @@ def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> 
     return rows
 
 
-def _trial(context: MeasurementContext, plan: _Planned, clean: CleanRun, found: KeptRows) -> Trial:
+def _trial(
+    context: MeasurementContext, plan: _Planned, clean: CleanRun, found: KeptRows, start: int
+) -> Trial:
+    """What came out of a plan whose rows begin at `start`."""
     factors = plan.spec.doses.factors if plan.spec.doses else ()
-    active = _activations(context, plan, clean, found.activations[0])
+    active = _activations(context, plan, clean, found.activations[start])
     if plan.direct:
-        direct = found.readings[1 + len(factors)]
-    elif _at_end(plan.main.values, clean):
+        direct = found.readings[start + 1 + len(factors)]
+    elif len(_at_end(plan.main.values, clean)):
         direct = None
     else:
         direct = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
     return Trial(
         prompt=clean.prompt.name,
         clamps=clamp_records(plan.clamps, clean, context.basis, _ranges(context)),
-        reading=found.readings[0],
+        reading=found.readings[start],
         supernodes={name: clamped for name, (clamped, _) in active.items()},
         unclamped={name: unclamped for name, (_, unclamped) in active.items()},
         direct=direct,
         doses=tuple(
-            Dose(factor=factor, reading=found.readings[n]) for n, factor in enumerate(factors, 1)
+            Dose(factor=factor, reading=found.readings[n])
+            for n, factor in enumerate(factors, start + 1)
         ),
         n_controls=len(plan.controls),
         control_tokens=tuple(clean.prompt.asked),
         procedure=plan.procedure,
-        problem=None if plan.main.values else "no feature has a place on this prompt",
+        problem=None if len(plan.main.values) else "no feature has a place on this prompt",
     )
 
 
@@ -254,8 +293,8 @@ def _activations(
     parts = after.split([len(each) for each in places.values()])
     found: dict[str, tuple[Activation, Activation]] = {}
     for (name, mine), now in zip(places.items(), parts, strict=True):
-        free = torch.tensor([where not in plan.main.values for where in mine], dtype=torch.bool)
-        before = torch.tensor([float(clean.activation(la, pos)[i]) for la, pos, i in mine])[free]
+        free = torch.from_numpy(~plan.main.values.has(mine))
+        before = clean.at(mine).float()[free]
         source = _source(context, name, mine)
         reference = None if source is None else source[free]
         n_set = {"n_set": int((~free).sum())}
@@ -267,7 +306,7 @@ def _activations(
     return found
 
 
-def _source(context: MeasurementContext, name: str, places: list[Place]) -> Tensor | None:
+def _source(context: MeasurementContext, name: str, places: Places) -> Tensor | None:
     """A supernode's own activations: the mean over its sources, where each member has one."""
     supernode = context.supernodes[name]
     if not supernode.source or len(places) != len(supernode.features):
@@ -276,11 +315,12 @@ def _source(context: MeasurementContext, name: str, places: list[Place]) -> Tens
     if key not in context.kept:
         runs = tuple(context.clean[source] for source in supernode.source)
         clamp = Clamp(supernode, Amount("times", 1.0), supernode.at, runs, supernode.at)
-        values: list[float] = []
-        for member, ref in enumerate(supernode.features):
-            found = clamp.source_activations(member)
-            values.append(0.0 if found is None else float(found[ref.index]))
-        context.kept[key] = torch.tensor(values)
+        index = torch.tensor([ref.index for ref in supernode.features])
+        found = torch.zeros(len(index))
+        for members, means in clamp.source_means(np.arange(len(index))):
+            rows = torch.from_numpy(members)
+            found[rows] = means[index[rows].to(means.device)].float().cpu()
+        context.kept[key] = found
     return context.kept[key]
 
 

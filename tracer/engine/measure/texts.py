@@ -86,8 +86,8 @@ def _written(
 def _cause_of(text: TextRow, clean: CleanRun) -> list[Any]:
     return [
         cause_of(text.row, clean),
-        [[*place, value] for place, value in text.onward.values.items()],
-        [[*place, value] for place, value in text.onward.added.items()],
+        sorted([*place, value] for place, value in text.onward.values.items()),
+        sorted([*place, value] for place, value in text.onward.added.items()),
         text.n_tokens,
         text.temperature,
         text.draws,
