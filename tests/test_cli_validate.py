@@ -4,15 +4,14 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import tracer.engine.model
 from tests.command import Result, call, write_file
 from tests.test_plan import CONFIG
 from tracer.cli import validate as local_tokens
+from tracer.engine.model.tokenizer import TokenizerOnly
 from tracer.errors import HypothesisError, Mistake
 from tracer.hypothesis.tokens import TokenizedPrompt
 
@@ -34,7 +33,6 @@ def tracer_(capfd: pytest.CaptureFixture[str]) -> Command:
 def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
     """A tokenizer is at hand, and finds these mistakes."""
     mistakes: list[Mistake] = []
-    (folder / "config.json").write_text(json.dumps({"model_type": "gemma3_text", **CONFIG}))
 
     def tokenize(file: Any, tokenizer: Any, context: int) -> dict[str, TokenizedPrompt]:
         if mistakes:
@@ -45,14 +43,10 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
             for name in file.hypothesis.prompts
         }
 
-    opened = SimpleNamespace(tokenizer=None, context=512)
-    weights = SimpleNamespace(
-        open_tokenizer=lambda spec, progress: opened,
-        ready_tokenizer=lambda spec, progress: folder,
-    )
+    opened = TokenizerOnly(None, {**CONFIG, "max_position_embeddings": 512})
     monkeypatch.setattr(local_tokens, "why_not_here", lambda file: None)
     monkeypatch.setattr(local_tokens, "tokenize", tokenize)
-    monkeypatch.setattr(tracer.engine.model, "weights", weights)
+    monkeypatch.setattr(local_tokens, "open_tokenizer", lambda spec, progress: opened)
     return mistakes
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from types import SimpleNamespace
-
 import pytest
 
-import tracer.engine.model
 from tests.command import call
 from tests.records import YAML
 from tests.test_plan import CONFIG
 from tracer.cli import validate as local_tokens
+from tracer.engine.model.tokenizer import TokenizerOnly
 from tracer.errors import HypothesisError
 from tracer.hypothesis.tokens import TokenizedPrompt
 
@@ -26,7 +23,6 @@ robustness:
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A tokenizer is at hand, by which the city begins the sentence as another token."""
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3_text", **CONFIG}))
 
     def tokenize(file, tokenizer, context):
         template = file.hypothesis.template
@@ -40,14 +36,10 @@ def file(tmp_path, monkeypatch):
             for name in file.hypothesis.prompts
         }
 
-    opened = SimpleNamespace(tokenizer=None, context=512)
-    weights = SimpleNamespace(
-        open_tokenizer=lambda spec, progress: opened,
-        ready_tokenizer=lambda spec, progress: tmp_path,
-    )
+    opened = TokenizerOnly(None, {**CONFIG, "max_position_embeddings": 512})
     monkeypatch.setattr(local_tokens, "why_not_here", lambda file: None)
     monkeypatch.setattr(local_tokens, "tokenize", tokenize)
-    monkeypatch.setattr(tracer.engine.model, "weights", weights)
+    monkeypatch.setattr(local_tokens, "open_tokenizer", lambda spec, progress: opened)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "a.yaml"
 

@@ -15,7 +15,8 @@ from tests.command import call
 from tests.tiny_file import write_tiny
 from tracer.engine.model.foreign import guarded
 from tracer.engine.model.model import Model
-from tracer.engine.model.weights import open_tokenizer, open_weights
+from tracer.engine.model.tokenizer import open_tokenizer
+from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Silent
 from tracer.errors import EXIT_USAGE, ModelUnavailable, UsageError
 from tracer.hypothesis.spec import ModelSpec

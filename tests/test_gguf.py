@@ -14,7 +14,7 @@ from toy_package import D_MODEL, MODULE, N_KV, write_package
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from tracer.engine.model.gguf import convert, join, shortest
-from tracer.engine.model.weights import ready_model
+from tracer.engine.model.ready import ready_model
 from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable
 from tracer.hypothesis.names import NamedModel

@@ -1,6 +1,6 @@
 from transformers.utils import logging
 
-from tracer.engine.model.gguf import quiet
+from tracer.engine.model.hf_load import quiet
 
 
 def test_it_is_quiet_inside_and_as_before_after():

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM
 
 from tracer.engine.model import weights
 from tracer.engine.model.sources import locate
-from tracer.engine.model.weights import choose_device, open_tokenizer, open_weights
+from tracer.engine.model.tokenizer import open_tokenizer
+from tracer.engine.model.weights import choose_device, open_weights
 from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable, UsageError
 from tracer.hypothesis.names import MODELS, NamedModel

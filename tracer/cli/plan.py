@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tracer.cli import options
 from tracer.cli.output import nothing_selected, print_table, stderr, stdout, worst
@@ -13,6 +12,7 @@ from tracer.cli.select import hypothesis_paths, read_all
 from tracer.cli.validate import tokenize_here
 from tracer.engine.cost import PromptSize
 from tracer.engine.last_opened import LastOpened
+from tracer.engine.model.tokenizer import TokenizerOnly
 from tracer.engine.plan import IMPORT_SECONDS, Plan, make_whole_plan
 from tracer.engine.progress import Progress
 from tracer.errors import TracerError
@@ -41,7 +41,7 @@ def plan(
     found = read_all(paths, replaced)
     codes, plans = found.say_broken(), list[Plan]()
     with progress_on(stderr(), quiet=False) as progress:
-        last = LastOpened[Any]()
+        last = LastOpened[TokenizerOnly]()
         for file in found.files:
             try:
                 plans.append(_plan(file, last, progress))
@@ -55,7 +55,7 @@ def plan(
     return worst(codes)
 
 
-def _plan(file: HypothesisFile, last: LastOpened[Any], progress: Progress) -> Plan:
+def _plan(file: HypothesisFile, last: LastOpened[TokenizerOnly], progress: Progress) -> Plan:
     tokens = tokenize_here(file, last, progress)
     if isinstance(tokens, str):
         stderr().say(f"{file.path}: no tokens, memory or time. {tokens}")

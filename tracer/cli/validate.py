@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tracer import engine
 from tracer.cli import options
 from tracer.cli.json_output import FileResult, to_json
 from tracer.cli.output import nothing_selected, stderr, stdout, worst, write_stdout
@@ -17,8 +16,8 @@ from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.cost import ModelSize
 from tracer.engine.last_opened import LastOpened
-from tracer.engine.model.hf_folder import read_config
 from tracer.engine.model.sources import locate
+from tracer.engine.model.tokenizer import TokenizerOnly, open_tokenizer
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, HypothesisError, Mistake, TracerError
 from tracer.hypothesis.implied import measurable_variations
@@ -57,7 +56,7 @@ def validate(
     screen = stderr() if json_ else stdout()
     results = [_refused(str(path), None, error) for path, error in found.broken]
     with progress_on(stderr(), quiet=json_) as progress:
-        last = LastOpened[Any]()
+        last = LastOpened[TokenizerOnly]()
         results += [_check(file, screen, last, progress) for file in found.files]
     code = worst(result.code for result in results)
     if json_:
@@ -71,7 +70,7 @@ def _refused(path: str, name: str | None, error: TracerError) -> FileResult:
 
 
 def _check(
-    file: HypothesisFile, screen: Screen, last: LastOpened[Any], progress: Progress
+    file: HypothesisFile, screen: Screen, last: LastOpened[TokenizerOnly], progress: Progress
 ) -> FileResult:
     name = file.hypothesis.hypothesis
     try:
@@ -94,7 +93,7 @@ class Tokenized(NamedTuple):
 
 
 def tokenize_here(
-    file: HypothesisFile, last: LastOpened[Any], progress: Progress
+    file: HypothesisFile, last: LastOpened[TokenizerOnly], progress: Progress
 ) -> Tokenized | str:
     """Tokenize every prompt; where the tokenizer is not here, the reason as a sentence.
 
@@ -106,12 +105,12 @@ def tokenize_here(
     if missing is not None:
         return missing
     spec = file.hypothesis.model_spec
-    opened, config = last.get(spec, lambda: _open(spec, progress))
+    opened = last.get(spec, lambda: _open(spec, progress))
     context = opened.context or NO_LIMIT
     return Tokenized(
         tokenize(file, opened.tokenizer, context),
         _paraphrased(file, opened.tokenizer, context),
-        ModelSize.from_config(config),
+        ModelSize.from_config(opened.config),
     )
 
 
@@ -124,11 +123,9 @@ def why_not_here(file: HypothesisFile) -> str | None:
     return f"{spec.name}: {location.reason or _WHY_NOT[location.state]}"
 
 
-def _open(spec: ModelSpec, progress: Progress) -> tuple[Any, Any]:
-    """A model's tokenizer and its config."""
+def _open(spec: ModelSpec, progress: Progress) -> TokenizerOnly:
     with progress.task(f"opening the tokenizer of {spec.name}"):
-        opened = engine.model.weights.open_tokenizer(spec, progress)
-        return opened, read_config(engine.model.weights.ready_tokenizer(spec, progress))
+        return open_tokenizer(spec, progress)
 
 
 def _paraphrased(

@@ -41,7 +41,7 @@ from tracer.cli.selftest.weights import (
     make_directions,
 )
 from tracer.cli.selftest.world import PlantedPlan, Role
-from tracer.engine.model.gguf import quiet
+from tracer.engine.model.hf_load import quiet
 
 ONE = 3.0
 """Norm of the constant in every embedding; it keeps the norms' scales alike from word to word."""

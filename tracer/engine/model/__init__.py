@@ -1,4 +1,7 @@
-"""The language model: where it comes from, its weights, and hooks into its forward pass."""
+"""The language model: where it comes from, its weights, and hooks into its forward pass.
+
+What needs transformers is imported when it is first used.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from tracer.engine.model import weights as weights
+    from tracer.engine.model import gguf as gguf
+    from tracer.engine.model import hf_load as hf_load
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["weights"])
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["gguf", "hf_load"])

@@ -16,34 +16,16 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import GgufConfig
 from transformers import modeling_gguf_pytorch_utils as gguf_reader
-from transformers.utils import logging
 
+from tracer.engine.model.hf_load import AnyCausalModel, AnyTokenizer, quiet
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable
 
 DTYPE = torch.bfloat16
 _GGUF = "joined.gguf"
 _CHUNK = 2**20
-AnyTokenizer: Any = AutoTokenizer
-AnyCausalModel: Any = AutoModelForCausalLM
-"""Both without transformers' own types, which do not cover what `from_pretrained` takes."""
-
-
-@contextmanager
-def quiet() -> Generator[None, None, None]:
-    """Keep transformers from drawing bars and from logging anything below an error."""
-    verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def convert(parts: Sequence[Path], sha256: str, into: Path, progress: Progress) -> None:

@@ -7,7 +7,8 @@ random numbers, and leave out what has no place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -16,11 +17,17 @@ from typing import Any
 import torch
 import transformers
 from safetensors import safe_open
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging
 
 from tracer.engine.model.foreign import guarded
-from tracer.engine.model.gguf import AnyCausalModel, AnyTokenizer
 from tracer.engine.model.hf_folder import read_config, require_json, weight_files
 from tracer.errors import ModelUnavailable
 
@@ -38,6 +45,24 @@ _ROOM = 1.5
 """A model with this many times the numbers of its files is not allocated: most are missing."""
 _NAMED = 3
 _AnyConfig: Any = AutoConfig
+AnyTokenizer: Any = AutoTokenizer
+AnyCausalModel: Any = AutoModelForCausalLM
+"""Without transformers' own types, which do not cover what `from_pretrained` takes."""
+
+
+@contextmanager
+def quiet() -> Generator[None, None, None]:
+    """Keep transformers from drawing bars and from logging anything below an error."""
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def require_usable(folder: Path) -> None:

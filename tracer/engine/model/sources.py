@@ -1,6 +1,6 @@
 """Which of a model's sources is at hand: installed data package, local folder, hub, in this order.
 
-Nothing is downloaded, converted or imported from the packages here; `tracer.engine.model.weights`
+Nothing is downloaded, converted or imported from the packages here; `tracer.engine.model.ready`
 does that with the source found.
 """
 

@@ -1,91 +1,19 @@
-"""A model's name becomes its weights: a loaded Hugging Face model, its tokenizer and its record.
-
-The source is first made a folder that can be loaded: converted, downloaded, or as it stands.
-"""
+"""A model's name becomes its weights: a loaded Hugging Face model, its tokenizer and its record."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tracer.engine.model.converted import ensure
-from tracer.engine.model.gguf import convert, quiet
-from tracer.engine.model.hf_folder import check_folder, context_length, fingerprint, read_config
-from tracer.engine.model.hf_load import load_model, load_tokenizer, require_usable
-from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
-from tracer.engine.model.sources import FolderSource, HubSource, PackageSource, find_source
+from tracer.engine.model.hf_load import load_model, load_tokenizer, quiet, require_usable
+from tracer.engine.model.ready import ReadyModel, ready_model
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import ModelRecord
-
-
-class ReadyModel(NamedTuple):
-    """A folder to load from, and what identifies it."""
-
-    folder: Path
-    source: str
-    revision: str | None
-    fingerprint: str
-    """SHA-256 of package or folder, commit on the hub."""
-
-
-def ready_model(spec: ModelSpec, progress: Progress) -> ReadyModel:
-    """The folder with the model's weights and tokenizer, every byte verified where we wrote it.
-
-    Raises:
-        ModelUnavailable: It cannot be had, with what to do about it.
-    """
-    source = find_source(spec)
-    match source:
-        case PackageSource():
-            folder = _converted(source, progress)
-            return ReadyModel(folder, source.place, None, source.package.sha256)
-        case FolderSource(folder=folder):
-            with progress.task(f"reading {folder}"):
-                return ReadyModel(folder, source.place, None, fingerprint(folder))
-        case HubSource():
-            folder = download(source, MODEL_PATTERNS, progress)
-            check_folder(folder)
-            return ReadyModel(folder, source.place, folder.name, folder.name)
-
-
-def ready_tokenizer(spec: ModelSpec, progress: Progress) -> Path:
-    """A folder with config and tokenizer; a download leaves the weights out.
-
-    Raises:
-        ModelUnavailable: It cannot be had, with what to do about it.
-    """
-    source = find_source(spec)
-    match source:
-        case PackageSource():
-            return _converted(source, progress, weights=False)
-        case FolderSource(folder=folder):
-            return folder
-        case HubSource():
-            folder = download(source, TOKENIZER_PATTERNS, progress)
-            check_folder(folder, weights=False)
-            return folder
-
-
-def _converted(source: PackageSource, progress: Progress, *, weights: bool = True) -> Path:
-    """The cached conversion; `weights=False` leaves the large files' hashes unread."""
-    package = source.package
-
-    def build(into: Path) -> None:
-        progress.note(
-            f"{source.model} is converted once, from {source.place}; this takes a minute."
-        )
-        convert(source.parts, package.sha256, into, progress)
-
-    def hashed(name: str) -> bool:
-        return weights or not name.endswith(".safetensors")
-
-    return ensure(source.entry, build, package.converted_mb, progress, hashed)
 
 
 @dataclass(frozen=True)
@@ -117,14 +45,6 @@ class Weights:
         return frozenset(found)
 
 
-class TokenizerOnly(NamedTuple):
-    """What can be checked about a prompt without the weights."""
-
-    tokenizer: PreTrainedTokenizerBase
-    context: int | None
-    """Tokens the model was built for; None where its config does not say."""
-
-
 def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
     """Load a model; the first time this may convert or download it.
 
@@ -135,25 +55,11 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
     device = choose_device(spec.device)
     ready = ready_model(spec, progress)
     require_usable(ready.folder)
-    tokenizer = _tokenizer(ready.folder, progress)
+    with progress.task("loading the tokenizer"), quiet():
+        tokenizer = load_tokenizer(ready.folder)
     with progress.task(f"loading {spec.name} on {device}"), quiet():
         hf_model = load_model(ready.folder, getattr(torch, spec.dtype), device)
     return Weights(hf_model, tokenizer, _record(spec, ready, hf_model))
-
-
-def open_tokenizer(spec: ModelSpec, progress: Progress) -> TokenizerOnly:
-    """Load a model's tokenizer alone; the first time this may convert or download.
-
-    Raises:
-        ModelUnavailable: It cannot be had, with what to do about it.
-    """
-    folder = ready_tokenizer(spec, progress)
-    return TokenizerOnly(_tokenizer(folder, progress), context_length(read_config(folder)))
-
-
-def _tokenizer(folder: Path, progress: Progress) -> PreTrainedTokenizerBase:
-    with progress.task("loading the tokenizer"), quiet():
-        return load_tokenizer(folder)
 
 
 def choose_device(name: str) -> torch.device:
