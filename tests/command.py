@@ -43,6 +43,7 @@ class Engine:
         reports: Path,
         lock: Path | None = None,
         fresh: bool = False,
+        keep_going: bool = False,
         store: Store | None = None,
         last: LastOpened[Any] | None = None,
         progress: Progress,

@@ -69,7 +69,7 @@ class Lab:
             run_folder.read_record(folder),
             run_folder.read_arrays(folder),
             self.measured - before,
-            heard.notes,
+            [note for note in heard.notes if "the model says" not in note],
         )
 
 

@@ -17,10 +17,10 @@ from tests.records import (
 )
 from tracer.errors import UsageError
 from tracer.evidence import context
-from tracer.evidence.case import trial_problem
 from tracer.evidence.judge import judge_run
 from tracer.hypothesis.expectations.top import TopIs
 from tracer.hypothesis.spec import Hypothesis
+from tracer.record.testable import trial_problem
 
 
 def test_all_held_is_confirmed_and_says_what_the_model_says():

@@ -66,11 +66,11 @@ def test_a_killed_run_goes_on_where_it_stopped(file, tmp_path, monkeypatch):
     whole = run_folder.read_record(run(file, tmp_path / "whole"))
     measured = []
 
-    def once(bench, prompt, limit, advance):
+    def once(bench, prompt, *others):
         if measured:
             raise KeyboardInterrupt
         measured.append(prompt)
-        return measure_prompt(bench, prompt, limit, advance)
+        return measure_prompt(bench, prompt, *others)
 
     monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", once)
     with pytest.raises(KeyboardInterrupt):
@@ -112,11 +112,11 @@ def test_a_live_run_is_left_alone(file, tmp_path, monkeypatch):
     """Another command, while this one measures its second prompt, makes a run of its own."""
     reports, heard, others = tmp_path / "reports", Heard(), []
 
-    def meeting(bench, prompt, limit, advance):
+    def meeting(bench, prompt, *more):
         if prompt == "plano" and not others:
             others.append(None)
             others[0] = measure(read(str(file)), reports=reports, progress=heard)
-        return measure_prompt(bench, prompt, limit, advance)
+        return measure_prompt(bench, prompt, *more)
 
     monkeypatch.setattr(tracer.engine.measure.declared, "measure_prompt", meeting)
     first = run(file, reports)

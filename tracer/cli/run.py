@@ -107,6 +107,14 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not take up an unfinished run.")
     ] = False,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="Measure also what cannot be tested, where the model does not answer as the file "
+            "says.",
+        ),
+    ] = False,
     no_cache: Annotated[
         bool,
         typer.Option("--no-cache", help="Measure everything, and keep nothing for later runs."),
@@ -152,6 +160,7 @@ def run(
         reports=out,
         lock=locked,
         fresh=fresh,
+        keep_going=keep_going,
         store=None if no_cache else Store(root()),
         quiet=quiet,
         screen=screen_beside(json_, junitxml),
@@ -183,6 +192,7 @@ class _Job:
     reports: Path
     lock: Path | None
     fresh: bool
+    keep_going: bool
     store: Store | None
     quiet: bool
     exitfirst: bool
@@ -243,6 +253,7 @@ class _Job:
                 reports=self.reports,
                 lock=self.lock,
                 fresh=self.fresh,
+                keep_going=self.keep_going,
                 store=self.store,
                 last=self.last,
                 progress=progress,

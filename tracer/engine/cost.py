@@ -9,7 +9,7 @@ Nothing here needs torch, so that a plan can be made before a model is opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,13 +211,15 @@ def n_ranked(hypothesis: Hypothesis) -> int:
     return sum(not hypothesis.prompts[p].held_out for spec in curves for p in spec.prompts)
 
 
-def planned_texts(hypothesis: Hypothesis) -> list[tuple[str, Generation]]:
+def planned_texts(
+    hypothesis: Hypothesis, left_out: Container[str] = ()
+) -> list[tuple[str, Generation]]:
     """Settings by prompt: those of every intervention, and once more for the unclamped texts."""
     clamped = [
         (prompt, spec.generate)
-        for spec in hypothesis.interventions.values()
+        for name, spec in hypothesis.interventions.items()
         for prompt in spec.prompts
-        if spec.generate is not None
+        if spec.generate is not None and name not in left_out
     ]
     return [*clamped, *dict.fromkeys(clamped)]
 

@@ -6,7 +6,7 @@ torch-free one (record, run folder). A killed run goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,10 @@ from tracer.record.claim import claimed
 from tracer.record.files import remove_left_behind
 from tracer.record.record import Record
 from tracer.record.registration import register
+from tracer.record.testable import gives_answer
+
+_MOST_ANSWERS = 20
+"""Prompts whose answers are told one by one."""
 
 
 def measure(
@@ -33,6 +37,7 @@ def measure(
     reports: Path,
     lock: Path | None = None,
     fresh: bool = False,
+    keep_going: bool = False,
     store: Store | None = None,
     last: LastOpened[Opened] | None = None,
     progress: Progress,
@@ -44,6 +49,7 @@ def measure(
         reports: Folder that holds the runs, by hypothesis.
         lock: A run folder whose supernodes are reused instead of being found again.
         fresh: Start anew even where an unfinished run could be continued.
+        keep_going: Measure also what cannot be tested, as the model does not answer as declared.
         store: Where measurements are looked for before they are made, and kept; None: nowhere.
         last: Holds the model of the file before, which is taken where this one asks for it.
         progress: Hears about every step that takes long.
@@ -68,9 +74,11 @@ def measure(
         remove_left_behind(measured)
         progress.note(f"{measured.name} was measured and not judged, which is done now")
         return measured
+    for sentence in _answers(empty):
+        progress.note(sentence)
     with _begun(empty, reports, fresh=fresh, progress=progress) as begun:
         folder, observed = begun
-        found = measure_declared(folder, observed, context, clock, progress)
+        found = measure_declared(folder, observed, context, clock, progress, keep_going=keep_going)
         record = measure_variants(file, folder, found, session, context)
         clock.stop("variants")
         complete = record.model_copy(update={"status": "complete", "seconds": clock.seconds})
@@ -78,6 +86,20 @@ def measure(
     if store is not None:
         _tell(store, complete, progress)
     return folder
+
+
+def _answers(record: Record) -> Iterator[str]:
+    """What the model says to each prompt unclamped; of many, to those it answers otherwise."""
+    wrong = [name for name, prompt in record.prompts.items() if not gives_answer(prompt)]
+    told = list(record.prompts) if len(record.prompts) <= _MOST_ANSWERS else wrong[:_MOST_ANSWERS]
+    for name in told:
+        prompt = record.prompts[name]
+        top = prompt.baseline.top[0]
+        declared = f", not {prompt.answer!r}" if name in wrong else ""
+        yield f"{name}: the model says {top.token!r} ({top.probability:.2f}){declared}"
+    n, n_asked = len(wrong), sum(each.answer is not None for each in record.prompts.values())
+    if n_asked:
+        yield f"the model answers {n_asked - n} of {n_asked} prompts as the file says"
 
 
 def _tell(store: Store, record: Record, progress: Progress) -> None:

@@ -17,10 +17,11 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from tracer.errors import UsageError
-from tracer.evidence.case import log_probability, unusable
+from tracer.evidence.case import log_probability
 from tracer.hypothesis.spec import Expected
 from tracer.record.files import Recorded, read_model, write_text
 from tracer.record.record import BasisRecord, FeatureRef, ModelRecord, PromptRecord, Record
+from tracer.record.testable import unusable
 from tracer.record.trials import InterventionRecord, Reading, Trial
 from tracer.record.verdict import Outcome, OutcomeName, SplitName, Verdict, VerdictName
 

@@ -8,19 +8,19 @@ the rule goes toward the answer) and those that its activations come from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.wording import number, show_token
+from tracer.evidence.wording import number
 from tracer.hypothesis.clamps import Doses
 from tracer.hypothesis.procedure import Family
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
-from tracer.record.record import PromptRecord, Record
+from tracer.record.record import PromptRecord
 from tracer.record.trials import ProcedureControl, Reading, Trial
 from tracer.record.verdict import PromptOutcome
 
@@ -167,73 +167,7 @@ class Wording(NamedTuple):
     """What its p must not exceed; None where nothing is compared with a p."""
 
 
-def is_top(reading: Reading, token: str) -> bool:
-    """Whether this token is the most probable one: by id, and it was asked for."""
-    asked = reading.tokens.get(token)
-    return asked is not None and asked.id == reading.top[0].id
-
-
 def log_probability(reading: Reading, token: str) -> float:
     """Natural logarithm of a token's probability, which also tells tiny ones apart."""
     top = reading.top[0]
     return reading.tokens[token].logit - (top.logit - math.log(top.probability))
-
-
-def unusable(reading: Reading) -> str | None:
-    """Why nothing can be read off an output: None where it can."""
-    if not reading.top:
-        return "no output was recorded"
-    tokens = (*reading.top, *reading.tokens.values())
-    if any(math.isnan(t.logit) or math.isnan(t.probability) for t in tokens):
-        return "the logits hold NaN"
-    if not reading.top[0].probability > 0:
-        return "the most probable token has no probability"
-    return None
-
-
-def baseline_problem(prompt: PromptRecord) -> str | None:
-    """Why the unclamped output is not what the experiment starts from; None if it is."""
-    reason = unusable(prompt.baseline)
-    if reason is not None:
-        return f"baseline: {reason}"
-    if gives_answer(prompt):
-        return None
-    assert prompt.answer is not None
-    top = prompt.baseline.top[0]
-    return (
-        f"baseline: model says {show_token(top.token)} ({top.probability:.2f}), "
-        f"not {show_token(prompt.answer)}"
-    )
-
-
-def gives_answer(prompt: PromptRecord) -> bool:
-    """Whether the unclamped model gives the prompt's answer, where it has one."""
-    return prompt.answer is None or is_top(prompt.baseline, prompt.answer)
-
-
-def trial_problem(record: Record, trial: Trial) -> str | None:
-    """Why nothing can be judged of a trial; None where it can."""
-    own = baseline_problem(record.prompts[trial.prompt])
-    if own is not None:
-        return own
-    for clamp in trial.clamps:
-        prompts = (*found_on(record, clamp.supernode), *clamp.source)
-        inherited = source_problem(record, clamp.supernode, prompts)
-        if inherited is not None:
-            return inherited
-    return trial.problem or unusable(trial.reading)
-
-
-def source_problem(record: Record, supernode: str, prompts: Iterable[str]) -> str | None:
-    """The first of a supernode's source prompts that the model does not answer as it should."""
-    for name in dict.fromkeys(prompts):
-        problem = baseline_problem(record.prompts[name])
-        if problem is not None:
-            return f"{problem} on {name}, a source of {supernode}"
-    return None
-
-
-def found_on(record: Record, supernode: str) -> tuple[str, ...]:
-    """The prompts whose answer a supernode's rule goes toward."""
-    rule = record.hypothesis.supernodes[supernode].select
-    return rule.on if rule is not None and rule.toward == "answer" else ()

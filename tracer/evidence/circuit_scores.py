@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.case import baseline_problem, found_on, source_problem
 from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.record.arrays import Arrays, circuit_key
 from tracer.record.record import Record
+from tracer.record.testable import baseline_problem, found_on, source_problem
 from tracer.record.trials import CircuitRecord, CircuitScores, CircuitTrial
 
 SMALL = 0.25

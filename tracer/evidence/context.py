@@ -6,18 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from tracer.evidence.case import (
-    NO_CONTROLS,
-    Case,
-    ControlValues,
-    Wording,
-    baseline_problem,
-    found_on,
-    source_problem,
-    trial_problem,
-    untested,
-    vacuous,
-)
+from tracer.evidence.case import NO_CONTROLS, Case, ControlValues, Wording, untested, vacuous
 from tracer.evidence.measures.measure import Naming
 from tracer.evidence.measures.registry import measure_of
 from tracer.evidence.wording import show_token
@@ -30,6 +19,7 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.template import renderings
 from tracer.record.arrays import Arrays, control_key, procedure_key
 from tracer.record.record import Record
+from tracer.record.testable import baseline_problem, found_on, source_problem, trial_problem
 from tracer.record.trials import ProcedureControl, Trial
 from tracer.record.verdict import Outcome, PromptOutcome, SplitName
 

@@ -12,7 +12,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tracer.evidence.case import baseline_problem
 from tracer.evidence.moved import first_token, number_of, tokens_of
 from tracer.evidence.wording import MINUS
 from tracer.hypothesis.clamps import InterventionSpec
@@ -21,6 +20,7 @@ from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.expectations.top import TopIs
 from tracer.hypothesis.template import render_token
 from tracer.record.record import Record
+from tracer.record.testable import baseline_problem
 from tracer.record.trials import Reading, RivalKind, Trial
 
 

@@ -21,7 +21,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tracer.evidence.case import Case, baseline_problem
+from tracer.evidence.case import Case
 from tracer.evidence.conclusion import Group
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.moved import number_of, tokens_of, words_of
@@ -31,6 +31,7 @@ from tracer.evidence.wording import MINUS, named
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.held_out import n_independent, spans_of
+from tracer.record.testable import baseline_problem
 
 FEWEST_HELD_OUT = 5
 MOST_P = 0.05

@@ -6,6 +6,8 @@ written after every prompt, so a killed run goes on where it stopped.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+from functools import partial
 from pathlib import Path
 
 from tracer.engine.batches import batch_limit
@@ -20,29 +22,74 @@ from tracer.engine.measure.texts import n_texts, with_texts
 from tracer.engine.progress import Clock, Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.implied import all_interventions
+from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record import run_folder
 from tracer.record.arrays import Observed
 from tracer.record.graph.files import write as write_graph
 from tracer.record.record import Record
+from tracer.record.testable import setup_problem
 from tracer.record.trials import InterventionRecord
 
 
 def measure_declared(
-    folder: Path, observed: Observed, context: MeasurementContext, clock: Clock, progress: Progress
+    folder: Path,
+    observed: Observed,
+    context: MeasurementContext,
+    clock: Clock,
+    progress: Progress,
+    *,
+    keep_going: bool = False,
 ) -> Observed:
-    """Measure everything that a record lacks of what its hypothesis declares."""
+    """Measure everything that a record lacks of what its hypothesis declares.
+
+    What nothing can be judged of is left out, unless to `keep_going` is asked for; where that is
+    all, graphs are left out too.
+    """
+    left_out = {} if keep_going else _untestable(observed.record)
+    if left_out and not _is_anything_left(observed.record.hypothesis, left_out):
+        progress.note(_NOTHING)
+        return _measure_interventions(folder, observed, context, progress, left_out)
     steps = {
         "graphs": _measure_graphs,
         "circuits": _measure_circuits,
         "shared": _measure_shared,
-        "measure": _measure_interventions,
+        "measure": partial(_measure_interventions, left_out=left_out),
     }
     for name, measure in steps.items():
         observed = measure(folder, observed, context, progress)
         clock.stop(name)
     return observed
+
+
+_NOTHING = (
+    "nothing can be tested: the model does not answer these prompts, or those that activations "
+    "come from, as the file says. It ends here; `--keep-going` measures all."
+)
+
+
+def _untestable(record: Record) -> dict[str, set[str]]:
+    """By prompt, interventions of which nothing can be judged, whatever is measured."""
+    found: dict[str, set[str]] = {}
+    for name, spec in all_interventions(record.hypothesis).items():
+        for prompt in spec.prompts:
+            if setup_problem(record, spec, prompt) is not None:
+                found.setdefault(prompt, set()).add(name)
+    return found
+
+
+def _is_anything_left(hypothesis: Hypothesis, left_out: Mapping[str, Container[str]]) -> bool:
+    """Whether a file has an intervention that is not left out, or something of another kind."""
+    if hypothesis.studies_of(CircuitSpec) or hypothesis.studies_of(SharedSpec):
+        return True
+    if hypothesis.graph is not None and hypothesis.graph.expect:
+        return True
+    return any(
+        name not in left_out.get(prompt, ())
+        for name, spec in all_interventions(hypothesis).items()
+        for prompt in spec.prompts
+    )
 
 
 def _measure_graphs(
@@ -98,18 +145,23 @@ def _measure_shared(
 
 
 def _measure_interventions(
-    folder: Path, observed: Observed, context: MeasurementContext, progress: Progress
+    folder: Path,
+    observed: Observed,
+    context: MeasurementContext,
+    progress: Progress,
+    left_out: Mapping[str, Container[str]],
 ) -> Observed:
     record, arrays = observed
     todo = _unmeasured(record)
     declared = context.hypothesis
-    total = sum(n_rows(declared, prompt) + n_texts(declared, prompt) for prompt in todo)
+    not_on = {prompt: left_out.get(prompt, ()) for prompt in todo}
+    total = sum(n_rows(declared, p, no) + n_texts(declared, p, no) for p, no in not_on.items())
     fits: int | None = None  # rows that memory was found to hold, once it ran out
     with progress.task("clamping", total) as advance:
         for prompt in todo:
             limit = batch_limit(context.model, context.clean[prompt])
             limit.rows = min(limit.rows, fits or limit.rows)
-            found = measure_prompt(context, prompt, limit, advance)
+            found = measure_prompt(context, prompt, limit, advance, not_on[prompt])
             found = with_texts(context, prompt, found, limit, advance)
             found = with_neutral(context, prompt, found, limit)
             found = with_rivals(context, prompt, found, limit)

@@ -54,7 +54,7 @@ def with_neutral(
     """Add what the values of extreme clamps do to neutral text to a prompt's trials."""
     clean, trials = context.clean[prompt], dict(found.trials)
     for name, spec in context.hypothesis.interventions.items():
-        if prompt in spec.prompts and is_extreme(spec):
+        if prompt in spec.prompts and is_extreme(spec) and not trials[name].problem:
             clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
             row = Row(assign(clamps, clean).values, spec.freeze)
             update = {"neutral_kl": _kls(context, clean, row, limit)}

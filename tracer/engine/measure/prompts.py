@@ -6,7 +6,7 @@ else measured together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -58,20 +58,27 @@ class Measurement(NamedTuple):
 
 
 def measure_prompt(
-    context: MeasurementContext, prompt: str, limit: BatchLimit, advance: Advance
+    context: MeasurementContext,
+    prompt: str,
+    limit: BatchLimit,
+    advance: Advance,
+    left_out: Container[str] = (),
 ) -> Measurement:
     """Run every intervention that names a prompt: clamps, doses and controls are rows.
 
     What is measured together has a cache entry of its own, which a change elsewhere in the file
-    leaves as it is.
+    leaves as it is. Interventions that are `left_out` have a trial that says so.
     """
     clean, whole = context.clean[prompt], Measurement({}, {}, [], [], [])
     for together in measured_together(context.hypothesis):
         plans = {
             name: _plan(context, name, spec, clean)
             for name, spec in together.items()
-            if prompt in spec.prompts
+            if prompt in spec.prompts and name not in left_out
         }
+        for name, spec in together.items():
+            if prompt in spec.prompts and name in left_out:
+                whole.trials[name] = _not_measured(context, clean)
         if plans:
             _measure_together(context, plans, clean, limit, whole, advance)
     return whole
@@ -103,6 +110,21 @@ def _measure_together(
         if context.hypothesis.prompts[prompt].held_out and _is_known(context, name, plan, clean):
             whole.known.append(trial_name(name, prompt))
         start = end
+
+
+NOT_MEASURED = "it was not measured: nothing of it can be tested (`--keep-going` measures all)"
+
+
+def _not_measured(context: MeasurementContext, clean: CleanRun) -> Trial:
+    """The prompt as it is without clamps, and why nothing was measured on it."""
+    return Trial(
+        prompt=clean.prompt.name,
+        clamps=(),
+        reading=reading(clean.logits, clean.prompt.asked, context.model.tokenizer),
+        supernodes={},
+        n_controls=0,
+        problem=NOT_MEASURED,
+    )
 
 
 def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: CleanRun) -> bool:
@@ -139,9 +161,13 @@ def _claim_of(entry: StoredEntry) -> str:
     return entry.about
 
 
-def n_rows(hypothesis: Hypothesis, prompt: str) -> int:
+def n_rows(hypothesis: Hypothesis, prompt: str, left_out: Container[str] = ()) -> int:
     """How many rows a prompt's measurement takes."""
-    return sum(rows.total for rows in intervention_rows(hypothesis) if rows.prompt == prompt)
+    return sum(
+        rows.total
+        for rows in intervention_rows(hypothesis)
+        if rows.prompt == prompt and rows.intervention not in left_out
+    )
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def with_rivals(
     """Add the rivals of every intervention that puts a concept in to a prompt's trials."""
     trials, clean = dict(found.trials), context.clean[prompt]
     for name, spec in context.hypothesis.interventions.items():
-        swap = _swap(context, spec) if prompt in spec.prompts else None
+        is_measured = prompt in spec.prompts and not trials[name].problem
+        swap = _swap(context, spec) if is_measured else None
         if swap is not None:
             trials[name] = trials[name].model_copy(
                 update={"rivals": _rivals(context, swap, clean, limit)}

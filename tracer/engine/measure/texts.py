@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from tracer.engine.batches import BatchLimit, Row
@@ -19,9 +20,9 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.record.trials import Generated, GeneratedText
 
 
-def n_texts(hypothesis: Hypothesis, prompt: str) -> int:
+def n_texts(hypothesis: Hypothesis, prompt: str, left_out: Container[str] = ()) -> int:
     """How many texts a prompt's measurement writes."""
-    return sum(how.samples for name, how in planned_texts(hypothesis) if name == prompt)
+    return sum(how.samples for name, how in planned_texts(hypothesis, left_out) if name == prompt)
 
 
 def with_texts(
@@ -40,7 +41,7 @@ def with_texts(
     writing = [
         (name, spec, spec.generate)
         for name, spec in context.hypothesis.interventions.items()
-        if spec.generate is not None and prompt in spec.prompts
+        if spec.generate is not None and prompt in spec.prompts and not found.trials[name].problem
     ]
     rows: list[TextRow] = []
     clamped: dict[str, slice] = {}

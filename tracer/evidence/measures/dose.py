@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tracer.evidence.case import Case, Wording, log_probability, unusable
+from tracer.evidence.case import Case, Wording, log_probability
 from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.statistics import Side, attainable_spearman_p, spearman_test
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations.dose import DoseExpectation, Falls, Rises
+from tracer.record.testable import unusable
 from tracer.record.verdict import PromptOutcome
 
 N_DIGITS = 5

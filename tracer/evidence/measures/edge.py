@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.case import Wording, baseline_problem, untested
+from tracer.evidence.case import Wording, untested
 from tracer.evidence.statistics import Side
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
 from tracer.record.record import Record
+from tracer.record.testable import baseline_problem
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.record.verdict import PromptOutcome
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tracer.evidence.case import Case, Wording, is_top
+from tracer.evidence.case import Case, Wording
 from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.wording import number, show_token
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
+from tracer.record.testable import is_top
 from tracer.record.trials import Reading
 from tracer.record.verdict import PromptOutcome
 

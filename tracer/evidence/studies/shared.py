@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from tracer.evidence.case import Wording, baseline_problem, untested
+from tracer.evidence.case import Wording, untested
 from tracer.evidence.conclusion import Judged
 from tracer.evidence.context import JudgingContext
 from tracer.evidence.outcomes import split_outcome
@@ -26,6 +26,7 @@ from tracer.evidence.studies.study import StudyEvidence
 from tracer.evidence.wording import counted, exact, number, p_text
 from tracer.hypothesis.studies.shared import Overlap, SharedSpec
 from tracer.record.arrays import overlap_key
+from tracer.record.testable import baseline_problem
 from tracer.record.verdict import PromptOutcome, SplitName
 
 EXACT_UP_TO = 40_320

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
-from tracer.evidence.case import gives_answer
 from tracer.evidence.context import JudgedOutcomes
 from tracer.evidence.rivals import measured_as, rival_rows
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
+from tracer.record.testable import gives_answer
 from tracer.record.trials import ClampRecord, Trial
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import EffectComparison, Measure, fill, measures

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracer.evidence.case import gives_answer
 from tracer.record.record import PromptRecord, Record
+from tracer.record.testable import gives_answer
 from tracer.report.limits import MAX_PROMPTS, MAX_TEXT, Cut, cut, each_of, middle_out
 from tracer.report.sections.interventions import InterventionView
 
