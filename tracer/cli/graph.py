@@ -15,7 +15,13 @@ from tracer import engine
 from tracer.cli import options
 from tracer.cli.graph_files import TakenGraph, Writer
 from tracer.cli.graph_summary import Origin, WrittenGraph, print_graph, to_json
-from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.cli.output import (
+    STDOUT,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.model.sources import named_model
@@ -106,7 +112,7 @@ def graph(
             "--frontend", help="Also write the JSON that Neuronpedia and circuit-tracer show."
         ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    json_: Annotated[Path | None, options.json_file("Summary")] = None,
 ) -> int:
     """Take the attribution graph of a prompt: what acts on what, and on the output.
 
@@ -183,19 +189,22 @@ def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
     return Pruning(nodes, edges)
 
 
-def _run(find: Callable[[Progress], Iterator[TakenGraph]], writer: Writer, *, json_: bool) -> int:
+def _run(
+    find: Callable[[Progress], Iterator[TakenGraph]], writer: Writer, *, json_: Path | None
+) -> int:
     """Take or read each graph, write it, and tell of all that were written."""
     writer.require_writable()
+    require_writable_file(json_, "--json")
     written: list[WrittenGraph] = []
     try:
-        with progress_on(stderr(), quiet=json_) as progress:
+        with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
             for found in find(progress):
                 written.append(writer.write(found, progress))
     finally:
-        for each in () if json_ else written:
-            print_graph(stdout(), each)
-    if json_:
-        write_stdout(to_json(written))
+        for each in written:
+            print_graph(screen_beside(json_), each)
+    if json_ is not None:
+        write_document(json_, to_json(written))
     return EXIT_OK
 
 

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 from tracer import engine
 from tracer.cli import options
 from tracer.cli.json_output import FileResult, to_json
-from tracer.cli.output import nothing_selected, stderr, stdout, worst, write_stdout
+from tracer.cli.output import (
+    STDOUT,
+    nothing_selected,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    worst,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.cost import ModelSize
@@ -40,7 +49,7 @@ def validate(
     files: options.Files = None,
     set_: options.Sets = None,
     model: options.Model = None,
-    json_: options.Json = False,
+    json_: Annotated[Path | None, options.json_file("Mistakes")] = None,
 ) -> int:
     """Find every mistake in hypothesis files, without running anything.
 
@@ -54,14 +63,15 @@ def validate(
     if not paths:
         return nothing_selected("there is no hypothesis file here.")
     found = read_all(paths, Replacements(model=model, set=tuple(set_ or ())).overrides())
-    screen = stderr() if json_ else stdout()
+    require_writable_file(json_, "--json")
+    screen = screen_beside(json_)
     results = [_refused(str(path), None, error) for path, error in found.broken]
-    with progress_on(stderr(), quiet=json_) as progress:
+    with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
         last = LastOpened[Any]()
         results += [_check(file, screen, last, progress) for file in found.files]
     code = worst(result.code for result in results)
-    if json_:
-        write_stdout(to_json(results, code, VALIDATION))
+    if json_ is not None:
+        write_document(json_, to_json(results, code, VALIDATION))
     return code
 
 

@@ -148,7 +148,6 @@ def _cell(case: CombinationResult, folder: Path) -> CellView:
     if case.run is None:
         return CellView(None, case.reason, None, "")
     verdict, outcomes = case.run.verdict, case.run.verdict.outcomes
-    n_held = sum(outcome.outcome == "held" for outcome in outcomes)
     href = Path(os.path.relpath(case.run.path / REPORT, folder)).as_posix()
-    held = f"{n_held} of {len(outcomes)} expectations held"
-    return CellView(verdict_view(verdict), case.reason, quote(href, safe="/"), held)
+    told = counted_apart(outcomes)
+    return CellView(verdict_view(verdict), case.reason, quote(href, safe="/"), told)
