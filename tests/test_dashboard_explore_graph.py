@@ -55,7 +55,7 @@ def test_unknown_ids_fall_away():
 def test_nodes_say_what_they_are():
     index = index_of(hand_graph())
     labels = [index.node(name).label for name in (C, ERROR, S, Y)]
-    assert labels == ["L1 feature 2 on ·t1", "L0 error on ·t1", "token on ·t0", "output ·Y"]
+    assert labels == ["L1 feature 2 on ' t1'", "L0 error on ' t1'", "token on ' t0'", "output ' Y'"]
     assert index.node(C).activation == 3.0
     assert index.node(Y).layer is None
 
@@ -103,7 +103,7 @@ def test_search_reads_labels_ids_tokens_and_groups():
     assert search(index, groups, "TEXAS") == (A, C)
     assert search(index, groups, "texas t1") == (C,)
     assert search(index, groups, "error") == (ERROR,)
-    assert search(index, groups, "·y") == (Y,)
+    assert search(index, groups, "' y'") == (Y,)
     assert search(index, groups, "1_2_1") == (C,)
     assert search(index, groups, "  ") == search(index, groups, "nowhere") == ()
 

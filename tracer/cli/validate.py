@@ -33,7 +33,7 @@ from tracer.errors import EXIT_OK, HypothesisError, Mistake, TracerError
 from tracer.hypothesis.implied import measurable_variations
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.spec import ModelSpec
-from tracer.hypothesis.tokens import TokenizedPrompt, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.report.terminal import Screen
 
 VALIDATION = "tracer.validation/1"
@@ -91,7 +91,11 @@ def _check(
     screen.say(f"{file.path}: ok", "green")
     if isinstance(tokens, str):
         screen.say(f"{file.path}: tokens were not checked. {tokens}")
-    return FileResult(file.path, name, EXIT_OK)
+        return FileResult(file.path, name, EXIT_OK)
+    notes = tuple(token_notes(tokens.prompts.values()))
+    for note in notes:
+        screen.say(f"{file.path}: {note}", "yellow")
+    return FileResult(file.path, name, EXIT_OK, notes=notes)
 
 
 class Tokenized(NamedTuple):

@@ -21,7 +21,7 @@ from tracer.engine.features.open import OpenBasis
 from tracer.engine.resolve import MeasurementContext, address_notes
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.tokens import opening_notes
+from tracer.hypothesis.tokens import token_notes
 from tracer.record import runs
 from tracer.record.files import path_text
 from tracer.record.lock import changes
@@ -94,7 +94,7 @@ def begin_record(
         prompts={name: _prompt_record(context, name) for name in context.clean},
         supernodes=dict(context.supernodes),
         notes=(
-            *opening_notes(run.prompt for run in context.clean.values()),
+            *token_notes(run.prompt for run in context.clean.values()),
             *address_notes(context),
         ),
     )

@@ -56,7 +56,9 @@ def measured_as(record: Record, name: str) -> str:
         return ""
     if isinstance(number, LogitDiff):
         return f" {MINUS} ".join(f"logit({show_written(token)})" for token in number.logit_diff)
-    return f"ln p({show_written(first_token(number))})"
+    token = first_token(number)
+    assert token is not None
+    return f"ln p({show_written(token)})"
 
 
 def _number(record: Record, name: str) -> Expectation | None:

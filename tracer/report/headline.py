@@ -44,10 +44,10 @@ def count(icons: Mapping[str, str], names: Iterable[str]) -> tuple[Count, ...]:
 
 def split_counts(outcomes: Sequence[Outcome]) -> tuple[tuple[SplitName, tuple[Count, ...]], ...]:
     """For each split that was judged, how many expectations came out each way on it."""
-    of = {split: [o.outcome for o in outcomes if o.split == split] for split in SPLITS}
+    of = [(split, [o.outcome for o in outcomes if o.split == split]) for split in SPLITS]
     return tuple(
-        (split, tuple(c for c in count(OUTCOMES, names) if c.n))
-        for split, names in of.items()
+        (split, tuple(each for each in count(OUTCOMES, names) if each.n))
+        for split, names in of
         if names
     )
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from rich.text import Text
 
 from tracer.record.files import write_text
-from tracer.report.headline import VerdictView, verdict_view
+from tracer.report.headline import VerdictView, counted_apart, verdict_view
 from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
 from tracer.report.terminal import Screen

@@ -25,7 +25,7 @@ from tracer.engine.model.model import Model
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.clamps import InterventionSpec, long_form
-from tracer.hypothesis.tokens import TokenizedPrompt, read_text
+from tracer.hypothesis.tokens import TokenizedPrompt, read_text, token_text
 
 TEXTS = (
     "The kettle began to whistle, and she took two cups from the",
@@ -101,7 +101,7 @@ def _kl(model: Model, basis: FeatureBasis, clean: CleanRun, row: Row) -> float:
 def neutral_run(model: Model, basis: FeatureBasis, text: str) -> CleanRun:
     """The clean pass of a text, its features kept at the last token."""
     ids = read_text(text, model.tokenizer).ids
-    tokens = tuple(str(model.tokenizer.decode([n])) for n in ids)
+    tokens = tuple(token_text(n, model.tokenizer) for n in ids)
     spans = {"last": (len(ids) - 1, len(ids))}
     prompt = TokenizedPrompt("neutral", text, ids, tokens, spans, None, {})
     return clean_run(model, basis, prompt, {len(ids) - 1})
