@@ -424,6 +424,6 @@ def test_a_word_without_a_space_behind_a_word_is_told(
     assert bool(notes) == is_told
     if is_told:
         assert notes == [
-            "'state' has no space in front, so it goes on with the last word of prompt 'one'; to ask "
-            "for a new word, write ' state', which is one token."
+            "'state' has no space in front, so it goes on with the last word of prompt 'one'; "
+            "to ask for a new word, write ' state', which is one token."
         ]

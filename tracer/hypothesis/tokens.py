@@ -26,7 +26,16 @@ _ANCHORS = ("(", "a", "1", ")")
 
 
 @runtime_checkable
-class Tokenizer(ChatTokenizer, Protocol):
+class Decoder(Protocol):
+    """What makes text of token ids."""
+
+    def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
+        """The text of ids."""
+        ...
+
+
+@runtime_checkable
+class Tokenizer(ChatTokenizer, Decoder, Protocol):
     """The part of a Hugging Face fast tokenizer that is used."""
 
     @property
@@ -38,10 +47,6 @@ class Tokenizer(ChatTokenizer, Protocol):
         self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
     ) -> Mapping[str, Any]:
         """Encode; `input_ids` and `offset_mapping` are read."""
-        ...
-
-    def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
-        """The text of ids."""
         ...
 
 
@@ -140,12 +145,12 @@ def shared_prefix(ids: Sequence[int], others: Iterable[Sequence[int]]) -> int:
     )
 
 
-def token_text(token: int, tokenizer: Tokenizer) -> str:
+def token_text(token: int, tokenizer: Decoder) -> str:
     """`text_inside` of one token."""
     return text_inside([token], tokenizer)
 
 
-def text_inside(ids: Sequence[int], tokenizer: Tokenizer) -> str:
+def text_inside(ids: Sequence[int], tokenizer: Decoder) -> str:
     """What tokens write behind another one, the space included that they begin with.
 
     Some tokenizers leave out the first space of whatever they decode (those of Llama 2), and so
@@ -283,7 +288,7 @@ def _is_cased(letter: str) -> bool:
     return letter.lower() != letter.upper()
 
 
-def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
+def _decode(ids: Sequence[int], tokenizer: Decoder) -> str:
     return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 

@@ -44,7 +44,9 @@ def count(icons: Mapping[str, str], names: Iterable[str]) -> tuple[Count, ...]:
 
 def split_counts(outcomes: Sequence[Outcome]) -> tuple[tuple[SplitName, tuple[Count, ...]], ...]:
     """For each split that was judged, how many expectations came out each way on it."""
-    of = [(split, [o.outcome for o in outcomes if o.split == split]) for split in SPLITS]
+    of: list[tuple[SplitName, list[str]]] = [
+        (split, [o.outcome for o in outcomes if o.split == split]) for split in SPLITS
+    ]
     return tuple(
         (split, tuple(each for each in count(OUTCOMES, names) if each.n))
         for split, names in of
