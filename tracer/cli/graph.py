@@ -125,7 +125,7 @@ def graph(
     tracer graph downloaded.json --out graphs
     """
     export = (out or GRAPHS) / FRONTEND if frontend else None
-    if prompt.endswith(".json"):
+    if is_file(prompt, (".json",)):
         _require_unset(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
@@ -148,6 +148,11 @@ def graph(
     return _run(partial(_take, request), writer, json_=json_)
 
 
+def is_file(text: str, endings: tuple[str, ...]) -> bool:
+    """Whether a file is meant: one word, or the name of a file that is there."""
+    return text.endswith(endings) and (len(text.split()) == 1 or Path(text).exists())
+
+
 def _require_unset(path: str, given: Mapping[str, object]) -> None:
     """Refuse options about how a graph is taken, where it is taken already."""
     for name, value in given.items():
@@ -165,7 +170,7 @@ class _Source(NamedTuple):
 
 def _source(prompt: str, replaced: Replacements) -> _Source:
     """What to graph, with the model and the features of the file, or the default ones."""
-    if prompt.endswith((".yaml", ".yml")):
+    if is_file(prompt, (".yaml", ".yml")):
         file = read(prompt, replaced.overrides())
         return _Source(file, file.hypothesis.model_spec, file.hypothesis.features)
     spec = named_model(replaced.model, replaced.device, replaced.dtype)

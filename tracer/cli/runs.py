@@ -36,6 +36,7 @@ from tracer.cli.output import (
 )
 from tracer.cli.select import FileFilters, hypothesis_paths, latest_by_name, read_all
 from tracer.errors import EXIT_OK
+from tracer.evidence.wording import counted
 from tracer.hypothesis.load import HypothesisFile, read
 from tracer.record.files import path_text
 from tracer.record.runs import RunEntry, find_runs, resolve
@@ -117,8 +118,8 @@ def _describe(screen: Screen, file: HypothesisFile, latest: RunEntry | None) -> 
     screen.say(f"{hypothesis.hypothesis}  {file.path}", "bold")
     screen.paragraph(hypothesis.claim, "italic")
     facts = [
-        f"{len(hypothesis.prompts)} prompts ({_n_held_out(file)} held out)",
-        f"{len(hypothesis.interventions)} interventions",
+        f"{counted(len(hypothesis.prompts), 'prompt')} ({_n_held_out(file)} held out)",
+        counted(len(hypothesis.interventions), "intervention"),
         f"expected: {hypothesis.expected}",
         f"tags: {', '.join(hypothesis.tags)}" if hypothesis.tags else "no tags",
         f"latest: {_verdict(latest)} ({_when(latest)} UTC)" if latest else "never run",
