@@ -111,7 +111,7 @@ def test_one_output_or_a_difference_can_be_asked(place, monkeypatch):
     asked.set_value("0: ' Austin' − ' Sacramento'").run()
     assert not app.exception
     nodes = next(each.value for each in app.dataframe if "influence" in each.value)
-    assert "output  Austin −  Sacramento" in nodes["node"].tolist()
+    assert "output ' Austin' − ' Sacramento'" in nodes["node"].tolist()
 
 
 def test_a_deep_link_restores_what_is_explained(place, monkeypatch):
