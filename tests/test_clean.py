@@ -7,8 +7,8 @@ from tracer.engine.clean import activation, control_readings, reading
 
 
 class Words:
-    def decode(self, ids):
-        return f"<{ids[0]}>"
+    def decode(self, ids, *, clean_up_tokenization_spaces):
+        return "".join(f"<{each}>" for each in ids)
 
 
 def test_a_reading_is_softmax_rank_and_the_ten_best():

@@ -17,6 +17,7 @@ from tests.command import Result, call
 from tests.graph_json import TEXAS, dallas, entry
 from tests.graphs import empty_graph, hand_graph, random_graph
 from tracer.cli import graph_files
+from tracer.cli.graph import is_file
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph import files, neuronpedia_format, neuronpedia_import
@@ -165,6 +166,15 @@ def test_what_cannot_be_read_is_4_and_a_sentence(
     assert result.code == 4
     assert sentence in result.err and "Traceback" not in result.err
     assert result.out == ""
+
+
+def test_a_sentence_that_ends_in_a_files_name_is_a_text(tmp_path: Path):
+    for ending in (".json", ".yaml"):
+        assert not is_file(f"The sizes of a model are in config{ending}", (ending,))
+        assert is_file(f"absent{ending}", (ending,))
+        there = tmp_path / f"my graph{ending}"
+        there.touch()
+        assert is_file(str(there), (ending,))
 
 
 def test_a_file_too_large_is_not_read(tracer_: Command, monkeypatch: pytest.MonkeyPatch):

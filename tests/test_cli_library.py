@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -46,6 +50,9 @@ def test_each_file_is_a_row_with_the_verdict_of_its_own_run(engine: Engine, trac
     assert "| consistent, as stated |" in rows["a"]
     assert "2026-01-02" in rows["a"]
     assert "](../reports/a/20260102T030405Z-000001/report.html)" in rows["a"]
+    assert tracer_("library", "--no-links", "--out", "docs/bare.md").code == 0
+    assert "](../reports" not in Path("docs/bare.md").read_text(encoding="utf-8")
+    assert "| 20260102T030405Z-000001 |" in _rows(Path("docs/bare.md"))["a"]
     assert "| refuted, as stated |" in rows["b"]
     assert "| not run |" in rows["c"]
     assert (
@@ -91,3 +98,17 @@ def test_the_page_of_this_library_lists_every_file():
     rows = _rows(ROOT / "docs" / "library.md")
     files = [*(ROOT / "hypotheses").glob("*.yaml"), *(ROOT / "hypotheses/published").glob("*.yaml")]
     assert sorted(rows) == sorted(path.stem for path in files)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=str
+)
+def test_every_link_of_a_page_leads_to_what_a_clone_has(page: Path):
+    kept = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    if not kept:
+        pytest.skip("not in a clone")
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    targets = {os.path.relpath(page.parent / unquote(link), ROOT) for link in links}
+    files = set(kept.splitlines())
+    folders = {str(parent) for file in files for parent in Path(file).parents}
+    assert targets - files - folders == set()

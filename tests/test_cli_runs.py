@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_list_tells_of_each_hypothesis_and_its_latest_run(engine: Engine, tracer
     first, second = " ".join(first.split()), " ".join(second.split())
     assert "5 prompts (3 held out) · 2 interventions · expected: consistent" in first
     assert "tags: two-hop · never run" in first
-    assert "latest: refuted as expected (2026-01-02T03:04:05Z)" in second
+    assert "latest: refuted as expected (2026-01-02 03:04 UTC)" in second
 
 
 def test_list_keeps_filters_and_tells_of_broken_files(tracer_: Command):
@@ -64,6 +65,24 @@ def test_list_runs(engine: Engine, tracer_: Command):
     shown = tracer_("show", str(folder))
     assert shown.code == 4
     assert "`tracer run hypotheses/two_hop.yaml` takes it up again" in shown.err
+
+
+def test_the_list_as_json(engine: Engine, tracer_: Command):
+    file = write_file(Path("hypotheses/a.yaml"), "a")
+    before = file.read_text()
+    assert json.loads(tracer_("list", "--json").out)["hypotheses"][0]["latest"] is None
+    tracer_("run", "-q")
+    result = tracer_("list", "--json", str(file))
+    assert file.read_text() == before
+    [found] = json.loads(result.out)["hypotheses"]
+    assert "Naming the capital" in result.err
+    assert (found["hypothesis"], found["prompts"], found["held_out"]) == ("a", 5, 3)
+    assert tracer_("list", "--runs", "--json", "runs.json").out
+    document = json.loads(Path("runs.json").read_text())
+    assert document["schema"] == "tracer.runs/1"
+    assert document["runs"] == [found["latest"]]
+    assert found["latest"]["started"] == "2026-01-02T03:04:05Z"
+    assert found["latest"]["as_expected"] is True
 
 
 def unfinished():

@@ -14,6 +14,7 @@ import tracer
 from tests.command import Result, call
 from tracer.cli.commands import COMMANDS, typer_command
 from tracer.cli.commands import Command as Row
+from tracer.cli.options import with_json_file
 from tracer.hypothesis.load import json_schema, read
 
 Command = Callable[..., Result]
@@ -91,6 +92,62 @@ def test_an_unknown_command_is_4(tracer_: Command):
     result = tracer_("frobnicate")
     assert result.code == 4
     assert "frobnicate" in result.err
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "graph", "list"])
+def test_a_slip_names_the_help_of_the_command_itself(tracer_: Command, command: str):
+    result = tracer_(command, "--nonsense")
+    assert result.code == 4
+    assert result.err.startswith(f"tracer {command}: No such option: --nonsense")
+    assert f"Try `tracer {command} --help`." in result.err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("schema",), ("models",)])
+def test_a_reader_that_goes_is_no_failure(arguments: tuple[str, ...]):
+    with subprocess.Popen(
+        [sys.executable, "-m", "tracer", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_process_without_streams_ends_with_its_code():
+    for arguments, code in (("schema", 0), ("run nowhere.yaml", 4)):
+        command = f"{sys.executable} -m tracer {arguments} >&- 2>&-"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        assert subprocess.run(command, shell=True, env=environment).returncode == code
+
+
+def test_a_shell_completes_commands_and_options():
+    words = {"tracer sho": "show", "tracer list --js": "--json"}
+    for typed, completed in words.items():
+        done = in_a_process(
+            _TRACER_COMPLETE="complete_bash",
+            COMP_WORDS=typed,
+            COMP_CWORD=str(len(typed.split()) - 1),
+        )
+        assert (done.returncode, done.stdout.split()) == (0, [completed])
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("list --json", "list --json=-"),
+        ("list --json -", "list --json=-"),
+        ("list --json a.json", "list --json=a.json"),
+        ("validate --json two_hop.yaml", "validate --json=- two_hop.yaml"),
+        ("run --json -q x.yaml", "run --json=- -q x.yaml"),
+        ("run --json=verdicts.txt", "run --json=verdicts.txt"),
+        ("graph -- --json", "graph -- --json"),
+    ],
+)
+def test_json_takes_a_file_or_stands_alone(words: str, read: str):
+    assert with_json_file(words.split()) == read.split()
 
 
 def test_the_version_is_the_projects():

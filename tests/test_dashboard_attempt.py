@@ -259,11 +259,11 @@ def test_suggestions_tell_what_changed_and_by_how_much():
     found = {
         each.words: each.expectation for each in suggested_expectations(record, "dallas", renamed)
     }
-    assert found["·Sacramento comes first"] == TopIs(top=" Sacramento")
-    assert found["·Austin comes first no more"] == TopIsNot(top_is_not=" Austin")
+    assert found["' Sacramento' comes first"] == TopIs(top=" Sacramento")
+    assert found["' Austin' comes first no more"] == TopIsNot(top_is_not=" Austin")
     assert found["say Austin is below 67 % of unclamped"].fraction_below == 0.67
     effect = np.log(0.44 / 0.06) - np.log(0.08 / 0.26)
-    rise = next(e for words, e in found.items() if words.startswith("logit(·Sacramento) − "))
+    rise = next(e for words, e in found.items() if words.startswith("logit(' Sacramento') − "))
     assert rise.rises_by == pytest.approx(effect / 2, abs=0.06)
     assert any("beats matched random sets" in words for words in found)
-    assert found["·Sacramento rises with the dose"] == Rises(rises=" Sacramento")
+    assert found["' Sacramento' rises with the dose"] == Rises(rises=" Sacramento")

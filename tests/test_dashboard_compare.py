@@ -73,10 +73,10 @@ def test_nodes_are_only_in_one_graph_or_in_both():
     assert tables.node_sides(listed(a), listed(b)) == {"only A": 2, "both": 1, "only B": 1}
     cells = [tuple(row.values()) for row in tables.node_rows(listed(a), listed(b))]
     assert cells == [
-        ("only A", 0, 0, "·t0", 5, 1.0, None),
-        ("both", 0, 1, "·t1", 7, 2.0, 4.0),
-        ("only A", 1, 1, "·t1", 2, 3.0, None),
-        ("only B", 1, 1, "·t1", 3, None, 5.0),
+        ("only A", 0, 0, "' t0'", 5, 1.0, None),
+        ("both", 0, 1, "' t1'", 7, 2.0, 4.0),
+        ("only A", 1, 1, "' t1'", 2, 3.0, None),
+        ("only B", 1, 1, "' t1'", 3, None, 5.0),
     ]
 
 

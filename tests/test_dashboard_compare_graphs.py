@@ -56,15 +56,15 @@ def test_nodes_that_one_graph_lacks_shift_nothing():
     assert (sides.only_a, sides.both, sides.only_b) == (2, 9, 0)
     first = edge_rows(found)[0]
     assert first == {
-        "from": "token ·t1",
-        "to": "L0 feature 7 on ·t1",
+        "from": "token ' t1'",
+        "to": "L0 feature 7 on ' t1'",
         "A": 3.0,
         "B": 6.0,
         "B − A": 3.0,
     }
     assert {row["from"] for row in edge_rows(found) if row["B"] is None} == {
-        "token ·t0",
-        "L0 feature 5 on ·t0",
+        "token ' t0'",
+        "L0 feature 5 on ' t0'",
     }
 
 

@@ -104,22 +104,22 @@ def test_one_output_or_a_difference_can_be_asked(place, monkeypatch):
     asked = app.selectbox(key="ask")
     assert asked.options == [
         "all outputs",
-        "0: ·Austin",
-        "1: ·Sacramento",
-        "0: ·Austin − ·Sacramento",
+        "0: ' Austin'",
+        "1: ' Sacramento'",
+        "0: ' Austin' − ' Sacramento'",
     ]
-    asked.set_value("0: ·Austin − ·Sacramento").run()
+    asked.set_value("0: ' Austin' − ' Sacramento'").run()
     assert not app.exception
     nodes = next(each.value for each in app.dataframe if "influence" in each.value)
-    assert "output ·Austin·−··Sacramento" in nodes["node"].tolist()
+    assert "output ' Austin' − ' Sacramento'" in nodes["node"].tolist()
 
 
 def test_a_deep_link_restores_what_is_explained(place, monkeypatch):
     app = start(monkeypatch, place, "explore", {"explains": "0-1", "sel": ids(place)[0]})
     assert not app.exception
-    assert app.selectbox(key="ask").value == "0: ·Austin − ·Sacramento"
+    assert app.selectbox(key="ask").value == "0: ' Austin' − ' Sacramento'"
     assert "Selected: 1" in texts(app)
-    app.selectbox(key="ask").set_value("1: ·Sacramento").run()
+    app.selectbox(key="ask").set_value("1: ' Sacramento'").run()
     assert app.query_params["explains"] in ("1", ["1"])
     app.selectbox(key="ask").set_value("all outputs").run()
     assert app.selectbox(key="ask").value == "all outputs"

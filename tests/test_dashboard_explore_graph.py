@@ -55,7 +55,7 @@ def test_unknown_ids_fall_away():
 def test_nodes_say_what_they_are():
     index = index_of(hand_graph())
     labels = [index.node(name).label for name in (C, ERROR, S, Y)]
-    assert labels == ["L1 feature 2 on ·t1", "L0 error on ·t1", "token on ·t0", "output ·Y"]
+    assert labels == ["L1 feature 2 on ' t1'", "L0 error on ' t1'", "token on ' t0'", "output ' Y'"]
     assert index.node(C).activation == 3.0
     assert index.node(Y).layer is None
 
@@ -65,7 +65,7 @@ def test_a_very_long_token_is_cut():
     subject = replace(graph.subject, tokens=("x" * 10_000, "y"))
     node = index_of(replace(graph, subject=subject)).node(S)
     assert len(node.token) == LONGEST
-    assert node.label == "token on " + "x" * (LONGEST - 1) + "…"
+    assert node.label == "token on '" + "x" * (LONGEST - 2) + "…"
 
 
 def test_links_are_shares_of_what_enters_the_target():
@@ -103,7 +103,7 @@ def test_search_reads_labels_ids_tokens_and_groups():
     assert search(index, groups, "TEXAS") == (A, C)
     assert search(index, groups, "texas t1") == (C,)
     assert search(index, groups, "error") == (ERROR,)
-    assert search(index, groups, "·y") == (Y,)
+    assert search(index, groups, "' y'") == (Y,)
     assert search(index, groups, "1_2_1") == (C,)
     assert search(index, groups, "  ") == search(index, groups, "nowhere") == ()
 
@@ -127,7 +127,7 @@ def test_a_difference_is_a_logit_whose_edges_are_subtracted():
     found = toward(listed(graph), AskedLogits(0, 1))
     dense = part_of(found, source_names(found.nodes, found.subject))
     assert dense.edges[-1].tolist() == [0, -1, 2, 1, 0, -2]
-    assert [(logit.label, logit.weight) for logit in found.nodes.logits] == [(" X −  Y", 1.0)]
+    assert [(logit.label, logit.weight) for logit in found.nodes.logits] == [("' X' − ' Y'", 1.0)]
     assert toward(listed(graph), AskedLogits()).nodes.logits == graph.nodes.logits
 
 

@@ -113,7 +113,7 @@ def test_facts_of_a_feature_come_from_the_files():
     record = change(record, "supernodes", {"texas": supernode})
     facts = facts_of(C, index_of(graph), 0.25, listed(graph), {"mine": (C,), "other": (A,)}, record)
     assert (facts.layer, facts.index, facts.pos, facts.activation) == (1, 2, 1, 3.0)
-    assert facts.fires == (TokenFiring(1, "·t1", 3.0),)
+    assert facts.fires == (TokenFiring(1, "' t1'", 3.0),)
     assert facts.groups == ("mine",)
     assert facts.scores == (("texas", 0.5),)
 

@@ -154,7 +154,7 @@ def test_without_torch_it_reads_what_was_recorded(tmp_path, monkeypatch):
     assert not app.exception
     assert "torch is not installed here" in app.warning[0].value
     [tokens] = [each.value for each in app.dataframe if "token" in each.value]
-    assert "·Austin" in tokens["token"].tolist()
+    assert "' Austin'" in tokens["token"].tolist()
 
 
 def answer_hostile(path, prompt):

@@ -17,7 +17,10 @@ from tests.records import (
 )
 from tracer.errors import UsageError
 from tracer.evidence import context
+from tracer.evidence.context import word
 from tracer.evidence.judge import judge_run
+from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.effect import LogitDiff
 from tracer.hypothesis.expectations.top import TopIs
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.testable import trial_problem
@@ -394,7 +397,21 @@ def test_a_reason_names_the_variable_of_each_prompt_not_its_braces():
     changed = judged.model_copy(update={"interventions": {"texas_to_california": own}})
     reason = judge_run(record, arrays, hypothesis=changed).reason
     assert "{" not in reason
-    assert "the model says each prompt's own answer" in reason
+    assert "the model says ' Austin' on" in reason
+
+
+def test_what_differs_from_prompt_to_prompt_is_named_without_braces():
+    record, _ = make_record()
+    asked, spec = record.hypothesis, record.hypothesis.interventions["texas_to_california"]
+
+    def said(expectation: Expectation, *prompts: str) -> tuple[str, str]:
+        found = word(asked, expectation, spec, prompts)
+        return found.measure, found.test
+
+    top, same = TopIs(top="{answer}"), LogitDiff(logit_diff=("{answer}", " Austin"), above=0)
+    assert said(top, "dallas", "plano") == ("top token", "' Austin'")
+    assert said(top, "dallas", "oakland") == ("top token", "own answer")
+    assert said(same, "dallas", "oakland")[0] == "logit(own answer) − logit(' Austin')"
 
 
 def test_what_a_trial_is_like_is_found_out_once_for_all_expectations(monkeypatch):

@@ -6,11 +6,13 @@ import torch
 from tests.bench import TINY, make_bench
 from tests.records import make_record
 from tracer.engine.batches import batch_limit
-from tracer.engine.measure.neutral import TEXTS, is_extreme, neutral_run, with_neutral
+from tracer.engine.measure.neutral import neutral_run, with_neutral
 from tracer.engine.measure.prompts import measure_prompt
 from tracer.engine.model.sites import Site
+from tracer.engine.single_passes import single_passes
 from tracer.evidence.caveats import caveats
 from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.neutral import TEXTS, is_extreme
 from tracer.record.trials import InterventionRecord
 
 PROMPT = TINY["interventions"]["swap"]["prompts"][0]
@@ -38,6 +40,8 @@ def test_its_values_are_set_at_the_last_token_of_each_text(bench):
     found = measure_prompt(bench, PROMPT, limit, lambda n: None)
     trial = with_neutral(bench, PROMPT, found, limit).trials["swap"]
     assert len(trial.neutral_kl) == len(TEXTS)
+    n_prompts = len(bench.hypothesis.interventions["swap"].prompts)
+    assert single_passes(bench.hypothesis).neutral == len(TEXTS) * (n_prompts + 1)
     run = neutral_run(bench.model, bench.basis, TEXTS[0])
     texas = bench.supernodes["texas"]
     last = len(run.ids) - 1

@@ -67,7 +67,7 @@ def test_height_is_the_mean_layer_and_place_the_token():
     ticks = {t.label: t.y for t in drawn.ticks}
     assert ticks["L0"] - boxes["Texas"].home_y == pytest.approx(2 * per_layer)
     last = drawn.tokens[-1]
-    assert last.text == "·is"
+    assert last.text == "' is'"
     assert boxes["say Austin"].home_x == pytest.approx(last.middle)
 
 
@@ -105,7 +105,7 @@ def test_a_row_of_tokens_keeps_those_that_matter_and_fits():
     assert {200, 390, 399} <= middles.keys()
     assert [c.kind for c in chips].count("gap") >= 2
     assert chips[-1].x + chips[-1].width <= 740
-    assert next(c for c in chips if c.kind == "clamped").text == "·token200"
+    assert next(c for c in chips if c.kind == "clamped").text == "' token200'"
     left_out = sum(int(c.text.strip("⋯")) for c in chips if c.kind == "gap")
     assert left_out + len(middles) == 400
     assert all(a.x + a.width < b.x for a, b in zip(chips, chips[1:], strict=False))

@@ -95,19 +95,19 @@ def expect_selected(page: Page, n: int) -> None:
 
 
 def middle(page: Page, name: str) -> tuple[float, float]:
-    box = page.locator(f"{NODE}[aria-label^='{name}']").first.bounding_box()
+    box = page.locator(f'{NODE}[aria-label^="{name}"]').first.bounding_box()
     assert box is not None
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_click_adds_with_ctrl_and_clears_on_the_ground(page: Page):
-    page.mouse.click(*middle(page, "output ·l0"))
+    page.mouse.click(*middle(page, "output ' l0'"))
     expect_selected(page, 1)
-    assert page.locator(".gv-side h3").inner_text() == "output ·l0"
+    assert page.locator(".gv-side h3").inner_text() == "output ' l0'"
     shares = page.locator(".gv-side ul[aria-label=Inputs] .gv-share").all_inner_texts()
     assert shares and all(re.fullmatch(r"[+−]\d+\.\d %|0\.0 %", share) for share in shares)
     page.keyboard.down("Control")
-    page.mouse.click(*middle(page, "token ·Dallas"))
+    page.mouse.click(*middle(page, "token ' Dallas'"))
     page.keyboard.up("Control")
     assert page.locator(".gv-side h3").inner_text() == "2 nodes selected"
     assert page.locator(".gv [aria-live]").inner_text() == "2 selected"
@@ -118,8 +118,8 @@ def test_click_adds_with_ctrl_and_clears_on_the_ground(page: Page):
 
 
 def test_a_box_may_start_on_a_node(page: Page):
-    left, top = middle(page, "token ·Dallas")
-    right, _ = middle(page, "token ·is")
+    left, top = middle(page, "token ' Dallas'")
+    right, _ = middle(page, "token ' is'")
     page.mouse.move(left, top)
     page.mouse.down()
     page.mouse.move(right + 6, top + 12, steps=4)
@@ -145,12 +145,12 @@ def test_the_keyboard_reaches_everything_through_one_tab_stop(page: Page):
 
 
 def test_the_address_keeps_selection_threshold_and_graph(page: Page, report: str):
-    page.mouse.click(*middle(page, "output ·l0"))
+    page.mouse.click(*middle(page, "output ' l0'"))
     page.locator("input[type=range]").fill("40")
     assert page.url.endswith("#n=L_0&t=0.4")
     show(page, f"{report}#g=1&n=L_1,nothing,__proto__&t=7")
     page.wait_for_function(ONE)
-    assert page.locator(".gv-side h3").inner_text() == "output ·l1"
+    assert page.locator(".gv-side h3").inner_text() == "output ' l1'"
     assert page.get_by_role("button", name="plano").get_attribute("aria-pressed") == "true"
     assert page.locator("input[type=range]").input_value() == "100"
 
@@ -171,20 +171,20 @@ def test_pruning_search_and_supernodes(page: Page):
 
 
 def test_zoom_moves_nodes_and_comes_back(page: Page):
-    before, mark = middle(page, "token ·Dallas"), page.locator(".gv-feature").first
+    before, mark = middle(page, "token ' Dallas'"), page.locator(".gv-feature").first
     place = mark.get_attribute("transform")
     page.get_by_role("button", name="Zoom in").click()
     page.wait_for_timeout(100)
     assert mark.get_attribute("transform") != place
     page.get_by_role("button", name="Show the whole graph").click()
     page.wait_for_timeout(100)
-    assert middle(page, "token ·Dallas") == pytest.approx(before, abs=1)
+    assert middle(page, "token ' Dallas'") == pytest.approx(before, abs=1)
 
 
 def test_hostile_text_is_text(page: Page):
     assert page.locator(".gv-chips button").first.inner_text().startswith(f"Texas {EVIL}")
-    page.mouse.click(*middle(page, "token <script>"))
-    assert EVIL.replace(" ", "·") in page.locator(".gv-side h3").inner_text()
+    page.mouse.click(*middle(page, "token '<script>"))
+    assert EVIL in page.locator(".gv-side h3").inner_text()
     assert page.locator(".gv script, .gv img, .gv a, main b").count() == 0
     assert page.get_by_text("The graph of el_paso cannot be drawn").is_visible()
 

@@ -1,5 +1,8 @@
 """The front page of several runs."""
 
+import html
+import re
+
 from tests.records import make_record
 from tests.verdicts import make_verdict
 from tracer.report.index import IndexEntry, UnreadEntry, render_index
@@ -19,7 +22,8 @@ def test_each_run_is_a_row_with_its_verdict_effect_and_link():
     assert 'href="two_hop/1/report.html"' in page
     assert 'href="javascript%3Aalert%281%29"' in page
     assert "Published as a failure; failed as stated." in page
-    assert "texas_to_california: logit(·Sacramento) − logit(·Austin)" in page
+    words = html.unescape(re.sub("<[^>]+>", "", page))
+    assert "texas_to_california: logit(' Sacramento') − logit(' Austin')" in words
     assert "−1.48 → +1.99" in page
 
 

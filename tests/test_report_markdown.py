@@ -16,7 +16,7 @@ def test_it_tells_verdict_claim_failures_first_and_the_command():
     lines = text.splitlines()
     assert lines[0] == "### ✖ refuted: two\\_hop"
     assert "**Claim:** Replacing the state replaces the capital." in lines
-    assert "3 expectations: 1 held, 1 failed, 1 untested" in lines
+    assert "2 expectations; discovery: 1 held, 1 untested; held out: 1 failed" in lines
     table = [line for line in lines if line.startswith("|")]
     assert [row.split("|")[1].strip() for row in table[2:]] == ["✖ failed", "? untested", "✔ held"]
     assert "- Only one discovery prompt." in lines

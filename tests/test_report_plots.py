@@ -65,11 +65,11 @@ def test_a_dose_curve_passes_through_its_points_in_order_of_factor():
     assert x0 < x1 < x2
     assert y0 - y1 == pytest.approx(y1 - y2)
     assert panel.used == pytest.approx(x1)
-    assert panel.lines[0].title == "·a: ×0 10 %, ×1 30 %, ×2 50 %"
+    assert panel.lines[0].title == "' a': ×0 10 %, ×1 30 %, ×2 50 %"
 
 
 def test_a_factor_outside_the_series_is_not_marked():
     series = [(" a", [(0.0, 0.1), (1.0, 0.3)])]
     panel = dose_panel("p", series, 0.5, Amount("to", 4.0), held_out=True)
     assert panel.used is None
-    assert panel.description == "·a: = 0 10 %, = 1 30 %"
+    assert panel.description == "' a': = 0 10 %, = 1 30 %"

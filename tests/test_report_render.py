@@ -26,16 +26,28 @@ TEMPLATED = EVIL + "{{ 7*7 }}{% raw %}"
 
 
 class Tags(HTMLParser):
-    """Every tag with its attributes, and the text of scripts and styles."""
+    """Every tag with its attributes, pictures as the set of theirs; what scripts and styles hold.
+
+    Left out is what stands around a token; how many tokens a picture has room for is its matter.
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.drawn: set[tuple[str, frozenset[str]]] = set()
         self.inside: dict[str, str] = {}
+        self._n_pictures = 0
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
+        self._n_pictures += tag == "svg"
+        if self._n_pictures:
+            self.drawn.add((tag, frozenset(name for name, _ in attrs)))
+        elif ("class", "held-token") not in attrs:
+            self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._n_pictures -= tag == "svg"
 
     def handle_data(self, data: str) -> None:
         if self.tags and self.tags[-1][0] in ("script", "style") and data.strip():
@@ -128,6 +140,7 @@ def test_no_text_of_a_stranger_becomes_markup():
     plain, evil = Tags(render(record, full_verdict(), arrays)), Tags(render(poisoned, bad, arrays))
     assert [tag for tag, _ in evil.tags] == [tag for tag, _ in plain.tags]
     assert [set(a) for _, a in evil.tags] == [set(a) for _, a in plain.tags]
+    assert evil.drawn == plain.drawn
     assert evil.inside == plain.inside
 
 

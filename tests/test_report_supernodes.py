@@ -29,7 +29,7 @@ def test_a_share_a_direction_and_layers_are_told():
     told = supernode_view(record, record.supernodes["texas"]).rule
     assert "the strongest that carry 50 % of the positive attribution" in told
     assert "in layers 2 to 9" in told
-    assert "toward logit(·a) − logit(·b)" in told
+    assert "toward logit(' a') − logit(' b')" in told
 
 
 def test_explicit_ids_without_a_source_claim_no_rule():

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from tracer.report.text import (
     clean,
+    held,
     number,
     p_value,
     percent,
@@ -68,6 +69,16 @@ def test_percent(share: float, shown: str):
     assert percent(share) == shown
 
 
+def test_a_quoted_token_is_one_piece_of_markup_and_no_more():
+    assert held("says ' A' & \"it's\"") == (
+        'says <span class="held-token">&#39; A&#39;</span> &amp; '
+        '<span class="held-token">&#34;it&#39;s&#34;</span>'
+    )
+    assert held("the donor's answer; 'x' * 41: '" + "x" * 41 + "'").count("<span") == 1
+    assert "<b>" not in held("'<b>' <b>\u202e'\u202e'")
+    assert held(Markup("<i>' A'</i>")) == "<i>' A'</i>"
+
+
 def test_numbers():
     assert (signed(2.324), signed(-1.27), signed(-0.001)) == ("+2.32", "−1.27", "0.00")
     assert (number(math.inf), signed(math.nan)) == ("not a number", "not a number")
@@ -76,8 +87,8 @@ def test_numbers():
 
 
 def test_tokens_show_their_spaces_and_are_cut_where_there_is_no_room():
-    assert visible_token(" a\n\tb") == "·a↵⇥b"
-    assert visible_token("") == "⟨empty⟩"
+    assert visible_token(" a\n\tb") == r"' a\n\tb'"
+    assert visible_token("") == "''"
     assert shorten("abcdef", 4) == "abc…"
     assert shorten("abcd", 4) == "abcd"
 

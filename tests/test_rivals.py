@@ -10,6 +10,7 @@ from tracer.engine.clean import reading
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.prompts import measure_prompt
 from tracer.engine.measure.rivals import with_rivals
+from tracer.engine.single_passes import single_passes
 from tracer.evidence.judge import judge_run
 from tracer.evidence.rivals import measured_as, rival_rows
 from tracer.record.trials import Rival
@@ -129,3 +130,41 @@ def test_effect_wrong_donors_and_size_stand_beside_the_claims():
     page = render(record, judge_run(record, arrays), arrays)
     assert "whole MLP outputs of the donors" in page
     assert rival_rows(record, "ablate_texas") == ()
+
+
+def counted(monkeypatch, model, call):
+    """How often each kind of pass is made."""
+    calls = dict.fromkeys(("clean", "forward"), 0)
+
+    def counting(name, make):
+        def passing(*args, **named):
+            calls[name] += 1
+            return make(*args, **named)
+
+        return passing
+
+    with monkeypatch.context() as patched:
+        for name in calls:
+            patched.setattr(type(model), name, counting(name, getattr(type(model), name)))
+        call()
+    return calls
+
+
+def test_as_many_passes_are_planned_as_are_made(tiny, monkeypatch):
+    bench = bench_of(tiny)
+    planned, prompts = (
+        single_passes(bench.hypothesis),
+        bench.hypothesis.interventions["swap"].prompts,
+    )
+    limits = {name: batch_limit(bench.model, bench.clean[name]) for name in prompts}
+    found = {n: measure_prompt(bench, n, limits[n], lambda n: None) for n in prompts}
+
+    def measure():
+        for name in prompts:
+            with_rivals(bench, name, found[name], limits[name])
+
+    calls = counted(monkeypatch, bench.model, measure)
+    assert calls == {"clean": len(planned.sources), "forward": planned.n_rivals}
+    assert planned.n_rivals == 2 * len(prompts) * len(rivals_of(bench))
+    assert planned.neutral == 0
+    assert single_passes(bench_of(tiny, rivals=False).hypothesis).total == 0

@@ -96,7 +96,7 @@ def test_ties_count_in_the_report_the_terminal_and_the_dashboard(tmp_path):
     row = next(row for row in view.rows if row.prompt == "plano")
     assert row.effects[-1] == p_value(plano.p) == "0.060"
     assert f"largest p {p_value(plano.p)}" in view.held_out.controls
-    [strip] = [s for s in view.strips if s.title.startswith("logit(·Sac")][:1]
+    [strip] = [s for s in view.strips if s.title.startswith("logit(' Sac")][:1]
     assert "p 0.060" in [each.note for each in strip.rows]
     assert "p 0.06" in verdict_text(run.verdict)
     rows = effect_rows(run)

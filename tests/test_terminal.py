@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from tracer.report.terminal import (
     print_verdict_line,
     verdict_text,
 )
+from tracer.report.text import LONGEST_TOKEN
 
 
 def test_a_terminal_is_only_shown_text():
@@ -58,7 +60,7 @@ def test_text_is_never_markup_and_long_words_fold():
     text = verdict_text(make_verdict(make_outcome(observed=hostile), claim=hostile))
     assert "[red]{{ x }}[/red]" in text
     assert text.replace("\n", "").replace(" ", "").count("x" * 3) > 50
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, text.splitlines())) <= 80 + LONGEST_TOKEN
 
 
 def test_prompts_are_shown_when_asked_for():
@@ -140,3 +142,46 @@ def test_of_very_many_expectations_the_worst_are_printed_unless_all_are_asked_fo
     print_verdict(Screen(file, width=80), verdict, per_prompt=True)
     assert file.getvalue().count("top token") == 401
     assert "more, none of them" not in file.getvalue()
+
+
+TOKENS = "logit(' New York') − logit(' San José') where the prompts' own 'a b' stand, 50 %"
+
+
+def shown(width: int, *, terminal: bool = False) -> list[str]:
+    file = Terminal() if terminal else io.StringIO()
+    screen = Screen(file, width=width)
+    cells = [screen.text(TOKENS), screen.text("2026-01-02"), screen.text("✔ held")]
+    screen.table([("what", 1), ("date", 0), ("outcome", 0)], [[cells[0]], cells])
+    screen.paragraph(TOKENS)
+    return [re.sub("\x1b\\[[0-9;]*m", "", line) for line in file.getvalue().splitlines()]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("width", range(30, 110))
+def test_no_line_ends_inside_of_a_quoted_token(width: int):
+    for terminal in (False, True):
+        lines = shown(width, terminal=terminal)
+        whole = " ".join(" ".join(lines).split())
+        assert whole.count("' New York'") == whole.count("' San José'") == 3
+        for token in ("' New York'", "' San José'", "'a b'", "50 %"):
+            assert sum(line.count(token) for line in lines) == 3, (width, token, lines)
+
+
+def test_cells_stand_one_below_the_other_where_columns_have_no_room():
+    assert shown(59)[1:4] == shown(59, terminal=True)[1:4]
+    assert "  date      2026-01-02" in shown(59)
+    assert any(line.split() == ["what", "date", "outcome"] for line in shown(60))
+
+
+def test_what_is_piped_is_not_cut():
+    row = [f"{n}" * 30 for n in range(4)]
+    for terminal, is_whole_line in ((False, True), (True, False)):
+        file = Terminal() if terminal else io.StringIO()
+        screen = Screen(file, width=80)
+        screen.table([(f"c{n}", 0) for n in range(4)], [[screen.text(cell) for cell in row]])
+        assert all(cell in file.getvalue() for cell in row)
+        assert ("   ".join(row) in file.getvalue()) == is_whole_line

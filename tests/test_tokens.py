@@ -6,7 +6,7 @@ import time
 
 import pytest
 from declared import DIFF, PLANO, changed
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from tracer.errors import HypothesisError
@@ -14,7 +14,15 @@ from tracer.hypothesis import chat
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.partial import validated
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.tokens import TokenizedPrompt, opening_notes, read_text, token_id, tokenize
+from tracer.hypothesis.tokens import (
+    TokenizedPrompt,
+    read_text,
+    text_inside,
+    token_id,
+    token_notes,
+    token_text,
+    tokenize,
+)
 from tracer.hypothesis.yaml_text import parse
 
 CHAT = (
@@ -143,7 +151,6 @@ def test_an_answer_of_several_tokens_shows_its_pieces_and_a_spelling_that_would_
         (" Oakland", "'Oakland', without spaces around it, is one token."),
         ("", "'' is no token at all; exactly one is expected."),
         (" Waco", "' Waco' is 5 tokens, ' ', 'W', 'a', 'c', 'o'; exactly one is expected."),
-        ("<unk>", "holds what the tokenizer does not know"),
     ],
 )
 def test_what_is_not_one_token_is_a_sentence(
@@ -314,7 +321,109 @@ def test_a_prompt_that_begins_with_bos_is_told_and_has_its_spans(
     file = declared(changed(('"The capital', '"<bos>The capital')))
     prompts = tokenize(file, tokenizer, 1000)
     assert (prompts["dallas"].ids, prompts["dallas"].spans) == (plain.ids, plain.spans)
-    assert list(opening_notes([plain])) == []
-    assert list(opening_notes([prompts["dallas"]])) == [
+    assert list(token_notes([plain])) == []
+    assert list(token_notes([prompts["dallas"]])) == [
         "the prompt 'dallas' begins with '<bos>' itself: no second one is put in front."
     ]
+
+
+def llama_like() -> PreTrainedTokenizerFast:
+    """Puts a space in front of every text and takes it away again, as that of Llama 2 does."""
+    words = [
+        "<unk>",
+        "<s>",
+        "\u2581",
+        "\u2581te",
+        "te",
+        "0",
+        "\u2581brother",
+        "\u2581(",
+        "(",
+        "a",
+        "n",
+    ]
+    merges = [("t", "e"), ("\u2581", "te"), ("\u2581", "(")]
+    letters = sorted(set("".join(words[2:])) - set(words))
+    brother = "\u2581brother"
+    merges += [(brother[:n], brother[n]) for n in range(1, len(brother))]
+    pieces = [brother[:n] for n in range(2, len(brother))]
+    vocabulary = {word: n for n, word in enumerate([*words, *letters, *pieces])}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
+    core.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [("te", "te"), (" te", "\u2581te"), ("0", "0"), (" brother", "\u2581brother"), ("(", "(")],
+)
+def test_a_token_is_the_vocabularys_entry_of_that_very_text(text: str, entry: str):
+    tokenizer = llama_like()
+    found = token_id(text, tokenizer)
+    assert found == tokenizer.get_vocab()[entry]
+    assert token_text(found, tokenizer) == text
+
+
+def test_a_word_that_is_only_known_behind_a_space_is_not_that_word_without():
+    with pytest.raises(ValueError, match="' brother', with one leading space, is one token"):
+        token_id("brother", llama_like())
+
+
+def test_tokens_show_the_spaces_that_a_decoder_leaves_out():
+    tokenizer = llama_like()
+    ids = read_text("te te brother", tokenizer).ids
+    assert [token_text(n, tokenizer) for n in ids] == [" te", " te", " brother"]
+    assert text_inside(ids[1:], tokenizer) == " te brother"
+
+
+def test_what_stands_for_the_unknown_can_itself_be_named():
+    core = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "a": 1}, unk_token="<|endoftext|>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<|endoftext|>", eos_token="<|endoftext|>"
+    )
+    assert token_id("<|endoftext|>", tokenizer) == 0
+    with pytest.raises(ValueError, match="'zebra' holds what the tokenizer does not know"):
+        token_id("zebra", tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "is_told"),
+    [
+        ("{city} is to a state as a city is to", "state", True),
+        ("{city} is to a state, a city to,", "state", True),
+        ("{city} is to a state as a city is to", " Austin", False),
+        ("{city} is to a state as a city is to ", "state", False),
+        ("{city} is to a state as a city is to the (", "state", False),
+        ("{city} is to a \u5dde", "state", False),
+        ("{city} is the", "r", False),
+        ("{city} is", "7", False),
+    ],
+)
+def test_a_word_without_a_space_behind_a_word_is_told(
+    template: str, answer: str, is_told: bool, tokenizer: PreTrainedTokenizerFast
+):
+    core = tokenizer.backend_tokenizer
+    extended = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(core.to_str()), unk_token="<unk>", bos_token="<bos>"
+    )
+    extended.add_tokens([" state"])
+    text = (
+        "hypothesis: h\nclaim: c\nprompts:\n"
+        f'  one: {{text: "{template.replace("{city}", "Dallas")}", answer: "{answer}"}}\n'
+        "supernodes:\n  s: {features: ['0_1'], at: last}\n"
+        "interventions:\n  i: {prompts: [one], clamp: {s: 0}, expect: [{top_is_not: '{answer}'}]}\n"
+    )
+    prompts = tokenize(declared(text), extended, 1000)
+    notes = list(token_notes(prompts.values()))
+    assert bool(notes) == is_told
+    if is_told:
+        assert notes == [
+            "'state' has no space in front, so it goes on with the last word of prompt 'one'; "
+            "to ask for a new word, write ' state', which is one token."
+        ]

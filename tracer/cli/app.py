@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from tracer import __version__
 from tracer.cli.commands import COMMANDS, LateCommand
+from tracer.cli.options import with_json_file
 from tracer.cli.output import os_exit_code, os_sentence, stderr, stdout
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TracerError
 
@@ -23,7 +25,6 @@ EPILOG = (
 app = typer.Typer(
     name="tracer",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
@@ -60,14 +61,18 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes the process's own.
     """
-    words = None if arguments is None else list(arguments)
+    words = with_json_file(sys.argv[1:] if arguments is None else arguments)
     try:
         code = command_line()(args=words, prog_name="tracer", standalone_mode=False)
     except typer.TyperException as mistake:
-        stderr().say(f"tracer: {mistake.format_message()}\nTry `tracer --help`.")
+        context = getattr(mistake, "ctx", None)
+        named = "tracer" if context is None else context.command_path
+        stderr().say(f"{named}: {mistake.format_message()}\nTry `{named} --help`.")
         return EXIT_USAGE
     except typer.Abort:
         return EXIT_INTERRUPTED
+    except SystemExit:  # rich ends so where the reader of the help has gone, and completion always
+        return EXIT_OK
     except TracerError as error:
         stderr().say(str(error))
         return error.exit_code

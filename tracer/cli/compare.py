@@ -17,7 +17,7 @@ from rich.text import Text
 
 from tracer.cli import options
 from tracer.cli.matrix import Selected
-from tracer.cli.output import STDOUT, stdout, write_document
+from tracer.cli.output import require_writable_file, screen_beside, stdout, write_document
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
 from tracer.evidence.baseline_run import Essentials, Tolerances, home, in_folder, read_baseline
 from tracer.evidence.baseline_run import bless as keep
@@ -74,10 +74,10 @@ def compare(
 
     tracer compare hypotheses/baselines/two_hop.json latest
     """
+    require_writable_file(json_, "--json")
     old, new = _opened(a, in_), _opened(b, in_)
     comparison = compared(old, new, _tolerances(old.tolerances, overlap, effect))
-    if json_ != STDOUT:
-        print_comparison(stdout(), comparison)
+    print_comparison(screen_beside(json_), comparison)
     if json_ is not None:
         write_document(json_, _document(comparison))
     return EXIT_OK if comparison.is_same else EXIT_NOT_CONFIRMED

@@ -21,7 +21,15 @@ from rich.text import Text
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.output import json_text, percent, stderr, stdout, write_stdout
+from tracer.cli.output import (
+    STDOUT,
+    json_text,
+    percent,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK, UsageError, shorten, show
@@ -57,7 +65,7 @@ def features(
     top: Annotated[
         int, typer.Option(metavar="N", min=1, max=1000, help="Length of each list.")
     ] = 10,
-    json_: options.Json = False,
+    json_: Annotated[Path | None, options.json_file("The same")] = None,
 ) -> int:
     """Tell what features are: tokens they promote, and text they are active on.
 
@@ -73,17 +81,17 @@ def features(
     basis = Hypothesis.model_fields["features"].default if features is None else features
     require_possible(basis)
     lines = None if text is None else read_lines(text)
-    with progress_on(stderr(), quiet=json_) as progress:
+    require_writable_file(json_, "--json")
+    with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
             open_both, feature_cards = engine.session.open_both, engine.feature_card.feature_cards
         cards = feature_cards(open_both(spec, basis, progress), wanted, lines, top, progress)
-    if json_:
+    for card in cards:
+        _print(screen_beside(json_), card)
+    if json_ is not None:
         found = [_data(card) for card in cards]
         data = {"model": spec.name, "basis": basis, "features": found}
-        write_stdout(json_text(SCHEMA, data, allow_nan=False))
-        return EXIT_OK
-    for card in cards:
-        _print(stdout(), card)
+        write_document(json_, json_text(SCHEMA, data, allow_nan=False))
     return EXIT_OK
 
 

@@ -15,7 +15,13 @@ from tracer import engine
 from tracer.cli import options
 from tracer.cli.graph_files import TakenGraph, Writer
 from tracer.cli.graph_summary import Origin, WrittenGraph, print_graph, to_json
-from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.cli.output import (
+    STDOUT,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.model.sources import named_model
@@ -106,7 +112,7 @@ def graph(
             "--frontend", help="Also write the JSON that Neuronpedia and circuit-tracer show."
         ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    json_: Annotated[Path | None, options.json_file("Summary")] = None,
 ) -> int:
     """Take the attribution graph of a prompt: what acts on what, and on the output.
 
@@ -119,7 +125,7 @@ def graph(
     tracer graph downloaded.json --out graphs
     """
     export = (out or GRAPHS) / FRONTEND if frontend else None
-    if prompt.endswith(".json"):
+    if is_file(prompt, (".json",)):
         _require_unset(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
@@ -142,6 +148,11 @@ def graph(
     return _run(partial(_take, request), writer, json_=json_)
 
 
+def is_file(text: str, endings: tuple[str, ...]) -> bool:
+    """Whether a file is meant: one word, or the name of a file that is there."""
+    return text.endswith(endings) and (len(text.split()) == 1 or Path(text).exists())
+
+
 def _require_unset(path: str, given: Mapping[str, object]) -> None:
     """Refuse options about how a graph is taken, where it is taken already."""
     for name, value in given.items():
@@ -159,7 +170,7 @@ class _Source(NamedTuple):
 
 def _source(prompt: str, replaced: Replacements) -> _Source:
     """What to graph, with the model and the features of the file, or the default ones."""
-    if prompt.endswith((".yaml", ".yml")):
+    if is_file(prompt, (".yaml", ".yml")):
         file = read(prompt, replaced.overrides())
         return _Source(file, file.hypothesis.model_spec, file.hypothesis.features)
     spec = named_model(replaced.model, replaced.device, replaced.dtype)
@@ -183,19 +194,22 @@ def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
     return Pruning(nodes, edges)
 
 
-def _run(find: Callable[[Progress], Iterator[TakenGraph]], writer: Writer, *, json_: bool) -> int:
+def _run(
+    find: Callable[[Progress], Iterator[TakenGraph]], writer: Writer, *, json_: Path | None
+) -> int:
     """Take or read each graph, write it, and tell of all that were written."""
     writer.require_writable()
+    require_writable_file(json_, "--json")
     written: list[WrittenGraph] = []
     try:
-        with progress_on(stderr(), quiet=json_) as progress:
+        with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
             for found in find(progress):
                 written.append(writer.write(found, progress))
     finally:
-        for each in () if json_ else written:
-            print_graph(stdout(), each)
-    if json_:
-        write_stdout(to_json(written))
+        for each in written:
+            print_graph(screen_beside(json_), each)
+    if json_ is not None:
+        write_document(json_, to_json(written))
     return EXIT_OK
 
 

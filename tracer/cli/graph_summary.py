@@ -124,7 +124,7 @@ def print_graph(screen: Screen, each: WrittenGraph) -> None:
         screen.paragraph(sentence)
     screen.say()
     logits = each.logits[:_MAX_SHOWN]
-    rows = [(shorten(repr(logit.label), 50), _weight(logit)) for logit in logits]
+    rows = [(_explained(logit), _weight(logit)) for logit in logits]
     print_table(screen, [("explained", 0), ("probability", 0)], rows)
     _say_more(screen, len(each.logits) - len(logits), "logits")
     screen.say()
@@ -212,6 +212,11 @@ def _shares(pruning: Pruning) -> str:
 
 def _score(score: float | None) -> str:
     return "not defined" if score is None else f"{score:.2f}"
+
+
+def _explained(logit: Logit) -> str:
+    """A token in quotes; a difference of two has a label that is none."""
+    return shorten(logit.label if logit.token is None else repr(logit.label), 50)
 
 
 def _weight(logit: Logit) -> str:

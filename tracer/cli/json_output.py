@@ -43,6 +43,8 @@ class FileResult(NamedTuple):
     """Its combination of model and features, where several were run."""
     comparison: RunComparison | None = None
     """With the blessed run, where that was asked for and there is one."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know, though it is no mistake."""
 
 
 def to_json(results: Sequence[FileResult], code: int, schema: str = SCHEMA) -> str:
@@ -69,6 +71,8 @@ def _data(result: FileResult) -> dict[str, Any]:
     if result.comparison is not None:
         data["baseline"] = result.comparison.model_dump(mode="json", by_alias=True)
         data["regressed"] = not result.comparison
+    if result.notes:
+        data["notes"] = list(result.notes)
     if result.sentence is not None:
         data["error"] = result.sentence
     if isinstance(result.error, HypothesisError):

@@ -27,30 +27,41 @@ def library(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page, in Markdown.")] = Path(
         "library.md"
     ),
+    links: Annotated[
+        bool,
+        typer.Option(
+            "--links/--no-links",
+            help="Link the report of each run; --no-links for a page that is read where the runs "
+            "are not.",
+        ),
+    ] = True,
     in_: options.In = options.REPORTS,
 ) -> int:
     """Write a page of hypotheses: claim, source, verdict, model, date and a link to the report.
 
     A verdict is that of the newest run of what the file says now, its wording and its model aside.
 
-    tracer library hypotheses/ hypotheses/published/ --out docs/library.md
+    tracer library hypotheses/ hypotheses/published/ --no-links --out docs/library.md
     """
     require_writable(out.parent, "--out")
     found = read_all(hypothesis_paths(files))
     broken = found.say_broken()
     runs = find_runs(in_)[::-1]
-    write_text(out, render_library([_entry(file, runs, out.parent) for file in found.files]))
+    entries = [_entry(file, runs, out.parent, links=links) for file in found.files]
+    write_text(out, render_library(entries))
     stdout().say(str(out))
     return worst(broken)
 
 
-def _entry(file: HypothesisFile, runs: Sequence[RunEntry], page_folder: Path) -> LibraryEntry:
+def _entry(
+    file: HypothesisFile, runs: Sequence[RunEntry], page_folder: Path, *, links: bool
+) -> LibraryEntry:
     run = next((run for run in runs if _is_of(run, file.hypothesis)), None)
     return LibraryEntry(
         hypothesis=file.hypothesis,
         href=_relative(Path(file.path), page_folder),
         run=run,
-        report=_relative(run.folder / REPORT, page_folder) if run else None,
+        report=_relative(run.folder / REPORT, page_folder) if run and links else None,
     )
 
 

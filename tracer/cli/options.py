@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,13 +75,39 @@ Tags = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="The folder that runs are kept in.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 In = Annotated[Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")]
 RUN_HELP = "A run folder or id, a hypothesis name (its latest run), or `latest`."
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)]
 
 
+_JSON = "--json"
+
+
 def json_file(what: str) -> Any:
-    """`--json FILE`, which writes `what` as JSON to a file or to standard output."""
-    return typer.Option("--json", metavar="FILE", help=f"{what} as JSON; - is standard output.")
+    """`--json [FILE]`, which writes `what` as JSON to a file or to standard output."""
+    return typer.Option(
+        _JSON,
+        metavar="[FILE.json]",
+        help=f"{what} as JSON, to standard output or to a file.",
+        show_default=False,
+    )
+
+
+def with_json_file(words: Iterable[str]) -> list[str]:
+    """A command line in which every `--json` has its value: `-` where no file follows.
+
+    What follows is its file where it ends in `.json` or is `-`, so that the argument of
+    `tracer validate --json two_hop.yaml` is not taken for a file to write. `--json=FILE` takes any.
+    """
+    found: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return [*found, word, *left]
+        if word == _JSON:
+            takes_next = bool(left) and (left[0] == "-" or left[0].endswith(".json"))
+            word = f"{_JSON}={left.pop(0) if takes_next else '-'}"
+        found.append(word)
+    return found

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,13 @@ _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def stdout() -> Screen:
-    """Where results go."""
-    return Screen(sys.stdout)
+    """Where results go; nowhere for a process that was started without it (`>&-`)."""
+    return Screen(sys.stdout or StringIO())
 
 
 def stderr() -> Screen:
-    """Where progress and mistakes go."""
-    return Screen(sys.stderr)
+    """Where progress and mistakes go, or nowhere."""
+    return Screen(sys.stderr or StringIO())
 
 
 def screen_beside(*documents: Path | None) -> Screen:
@@ -68,6 +69,8 @@ def write_stdout(text: str) -> None:
 
     Half of a surrogate pair, as a file's name may hold, becomes its escape, as JSON has it too.
     """
+    if not sys.stdout:
+        return
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))

@@ -99,6 +99,8 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
         ("backward passes", f"{plan.backward}"),
         ("graphs", f"{plan.graphs}"),
         ("texts", f"{plan.texts}"),
+        ("rival passes", f"{plan.rivals:,}"),
+        ("neutral passes", f"{plan.neutral:,}"),
         ("rows", f"{plan.n_rows:,} (clamped versions of prompts)"),
     ]
     if plan.batches is not None:

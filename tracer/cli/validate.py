@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 from tracer.cli import options
 from tracer.cli.json_output import FileResult, to_json
-from tracer.cli.output import nothing_selected, stderr, stdout, worst, write_stdout
+from tracer.cli.output import (
+    STDOUT,
+    nothing_selected,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    worst,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.engine.cost import ModelSize
@@ -23,7 +32,7 @@ from tracer.errors import EXIT_OK, HypothesisError, Mistake, TracerError
 from tracer.hypothesis.implied import measurable_variations
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.spec import ModelSpec
-from tracer.hypothesis.tokens import TokenizedPrompt, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.report.terminal import Screen
 
 VALIDATION = "tracer.validation/1"
@@ -39,7 +48,7 @@ def validate(
     files: options.Files = None,
     set_: options.Sets = None,
     model: options.Model = None,
-    json_: options.Json = False,
+    json_: Annotated[Path | None, options.json_file("Mistakes")] = None,
 ) -> int:
     """Find every mistake in hypothesis files, without running anything.
 
@@ -53,14 +62,15 @@ def validate(
     if not paths:
         return nothing_selected("there is no hypothesis file here.")
     found = read_all(paths, Replacements(model=model, set=tuple(set_ or ())).overrides())
-    screen = stderr() if json_ else stdout()
+    require_writable_file(json_, "--json")
+    screen = screen_beside(json_)
     results = [_refused(str(path), None, error) for path, error in found.broken]
-    with progress_on(stderr(), quiet=json_) as progress:
+    with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
         last = LastOpened[TokenizerOnly]()
         results += [_check(file, screen, last, progress) for file in found.files]
     code = worst(result.code for result in results)
-    if json_:
-        write_stdout(to_json(results, code, VALIDATION))
+    if json_ is not None:
+        write_document(json_, to_json(results, code, VALIDATION))
     return code
 
 
@@ -80,7 +90,11 @@ def _check(
     screen.say(f"{file.path}: ok", "green")
     if isinstance(tokens, str):
         screen.say(f"{file.path}: tokens were not checked. {tokens}")
-    return FileResult(file.path, name, EXIT_OK)
+        return FileResult(file.path, name, EXIT_OK)
+    notes = tuple(token_notes(tokens.prompts.values()))
+    for note in notes:
+        screen.say(f"{file.path}: {note}", "yellow")
+    return FileResult(file.path, name, EXIT_OK, notes=notes)
 
 
 class Tokenized(NamedTuple):

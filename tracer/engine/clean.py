@@ -19,7 +19,7 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Prefix
-from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.tokens import TokenizedPrompt, token_text
 from tracer.record.trials import Activation, Reading, TokenReading
 
 
@@ -104,7 +104,7 @@ def reading(logits: Float[Tensor, " vocab"], asked: Mapping[str, int], tokenizer
             token=token, id=token_id, logit=float(logit), probability=probability, rank=before + 1
         )
 
-    top = tuple(read(tokenizer.decode([n]), n) for n in _best(logits))
+    top = tuple(read(token_text(n, tokenizer), n) for n in _best(logits))
     return Reading(top=top, tokens={token: read(token, n) for token, n in asked.items()})
 
 

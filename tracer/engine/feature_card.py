@@ -23,6 +23,7 @@ from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import UsageError
+from tracer.hypothesis.tokens import token_text
 from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText, WriteNorm
 
 _AT_ONCE = 32
@@ -84,7 +85,7 @@ def _ends(tokenizer: Any, scores: Float[Tensor, " vocab"], top: int) -> LogitEff
     def strongest(*, largest: bool) -> tuple[LogitEffect, ...]:
         found = torch.topk(scores, min(top, len(scores)), largest=largest)
         pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        return tuple(LogitEffect(str(tokenizer.decode([token])), score) for token, score in pairs)
+        return tuple(LogitEffect(token_text(token, tokenizer), score) for token, score in pairs)
 
     return LogitEffects(strongest(largest=True), strongest(largest=False))
 

@@ -23,7 +23,7 @@ from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import EngineError
-from tracer.hypothesis.tokens import TextTokens, TokenizedPrompt, read_text
+from tracer.hypothesis.tokens import TextTokens, TokenizedPrompt, read_text, text_inside, token_text
 from tracer.record.feature_card import Example, FeatureId, Line, OnText
 from tracer.record.trials import Firing
 
@@ -91,7 +91,8 @@ class _Read:
         at = self.first + pos
         before = self.ids[max(self.first, at - _BEFORE) : at]
         after = self.ids[at + 1 : at + 1 + _AFTER]
-        texts = [str(self.tokenizer.decode(ids)) for ids in (before, self.ids[at : at + 1], after)]
+        parts = (before, self.ids[at : at + 1], after)
+        texts = [text_inside(ids, self.tokenizer) for ids in parts]
         return Example(activation, self.number, *texts)
 
 
@@ -187,8 +188,8 @@ def _strongest(
     if values[pos] <= 0:
         return []
     at, ids = first + pos, list(prompt.ids)
-    before = str(model.tokenizer.decode(ids[max(first, at - _BEFORE_FIRING) : at]))
-    token = str(model.tokenizer.decode(ids[at : at + 1]))
+    before = text_inside(ids[max(first, at - _BEFORE_FIRING) : at], model.tokenizer)
+    token = token_text(ids[at], model.tokenizer)
     value = float(values[pos])
     return [Firing(prompt=prompt.name, before=before, token=token, activation=value)]
 

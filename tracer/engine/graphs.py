@@ -23,7 +23,7 @@ from tracer.engine.session import open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
-from tracer.hypothesis.tokens import TokenizedPrompt, opening_notes, read_text, token_id, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, read_text, token_id, token_notes, tokenize
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.prune import prune as prune_graph
 
@@ -129,7 +129,7 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_P
             progress.note(OPENED)
         return [_Prompt(None, found.ids, None, None)]
     tokenized = tokenize(file, model.tokenizer, model.context)
-    for note in opening_notes(tokenized[name] for name in request.names):
+    for note in token_notes(tokenized[name] for name in request.names):
         progress.note(note)
     title = file.hypothesis.hypothesis
     return [

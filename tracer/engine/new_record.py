@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +17,12 @@ from typing import Any
 
 import torch
 
-from tracer.engine.clean import reading
+from tracer.engine.clean import CleanRun, reading
 from tracer.engine.features.open import OpenBasis
 from tracer.engine.resolve import MeasurementContext, address_notes
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.tokens import opening_notes
+from tracer.hypothesis.tokens import TokenizedPrompt, token_notes
 from tracer.record import runs
 from tracer.record.files import path_text
 from tracer.record.lock import changes
@@ -94,7 +95,7 @@ def begin_record(
         prompts={name: _prompt_record(context, name) for name in context.clean},
         supernodes=dict(context.supernodes),
         notes=(
-            *opening_notes(run.prompt for run in context.clean.values()),
+            *token_notes(map(_doubtful, context.clean.values())),
             *address_notes(context),
         ),
     )
@@ -117,6 +118,13 @@ def declared_json(hypothesis: Hypothesis) -> str:
 def sha256_of(text: str) -> str:
     """SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _doubtful(run: CleanRun) -> TokenizedPrompt:
+    """The prompt without the word that the model does go on with: of that nothing is in doubt."""
+    said = int(run.logits.argmax())
+    unspaced = tuple(t for t in run.prompt.unspaced if run.prompt.asked[t] != said)
+    return replace(run.prompt, unspaced=unspaced)
 
 
 def _prompt_record(context: MeasurementContext, name: str) -> PromptRecord:

@@ -28,6 +28,7 @@ from tracer.engine.cost import (
     n_ranked,
     planned_texts,
 )
+from tracer.engine.single_passes import NEUTRAL_TOKENS, SinglePasses, single_passes
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.implied import Variation, measurable_variations
 from tracer.hypothesis.spec import Hypothesis
@@ -70,6 +71,10 @@ class Plan:
     """Attribution graphs, one per prompt that the file wants one of."""
     texts: int = 0
     """Texts written, clamped and unclamped, samples counted."""
+    rivals: int = 0
+    """Passes of crude rivals, one row each."""
+    neutral: int = 0
+    """Passes on neutral text."""
     batches: int | None = None
     tokens: int | None = None
     """Tokens the rows compute, prefixes reused."""
@@ -100,6 +105,7 @@ def make_plan(
         cores: CPU cores; a CUDA device is taken from the hypothesis.
     """
     rows = (*intervention_rows(hypothesis, sizes), *circuit_rows(hypothesis, sizes))
+    single = single_passes(hypothesis)
     selected = sum(len(s.select.on) for s in hypothesis.supernodes.values() if s.select)
     plan = Plan(
         hypothesis=hypothesis.hypothesis,
@@ -108,6 +114,8 @@ def make_plan(
         rows=rows,
         graphs=len(hypothesis.graph.prompts) if hypothesis.graph else 0,
         texts=sum(how.samples for _, how in planned_texts(hypothesis)),
+        rivals=single.n_rivals,
+        neutral=single.neutral,
     )
     if sizes is None:
         return plan
@@ -161,11 +169,29 @@ def _seconds(
     ascending = sorted(texts, key=lambda text: text[1].tokens)
     longest_text = {prompt: how.tokens for prompt, how in ascending}
     passes += sum(1 + tokens for tokens in longest_text.values())
+    single = single_passes(hypothesis)
+    work += _single(single, plan.rows, lengths, model)
+    passes += single.total
     weights = _weight_bytes(hypothesis, model)
     if hypothesis.model_spec.device.startswith("cuda"):
         return OPEN_SECONDS + (work + graphs) / FLOPS_GPU + passes * weights / GPU_BYTES_PER_SECOND
     at_work = work / (cores * FLOPS_PER_CORE) + graphs / (cores * FLOPS_SWEEP)
     return OPEN_SECONDS + at_work + passes * weights / BYTES_PER_SECOND
+
+
+def _single(
+    single: SinglePasses,
+    rows: tuple[PlannedRows, ...],
+    lengths: Mapping[str, int],
+    model: ModelSize,
+) -> float:
+    """FLOP of rivals, of the prompts that they are made of, and of neutral text."""
+    starts = {(r.intervention, r.prompt): r.start or 0 for r in rows}
+    work = single.neutral * model.flops(NEUTRAL_TOKENS)
+    work += sum(model.flops(lengths[prompt]) for prompt in single.sources)
+    return work + sum(
+        n * model.flops(lengths[place[1]] - starts[place]) for place, n in single.rivals.items()
+    )
 
 
 def _writing(how: Generation, n_tokens: int, model: ModelSize) -> float:
@@ -242,6 +268,8 @@ def _with(plan: Plan, inner: Plan, reused: Plan, name: str) -> Plan:
         backward=plan.backward + inner.backward - reused.backward,
         rows=(*plan.rows, *rows),
         texts=plan.texts + inner.texts,
+        rivals=plan.rivals + inner.rivals,
+        neutral=plan.neutral + inner.neutral,
         batches=_sum(plan.batches, inner.batches),
         tokens=_sum(plan.tokens, inner.tokens),
         tokens_full=_sum(plan.tokens_full, inner.tokens_full),

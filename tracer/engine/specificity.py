@@ -15,7 +15,7 @@ from tracer.engine.batches import Row, batch_limit
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.places import Place
 from tracer.engine.forward import run_rows
-from tracer.engine.measure.neutral import TEXTS, kl_from, neutral_run
+from tracer.engine.measure.neutral import kl_from, neutral_run
 from tracer.engine.new_record import dictionary_record, environment
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.session import Opened, open_both
@@ -27,6 +27,7 @@ from tracer.engine.specificity_subject import (
 )
 from tracer.errors import EngineError, HypothesisError, UsageError
 from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.neutral import TEXTS
 from tracer.record.specificity import Effect, Excluded, NeutralEffect, Placement, Specificity
 
 AT_LEAST = 2

@@ -14,7 +14,6 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.hypothesis.studies.study import SplitTest
-from tracer.hypothesis.template import variables
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, OutcomeName, VerdictName
 
@@ -210,14 +209,17 @@ def _headline(groups: list[Group], *, needed: bool) -> str:
 def _claim(judged: Judged) -> str:
     test = judged.wording.test
     match judged.expectation:
-        case TopIs(top=token) if variables(token):
-            return f"the model says each prompt's own {', '.join(variables(token))}"
         case TopIs():
-            return f"the model says {test}"
+            return f"the model says {_of_each(test)}"
         case TopIsNot():
-            return f"the model no longer says {test.removeprefix('not ')}"
+            return f"the model no longer says {_of_each(test.removeprefix('not '))}"
         case _:
             return f"{judged.wording.measure}: {test}"
+
+
+def _of_each(token: str) -> str:
+    """The token, or 'each prompt's own answer' where every prompt has another."""
+    return token if token[:1] in "'\"" else f"each prompt's {token}"
 
 
 def _count(outcome: Outcome, *, needed: bool) -> str:

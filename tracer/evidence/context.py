@@ -9,7 +9,7 @@ from functools import cached_property
 from tracer.evidence.case import NO_CONTROLS, Case, ControlValues, Wording, untested, vacuous
 from tracer.evidence.measures.measure import Naming
 from tracer.evidence.measures.registry import measure_of
-from tracer.evidence.wording import show_token
+from tracer.evidence.wording import show_token, show_written
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.held_out import Content, content
@@ -21,9 +21,7 @@ from tracer.record.arrays import Arrays, control_key, procedure_key
 from tracer.record.record import Record
 from tracer.record.testable import baseline_problem, found_on, source_problem, trial_problem
 from tracer.record.trials import ProcedureControl, Trial
-from tracer.record.verdict import Outcome, PromptOutcome, SplitName
-
-_SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
+from tracer.record.verdict import SPLITS, Outcome, PromptOutcome, SplitName
 
 _Place = tuple[str, str]
 """Intervention and prompt."""
@@ -185,9 +183,9 @@ class Splits:
         key = tuple(prompts)
         if key not in self._found:
             said = {self._content(prompt): prompt for prompt in reversed(key)}
-            mine = {split: [p for p in said.values() if self._is_of(split, p)] for split in _SPLITS}
+            mine = {split: [p for p in said.values() if self._is_of(split, p)] for split in SPLITS}
             self._found[key] = [
-                (split, sorted(mine[split], key=key.index)) for split in _SPLITS if mine[split]
+                (split, sorted(mine[split], key=key.index)) for split in SPLITS if mine[split]
             ]
         return self._found[key]
 
@@ -205,6 +203,6 @@ def word(
 
     def show(written: str) -> str:
         read = renderings(written, (asked.prompts[prompt] for prompt in prompts))
-        return show_token(read.pop() if len(read) == 1 else written)
+        return show_token(read.pop()) if len(read) == 1 else show_written(written)
 
     return measure_of(expectation).word(expectation, Naming(show, spec.doses))

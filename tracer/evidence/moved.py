@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tracer.evidence.case import log_probability
 from tracer.evidence.measures.effect import log_number
-from tracer.evidence.wording import MINUS
+from tracer.evidence.wording import MINUS, show_written
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.dose import Falls
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
@@ -27,7 +27,7 @@ def first_token(expectation: Expectation) -> str | None:
 
 def words_of(expectation: Expectation) -> str:
     """Its tokens for people: ' Sacramento' − ' Austin'."""
-    return f" {MINUS} ".join(map(repr, tokens_of(expectation) or ()))
+    return f" {MINUS} ".join(map(show_written, tokens_of(expectation) or ()))
 
 
 def number_of(expectation: Expectation, reading: Reading, tokens: Sequence[str]) -> float:

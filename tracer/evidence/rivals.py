@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tracer.evidence.moved import first_token, number_of, tokens_of
-from tracer.evidence.wording import MINUS
+from tracer.evidence.wording import MINUS, show_written
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
@@ -55,8 +55,10 @@ def measured_as(record: Record, name: str) -> str:
     if number is None:
         return ""
     if isinstance(number, LogitDiff):
-        return f" {MINUS} ".join(f"logit({token!r})" for token in number.logit_diff)
-    return f"ln p({first_token(number)!r})"
+        return f" {MINUS} ".join(f"logit({show_written(token)})" for token in number.logit_diff)
+    token = first_token(number)
+    assert token is not None
+    return f"ln p({show_written(token)})"
 
 
 def _number(record: Record, name: str) -> Expectation | None:

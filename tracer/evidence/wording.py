@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tracer.hypothesis.clamps import ClampForm, long_form
+from tracer.hypothesis.template import variables
 
 MINUS = "\u2212"
 _N_NAMES = 4
@@ -18,6 +19,12 @@ _N_NAMES = 4
 def show_token(token: str) -> str:
     """A token in quotes, its leading space kept, whatever cannot be printed escaped."""
     return repr(token)
+
+
+def show_written(written: str) -> str:
+    """A token as a file writes it; where variables fill it, what they are: 'own answer'."""
+    names = variables(written)
+    return f"own {' and '.join(names)}" if names else show_token(written)
 
 
 def exact(value: float) -> str:

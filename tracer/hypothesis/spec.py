@@ -92,15 +92,15 @@ Rule = Literal["activation", "gradient", "half", "influence"]
 class Selection(Declared):
     """A rule that finds a supernode on discovery prompts.
 
-    The contrast of a feature is its mean activation on `on` less that on `against`, or on nothing.
+    The contrast of a feature is its mean activation on `on` minus that on `against`, or on nothing.
 
     - `by: activation` does not look at the output. The score is ‖W_dec‖ · min over contrasts of
       |contrast| · |mean dᵢ| / √(mean dᵢ²), with dᵢ the contrast of the i-th prompt of `on` alone;
       0 where the contrasts with `against` and with each group of `against_each` differ in sign.
     - `by: gradient` and `by: half` are attribution patching: contrast × mean gradient of the
       direction on `on`.
-    - `by: influence` is the mean influence in the attribution graphs of `on`, less that in those of
-      `against`.
+    - `by: influence` is the mean influence in the attribution graphs of `on`, minus that in those
+      of `against`.
     """
 
     on: tuple[Name, ...] = Field(min_length=1, description="Source prompts, averaged.")

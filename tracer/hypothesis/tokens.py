@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from tracer.errors import HypothesisError, Mistake, listed, one_line, show
+from tracer.errors import HypothesisError, Mistake, listed, one_line, prompts_named, show
 from tracer.hypothesis.chat import ChatRefused, ChatTokenizer, ChatUnbounded, format_chat
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.clamps import InterventionSpec
@@ -21,9 +21,21 @@ from tracer.hypothesis.spec import Message, PromptSpec
 from tracer.hypothesis.studies.study import Asked
 from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
 
+_ANCHORS = ("(", "a", "1", ")")
+"""Texts that others are read behind; one at least is not read as one token with what follows."""
+
 
 @runtime_checkable
-class Tokenizer(ChatTokenizer, Protocol):
+class Decoder(Protocol):
+    """What makes text of token ids."""
+
+    def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
+        """The text of ids."""
+        ...
+
+
+@runtime_checkable
+class Tokenizer(ChatTokenizer, Decoder, Protocol):
     """The part of a Hugging Face fast tokenizer that is used."""
 
     @property
@@ -35,10 +47,6 @@ class Tokenizer(ChatTokenizer, Protocol):
         self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
     ) -> Mapping[str, Any]:
         """Encode; `input_ids` and `offset_mapping` are read."""
-        ...
-
-    def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
-        """The text of ids."""
         ...
 
 
@@ -58,6 +66,8 @@ class TokenizedPrompt:
     """Token text → id: the answer, and all that expectations and directions ask here."""
     is_opened: bool = False
     """See `TextTokens`."""
+    unspaced: tuple[str, ...] = ()
+    """What is asked that goes on with the prompt's last word, where a space would begin another."""
 
 
 class TextTokens(NamedTuple):
@@ -135,31 +145,73 @@ def shared_prefix(ids: Sequence[int], others: Iterable[Sequence[int]]) -> int:
     )
 
 
+def token_text(token: int, tokenizer: Decoder) -> str:
+    """`text_inside` of one token."""
+    return text_inside([token], tokenizer)
+
+
+def text_inside(ids: Sequence[int], tokenizer: Decoder) -> str:
+    """What tokens write behind another one, the space included that they begin with.
+
+    Some tokenizers leave out the first space of whatever they decode (those of Llama 2), and so
+    that of a token which is decoded alone.
+    """
+    before = _decode(ids[:1], tokenizer)
+    whole = _decode([*ids[:1], *ids], tokenizer)
+    return whole[len(before) :] if whole.startswith(before) else _decode(ids, tokenizer)
+
+
 def token_id(token: str, tokenizer: Tokenizer) -> int:
     """The id of a text that is exactly one token.
+
+    Of a tokenizer that puts a space in front of a text, it is the token that has none unless the
+    text has one: so it is read behind another token, too.
 
     Raises:
         ValueError: it is not; the sentence shows its pieces and a spelling that would do.
     """
+    found = _id_of(token, tokenizer)
+    if found is not None:
+        return found
     ids = _ids(token, tokenizer)
-    if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
-        return ids[0]
     if not ids:
         raise _Refused(f"{token!r} is no token at all; exactly one is expected.")
     if tokenizer.unk_token_id in ids:
         found = f"{token!r} holds what the tokenizer does not know; exactly one token is expected."
     else:
-        pieces = [_decode([piece], tokenizer) for piece in ids]
+        pieces = [token_text(piece, tokenizer) for piece in ids]
         found = f"{token!r} is {len(ids)} tokens, {listed(pieces)}; exactly one is expected."
     raise _Refused(found + _other_spelling(token, tokenizer))
+
+
+def _id_of(token: str, tokenizer: Tokenizer) -> int | None:
+    """The token that writes this text, alone or behind another; None where there is none."""
+    ids = _ids(token, tokenizer)
+    written = token_text(ids[0], tokenizer) if len(ids) == 1 else None
+    if written == token or (written is not None and _is_spaceless(token, ids, tokenizer)):
+        return ids[0]
+    for anchor in _ANCHORS if token else ():
+        before, both = _ids(anchor, tokenizer), _ids(anchor + token, tokenizer)
+        last = both[len(before) :]
+        is_one = both[: len(before)] == before and len(last) == 1
+        if is_one and token_text(last[0], tokenizer) == token:
+            return last[0]
+    if written is None or ids[0] == tokenizer.unk_token_id:
+        return None
+    # The tokenizer writes the text otherwise, in small letters for one; a space is no such thing.
+    return None if written.strip(" ") == token.strip(" ") else ids[0]
+
+
+def _is_spaceless(token: str, ids: list[int], tokenizer: Tokenizer) -> bool:
+    """Whether a token writes this text, and spaces are no part of any of the tokenizer's tokens."""
+    return _decode(ids, tokenizer) == token and _ids(f" {token}", tokenizer) == ids
 
 
 def _other_spelling(token: str, tokenizer: Tokenizer) -> str:
     core = token.strip()
     spellings = {f" {core}": "with one leading space", core: "without spaces around it"}
     for spelling, how in spellings.items():
-        ids = _ids(spelling, tokenizer) if core and spelling != token else []
-        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+        if core and spelling != token and _id_of(spelling, tokenizer) is not None:
             return f" {spelling!r}, {how}, is one token."
     return ""
 
@@ -198,17 +250,45 @@ def _n_doubled(ids: Sequence[int], own: Sequence[int]) -> int:
     return 0
 
 
-def opening_notes(prompts: Iterable[TokenizedPrompt]) -> Iterator[str]:
-    """A sentence for each prompt whose own opening token is not put there twice."""
+def token_notes(prompts: Iterable[TokenizedPrompt]) -> Iterator[str]:
+    """What a reader should know of the tokens, a sentence each.
+
+    That a prompt's own opening token is not put there twice, and that a word without a space in
+    front is asked about where the prompt ends in a word.
+    """
+    unspaced: dict[str, list[str]] = {}
     for prompt in prompts:
+        for token in prompt.unspaced:
+            unspaced.setdefault(token, []).append(prompt.name)
         if prompt.is_opened:
             yield (
                 f"the prompt {prompt.name!r} begins with {prompt.tokens[0]!r} itself: no second "
                 "one is put in front."
             )
 
+    for token, names in unspaced.items():
+        spaced = f" {token}"
+        yield (
+            f"{token!r} has no space in front, so it goes on with the last word of "
+            f"{prompts_named(names)}; to ask for a new word, write {spaced!r}, which is one token."
+        )
 
-def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
+
+def _is_unspaced(token: str, text: str, tokenizer: Tokenizer) -> bool:
+    """Whether a token goes on with a text's last word, though it is one with a space as well.
+
+    Only where words have spaces between them: between letters of an alphabet that has capitals,
+    or behind a comma.
+    """
+    joins = text[-1:] in (",", ";") or _is_cased(text[-1:])
+    return joins and _is_cased(token[:1]) and _id_of(f" {token}", tokenizer) is not None
+
+
+def _is_cased(letter: str) -> bool:
+    return letter.lower() != letter.upper()
+
+
+def _decode(ids: Sequence[int], tokenizer: Decoder) -> str:
     return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
@@ -240,11 +320,14 @@ class _Reader:
             name=name,
             text=encoded.text,
             ids=ids_read,
-            tokens=tuple(_decode([token], self._tokenizer) for token in ids_read),
+            tokens=tuple(token_text(token, self._tokenizer) for token in ids_read),
             spans={"last": (length - 1, length), **dict(self._spans(name, spec, parts, encoded))},
             answer_id=None if spec.answer is None else ids.get(spec.answer),
             asked=ids,
             is_opened=is_opened,
+            unspaced=tuple(
+                token for token in ids if _is_unspaced(token, encoded.text, self._tokenizer)
+            ),
         )
 
     def _encoded(self, spec: PromptSpec, parts: tuple[Rendered, ...]) -> _Encoded:

@@ -237,7 +237,7 @@ class GraphEdge(Recorded):
 class Ablation(Recorded):
     """What ablating some features does to the explained quantity: predicted and measured.
 
-    Changes of the logit (less the vocabulary's mean, before any soft cap) or of the difference.
+    Changes of the logit (minus the vocabulary's mean, before any soft cap) or of the difference.
     """
 
     name: str = Field(description="A supernode, or a feature as layer_index_position.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -21,6 +22,7 @@ RULES = 3
 1: all that was expected held. 2: nothing vacuous, and the evidence of `tracer.evidence.strength`.
 """
 SplitName = Literal["discovery", "held out"]
+SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
 
 
 class PromptOutcome(Recorded):
@@ -184,6 +186,16 @@ class _Decided(Protocol):
 def rank(one: _Decided) -> int:
     """The order in which outcomes are shown: what failed is 0, then untested, vacuous, held."""
     return _WORST_FIRST.index(one.outcome)
+
+
+def n_expectations(outcomes: Sequence[Outcome]) -> int:
+    """How many expectations these are the outcomes of: one has up to two, a split each."""
+    seconds = sum(
+        (one.split, other.split) == ("discovery", "held out")
+        and (one.intervention, one.expectation) == (other.intervention, other.expectation)
+        for one, other in pairwise(outcomes)
+    )
+    return len(outcomes) - seconds
 
 
 def by_intervention(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:

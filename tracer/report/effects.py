@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tracer.evidence.context import JudgedOutcomes
+from tracer.evidence.wording import show_written
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability, Thresholds
@@ -22,7 +23,7 @@ from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.trials import Reading, TokenReading, Trial
 from tracer.record.verdict import Outcome
-from tracer.report.text import percent, signed, visible_token
+from tracer.report.text import percent, signed
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Measure:
     @property
     def title(self) -> str:
         """The measure in words."""
-        names = [visible_token(token) for token in self.tokens]
+        names = [show_written(token) for token in self.tokens]
         if self.kind == "probability":
             return f"p({names[0]})"
         return f"logit({names[0]}) − logit({names[1]})"

@@ -236,7 +236,8 @@ def _source(graph: ListedGraph, column: int, influence: float, rank: float) -> N
 
 def _logit(graph: ListedGraph, number: int, total: float) -> NodeData:
     logit, subject = graph.nodes.logits[number], graph.subject
-    label = f"output {_text(visible_token(logit.label))}"
+    shown = logit.label if logit.token is None else visible_token(logit.label)
+    label = f"output {_text(shown)}"
     place = (subject.n_layers, len(subject.tokens) - 1)
     node = _node(graph, f"L_{number}", "logit", place, label, None, logit.weight, 0.0)
     node["input"] = total

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tracer.record.verdict import Verdict
+from tracer.record.verdict import SPLITS, Outcome, SplitName, Verdict, n_expectations
 from tracer.report.text import plural
 
 VERDICTS = {"confirmed": "✔", "consistent": "≈", "refuted": "✖", "inconclusive": "?", "error": "!"}
@@ -40,6 +40,27 @@ def count(icons: Mapping[str, str], names: Iterable[str]) -> tuple[Count, ...]:
     """How often each name occurs, in the icons' order."""
     found = Counter(names)
     return tuple(Count(name, icon, found[name]) for name, icon in icons.items())
+
+
+def split_counts(outcomes: Sequence[Outcome]) -> tuple[tuple[SplitName, tuple[Count, ...]], ...]:
+    """For each split that was judged, how many expectations came out each way on it."""
+    of: list[tuple[SplitName, list[str]]] = [
+        (split, [o.outcome for o in outcomes if o.split == split]) for split in SPLITS
+    ]
+    return tuple(
+        (split, tuple(each for each in count(OUTCOMES, names) if each.n))
+        for split, names in of
+        if names
+    )
+
+
+def counted_apart(outcomes: Sequence[Outcome]) -> str:
+    """'4 expectations; discovery: 2 held, 2 failed; held out: 4 held'."""
+    told = (
+        f"{split}: {', '.join(f'{each.n} {each.name}' for each in counts)}"
+        for split, counts in split_counts(outcomes)
+    )
+    return "; ".join((plural(n_expectations(outcomes), "expectation"), *told))
 
 
 def verdict_view(verdict: Verdict) -> VerdictView:

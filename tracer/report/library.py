@@ -19,7 +19,7 @@ from tracer.record.verdict import VerdictName
 from tracer.report.headline import safe_link
 
 _MARKUP = re.compile(r"([\\`*_\[\]|#~])")
-_HEADINGS = ("hypothesis", "claim", "source", "verdict", "model", "date", "report")
+_HEADINGS = ("hypothesis", "claim", "source", "verdict", "model", "date", "run")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LibraryEntry:
     """Path of the file, relative to the page."""
     run: RunEntry | None
     report: str | None
-    """Path of the run's report, relative to the page."""
+    """Path of the run's report, relative to the page; None where the page has no links to runs."""
 
 
 def render_library(entries: Sequence[LibraryEntry]) -> str:
@@ -46,10 +46,11 @@ _HEAD = """# The library
 Every hypothesis that comes with tracer, and the verdict of a run of it. This page is written by
 
     tracer run hypotheses/
-    tracer library hypotheses/ hypotheses/published/ --out docs/library.md
+    tracer library hypotheses/ hypotheses/published/ --no-links --out docs/library.md
 
-from the runs under `reports/`, which are not kept in the repository: the links to reports work
-where these commands were run. What was chosen on which prompts stands in the comments of each file.
+from the runs under `reports/`. These are not kept in the repository, but for the report of one of
+`two_hop`, `reports/sample/two_hop.html`; without `--no-links` the page links the reports that are
+there. What was chosen on which prompts stands in the comments of each file.
 *As stated* means that the file declares this verdict: a failure that is published.
 """
 
@@ -72,8 +73,13 @@ def _row(entry: LibraryEntry) -> tuple[str, ...]:
         _verdict(run.verdict, declared.expected) if run else "not run",
         _escaped((run.model if run else None) or declared.model_spec.name),
         (run.started or "")[:10] if run else "",
-        _link("report", entry.report) if entry.report else "",
+        _report(run, entry.report) if run else "",
     )
+
+
+def _report(run: RunEntry, report: str | None) -> str:
+    stamp = run.id.rpartition("/")[2]
+    return _link(stamp, report) if report else _escaped(stamp)
 
 
 def _verdict(verdict: VerdictName | None, expected: VerdictName) -> str:

@@ -6,13 +6,12 @@ Text of a run is hostile here too: nothing in it may become a link, a mention, a
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, Verdict, rank
-from tracer.report.headline import OUTCOMES, VERDICTS, verdict_view
+from tracer.report.headline import OUTCOMES, VERDICTS, counted_apart, verdict_view
 from tracer.report.sections.provenance import command
-from tracer.report.text import clean, plural, shorten
+from tracer.report.text import clean, shorten
 
 _MAX_ROWS = 30
 _LONGEST = 300
@@ -55,11 +54,9 @@ def _code(text: str) -> str:
 def _table(verdict: Verdict) -> str:
     if not verdict.outcomes:
         return ""
-    counts = Counter(outcome.outcome for outcome in verdict.outcomes)
-    head = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
     rows = sorted(verdict.outcomes, key=rank)
     lines = [
-        f"{plural(len(rows), 'expectation')}: {head}",
+        counted_apart(verdict.outcomes),
         "",
         "| | Tested | Prompts | Expected | Observed |",
         "| --- | --- | --- | --- | --- |",

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from rich.text import Text
 
 from tracer.record.files import write_text
-from tracer.report.headline import VerdictView, verdict_view
+from tracer.report.headline import VerdictView, counted_apart, verdict_view
 from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
 from tracer.report.terminal import Screen
@@ -148,7 +148,6 @@ def _cell(case: CombinationResult, folder: Path) -> CellView:
     if case.run is None:
         return CellView(None, case.reason, None, "")
     verdict, outcomes = case.run.verdict, case.run.verdict.outcomes
-    n_held = sum(outcome.outcome == "held" for outcome in outcomes)
     href = Path(os.path.relpath(case.run.path / REPORT, folder)).as_posix()
-    held = f"{n_held} of {len(outcomes)} expectations held"
-    return CellView(verdict_view(verdict), case.reason, quote(href, safe="/"), held)
+    told = counted_apart(outcomes)
+    return CellView(verdict_view(verdict), case.reason, quote(href, safe="/"), told)

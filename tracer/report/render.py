@@ -185,7 +185,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    formats = (text.interval, text.p_value, text.percent, text.visible_token)
+    formats = (text.interval, text.p_value, text.percent, text.visible_token, text.held)
     environment.filters.update({each.__name__: each for each in formats})
     environment.filters["icon"] = OUTCOMES.__getitem__
     return environment

@@ -14,12 +14,11 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import IO, Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from tracer.record.verdict import Outcome, PromptOutcome, SplitName, Verdict, by_intervention, rank
+from tracer.record.verdict import SPLITS, Outcome, PromptOutcome, Verdict, by_intervention, rank
+from tracer.report.terminal_table import Column, print_table, wrapped
 from tracer.report.text import BIDI
 
 _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -37,7 +36,6 @@ _ASCII = str.maketrans("✔✘−–—×·‘’“”\u00a0\u202f", "+x---x.''
     }
 )
 _PROBE = "✔✘−×…→≥ρ"
-_SPLITS: tuple[SplitName, ...] = ("discovery", "held out")
 _MARKS = {"held": "✔", "failed": "✘", "untested": "?", "vacuous": "∅"}
 _COLOURS = {"held": "green", "failed": "red", "untested": "yellow", "vacuous": "yellow"}
 _OPEN = {"inconclusive": "?", "consistent": "≈"}
@@ -116,22 +114,16 @@ class Screen:
     def paragraph(self, text: str, style: str = "", indent: int = 2) -> None:
         """Print prose, wrapped to the width of the screen."""
         width = max(20, self.console.width - indent)
-        for line in self.text(text, style).wrap(self.console, width):
+        self.lines(self.text(text, style), width, indent)
+
+    def lines(self, text: Text, width: int | None = None, indent: int = 0) -> None:
+        """Print styled prose, wrapped to a width or to that of the screen."""
+        for line in wrapped(self.console, text, width or self.console.width):
             self.console.print(Text(" " * indent) + line, soft_wrap=True)
 
     def table(self, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[Text]]) -> None:
         """Print rows under headings; a column's number is its share of the width, 0 its minimum."""
-        table = Table(
-            box=box.ASCII2 if self.ascii else box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            expand=any(share for _, share in columns),
-        )
-        for heading, share in columns:
-            table.add_column(heading, ratio=share or None, no_wrap=not share, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        self.console.print(table)
+        print_table(self.console, [Column(*each) for each in columns], rows, is_ascii=self.ascii)
 
 
 def _can_say(encoding: str) -> bool:
@@ -160,7 +152,7 @@ def print_verdict(
         facts: files that were written and how long it took.
         per_prompt: show under each expectation every prompt it was tested on.
     """
-    screen.console.print(_headline(screen, verdict))
+    screen.lines(_headline(screen, verdict))
     screen.paragraph(verdict.claim, "italic")
     shown = verdict.outcomes if per_prompt else worst(verdict.outcomes)
     for name, own in _by_severity(shown):
@@ -239,7 +231,7 @@ def _by_severity(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]
 
 def _rows(screen: Screen, outcomes: Sequence[Outcome], *, per_prompt: bool) -> list[list[Text]]:
     rows: list[list[Text]] = []
-    for split in _SPLITS:
+    for split in SPLITS:
         own = [o for o in outcomes if o.split == split]
         if own:
             rows.append([screen.text(split, "dim italic")])

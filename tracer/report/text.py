@@ -11,18 +11,24 @@ import math
 import re
 import unicodedata
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from tracer.evidence.wording import MINUS
+from tracer.evidence.wording import MINUS, show_token
 
 NONE = "–"
 """Stands for a number that there is not."""
 
 BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that change the direction of the text after them."""
+_HELD = Markup('<span class="held-token">{}</span>')
 _HOME = re.compile(
     r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s:\"'<>]+|/root(?=/|$)|[A-Za-z]:\\Users\\[^\\\s\"'<>]+)"
 )
+LONGEST_TOKEN = 40
+QUOTED_TOKEN = re.compile(
+    rf"""(?<!\w)(?P<quote>['"])(?:(?!(?P=quote)|\\).|\\.){{1,{LONGEST_TOKEN}}}(?P=quote)(?!\w)"""
+)
+"""A token in quotes inside of a sentence: no line ends in it. A longer one may be broken."""
 
 
 def _obeyed(char: str) -> bool:
@@ -45,8 +51,19 @@ def clean(value: object) -> object:
 
 
 def visible_token(token: str) -> str:
-    """A token with its spaces and line breaks visible."""
-    return token.replace(" ", "·").replace("\n", "↵").replace("\t", "⇥") or "⟨empty⟩"
+    """A token in quotes as a verdict and a hypothesis file write it, its spaces inside."""
+    return show_token(token)
+
+
+def held(value: object) -> Markup:
+    """Text for a page, whose quoted tokens stay on one line."""
+    if isinstance(value, Markup):
+        return value
+    text, end, parts = str(clean(value)), 0, list[Markup]()
+    for found in QUOTED_TOKEN.finditer(text):
+        parts += [escape(text[end : found.start()]), _HELD.format(found[0])]
+        end = found.end()
+    return Markup().join([*parts, escape(text[end:])])
 
 
 def shorten(text: str, length: int) -> str:

@@ -102,7 +102,9 @@ class GraphIndex:
             pos = int(nodes.tokens[place - nodes.error_columns.stop])
             token = _short(tokens[pos])
             return Node(name, "token", None, pos, token, f"token on {token}")
-        label = f"output {_short(nodes.logits[place - nodes.n_sources].label)}"
+        logit = nodes.logits[place - nodes.n_sources]
+        shown = _short(logit.label) if logit.token is not None else shorten(logit.label, LONGEST)
+        label = f"output {shown}"
         return Node(name, "logit", None, len(tokens) - 1, _short(tokens[-1]), label)
 
 
@@ -244,7 +246,7 @@ def toward(graph: ListedGraph, asked: AskedLogits) -> ListedGraph:
         return graph
     if asked.less is None:
         return _explaining(graph, logits[asked.logit], {asked.logit: 1.0})
-    names = [logits[number].label for number in (asked.logit, asked.less)]
+    names = [visible_token(logits[number].label) for number in (asked.logit, asked.less)]
     logit = Logit(f"{names[0]} {MINUS} {names[1]}", None, 1.0)
     return _explaining(graph, logit, {asked.logit: 1.0, asked.less: -1.0})
 

@@ -32,6 +32,7 @@ from tracer.engine.features.places import Place, Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
+from tracer.hypothesis.tokens import token_text
 from tracer.record.graph.graph import AttributionGraph, Nodes, Subject
 
 ChooseTargets = Callable[[Frozen], Targets]
@@ -123,7 +124,7 @@ def _subject(
     )
     return Subject(
         prompt=model.tokenizer.decode(list(frozen.ids)),
-        tokens=tuple(model.tokenizer.decode([token]) for token in frozen.ids),
+        tokens=tuple(token_text(token, model.tokenizer) for token in frozen.ids),
         token_ids=frozen.ids,
         model=model.record.name,
         fingerprint=model.record.fingerprint,

@@ -25,27 +25,8 @@ from tracer.engine.measure.prompts import Measurement
 from tracer.engine.model.model import Model
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
-from tracer.hypothesis.clamps import InterventionSpec, long_form
-from tracer.hypothesis.tokens import TokenizedPrompt, read_text
-
-TEXTS = (
-    "The kettle began to whistle, and she took two cups from the",
-    "After the rain had stopped, the children went out into the",
-    "He put on his coat, looked for his keys, and walked to the",
-    "The old wooden table in the kitchen was covered with",
-    "Most of the shops on the street were already",
-    "It was a quiet afternoon, and nobody in the office wanted to",
-    "The train was late again, so we decided to",
-    "She opened the window because the room was too",
-    "The recipe says to mix the flour with a little",
-    "Before going to bed, he always reads a few pages of a",
-    "The dog slept in front of the fire while the cat watched from the",
-    "We painted the fence last summer, and it still looks",
-)
-"""Neutral text: openings of sentences on everyday subjects, on which no hypothesis should have an
-effect. Written for this purpose; each stops where several words could follow."""
-_LEAST, _MOST = 0, 2
-"""Factors between which a feature is less than twice what it is on its sources."""
+from tracer.hypothesis.neutral import TEXTS, is_extreme
+from tracer.hypothesis.tokens import TokenizedPrompt, read_text, token_text
 
 
 def with_neutral(
@@ -60,12 +41,6 @@ def with_neutral(
             update = {"neutral_kl": _kls(context, clean, row, limit)}
             trials[name] = trials[name].model_copy(update=update)
     return found._replace(trials=trials)
-
-
-def is_extreme(spec: InterventionSpec) -> bool:
-    """Whether a clamp sets its features beyond twice what they are, or to the other side of 0."""
-    amounts = (long_form(clamp).amount for clamp in spec.clamp.values())
-    return any(not _LEAST <= amount.value <= _MOST for amount in amounts)
 
 
 def _kls(
@@ -104,7 +79,7 @@ def _kl(model: Model, basis: FeatureBasis, clean: CleanRun, row: Row) -> float:
 def neutral_run(model: Model, basis: FeatureBasis, text: str) -> CleanRun:
     """The clean pass of a text, its features kept at the last token."""
     ids = read_text(text, model.tokenizer).ids
-    tokens = tuple(str(model.tokenizer.decode([n])) for n in ids)
+    tokens = tuple(token_text(n, model.tokenizer) for n in ids)
     spans = {"last": (len(ids) - 1, len(ids))}
     prompt = TokenizedPrompt("neutral", text, ids, tokens, spans, None, {})
     return clean_run(model, basis, prompt, {len(ids) - 1})

@@ -17,7 +17,7 @@ from tracer.evidence.context import JudgingContext
 from tracer.evidence.measures.effect import EffectChange, changes_of
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
-from tracer.evidence.wording import clamp_words, exact, named, number, show_token, signed
+from tracer.evidence.wording import clamp_words, exact, named, number, show_written, signed
 from tracer.hypothesis.expectations.effect import LogitDiff
 from tracer.hypothesis.studies.mediation import HELD, TOTAL, MediatedShare, Mediation
 from tracer.record.record import Record
@@ -40,7 +40,7 @@ def judge(context: JudgingContext, name: str, study: Mediation) -> Iterator[Judg
 
 
 def _word(study: Mediation, expectation: MediatedShare) -> Wording:
-    first, second = (show_token(token) for token in expectation.logit_diff)
+    first, second = (show_written(token) for token in expectation.logit_diff)
     bounds = ((">", expectation.share_above), ("<", expectation.share_below))
     tests = [f"{sign} {exact(bound)}" for sign, bound in bounds if bound is not None]
     measure = (
@@ -93,8 +93,8 @@ def tables(record: Record, verdict: Verdict, name: str, study: Mediation) -> Ite
         )
         yield StudyTable(
             f"through {through}",
-            f"Change of logit({show_token(first)}) − logit({show_token(second)}), and what is left "
-            f"of it with {through} held at clean values. Share = 1 − held / clamped.",
+            f"Change of logit({show_written(first)}) − logit({show_written(second)}), and what is "
+            f"left of it with {through} held at clean values. Share = 1 − held / clamped.",
             ("Prompt", "Split", "Clamped", "Mediators held", "Share through them"),
             tuple(StudyRow(p, _cells(each, held[p])) for p, each in total.items() if p in held),
         )

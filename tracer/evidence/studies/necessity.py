@@ -16,7 +16,7 @@ from tracer.evidence.measures.effect import Effect, EffectChange, changes_of
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.strength import lacks_of_clamps
 from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
-from tracer.evidence.wording import counted, named, number, signed
+from tracer.evidence.wording import counted, named, number, show_written, signed
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.studies.necessity import Necessity
@@ -108,8 +108,8 @@ def _measure(study: Necessity) -> Effect | None:
 
 def _words(measure: Effect) -> str:
     if isinstance(measure, Probability):
-        return f"p({measure.probability!r})"
-    return "logit({!r}) − logit({!r})".format(*measure.logit_diff)
+        return f"p({show_written(measure.probability)})"
+    return "logit({}) − logit({})".format(*map(show_written, measure.logit_diff))
 
 
 def _cells(found: Sequence[EffectChange]) -> tuple[Cell, ...]:

@@ -223,7 +223,8 @@ class CircuitSpec(Study):
     )
     metric: Direction = Field(
         default="answer",
-        description="s: the answer's logit less the vocabulary's mean, a token's, or a difference.",
+        description="s: the answer's logit minus the vocabulary's mean, a token's, "
+        "or a difference.",
     )
     within: Scope = Scope()
     random: int = Field(default=99, ge=0, le=9999, description="Random circuits, and fillers.")

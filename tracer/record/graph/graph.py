@@ -1,7 +1,7 @@
 """The attribution graph of one prompt: signed direct effects between features, and on the output.
 
 Convention, here and nowhere else: `edges[target, source]`. An edge is what the source adds to the
-target's pre-activation (for a logit: to the logit less its mean over the vocabulary, before any
+target's pre-activation (for a logit: to the logit minus its mean over the vocabulary, before any
 soft cap) in the local replacement model, where attention patterns, norm scales and errors are held
 as on the prompt (Ameisen et al. 2025, Circuit Tracing). So doubling a source raises the target by
 that edge while everything else is held, and a target's incoming edges plus its constant are its
@@ -169,7 +169,7 @@ class AttributionGraph:
     constants: Float[np.ndarray, " target"]
     """What biases, and the MLPs at the special-token prefix, add to a target."""
     values: Float[np.ndarray, " target"]
-    """The target's pre-activation; for a logit, the logit less the vocabulary's mean."""
+    """The target's pre-activation; for a logit, the logit minus the vocabulary's mean."""
     pruning: Pruning | None = None
     """None as long as nothing has been cut."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tracer.hypothesis.robustness import ROBUSTNESS
 from tracer.record.verdict import Outcome, PromptOutcome, rank
-from tracer.report.headline import OUTCOMES, Count, count
+from tracer.report.headline import OUTCOMES, Count, count, counted_apart
 from tracer.report.limits import MAX_LINES, MAX_LISTED, Cut, each_of
 from tracer.report.text import plural
 
@@ -28,13 +28,17 @@ class OutcomeView:
 class ExpectationsView:
     """All of them."""
 
+    told: str
+    """How many there are, and how they came out on each split."""
     counts: tuple[Count, ...]
+    """Of rows: an expectation has one for each split."""
     outcomes: Cut[OutcomeView]
 
 
 def expectations_view(outcomes: Sequence[Outcome]) -> ExpectationsView:
     """How many came out each way, and the worst as rows."""
-    return ExpectationsView(count(OUTCOMES, [o.outcome for o in outcomes]), outcome_views(outcomes))
+    counts = count(OUTCOMES, [o.outcome for o in outcomes])
+    return ExpectationsView(counted_apart(outcomes), counts, outcome_views(outcomes))
 
 
 def outcome_views(outcomes: Sequence[Outcome]) -> Cut[OutcomeView]:

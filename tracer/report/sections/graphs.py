@@ -8,11 +8,13 @@ from math import isfinite
 
 from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
 from tracer.evidence.wording import p_text
+from tracer.hypothesis.clamps import LogitDiffDirection
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
 from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
+from tracer.report.sections.supernodes import direction
 from tracer.report.text import number, percent, signed, visible_token
 
 
@@ -74,7 +76,7 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
     return GraphView(
         prompt=prompt,
         held_out=record.prompts[prompt].held_out,
-        target=visible_token(graph.target),
+        target=_explained(record, graph),
         kept=(
             f"{graph.n_features:,} of {graph.n_active:,} active features are nodes; they carry "
             f"{percent(graph.relevance_share)} of the relevance. What the others write is in the "
@@ -90,6 +92,13 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
         edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
         calibrations=_calibrations(graph.ablations),
     )
+
+
+def _explained(record: Record, graph: GraphRecord) -> str:
+    declared = record.hypothesis.graph
+    if declared is not None and isinstance(declared.toward, LogitDiffDirection):
+        return direction(declared.toward)
+    return visible_token(graph.target)
 
 
 def _controls(edge: GraphEdge) -> str:

@@ -12,8 +12,8 @@ from tracer.hypothesis.studies.graph import GRAPH
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.hypothesis.studies.study import Study
 from tracer.record.record import Record
-from tracer.record.verdict import Outcome, Verdict, by_intervention
-from tracer.report.headline import OUTCOMES, Count, count, verdict_view
+from tracer.record.verdict import SPLITS, Outcome, SplitName, Verdict, by_intervention
+from tracer.report.headline import Count, split_counts, verdict_view
 from tracer.report.limits import MAX_NOTES, Cut, cut
 from tracer.report.sections.interventions import InterventionView
 from tracer.report.sections.robustness import robustness_view
@@ -95,11 +95,15 @@ def _intervention(
 ) -> OverviewRow:
     """An intervention, whether or not anything is expected of it."""
     held_out = [record.prompts[name].held_out for name in record.interventions[view.name].trials]
-    n_prompts = {"discovery": held_out.count(False), "held out": held_out.count(True)}
-    summaries = {"discovery": view.discovery, "held out": view.held_out}
+    counts = dict(split_counts(mine))
     cells = {
-        split: SplitCell(_counts(mine, split), summaries[split], plural(n, "prompt")) if n else None
-        for split, n in n_prompts.items()
+        split: SplitCell(counts.get(split, ()), summary, plural(n, "prompt")) if n else None
+        for split, n, summary in zip(
+            SPLITS,
+            (held_out.count(False), held_out.count(True)),
+            (view.discovery, view.held_out),
+            strict=True,
+        )
     }
     return OverviewRow(
         name=view.name,
@@ -108,12 +112,6 @@ def _intervention(
         measure=view.measure,
         discovery=cells["discovery"],
         held_out=cells["held out"],
-    )
-
-
-def _counts(outcomes: Sequence[Outcome], split: str) -> tuple[Count, ...]:
-    return tuple(
-        c for c in count(OUTCOMES, [o.outcome for o in outcomes if o.split == split]) if c.n
     )
 
 
@@ -129,12 +127,12 @@ def _other(declared: Hypothesis, name: str, outcomes: Sequence[Outcome]) -> Over
     )
 
 
-def _first_observed(outcomes: Sequence[Outcome], split: str) -> SplitCell | None:
+def _first_observed(outcomes: Sequence[Outcome], split: SplitName) -> SplitCell | None:
     first = next((o for o in outcomes if o.split == split), None)
     if first is None:
         return None
     n_tests = plural(len(first.prompts), "test")
-    return SplitCell(_counts(outcomes, split), None, n_tests, first.observed)
+    return SplitCell(dict(split_counts(outcomes))[split], None, n_tests, first.observed)
 
 
 _OWN_SECTIONS: dict[type[Study], str] = {CircuitSpec: "h-circuits", SharedSpec: "h-shared"}

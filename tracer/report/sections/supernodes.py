@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracer.evidence.wording import show_written
 from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection
 from tracer.record.record import FeatureRef, Record, SupernodeRecord
 from tracer.report.limits import MAX_MEMBERS, Cut, cut, each_of
-from tracer.report.text import NONE, formatted, percent, plural, visible_token
+from tracer.report.text import NONE, formatted, percent, plural
 
 _FEWEST = 20
 """Members of each supernode that are listed, however many supernodes there are."""
@@ -83,20 +84,21 @@ def _rule(record: Record, supernode: SupernodeRecord) -> str:
     pool = f" of {supernode.n_candidates:,} features" if supernode.n_candidates else ""
     score = {
         "activation": "size of its write × how much the prompts agree; the output is not looked at",
-        "influence": f"its influence in attribution graphs toward {_direction(rule.toward)}",
-    }.get(rule.by, f"mean gradient toward {_direction(rule.toward)}")
+        "influence": f"its influence in attribution graphs toward {direction(rule.toward)}",
+    }.get(rule.by, f"mean gradient toward {direction(rule.toward)}")
     return (
         f"Found by a rule: {kept}{pool}{layers} {where}, by (mean activation on "
         f"{', '.join(rule.on)}{against}) × {score}." + sources
     )
 
 
-def _direction(toward: Direction) -> str:
+def direction(toward: Direction) -> str:
+    """What a selection or a graph is toward, in words."""
     match toward:
         case TokenDirection():
-            return f"the logit of {visible_token(toward.token)}"
+            return f"the logit of {show_written(toward.token)}"
         case LogitDiffDirection():
-            first, second = map(visible_token, toward.logit_diff)
+            first, second = map(show_written, toward.logit_diff)
             return f"logit({first}) − logit({second})"
         case _:
             return "the logit of each prompt's answer"
