@@ -131,7 +131,7 @@ def measured(root: Path, model: Path) -> Path:
     (root / "model").symlink_to(model)
     with chdir(root):
         file = read(str(write_tiny(Path(), "./model", **SECTIONS)))
-        return root / judge_and_save(measure(file, reports=Path("reports"), progress=Silent())).path
+        return root / judge_and_save(measure(file, reports=Path("reports"), progress=Silent(), keep_going=True)).path
 
 
 def without_own(page: str) -> str:
