@@ -11,11 +11,12 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from tests.run_folders import measured_run
+from tracer.dashboard.guard import SCRIPT
 from tracer.record import run_folder
 from tracer.record.verdict import Verdict
 from tracer.report.run import judge_folder
 
-APP = Path(__file__).parent.parent / "app.py"
+APP = SCRIPT
 
 
 def put_run(
