@@ -20,6 +20,8 @@ FROM = "from"
 RUN, OTHER = "run", "with"
 """The opened run, and the one it is compared with."""
 PROMPT = "prompt"
+START, EXPLORED = "start", "explored"
+"""What Intervene begins with: the supernodes made in Explore, where the address says so."""
 
 PageName = Literal["runs", "explore", "intervene", "compare", "author", "guide"]
 

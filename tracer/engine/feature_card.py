@@ -10,7 +10,7 @@ up to scale. The text comes from passes of the model (`tracer.engine.feature_tex
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,17 +23,18 @@ from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import UsageError
-from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText, WriteNorm
+from tracer.record.feature_card import (
+    FeatureCard,
+    FeatureId,
+    Line,
+    LogitEffect,
+    LogitEffects,
+    OnText,
+    WriteNorm,
+)
 
 _AT_ONCE = 32
 """Features; their scores over a vocabulary of 262,144 are 34 MB."""
-
-
-class LogitEffects(NamedTuple):
-    """The two ends of a feature's scores, strongest first, where it is active above 0."""
-
-    promoted: tuple[LogitEffect, ...]
-    suppressed: tuple[LogitEffect, ...]
 
 
 def logit_effects(

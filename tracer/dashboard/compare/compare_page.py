@@ -13,7 +13,7 @@ from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.graphs import draw_graphs
 from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, plain, table
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.runs.run import CELL, ICONS, facts, outcome_counts, shown
+from tracer.dashboard.runs.run import CELL, ICONS, chosen_run, facts, outcome_counts, shown
 from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.regression import RunComparison
 from tracer.record.record import Record
@@ -140,9 +140,7 @@ def _on_two_models(known: Mapping[str, RunEntry]) -> None:
 
 
 def _side(dashboard: Dashboard, known: Mapping[str, RunEntry], side: str, key: str) -> Run | None:
-    chosen = st.selectbox(
-        side, list(known), index=None, key=key, bind="query-params", placeholder="Choose a run"
-    )
+    chosen = chosen_run(side, key, known)
     if chosen is None:
         return None
     found = opened(dashboard.places.reports, known[chosen])

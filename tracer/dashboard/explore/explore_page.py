@@ -5,8 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from tracer.dashboard.dashboard import (
+    EXPLORED,
     PROMPT,
     RUN,
+    START,
     Dashboard,
     marked_rows,
     plain,
@@ -134,7 +136,7 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> N
     with left:
         group_panel(run.record, prompt, found, chosen)
         keep_panel(dashboard, run.record, prompt, found)
-        query = {RUN: run.record.id, PROMPT: prompt}
+        query = {RUN: run.record.id, PROMPT: prompt, START: EXPLORED}
         page = dashboard.pages["intervene"]
         st.page_link(page, label="Clamp them in Intervene", query_params=query)
     with right:

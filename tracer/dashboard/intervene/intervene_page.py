@@ -5,7 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from tracer.dashboard import intervene, model
-from tracer.dashboard.dashboard import Dashboard, marked_rows, plain
+from tracer.dashboard.dashboard import (
+    EXPLORED,
+    START,
+    Dashboard,
+    marked_rows,
+    plain,
+    put_in_address,
+)
 from tracer.dashboard.explore.groups import Groups, hand_groups
 from tracer.dashboard.intervene.attempt import (
     NAME,
@@ -34,7 +41,8 @@ from tracer.evidence.judge import judge_alone
 from tracer.record.record import Record
 from tracer.report.run import Run
 
-_EMPTY = "nothing"
+_EMPTY, _BY_HAND = "nothing", "by hand"
+_WORDS = {_EMPTY: "one ablation", _BY_HAND: "those made in Explore, ablated"}
 
 
 def render(dashboard: Dashboard) -> None:
@@ -68,10 +76,13 @@ def _failed(record: Record) -> str:
 def _model_line(record: Record) -> None:
     key = model.key_of(record)
     left, right = st.columns([4, 1], vertical_alignment="center")
-    is_held = model.is_held(key)
-    told = "in memory" if is_held else "loaded at the first try"
-    left.markdown(f"Model {plain(key[0])}, features {plain(key[4])}: {told}")
-    if is_held and right.button("Free the model"):
+    device = model.device_of(key)
+    told = f"in memory on {device}" if device else "loaded at the first try"
+    left.markdown(f"Model {plain(key[0])}, features {plain(key[4])}: {plain(told)}")
+    if device not in (None, record.model.device):
+        here = f"The run was measured on {record.model.device}; here the last digits may differ."
+        left.markdown(plain(here))
+    if device and right.button("Free the model"):
         model.free()
         st.rerun()
 
@@ -95,16 +106,19 @@ def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
 
 
 def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
+    """What the form shows first; who comes from Explore finds what was made there."""
     own = [n for n, s in record.hypothesis.interventions.items() if prompt in s.prompts]
+    key = f"start-{hash((record.id, prompt))}"
+    if st.query_params.get(START) == EXPLORED and groups:
+        st.session_state[key] = _BY_HAND
+    put_in_address(START, None)
+    options = [*own, *([_BY_HAND] if groups else []), _EMPTY]
     chosen = st.selectbox(
-        "Start from",
-        [*own, _EMPTY],
-        format_func=lambda name: "one ablation" if name == _EMPTY else name,
-        key=f"start-{hash((record.id, prompt))}",
+        "Start from", options, format_func=lambda name: _WORDS.get(name, name), key=key
     )
-    if chosen != _EMPTY:
+    if chosen not in _WORDS:
         return preset(record, chosen, prompt)
-    first = [*groups, *record.supernodes][:1]
+    first = list(groups) if chosen == _BY_HAND else list(record.supernodes)[:1]
     clamps = tuple(Clamping(name, "ablate") for name in first)
     return Attempt(prompt, clamps, default_measure(record.prompts[prompt]))
 

@@ -204,8 +204,7 @@ def _read(
     effects = logit_effects(context.model, context.basis, ids, N_TOKENS)
     found: dict[str, FeatureTokens] = {}
     for row, sign, effect, places in zip(rows, signs, effects, fire, strict=True):
-        ends = (effect.promoted, effect.suppressed)
-        up, down = ends if sign > 0 else ends[::-1]
+        up, down = effect.at(float(sign))
         found[id_of_row(nodes, row)] = FeatureTokens(
             promotes=tuple(one.token for one in up),
             suppresses=tuple(one.token for one in down),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from tracer.evidence.claimed_links import contradictions
 from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
 from tracer.evidence.wording import p_text
 from tracer.record.record import Record
@@ -13,6 +14,7 @@ from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
 from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
+from tracer.report.supernode_diagram import SupernodeDiagram, contradiction_words, graph_diagram
 from tracer.report.text import number, percent, signed, visible_token
 
 
@@ -46,6 +48,9 @@ class GraphView:
     target: str
     kept: str
     facts: tuple[tuple[str, str], ...]
+    diagram: SupernodeDiagram | None
+    contradictions: tuple[str, ...]
+    """Claims of the file whose sign was not found here."""
     edges: Cut[EdgeRow]
     calibrations: tuple[CalibrationView, ...]
 
@@ -87,9 +92,17 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
             ("The same, supernodes alone", alone),
             ("Features after pruning", f"{graph.n_pruned:,}"),
         ),
+        diagram=graph_diagram(record, prompt),
+        contradictions=contradicted(record, prompt),
         edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
         calibrations=_calibrations(graph.ablations),
     )
+
+
+def contradicted(record: Record, prompt: str) -> tuple[str, ...]:
+    """A sentence for each claim whose sign the graph of a prompt, or an ablation, does not have."""
+    found = contradictions(record, prompt)
+    return tuple(contradiction_words(record, prompt, each) for each in found)
 
 
 def _controls(edge: GraphEdge) -> str:

@@ -15,6 +15,7 @@ from tracer.record.record import Record
 from tracer.record.verdict import Outcome, Verdict, by_intervention
 from tracer.report.headline import OUTCOMES, Count, count, verdict_view
 from tracer.report.limits import MAX_NOTES, Cut, cut
+from tracer.report.sections.graphs import contradicted
 from tracer.report.sections.interventions import InterventionView
 from tracer.report.sections.robustness import robustness_view
 from tracer.report.summaries import SplitSummary
@@ -62,7 +63,8 @@ class Overview:
 def overview(record: Record, verdict: Verdict, drawn: Cut[InterventionView]) -> Overview:
     """What was tested and what to be careful about."""
     robustness = robustness_view(verdict.robustness)
-    caveats = list(dict.fromkeys((*verdict.caveats, *record.notes, *record.lock_notes)))
+    signs = (each for prompt in record.graphs for each in contradicted(record, prompt))
+    caveats = list(dict.fromkeys((*signs, *verdict.caveats, *record.notes, *record.lock_notes)))
     return Overview(
         rows=overview_rows(record, drawn.kept, verdict.outcomes),
         undrawn=drawn.note,
