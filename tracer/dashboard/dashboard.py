@@ -113,6 +113,31 @@ def put_in_address(name: str, text: str | None) -> None:
         del st.query_params[name]
 
 
+def file_code(
+    text: str,
+    language: Literal["yaml", "diff"] = "yaml",
+    on: DeltaGenerator | None = None,
+    *,
+    line_numbers: bool = False,
+) -> None:
+    """Draw a file.
+
+    A browser colours one line in time that grows with the square of its length: the end of a line
+    that nobody reads to is left out, and said.
+    """
+    lines = [_cut(line) for line in text.split("\n")]
+    shown = "\n".join(lines)
+    (on or st).code(shown, language=language, line_numbers=line_numbers, wrap_lines=True)
+
+
+LONGEST_LINE = 500
+
+
+def _cut(line: str) -> str:
+    more = len(line) - LONGEST_LINE
+    return line if more <= 0 else f"{line[:LONGEST_LINE]}… ({more:,} more characters)"
+
+
 JOINER = "\u2060"
 """Invisible, and no break: it parts what would be found in plain text."""
 

@@ -2,7 +2,7 @@
 
 A file tells a story by what it expects: that *say Austin* falls below 60 % where *Texas* is ablated
 claims that Texas adds to it; that ' Austin' comes first no more, that Texas adds to ' Austin'. The
-direct effects of an attribution graph, and ablations measured on the model, have signs of their own.
+direct effects of a graph, and ablations measured on the model, have signs of their own.
 Where they differ the claim may still be true along other paths, but not along this one.
 
 An activation that is put in from another prompt claims nothing of this prompt's graph, whose edges

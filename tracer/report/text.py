@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -47,6 +48,12 @@ def clean(value: object) -> object:
 def visible_token(token: str) -> str:
     """A token with its spaces and line breaks visible."""
     return token.replace(" ", "·").replace("\n", "↵").replace("\t", "⇥") or "⟨empty⟩"
+
+
+def feature_name(layer: int, index: int, promotes: Sequence[str] = ()) -> str:
+    """A feature by its place and what it promotes: 'L12/1815 – women, woman'."""
+    told = ", ".join(shorten(visible_token(token.strip(" ")), 16) for token in promotes[:2])
+    return f"L{layer}/{index}" + (f" – {told}" if told else "")
 
 
 def shorten(text: str, length: int) -> str:

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.graphs import draw_graphs
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, plain, table
+from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, file_code, plain, table
 from tracer.dashboard.opening import entries, opened
 from tracer.dashboard.runs.run import CELL, ICONS, chosen_run, facts, outcome_counts, shown
 from tracer.evidence.baseline_run import Essentials
@@ -234,7 +234,7 @@ def _file(pair: _Pair) -> None:
     a, b = pair.a.record, pair.b.record
     diff = tables.file_diff(a.yaml, b.yaml)
     if diff:
-        st.code(shown(diff, _LONGEST_DIFF), language="diff", wrap_lines=True)
+        file_code(shown(diff, _LONGEST_DIFF), "diff")
     else:
         st.markdown("Both files say the same, word by word.")
     with st.expander("Both files whole", expanded=not diff):
@@ -243,4 +243,4 @@ def _file(pair: _Pair) -> None:
             column.markdown(f"{side}: {plain(shown(record.file, CELL))}")
             if record.overrides:
                 column.markdown(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
-            column.code(shown(record.yaml, _LONGEST_DIFF), language="yaml", wrap_lines=True)
+            file_code(shown(record.yaml, _LONGEST_DIFF), on=column)

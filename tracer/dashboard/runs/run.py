@@ -17,6 +17,7 @@ from tracer.dashboard.dashboard import (
     RUN,
     Dashboard,
     chosen_view,
+    file_code,
     plain,
     put_in_address,
     table,
@@ -183,7 +184,7 @@ def _report(dashboard: Dashboard, run: Run) -> None:
 def _hypothesis(dashboard: Dashboard, run: Run) -> None:
     text, name = run.record.yaml, f"{run.record.hypothesis.hypothesis}.yaml"
     st.download_button("Download the file", text, name, "application/yaml", on_click="ignore")
-    st.code(shown(text, 50 * TEXT), language="yaml", line_numbers=True, wrap_lines=True)
+    file_code(shown(text, 50 * TEXT), line_numbers=True)
 
 
 def no_runs() -> None:

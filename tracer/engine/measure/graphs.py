@@ -27,15 +27,18 @@ from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.expectations.edge import OUTPUT
+from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph import files
-from tracer.record.graph.graph import AttributionGraph, id_of_row
+from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import entering, influence, scores, supernode_scores
 from tracer.record.graph.prune import prune
 from tracer.record.trials import Ablation, FeatureTokens, GraphEdge, GraphRecord
 
 N_READ = 150
 """Features of a graph whose tokens are read: more than are looked at, a second of work."""
+N_MEMBERS = 20
+"""Of each supernode, the strongest: as many as a printed report lists."""
 N_TOKENS = 6
 MAX_PROMPTS = 16
 """Of the hypothesis; more would take longer than the graph."""
@@ -72,7 +75,7 @@ def measure_graph(context: MeasurementContext, prompt: str, progress: Progress) 
 
     found = remembered(context.cache, "graph", lambda: cause, _FORM, limit, make).result
     with progress.task(f"reading features on {prompt}"):
-        features = _features_of(context, found.pruned, cause, limit)
+        features = _features_of(context, prompt, found.pruned, cause, limit)
     return found._replace(record=found.record.model_copy(update={"features": features}))
 
 
@@ -174,9 +177,13 @@ _FORM = StepForm(_pack, _unpack)
 
 
 def _features_of(
-    context: MeasurementContext, pruned: AttributionGraph, graph_cause: Any, limit: BatchLimit
+    context: MeasurementContext,
+    prompt: str,
+    pruned: AttributionGraph,
+    graph_cause: Any,
+    limit: BatchLimit,
 ) -> dict[str, FeatureTokens]:
-    """What the most influential features say, the prompt's sign of each taken in.
+    """What the most influential features say, and members of supernodes, by the sign they have.
 
     Where they fire is told of the first prompts of the file, so it is a step of its own: another
     prompt makes no graph anew.
@@ -184,28 +191,46 @@ def _features_of(
     prompts = [run.prompt for run in context.clean.values()][:MAX_PROMPTS]
 
     def cause() -> list[Any]:
-        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts]]
+        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts], N_MEMBERS]
 
     def read() -> dict[str, FeatureTokens]:
-        return _read(context, pruned, prompts)
+        return _read(context, {**_influential(pruned), **_members(context, prompt)}, prompts)
 
     return remembered(context.cache, "features", cause, _FEATURES_FORM, limit, read).result
 
 
+def _influential(pruned: AttributionGraph) -> dict[Place, float]:
+    """Activations of the most influential features."""
+    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ]
+    places = map(tuple, pruned.nodes.features[rows].tolist())
+    return dict(zip(places, pruned.nodes.activations[rows].tolist(), strict=True))
+
+
+def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:
+    """Activations of the strongest members of each supernode, in the graph or not."""
+    clean = context.clean[prompt]
+    strongest = (place for all_ in context.places(prompt).values() for place in all_[:N_MEMBERS])
+    return {
+        (layer, pos, index): float(clean.activation(layer, pos)[index])
+        for layer, pos, index in strongest
+    }
+
+
 def _read(
-    context: MeasurementContext, pruned: AttributionGraph, prompts: Sequence[TokenizedPrompt]
+    context: MeasurementContext, active: Mapping[Place, float], prompts: Sequence[TokenizedPrompt]
 ) -> dict[str, FeatureTokens]:
-    nodes = pruned.nodes
-    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ].tolist()
-    ids = [(int(nodes.features[row, 0]), int(nodes.features[row, 2])) for row in rows]
-    signs = np.where(nodes.activations[rows] >= 0, 1, -1).tolist()
-    signed = [Signed(each, sign) for each, sign in zip(ids, signs, strict=True)]
+    """What features say where they are active, by id."""
+    ids = [(layer, index) for layer, _, index in active]
+    signed = [
+        Signed(each, 1 if activation >= 0 else -1)
+        for each, activation in zip(ids, active.values(), strict=True)
+    ]
     fire = firings(context.model, context.basis, signed, prompts, N_FIRINGS)
     effects = logit_effects(context.model, context.basis, ids, N_TOKENS)
     found: dict[str, FeatureTokens] = {}
-    for row, sign, effect, places in zip(rows, signs, effects, fire, strict=True):
-        up, down = effect.at(float(sign))
-        found[id_of_row(nodes, row)] = FeatureTokens(
+    for (layer, pos, index), effect, places in zip(active, effects, fire, strict=True):
+        up, down = effect.at(active[layer, pos, index])
+        found[feature_id(layer, index, pos)] = FeatureTokens(
             promotes=tuple(one.token for one in up),
             suppresses=tuple(one.token for one in down),
             fires=places,
