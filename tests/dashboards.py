@@ -50,6 +50,7 @@ def start(
     monkeypatch.setenv("TRACER_REPORTS", str(root / "reports"))
     monkeypatch.setenv("TRACER_DRAFTS", str(root / "drafts"))
     monkeypatch.setenv("TRACER_HYPOTHESES", str(root / "hypotheses"))
+    monkeypatch.setenv("TRACER_GRAPHS", str(root / "graphs"))
     app = AppTest.from_file(str(APP), default_timeout=90)
     if page:
         app._page_hash = calc_hash(page)  # `switch_page` knows only pages that are files

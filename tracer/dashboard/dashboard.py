@@ -20,6 +20,8 @@ FROM = "from"
 RUN, OTHER = "run", "with"
 """The opened run, and the one it is compared with."""
 PROMPT = "prompt"
+GRAPH = "graph-file"
+"""A graph that no run has."""
 START, EXPLORED = "start", "explored"
 """What Intervene begins with: the supernodes made in Explore, where the address says so."""
 
@@ -36,9 +38,14 @@ class Dashboard:
 
 
 STYLE = """<style>
+.stMainBlockContainer { padding: 3.6rem 1.5rem 2rem; }
+.stApp h1 { font-size: 1.35rem; padding: 0 0 .4rem; }
+.stApp h2 { font-size: 1.15rem; padding: .5rem 0; }
+.stApp h3 { font-size: 1rem; padding: .4rem 0; }
 button[data-selected="true"], button[data-selected="true"] * {
   color: inherit !important; transition: none !important;
 }
+[data-testid="stSliderThumbValue"] * { color: light-dark(#1d5c9e, #86b9ec) !important; }
 .stCode .token { color: inherit !important; }
 .stCode .token.comment { color: light-dark(#5c6670, #a8b2bd) !important; }
 .stCode .token.punctuation { color: light-dark(#5c6670, #a8b2bd) !important; }

@@ -170,7 +170,7 @@ def _shown(
     data = graph_data(
         graph,
         f"Attribution graph of {prompt}",
-        [*supernode_groups(_record, prompt), *(_places(name, ids) for name, ids in groups)],
+        [*supernode_groups(_record, prompt), *(group_places(name, ids) for name, ids in groups)],
         graph_facts(_record.graphs[prompt]),
         names,
         MOST_NODES,
@@ -184,7 +184,8 @@ def _shown(
     return Shown(data, to_json(data), index, sums, influence, own, whole, alone)
 
 
-def _places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
+def group_places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
+    """A supernode made by hand, by the places of its features."""
     found = [each for each in map(parse_feature, ids) if each is not None]
     places = [(each.layer, each.pos, each.feature) for each in found]
     return SupernodePlaces(name=name, label=name, places=places)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,18 +118,20 @@ def place_on(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) 
 
 def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
     """What features say on the direct path, and their ablations held against the graph."""
-    found = {
-        name: [
-            ("Promotes", "  ".join(map(visible_token, said.promotes))),
-            ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
-            *(("Fires on", _firing(each)) for each in said.fires),
-        ]
-        for name, said in graph.features.items()
-    }
+    found = {name: said_of(said) for name, said in graph.features.items()}
     for each in graph.ablations:
         if not each.is_supernode:
             found.setdefault(each.name, []).append(("Ablated alone", _ablation(each)))
     return found
+
+
+def said_of(said: FeatureTokens) -> list[tuple[str, str]]:
+    """What a feature says, as (heading, text)."""
+    return [
+        ("Promotes", "  ".join(map(visible_token, said.promotes))),
+        ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
+        *(("Fires on", _firing(each)) for each in said.fires),
+    ]
 
 
 def feature_names(features: Mapping[str, FeatureTokens]) -> dict[str, str]:
@@ -182,6 +184,19 @@ def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
         if sum(len(each.text) for each in packed) <= BUDGET:
             return packed
     return ()
+
+
+def pack_graph(
+    title: str,
+    graph: ListedGraph,
+    groups: Sequence[SupernodePlaces] = (),
+    features: Mapping[str, FeatureTokens] | None = None,
+) -> InlineGraph:
+    """One graph for a page of its own: as many nodes and links as a view draws."""
+    told = features or {}
+    facts = {name: said_of(each) for name, each in told.items()}
+    names = feature_names(told)
+    return _packed(title, graph_data(graph, title, groups, facts, names))
 
 
 def _packed(prompt: str, data: GraphData) -> InlineGraph:

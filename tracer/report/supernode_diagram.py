@@ -126,20 +126,32 @@ class SupernodeDiagram:
     """Which links are too weak to be drawn; empty where all are."""
 
 
-def graph_diagram(record: Record, prompt: str) -> SupernodeDiagram | None:
-    """The supernodes in a prompt's graph; None where none has a member there."""
+def graph_diagram(
+    record: Record,
+    prompt: str,
+    by_hand: Sequence[SupernodePlaces] = (),
+    effects: Sequence[GroupEffect] = (),
+) -> SupernodeDiagram | None:
+    """The supernodes in a prompt's graph; None where none has a member there.
+
+    Args:
+        record: The run.
+        prompt: Whose graph it is.
+        by_hand: More supernodes, which the run does not have.
+        effects: Theirs, on any supernode or the output, and on them.
+    """
     graph = record.graphs[prompt]
     there = [each for each in supernode_groups(record, prompt) if graph.members.get(each["name"])]
-    if not there:
+    groups = [_group(each, graph.members[each["name"]]) for each in there]
+    groups += [_group(each, len(each["places"])) for each in by_hand if each["places"]]
+    if not groups:
         return None
-    effects = graph_effects(record, prompt)
     claimed = {(each.source, each.target) for each in claimed_links(record, prompt)}
-    target = visible_token(graph.target)
-    groups = [group_of(each, graph.members[each["name"]]) for each in there]
-    return diagram([*groups, Group(OUTPUT, target, "is explained", _TOP, 0.0)], effects, claimed)
+    output = Group(OUTPUT, visible_token(graph.target), "is explained", _TOP, 0.0)
+    return diagram([*groups, output], [*_effects(record, prompt), *effects], claimed)
 
 
-def graph_effects(record: Record, prompt: str) -> list[GroupEffect]:
+def _effects(record: Record, prompt: str) -> list[GroupEffect]:
     """The direct effects between a run's supernodes, with what else is known of each."""
     flags = {
         (each.claim.source, each.claim.target): f"claimed: {'+' if each.claim.sign > 0 else MINUS}"
@@ -158,7 +170,7 @@ def graph_effects(record: Record, prompt: str) -> list[GroupEffect]:
     ]
 
 
-def group_of(places: SupernodePlaces, n_members: int) -> Group:
+def _group(places: SupernodePlaces, n_members: int) -> Group:
     """A supernode as it lies on a prompt."""
     layers = [layer for layer, _, _ in places["places"]]
     positions = [position for _, position, _ in places["places"]]

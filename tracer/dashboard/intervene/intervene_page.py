@@ -48,10 +48,11 @@ _WORDS = {_EMPTY: "one ablation", _BY_HAND: "those made in Explore, ablated"}
 def render(dashboard: Dashboard) -> None:
     """Draw the page."""
     st.title("Intervene")
-    run = picked_run(dashboard)
+    left, right = st.columns([3, 2])
+    run = picked_run(dashboard, left)
     if run is None:
         return
-    prompt = picked_prompt(run.record, list(run.record.prompts))
+    prompt = picked_prompt(run.record, list(run.record.prompts), right)
     st.text(shown(run.record.prompts[prompt].text))
     reason = model.absent() or st.session_state.get(_failed(run.record))
     if reason:
@@ -88,7 +89,21 @@ def _model_line(record: Record) -> None:
 
 
 def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
-    record, groups = run.record, hand_groups(run.record.id, prompt)
+    """The clamps, and what they did beside them; below, the log and the draft."""
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        groups = hand_groups(run.record.id, prompt)
+        attempt = _attempt(run.record, prompt, groups)
+    with right:
+        if attempt is not None:
+            _run(run, attempt, groups)
+        number = _result(run)
+    if number is not None:
+        draft_panel(dashboard, run.record, tries(run.record.id)[number], number)
+
+
+def _attempt(record: Record, prompt: str, groups: Groups) -> Attempt | None:
+    """Draw the form; what it asks for, once it is sent."""
     start = _start(record, prompt, groups)
     names = st.multiselect(
         "Supernodes to clamp",
@@ -96,13 +111,10 @@ def _try_out(dashboard: Dashboard, run: Run, prompt: str) -> None:
         [clamp.supernode for clamp in start.clamps],
         key=f"clamped-{hash((record.id, start))}",
     )
-    if not names:
-        st.markdown("Choose a supernode. More are made in Explore, out of nodes of the graph.")
-    else:
-        attempt = attempt_form(record, names, start, f"{record.id} {start}")
-        if attempt is not None:
-            _run(run, attempt, groups)
-    _results(dashboard, run)
+    if names:
+        return attempt_form(record, names, start, f"{record.id} {start}")
+    st.markdown("Choose a supernode. More are made in Explore, out of nodes of the graph.")
+    return None
 
 
 def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
@@ -113,9 +125,8 @@ def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
         st.session_state[key] = _BY_HAND
     put_in_address(START, None)
     options = [*own, *([_BY_HAND] if groups else []), _EMPTY]
-    chosen = st.selectbox(
-        "Start from", options, format_func=lambda name: _WORDS.get(name, name), key=key
-    )
+    words = {name: _WORDS.get(name, name) for name in options}
+    chosen = st.selectbox("Start from", options, format_func=words.__getitem__, key=key)
     if chosen not in _WORDS:
         return preset(record, chosen, prompt)
     first = list(groups) if chosen == _BY_HAND else list(record.supernodes)[:1]
@@ -147,23 +158,30 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     st.session_state["shown try"] = len(tries(record.id)) - 1
 
 
-def _results(dashboard: Dashboard, run: Run) -> None:
+def _result(run: Run) -> int | None:
+    """Draw a try of this session, and the log of all of them under it; its number."""
     listed = tries(run.record.id)
     if not listed:
-        return
+        st.markdown("What the clamps did will stand here.")
+        return None
+    shown_at = st.container()
     st.header("Tries of this session")
     key = f"log-{len(listed)}"
     rows = marked_rows(try_rows(listed), "Tries of this session", key, mode="single-row")
     number = rows[0] if rows else st.session_state.get("shown try", len(listed) - 1)
     number = min(number, len(listed) - 1)
-    each = listed[number]
+    with shown_at:
+        _draw_try(listed[number], number)
+    return number
+
+
+def _draw_try(each: Try, number: int) -> None:
     st.header(f"Try {number + 1}")
     for note in each.tried.notes:
         st.warning(plain(note))
     record, arrays = each.tried.record, each.tried.arrays
     beside = list(dict.fromkeys([*each.groups, *record.supernodes]))
     draw(record, NAME, each.attempt.prompt, arrays, judge_alone(record, arrays), beside)
-    draft_panel(dashboard, run.record, each, number)
 
 
 def _recorded(run: Run, prompt: str) -> None:

@@ -193,13 +193,18 @@ def no_runs() -> None:
     st.code("tracer run hypotheses/two_hop.yaml", language="sh")
 
 
-def picked_run(dashboard: Dashboard) -> Run | None:
-    """The run; where there is none to show, the page says so."""
+def picked_run(dashboard: Dashboard, at: DeltaGenerator) -> Run | None:
+    """The run; where there is none to show, the page says so.
+
+    Args:
+        dashboard: The drawing.
+        at: Where the list of runs is drawn.
+    """
     known = entries(dashboard.places.reports)
     if not known:
         no_runs()
         return None
-    chosen = chosen_run("Run", RUN, known, st.sidebar)
+    chosen = chosen_run("Run", RUN, known, at)
     assert chosen is not None
     found = opened(dashboard.places.reports, known[chosen])
     if isinstance(found, str):
@@ -208,12 +213,14 @@ def picked_run(dashboard: Dashboard) -> Run | None:
     return found
 
 
-def picked_prompt(record: Record, names: Sequence[str]) -> str:
+def picked_prompt(record: Record, names: Sequence[str], at: DeltaGenerator) -> str:
     """One of these prompts."""
     # The address holds what the list shows, so names stand in it as they are.
-    name = _chosen("Prompt", PROMPT, names)
-    st.sidebar.markdown("held out" if record.prompts[name].held_out else "discovery")
-    return name
+    split = {name: "held out" if record.prompts[name].held_out else "discovery" for name in names}
+    asked = (st.session_state.get(PROMPT), st.query_params.get(PROMPT))
+    before = (*asked, st.session_state.get(f"last {PROMPT}"), names[0])
+    now = next(name for name in before if name in split)
+    return _chosen(f"Prompt ({split[now]})", PROMPT, names, at)
 
 
 def run_names(known: Mapping[str, RunEntry]) -> dict[str, str]:
@@ -272,12 +279,12 @@ def chosen_run(
     return chosen
 
 
-def _chosen(label: str, key: str, names: Sequence[str]) -> str:
+def _chosen(label: str, key: str, names: Sequence[str], at: DeltaGenerator) -> str:
     """One of these; a page that is come to without an address goes on with what was chosen last."""
     last = f"last {key}"
     before = st.session_state.get(last)
     if key not in st.session_state and key not in st.query_params and before in names:
         st.session_state[key] = before
-    chosen = st.sidebar.selectbox(label, list(names), key=key, bind="query-params")
+    chosen = at.selectbox(label, list(names), key=key, bind="query-params")
     st.session_state[last] = chosen
     return chosen

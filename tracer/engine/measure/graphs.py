@@ -18,8 +18,7 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
 from tracer.engine.cache import StepForm, remembered
-from tracer.engine.feature_card import logit_effects
-from tracer.engine.feature_text import Signed, firings
+from tracer.engine.feature_card import N_READ, described, influential
 from tracer.engine.features.basis import Place
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
@@ -27,22 +26,16 @@ from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.expectations.edge import OUTPUT
-from tracer.hypothesis.neuronpedia_ids import feature_id
-from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph import files
 from tracer.record.graph.graph import AttributionGraph
-from tracer.record.graph.influence import entering, influence, scores, supernode_scores
+from tracer.record.graph.influence import entering, scores, supernode_scores
 from tracer.record.graph.prune import prune
 from tracer.record.trials import Ablation, FeatureTokens, GraphEdge, GraphRecord
 
-N_READ = 150
-"""Features of a graph whose tokens are read: more than are looked at, a second of work."""
 N_MEMBERS = 20
 """Of each supernode, the strongest: as many as a printed report lists."""
-N_TOKENS = 6
 MAX_PROMPTS = 16
 """Of the hypothesis; more would take longer than the graph."""
-N_FIRINGS = 3
 
 
 class MeasuredGraph(NamedTuple):
@@ -194,16 +187,10 @@ def _features_of(
         return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts], N_MEMBERS]
 
     def read() -> dict[str, FeatureTokens]:
-        return _read(context, {**_influential(pruned), **_members(context, prompt)}, prompts)
+        active = {**influential(pruned, N_READ), **_members(context, prompt)}
+        return described(context.model, context.basis, active, prompts)
 
     return remembered(context.cache, "features", cause, _FEATURES_FORM, limit, read).result
-
-
-def _influential(pruned: AttributionGraph) -> dict[Place, float]:
-    """Activations of the most influential features."""
-    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ]
-    places = map(tuple, pruned.nodes.features[rows].tolist())
-    return dict(zip(places, pruned.nodes.activations[rows].tolist(), strict=True))
 
 
 def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:
@@ -214,28 +201,6 @@ def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:
         (layer, pos, index): float(clean.activation(layer, pos)[index])
         for layer, pos, index in strongest
     }
-
-
-def _read(
-    context: MeasurementContext, active: Mapping[Place, float], prompts: Sequence[TokenizedPrompt]
-) -> dict[str, FeatureTokens]:
-    """What features say where they are active, by id."""
-    ids = [(layer, index) for layer, _, index in active]
-    signed = [
-        Signed(each, 1 if activation >= 0 else -1)
-        for each, activation in zip(ids, active.values(), strict=True)
-    ]
-    fire = firings(context.model, context.basis, signed, prompts, N_FIRINGS)
-    effects = logit_effects(context.model, context.basis, ids, N_TOKENS)
-    found: dict[str, FeatureTokens] = {}
-    for (layer, pos, index), effect, places in zip(active, effects, fire, strict=True):
-        up, down = effect.at(active[layer, pos, index])
-        found[feature_id(layer, index, pos)] = FeatureTokens(
-            promotes=tuple(one.token for one in up),
-            suppresses=tuple(one.token for one in down),
-            fires=places,
-        )
-    return found
 
 
 def _pack_features(found: dict[str, FeatureTokens]) -> StoredEntry:

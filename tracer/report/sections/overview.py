@@ -78,18 +78,20 @@ def overview(record: Record, verdict: Verdict, drawn: Cut[InterventionView]) -> 
 def overview_rows(
     record: Record, views: Sequence[InterventionView], outcomes: Sequence[Outcome]
 ) -> tuple[OverviewRow, ...]:
-    """Interventions that are drawn first, then whatever else was judged, in the file's order.
+    """What failed in the first rows; interventions that are drawn, then what else was judged.
 
     What is expected of variations stands under the table.
     """
     of = by_intervention(outcomes)
+    failed = {name for name, mine in of.items() if any(o.outcome == "failed" for o in mine)}
     rows = [
         _intervention(record, n, view, of.get(view.name, ()))
         for n, view in enumerate(views, start=1)
     ]
     named = {ROBUSTNESS, *record.hypothesis.interventions}
     others = {name: mine for name, mine in of.items() if name not in named}
-    return (*rows, *(_other(record.hypothesis, name, mine) for name, mine in others.items()))
+    rows += [_other(record.hypothesis, name, mine) for name, mine in others.items()]
+    return tuple(sorted(rows, key=lambda row: row.name not in failed))
 
 
 def _intervention(
