@@ -259,13 +259,13 @@ def chosen_run(
     chosen last or the first; else there may be none.
     """
     names, written, last = run_names(known), f"{key} written", f"last {key}"
-    asked, before = st.query_params.get(key), st.session_state.get(last)
-    if st.session_state.get(key) not in known:
-        st.session_state.pop(key, None)
+    asked, now = st.query_params.get(key), st.session_state.pop(key, None)
     if asked in known and asked != st.session_state.get(written):
-        st.session_state[key] = asked
-    elif at is not None and key not in st.session_state and before in known:
-        st.session_state[key] = before
+        now = asked
+    elif at is not None and now not in known:
+        now = st.session_state.get(last)
+    if now in known:  # written anew: the list of another page is another widget of this key
+        st.session_state[key] = now
     chosen = (at or st).selectbox(
         label,
         list(names),
