@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from tracer.dashboard.app import main
+import streamlit as st
 
-main()
+from tracer.dashboard.guard import GUARD, SCRIPT
+
+app = st.App(SCRIPT, middleware=GUARD)

@@ -31,7 +31,7 @@ class Heard:
 def serving(root: Path) -> Iterator[str]:
     """The dashboard's address, over `root`'s reports and drafts."""
     port = free_port()
-    names = ("reports", "drafts", "hypotheses")
+    names = ("reports", "drafts", "hypotheses", "graphs")
     folders = [part for name in names for part in (f"--{name}", str(root / name))]
     command = [sys.executable, "-m", "tracer", "dashboard", *folders, "--port", str(port)]
     with answering(command, port, root / "server.log") as url:

@@ -11,11 +11,12 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from tests.run_folders import measured_run
+from tracer.dashboard.guard import SCRIPT
 from tracer.record import run_folder
 from tracer.record.verdict import Verdict
 from tracer.report.run import judge_folder
 
-APP = Path(__file__).parent.parent / "app.py"
+APP = SCRIPT
 
 
 def put_run(
@@ -49,6 +50,7 @@ def start(
     monkeypatch.setenv("TRACER_REPORTS", str(root / "reports"))
     monkeypatch.setenv("TRACER_DRAFTS", str(root / "drafts"))
     monkeypatch.setenv("TRACER_HYPOTHESES", str(root / "hypotheses"))
+    monkeypatch.setenv("TRACER_GRAPHS", str(root / "graphs"))
     app = AppTest.from_file(str(APP), default_timeout=90)
     if page:
         app._page_hash = calc_hash(page)  # `switch_page` knows only pages that are files

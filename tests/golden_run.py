@@ -131,7 +131,8 @@ def measured(root: Path, model: Path) -> Path:
     (root / "model").symlink_to(model)
     with chdir(root):
         file = read(str(write_tiny(Path(), "./model", **SECTIONS)))
-        return root / judge_and_save(measure(file, reports=Path("reports"), progress=Silent(), keep_going=True)).path
+        run = measure(file, reports=Path("reports"), progress=Silent(), keep_going=True)
+        return root / judge_and_save(run).path
 
 
 def without_own(page: str) -> str:

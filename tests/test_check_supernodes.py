@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 from declared import DALLAS, TEXAS, assert_mistake, changed, mistakes
+from records import HYPOTHESIS, make_record
+
+from tracer.errors import HypothesisError
+from tracer.hypothesis.load import from_hypothesis
+from tracer.record.record import Record
 
 CASES = [
     (TEXAS, "    label: x", "supernodes.texas", "it has no features: give it a rule, `select`"),
@@ -126,3 +131,21 @@ def test_a_variable_that_occurs_twice_is_no_place(tmp_path: Path):
         f"supernodes.{n}.select.at" for n in ("texas", "california")
     ]
     assert "the variable {city} occurs more than once" in found[0].message
+
+
+def test_what_a_record_holds_is_sound_though_it_writes_defaults_out():
+    """Every try of a run whose sets are chosen by activation was refused for a `toward` of ours."""
+    rule = {"by": "activation", "on": ["dallas"], "against": ["oakland"], "at": "city", "top": 4}
+    record, _ = make_record(
+        hypothesis={"supernodes": HYPOTHESIS["supernodes"] | {"texas": {"select": rule}}}
+    )
+    again = Record.model_validate_json(record.model_dump_json(by_alias=True))
+    assert "toward" in again.hypothesis.supernodes["texas"].select.model_fields_set
+    from_hypothesis(again.hypothesis)
+    blind = rule | {"toward": {"token": " Austin"}}
+    with pytest.raises(HypothesisError, match="a rule never looks at the output"):
+        from_hypothesis(
+            make_record(
+                hypothesis={"supernodes": HYPOTHESIS["supernodes"] | {"texas": {"select": blind}}}
+            )[0].hypothesis
+        )

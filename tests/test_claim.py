@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tracer.record.claim import claimed
+from tracer.record.claim import claimed, is_claimed
 
 OTHER_PROCESS = """
 import sys, time
@@ -44,3 +44,15 @@ def test_a_killed_process_has_nothing(tmp_path):
     with claimed(run) as is_mine:
         assert is_mine
     assert list(run.parent.iterdir()) == []
+
+
+def test_looking_leaves_no_lock_behind(tmp_path):
+    run = tmp_path / "two_hop" / "a"
+    assert not is_claimed(run)
+    assert not run.parent.exists()
+    with claimed(run):
+        assert is_claimed(run)
+        assert is_claimed(run)
+    assert not is_claimed(run)
+    run.with_name(".a.lock").touch()  # as a killed process leaves it
+    assert not is_claimed(run)

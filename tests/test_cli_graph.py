@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
+import re
+import webbrowser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -198,3 +202,28 @@ def test_influence_is_that_of_the_whole_graph(whole):
     places = [*pruned.nodes.features.tolist(), *pruned.nodes.errors.tolist()]
     assert kept[: len(places)].tolist() == [by_name[tuple(place)] for place in places]
     assert kept[len(places) :].tolist() == found.tokens.tolist()
+
+
+def test_a_page_shows_the_graph_with_what_features_promote(tracer_: Command, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: asked.append(address) or True)
+    result = tracer_(TEXT, "--html")
+    assert result.code == 0, result.err
+    [page] = Path("graphs").glob("*.html")
+    assert str(page) in result.out and not asked
+    text = page.read_text(encoding="utf-8")
+    [packed] = re.findall(r'<script type="text/plain" data-graph>([^<]+)</script>', text)
+    data = json.loads(gzip.decompress(base64.b64decode(packed)))
+    [path] = Path("graphs").glob("*.json")
+    nodes = read(path).nodes
+    assert sum(node["kind"] == "feature" for node in data["nodes"]) == nodes.n_features
+    assert all(" – " in node["label"] for node in data["nodes"] if node["kind"] == "feature")
+    assert tracer_(TEXT, "--open").code == 0
+    assert asked == [page.absolute().as_uri()]
+
+
+def test_no_browser_is_a_sentence(tracer_: Command, monkeypatch):
+    monkeypatch.setattr(webbrowser, "open", lambda address: False)
+    result = tracer_(TEXT, "--open")
+    assert result.code == 0
+    assert "no browser could be opened; the page is graphs/" in " ".join(result.err.split())

@@ -226,3 +226,14 @@ def test_mistakes_of_an_upload_name_it(tmp_path, monkeypatch):
     page = texts(app).replace(JOINER, "")
     assert "**line 2** \\<b\\>x\\<\\/b\\>\\.yaml\\:2\\:1" in page
     assert "upload/<b>x</b>.yaml" in app.selectbox(key="from").options
+
+
+def test_a_line_that_nobody_reads_to_its_end_is_cut_where_it_is_coloured(tmp_path, monkeypatch):
+    """100 kB in one line, coloured, held a browser's tab for minutes."""
+    long = "claim: " + "{a: [b, c: {d: 1}]}, " * 5_000
+    app = start(monkeypatch, tmp_path, "author")
+    app.text_area(key="author-text").set_value(f"hypothesis: x\n{long}\n").run()
+    assert not app.exception
+    code = next(each.value for each in app.code if "more characters" in each.value).splitlines()
+    assert code[0] == "hypothesis: x"
+    assert code[1] == f"{long[:500]}… ({len(long) - 500:,} more characters)"

@@ -23,7 +23,9 @@ from tracer.dashboard.explore.nodes import (
 )
 from tracer.record.graph.graph import listed
 from tracer.record.graph.influence import influence
+from tracer.record.trials import FeatureTokens
 from tracer.report.graph_view import graph_data
+from tracer.report.run_graphs import feature_names
 
 A, B, C, ERROR, S, T, X, Y = (
     "0_5_0",
@@ -55,9 +57,20 @@ def test_unknown_ids_fall_away():
 def test_nodes_say_what_they_are():
     index = index_of(hand_graph())
     labels = [index.node(name).label for name in (C, ERROR, S, Y)]
-    assert labels == ["L1 feature 2 on ' t1'", "L0 error on ' t1'", "token on ' t0'", "output ' Y'"]
+    assert labels == ["L1/2 on ' t1'", "L0 error on ' t1'", "token on ' t0'", "output ' Y'"]
     assert index.node(C).activation == 3.0
     assert index.node(Y).layer is None
+
+
+def test_features_are_named_by_what_they_promote():
+    names = feature_names({C: FeatureTokens(promotes=(" women", "\nwoman"), suppresses=())})
+    index = index_of(hand_graph(), names)
+    assert index.node(C).label == "L1/2 – women, \\nwoman on ' t1'"
+    assert index.node(A).label.startswith("L0/5 on")
+    data = graph_data(listed(hand_graph()), "g", names=names)
+    labels = {node["id"]: node["label"] for node in data["nodes"]}
+    assert (labels[C], labels[A]) == ("L1/2 – women, \\nwoman", "L0/5")
+    assert search(index, {}, "women") == (C,)
 
 
 def test_a_very_long_token_is_cut():

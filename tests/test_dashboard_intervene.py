@@ -193,3 +193,34 @@ def test_an_address_only_names_prompts_of_the_run(tmp_path, monkeypatch, asked):
     app = start(monkeypatch, tmp_path, "intervene", {"prompt": asked})
     assert not app.exception
     assert app.selectbox(key="prompt").value == "dallas"
+
+
+def test_who_comes_from_explore_clamps_what_was_made_there(place, monkeypatch):
+    """The clamps of the run's own intervention, or of an earlier group, do not stay."""
+    app = start(monkeypatch, place, "intervene", {"prompt": "dallas"})
+    [run] = runs.find_runs(place / "reports")
+    clamped = next(each for each in app.multiselect if each.label == "Supernodes to clamp")
+    assert "mine" not in clamped.value
+    for made in ({"mine": ("1_7_2",)}, {"mine": ("1_7_2",), "more": ("0_3_2",)}):
+        app.session_state["hand_groups"] = {(run.id, "dallas"): made}
+        app.query_params["start"] = "explored"
+        app.run()
+        assert not app.exception, app.exception
+        clamped = next(each for each in app.multiselect if each.label == "Supernodes to clamp")
+        assert clamped.value == list(made)
+        assert "start" not in app.query_params
+
+
+def test_a_run_measured_on_a_device_that_is_not_here_is_tried_on_what_is(place, monkeypatch):
+    [run] = runs.find_runs(place / "reports")
+    path = run.folder / "run.json"
+    data = json.loads(path.read_text())
+    data["hypothesis"]["model"] = {"name": data["model"]["name"], "device": "cuda:7"}
+    data["model"]["device"] = "cuda:7"
+    path.write_text(json.dumps(data))
+    app = start(monkeypatch, place, "intervene", {"prompt": "plano"})
+    buttons(app)["Run"].click().run()
+    assert not app.exception, app.exception
+    assert "Try 1" in texts(app)
+    assert "in memory on cpu" in texts(app)
+    assert "measured on cuda:7" in texts(app).replace("\\", "").replace("\u2060", "")

@@ -5,7 +5,6 @@ They want Chromium and skip without it; Debian's is `apt-get install chromium`.
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,21 +165,3 @@ def test_the_guide_reads(page: Page, place: Place):
     expect(page.get_by_role("heading", name="A verdict")).to_be_visible()
     page.get_by_role("link", name="Runs").click()
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
-
-
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("evil.example", 403)])
-def test_no_other_host_name_is_answered(place: Place, host: str, status: int):
-    port = int(place.address.rpartition(":")[2])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    asked = {
-        "Host": f"{host}:{port}",
-        "Origin": f"http://{host}:{port}",
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Protocol": "streamlit",
-    }
-    connection.request("GET", "/_stcore/stream", headers=asked)
-    assert connection.getresponse().status == status
-    connection.close()

@@ -8,7 +8,11 @@ from markdown_it import MarkdownIt
 from tests.dashboards import put_run, start, texts
 from tests.verdicts import make_verdict
 from tracer.dashboard.dashboard import JOINER, plain
+from tracer.dashboard.opening import entries
+from tracer.dashboard.runs.run import run_names
 from tracer.dashboard.runs.runs_page import RunFilters, counts, filtered
+from tracer.record import run_folder
+from tracer.record.claim import claimed
 from tracer.record.runs import find_runs
 
 HOSTILE = (
@@ -133,3 +137,34 @@ def test_what_is_looked_for_in_plain_text_is_parted():
 
 def test_control_characters_become_visible():
     assert plain("a\u202eb\x07") == "a⟨U\\+202E⟩b⟨U\\+0007⟩"
+
+
+def test_a_complete_run_is_opened_before_one_that_is_measured(tmp_path, monkeypatch):
+    older = put_run(tmp_path / "reports", started="2026-01-02T03:04:05Z")
+    newer = put_run(tmp_path / "reports", "other", started="2026-01-03T03:04:05Z")
+    record = run_folder.read_record(newer).model_copy(update={"status": "measuring"})
+    run_folder.write(newer, record, {})
+    with claimed(newer):
+        app = start(monkeypatch, tmp_path, "intervene")
+        chosen = app.selectbox(key="run")
+        assert chosen.value == f"two_hop/{older.name}"
+        assert chosen.options == ["≈ two_hop · 2 Jan 03:04", "… other · 3 Jan 03:04"]
+        asked = {"run": f"other/{newer.name}"}
+        assert "is being measured" in texts(start(monkeypatch, tmp_path, query=asked))
+        assert "… measuring" in list(app_rows(start(monkeypatch, tmp_path)))
+    assert "was stopped before" in texts(start(monkeypatch, tmp_path, query=asked))
+    assert "◼ stopped" in list(app_rows(start(monkeypatch, tmp_path)))
+
+
+def app_rows(app):
+    return app.dataframe[0].value["verdict"]
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    for stamp in ("20260102T030405.000Z-aaaaaa", "20260102T030406.000Z-bbbbbb"):
+        put_run(tmp_path, stamp=stamp, started="2026-01-02T03:04:05Z")
+    names = run_names(entries(tmp_path))
+    assert sorted(names.values()) == [
+        "≈ two_hop · 2 Jan 03:04 (aaaaaa)",
+        "≈ two_hop · 2 Jan 03:04 (bbbbbb)",
+    ]

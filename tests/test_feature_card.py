@@ -13,7 +13,7 @@ from tracer.engine.progress import Silent
 from tracer.engine.session import open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.spec import ModelSpec
-from tracer.record.feature_card import Line
+from tracer.record.feature_card import Line, LogitEffect, LogitEffects
 
 LINES = [
     Line(1, "the capital of the state containing Dallas is Austin"),
@@ -133,3 +133,13 @@ def test_features_that_are_not_there_are_told_at_once(tiny):
     with pytest.raises(UsageError) as told:
         cards(tiny, [(2, 0), (1, 64), (0, 0)])
     assert str(told.value) == "2_0: the last layer is 1.\n1_64: layer 1 has features 0 to 63."
+
+
+def test_below_zero_the_ends_of_a_feature_change_places_and_signs():
+    effects = LogitEffects(
+        (LogitEffect(" Tahoe", 3.0), LogitEffect(" b", 1.0)), (LogitEffect(" x", -2.0),)
+    )
+    assert effects.at(0.5) == effects.at(0.0) == effects
+    below = effects.at(-0.5)
+    assert below.promoted == (LogitEffect(" x", 2.0),)
+    assert below.suppressed == (LogitEffect(" Tahoe", -3.0), LogitEffect(" b", -1.0))

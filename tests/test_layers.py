@@ -33,7 +33,7 @@ NEEDS_TORCH = ("tracer.engine", "tracer.cli.selftest", "tracer.dashboard.interve
 """Opened when they are used; every other module is imported without torch."""
 NEEDS_STREAMLIT = ("tracer.dashboard",)
 """An extra: without it the rest works."""
-RUNS_WHEN_IMPORTED = ("tracer.dashboard.start.app",)
+RUNS_WHEN_IMPORTED = ("tracer.dashboard.start.page",)
 
 
 @cache

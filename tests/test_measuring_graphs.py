@@ -67,3 +67,11 @@ def test_the_target_is_what_the_section_asks_for(measured):
     else:
         assert " Austin" in found.record.target
     assert np.isfinite(found.pruned.edges).all()
+
+
+def test_members_of_supernodes_are_described_whether_the_graph_kept_them_or_not(measured):
+    bench, found = measured
+    for places in bench.places("dallas").values():
+        for layer, pos, index in places:
+            said = found.record.features[f"{layer}_{index}_{pos}"]
+            assert said.promotes and said.suppresses

@@ -46,7 +46,7 @@ def test_filters_work_and_nothing_is_logged_or_fetched(browser: Browser, report:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1240])
+@pytest.mark.parametrize("width", [390, 721, 740, 756, 773, 822, 1240])
 def test_the_page_never_scrolls_sideways(browser: Browser, report: str, scheme: str, width: int):
     page = open_page(browser, scheme, width)
     page.goto(report)

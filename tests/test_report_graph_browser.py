@@ -111,7 +111,7 @@ def test_click_adds_with_ctrl_and_clears_on_the_ground(page: Page):
     page.keyboard.up("Control")
     assert page.locator(".gv-side h3").inner_text() == "2 nodes selected"
     assert page.locator(".gv [aria-live]").inner_text() == "2 selected"
-    page.locator(".gv-side .gv-row").first.click()
+    page.locator(".gv-side ul[aria-label=Inputs] .gv-row").first.click()
     expect_selected(page, 1)
     page.get_by_role("button", name="Clear the selection").click()
     expect_selected(page, 0)
@@ -168,6 +168,66 @@ def test_pruning_search_and_supernodes(page: Page):
     search.press("Enter")
     expect_selected(page, page.locator(".gv-found:not([display=none])").count())
     assert page.locator(".gv-hull path").count() == 1
+
+
+def test_many_selected_nodes_are_told_as_totals_by_supernode(page: Page):
+    page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
+    expect_selected(page, TEXAS)
+    totals = page.locator(".gv-side ul[aria-label='Outputs by supernode'] .gv-row")
+    shares = page.evaluate(
+        """() => {
+          const view = document.querySelector("[data-graph-host]").graphView;
+          const found = graphConnections(view.data, view.adjacency, view.selected);
+          return graphTotals(view.data, found.outputs, true).map(({ label, nodes, share }) => {
+            const into = (link) => view.selected.has(link.source) && nodes.includes(link.target);
+            const sent = d3.sum(view.data.links.filter(into), (link) => link.weight);
+            const whole = d3.sum(nodes, (i) => view.data.nodes[i].input);
+            return [label, nodes.length, sent / whole, share];
+          });
+        }"""
+    )
+    assert totals.count() == len(shares) > 0
+    for _, _, wanted, share in shares:
+        assert share == pytest.approx(wanted, abs=1e-9)
+    said = totals.all_inner_texts()
+    assert all(f"{label} ({n})" in text for (label, n, *_), text in zip(shares, said, strict=True))
+
+
+def test_one_token_takes_the_whole_width_and_crowded_places_are_counted(page: Page):
+    """What does not fit side by side is a number in its place, until one zooms in."""
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.wait_for_timeout(300)
+    overlaps = """() => {
+      const view = document.querySelector("[data-graph-host]").graphView;
+      const { points } = view;
+      const seen = d3.range(points.length).filter((i) => view.seen(i) && view.inPlot(i));
+      const near = (i, k) => Math.hypot(points[i][0] - points[k][0], points[i][1] - points[k][1]);
+      return [seen.filter((i) => seen.some((k) => k < i && near(i, k) < 3)).length, seen.length];
+    }"""
+    touching, before = page.evaluate(overlaps)
+    assert touching == 0
+    page.get_by_label("Zoom to a token").select_option(index=4)
+    page.wait_for_timeout(300)
+    assert page.locator(".gv-column line:not([visibility=hidden])").count() <= 2
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Show the whole graph").click()
+    page.wait_for_timeout(300)
+    assert page.evaluate(overlaps) == [0, before]
+
+
+def test_escape_clears_wherever_the_focus_is(page: Page):
+    page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
+    expect_selected(page, TEXAS)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    expect_selected(page, 0)
+    page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
+    page.get_by_role("searchbox", name="Search nodes").fill("dallas")
+    page.keyboard.press("Escape")
+    assert page.get_by_role("searchbox", name="Search nodes").input_value() == ""
+    expect_selected(page, TEXAS)
+    page.keyboard.press("Escape")
+    expect_selected(page, 0)
 
 
 def test_zoom_moves_nodes_and_comes_back(page: Page):

@@ -1,5 +1,6 @@
 """A section of the report is a view, a template beside it, and a line in the registry."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,14 +35,23 @@ def test_a_template_reads_its_view_and_nothing_else_of_the_page():
 
 
 def test_what_has_nothing_to_show_is_left_out_and_the_rest_is_in_order(data):
-    shown = [template for template, _ in page_view(data).sections]
+    shown = [section.template for section, _ in page_view(data).sections]
     order = [section.template for section in SECTIONS]
     assert shown == [template for template in order if template in shown]
     assert "overview.html.j2" in shown and "circuits.html.j2" not in shown
 
 
+def test_the_contents_link_each_section_that_is_there(data):
+    page = render(data.record, data.verdict, data.arrays)
+    [contents] = re.findall(r'<nav class="contents".*?</nav>', page, flags=re.S)
+    links = re.findall(r'href="#([\w-]+)"', contents)
+    assert links[0] == "h-expect" and "1 failed" in contents
+    assert links[1:-1] == [section.anchor for section, _ in page_view(data).sections]
+    assert all(f'<h2 id="{anchor}">' in page for anchor in links)
+
+
 def test_a_section_that_is_added_is_on_the_page(data, monkeypatch):
-    again = Section("texts", lambda _: ())
+    again = Section("texts", "Texts", "h-texts", lambda _: ())
     monkeypatch.setattr("tracer.report.render.SECTIONS", (*SECTIONS, again))
     page = render(data.record, data.verdict, data.arrays)
     assert page.index('id="h-from"') < page.index('id="h-texts"') < page.index('id="h-read"')

@@ -97,3 +97,11 @@ def test_the_page_holds_them_and_stays_inert():
     assert "<script>alert" not in html
     for name in ("needed", "through", "states"):
         assert re.search(rf'href="#h-studies"[^>]*>\s*(<bdi>)?{name}', html)
+
+
+def test_each_swap_says_the_token_that_came_first():
+    """On el Paso it is ' Tallahassee': ' Sacramento' came on one of two held-out prompts."""
+    for number, said in ((0, "' Sacramento'"), (1, "' Sacramento' ×1")):
+        _, view = table_of("states", number)
+        rows = {row.heading: row.cells for row in view.table.rows}
+        assert rows["texas"][1].said == said

@@ -14,7 +14,8 @@ def test_a_rule_is_told_in_words():
         "activation on dallas minus that on oakland) × mean gradient toward the logit of each "
         "prompt's answer. Its own activation is the mean on dallas."
     )
-    assert (view.members.kept[0].layer, view.members.kept[0].score) == (3, "1")
+    first = view.members.kept[0]
+    assert (first.name.split("/")[0], first.score) == ("L3", "1")
 
 
 def test_a_share_a_direction_and_layers_are_told():

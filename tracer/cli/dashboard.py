@@ -19,6 +19,8 @@ from tracer.cli.output import stderr
 from tracer.dashboard.places import (
     DRAFTS,
     DRAFTS_VARIABLE,
+    GRAPHS,
+    GRAPHS_VARIABLE,
     HYPOTHESES,
     HYPOTHESES_VARIABLE,
     REPORTS_VARIABLE,
@@ -57,6 +59,9 @@ def dashboard(
         Path,
         typer.Option(metavar="DIR", help="The folder whose hypotheses can be edited as drafts."),
     ] = Path(HYPOTHESES),
+    graphs: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of `tracer graph`, shown in Explore.")
+    ] = Path(GRAPHS),
     port: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +91,7 @@ def dashboard(
         REPORTS_VARIABLE: str(reports),
         DRAFTS_VARIABLE: str(drafts),
         HYPOTHESES_VARIABLE: str(hypotheses),
+        GRAPHS_VARIABLE: str(graphs),
     }
     return _ended(command, folders)
 

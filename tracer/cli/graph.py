@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -112,6 +113,12 @@ def graph(
             "--frontend", help="Also write the JSON that Neuronpedia and circuit-tracer show."
         ),
     ] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Also write a page that shows the graph.")
+    ] = False,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Write that page, and open it in the browser.")
+    ] = False,
     json_: Annotated[Path | None, options.json_file("Summary")] = None,
 ) -> int:
     """Take the attribution graph of a prompt: what acts on what, and on the output.
@@ -122,17 +129,20 @@ def graph(
 
     tracer graph hypotheses/two_hop.yaml --prompt dallas --frontend
 
+    tracer graph "The opposite of small is" --open
+
     tracer graph downloaded.json --out graphs
     """
     export = (out or GRAPHS) / FRONTEND if frontend else None
+    pages = (out or GRAPHS) if html or open_ else None
     if is_file(prompt, (".json",)):
         _require_unset(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
             | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features},
         )
-        writer = Writer(_pruning(pruning, None), out, export)
-        return _run(partial(_read, Path(prompt)), writer, json_=json_)
+        writer = Writer(_pruning(pruning, None), out, export, pages)
+        return _run(partial(_read, Path(prompt)), writer, json_=json_, opens=open_)
     source, spec, own = _source(prompt, Replacements(model=model, device=device, dtype=dtype))
     request = GraphRequest(
         source,
@@ -142,10 +152,11 @@ def graph(
         tuple(toward or ()),
         against,
         max_features,
+        engine.feature_card.N_READ if pages else 0,
     )
     request.check()
-    writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export)
-    return _run(partial(_take, request), writer, json_=json_)
+    writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages)
+    return _run(partial(_take, request), writer, json_=json_, opens=open_)
 
 
 def is_file(text: str, endings: tuple[str, ...]) -> bool:
@@ -195,7 +206,11 @@ def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
 
 
 def _run(
-    find: Callable[[Progress], Iterator[TakenGraph]], writer: Writer, *, json_: Path | None
+    find: Callable[[Progress], Iterator[TakenGraph]],
+    writer: Writer,
+    *,
+    json_: Path | None,
+    opens: bool,
 ) -> int:
     """Take or read each graph, write it, and tell of all that were written."""
     writer.require_writable()
@@ -210,6 +225,9 @@ def _run(
             print_graph(screen_beside(json_), each)
     if json_ is not None:
         write_document(json_, to_json(written))
+    for path in (Path(path) for each in written[:1] for path in each.paths if opens):
+        if path.suffix == ".html" and not webbrowser.open(path.absolute().as_uri()):
+            stderr().say(f"no browser could be opened; the page is {path.as_posix()}.")
     return EXIT_OK
 
 
@@ -217,12 +235,12 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("importing PyTorch and TransformerLens"):
         make = engine.graphs.graphs
     words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
-    for name, graph in make(request, progress):
+    for name, graph, features in make(request, progress):
         subject = graph.subject
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
         identity = (*of_what, explained, request.kept_features)
-        yield TakenGraph(graph, name, name or words, identity, None)
+        yield TakenGraph(graph, name, name or words, identity, None, features)
 
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,14 +15,20 @@ from jaxtyping import Float
 from tracer.cli.graph_summary import Origin, WrittenGraph
 from tracer.cli.output import require_writable
 from tracer.engine.progress import Progress
-from tracer.errors import EngineError
+from tracer.errors import EngineError, shorten
+from tracer.hypothesis.neuronpedia_ids import parse_feature
+from tracer.record.files import write_text
 from tracer.record.graph import files, neuronpedia_export
-from tracer.record.graph.graph import AttributionGraph, Pruning
+from tracer.record.graph.graph import AttributionGraph, Pruning, listed
 from tracer.record.graph.neuronpedia_import import absent
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
+from tracer.record.trials import FeatureTokens
+from tracer.report.render import render_graph
+from tracer.report.run_graphs import SupernodePlaces, pack_graph
 
 _NAME_LENGTH = 60
+_LONGEST_TITLE = 300
 
 
 class TakenGraph(NamedTuple):
@@ -37,6 +43,8 @@ class TakenGraph(NamedTuple):
     """Plain data; with the pruning it says whether two graphs are the same."""
     origin: Origin | None
     """Where it was read from."""
+    features: Mapping[str, FeatureTokens] = {}
+    """What is told of features, by id."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Writer:
     """The folder for our own files; None writes none."""
     frontend: Path | None
     """The folder for what Neuronpedia and circuit-tracer show; None writes none."""
+    pages: Path | None = None
+    """The folder for pages that show a graph; None writes none."""
 
     def require_writable(self) -> None:
         """Make the folders, and find out before the work whether they can be written to.
@@ -56,7 +66,7 @@ class Writer:
         Raises:
             UsageError: One cannot.
         """
-        for folder in (self.frontend, self.out):
+        for folder in (self.frontend, self.out, self.pages):
             if folder is not None:
                 require_writable(folder, "--out")
 
@@ -110,6 +120,22 @@ class Writer:
                 groups, marks = found.origin.supernodes, found.origin.marks
             neuronpedia_export.write(path, pruned, influences, slug, supernodes=groups, marks=marks)
             yield path
+        if self.pages is not None:
+            path = self.pages / f"{slug}.html"
+            title = shorten(found.name or pruned.subject.prompt, _LONGEST_TITLE)
+            page = pack_graph(title, listed(pruned), _groups(found), found.features)
+            write_text(path, render_graph(page))
+            yield path
+
+
+def _groups(found: TakenGraph) -> list[SupernodePlaces]:
+    """The supernodes of the file that a graph was read from."""
+    groups: list[SupernodePlaces] = []
+    for each in found.origin.supernodes if found.origin else ():
+        places = [place for place in map(parse_feature, each.ids) if place is not None]
+        members = [(place.layer, place.pos, place.feature) for place in places]
+        groups.append(SupernodePlaces(name=each.label, label=each.label, places=members))
+    return groups
 
 
 def _slug(found: TakenGraph, pruning: Pruning | None) -> str:

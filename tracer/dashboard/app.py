@@ -54,7 +54,7 @@ def main() -> None:
             url_path=slot.name,
             default=slot is SLOTS[0],
         )
-    st.navigation(list(pages.values())).run()
+    st.navigation(list(pages.values()), position="top").run()
 
 
 def _drawing(slot: Slot, pages: Mapping[PageName, Page]) -> Callable[[], None]:

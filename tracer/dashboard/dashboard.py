@@ -20,6 +20,10 @@ FROM = "from"
 RUN, OTHER = "run", "with"
 """The opened run, and the one it is compared with."""
 PROMPT = "prompt"
+GRAPH = "graph-file"
+"""A graph that no run has."""
+START, EXPLORED = "start", "explored"
+"""What Intervene begins with: the supernodes made in Explore, where the address says so."""
 
 PageName = Literal["runs", "explore", "intervene", "compare", "author", "guide"]
 
@@ -34,9 +38,14 @@ class Dashboard:
 
 
 STYLE = """<style>
+.stMainBlockContainer { padding: 3.6rem 1.5rem 2rem; }
+.stApp h1 { font-size: 1.35rem; padding: 0 0 .4rem; }
+.stApp h2 { font-size: 1.15rem; padding: .5rem 0; }
+.stApp h3 { font-size: 1rem; padding: .4rem 0; }
 button[data-selected="true"], button[data-selected="true"] * {
   color: inherit !important; transition: none !important;
 }
+[data-testid="stSliderThumbValue"] * { color: light-dark(#1d5c9e, #86b9ec) !important; }
 .stCode .token { color: inherit !important; }
 .stCode .token.comment { color: light-dark(#5c6670, #a8b2bd) !important; }
 .stCode .token.punctuation { color: light-dark(#5c6670, #a8b2bd) !important; }
@@ -109,6 +118,31 @@ def put_in_address(name: str, text: str | None) -> None:
         st.query_params[name] = text
     elif name in st.query_params:
         del st.query_params[name]
+
+
+def file_code(
+    text: str,
+    language: Literal["yaml", "diff"] = "yaml",
+    on: DeltaGenerator | None = None,
+    *,
+    line_numbers: bool = False,
+) -> None:
+    """Draw a file.
+
+    A browser colours one line in time that grows with the square of its length: the end of a line
+    that nobody reads to is left out, and said.
+    """
+    lines = [_cut(line) for line in text.split("\n")]
+    shown = "\n".join(lines)
+    (on or st).code(shown, language=language, line_numbers=line_numbers, wrap_lines=True)
+
+
+LONGEST_LINE = 500
+
+
+def _cut(line: str) -> str:
+    more = len(line) - LONGEST_LINE
+    return line if more <= 0 else f"{line[:LONGEST_LINE]}… ({more:,} more characters)"
 
 
 JOINER = "\u2060"

@@ -16,7 +16,7 @@ import streamlit as st
 
 from tracer import engine
 from tracer.engine.progress import Silent
-from tracer.errors import EngineError
+from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import Record
 
@@ -50,7 +50,7 @@ def absent() -> str | None:
 
 
 def key_of(record: Record) -> Key:
-    """The model and features that a run was measured with."""
+    """The model and features that a run was measured with; the device is where it was asked for."""
     spec = record.hypothesis.model_spec
     return spec.name, spec.revision, spec.dtype, spec.device, record.hypothesis.features
 
@@ -58,6 +58,11 @@ def key_of(record: Record) -> Key:
 def is_held(key: Key) -> bool:
     """Whether this model is in memory."""
     return _holding().key == key
+
+
+def device_of(key: Key) -> str | None:
+    """Where the model is, as a record says it; None where it is not in memory."""
+    return _held(key).opened.model.record.device if is_held(key) else None
 
 
 def hold(key: Key) -> Held:
@@ -99,6 +104,15 @@ def _holding() -> _Holding:
 def _held(key: Key) -> Held:
     name, revision, dtype, device, features = key
     spec = ModelSpec.model_validate(
-        {"name": name, "revision": revision, "dtype": dtype, "device": device}
+        {"name": name, "revision": revision, "dtype": dtype, "device": _here(device)}
     )
     return Held(engine.session.open_both(spec, features, Silent()))
+
+
+def _here(device: str) -> str:
+    """The run's device, or where this machine has none such, what it has."""
+    try:
+        engine.model.weights.choose_device(device)
+    except UsageError:
+        return "auto"
+    return device

@@ -34,6 +34,7 @@ from tracer.report.graph_view import GraphData, SupernodePlaces, graph_data, to_
 from tracer.report.render import render
 from tracer.report.run import Run
 from tracer.report.run_graphs import (
+    feature_names,
     graph_facts,
     graph_name,
     read_graph,
@@ -165,15 +166,17 @@ def _shown(
     folder: str, stamp: GraphStamp, prompt: str, _record: Record, asked: AskedLogits, groups: Frozen
 ) -> Shown:
     graph = toward(_stored(folder, stamp, prompt, _record), asked)
+    names = feature_names(_record.graphs[prompt].features)
     data = graph_data(
         graph,
         f"Attribution graph of {prompt}",
-        [*supernode_groups(_record, prompt), *(_places(name, ids) for name, ids in groups)],
+        [*supernode_groups(_record, prompt), *(group_places(name, ids) for name, ids in groups)],
         graph_facts(_record.graphs[prompt]),
+        names,
         MOST_NODES,
         MOST_LINKS,
     )
-    index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]))
+    index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]), names)
     influence = {node["id"]: node["influence"] for node in data["nodes"]}
     own = declared(_record, prompt, index)
     alone = group_scores(index, {**own, **dict(groups)})
@@ -181,7 +184,8 @@ def _shown(
     return Shown(data, to_json(data), index, sums, influence, own, whole, alone)
 
 
-def _places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
+def group_places(name: str, ids: tuple[str, ...]) -> SupernodePlaces:
+    """A supernode made by hand, by the places of its features."""
     found = [each for each in map(parse_feature, ids) if each is not None]
     places = [(each.layer, each.pos, each.feature) for each in found]
     return SupernodePlaces(name=name, label=name, places=places)

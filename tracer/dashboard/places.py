@@ -13,17 +13,20 @@ from typing import NamedTuple
 REPORTS_VARIABLE = "TRACER_REPORTS"
 DRAFTS_VARIABLE = "TRACER_DRAFTS"
 HYPOTHESES_VARIABLE = "TRACER_HYPOTHESES"
+GRAPHS_VARIABLE = "TRACER_GRAPHS"
 REPORTS = "reports"
 DRAFTS = "hypotheses/drafts"
 HYPOTHESES = "hypotheses"
+GRAPHS = "graphs"
 
 
 class Places(NamedTuple):
-    """Where runs are kept, drafts are saved and hypotheses are read from, absolute."""
+    """Where runs and graphs are kept, drafts are saved and hypotheses are read from, absolute."""
 
     reports: Path
     drafts: Path
     hypotheses: Path
+    graphs: Path
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
@@ -32,4 +35,5 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
         Path(environment.get(REPORTS_VARIABLE) or REPORTS).absolute(),
         Path(environment.get(DRAFTS_VARIABLE) or DRAFTS).absolute(),
         Path(environment.get(HYPOTHESES_VARIABLE) or HYPOTHESES).absolute(),
+        Path(environment.get(GRAPHS_VARIABLE) or GRAPHS).absolute(),
     )

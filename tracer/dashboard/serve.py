@@ -20,7 +20,13 @@ from tracer.dashboard.opening import entries
 from tracer.dashboard.places import places
 from tracer.errors import TracerError
 
-EARLY = ("tracer.dashboard.app", "pandas", "pyarrow.pandas_compat", "streamlit.emojis")
+EARLY = (
+    "tracer.dashboard.app",
+    "tracer.dashboard.guard",
+    "pandas",
+    "pyarrow.pandas_compat",
+    "streamlit.emojis",
+)
 """The pages, and what Streamlit draws tables and a page's icon with."""
 
 

@@ -9,32 +9,43 @@ up to scale. The text comes from passes of the model (`tracer.engine.feature_tex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.batches import memory_told
-from tracer.engine.feature_text import on_text
+from tracer.engine.feature_text import Signed, firings, on_text
 from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.places import Place
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import UsageError
-from tracer.hypothesis.tokens import token_text
-from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText, WriteNorm
+from tracer.hypothesis.neuronpedia_ids import feature_id
+from tracer.hypothesis.tokens import TokenizedPrompt, token_text
+from tracer.record.feature_card import (
+    FeatureCard,
+    FeatureId,
+    Line,
+    LogitEffect,
+    LogitEffects,
+    OnText,
+    WriteNorm,
+)
+from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.influence import influence
+from tracer.record.trials import FeatureTokens
 
+N_READ = 150
+"""Features of a graph whose tokens are read: more than are looked at, a second of work."""
+N_TOKENS = 6
+N_FIRINGS = 3
 _AT_ONCE = 32
 """Features; their scores over a vocabulary of 262,144 are 34 MB."""
-
-
-class LogitEffects(NamedTuple):
-    """The two ends of a feature's scores, strongest first, where it is active above 0."""
-
-    promoted: tuple[LogitEffect, ...]
-    suppressed: tuple[LogitEffect, ...]
 
 
 def logit_effects(
@@ -47,6 +58,36 @@ def logit_effects(
         directions = torch.stack([_write_direction(model, basis, one) for one in some])
         scores = _vocabulary_scores(model, directions)
         found += [_ends(model.tokenizer, each, top) for each in scores]
+    return found
+
+
+def influential(graph: AttributionGraph, n: int) -> dict[Place, float]:
+    """Activations of a graph's `n` most influential features, by their places."""
+    rows = np.argsort(-influence(graph).features, kind="stable")[:n]
+    places = ((layer, pos, index) for layer, pos, index in graph.nodes.features[rows].tolist())
+    return dict(zip(places, graph.nodes.activations[rows].tolist(), strict=True))
+
+
+def described(
+    model: Model,
+    basis: FeatureBasis,
+    active: Mapping[Place, float],
+    prompts: Sequence[TokenizedPrompt],
+) -> dict[str, FeatureTokens]:
+    """What features say as they are active, and on which of the prompts they are most; by id."""
+    ids = [(layer, index) for layer, _, index in active]
+    signs = [1 if activation >= 0 else -1 for activation in active.values()]
+    signed = [Signed(each, sign) for each, sign in zip(ids, signs, strict=True)]
+    fire = firings(model, basis, signed, prompts, N_FIRINGS)
+    effects = logit_effects(model, basis, ids, N_TOKENS)
+    found: dict[str, FeatureTokens] = {}
+    for (layer, pos, index), effect, places in zip(active, effects, fire, strict=True):
+        up, down = effect.at(active[layer, pos, index])
+        found[feature_id(layer, index, pos)] = FeatureTokens(
+            promotes=tuple(one.token for one in up),
+            suppresses=tuple(one.token for one in down),
+            fires=places,
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES, MAX_FEATURES, GraphSpec
 from tracer.record.graph.graph import AttributionGraph
+from tracer.record.trials import FeatureTokens
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class GraphRequest:
     against: str | None = None
     """With exactly one token in `toward`: the difference of the two logits."""
     max_features: int | None = None
+    described: int = 0
+    """So many of the most influential features are told of: what they promote."""
 
     @property
     def section(self) -> GraphSpec | None:
@@ -84,6 +88,8 @@ class NamedGraph(NamedTuple):
     name: str | None
     """`hypothesis-prompt`; None for a text."""
     graph: AttributionGraph
+    features: Mapping[str, FeatureTokens]
+    """What is told of features, by id."""
 
 
 def _require_text(text: str) -> None:

@@ -15,11 +15,12 @@ from tracer.engine.attribution import targets
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.graph import ChooseTargets, attribute
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
+from tracer.engine.feature_card import described, influential
 from tracer.engine.graph_request import GraphRequest, NamedGraph
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress, Silent
-from tracer.engine.session import open_both
+from tracer.engine.session import Opened, open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
@@ -85,7 +86,7 @@ def attribution_graph(
         against=against,
         max_features=max_features,
     )
-    [(_, whole)] = graphs(request, progress or Silent())
+    [(_, whole, _)] = graphs(request, progress or Silent())
     return whole if prune is None else prune_graph(whole, *prune)
 
 
@@ -97,14 +98,25 @@ def graphs(request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
         UsageError, ModelUnavailable, EngineError: See `attribution_graph`.
     """
     request.check()
-    opened = open_both(request.model, request.features, progress)
-    model = opened.model
+    yield from graphs_on(open_both(request.model, request.features, progress), request, progress)
+
+
+def graphs_on(opened: Opened, request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
+    """The same on a model that is open, whatever model the request names.
+
+    Raises:
+        HypothesisError, UsageError, ModelUnavailable, EngineError: See `graphs`.
+    """
+    model, basis = opened.model, opened.basis
     for prompt in _prompts(request, model, progress):
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
-        graph = attribute(model, opened.basis, ids, toward, request.kept_features, progress)
-        yield NamedGraph(prompt.name, graph)
+        graph = attribute(model, basis, ids, toward, request.kept_features, progress)
+        told = {}
+        if request.described:
+            told = described(model, basis, influential(graph, request.described), ())
+        yield NamedGraph(prompt.name, graph, told)
 
 
 OPENED = "the text begins with the model's special token itself: no second one is put in front"

@@ -13,6 +13,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 
+def is_claimed(folder: Path) -> bool:
+    """Whether a process that still runs holds a run; it writes nothing where there is no lock."""
+    path = _lock_of(folder)
+    try:
+        if not path.exists():
+            return False
+        with claimed(folder) as is_mine:
+            return not is_mine
+    except OSError:  # a folder that may only be read: nobody measures there
+        return False
+
+
 @contextmanager
 def claimed(folder: Path) -> Generator[bool, None, None]:
     """Hold a run, whose folder need not be there yet; False where another process holds it.
@@ -20,7 +32,7 @@ def claimed(folder: Path) -> Generator[bool, None, None]:
     Raises:
         OSError: The lock cannot be written.
     """
-    path = folder.with_name(f".{folder.name}.lock")
+    path = _lock_of(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -34,3 +46,7 @@ def claimed(folder: Path) -> Generator[bool, None, None]:
         with suppress(OSError):  # Windows removes no open file; there the release does
             path.unlink()
         lock.release()
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")

@@ -25,6 +25,20 @@ class LogitEffect(NamedTuple):
     """In standard deviations over the vocabulary, which no scale changes."""
 
 
+class LogitEffects(NamedTuple):
+    """The two ends of a feature's scores, strongest first, where it is active above 0."""
+
+    promoted: tuple[LogitEffect, ...]
+    suppressed: tuple[LogitEffect, ...]
+
+    def at(self, activation: float) -> LogitEffects:
+        """As the feature is active: below 0 the two change places, and scores change their sign."""
+        if activation >= 0:
+            return self
+        ends = (self.suppressed, self.promoted)
+        return LogitEffects(*(tuple(e._replace(score=-e.score) for e in end) for end in ends))
+
+
 class Example(NamedTuple):
     """A place in the text where a feature is strongly active."""
 

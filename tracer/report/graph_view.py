@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id
 from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row
 from tracer.record.graph.influence import inputs, listed_influence
-from tracer.report.text import clean, shorten, visible_token
+from tracer.report.text import clean, feature_name, shorten, visible_token
 
 MAX_NODES = 1_000
 MAX_LINKS = 5_000
@@ -89,6 +89,7 @@ def graph_data(
     title: str,
     groups: Sequence[SupernodePlaces] = (),
     facts: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    names: Mapping[str, str] | None = None,
     max_nodes: int = MAX_NODES,
     max_links: int = MAX_LINKS,
 ) -> GraphData:
@@ -99,6 +100,7 @@ def graph_data(
         title: What the view is called.
         groups: Supernodes; their features stay as long as there is room.
         facts: More to tell of a node, by its id.
+        names: What features are called, by id; else they are called by their place.
         max_nodes: Kept: logits, then supernodes, then the most influential.
         max_links: Kept: those between kept nodes that carry the most influence.
     """
@@ -107,7 +109,7 @@ def graph_data(
     membership = _membership(graph.nodes, groups)
     kept = _kept(graph.nodes, found, membership, max_nodes)
     links, n_between = _links(graph, sums, carried, kept, max_links)
-    nodes = _nodes(graph, found, sums, membership, facts or {}, kept)
+    nodes = _nodes(graph, found, sums, membership, facts or {}, names or {}, kept)
     data = GraphData(
         hash="",
         title=_text(title),
@@ -186,6 +188,7 @@ def _nodes(
     sums: Float[np.ndarray, " target"],
     membership: Mapping[int, list[int]],
     facts: Mapping[str, Sequence[tuple[str, str]]],
+    names: Mapping[str, str],
     kept: Int[np.ndarray, " kept"],
 ) -> list[NodeData]:
     ranks = _ranks(found)
@@ -203,6 +206,7 @@ def _nodes(
     ]
     for node in (*sources, *logits):
         node["facts"] = [[_text(k), _text(v)] for k, v in facts.get(node["id"], ())]
+        node["label"] = _text(names.get(node["id"], node["label"]))
     return [*sources, *logits]
 
 
@@ -220,7 +224,7 @@ def _source(graph: ListedGraph, column: int, influence: float, rank: float) -> N
     if column < nodes.n_features:
         layer, position, index = nodes.features[column].tolist()
         kind, name = "feature", id_of_row(nodes, column)
-        label = f"feature {index}, layer {layer}"
+        label = feature_name(layer, index)
         activation = _short(float(nodes.activations[column]))
     elif column < nodes.error_columns.stop:
         layer, position = nodes.errors[column - nodes.n_features].tolist()

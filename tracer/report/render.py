@@ -31,7 +31,8 @@ from tracer.report.circuit_diagram import CircuitDrawing
 from tracer.report.headline import OUTCOMES, VerdictView, safe_link, verdict_view
 from tracer.report.plots import Bars, DosePanel, Strip
 from tracer.report.run_graphs import InlineGraph, RunGraphs
-from tracer.report.sections.registry import SECTIONS, ReportData
+from tracer.report.sections.registry import SECTIONS, ReportData, Section
+from tracer.report.supernode_diagram import SupernodeDiagram
 
 _HERE = Path(__file__).parent
 _TEMPLATES, _SECTIONS, _VIEW = (_HERE / name for name in ("templates", "sections", "view"))
@@ -50,15 +51,17 @@ class Page:
     """The source as an address, where it is one."""
     facts: tuple[str, ...]
     verdict: VerdictView
-    sections: tuple[tuple[str, object], ...]
-    """Template and view of each section that has something to show."""
+    n_failed: int
+    """Expectations that failed."""
+    sections: tuple[tuple[Section, object], ...]
+    """Each that has something to show, with its view."""
     inline_graphs: tuple[InlineGraph, ...]
 
 
 def page_view(data: ReportData) -> Page:
     """Everything the report says, ready to be written out."""
     hypothesis = data.record.hypothesis
-    views = ((section.template, section.view(data)) for section in SECTIONS)
+    views = ((section, section.view(data)) for section in SECTIONS)
     return Page(
         title=hypothesis.hypothesis,
         claim=data.verdict.claim,
@@ -66,7 +69,8 @@ def page_view(data: ReportData) -> Page:
         link=safe_link(hypothesis.source),
         facts=_facts(data.record, data.verdict),
         verdict=verdict_view(data.verdict),
-        sections=tuple((template, view) for template, view in views if view is not None),
+        n_failed=sum(each.outcome == "failed" for each in data.verdict.outcomes),
+        sections=tuple((section, view) for section, view in views if view is not None),
         inline_graphs=data.inline_graphs,
     )
 
@@ -97,6 +101,11 @@ def render(
     return fill_template("report.html.j2", own, page=page)
 
 
+def render_graph(graph: InlineGraph) -> str:
+    """One graph as a page of its own, with the view that a report has."""
+    return fill_template("graph.html.j2", _GRAPHS, graph=graph)
+
+
 @dataclass(frozen=True)
 class Own:
     """Styles and scripts of this package that a page carries, trusted as written."""
@@ -124,6 +133,11 @@ def circuit_picture(circuit: CircuitDrawing) -> str:
     return _picture("circuit", circuit)
 
 
+def supernodes_picture(drawn: SupernodeDiagram) -> str:
+    """The supernodes of a graph with the effects between them."""
+    return _picture("supernodes", drawn)
+
+
 def bars_picture(bars: Bars) -> str:
     """The most probable outputs, unclamped over clamped."""
     return _picture("bars", bars)
@@ -139,7 +153,7 @@ def dose_picture(panel: DosePanel) -> str:
     return _picture("dose", panel)
 
 
-def _picture(kind: str, view: CircuitDrawing | Bars | Strip | DosePanel) -> str:
+def _picture(kind: str, view: CircuitDrawing | SupernodeDiagram | Bars | Strip | DosePanel) -> str:
     template = _environment().get_template("picture.svg.j2")
     return template.render(
         style=_own("report.css"),

@@ -16,6 +16,7 @@ from tracer.evidence.regression import RunComparison, compare
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record import files, run_folder
 from tracer.record.arrays import Arrays, check_forms
+from tracer.record.claim import is_claimed
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, Verdict
 from tracer.report.render import render
@@ -214,6 +215,8 @@ def _beside_older(verdict: Verdict, folder: Path) -> Verdict:
 
 def _complete(folder: Path) -> Record:
     record = run_folder.read_record(folder)
+    if record.status != "complete" and is_claimed(folder):
+        raise UsageError(f"{folder}: this run is being measured. Open it once it has ended.")
     if record.status != "complete":
         raise UsageError(
             f"{folder}: this run was stopped before everything was measured. "

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import base64
 import gzip
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracer.errors import UsageError
+from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.graph.files import read_listed
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
-from tracer.record.trials import Ablation, Firing, GraphRecord
+from tracer.record.trials import Ablation, FeatureTokens, Firing, GraphRecord
 from tracer.report.graph_view import (
     MAX_LINKS,
     MAX_NODES,
@@ -25,7 +27,7 @@ from tracer.report.graph_view import (
     graph_data,
     to_json,
 )
-from tracer.report.text import formatted, shorten, signed, visible_token
+from tracer.report.text import feature_name, formatted, shorten, signed, visible_token
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def run_graph_data(
         f"Attribution graph of {prompt}",
         supernode_groups(record, prompt),
         graph_facts(record.graphs[prompt]),
+        feature_names(record.graphs[prompt].features),
         max_nodes,
         max_links,
     )
@@ -115,18 +118,30 @@ def place_on(prompt: PromptRecord, supernode: SupernodeRecord, ref: FeatureRef) 
 
 def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
     """What features say on the direct path, and their ablations held against the graph."""
-    found = {
-        name: [
-            ("Promotes", "  ".join(map(visible_token, said.promotes))),
-            ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
-            *(("Fires on", _firing(each)) for each in said.fires),
-        ]
-        for name, said in graph.features.items()
-    }
+    found = {name: said_of(said) for name, said in graph.features.items()}
     for each in graph.ablations:
         if not each.is_supernode:
             found.setdefault(each.name, []).append(("Ablated alone", _ablation(each)))
     return found
+
+
+def said_of(said: FeatureTokens) -> list[tuple[str, str]]:
+    """What a feature says, as (heading, text)."""
+    return [
+        ("Promotes", "  ".join(map(visible_token, said.promotes))),
+        ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
+        *(("Fires on", _firing(each)) for each in said.fires),
+    ]
+
+
+def feature_names(features: Mapping[str, FeatureTokens]) -> dict[str, str]:
+    """By id, what the described features are called."""
+    named = {name: parse_feature(name) for name in features}
+    return {
+        name: feature_name(place.layer, place.feature, features[name].promotes)
+        for name, place in named.items()
+        if place is not None
+    }
 
 
 def _firing(each: Firing) -> str:
@@ -169,6 +184,19 @@ def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
         if sum(len(each.text) for each in packed) <= BUDGET:
             return packed
     return ()
+
+
+def pack_graph(
+    title: str,
+    graph: ListedGraph,
+    groups: Sequence[SupernodePlaces] = (),
+    features: Mapping[str, FeatureTokens] | None = None,
+) -> InlineGraph:
+    """One graph for a page of its own: as many nodes and links as a view draws."""
+    told = features or {}
+    facts = {name: said_of(each) for name, each in told.items()}
+    names = feature_names(told)
+    return _packed(title, graph_data(graph, title, groups, facts, names))
 
 
 def _packed(prompt: str, data: GraphData) -> InlineGraph:

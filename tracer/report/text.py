@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
@@ -64,6 +65,12 @@ def held(value: object) -> Markup:
         parts += [escape(text[end : found.start()]), _HELD.format(found[0])]
         end = found.end()
     return Markup().join([*parts, escape(text[end:])])
+
+
+def feature_name(layer: int, index: int, promotes: Sequence[str] = ()) -> str:
+    """A feature by its place and what it promotes, without quotes: 'L12/1815 – women, woman'."""
+    told = ", ".join(shorten(visible_token(token.strip(" "))[1:-1], 16) for token in promotes[:2])
+    return f"L{layer}/{index}" + (f" – {told}" if told else "")
 
 
 def shorten(text: str, length: int) -> str:

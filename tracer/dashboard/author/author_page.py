@@ -21,7 +21,7 @@ from tracer.dashboard.author.hypothesis_files import (
     upload_panel,
     uploads,
 )
-from tracer.dashboard.dashboard import FROM, Dashboard, plain
+from tracer.dashboard.dashboard import FROM, Dashboard, file_code, plain
 from tracer.dashboard.job import job_view, jobs
 from tracer.dashboard.opening import entries
 from tracer.dashboard.runs.run import CELL, shown
@@ -150,8 +150,7 @@ def render(dashboard: Dashboard) -> None:
         _run(dashboard, found, text)
     job_view(dashboard)
     with st.expander("The text with line numbers"):
-        code = shown(text, MAX_BYTES)
-        st.code(code, language="yaml", line_numbers=True, wrap_lines=True)
+        file_code(shown(text, MAX_BYTES), line_numbers=True)
 
 
 def _begin(origins: Origins) -> str:

@@ -11,9 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.graphs import draw_graphs
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, plain, table
+from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, file_code, plain, table
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.runs.run import CELL, ICONS, facts, outcome_counts, shown
+from tracer.dashboard.runs.run import CELL, ICONS, chosen_run, facts, outcome_counts, shown
 from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.regression import RunComparison
 from tracer.record.record import Record
@@ -140,9 +140,7 @@ def _on_two_models(known: Mapping[str, RunEntry]) -> None:
 
 
 def _side(dashboard: Dashboard, known: Mapping[str, RunEntry], side: str, key: str) -> Run | None:
-    chosen = st.selectbox(
-        side, list(known), index=None, key=key, bind="query-params", placeholder="Choose a run"
-    )
+    chosen = chosen_run(side, key, known)
     if chosen is None:
         return None
     found = opened(dashboard.places.reports, known[chosen])
@@ -236,7 +234,7 @@ def _file(pair: _Pair) -> None:
     a, b = pair.a.record, pair.b.record
     diff = tables.file_diff(a.yaml, b.yaml)
     if diff:
-        st.code(shown(diff, _LONGEST_DIFF), language="diff", wrap_lines=True)
+        file_code(shown(diff, _LONGEST_DIFF), "diff")
     else:
         st.markdown("Both files say the same, word by word.")
     with st.expander("Both files whole", expanded=not diff):
@@ -245,4 +243,4 @@ def _file(pair: _Pair) -> None:
             column.markdown(f"{side}: {plain(shown(record.file, CELL))}")
             if record.overrides:
                 column.markdown(plain(shown("--set " + " --set ".join(record.overrides), CELL)))
-            column.code(shown(record.yaml, _LONGEST_DIFF), language="yaml", wrap_lines=True)
+            file_code(shown(record.yaml, _LONGEST_DIFF), on=column)

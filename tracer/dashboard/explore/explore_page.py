@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.dashboard import (
+    EXPLORED,
     PROMPT,
     RUN,
+    START,
     Dashboard,
     marked_rows,
     plain,
@@ -15,8 +18,15 @@ from tracer.dashboard.dashboard import (
 )
 from tracer.dashboard.explore.feature import feature_panel
 from tracer.dashboard.explore.graph import graph_panel, select, selection, take_up_address
-from tracer.dashboard.explore.groups import Groups, group_panel, hand_groups, keep_panel
+from tracer.dashboard.explore.groups import (
+    Groups,
+    effects_panel,
+    group_panel,
+    hand_groups,
+    keep_panel,
+)
 from tracer.dashboard.explore.nodes import AskedLogits, choices, connections, search
+from tracer.dashboard.explore.prompt_graph import chosen_graph, draw_graph
 from tracer.dashboard.opening import Shown, shown, stored
 from tracer.dashboard.runs.run import picked_prompt, picked_run
 from tracer.evidence.wording import MINUS
@@ -86,20 +96,25 @@ def links_table(shown: Shown, name: str) -> None:
 def render(dashboard: Dashboard) -> None:
     """Draw the page."""
     st.title("Explore")
-    run = picked_run(dashboard)
+    name = chosen_graph(dashboard)
+    if name is not None:
+        draw_graph(dashboard, name)
+        return
+    left, middle, right = st.columns([3, 2, 2])
+    run = picked_run(dashboard, left)
     if run is None:
         return
     if not run.record.graphs:
         st.markdown("This run has no attribution graph. Ask for one in the hypothesis, and run it:")
         st.code("graph:\n  prompts: [a_prompt]\n  toward: salient", language="yaml")
         return
-    prompt = picked_prompt(run.record, list(run.record.graphs))
-    asked = _asked(stored(run, prompt).nodes.logits)
+    prompt = picked_prompt(run.record, list(run.record.graphs), middle)
+    asked = _asked(stored(run, prompt).nodes.logits, right)
     take_up_address((run.record.id, prompt, str(asked)))
     _graph(dashboard, run, prompt, asked)
 
 
-def _asked(logits: tuple[Logit, ...]) -> AskedLogits:
+def _asked(logits: tuple[Logit, ...], at: DeltaGenerator) -> AskedLogits:
     found = choices(logits)
     names = [_words(each, logits) for each in found]
     if len(found) == 1:
@@ -108,7 +123,7 @@ def _asked(logits: tuple[Logit, ...]) -> AskedLogits:
     codes = ["-".join(str(n) for n in each if n is not None) for each in found]
     wanted = st.query_params.get(EXPLAINS, "")
     first = codes.index(wanted) if wanted in codes else 0
-    chosen = st.sidebar.selectbox("Explains", names, first, key="ask")
+    chosen = at.selectbox("Explains", names, first, key="ask")
     place = names.index(chosen)
     put_in_address(EXPLAINS, codes[place] if place else None)
     return found[place]
@@ -134,11 +149,12 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> N
     with left:
         group_panel(run.record, prompt, found, chosen)
         keep_panel(dashboard, run.record, prompt, found)
-        query = {RUN: run.record.id, PROMPT: prompt}
+        query = {RUN: run.record.id, PROMPT: prompt, START: EXPLORED}
         page = dashboard.pages["intervene"]
         st.page_link(page, label="Clamp them in Intervene", query_params=query)
     with right:
         _card(run, prompt, found, chosen)
+    effects_panel(run.record, prompt, found)
     nodes_table(found, hand_groups(run.record.id, prompt), chosen)
 
 

@@ -16,7 +16,7 @@ from tracer.dashboard.explore.supernodes import Groups
 from tracer.dashboard.opening import Shown, stored
 from tracer.engine.progress import Silent
 from tracer.errors import TracerError
-from tracer.record.feature_card import FeatureCard, Line, LogitEffect
+from tracer.record.feature_card import FeatureCard, Line, LogitEffect, LogitEffects
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record
 from tracer.report.run import Run
@@ -100,7 +100,7 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
     key = (run.record.id, facts.layer, facts.index)
     cards: dict[tuple[str, int, int], FeatureCard] = st.session_state.setdefault(_CARDS, {})
     if key in cards:
-        _card(cards[key])
+        _card(cards[key], facts.activation)
     elif model.absent():
         st.markdown("What it promotes needs the model, and torch is not installed here.")
     elif st.button("What it promotes, and where it fires"):
@@ -109,7 +109,7 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
         except TracerError as error:
             st.warning(plain(str(error)))
             return
-        _card(cards[key])
+        _card(cards[key], facts.activation)
 
 
 def _facts(facts: FeatureFacts) -> None:
@@ -133,12 +133,14 @@ def _read(run: Run, facts: FeatureFacts) -> FeatureCard:
     return card
 
 
-def _card(card: FeatureCard) -> None:
+def _card(card: FeatureCard, activation: float) -> None:
+    """What it promotes is told as it is active here, as the run's files tell it."""
+    effects = LogitEffects(card.promoted, card.suppressed).at(activation)
     left, right = st.columns(2)
-    left.markdown("Promotes (standard deviations)")
-    table(_effects(card.promoted), "Promoted tokens", left)
-    right.markdown("Suppresses")
-    table(_effects(card.suppressed), "Suppressed tokens", right)
+    left.markdown("Promotes, as active here")
+    table(_effects(effects.promoted), "Promoted tokens, in standard deviations", left)
+    right.markdown("Suppresses, as active here")
+    table(_effects(effects.suppressed), "Suppressed tokens, in standard deviations", right)
     if card.on_text is not None:
         examples = [*card.on_text.positive, *card.on_text.negative]
         st.markdown("On the run's prompts, strongest of each")

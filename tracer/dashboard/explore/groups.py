@@ -6,6 +6,7 @@ They hold ids `layer_index_position`, so they belong to one prompt of one run, f
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -23,10 +24,14 @@ from tracer.dashboard.explore.supernodes import (
     without_group,
 )
 from tracer.dashboard.intervene.draft import groups_of, keeping, kept_text
-from tracer.dashboard.opening import Shown
+from tracer.dashboard.opening import Shown, group_places
 from tracer.dashboard.runs.run import shown as told
 from tracer.errors import TracerError
+from tracer.evidence.claimed_links import contradictions
+from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.record.record import Record
+from tracer.report.render import supernodes_picture
+from tracer.report.supernode_diagram import GroupEffect, contradiction_words, graph_diagram
 from tracer.report.text import number, percent, plural, signed, visible_token
 
 Groups = dict[str, tuple[str, ...]]
@@ -66,11 +71,40 @@ def group_panel(record: Record, prompt: str, shown: Shown, chosen: tuple[str, ..
             on_click=keep,
             args=(record.id, prompt, without_group(by_hand, name)),
         )
+
+
+def effects_panel(record: Record, prompt: str, shown: Shown) -> None:
+    """Draw what the supernodes do to one another and to the output, as a picture and as a table."""
+    by_hand = hand_groups(record.id, prompt)
     links = group_links(shown.index, {**shown.declared, **by_hand})
-    if links:
-        with st.expander("Direct effects between supernodes"):
-            rows = [_link(each, record) for each in links[:100]]
-            table(rows, "Direct effects between supernodes")
+    if not links:
+        return
+    with st.expander("Direct effects between supernodes", expanded=True):
+        places = [group_places(name, ids) for name, ids in by_hand.items()]
+        drawn = graph_diagram(record, prompt, places, _by_hand(shown, by_hand, links))
+        left, right = st.columns([3, 2])
+        if drawn is not None:
+            left.image(supernodes_picture(drawn), width="stretch", alt=told(drawn.description))
+            left.markdown(
+                "Solid adds, dashed takes away: share of all that enters the target. Ablated: "
+                "measured change of what is explained."
+            )
+        for found in contradictions(record, prompt):
+            left.warning(plain(contradiction_words(record, prompt, found)))
+        rows = [_link(each, record) for each in links[:100]]
+        table(rows, "Direct effects between supernodes", right, height=320)
+
+
+def _by_hand(shown: Shown, by_hand: Groups, links: Sequence[GroupLink]) -> list[GroupEffect]:
+    """The links of supernodes made by hand, those to several outputs left out."""
+    groups = {*shown.declared, *by_hand}
+    has_one_output = len(shown.index.graph.nodes.logits) == 1
+    return [
+        GroupEffect(each.source, each.target if each.target in groups else OUTPUT, each.share)
+        for each in links
+        if each.share is not None and not by_hand.keys().isdisjoint((each.source, each.target))
+        if has_one_output or each.target in groups
+    ]
 
 
 def _actions(

@@ -12,7 +12,7 @@ second.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -23,7 +23,7 @@ from tracer.evidence.wording import MINUS
 from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id, feature_id
 from tracer.record.graph.graph import AttributionGraph, ListedGraph, Logit, Nodes, Subject
 from tracer.record.graph.influence import rows_of
-from tracer.report.text import shorten, visible_token
+from tracer.report.text import feature_name, shorten, visible_token
 
 LONGEST = 120
 """Characters of a token."""
@@ -58,6 +58,8 @@ class GraphIndex:
     ids: tuple[str, ...]
     places: Mapping[str, int]
     """Number in `ids`."""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What features are called, by id; the others are called by their place."""
 
     def known(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Those that this graph has, each once, in the order given."""
@@ -92,7 +94,7 @@ class GraphIndex:
         if place < nodes.n_features:
             layer, pos, index = nodes.features[place].tolist()
             token, activation = _short(tokens[pos]), float(nodes.activations[place])
-            label = f"L{layer} feature {index} on {token}"
+            label = f"{self.names.get(name) or feature_name(layer, index)} on {token}"
             return Node(name, "feature", layer, pos, token, label, activation)
         if place < nodes.error_columns.stop:
             layer, pos = nodes.errors[place - nodes.n_features].tolist()
@@ -121,11 +123,12 @@ def source_names(nodes: Nodes, subject: Subject) -> list[str]:
     ]
 
 
-def index_of(graph: AttributionGraph) -> GraphIndex:
+def index_of(graph: AttributionGraph, names: Mapping[str, str] | None = None) -> GraphIndex:
     """The ids of a graph."""
     logits = (f"L_{number}" for number in range(len(graph.nodes.logits)))
     ids = (*source_names(graph.nodes, graph.subject), *logits)
-    return GraphIndex(graph, ids, {name: place for place, name in enumerate(ids)})
+    places = {name: place for place, name in enumerate(ids)}
+    return GraphIndex(graph, ids, places, names or {})
 
 
 def search(index: GraphIndex, groups: Mapping[str, tuple[str, ...]], text: str) -> tuple[str, ...]:

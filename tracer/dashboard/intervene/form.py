@@ -53,12 +53,12 @@ def attempt_form(
             _row(record, prompt, before.get(name) or Clamping(name, "ablate"), f"{stem}-{name}")
             for name in names
         ]
-        left, middle, right = st.columns(3)
+        left, right = st.columns(2)
+        measure = _measure(prompt, start.measure, stem, left, right)
         freeze = _choose(
-            left, "Freeze", FREEZES, start.freeze, f"freeze-{stem}", FREEZES.__getitem__
+            st.container(), "Freeze", FREEZES, start.freeze, f"freeze-{stem}", FREEZES.__getitem__
         )
-        measure = _measure(prompt, start.measure, stem, middle, right)
-        left, middle, right = st.columns(3)
+        left, middle, right = st.columns([1, 1, 2])
         n_tokens = left.number_input("Tokens to generate", 0, MOST_TOKENS, 0, key=f"tokens-{stem}")
         dosed = middle.selectbox("Dose of", list(names), key=f"dosed-{stem}")
         factors = right.multiselect(
@@ -96,8 +96,10 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     known = record.supernodes.get(name)
     has_source = known is not None and bool(known.source)
     has_maxima = known is not None and all(ref.maximum is not None for ref in known.features)
-    left, mode_at, factor_at, place_at, tokens_at, onward_at = st.columns([2, 3, 2, 2, 3, 2])
-    left.markdown(f"**{plain(known.label if known else name)}**  \n{plain(name)}")
+    label = known.label if known else name
+    st.markdown(f"**{plain(label)}**" + (f" {plain(name)}" if label != name else ""))
+    mode_at, factor_at = st.columns([2, 3])
+    place_at, tokens_at, onward_at = st.columns([2, 2, 1], vertical_alignment="bottom")
     may: list[Mode] = [
         mode for mode in MODES if (mode != "inject" or has_source) and (mode != "add" or has_maxima)
     ]
@@ -106,14 +108,8 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
         "prompts, or its maximum. Ablated, it is 0."
     )
     mode: Mode = _choose(mode_at, "Mode", may, start.mode, f"mode-{stem}", MODES.__getitem__, told)
-    factor = factor_at.number_input(
-        f"Factor ({LOWEST:g} to {HIGHEST:g})",
-        LOWEST,
-        HIGHEST,
-        min(max(start.factor, LOWEST), HIGHEST),
-        0.5,
-        key=f"factor-{stem}",
-    )
+    first = min(max(start.factor, LOWEST), HIGHEST)
+    factor = factor_at.slider("Factor", LOWEST, HIGHEST, first, 0.1, key=f"factor-{stem}")
     # A supernode made by hand has places of its own, and none at a span.
     places = [_OWN, *(prompt.spans if known is not None else ()), _CHOSEN]
     place = _choose(place_at, "Put at", places, start.at, f"place-{stem}")

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from tracer.dashboard.dashboard import PROMPT, RUN, Dashboard, chosen_view, plain, table
+from tracer.dashboard.dashboard import (
+    PROMPT,
+    RUN,
+    Dashboard,
+    chosen_view,
+    file_code,
+    plain,
+    put_in_address,
+    table,
+)
 from tracer.dashboard.opening import entries, opened, report_of
 from tracer.evidence.context import JudgedOutcomes
+from tracer.record.claim import is_claimed
 from tracer.record.record import Record
 from tracer.record.runs import RunEntry
 from tracer.record.verdict import Verdict, VerdictName, rank
@@ -20,7 +33,7 @@ from tracer.report.run import REPORT, Run
 from tracer.report.summaries import intervention_summary
 from tracer.report.text import clean, shorten
 
-State = VerdictName | Literal["not judged", "measuring", "unreadable"]
+State = VerdictName | Literal["not judged", "measuring", "stopped", "unreadable"]
 ICONS: Mapping[State, str] = {
     "confirmed": VERDICTS["confirmed"],
     "consistent": VERDICTS["consistent"],
@@ -29,6 +42,7 @@ ICONS: Mapping[State, str] = {
     "error": VERDICTS["error"],
     "not judged": "–",
     "measuring": "…",
+    "stopped": "◼",
     "unreadable": "⚠",
 }
 """By state, in the order that filters list them."""
@@ -48,7 +62,7 @@ def state_of(entry: RunEntry) -> State:
     if entry.status is None:
         return "unreadable"
     if entry.status == "measuring":
-        return "measuring"
+        return "measuring" if is_claimed(entry.folder) else "stopped"
     return entry.verdict or "not judged"
 
 
@@ -170,7 +184,7 @@ def _report(dashboard: Dashboard, run: Run) -> None:
 def _hypothesis(dashboard: Dashboard, run: Run) -> None:
     text, name = run.record.yaml, f"{run.record.hypothesis.hypothesis}.yaml"
     st.download_button("Download the file", text, name, "application/yaml", on_click="ignore")
-    st.code(shown(text, 50 * TEXT), language="yaml", line_numbers=True, wrap_lines=True)
+    file_code(shown(text, 50 * TEXT), line_numbers=True)
 
 
 def no_runs() -> None:
@@ -179,13 +193,19 @@ def no_runs() -> None:
     st.code("tracer run hypotheses/two_hop.yaml", language="sh")
 
 
-def picked_run(dashboard: Dashboard) -> Run | None:
-    """The run; where there is none to show, the page says so."""
+def picked_run(dashboard: Dashboard, at: DeltaGenerator) -> Run | None:
+    """The run; where there is none to show, the page says so.
+
+    Args:
+        dashboard: The drawing.
+        at: Where the list of runs is drawn.
+    """
     known = entries(dashboard.places.reports)
     if not known:
         no_runs()
         return None
-    chosen = _chosen("Run", RUN, list(known))
+    chosen = chosen_run("Run", RUN, known, at)
+    assert chosen is not None
     found = opened(dashboard.places.reports, known[chosen])
     if isinstance(found, str):
         st.warning(plain(found))
@@ -193,20 +213,78 @@ def picked_run(dashboard: Dashboard) -> Run | None:
     return found
 
 
-def picked_prompt(record: Record, names: Sequence[str]) -> str:
+def picked_prompt(record: Record, names: Sequence[str], at: DeltaGenerator) -> str:
     """One of these prompts."""
     # The address holds what the list shows, so names stand in it as they are.
-    name = _chosen("Prompt", PROMPT, names)
-    st.sidebar.markdown("held out" if record.prompts[name].held_out else "discovery")
-    return name
+    split = {name: "held out" if record.prompts[name].held_out else "discovery" for name in names}
+    asked = (st.session_state.get(PROMPT), st.query_params.get(PROMPT))
+    before = (*asked, st.session_state.get(f"last {PROMPT}"), names[0])
+    now = next(name for name in before if name in split)
+    return _chosen(f"Prompt ({split[now]})", PROMPT, names, at)
 
 
-def _chosen(label: str, key: str, names: Sequence[str]) -> str:
+def run_names(known: Mapping[str, RunEntry]) -> dict[str, str]:
+    """By id, runs as '✔ two_hop · 29 Nov 13:35': complete ones first, as they come.
+
+    Runs of one name have the end of their id beside it.
+    """
+    named = {name: _name(entry) for name, entry in known.items()}
+    times = Counter(named.values())
+    first = sorted(known, key=lambda name: known[name].status != "complete")
+    return {
+        each: named[each] + (f" ({shown(each, CELL)[-6:]})" if times[named[each]] > 1 else "")
+        for each in first
+    }
+
+
+def _name(entry: RunEntry) -> str:
+    name = f"{ICONS[state_of(entry)]} {shown(entry.hypothesis, 80)}"
+    try:
+        at = datetime.fromisoformat(entry.started or "")
+    except ValueError:
+        return name
+    return f"{name} · {at.day} {at:%b %H:%M}"
+
+
+def chosen_run(
+    label: str,
+    key: str,
+    known: Mapping[str, RunEntry],
+    at: DeltaGenerator | None = None,
+) -> str | None:
+    """The id of one of the runs, as the list says, or as the address does where it is a new one.
+
+    The list is not bound to the address, which holds ids and not names: and a link to another page
+    would lose a `run` of its own. In a place of its own (`at`) a run is always chosen, the one
+    chosen last or the first; else there may be none.
+    """
+    names, written, last = run_names(known), f"{key} written", f"last {key}"
+    asked, now = st.query_params.get(key), st.session_state.pop(key, None)
+    if asked in known and asked != st.session_state.get(written):
+        now = asked
+    elif at is not None and now not in known:
+        now = st.session_state.get(last)
+    if now in known:  # written anew: the list of another page is another widget of this key
+        st.session_state[key] = now
+    chosen = (at or st).selectbox(
+        label,
+        list(names),
+        index=None if at is None else 0,
+        format_func=names.__getitem__,
+        key=key,
+        placeholder="Choose a run",
+    )
+    put_in_address(key, chosen)
+    st.session_state[written] = st.session_state[last] = chosen
+    return chosen
+
+
+def _chosen(label: str, key: str, names: Sequence[str], at: DeltaGenerator) -> str:
     """One of these; a page that is come to without an address goes on with what was chosen last."""
     last = f"last {key}"
     before = st.session_state.get(last)
     if key not in st.session_state and key not in st.query_params and before in names:
         st.session_state[key] = before
-    chosen = st.sidebar.selectbox(label, list(names), key=key, bind="query-params")
+    chosen = at.selectbox(label, list(names), key=key, bind="query-params")
     st.session_state[last] = chosen
     return chosen

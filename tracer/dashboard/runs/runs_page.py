@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName, marked_rows, put_in_address
+from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName, marked_rows
 from tracer.dashboard.opening import entries, opened
 from tracer.dashboard.runs.run import (
     CELL,
     ICONS,
     State,
+    chosen_run,
     details,
     no_runs,
     shown,
@@ -23,9 +24,6 @@ from tracer.dashboard.runs.run import (
     when,
 )
 from tracer.record.runs import RunEntry
-
-_WRITTEN = "run written"
-"""What the address says of the run since the page was drawn last."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def render(dashboard: Dashboard) -> None:
     found = filtered(listed, _filters(listed))
     selected = _table(found, len(listed))
     _compare(dashboard, selected)
-    chosen = _chosen(known)
+    chosen = chosen_run("Open", RUN, known)
     if chosen is not None:
         _show(dashboard, known[chosen])
 
@@ -133,24 +131,11 @@ def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
     st.session_state["marked"] = list(selected)
 
 
-def _chosen(known: Mapping[str, RunEntry]) -> str | None:
-    """The run to show, as marked, as the list says, or as the address does where it is a new one.
-
-    The list is not bound to the address: a link to another page would lose a `run` of its own.
-    """
-    asked = st.query_params.get(RUN)
-    if asked in known and asked != st.session_state.get(_WRITTEN):
-        st.session_state[RUN] = asked
-    chosen = st.selectbox("Open", list(known), index=None, key=RUN, placeholder="Choose a run")
-    put_in_address(RUN, chosen)
-    st.session_state[_WRITTEN] = chosen
-    return chosen
-
-
 def _show(dashboard: Dashboard, entry: RunEntry) -> None:
     found = opened(dashboard.places.reports, entry)
     if isinstance(found, str):
-        state = "measuring" if state_of(entry) == "measuring" else "unreadable"
+        state = state_of(entry)
+        state = state if state in ("measuring", "stopped") else "unreadable"
         st.header(f"{ICONS[state]} {state}")
         st.text(shown(found))
         return

@@ -1,7 +1,9 @@
-"""The script that `tracer dashboard` gives to Streamlit."""
+"""The application that `tracer dashboard` gives to Streamlit: its pages, behind the guard."""
 
 from __future__ import annotations
 
-from tracer.dashboard.app import main
+import streamlit as st
 
-main()
+from tracer.dashboard.guard import GUARD, SCRIPT
+
+app = st.App(SCRIPT, middleware=GUARD)

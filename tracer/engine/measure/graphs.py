@@ -6,7 +6,7 @@ of the hypothesis's prompts they are active.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,28 +18,24 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
 from tracer.engine.cache import StepForm, hash_of, remembered
-from tracer.engine.feature_card import logit_effects
-from tracer.engine.feature_text import Signed, firings
-from tracer.engine.features.places import Places, joined
+from tracer.engine.feature_card import N_READ, described, influential
+from tracer.engine.features.places import Place, Places, joined
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.expectations.edge import OUTPUT
-from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph import files
-from tracer.record.graph.graph import AttributionGraph, id_of_row
-from tracer.record.graph.influence import entering, influence, scores, supernode_scores
+from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.influence import entering, scores, supernode_scores
 from tracer.record.graph.prune import prune
 from tracer.record.trials import Ablation, FeatureTokens, GraphEdge, GraphRecord
 
-N_READ = 150
-"""Features of a graph whose tokens are read: more than are looked at, a second of work."""
-N_TOKENS = 6
+N_MEMBERS = 20
+"""Of each supernode, the strongest: as many as a printed report lists."""
 MAX_PROMPTS = 16
 """Of the hypothesis; more would take longer than the graph."""
-N_FIRINGS = 3
 
 
 class MeasuredGraph(NamedTuple):
@@ -72,7 +68,7 @@ def measure_graph(context: MeasurementContext, prompt: str, progress: Progress) 
 
     found = remembered(context.cache, "graph", lambda: cause, _FORM, limit, make).result
     with progress.task(f"reading features on {prompt}"):
-        features = _features_of(context, found.pruned, cause, limit)
+        features = _features_of(context, prompt, found.pruned, cause, limit)
     return found._replace(record=found.record.model_copy(update={"features": features}))
 
 
@@ -174,9 +170,13 @@ _FORM = StepForm(_pack, _unpack)
 
 
 def _features_of(
-    context: MeasurementContext, pruned: AttributionGraph, graph_cause: Any, limit: BatchLimit
+    context: MeasurementContext,
+    prompt: str,
+    pruned: AttributionGraph,
+    graph_cause: Any,
+    limit: BatchLimit,
 ) -> dict[str, FeatureTokens]:
-    """What the most influential features say, the prompt's sign of each taken in.
+    """What the most influential features say, and members of supernodes, by the sign they have.
 
     Where they fire is told of the first prompts of the file, so it is a step of its own: another
     prompt makes no graph anew.
@@ -184,34 +184,21 @@ def _features_of(
     prompts = [run.prompt for run in context.clean.values()][:MAX_PROMPTS]
 
     def cause() -> list[Any]:
-        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts]]
+        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts], N_MEMBERS]
 
     def read() -> dict[str, FeatureTokens]:
-        return _read(context, pruned, prompts)
+        active = {**influential(pruned, N_READ), **_members(context, prompt)}
+        return described(context.model, context.basis, active, prompts)
 
     return remembered(context.cache, "features", cause, _FEATURES_FORM, limit, read).result
 
 
-def _read(
-    context: MeasurementContext, pruned: AttributionGraph, prompts: Sequence[TokenizedPrompt]
-) -> dict[str, FeatureTokens]:
-    nodes = pruned.nodes
-    rows = np.argsort(-influence(pruned).features, kind="stable")[:N_READ].tolist()
-    ids = [(int(nodes.features[row, 0]), int(nodes.features[row, 2])) for row in rows]
-    signs = np.where(nodes.activations[rows] >= 0, 1, -1).tolist()
-    signed = [Signed(each, sign) for each, sign in zip(ids, signs, strict=True)]
-    fire = firings(context.model, context.basis, signed, prompts, N_FIRINGS)
-    effects = logit_effects(context.model, context.basis, ids, N_TOKENS)
-    found: dict[str, FeatureTokens] = {}
-    for row, sign, effect, places in zip(rows, signs, effects, fire, strict=True):
-        ends = (effect.promoted, effect.suppressed)
-        up, down = ends if sign > 0 else ends[::-1]
-        found[id_of_row(nodes, row)] = FeatureTokens(
-            promotes=tuple(one.token for one in up),
-            suppresses=tuple(one.token for one in down),
-            fires=places,
-        )
-    return found
+def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:
+    """Activations of the strongest members of each supernode, in the graph or not."""
+    strongest = joined(where[:N_MEMBERS] for where in context.places(prompt).values())
+    found = context.clean[prompt].at(strongest).tolist()
+    places = ((layer, pos, index) for layer, pos, index in strongest.tolist())
+    return dict(zip(places, found, strict=True))
 
 
 def _pack_features(found: dict[str, FeatureTokens]) -> StoredEntry:

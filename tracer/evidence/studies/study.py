@@ -23,6 +23,8 @@ class Cell(NamedTuple):
     """Told of it where a reader asks."""
     shade: int | None = None
     """From 0, nothing succeeded, to 4, everything did; None where the cell is not shaded."""
+    said: str = ""
+    """The token that came first most often, spaces visible; empty where none is told."""
 
 
 class StudyRow(NamedTuple):

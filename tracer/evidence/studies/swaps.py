@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from tracer.evidence.case import Wording, untested
 from tracer.evidence.conclusion import Group, Judged
@@ -14,7 +15,7 @@ from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.statistics import wilson
 from tracer.evidence.strength import of_direct, of_held_out, of_sizes
 from tracer.evidence.studies.study import Cell, StudyEvidence, StudyRow, StudyTable
-from tracer.evidence.wording import counted
+from tracer.evidence.wording import counted, show_token
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.top import TopIs
 from tracer.hypothesis.held_out import spans_of
@@ -107,7 +108,10 @@ def tables(record: Record, verdict: Verdict, name: str, study: Swaps) -> Iterato
             " the concept taken away; columns: the concept put in.",
             ("", *study.concepts),
             tuple(
-                StudyRow(recipient, tuple(_cell(pairs.get((recipient, d))) for d in study.concepts))
+                StudyRow(
+                    recipient,
+                    tuple(_cell(record, name, recipient, d, pairs) for d in study.concepts),
+                )
                 for recipient in study.concepts
                 if any(pair[0] == recipient for pair in pairs)
             ),
@@ -119,8 +123,15 @@ def tables(record: Record, verdict: Verdict, name: str, study: Swaps) -> Iterato
         )
 
 
-def _cell(found: list[PromptOutcome] | None) -> Cell | None:
-    """How many swaps of a pair succeeded; None on the diagonal."""
+def _cell(
+    record: Record,
+    name: str,
+    recipient: str,
+    donor: str,
+    pairs: Mapping[tuple[str, str], list[PromptOutcome]],
+) -> Cell | None:
+    """How many swaps of a pair succeeded, and what is said then; None on the diagonal."""
+    found = pairs.get((recipient, donor))
     if not found:
         return None
     tested = [one for one in found if one.outcome != "untested"]
@@ -129,7 +140,24 @@ def _cell(found: list[PromptOutcome] | None) -> Cell | None:
         return Cell("untested", found[0].reason or "", 0)
     low, high = (f"{100 * bound:.0f}" for bound in wilson(n_held, len(tested)))
     title = f"95 % Wilson interval {low} to {high} %"
-    return Cell(f"{n_held} of {len(tested)}", title, 4 * n_held // len(tested))
+    told = f"{n_held} of {len(tested)}"
+    return Cell(
+        told, title, 4 * n_held // len(tested), _said(record, name, recipient, donor, tested)
+    )
+
+
+def _said(
+    record: Record, name: str, recipient: str, donor: str, tested: Sequence[PromptOutcome]
+) -> str:
+    """The token that comes first on most of the prompts, and on how many where not on all."""
+    trials = record.interventions[swap_name(name, recipient, donor)].trials
+    prompts = [one.prompt.rsplit(ARROW, 1)[0] for one in tested]
+    first = Counter(trials[prompt].reading.top[0].token for prompt in prompts if prompt in trials)
+    if not first:
+        return ""
+    [(token, n)] = first.most_common(1)
+    said = show_token(token)
+    return said if n == len(tested) else f"{said} ×{n}"
 
 
 def lacks(

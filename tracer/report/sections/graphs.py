@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from tracer.evidence.claimed_links import contradictions
 from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
 from tracer.evidence.wording import p_text
 from tracer.hypothesis.clamps import LogitDiffDirection
@@ -15,6 +16,7 @@ from tracer.report.curves import Scatter, scatter
 from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
 from tracer.report.sections.supernodes import direction
+from tracer.report.supernode_diagram import SupernodeDiagram, contradiction_words, graph_diagram
 from tracer.report.text import number, percent, signed, visible_token
 
 
@@ -48,6 +50,9 @@ class GraphView:
     target: str
     kept: str
     facts: tuple[tuple[str, str], ...]
+    diagram: SupernodeDiagram | None
+    contradictions: tuple[str, ...]
+    """Claims of the file whose sign was not found here."""
     edges: Cut[EdgeRow]
     calibrations: tuple[CalibrationView, ...]
 
@@ -89,6 +94,8 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
             ("The same, supernodes alone", alone),
             ("Features after pruning", f"{graph.n_pruned:,}"),
         ),
+        diagram=graph_diagram(record, prompt),
+        contradictions=contradicted(record, prompt),
         edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
         calibrations=_calibrations(graph.ablations),
     )
@@ -99,6 +106,12 @@ def _explained(record: Record, graph: GraphRecord) -> str:
     if declared is not None and isinstance(declared.toward, LogitDiffDirection):
         return direction(declared.toward)
     return visible_token(graph.target)
+
+
+def contradicted(record: Record, prompt: str) -> tuple[str, ...]:
+    """A sentence for each claim whose sign the graph of a prompt, or an ablation, does not have."""
+    found = contradictions(record, prompt)
+    return tuple(contradiction_words(record, prompt, each) for each in found)
 
 
 def _controls(edge: GraphEdge) -> str:

@@ -15,6 +15,7 @@ from tracer.record.record import Record
 from tracer.record.verdict import SPLITS, Outcome, SplitName, Verdict, by_intervention
 from tracer.report.headline import Count, split_counts, verdict_view
 from tracer.report.limits import MAX_NOTES, Cut, cut
+from tracer.report.sections.graphs import contradicted
 from tracer.report.sections.interventions import InterventionView
 from tracer.report.sections.robustness import robustness_view
 from tracer.report.summaries import SplitSummary
@@ -62,7 +63,8 @@ class Overview:
 def overview(record: Record, verdict: Verdict, drawn: Cut[InterventionView]) -> Overview:
     """What was tested and what to be careful about."""
     robustness = robustness_view(verdict.robustness)
-    caveats = list(dict.fromkeys((*verdict.caveats, *record.notes, *record.lock_notes)))
+    signs = (each for prompt in record.graphs for each in contradicted(record, prompt))
+    caveats = list(dict.fromkeys((*signs, *verdict.caveats, *record.notes, *record.lock_notes)))
     return Overview(
         rows=overview_rows(record, drawn.kept, verdict.outcomes),
         undrawn=drawn.note,
@@ -76,18 +78,20 @@ def overview(record: Record, verdict: Verdict, drawn: Cut[InterventionView]) -> 
 def overview_rows(
     record: Record, views: Sequence[InterventionView], outcomes: Sequence[Outcome]
 ) -> tuple[OverviewRow, ...]:
-    """Interventions that are drawn first, then whatever else was judged, in the file's order.
+    """What failed in the first rows; interventions that are drawn, then what else was judged.
 
     What is expected of variations stands under the table.
     """
     of = by_intervention(outcomes)
+    failed = {name for name, mine in of.items() if any(o.outcome == "failed" for o in mine)}
     rows = [
         _intervention(record, n, view, of.get(view.name, ()))
         for n, view in enumerate(views, start=1)
     ]
     named = {ROBUSTNESS, *record.hypothesis.interventions}
     others = {name: mine for name, mine in of.items() if name not in named}
-    return (*rows, *(_other(record.hypothesis, name, mine) for name, mine in others.items()))
+    rows += [_other(record.hypothesis, name, mine) for name, mine in others.items()]
+    return tuple(sorted(rows, key=lambda row: row.name not in failed))
 
 
 def _intervention(

@@ -61,6 +61,10 @@ class Section:
 
     name: str
     """Of its template."""
+    title: str
+    """In the contents."""
+    anchor: str
+    """The id of its heading."""
     view: Callable[[ReportData], object]
     """What the template shows; None leaves the section out."""
 
@@ -76,20 +80,55 @@ def _graphs(data: ReportData) -> GraphsView | None:
 
 
 SECTIONS = (
-    Section("overview", lambda data: overview(data.record, data.verdict, data.interventions)),
-    Section("interventions", lambda data: data.interventions.kept or None),
-    Section("expectations", lambda data: expectations_view(data.verdict.outcomes)),
-    Section("controls", lambda data: data.interventions.kept or None),
-    Section("doses", lambda data: [v for v in data.interventions.kept if v.doses] or None),
     Section(
-        "prompts", lambda data: PromptsView(data.interventions.kept, prompt_views(data.record))
+        "overview",
+        "Did it hold?",
+        "h-glance",
+        lambda data: overview(data.record, data.verdict, data.interventions),
     ),
-    Section("studies", lambda data: study_views(data.record, data.verdict) or None),
-    Section("texts", lambda data: text_views(data.record) or None),
-    Section("shared", lambda data: shared_views(data.record, data.arrays) or None),
-    Section("graphs", _graphs),
-    Section("circuits", lambda data: circuit_views(data.record, data.arrays) or None),
-    Section("robustness", lambda data: robustness_view(data.verdict.robustness)),
-    Section("supernodes", lambda data: supernode_views(data.record)),
-    Section("provenance", lambda data: provenance(data.record)),
+    Section(
+        "studies",
+        "Studies",
+        "h-studies",
+        lambda data: study_views(data.record, data.verdict) or None,
+    ),
+    Section("interventions", "Circuit", "h-circuit", lambda data: data.interventions.kept or None),
+    Section(
+        "expectations",
+        "Expectations",
+        "h-expect",
+        lambda data: expectations_view(data.verdict.outcomes),
+    ),
+    Section("controls", "Controls", "h-controls", lambda data: data.interventions.kept or None),
+    Section(
+        "doses",
+        "Doses",
+        "h-doses",
+        lambda data: [v for v in data.interventions.kept if v.doses] or None,
+    ),
+    Section(
+        "prompts",
+        "Prompts",
+        "h-prompts",
+        lambda data: PromptsView(data.interventions.kept, prompt_views(data.record)),
+    ),
+    Section("texts", "Texts", "h-texts", lambda data: text_views(data.record) or None),
+    Section(
+        "shared", "Shared", "h-shared", lambda data: shared_views(data.record, data.arrays) or None
+    ),
+    Section("graphs", "Graph", "h-graphs", _graphs),
+    Section(
+        "circuits",
+        "Ablated circuits",
+        "h-circuits",
+        lambda data: circuit_views(data.record, data.arrays) or None,
+    ),
+    Section(
+        "robustness",
+        "Robustness",
+        "h-robustness",
+        lambda data: robustness_view(data.verdict.robustness),
+    ),
+    Section("supernodes", "Supernodes", "h-super", lambda data: supernode_views(data.record)),
+    Section("provenance", "Provenance", "h-from", lambda data: provenance(data.record)),
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracer.evidence.wording import show_written
 from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection
+from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.record import FeatureRef, Record, SupernodeRecord
+from tracer.record.trials import FeatureTokens
 from tracer.report.limits import MAX_MEMBERS, Cut, cut, each_of
-from tracer.report.text import NONE, formatted, percent, plural
+from tracer.report.text import NONE, feature_name, formatted, percent, plural, visible_token
 
 _FEWEST = 20
 """Members of each supernode that are listed, however many supernodes there are."""
@@ -18,10 +21,12 @@ _FEWEST = 20
 class MemberRow:
     """A feature of a supernode."""
 
-    layer: int
-    index: int
+    name: str
+    """By its place and what it promotes, where that was read."""
     where: str
     score: str
+    fires: str
+    """Where it is most active, where that was read."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def supernode_view(
 ) -> SupernodeView:
     """A supernode, ready to be written out, with so many of its members."""
     listed = cut(supernode.features, most, "members", "run.json")
+    told = described(record)
     layers = [f.layer for f in supernode.features]
     span = f", layers {min(layers)} to {max(layers)}" if layers else ""
     share = supernode.share
@@ -55,16 +61,30 @@ def supernode_view(
         label=supernode.label,
         summary=plural(len(supernode.features), "feature") + span + carried,
         rule=_rule(record, supernode),
-        members=Cut(tuple(map(_member, listed.kept)), listed.note),
+        members=Cut(tuple(_member(told, each) for each in listed.kept), listed.note),
     )
 
 
-def _member(ref: FeatureRef) -> MemberRow:
+def described(record: Record) -> dict[tuple[int, int], FeatureTokens]:
+    """What features say, by layer and index, as they are on the first graph that has them."""
+    found: dict[tuple[int, int], FeatureTokens] = {}
+    for graph in record.graphs.values():
+        for name, said in graph.features.items():
+            place = parse_feature(name)
+            if place is not None:
+                found.setdefault((place.layer, place.feature), said)
+    return found
+
+
+def _member(told: Mapping[tuple[int, int], FeatureTokens], ref: FeatureRef) -> MemberRow:
     where = f"anchor − {ref.offset}" if ref.offset else "anchor"
     if ref.position is not None:
         where = f"token {ref.position}"
     score = NONE if ref.score is None else formatted(ref.score, ".4g")
-    return MemberRow(ref.layer, ref.index, where, score)
+    said = told.get((ref.layer, ref.index))
+    name = feature_name(ref.layer, ref.index, said.promotes if said else ())
+    tokens = dict.fromkeys(visible_token(each.token) for each in (said.fires if said else ()))
+    return MemberRow(name, where, score, ", ".join(tokens))
 
 
 def _rule(record: Record, supernode: SupernodeRecord) -> str:

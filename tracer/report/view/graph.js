@@ -4,6 +4,8 @@
 
 const GRAPH_STRONGEST = 300;
 const GRAPH_RADIUS = 4;
+const GRAPH_DIAMETER = 9;
+const GRAPH_MANY = 12; // of so many selected nodes, links are drawn as totals
 const GRAPH_SHAPES = { feature: d3.symbolCircle, error: d3.symbolDiamond, token: d3.symbolSquare, logit: d3.symbolSquare };
 const GRAPH_ZOOM = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
 
@@ -27,7 +29,7 @@ function mountGraph(element, raw, options = {}) {
 
 class GraphView {
   constructor(element, data) {
-    Object.assign(this, { data, selected: new Set(), threshold: 1, query: "", hovered: -1, focused: -1 });
+    Object.assign(this, { data, selected: new Set(), threshold: 1, query: "", hovered: -1, focused: -1, token: -1 });
     this.layout = graphLayout(data);
     this.adjacency = graphAdjacency(data);
     this.transform = d3.zoomIdentity;
@@ -65,6 +67,8 @@ class GraphView {
     this.search = graphElement("input", { type: "search", "aria-label": "Search nodes", placeholder: "Search nodes" });
     this.slider = graphElement("input", { type: "range", min: 5, max: 100, value: 100, "aria-label": "Share of influence shown" });
     this.told = graphElement("output", {});
+    this.tokens = graphElement("select", { "aria-label": "Zoom to a token" }, graphElement("option", { value: -1 }, "all tokens"));
+    this.layout.columns.forEach((column, n) => this.tokens.append(graphElement("option", { value: n }, `${column.position} ${graphShort(column.token, 24)}`)));
     this.live = graphElement("p", { class: "gv-hidden", "aria-live": "polite" });
     this.hint = graphElement("div", { class: "gv-hint", "aria-hidden": "true" });
     this.hint.hidden = true;
@@ -76,6 +80,7 @@ class GraphView {
       { class: "gv-tools", role: "group", "aria-label": "Graph controls" },
       this.search,
       graphElement("label", {}, "nodes carrying ", this.slider, " ", this.told),
+      this.tokens,
       ...this.buttons(),
     );
     this.root = graphElement("div", { class: "gv" }, tools, this.chips(), graphElement("div", { class: "gv-main" }, this.stage, this.side), this.live);
@@ -122,7 +127,10 @@ class GraphView {
     this.rows.append("text").attr("text-anchor", "end").text((row) => this.rowName(row));
     this.columns = this.axes.selectAll("g.gv-column").data(layout.columns).join("g").attr("class", "gv-column");
     this.columns.append("line");
-    this.columns.append("text").attr("text-anchor", "end").text((column) => graphShort(column.token, 16));
+    this.columns.append("text").attr("text-anchor", "end").attr("class", "gv-token-name").text((column) => graphShort(column.token, 16))
+      .on("pointerdown", (event) => event.stopPropagation())
+      .on("click", (_, column) => this.zoomTo(this.token < 0 ? this.layout.columns.indexOf(column) : -1));
+    this.folded = this.axes.append("g");
     this.outputs = this.axes.append("text").attr("class", "gv-outputs").attr("text-anchor", "end");
     this.hulls = this.svg.append("g").attr("aria-hidden", "true");
     this.list = this.svg.append("g").attr("role", "listbox").attr("aria-multiselectable", "true").attr("aria-label", "Nodes; arrows move, Enter selects");
@@ -152,6 +160,9 @@ class GraphView {
     return node.rank <= this.threshold || node.kind === "token" || node.kind === "logit" || node.supernodes.length > 0 || this.selected.has(i);
   };
 
+  /** Whether a node is drawn: shown, and not folded into its cell's count for want of room. */
+  seen = (i) => this.shown(i) && (!this.hiding[i] || this.selected.has(i) || this.isMatch(this.data.nodes[i]));
+
   // ---- what a person does --------------------------------------------------------------------
 
   listen() {
@@ -160,6 +171,8 @@ class GraphView {
     on(this.search, "input", () => this.find(this.search.value));
     on(this.search, "keydown", (event) => { if (event.key === "Enter") this.select(this.matches()); });
     on(this.slider, "input", () => this.setThreshold(this.slider.value / 100));
+    on(this.tokens, "change", () => this.zoomTo(Number(this.tokens.value)));
+    on(document, "keydown", (event) => this.escape(event));
     for (const query of ["(prefers-color-scheme: dark)", "print"]) on(window.matchMedia(query), "change", () => this.restyle());
     const svg = this.svg.node();
     on(svg, "pointerdown", (event) => this.press(event));
@@ -178,6 +191,17 @@ class GraphView {
     this.resizing.observe(this.stage);
   }
 
+  /** Escape clears the search where one is written, else the selection, wherever the page has its focus. */
+  escape(event) {
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    const inside = event.composedPath().includes(this.root);
+    if (!inside && event.target !== document.body) return;
+    if (this.query) {
+      this.search.value = "";
+      this.find("");
+    } else this.select([]);
+  }
+
   press(event) {
     if (event.button !== 0 || event.shiftKey) return;
     const [x, y] = d3.pointer(event, this.svg.node());
@@ -189,7 +213,7 @@ class GraphView {
 
   move(event) {
     const [x, y] = d3.pointer(event, this.svg.node());
-    if (!this.drag) return this.hover(graphNearest(this.points, this.shown, x, y, 14));
+    if (!this.drag) return this.hover(graphNearest(this.points, this.seen, x, y, 14));
     if (Math.hypot(x - this.drag.x, y - this.drag.y) > 4) this.drag.moved = true;
     if (!this.drag.moved || !this.drag.boxes) return;
     const [left, top] = [Math.min(x, this.drag.x), Math.min(y, this.drag.y)];
@@ -203,7 +227,7 @@ class GraphView {
     if (!drag || (drag.moved && !drag.boxes)) return;
     const [x, y] = d3.pointer(event, this.svg.node());
     if (drag.moved) return this.select(this.inside(drag.x, drag.y, x, y), true, drag.adds);
-    const node = graphNearest(this.points, this.shown, x, y, 14);
+    const node = graphNearest(this.points, this.seen, x, y, 14);
     if (node >= 0) {
       this.enter(this.data.nodes[node]);
       this.marks.nodes()[node].focus({ preventScroll: true });
@@ -227,9 +251,8 @@ class GraphView {
   key(event) {
     const at = this.focused;
     if (event.key.startsWith("Arrow")) {
-      this.marks.nodes()[graphNeighbour(this.points, this.shown, at, event.key)].focus({ preventScroll: true });
+      this.marks.nodes()[graphNeighbour(this.points, (i) => this.seen(i) && this.inPlot(i), at, event.key)].focus({ preventScroll: true });
     } else if (event.key === "Enter" || event.key === " ") this.pick(at, event.ctrlKey || event.metaKey);
-    else if (event.key === "Escape") this.select([]);
     else if (event.key === "0") this.zoomReset();
     else if (GRAPH_ZOOM[event.key] && !event.ctrlKey && !event.metaKey) this.zoomBy(GRAPH_ZOOM[event.key]);
     else return;
@@ -300,13 +323,24 @@ class GraphView {
   }
 
   zoomBy(factor) { this.svg.call(this.zoom.scaleBy, factor); }
-  zoomReset() { this.svg.call(this.zoom.transform, d3.zoomIdentity); }
+  zoomReset() {
+    this.zoomTo(-1);
+    this.svg.call(this.zoom.transform, d3.zoomIdentity);
+  }
+
+  /** One token's column on the whole width; −1: all of them. */
+  zoomTo(column) {
+    this.token = column;
+    this.tokens.value = column;
+    this.svg.call(this.zoom.transform, d3.zoomIdentity);
+    this.redraw();
+  }
 
   // ---- what is drawn -------------------------------------------------------------------------
 
   fill() {
     graphPanel(this.side, this.data, this.adjacency, this.selected, this.shown,
-      (node, event) => this.pick(node, event.ctrlKey || event.metaKey), (node) => this.hover(node));
+      (node, event) => this.pick(node, event.ctrlKey || event.metaKey), (node) => this.hover(node), (nodes) => this.select(nodes));
   }
 
   /** Take up the page's colours: dark where its text is light. */
@@ -344,11 +378,26 @@ class GraphView {
     this.height = Math.min(680, Math.max(340, 21 * this.layout.nRows)) + top + bottom;
     this.zoom.extent([[left, top], [this.width - right, this.height - bottom]])
       .translateExtent([[left, top], [this.width - right, this.height - bottom]]);
-    const across = d3.scaleLinear([0, this.layout.width], [left, this.width - right]);
+    const column = this.layout.columns[this.token];
+    const units = column ? [column.start, column.start + column.width] : [0, this.layout.width];
+    const across = d3.scaleLinear(units, [left, this.width - right]);
     const up = d3.scaleLinear([-0.5, this.layout.nRows - 0.5], [this.height - bottom, top]);
     this.across = (units) => this.transform.applyX(across(units));
     this.up = (row) => this.transform.applyY(up(row));
-    this.points = this.data.nodes.map((node, i) => [this.across(this.layout.x[i]), this.up(node.layer + 1)]);
+    const perUnit = this.across(1) - this.across(0);
+    this.size = d3.median([0.55, 1.5, Math.sqrt(perUnit / 9)]);
+    this.points = new Array(this.data.nodes.length);
+    this.hiding = new Uint8Array(this.data.nodes.length);
+    this.counts = [];
+    for (const cell of this.layout.cells) {
+      const lane = graphLane(cell, perUnit, GRAPH_DIAMETER * this.size);
+      cell.order.forEach((node, n) => {
+        const place = cell.right - lane.step * Math.min(n, lane.n);
+        this.points[node] = [this.across(place), this.up(cell.layer + 1)];
+        this.hiding[node] = Number(n >= lane.n);
+      });
+      if (cell.order.length > lane.n) this.counts.push({ cell, x: this.across(cell.right - lane.step * (lane.n - 0.4)) });
+    }
     this.svg.attr("viewBox", `0 0 ${this.width} ${this.height}`).attr("width", this.width).attr("height", this.height);
   }
 
@@ -376,6 +425,10 @@ class GraphView {
         last = x;
         return "visible";
       });
+    const counts = this.counts.map(({ cell, x }) => ({ x, y: this.up(cell.layer + 1), n: d3.sum(cell.order, (i) => Number(this.shown(i) && !this.seen(i))) }))
+      .filter(({ x, y, n }) => n > 0 && x > left && x < this.width - right && inPlot(y));
+    this.folded.selectAll("text").data(counts).join("text").attr("class", "gv-count").attr("text-anchor", "end")
+      .attr("x", ({ x }) => x).attr("y", ({ y }) => y + 3).text(({ n }) => `+${n}`);
     const logits = this.data.nodes.filter((node) => node.kind === "logit");
     const names = d3.sort(logits, (node) => node.influence).map((node) => node.label.replace(/^output /, ""));
     const text = names.length > 4 ? `… ${names.slice(-4).join("   ")}` : names.join("   ");
@@ -393,15 +446,28 @@ class GraphView {
     pen.beginPath();
     pen.rect(left, top - 8, this.width - left - right + 8, this.height - top - bottom + 16);
     pen.clip();
+    if (this.selected.size > GRAPH_MANY) return this.drawTotals(pen);
     const touched = (link) => [link.source, link.target].some((i) => this.selected.has(i) || i === this.hovered);
-    const there = this.data.links.filter((link) => this.shown(link.source) && this.shown(link.target));
+    const there = this.data.links.filter((link) => this.seen(link.source) && this.seen(link.target));
     const chosen = this.selected.size ? there.filter(touched) : there.slice(0, GRAPH_STRONGEST);
     if (!this.selected.size && this.hovered >= 0) chosen.push(...there.slice(GRAPH_STRONGEST).filter(touched));
     for (const link of chosen) this.drawLink(pen, link, touched(link) ? 0.85 : 0.28);
   }
 
+  /** Of many selected nodes one line from each group that sends to them, and to each that receives. */
+  drawTotals(pen) {
+    const middle = (nodes) => [d3.mean(nodes, (i) => this.points[i][0]), d3.mean(nodes, (i) => this.points[i][1])];
+    const found = graphConnections(this.data, this.adjacency, this.selected);
+    const here = middle([...this.selected]);
+    for (const total of graphTotals(this.data, found.inputs, false)) this.drawLine(pen, middle(total.nodes), here, total, 0.85);
+    for (const total of graphTotals(this.data, found.outputs, true)) this.drawLine(pen, here, middle(total.nodes), total, 0.85);
+  }
+
   drawLink(pen, link, opacity) {
-    const [[x0, y0], [x1, y1]] = [this.points[link.source], this.points[link.target]];
+    this.drawLine(pen, this.points[link.source], this.points[link.target], link, opacity);
+  }
+
+  drawLine(pen, [x0, y0], [x1, y1], link, opacity) {
     pen.globalAlpha = opacity;
     pen.strokeStyle = link.weight < 0 ? this.colour.minus : this.colour.plus;
     pen.lineWidth = Math.max(0.6, 5 * Math.sqrt(Math.abs(link.share)));
@@ -452,9 +518,9 @@ class GraphView {
       const found = graphConnections(this.data, this.adjacency, selected);
       for (const row of [...found.inputs, ...found.outputs]) share.set(row.node, row.share);
     }
-    const size = d3.median([0.55, 1.5, Math.sqrt(Math.abs(this.across(1) - this.across(0)) / 9)]);
-    const seen = (i) => this.shown(i) && this.inPlot(i);
-    if (this.focused < 0 || !this.shown(this.focused)) this.enter(this.data.nodes[d3.range(this.points.length).findLast(this.shown)] ?? { id: "" });
+    const { size } = this;
+    const seen = (i) => this.seen(i) && this.inPlot(i);
+    if (this.focused < 0 || !seen(this.focused)) this.enter(this.data.nodes[d3.range(this.points.length).findLast(seen)] ?? { id: "" });
     this.marks
       .attr("transform", (_, i) => `translate(${this.points[i][0].toFixed(1)} ${this.points[i][1].toFixed(1)}) scale(${size.toFixed(2)})`)
       .attr("display", (_, i) => (seen(i) ? null : "none"))

@@ -7,25 +7,35 @@ const GRAPH_WIDEST = 16;
 
 /**
  * Token columns as wide as their fullest layer, up to a width: one crowded layer would push all others
- * together, so its nodes stand closer. Nodes of one place are side by side, the most influential right.
+ * together. A cell holds the nodes of one place, the most influential first; they stand from the right.
  */
 function graphLayout(data) {
-  const cells = d3.group(data.nodes.keys(), (i) => data.nodes[i].position, (i) => data.nodes[i].layer);
-  const x = new Float64Array(data.nodes.length);
+  const places = d3.group(data.nodes.keys(), (i) => data.nodes[i].position, (i) => data.nodes[i].layer);
+  const cells = [];
   const columns = [];
   let start = 0;
-  for (const position of d3.sort(cells.keys())) {
-    const rows = [...cells.get(position).values()];
+  for (const position of d3.sort(places.keys())) {
+    const rows = [...places.get(position).values()];
     const width = Math.min(GRAPH_WIDEST, d3.max(rows, (row) => row.length)) + 1;
     for (const row of rows) {
-      const order = d3.sort(row, (a, b) => data.nodes[a].influence - data.nodes[b].influence);
-      const step = Math.min(1, (width - 1) / order.length);
-      order.forEach((node, n) => { x[node] = start + width - 0.5 - step * (order.length - 1 - n) - 0.25; });
+      const order = d3.sort(row, (a, b) => data.nodes[b].influence - data.nodes[a].influence);
+      cells.push({ order, layer: data.nodes[order[0]].layer, right: start + width - 0.75, room: width - 1 });
     }
     columns.push({ position, token: data.tokens[position], start, width });
     start += width;
   }
-  return { x, columns, width: Math.max(start, 1), nRows: data.nLayers + 2 };
+  return { cells, columns, width: Math.max(start, 1), nRows: data.nLayers + 2 };
+}
+
+/**
+ * Where the nodes of a cell stand, in units left of its right end, and how many: those that fit side by
+ * side at `perUnit` pixels a unit. The others are counted in their place until one zooms in.
+ */
+function graphLane(cell, perUnit, diameter) {
+  const n = cell.order.length;
+  const fits = Math.max(1, Math.floor((cell.room * perUnit) / diameter));
+  if (n <= fits) return { n, step: Math.min(1, n > 1 ? (cell.room - diameter / perUnit) / (n - 1) : 1) };
+  return { n: Math.max(1, fits - 2), step: diameter / perUnit };
 }
 
 /** Links of each node, strongest first as they come. */
@@ -62,6 +72,31 @@ function graphConnections(data, adjacency, selected) {
     inputs: rows(inputs, () => total),
     outputs: rows(outputs, (node) => data.nodes[node].input),
   };
+}
+
+/**
+ * Rows of connections added up by supernode, or by what kind of node they are where they are in none. What a
+ * group receives is a share of everything that enters its rows' nodes; what it sends, of the selection's input.
+ */
+function graphTotals(data, rows, receives) {
+  const kinds = { feature: "other features", error: "errors", token: "tokens", logit: "outputs" };
+  const found = new Map();
+  for (const { node, weight, share } of rows) {
+    const [first] = data.nodes[node].supernodes;
+    const label = first === undefined ? kinds[data.nodes[node].kind] : data.supernodes[first].label;
+    const total = found.get(label) ?? { label, nodes: [], weight: 0, share: 0 };
+    total.nodes.push(node);
+    total.weight += weight;
+    total.share += share;
+    found.set(label, total);
+  }
+  if (receives) {
+    for (const total of found.values()) {
+      const whole = d3.sum(total.nodes, (i) => data.nodes[i].input);
+      total.share = whole ? total.weight / whole : 0;
+    }
+  }
+  return d3.sort(found.values(), (total) => -Math.abs(total.share));
 }
 
 /** The node nearest to a point in pixels, within a reach; −1 where there is none. */

@@ -2,6 +2,7 @@
 // The lists beside the picture: what is selected, and what it is connected to. Text nodes only.
 
 const GRAPH_ROWS = 15;
+const GRAPH_FIRST = 20; // features that are listed where nothing is selected
 const GRAPH_MINUS = "\u2212";
 
 function graphSigned(value, digits = 1) {
@@ -44,9 +45,6 @@ function graphFacts(data, node) {
 
 function graphCard(data, selected, level) {
   const nodes = Array.from(selected, (i) => data.nodes[i]);
-  if (!nodes.length) {
-    return [graphElement("p", { class: "gv-muted" }, "Select a node to see what it is and what it is connected to.")];
-  }
   if (nodes.length > 1) {
     return [
       graphElement(`h${level}`, { class: "gv-head" }, `${nodes.length} nodes selected`),
@@ -64,15 +62,9 @@ function graphCard(data, selected, level) {
 function graphList(data, title, note, rows, pick, hover, level) {
   const list = graphElement("ul", { "aria-label": title });
   for (const { node, share, weight } of rows.slice(0, GRAPH_ROWS)) {
-    const button = graphElement(
-      "button",
-      { type: "button", class: share < 0 ? "gv-row gv-minus" : "gv-row", title: `weight ${graphSigned(weight, 3)}` },
-      graphElement("span", { class: "gv-share" }, `${graphSigned(100 * share)} %`),
-      graphElement("span", {}, graphName(data.nodes[node])),
-    );
-    button.addEventListener("click", (event) => pick(node, event));
-    button.addEventListener("pointerenter", () => hover(node));
-    button.addEventListener("pointerleave", () => hover(-1));
+    const kind = share < 0 ? "gv-row gv-minus" : "gv-row";
+    const button = graphButton(`${graphSigned(100 * share)} %`, graphName(data.nodes[node]), kind, (event) => pick(node, event), [node], hover);
+    button.title = `weight ${graphSigned(weight, 3)}`;
     list.append(graphElement("li", {}, button));
   }
   const more = rows.length - GRAPH_ROWS;
@@ -81,13 +73,53 @@ function graphList(data, title, note, rows, pick, hover, level) {
   return [graphElement(`h${level + 1}`, { class: "gv-subhead" }, title), graphElement("p", { class: "gv-muted" }, note), list];
 }
 
+/** The most influential features: where to begin. */
+function graphFirst(data, shown, pick, hover, level) {
+  const features = [...data.nodes.keys()].filter((i) => data.nodes[i].kind === "feature" && shown(i));
+  const first = d3.sort(features, (i) => -data.nodes[i].influence).slice(0, GRAPH_FIRST);
+  const list = graphElement("ul", { "aria-label": "Most influential features" });
+  for (const node of first) {
+    list.append(graphElement("li", {}, graphButton(`${(100 * data.nodes[node].influence).toFixed(1)} %`, graphName(data.nodes[node]), "gv-row", (event) => pick(node, event), [node], hover)));
+  }
+  return [
+    graphElement("p", { class: "gv-muted" }, "Select a node to see what it is and what it is connected to."),
+    graphElement(`h${level}`, { class: "gv-head" }, "Most influential features"),
+    list,
+  ];
+}
+
+function graphButton(share, text, kind, act, nodes, hover) {
+  const button = graphElement("button", { type: "button", class: kind }, graphElement("span", { class: "gv-share" }, share), graphElement("span", {}, text));
+  button.addEventListener("click", act);
+  button.addEventListener("pointerenter", () => hover(nodes[0]));
+  button.addEventListener("pointerleave", () => hover(-1));
+  return button;
+}
+
+/** Totals by supernode of what enters or leaves many nodes; a row selects the group. */
+function graphGroups(data, title, rows, receives, select, hover, level) {
+  const list = graphElement("ul", { "aria-label": `${title} by supernode` });
+  for (const total of graphTotals(data, rows, receives)) {
+    const kind = total.share < 0 ? "gv-row gv-minus" : "gv-row";
+    const text = `${total.label} (${total.nodes.length})`;
+    list.append(graphElement("li", {}, graphButton(`${graphSigned(100 * total.share)} %`, text, kind, () => select(total.nodes), total.nodes, hover)));
+  }
+  return [graphElement(`h${level + 1}`, { class: "gv-subhead" }, `${title} by supernode`), list];
+}
+
 /** Fill the side of the view anew for a selection; its headings are of the level that the host's `data-heading` says. */
-function graphPanel(side, data, adjacency, selected, shown, pick, hover) {
+function graphPanel(side, data, adjacency, selected, shown, pick, hover, select) {
   const level = Number(side.closest("[data-heading]")?.dataset.heading ?? 3);
-  const children = graphCard(data, selected, level);
+  const children = selected.size ? graphCard(data, selected, level) : graphFirst(data, shown, pick, hover, level);
   if (selected.size) {
     const found = graphConnections(data, adjacency, selected);
     const visible = (rows) => rows.filter((row) => shown(row.node));
+    if (selected.size > 1 && data.supernodes.length) {
+      children.push(
+        ...graphGroups(data, "Inputs", found.inputs, false, select, hover, level),
+        ...graphGroups(data, "Outputs", found.outputs, true, select, hover, level),
+      );
+    }
     children.push(
       ...graphList(data, "Inputs", "share of everything that enters the selection", visible(found.inputs), pick, hover, level),
       ...graphList(data, "Outputs", "share of everything that enters the other", visible(found.outputs), pick, hover, level),

@@ -1,0 +1,357 @@
+"""The layout of the picture of what a graph's supernodes do to one another and to the output.
+
+A box is a supernode; deeper ones stand higher, those later in the prompt further right. An arrow is
+the sum of all direct effects of one group on another, as a share of everything that enters the
+target: a solid one with a head adds, a dashed one with a bar takes away. Beside it stands what
+clamping measured. A link that the file claims with the other sign is marked. Coordinates, in
+pixels, are made here; `supernodes.svg.j2` draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import hypot, sqrt
+from typing import NamedTuple
+
+from tracer.evidence.claimed_links import (
+    Contradiction,
+    claimed_links,
+    contradictions,
+    measured_change,
+)
+from tracer.evidence.wording import MINUS
+from tracer.hypothesis.expectations.edge import OUTPUT
+from tracer.record.record import Record
+from tracer.record.trials import GraphEdge
+from tracer.report.run_graphs import SupernodePlaces, supernode_groups
+from tracer.report.text import percent, plural, shorten, signed, text_width, visible_token
+
+WIDTH = 760.0
+BOX = 42.0
+ROW = 150.0
+"""From one row of boxes to the next, with room for what stands at an arrow."""
+GAP = 22.0
+MARGIN = 10.0
+ARC = 62.0
+"""How far the middle of an arrow between two boxes of one row lies above them."""
+SAME_ROW = 2.0
+"""Layers; groups that are no further apart stand side by side."""
+MOST_LINKS = 12
+LEAST = 0.005
+"""Share; a weaker link is drawn only where the file claims it."""
+SMALL = 0.1
+"""Of the direct effect; a change that is smaller has no sign worth telling."""
+LONGEST_LABEL = 26
+_TOP = 1e9
+"""The layer of the output: above all."""
+
+
+class Group(NamedTuple):
+    """A supernode, or the output, before it has a place."""
+
+    name: str
+    label: str
+    note: str
+    layer: float
+    """Mean of its members."""
+    position: float
+
+
+class GroupEffect(NamedTuple):
+    """All direct effects of one group on another, before they have a place."""
+
+    source: str
+    target: str
+    share: float
+    """−1 to 1."""
+    measured: str = ""
+    """What clamping the source did to the target, in a few words."""
+    flag: str = ""
+    """The sign that the file claims, or that ablating shows, where it is another; else empty."""
+
+
+@dataclass(frozen=True)
+class GroupBox:
+    """A box."""
+
+    name: str
+    label: str
+    note: str
+    x: float
+    y: float
+    width: float
+
+    @property
+    def is_output(self) -> bool:
+        """Whether it stands for what the graph explains."""
+        return self.name == OUTPUT
+
+    @property
+    def middle(self) -> float:
+        """Of its width."""
+        return self.x + self.width / 2
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An effect, drawn."""
+
+    title: str
+    path: str
+    head: str
+    width: float
+    adds: bool
+    lines: tuple[str, ...]
+    """The share, then what was measured."""
+    flag: str
+    x: float
+    """Middle of its text."""
+    y: float
+    """Top of its text."""
+    text_width: float
+
+
+@dataclass(frozen=True)
+class SupernodeDiagram:
+    """Everything `supernodes.svg.j2` draws."""
+
+    width: float
+    top: float
+    height: float
+    description: str
+    boxes: tuple[GroupBox, ...]
+    arrows: tuple[Arrow, ...]
+    note: str
+    """Which links are too weak to be drawn; empty where all are."""
+
+
+def graph_diagram(
+    record: Record,
+    prompt: str,
+    by_hand: Sequence[SupernodePlaces] = (),
+    effects: Sequence[GroupEffect] = (),
+) -> SupernodeDiagram | None:
+    """The supernodes in a prompt's graph; None where none has a member there.
+
+    Args:
+        record: The run.
+        prompt: Whose graph it is.
+        by_hand: More supernodes, which the run does not have.
+        effects: Theirs, on any supernode or the output, and on them.
+    """
+    graph = record.graphs[prompt]
+    there = [each for each in supernode_groups(record, prompt) if graph.members.get(each["name"])]
+    groups = [_group(each, graph.members[each["name"]]) for each in there]
+    groups += [_group(each, len(each["places"])) for each in by_hand if each["places"]]
+    if not groups:
+        return None
+    claimed = {(each.source, each.target) for each in claimed_links(record, prompt)}
+    output = Group(OUTPUT, visible_token(graph.target), "is explained", _TOP, 0.0)
+    return diagram([*groups, output], [*_effects(record, prompt), *effects], claimed)
+
+
+def _effects(record: Record, prompt: str) -> list[GroupEffect]:
+    """The direct effects between a run's supernodes, with what else is known of each."""
+    flags = {
+        (each.claim.source, each.claim.target): f"claimed: {'+' if each.claim.sign > 0 else MINUS}"
+        for each in contradictions(record, prompt)
+    }
+    return [
+        GroupEffect(
+            edge.source,
+            edge.target,
+            edge.share,
+            _measured(record, prompt, edge),
+            flags.get((edge.source, edge.target)) or _other_sign(record, prompt, edge),
+        )
+        for edge in record.graphs[prompt].edges
+        if edge.share is not None
+    ]
+
+
+def _group(places: SupernodePlaces, n_members: int) -> Group:
+    """A supernode as it lies on a prompt."""
+    layers = [layer for layer, _, _ in places["places"]]
+    positions = [position for _, position, _ in places["places"]]
+    low, high = min(layers), max(layers)
+    where = f"L{low}" if low == high else f"L{low}–{high}"
+    mean, at = sum(layers) / len(layers), sum(positions) / len(positions)
+    note = f"{plural(n_members, 'feature')} · {where}"
+    return Group(places["name"], places["label"], note, mean, at)
+
+
+def contradiction_words(record: Record, prompt: str, found: Contradiction) -> str:
+    """A sentence that says what the file claims and what was found."""
+    claim = found.claim
+    source = record.supernodes[claim.source].label
+    target = _target(record, prompt, claim.target)
+    story = "adds to" if claim.sign > 0 else "takes away from"
+    said = f"{claim.where} claims that {source} {story} {target}"
+    if found.found == "direct":
+        return f"{said}; in the graph of {prompt} its direct effect is {_share(found.value)}."
+    verb = "lowers" if found.value > 0 else "raises"
+    return f"{said}; on {prompt}, ablating it {verb} that by {abs(found.value):.2f}."
+
+
+def _target(record: Record, prompt: str, name: str) -> str:
+    if name == OUTPUT:
+        return visible_token(record.graphs[prompt].target)
+    return record.supernodes[name].label
+
+
+def _measured(record: Record, prompt: str, edge: GraphEdge) -> str:
+    """What clamping the source alone did to the explained logit, or to a supernode."""
+    if edge.target == OUTPUT:
+        change = measured_change(record.graphs[prompt], edge.source)
+        return "" if change is None else f"ablated: {signed(change)}"
+    for found in record.interventions.values():
+        trial = found.trials.get(prompt)
+        if trial is None or [clamp.supernode for clamp in trial.clamps] != [edge.source]:
+            continue
+        activation = trial.supernodes.get(edge.target)
+        if activation is not None and activation.of_clean is not None:
+            return f"{trial.clamps[0].amount.words()}: {percent(activation.of_clean)}"
+    return ""
+
+
+def _other_sign(record: Record, prompt: str, edge: GraphEdge) -> str:
+    """Says that ablating a group moves the output the way its direct effect does not.
+
+    Changes that are small beside the direct effect are left aside.
+    """
+    change = measured_change(record.graphs[prompt], edge.source) if edge.target == OUTPUT else None
+    if change is None or change * edge.weight <= 0 or abs(change) < SMALL * abs(edge.weight):
+        return ""
+    return f"measured: {MINUS if edge.weight > 0 else '+'}"
+
+
+def _share(share: float) -> str:
+    return f"{signed(100 * share, 1)} %"
+
+
+def diagram(
+    groups: Sequence[Group], effects: Iterable[GroupEffect], claimed: Collection[tuple[str, str]]
+) -> SupernodeDiagram:
+    """Place the groups and draw the effects between them: the claimed ones, then the strongest."""
+    names = {each.name: each.label for each in groups}
+    known = [each for each in effects if each.source in names and each.target in names]
+    ordered = sorted(known, key=lambda each: -abs(each.share))
+    told = [each for each in ordered if (each.source, each.target) in claimed]
+    others = [each for each in ordered if each not in told and abs(each.share) >= LEAST]
+    drawn = [*told, *others[: max(0, MOST_LINKS - len(told))]]
+    boxes, height = _boxes(groups)
+    arrows = _apart([_arrow(each, boxes) for each in drawn])
+    top = min(0.0, *(each.y for each in arrows), *(each.y - MARGIN for each in boxes.values()))
+    left_out = len(known) - len(drawn)
+    return SupernodeDiagram(
+        WIDTH,
+        top,
+        height - top,
+        "Direct effects between supernodes: " + "; ".join(each.title for each in arrows) + ".",
+        tuple(boxes.values()),
+        tuple(arrows),
+        f"{plural(left_out, 'weaker link')} not drawn, see the table." if left_out else "",
+    )
+
+
+def _boxes(groups: Sequence[Group]) -> tuple[dict[str, GroupBox], float]:
+    """Boxes in rows, the deepest on top, and the height of all."""
+    rows: list[list[Group]] = []
+    for group in sorted(groups, key=lambda each: (each.layer, each.position)):
+        mine = rows[-1] if rows else []
+        is_near = bool(mine) and group.layer - mine[0].layer <= SAME_ROW
+        if is_near and _row_width([*mine, group]) <= WIDTH:
+            mine.append(group)
+        else:
+            rows.append([group])
+    found: dict[str, GroupBox] = {}
+    top = MARGIN
+    for row in reversed(rows):
+        free = (WIDTH - _row_width(row)) / (len(row) + 1)
+        x = MARGIN + free
+        for group in sorted(row, key=lambda each: each.position):
+            label = shorten(group.label, LONGEST_LABEL)
+            box = GroupBox(group.name, label, group.note, x, top, _width(group))
+            found[group.name] = box
+            x += box.width + GAP + free
+        top += ROW
+    return found, top - ROW + BOX + MARGIN
+
+
+def _width(group: Group) -> float:
+    label = 1.1 * text_width(shorten(group.label, LONGEST_LABEL), 13.5)
+    return max(label, text_width(group.note, 10.5), 84.0) + 22
+
+
+def _row_width(row: Sequence[Group]) -> float:
+    return sum(_width(each) + GAP for each in row) - GAP + 2 * MARGIN
+
+
+def _arrow(effect: GroupEffect, boxes: dict[str, GroupBox]) -> Arrow:
+    """A curve from box to box; both ways between two boxes bend apart."""
+    source, target = boxes[effect.source], boxes[effect.target]
+    up = source.y > target.y
+    level = source.y == target.y
+    x0, y0 = source.middle, source.y if up or level else source.y + BOX
+    x1 = target.middle + (0 if level else (source.middle - target.middle) * 0.25)
+    x1 = min(max(x1, target.x + 12), target.x + target.width - 12)
+    y1 = target.y + BOX if up else target.y
+    bend = 2 * ARC if level else 0.0
+    side = 18.0 if up else -18.0
+    cx, cy = (x0 + x1) / 2 + (0 if level else side), (y0 + y1) / 2 - bend
+    length = hypot(x1 - cx, y1 - cy) or 1.0
+    dx, dy = (x1 - cx) / length, (y1 - cy) / length
+    adds = effect.share >= 0
+    tip = (x1 - 2 * dx, y1 - 2 * dy)
+    end = (x1 - 9 * dx, y1 - 9 * dy) if adds else tip
+    lines = tuple(filter(None, (_share(effect.share), effect.measured)))
+    words = (*lines, f"⚠ {effect.flag}") if effect.flag else lines
+    # A third of the way: arrows into one box are far apart there.
+    t = 0.5 if level else 0.36
+    x = (1 - t) ** 2 * x0 + 2 * t * (1 - t) * cx + t * t * x1
+    y = (1 - t) ** 2 * y0 + 2 * t * (1 - t) * cy + t * t * y1
+    told = "; ".join(words)
+    return Arrow(
+        title=f"{source.label} → {target.label} {told}",
+        path=f"M{x0:.1f} {y0:.1f}Q{cx:.1f} {cy:.1f} {end[0]:.1f} {end[1]:.1f}",
+        head=_head(tip, (dx, dy), adds=adds),
+        width=min(1.2 + 9 * sqrt(abs(effect.share)), 7.0),
+        adds=adds,
+        lines=lines,
+        flag=effect.flag,
+        x=x,
+        y=y - 7.0 * len(words),
+        text_width=max(text_width(each, 11.5) for each in words) + 10,
+    )
+
+
+def _head(tip: tuple[float, float], way: tuple[float, float], *, adds: bool) -> str:
+    """A triangle that points at the target, or a bar across."""
+    (x, y), (dx, dy) = tip, way
+    if adds:
+        bx, by = x - 10 * dx, y - 10 * dy
+        ends = ((x, y), (bx - 5 * dy, by + 5 * dx), (bx + 5 * dy, by - 5 * dx))
+        return "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in ends) + "Z"
+    ends = ((x - 7 * dy, y + 7 * dx), (x + 7 * dy, y - 7 * dx))
+    return "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in ends)
+
+
+def _apart(arrows: Sequence[Arrow]) -> list[Arrow]:
+    """The arrows with their texts moved down where they would lie on one another."""
+    found: list[Arrow] = []
+    for arrow in arrows:
+        moved = arrow
+        while any(_overlap(moved, other) for other in found):
+            moved = replace(moved, y=moved.y + 6)
+        found.append(moved)
+    return found
+
+
+def _overlap(a: Arrow, b: Arrow) -> bool:
+    near = abs(a.x - b.x) < (a.text_width + b.text_width) / 2
+    return near and a.y < b.y + _text_height(b) and b.y < a.y + _text_height(a)
+
+
+def _text_height(arrow: Arrow) -> float:
+    return 14.0 * (len(arrow.lines) + bool(arrow.flag)) + 4
