@@ -25,6 +25,14 @@ PUBLIC = (
     tracer.Run.compare,
     tracer.Run.report,
     tracer.attribution_graph,
+    tracer.Graph.show,
+    tracer.Graph.to_networkx,
+    tracer.Session.__init__,
+    tracer.Session.ask,
+    tracer.Session.find,
+    tracer.Session.clamp,
+    tracer.Session.graph,
+    tracer.Session.run,
 )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,13 +25,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tracer.record.arrays import Arrays
+from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report import text
 from tracer.report.circuit_diagram import CircuitDrawing
+from tracer.report.graph_view import SupernodePlaces, graph_data
 from tracer.report.headline import OUTCOMES, VerdictView, safe_link, verdict_view
 from tracer.report.plots import Bars, DosePanel, Strip
-from tracer.report.run_graphs import InlineGraph, RunGraphs
+from tracer.report.run_graphs import InlineGraph, RunGraphs, packed_graph
+from tracer.report.sections.graphs import GraphsView
 from tracer.report.sections.registry import SECTIONS, ReportData
 
 _HERE = Path(__file__).parent
@@ -95,6 +99,19 @@ def render(
     page = page_view(ReportData(record, verdict, arrays, graphs or RunGraphs()))
     own = _GRAPHS if page.inline_graphs else _PLAIN
     return fill_template("report.html.j2", own, page=page)
+
+
+def render_graph(graph: ListedGraph, groups: Sequence[SupernodePlaces] = ()) -> str:
+    """One attribution graph as a self-contained HTML page: the interactive view of the report.
+
+    Args:
+        graph: Pruned or not; what a page cannot hold is cut by influence, and the page says so.
+        groups: Supernodes to mark in it.
+    """
+    title = f"Attribution graph of {text.shorten(graph.subject.prompt, 120)!r}"
+    inline = packed_graph("The graph", graph_data(graph, title, groups))
+    view = GraphsView((), (inline,), {}, title)
+    return fill_template("graph.html.j2", _GRAPHS, view=view)
 
 
 @dataclass(frozen=True)

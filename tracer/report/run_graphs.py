@@ -163,7 +163,7 @@ def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
     """All graphs of a run, as large as fits; none where nothing fits."""
     for caps in _CAPS:
         packed = tuple(
-            _packed(prompt, run_graph_data(record, prompt, graph, *caps))
+            packed_graph(prompt, run_graph_data(record, prompt, graph, *caps))
             for prompt, graph in found.graphs.items()
         )
         if sum(len(each.text) for each in packed) <= BUDGET:
@@ -171,7 +171,8 @@ def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
     return ()
 
 
-def _packed(prompt: str, data: GraphData) -> InlineGraph:
+def packed_graph(prompt: str, data: GraphData) -> InlineGraph:
+    """A graph as a page carries it."""
     squeezed = gzip.compress(to_json(data).encode(), mtime=0)
     return InlineGraph(prompt, base64.b64encode(squeezed).decode(), data["cut"], _strongest(data))
 

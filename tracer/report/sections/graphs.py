@@ -59,6 +59,7 @@ class GraphsView:
     """Those that the page itself carries."""
     problems: Mapping[str, str]
     """By prompt, why a graph cannot be drawn."""
+    heading: str = "Attribution graph, held against clamps"
 
 
 def graph_views(record: Record) -> tuple[GraphView, ...]:
