@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from tracer.api.expectation import expectation as expectation
     from tracer.api.graph import Graph as Graph
     from tracer.api.graph import attribution_graph as attribution_graph
     from tracer.api.hypotheses import load as load
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "api.expectation": ["expectation"],
         "api.graph": ["Graph", "attribution_graph"],
         "api.hypotheses": ["load", "run", "run_matrix"],
         "api.session.session": ["Session"],

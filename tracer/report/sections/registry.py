@@ -17,6 +17,7 @@ from tracer.record.verdict import Verdict
 from tracer.report.limits import Cut, quota_of, select_interventions
 from tracer.report.run_graphs import InlineGraph, RunGraphs, pack
 from tracer.report.sections.circuits import circuit_views
+from tracer.report.sections.code import code_views
 from tracer.report.sections.expectations import expectations_view
 from tracer.report.sections.graphs import GraphsView, graph_views
 from tracer.report.sections.interventions import InterventionView, intervention_view
@@ -79,6 +80,7 @@ SECTIONS = (
     Section("overview", lambda data: overview(data.record, data.verdict, data.interventions)),
     Section("interventions", lambda data: data.interventions.kept or None),
     Section("expectations", lambda data: expectations_view(data.verdict.outcomes)),
+    Section("code", lambda data: code_views(data.record.hypothesis) or None),
     Section("controls", lambda data: data.interventions.kept or None),
     Section("doses", lambda data: [v for v in data.interventions.kept if v.doses] or None),
     Section(
