@@ -209,7 +209,8 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
             missing = (s for s in expectation.supernodes() if s not in record.supernodes)
             yield from (f"{name}: no supernode {s!r} was measured" for s in missing)
             if isinstance(expectation, Python) and _is_unasked(expectation, trials.values()):
-                yield f"{name}: the Python function {expectation.python} was not asked, as it is now"
+                function = expectation.python
+                yield f"{name}: the Python function {function} was not asked, as it is now"
             for trial in trials.values() if expectation.is_compared else ():
                 yield from _unread_by_controls(name, expectation, hypothesis, trial)
 
