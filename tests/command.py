@@ -45,6 +45,7 @@ class Engine:
         fresh: bool = False,
         store: Store | None = None,
         last: LastOpened[Any] | None = None,
+        opened: object = None,
         progress: Progress,
     ) -> Path:
         name = file.hypothesis.hypothesis

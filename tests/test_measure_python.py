@@ -94,6 +94,16 @@ def test_it_is_judged_again_where_it_is_not_defined(tiny, tmp_path, monkeypatch,
     assert "CONSISTENT" in call(capfd, "show", str(run.path)).out
 
 
+def test_what_is_registered_reads_back_where_it_is_not_defined(tiny, tmp_path, monkeypatch):
+    text = cell(RISES)
+    run = run_of(tiny, tmp_path)
+    monkeypatch.setattr(python, "_DEFINED", {})
+    declared = tmp_path / "declared.yaml"
+    declared.write_text(run.record.registration.declared, encoding="utf-8")
+    [expected] = tracer.load(declared).interventions["swap"].expect
+    assert (expected.source, expected.function) == (text, None)
+
+
 def test_another_text_is_another_claim(tiny, tmp_path):
     cell(RISES)
     run = run_of(tiny, tmp_path)
