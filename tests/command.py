@@ -46,6 +46,7 @@ class Engine:
         keep_going: bool = False,
         store: Store | None = None,
         last: LastOpened[Any] | None = None,
+        opened: object = None,
         progress: Progress,
     ) -> Path:
         name = file.hypothesis.hypothesis

@@ -10,10 +10,10 @@ import pytest
 from tests.dashboards import put_run, start, texts
 from tests.graphs import hand_graph
 from tests.opened import TEXT
+from tracer.api.graph import attribution_graph
 from tracer.dashboard import model
 from tracer.dashboard.explore import prompt_graph
 from tracer.dashboard.explore.prompt_graph import graph_names
-from tracer.engine.graphs import attribution_graph
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.graph.files import read, write
 

@@ -24,7 +24,17 @@ PUBLIC = (
     tracer.Run.judge,
     tracer.Run.compare,
     tracer.Run.report,
+    tracer.Run.to_pandas,
     tracer.attribution_graph,
+    tracer.expectation,
+    tracer.Graph.show,
+    tracer.Graph.to_networkx,
+    tracer.Session.__init__,
+    tracer.Session.ask,
+    tracer.Session.find,
+    tracer.Session.clamp,
+    tracer.Session.graph,
+    tracer.Session.run,
 )
 
 

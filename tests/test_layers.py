@@ -26,10 +26,15 @@ ROOMS = {
     "cli": ("errors", "hypothesis", "record", "evidence", "engine", "report", "api", "dashboard"),
 }
 """What each room may import besides itself."""
-ROOT_ENTRIES = {"__init__.py", "__main__.py", "api.py", "errors.py", "py.typed"} | {
-    room for room in ROOMS if room not in ("errors", "api")
+ROOT_ENTRIES = {"__init__.py", "__main__.py", "errors.py", "py.typed"} | {
+    room for room in ROOMS if room != "errors"
 }
-NEEDS_TORCH = ("tracer.engine", "tracer.cli.selftest", "tracer.dashboard.intervene.measure")
+NEEDS_TORCH = (
+    "tracer.engine",
+    "tracer.api.session.",
+    "tracer.cli.selftest",
+    "tracer.dashboard.intervene.measure",
+)
 """Opened when they are used; every other module is imported without torch."""
 NEEDS_STREAMLIT = ("tracer.dashboard",)
 """An extra: without it the rest works."""

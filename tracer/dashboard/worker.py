@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tracer.api import run
+from tracer.api.hypotheses import run
 from tracer.engine.progress import Advance
 from tracer.errors import EXIT_INTERRUPTED, EXIT_OK, TracerError
 

@@ -18,95 +18,29 @@ from tracer.engine.attribution.targets import ExplainedTarget, Targets, explaine
 from tracer.engine.feature_card import described, influential
 from tracer.engine.graph_request import GraphRequest, NamedGraph
 from tracer.engine.model.model import Model
-from tracer.engine.model.sources import named_model
-from tracer.engine.progress import Progress, Silent
+from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.hypothesis.tokens import TokenizedPrompt, read_text, token_id, token_notes, tokenize
-from tracer.record.graph.graph import AttributionGraph
-from tracer.record.graph.prune import prune as prune_graph
 
 
-def attribution_graph(
-    prompt: str,
-    *,
-    model: str | None = None,
-    features: str = "neurons",
-    toward: str | Sequence[str] | None = None,
-    against: str | None = None,
-    max_features: int = KEPT_FEATURES,
-    prune: tuple[float, float] | None = (0.8, 0.98),
-    device: str | None = None,
-    dtype: str | None = None,
-    progress: Progress | None = None,
-) -> AttributionGraph:
-    """The attribution graph of one prompt, pruned.
+def graphs(
+    request: GraphRequest, progress: Progress, opened: Opened | None = None
+) -> Iterator[NamedGraph]:
+    """One graph after the other, each when it is asked for; the model is opened once.
 
     Args:
-        prompt: A text; the special tokens that the tokenizer puts in front are added.
-        model: A registered name, a Hugging Face id or a folder.
-        features: `neurons`, a registered dictionary, a folder or a Hugging Face id.
-        toward: A token, or several, to explain; None means the most probable ones.
-        against: A second token: logit(toward) − logit(against) is explained instead.
-        max_features: So many of the active features are kept, the most relevant; what the others
-            write is in the error nodes.
-        prune: Shares of the nodes' and of the edges' influence to keep (see
-            `tracer.record.graph.prune`); None keeps all.
-        device: `auto`, `cpu`, `cuda`, …
-        dtype: `float32`, `bfloat16`, `float16` or `float64`.
-        progress: Told of every step; silent by default.
-
-    Raises:
-        UsageError: A prompt that is too short or too long, a token that is none, unknown features.
-        ModelUnavailable: The model cannot be had, or no graph can be made of its blocks.
-        EngineError: Numbers that are not finite, or too little memory.
-
-    Example:
-        >>> graph = tracer.attribution_graph(
-        ...     "the capital of Texas",
-        ...     model="./gemma",
-        ...     toward=" Austin",
-        ...     max_features=20,
-        ...     prune=None,
-        ... )
-        >>> graph.subject.tokens
-        ('<bos>', 'the', ' capital', ' of', ' Texas')
-        >>> graph.nodes.n_features, [logit.label for logit in graph.nodes.logits]
-        (20, [' Austin'])
-        >>> graph.edges.shape == (graph.nodes.n_targets, graph.nodes.n_sources)
-        True
-    """
-    request = GraphRequest(
-        source=prompt,
-        model=named_model(model, device, dtype),
-        features=features,
-        toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
-        against=against,
-        max_features=max_features,
-    )
-    [(_, whole, _)] = graphs(request, progress or Silent())
-    return whole if prune is None else prune_graph(whole, *prune)
-
-
-def graphs(request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
-    """One graph after the other, each when it is asked for; the model is opened once.
+        request: What to explain, and by which model where none is open.
+        progress: Told of every step.
+        opened: Model and features that are open already.
 
     Raises:
         HypothesisError: A prompt, span or token of the file that does not fit the model.
-        UsageError, ModelUnavailable, EngineError: See `attribution_graph`.
+        UsageError, ModelUnavailable, EngineError: See `tracer.attribution_graph`.
     """
     request.check()
-    yield from graphs_on(open_both(request.model, request.features, progress), request, progress)
-
-
-def graphs_on(opened: Opened, request: GraphRequest, progress: Progress) -> Iterator[NamedGraph]:
-    """The same on a model that is open, whatever model the request names.
-
-    Raises:
-        HypothesisError, UsageError, ModelUnavailable, EngineError: See `graphs`.
-    """
+    opened = opened or open_both(request.model, request.features, progress)
     model, basis = opened.model, opened.basis
     for prompt in _prompts(request, model, progress):
         _require_length(prompt.name or "the prompt", prompt.ids, model)

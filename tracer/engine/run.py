@@ -15,7 +15,7 @@ from tracer.engine.last_opened import LastOpened
 from tracer.engine.measure.declared import measure_declared
 from tracer.engine.new_record import new_record
 from tracer.engine.progress import Clock, Progress
-from tracer.engine.session import Opened, Session, locked, open_both
+from tracer.engine.session import MeasurementSession, Opened, locked, open_both
 from tracer.engine.store import Store
 from tracer.engine.variants import measure_variants
 from tracer.hypothesis.load import HypothesisFile
@@ -40,6 +40,7 @@ def measure(
     keep_going: bool = False,
     store: Store | None = None,
     last: LastOpened[Opened] | None = None,
+    opened: Opened | None = None,
     progress: Progress,
 ) -> Path:
     """Measure everything a hypothesis declares; returns its run folder.
@@ -52,6 +53,7 @@ def measure(
         keep_going: Measure also what cannot be tested, as the model does not answer as declared.
         store: Where measurements are looked for before they are made, and kept; None: nowhere.
         last: Holds the model of the file before, which is taken where this one asks for it.
+        opened: The model and features to measure on, which are not opened again.
         progress: Hears about every step that takes long.
 
     Raises:
@@ -62,9 +64,10 @@ def measure(
     """
     clock = Clock()
     wanted = (file.hypothesis.model_spec, file.hypothesis.features)
-    opened = (last or LastOpened[Opened]()).get(wanted, lambda: open_both(*wanted, progress))
+    if opened is None:
+        opened = (last or LastOpened[Opened]()).get(wanted, lambda: open_both(*wanted, progress))
     clock.stop("load")
-    session = Session(opened, locked(file, opened, lock), store, progress)
+    session = MeasurementSession(opened, locked(file, opened, lock), store, progress)
     session.check(file)
     register(reports, file.hypothesis, datetime.now(UTC))
     context = session.context(file, session.lock)

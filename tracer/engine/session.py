@@ -51,7 +51,7 @@ def open_both(spec: ModelSpec, features: str, progress: Progress) -> Opened:
 
 
 @dataclass(frozen=True)
-class Session:
+class MeasurementSession:
     """A model with its features, on which a hypothesis and its variations are measured."""
 
     opened: Opened

@@ -14,7 +14,7 @@ from tracer.engine.measure.declared import measure_declared
 from tracer.engine.new_record import begin_record
 from tracer.engine.progress import Clock
 from tracer.engine.resolve import MeasurementContext
-from tracer.engine.session import Session
+from tracer.engine.session import MeasurementSession
 from tracer.errors import EngineError, HypothesisError
 from tracer.hypothesis.implied import Variation, variations
 from tracer.hypothesis.load import HypothesisFile
@@ -26,7 +26,11 @@ from tracer.record.run_folder import variant_folder
 
 
 def measure_variants(
-    file: HypothesisFile, folder: Path, run: Observed, session: Session, known: MeasurementContext
+    file: HypothesisFile,
+    folder: Path,
+    run: Observed,
+    session: MeasurementSession,
+    known: MeasurementContext,
 ) -> Record:
     """Measure the variations that are still missing, writing after each; `known` is the run's.
 
@@ -64,7 +68,7 @@ def _measured(
     folder: Path,
     run: Record,
     variation: Variation,
-    session: Session,
+    session: MeasurementSession,
     known: MeasurementContext,
 ) -> VariantRecord:
     """Measure one, or say why not."""
@@ -120,7 +124,7 @@ def _measure(
     run: Record,
     variation: Variation,
     context: MeasurementContext,
-    session: Session,
+    session: MeasurementSession,
 ) -> str:
     """Measure one from where an earlier attempt stopped; gives its fingerprint."""
     clock = Clock()

@@ -106,6 +106,7 @@ class Case:
         same = {
             "reading": clean,
             "supernodes": activations,
+            "python": {key: each.as_unclamped() for key, each in trial.python.items()},
             "generated": written and written.model_copy(update={"clamped": written.clean}),
             "doses": tuple(dose.model_copy(update={"reading": clean}) for dose in trial.doses),
         }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from tracer.evidence.measures.edge import total
 from tracer.evidence.statistics import wilson
 from tracer.evidence.wording import counted, named, p_text, signed
+from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.held_out import near_twins
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.spec import Hypothesis
@@ -29,6 +30,7 @@ def caveats(
     if hypothesis.expected == "refuted":
         yield "the file expects to be refuted: it states a negative result"
     yield from _prompts(hypothesis)
+    yield from _code(hypothesis)
     yield from _untested(outcomes)
     yield from _supernodes(record, hypothesis)
     yield from _graphs(record)
@@ -63,6 +65,22 @@ def _prompts(hypothesis: Hypothesis) -> Iterator[str]:
         )
     if any(hypothesis.prompts[name].messages for name in used):
         yield "chat prompts: the model's own chat template is part of what was tested"
+
+
+def _code(hypothesis: Hypothesis) -> Iterator[str]:
+    """That a verdict rests on code, which a reader must read to know what was tested."""
+    specs = all_interventions(hypothesis).values()
+    found = {
+        f"{each.python} (SHA-256 {(each.sha256 or '')[:12]})"
+        for spec in specs
+        for each in spec.expect
+        if isinstance(each, Python)
+    }
+    if found:
+        yield (
+            f"judged by Python code, {', '.join(sorted(found))}: what it tests is its author's "
+            "word; its text is in the report, and what it calls is in no record"
+        )
 
 
 def _untested(outcomes: Sequence[Outcome]) -> Iterator[str]:

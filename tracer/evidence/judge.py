@@ -8,7 +8,7 @@ Whatever would have been measured differently needs a new run (`check_measured`)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tracer.errors import UsageError, dotted
 from tracer.evidence.across import is_across, judge_across
@@ -30,6 +30,7 @@ from tracer.evidence.studies.registry import judge_studies, missing
 from tracer.evidence.wording import clamp_words, counted
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
@@ -207,8 +208,16 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
         for expectation in spec.expect:
             missing = (s for s in expectation.supernodes() if s not in record.supernodes)
             yield from (f"{name}: no supernode {s!r} was measured" for s in missing)
+            if isinstance(expectation, Python) and _is_unasked(expectation, trials.values()):
+                function = expectation.python
+                yield f"{name}: the Python function {function} was not asked, as it is now"
             for trial in trials.values() if expectation.is_compared else ():
                 yield from _unread_by_controls(name, expectation, hypothesis, trial)
+
+
+def _is_unasked(expectation: Python, trials: Iterable[Trial]) -> bool:
+    """Whether a function, with this text, has said nothing of some trial."""
+    return any(expectation.sha256 not in trial.python for trial in trials)
 
 
 def _needs_measuring(change: Change) -> bool:

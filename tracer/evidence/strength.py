@@ -30,6 +30,7 @@ from tracer.evidence.statistics import wilson
 from tracer.evidence.wording import MINUS, named
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.held_out import n_independent, spans_of
 from tracer.record.testable import baseline_problem
 
@@ -84,6 +85,9 @@ def of_controls(
     expectations: Sequence[Expectation],
 ) -> Iterator[str]:
     """Random sets that no expectation compares with, that only others do, or that are too small."""
+    for each in expectations:
+        if isinstance(each, Python):
+            yield f"matched controls: what the Python function {each.python} says has none"
     against = [each for each in expectations if each.is_compared]
     if not against:
         yield f"matched controls: no expectation of {name} compares with them"

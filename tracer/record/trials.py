@@ -124,6 +124,18 @@ class Rival(Recorded):
     wrong: dict[str, Reading] = Field(description="With the wrong donors of each answer.")
 
 
+class PythonAnswer(Recorded):
+    """What a Python function said of a trial."""
+
+    clamped: bool | None = Field(description="None where it did not say.")
+    unclamped: bool | None = Field(description="Of the same prompt as if nothing were clamped.")
+    problem: str | None = Field(default=None, description="Why it did not say.")
+
+    def as_unclamped(self) -> PythonAnswer:
+        """Its answer as if nothing were clamped."""
+        return self.model_copy(update={"clamped": self.unclamped})
+
+
 class Trial(Recorded):
     """One intervention on one prompt.
 
@@ -153,6 +165,9 @@ class Trial(Recorded):
     )
     rivals: tuple[Rival, ...] = ()
     generated: Generated | None = Field(default=None, description="Where texts are generated.")
+    python: dict[str, PythonAnswer] = Field(
+        default={}, description="By the SHA-256 of the function's text."
+    )
     n_controls: int
     control_tokens: tuple[str, ...] = ()
     procedure: tuple[ProcedureControl, ...] = ()

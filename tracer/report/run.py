@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from tracer.errors import UsageError
 from tracer.evidence.baseline_run import Essentials, Tolerances, essentials
@@ -19,6 +20,7 @@ from tracer.record.arrays import Arrays, check_forms
 from tracer.record.claim import is_claimed
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, Verdict
+from tracer.report.readings import COLUMNS, reading_rows
 from tracer.report.render import render
 from tracer.report.run_graphs import read_graphs
 from tracer.report.terminal import RunFacts, clean, verdict_text, worst
@@ -127,6 +129,24 @@ class Run:
         graphs = read_graphs(self.path, self.record)
         files.write_text(target, render(self.record, self.verdict, self.arrays, graphs))
         return target
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`: a row for each token that was read of each trial and dose.
+
+        Columns: `intervention`, `prompt`, `held_out`, `dose` (its factor; none for the clamps as
+        declared), `token`, `token_id`, then `logit`, `probability` (softmax over the whole
+        vocabulary) and `rank` (from 1) under the clamps, and the same without them as `clean_…`,
+        empty for a token that was not read there.
+
+        Example:
+            >>> frame = tracer.run("tiny.yaml").to_pandas()
+            >>> swap = frame[(frame.prompt == "plano") & (frame.token == " Sacramento")]
+            >>> bool((swap.logit - swap.clean_logit).item() > 0.01)
+            True
+        """
+        import pandas
+
+        return pandas.DataFrame(reading_rows(self.record), columns=[*COLUMNS])
 
     @property
     def facts(self) -> RunFacts:

@@ -89,7 +89,7 @@ def _made(folder: Path, text: str) -> str | None:
         with st.spinner("Taking the graph: half a minute for a short prompt…"):
             held = model.hold(key)
             with held.lock:
-                [found] = engine.graphs.graphs_on(held.opened, request, Silent())
+                [found] = engine.graphs.graphs(request, Silent(), held.opened)
             graph = prune(found.graph, *_KEPT)
             words = "-".join(re.findall("[a-z0-9]+", text.lower()))[:60].strip("-") or "prompt"
             cause = repr((graph.subject.fingerprint, basis, graph.subject.token_ids))

@@ -16,6 +16,7 @@ from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_ci
 from tracer.engine.measure.graphs import measure_graph
 from tracer.engine.measure.neutral import with_neutral
 from tracer.engine.measure.prompts import Measurement, measure_prompt, n_rows
+from tracer.engine.measure.python import with_python
 from tracer.engine.measure.rivals import with_rivals
 from tracer.engine.measure.shared import measure_shared
 from tracer.engine.measure.texts import n_texts, with_texts
@@ -165,6 +166,7 @@ def _measure_interventions(
             found = with_texts(context, prompt, found, limit, advance)
             found = with_neutral(context, prompt, found, limit)
             found = with_rivals(context, prompt, found, limit)
+            found = with_python(context, prompt, found)
             if limit.halved:
                 fits = limit.rows
                 found.notes.append(

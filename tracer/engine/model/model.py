@@ -231,6 +231,8 @@ class Model:
 
 def _boot(weights: Weights) -> Any:
     """Wrap the loaded Hugging Face model; nothing is downloaded or copied."""
+    if weights.bridge is not None:
+        return weights.bridge
     model, record = weights.hf_model, weights.record
     what = f"{record.name}: TransformerLens cannot wrap architecture {record.architecture}"
     advice = "Use another model, or update transformer-lens where the model is newer than it."

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tracer.engine.model.hf_load import load_model, load_tokenizer, quiet, require_usable
-from tracer.engine.model.ready import ReadyModel, ready_model
+from tracer.engine.model.ready import ready_model
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
@@ -23,6 +23,8 @@ class Weights:
     hf_model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     record: ModelRecord
+    bridge: Any = None
+    """The `TransformerBridge` around it, where there is one already."""
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -59,7 +61,8 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
         tokenizer = load_tokenizer(ready.folder)
     with progress.task(f"loading {spec.name} on {device}"), quiet():
         hf_model = load_model(ready.folder, getattr(torch, spec.dtype), device)
-    return Weights(hf_model, tokenizer, _record(spec, ready, hf_model))
+    found = (ready.source, ready.revision, ready.fingerprint)
+    return Weights(hf_model, tokenizer, record_of(spec, *found, hf_model))
 
 
 def choose_device(name: str) -> torch.device:
@@ -97,14 +100,17 @@ def _count(kind: str) -> int:
     raise UsageError(f"device {kind!r} is not supported; choose auto, cpu, cuda, cuda:N or mps.")
 
 
-def _record(spec: ModelSpec, ready: ReadyModel, hf_model: PreTrainedModel) -> ModelRecord:
+def record_of(
+    spec: ModelSpec, source: str, revision: str | None, fingerprint: str, hf_model: Any
+) -> ModelRecord:
+    """What a run says of a loaded model; see `ReadyModel`."""
     config: Any = hf_model.config
     text = config.get_text_config()
     return ModelRecord(
         name=spec.name,
-        source=ready.source,
-        revision=ready.revision,
-        fingerprint=ready.fingerprint,
+        source=source,
+        revision=revision,
+        fingerprint=fingerprint,
         architecture=type(hf_model).__name__,
         n_layers=text.num_hidden_layers,
         d_model=text.hidden_size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.evidence.measures import dose, effect, fraction, text, top
+from tracer.evidence.measures import dose, effect, fraction, python, text, top
 from tracer.evidence.measures.measure import MeasureEvidence
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
@@ -14,6 +14,7 @@ MEASURES: tuple[MeasureEvidence[Any], ...] = (
     effect.MEASURE,
     fraction.MEASURE,
     text.MEASURE,
+    python.MEASURE,
     dose.MEASURE,
 )
 _BY_KIND: dict[type[Expectation], MeasureEvidence[Any]] = {

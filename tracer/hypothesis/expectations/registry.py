@@ -11,6 +11,7 @@ from tracer.hypothesis.expectations.base import Expectation, form_of
 from tracer.hypothesis.expectations.dose import DoseExpectation, Falls, Rises
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.expectations.fraction import Fraction
+from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.expectations.text import InLanguage, RhymesWith, Says, SaysNot
 from tracer.hypothesis.expectations.top import Rank, TopIs, TopIsNot
 
@@ -25,6 +26,7 @@ EXPECTATIONS: tuple[type[Expectation], ...] = (
     SaysNot,
     InLanguage,
     RhymesWith,
+    Python,
 )
 """Of clamps; each is told by its key."""
 DOSE_EXPECTATIONS: tuple[type[DoseExpectation], ...] = (Rises, Falls)

@@ -17,6 +17,7 @@ from tracer.record.verdict import Verdict
 from tracer.report.limits import Cut, quota_of, select_interventions
 from tracer.report.run_graphs import InlineGraph, RunGraphs, pack
 from tracer.report.sections.circuits import circuit_views
+from tracer.report.sections.code import code_views
 from tracer.report.sections.expectations import expectations_view
 from tracer.report.sections.graphs import GraphsView, graph_views
 from tracer.report.sections.interventions import InterventionView, intervention_view
@@ -99,6 +100,7 @@ SECTIONS = (
         "h-expect",
         lambda data: expectations_view(data.verdict.outcomes),
     ),
+    Section("code", "Python", "h-code", lambda data: code_views(data.record.hypothesis) or None),
     Section("controls", "Controls", "h-controls", lambda data: data.interventions.kept or None),
     Section(
         "doses",

@@ -50,6 +50,7 @@ class GraphPages {
 
   remember(change) {
     Object.assign(this.state, change);
+    if (location.protocol === "about:") return; // a notebook's frame has no address of its own
     const { g, n, t } = this.state;
     const parts = [...(g ? [`g=${g}`] : []), ...(n.length ? [`n=${n.join(",")}`] : []), ...(t < 1 ? [`t=${t}`] : [])];
     history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : "#h-graphs");

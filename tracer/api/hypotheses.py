@@ -1,15 +1,16 @@
-"""The Python interface: `load` a hypothesis, `run` it, or run it on several models."""
+"""Hypotheses from Python: `load` one, `run` it, or run it on several models."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracer import engine
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.store import Store, root
-from tracer.errors import HypothesisError, TracerError
+from tracer.errors import HypothesisError, TracerError, UsageError
 from tracer.hypothesis.load import (
     FROM_PYTHON,
     HypothesisFile,
@@ -23,6 +24,9 @@ from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import Hypothesis
 from tracer.report.matrix import CombinationResult, Matrix, combinations, page_path
 from tracer.report.run import Run, judge_and_save
+
+if TYPE_CHECKING:
+    from tracer.api.session.session import Session
 
 
 def load(path: str | Path, set: Iterable[str] = ()) -> Hypothesis:
@@ -57,6 +61,7 @@ def run(
     lock: str | Path | None = None,
     fresh: bool = False,
     cache: bool = True,
+    session: Session | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Measure a hypothesis, judge it, write its report, and return the run.
@@ -75,10 +80,12 @@ def run(
             it are recorded.
         fresh: never resume an unfinished run.
         cache: read and write the cache of measurements.
+        session: an open model to measure on, whatever model the file names.
         progress: notified of every step; silent by default.
 
     Raises:
         HypothesisError: everything that is wrong with the hypothesis.
+        UsageError: a session is given, and another model beside it.
         ModelUnavailable: the model cannot be had; says what is missing.
         EngineError: a measurement could not be made.
 
@@ -91,9 +98,15 @@ def run(
         >>> [(outcome.split, outcome.outcome) for outcome in run.verdict.outcomes]
         [('discovery', 'held'), ('held out', 'held')]
     """
+    if session is not None and (model, device, dtype) != (None, None, None):
+        raise UsageError("session is the model to measure on: leave out model, device and dtype.")
     replaced = Replacements(model, None, device, dtype, seed, tuple(set)).overrides()
+    file, opened = _file(hypothesis, replaced), None
+    if session is not None:
+        file, opened = session.opened_for(file)
     folder = engine.run.measure(
-        _file(hypothesis, replaced),
+        file,
+        opened=opened,
         reports=Path(reports),
         lock=None if lock is None else Path(lock),
         fresh=fresh,
