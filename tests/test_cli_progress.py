@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tracer.cli.progress import PlainProgress, progress_on
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 
 class Tty(io.StringIO):

@@ -8,15 +8,9 @@ import sys
 import pytest
 
 from tests.verdicts import make_outcome, make_verdict
-from tracer.report.terminal import (
-    RunFacts,
-    Screen,
-    clean,
-    print_verdict,
-    print_verdict_line,
-    verdict_text,
-)
-from tracer.report.text import LONGEST_TOKEN
+from tracer.report.characters import LONGEST_TOKEN
+from tracer.report.screen import Screen, clean
+from tracer.report.terminal import RunFacts, print_verdict, print_verdict_line, verdict_text
 
 
 def test_a_terminal_is_only_shown_text():

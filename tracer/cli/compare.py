@@ -27,7 +27,7 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.record.run_folder import is_run
 from tracer.record.runs import resolve
 from tracer.report.run import Run
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 AUTO = Path("auto")
 MOST_FINDINGS = 200

@@ -23,7 +23,7 @@ from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
 from tracer.record.graph.neuronpedia_format import read
-from tracer.report.terminal import clean
+from tracer.report.screen import clean
 
 _MAX_FEATURES = 10_000
 _N_TOLD = 3

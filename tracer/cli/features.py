@@ -37,7 +37,7 @@ from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.feature_card import Example, FeatureCard, FeatureId, Line, LogitEffect, OnText
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 SCHEMA = "tracer.features/1"
 MAX_FEATURES = 100

@@ -29,7 +29,7 @@ from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
 from tracer.record.graph.neuronpedia_export import PageMarks
 from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 SCHEMA = "tracer.graphs/1"
 _MAX_PROMPT = 400

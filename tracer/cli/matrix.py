@@ -18,7 +18,7 @@ from tracer.report.matrix import (
     print_matrix,
 )
 from tracer.report.run import Run
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 _OF_THE_FILE = "as in the file"
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracer import __version__
 from tracer.errors import (
@@ -28,8 +28,10 @@ from tracer.errors import (
     UsageError,
 )
 from tracer.record.files import write_text
-from tracer.record.verdict import Verdict
-from tracer.report.terminal import Screen, silence
+from tracer.report.screen import Screen, silence
+
+if TYPE_CHECKING:
+    from tracer.record.verdict import Verdict
 
 STDOUT = Path("-")
 """The file name that means standard output."""

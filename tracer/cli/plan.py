@@ -18,7 +18,7 @@ from tracer.engine.progress import Progress
 from tracer.errors import TracerError
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.tokens import TokenizedPrompt
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 
 def plan(

@@ -17,7 +17,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from tracer.engine.progress import Advance, Progress
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 EVERY = 1.5
 """Seconds between two plain lines; two are promised, the rest is for a busy machine."""

@@ -50,7 +50,8 @@ from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.record.runs import resolve
 from tracer.report.matrix import combinations
 from tracer.report.run import Run, judge_and_save
-from tracer.report.terminal import Screen, print_skipped, print_verdict, print_verdict_line
+from tracer.report.screen import Screen
+from tracer.report.terminal import print_skipped, print_verdict, print_verdict_line
 
 _WORDS = {
     EXIT_OK: "as expected",

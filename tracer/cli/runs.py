@@ -41,7 +41,8 @@ from tracer.hypothesis.load import HypothesisFile, read
 from tracer.record.files import path_text
 from tracer.record.runs import RunEntry, find_runs, resolve
 from tracer.report.run import Run, judge_folder
-from tracer.report.terminal import Screen, print_verdict
+from tracer.report.screen import Screen
+from tracer.report.terminal import print_verdict
 
 HYPOTHESES, RUNS = "tracer.hypotheses/1", "tracer.runs/1"
 

@@ -28,8 +28,8 @@ from tracer.evidence.specificity import SpecificityRow, summarise
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.record.files import write_text
 from tracer.record.specificity import Excluded, Specificity
+from tracer.report.screen import Screen
 from tracer.report.specificity import render_specificity, signed
-from tracer.report.terminal import Screen
 
 SUMMARY = "tracer.specificity-summary/1"
 FOLDER = "specificity"

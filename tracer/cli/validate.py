@@ -33,7 +33,7 @@ from tracer.hypothesis.implied import measurable_variations
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 VALIDATION = "tracer.validation/1"
 NO_LIMIT = 2**31

@@ -6,8 +6,7 @@ Signs are true minus signs (U+2212); a threshold is written with all of its digi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
-import numpy as np
+from decimal import Decimal
 
 from tracer.hypothesis.clamps import ClampForm, long_form
 from tracer.hypothesis.template import variables
@@ -29,8 +28,9 @@ def show_written(written: str) -> str:
 
 def exact(value: float) -> str:
     """Every digit of a threshold, two decimals at least: '1.00', '−0.005'."""
-    text = np.format_float_positional(value, unique=True, min_digits=2, trim="k")
-    return text.replace("-", MINUS)
+    digits = f"{Decimal(repr(float(value))).normalize():f}"
+    whole, _, decimals = digits.partition(".")
+    return f"{whole}.{decimals:0<2}".replace("-", MINUS)
 
 
 def number(value: float) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 SHARE = 0.9
 """q*: the share of random circuits that one must be ahead of."""
 
@@ -21,10 +19,9 @@ def at_least(k: int, n: int, q: float) -> float:
         return 1.0
     if k > n:
         return 0.0
-    counts = np.arange(k, n + 1)
     log_q, log_rest = math.log(q), math.log1p(-q)
-    log_ways = np.array([_log_ways(n, int(i)) for i in counts])
-    return min(1.0, float(np.exp(log_ways + counts * log_q + (n - counts) * log_rest).sum()))
+    terms = (_log_ways(n, i) + i * log_q + (n - i) * log_rest for i in range(k, n + 1))
+    return min(1.0, math.fsum(map(math.exp, terms)))
 
 
 def at_most(k: int, n: int, q: float) -> float:

@@ -21,7 +21,7 @@ from tracer.record.files import write_text
 from tracer.report.headline import VerdictView, counted_apart, verdict_view
 from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 
 @dataclass(frozen=True)

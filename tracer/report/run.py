@@ -23,7 +23,8 @@ from tracer.record.verdict import Outcome, Verdict
 from tracer.report.readings import COLUMNS, reading_rows
 from tracer.report.render import render
 from tracer.report.run_graphs import read_graphs
-from tracer.report.terminal import RunFacts, clean, verdict_text, worst
+from tracer.report.screen import clean
+from tracer.report.terminal import RunFacts, verdict_text, worst
 
 REPORT = "report.html"
 

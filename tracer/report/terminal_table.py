@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from tracer.report.text import LONGEST_TOKEN, QUOTED_TOKEN
+from tracer.report.characters import LONGEST_TOKEN, QUOTED_TOKEN
 
 NARROW = 60
 """Columns of a screen below which cells are stacked."""

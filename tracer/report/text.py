@@ -15,21 +15,15 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from tracer.evidence.wording import MINUS, show_token
+from tracer.report.characters import BIDI, QUOTED_TOKEN
 
 NONE = "–"
 """Stands for a number that there is not."""
 
-BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that change the direction of the text after them."""
 _HELD = Markup('<span class="held-token">{}</span>')
 _HOME = re.compile(
     r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s:\"'<>]+|/root(?=/|$)|[A-Za-z]:\\Users\\[^\\\s\"'<>]+)"
 )
-LONGEST_TOKEN = 40
-QUOTED_TOKEN = re.compile(
-    rf"""(?<!\w)(?P<quote>['"])(?:(?!(?P=quote)|\\).|\\.){{1,{LONGEST_TOKEN}}}(?P=quote)(?!\w)"""
-)
-"""A token in quotes inside of a sentence: no line ends in it. A longer one may be broken."""
 
 
 def _obeyed(char: str) -> bool:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, overload
 
 from tracer.record.trials import Reading, TokenReading
-from tracer.report.terminal import clean
+from tracer.report.screen import clean
 from tracer.report.text import percent, visible_token
 
 _SHOWN = 5

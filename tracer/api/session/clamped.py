@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tracer.api.session.answers import top_line
 from tracer.record.trials import Reading, TokenReading
-from tracer.report.terminal import clean
+from tracer.report.screen import clean
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracer.api.session.prompts import Table
 from tracer.record.record import SupernodeRecord
-from tracer.report.terminal import clean
+from tracer.report.screen import clean
 from tracer.report.text import percent
 
 

@@ -34,7 +34,7 @@ from tracer.cli.selftest.rates import (
     within_goals,
 )
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
-from tracer.report.terminal import Screen
+from tracer.report.screen import Screen
 
 SCHEMA = "tracer.selftest/2"
 _HEADINGS = ("n", "conf.", "cons.", "ref.", "inc.", "wrong", "95 % Wilson")

@@ -23,7 +23,7 @@ from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
 from tracer.record.record import PromptRecord, Record
-from tracer.report.terminal import clean
+from tracer.report.screen import clean
 
 _LAST = "last"
 
