@@ -25,7 +25,7 @@ STEPS = {
 }
 MADE = (
     (tracer.engine.measure.graphs, "attribute"),
-    (tracer.engine.measure.graphs, "firings"),
+    (tracer.engine.feature_card, "firings"),
     (tracer.engine.measure.circuits, "run_rows"),
     (tracer.engine.measure.texts, "write"),
 )

@@ -12,5 +12,8 @@ import lazy_loader
 if TYPE_CHECKING:
     from tracer.engine.model import gguf as gguf
     from tracer.engine.model import hf_load as hf_load
+    from tracer.engine.model import weights as weights
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["gguf", "hf_load"])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["gguf", "hf_load", "weights"]
+)
