@@ -8,7 +8,6 @@ for (const bar of document.querySelectorAll("[data-filter]")) {
   const texts = search ? rows.map((row) => row.textContent.toLowerCase()) : [];
   let kind = "all";
   bar.hidden = false;
-  document.documentElement.classList.add("has-filters");
   const show = () => {
     const words = (search?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
     rows.forEach((row, n) => {
