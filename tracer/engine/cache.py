@@ -27,7 +27,6 @@ from torch import Tensor
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, ControlReadings
 from tracer.engine.features.open import OpenBasis
-from tracer.engine.features.places import PlaceValues
 from tracer.engine.freeze import LINEAR
 from tracer.engine.store import Store, StoredEntry, key_of
 from tracer.errors import TracerError
@@ -177,12 +176,8 @@ def cause_of(row: Row, clean: CleanRun) -> list[Any]:
     assert row.kept is None, "what a row keeps of an ablated pass is not in the key"
     at = hash_of(row.read, clean.at(row.read).float().numpy())
     positions = clean.positions if row.freeze in LINEAR else ()
-    return [row.freeze, row.is_control, hash_of(*columns_of(row.values)), at, positions]
-
-
-def columns_of(values: PlaceValues) -> tuple[np.ndarray, np.ndarray]:
-    """What makes values by place the same as others."""
-    return values.where, values.value
+    values = hash_of(row.values.where, row.values.value)
+    return [row.freeze, row.is_control, values, at, positions]
 
 
 def hash_of(*arrays: np.ndarray) -> str:

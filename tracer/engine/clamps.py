@@ -21,7 +21,7 @@ from tracer.engine.features.places import (
     keys_of,
 )
 from tracer.engine.supernodes import Placed, places_of, position_of
-from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form
+from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form, taken_from
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import SupernodeRecord
 from tracer.record.trials import ClampRecord
@@ -144,9 +144,8 @@ def resolve_clamps(
         declared = long_form(given)
         supernode, amount = supernodes[name], declared.amount
         at = declared.at or supernode.at
-        sources = (declared.from_ or supernode.source) if amount.unit == "times" else ()
-        runs = tuple(clean[prompt if source == HERE else source] for source in sources)
-        sources_at = at if set(sources) == {HERE} else supernode.at
+        runs = tuple(clean[source] for source in taken_from(declared, supernode.source, prompt))
+        sources_at = at if set(declared.from_ or ()) == {HERE} else supernode.at
         clamps.append(Clamp(supernode, amount, at, runs, sources_at, declared.onward))
     return clamps
 

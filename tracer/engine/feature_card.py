@@ -20,7 +20,7 @@ from torch import Tensor
 from tracer.engine.batches import memory_told
 from tracer.engine.feature_text import Signed, firings, on_text
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.features.places import Place
+from tracer.engine.features.places import Place, tuples_of
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
@@ -64,7 +64,7 @@ def logit_effects(
 def influential(graph: AttributionGraph, n: int) -> dict[Place, float]:
     """Activations of a graph's `n` most influential features, by their places."""
     rows = np.argsort(-influence(graph).features, kind="stable")[:n]
-    places = ((layer, pos, index) for layer, pos, index in graph.nodes.features[rows].tolist())
+    places = tuples_of(graph.nodes.features[rows])
     return dict(zip(places, graph.nodes.activations[rows].tolist(), strict=True))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracer.engine.clean import CleanRun, clean_run
-from tracer.engine.features.places import Place, PlaceValues
+from tracer.engine.features.places import Place, tuples_of
 from tracer.engine.new_record import declared_json, sha256_of
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import open_context
@@ -77,7 +77,7 @@ def at_declared(supernodes: Sequence[SupernodeRecord], prompt: TokenizedPrompt) 
     """Each feature at its span; at the last token where the prompt has no such span."""
     for each in supernodes:
         at = each.at if each.at in prompt.spans else "last"
-        yield from PlaceValues.zeros(places_of(each, prompt, at).where)
+        yield from tuples_of(places_of(each, prompt, at).where)
 
 
 def everywhere(supernodes: Sequence[SupernodeRecord], n_tokens: int) -> list[Place]:

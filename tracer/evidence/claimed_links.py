@@ -16,11 +16,11 @@ from typing import Literal, NamedTuple
 
 from tracer.evidence.moved import takes_away, tokens_of
 from tracer.hypothesis.clamps import (
-    HERE,
     ClampForm,
     LogitDiffDirection,
     TokenDirection,
     long_form,
+    taken_from,
 )
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.edge import OUTPUT, EdgeTest
@@ -142,8 +142,7 @@ def _moved(record: Record, prompt: str, supernode: str, clamp: ClampForm) -> Sig
     unit, value = spec.amount
     if value == 0:
         return None if unit == "add" else -1
-    sources = spec.from_ or record.supernodes[supernode].source
-    if unit != "times" or not (HERE in sources or prompt in sources):
+    if prompt not in taken_from(spec, record.supernodes[supernode].source, prompt):
         return None
     return None if value == 1 else 1 if value > 1 else -1
 

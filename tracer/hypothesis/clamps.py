@@ -153,6 +153,15 @@ def donors(clamp: Mapping[str, ClampForm]) -> tuple[str, ...]:
     return tuple(name for names in given for name in names if name != HERE)
 
 
+def taken_from(clamp: ClampSpec, own: tuple[str, ...], prompt: str) -> tuple[str, ...]:
+    """The prompts whose mean activations a clamp multiplies: its `from`, else the supernode's own.
+
+    `here` is the clamped prompt. A clamp that sets or adds a value takes from none.
+    """
+    sources = (clamp.from_ or own) if clamp.amount.unit == "times" else ()
+    return tuple(prompt if source == HERE else source for source in sources)
+
+
 def long_form(clamp: ClampForm) -> ClampSpec:
     """A clamp with its short form written out: 2 is {times: 2}."""
     return clamp if isinstance(clamp, ClampSpec) else ClampSpec(times=clamp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from tracer.hypothesis.clamps import HERE, InterventionSpec, long_form
+from tracer.hypothesis.clamps import InterventionSpec, long_form, taken_from
 from tracer.record.record import PromptRecord, Record
 from tracer.record.trials import Reading, Trial
 
@@ -50,25 +50,23 @@ def trial_problem(record: Record, trial: Trial) -> str | None:
     own = baseline_problem(record.prompts[trial.prompt])
     if own is not None:
         return own
-    inherited = clamps_problem(record, {each.supernode: each.source for each in trial.clamps})
+    inherited = _clamps_problem(record, {each.supernode: each.source for each in trial.clamps})
     return inherited or trial.problem or unusable(trial.reading)
 
 
 def setup_problem(record: Record, spec: InterventionSpec, prompt: str) -> str | None:
     """`trial_problem` as far as the unclamped passes tell it, before anything is clamped."""
-    sources: dict[str, tuple[str, ...]] = {}
-    for name, given in spec.clamp.items():
-        clamp = long_form(given)
-        declared = clamp.from_ or record.supernodes[name].source
-        named = declared if clamp.amount.unit == "times" else ()
-        sources[name] = tuple(prompt if source == HERE else source for source in named)
-    return baseline_problem(record.prompts[prompt]) or clamps_problem(record, sources)
+    sources = {
+        name: taken_from(long_form(clamp), record.supernodes[name].source, prompt)
+        for name, clamp in spec.clamp.items()
+    }
+    return baseline_problem(record.prompts[prompt]) or _clamps_problem(record, sources)
 
 
-def clamps_problem(record: Record, sources: Mapping[str, Sequence[str]]) -> str | None:
+def _clamps_problem(record: Record, sources: Mapping[str, Sequence[str]]) -> str | None:
     """`source_problem` of clamps, by supernode the prompts its activations are taken from."""
-    for name, taken_from in sources.items():
-        inherited = source_problem(record, name, (*found_on(record, name), *taken_from))
+    for name, prompts in sources.items():
+        inherited = source_problem(record, name, (*found_on(record, name), *prompts))
         if inherited is not None:
             return inherited
     return None

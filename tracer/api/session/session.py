@@ -18,7 +18,7 @@ from tracer.api.session.prompts import Prompt, Prompts, declared, prompt_of, pro
 from tracer.api.session.supernode import Supernode
 from tracer.engine.clean import reading
 from tracer.engine.features.open import open_basis
-from tracer.engine.features.places import PlaceValues
+from tracer.engine.features.places import tuples_of
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.graphs import graphs
 from tracer.engine.model.held import hashed, held_weights, require_as_it_is
@@ -348,5 +348,5 @@ def _places(supernode: Supernode, prompt: TokenizedPrompt) -> SupernodePlaces:
             f"the prompt has no span {record.at!r}, where the supernode {record.name!r} is; give "
             "the prompt as a mapping that names it."
         )
-    found = list(PlaceValues.zeros(places_of(record, prompt, record.at).where))
+    found = list(tuples_of(places_of(record, prompt, record.at).where))
     return SupernodePlaces(name=record.name, label=record.label, places=found)

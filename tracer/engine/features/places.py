@@ -15,9 +15,13 @@ Places = Int[np.ndarray, "_ 3"]
 
 def as_places(places: Iterable[Place] | Places) -> Places:
     """Places as rows of an array."""
-    if isinstance(places, np.ndarray):
-        return places
-    return np.array(list(places), np.int64).reshape(-1, 3)
+    rows = places if isinstance(places, np.ndarray) else list(places)
+    return np.asarray(rows, np.int64).reshape(-1, 3)
+
+
+def tuples_of(where: Places) -> Iterator[Place]:
+    """Each row as a `Place`."""
+    return ((layer, pos, index) for layer, pos, index in where.tolist())
 
 
 def joined(parts: Iterable[Places]) -> Places:
@@ -43,7 +47,7 @@ class PlaceValues(Mapping[Place, float]):
     """A value for each of some places, in a fixed order; no place is there twice."""
 
     def __init__(self, where: Places, value: Float[np.ndarray, " n"]) -> None:
-        self.where, self.value = where, value
+        self.where, self.value = as_places(where), value
 
     @classmethod
     def of(cls, values: Mapping[Place, float]) -> PlaceValues:
@@ -64,7 +68,7 @@ class PlaceValues(Mapping[Place, float]):
         return float(self.value[at[0]])
 
     def __iter__(self) -> Iterator[Place]:
-        return ((layer, pos, index) for layer, pos, index in self.where.tolist())
+        return tuples_of(self.where)
 
     def __len__(self) -> int:
         return len(self.where)

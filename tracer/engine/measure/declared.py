@@ -49,15 +49,15 @@ def measure_declared(
     all, graphs are left out too.
     """
     left_out = {} if keep_going else _untestable(observed.record)
-    if left_out and not _is_anything_left(observed.record.hypothesis, left_out):
-        progress.note(_NOTHING)
-        return _measure_interventions(folder, observed, context, progress, left_out)
     steps = {
         "graphs": _measure_graphs,
         "circuits": _measure_circuits,
         "shared": _measure_shared,
         "measure": partial(_measure_interventions, left_out=left_out),
     }
+    if left_out and not _is_anything_left(observed.record.hypothesis, left_out):
+        progress.note(_NOTHING)
+        steps = {"measure": steps["measure"]}
     for name, measure in steps.items():
         observed = measure(folder, observed, context, progress)
         clock.stop(name)

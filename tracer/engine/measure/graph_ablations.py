@@ -19,6 +19,7 @@ from torch import Tensor
 from tracer.engine.attribution.targets import ExplainedTarget
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.features.places import PlaceValues, joined
 from tracer.engine.forward import run_rows
 from tracer.engine.freeze import Freeze
 from tracer.engine.progress import Advance, Progress
@@ -102,12 +103,12 @@ def _measured(
     advance: Advance,
 ) -> dict[Freeze, list[float]]:
     """Change of the explained quantity when each group is set to 0, by freeze mode."""
-    places = [[(f[0], f[1], f[2]) for f in graph.nodes.features[g].tolist()] for g in groups]
-    positions = {pos for group in places for _, pos, _ in group}
+    places = [graph.nodes.features[group] for group in groups]
+    positions = joined(places)[:, 1].tolist()
     clean = clean_run(context.model, context.basis, context.clean[prompt].prompt, positions)
     read = _reader(target, clean, context.model.soft_cap)
     before = float(read(clean.logits[None])[0])
-    rows = [Row(dict.fromkeys(each, 0.0), freeze) for freeze in FREEZES for each in places]
+    rows = [Row(PlaceValues.zeros(each), freeze) for freeze in FREEZES for each in places]
     after = torch.zeros(len(rows), dtype=torch.float64)
     for numbers, logits, *_ in run_rows(context.model, context.basis, clean, rows, limit):
         after[numbers] = read(logits).double().cpu()

@@ -19,7 +19,7 @@ from tracer.engine.attribution.targets import ExplainedTarget, Targets, explaine
 from tracer.engine.batches import BatchLimit, batch_limit
 from tracer.engine.cache import StepForm, hash_of, remembered
 from tracer.engine.feature_card import N_READ, described, influential
-from tracer.engine.features.places import Place, Places, joined
+from tracer.engine.features.places import Place, Places, joined, tuples_of
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
 from tracer.engine.progress import Progress
@@ -197,8 +197,7 @@ def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:
     """Activations of the strongest members of each supernode, in the graph or not."""
     strongest = joined(where[:N_MEMBERS] for where in context.places(prompt).values())
     found = context.clean[prompt].at(strongest).tolist()
-    places = ((layer, pos, index) for layer, pos, index in strongest.tolist())
-    return dict(zip(places, found, strict=True))
+    return dict(zip(tuples_of(strongest), found, strict=True))
 
 
 def _pack_features(found: dict[str, FeatureTokens]) -> StoredEntry:

@@ -19,7 +19,6 @@ from tracer.engine.cache import (
     KeptRows,
     MeasurementCache,
     Remembered,
-    columns_of,
     hash_of,
     keep,
     read_kept,
@@ -137,7 +136,7 @@ def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: Cle
     if context.cache is None:
         return False
     spec, is_study = plan.spec, name not in context.hypothesis.interventions
-    values = hash_of(*columns_of(plan.main.values))
+    values = hash_of(plan.main.values.where, plan.main.values.value)
     key = context.cache.key("claimed", [is_study, clean.prompt.ids, plan.main.freeze, values])
     doses = spec.doses.expect if spec.doses else ()
     expected = [each.model_dump(mode="json") for each in (*spec.expect, *doses)]
