@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from tracer.engine.batches import BatchLimit, Row, batch_limit
-from tracer.engine.clamps import resolve_clamps
+from tracer.engine.clamps import assign, resolve_clamps
 from tracer.engine.controls import draw_controls
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.forward import run_rows
@@ -112,7 +112,9 @@ def main() -> None:
     spec = bench.hypothesis.interventions[INTERVENTION]
     clean = bench.clean[spec.prompts[0]]
     clamps = resolve_clamps(spec, bench.supernodes, bench.clean, spec.prompts[0])
-    rows = draw_controls(clamps, clean, bench.basis, {}, options.rows, "benchmark")
+    rows = draw_controls(
+        clamps, assign(clamps, clean), clean, bench.basis, {}, options.rows, "benchmark"
+    )
     assert rows
     all_ways = ways(weights, bench, rows)
     logits = {name: way() for name, way in all_ways.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tracer.engine.forward
-import tracer.engine.measure.prompts
+import tracer.engine.measure.rows
 import tracer.engine.run
 from tests.bench import TINY, make_bench
 from tests.heard import Heard
@@ -16,7 +16,7 @@ from tests.tiny_file import write_tiny
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.cache import MeasurementCache, code_hash, read_kept, rows_key
 from tracer.engine.forward import run_rows
-from tracer.engine.measure.prompts import read_rows
+from tracer.engine.measure.rows import read_rows
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
 from tracer.engine.run import measure
@@ -51,7 +51,7 @@ class Lab:
                 self.measured += len(measured.rows)
                 yield measured
 
-        monkeypatch.setattr(tracer.engine.measure.prompts, "run_rows", counted)
+        monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", counted)
         monkeypatch.setattr(tracer.engine.run, "open_both", opened_once)
 
     def run(self, *, cached=True, **changes):
@@ -163,12 +163,12 @@ def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
             raise KeyboardInterrupt
         return counted(*arguments)
 
-    counted = tracer.engine.measure.prompts.run_rows
+    counted = tracer.engine.measure.rows.run_rows
     more = {"off": OFF, "swap": SWAP}
-    monkeypatch.setattr(tracer.engine.measure.prompts, "run_rows", once)
+    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", once)
     with pytest.raises(KeyboardInterrupt):
         lab.run(interventions=more)
-    monkeypatch.setattr(tracer.engine.measure.prompts, "run_rows", counted)
+    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", counted)
     found = lab.run(interventions=more)
     assert found[0].cached == ("off/dallas",)
     assert_same(found, lab.run(interventions=more, cached=False))

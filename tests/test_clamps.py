@@ -22,6 +22,16 @@ def clamps_of(bench, clamp, prompt="dallas"):
     return resolve_clamps(spec, bench.supernodes, bench.clean, prompt)
 
 
+def records_of(clamps, bench):
+    clean = bench.clean["dallas"]
+    return clamp_records(clamps, assign(clamps, clean), clean, bench.basis)
+
+
+def controls_of(clamps, bench, prompt, excluded=()):
+    clean = bench.clean[prompt]
+    return draw_controls(clamps, assign(clamps, clean), clean, bench.basis, dict(excluded), 3, "a")
+
+
 def city(bench, prompt="dallas"):
     return bench.clean[prompt].prompt.spans["city"][1] - 1
 
@@ -60,7 +70,7 @@ def test_a_later_clamp_takes_over_and_the_record_says_so(bench):
         {"prompts": ["dallas"], "clamp": {"texas": 0, "california": 1}}
     )
     clamps = resolve_clamps(spec, same, bench.clean, "dallas")
-    first, second = clamp_records(clamps, bench.clean["dallas"], bench.basis)
+    first, second = records_of(clamps, bench)
     assert (first.n_features, first.n_overridden) == (4, 4)
     assert (second.n_features, second.n_overridden) == (4, 0)
     assert first.write_norm == 0
@@ -97,7 +107,7 @@ def test_a_value_is_set_as_it_is_and_an_amount_is_added_to_the_prompts_own(bench
 
 
 def test_the_record_says_the_amount_in_its_unit_and_no_source_where_none_was_read(bench):
-    [record] = clamp_records(in_unit(bench, {"add": -0.5}), bench.clean["dallas"], bench.basis)
+    [record] = records_of(in_unit(bench, {"add": -0.5}), bench)
     assert (record.times, record.to, record.add, record.source) == (None, None, -0.5, ())
     assert record.amount.words() == "+ −0.5 × maximum"
 
@@ -109,7 +119,7 @@ def test_controls_of_values_and_amounts_match_the_write(bench, clamp):
         k: float(w.norm())
         for k, w in writes(bench.basis, clean, assign(clamps, clean).values).items()
     }
-    controls = draw_controls(clamps, clean, bench.basis, {}, 5, "seed")
+    controls = draw_controls(clamps, assign(clamps, clean), clean, bench.basis, {}, 5, "seed")
     assert controls is not None
     for control in controls:
         for key, write in writes(bench.basis, clean, control).items():
@@ -138,7 +148,7 @@ def test_controls_match_count_place_and_size_and_avoid_the_supernodes(bench):
         for ref in supernode.features:
             members.setdefault(ref.layer, set()).add(ref.index)
     excluded = {layer: frozenset(indices) for layer, indices in members.items()}
-    controls = draw_controls(clamps, clean, bench.basis, excluded, 7, "seed")
+    controls = draw_controls(clamps, assign(clamps, clean), clean, bench.basis, excluded, 7, "seed")
     assert controls is not None
     assert len(controls) == 7
     size = {key: float(w.norm()) for key, w in writes(bench.basis, clean, real).items()}
@@ -153,7 +163,8 @@ def test_controls_depend_on_the_seed_alone(bench):
     clean = bench.clean["dallas"]
     clamps = clamps_of(bench, {"california": 2})
     first, again, other = (
-        draw_controls(clamps, clean, bench.basis, {}, 3, seed) for seed in ("a", "a", "b")
+        draw_controls(clamps, assign(clamps, clean), clean, bench.basis, {}, 3, seed)
+        for seed in ("a", "a", "b")
     )
     assert first == again
     assert first != other
@@ -163,7 +174,7 @@ def test_prompts_whose_clamps_sit_alike_draw_the_same_features(bench):
     drawn = []
     for prompt in ("dallas", "oakland"):
         clamps = clamps_of(bench, {"california": 2}, prompt)
-        controls = draw_controls(clamps, bench.clean[prompt], bench.basis, {}, 3, "a")
+        controls = controls_of(clamps, bench, prompt)
         assert controls is not None
         drawn.append([sorted((la, i) for la, _, i in control) for control in controls])
     assert drawn[0] == drawn[1]
@@ -175,7 +186,7 @@ def test_too_few_features_to_draw_from(bench):
         for layer in range(bench.basis.n_layers)
     }
     clamps = clamps_of(bench, {"texas": 0})
-    assert draw_controls(clamps, bench.clean["dallas"], bench.basis, everything, 3, "a") is None
+    assert controls_of(clamps, bench, "dallas", everything) is None
 
 
 def test_a_write_is_change_times_decoder(bench):

@@ -6,7 +6,7 @@ import time
 import pytest
 from filelock import FileLock
 
-import tracer.engine.measure.prompts
+import tracer.engine.measure.rows
 from tests.command import call
 from tests.tiny_file import write_tiny
 
@@ -61,7 +61,7 @@ def test_the_cache_is_filled_shown_used_and_cleared(
     def none(*_):
         pytest.fail("was measured again")
 
-    monkeypatch.setattr(tracer.engine.measure.prompts, "run_rows", none)
+    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", none)
     assert "2 of 2 trials came from the cache" in call(capfd, "run", "tiny.yaml").err
     cleared = call(capfd, "cache", "clear")
     assert cleared.code == 0 and cleared.out.startswith("3 entries removed")

@@ -218,10 +218,13 @@ def _values(clamp: Clamp, placed: Placed, prompt: CleanRun) -> Float[np.ndarray,
 
 
 def clamp_records(
-    clamps: Sequence[Clamp], prompt: CleanRun, basis: FeatureBasis, ranges: Ranges | None = None
+    clamps: Sequence[Clamp],
+    assignment: Assignment,
+    prompt: CleanRun,
+    basis: FeatureBasis,
+    ranges: Ranges | None = None,
 ) -> tuple[ClampRecord, ...]:
     """What each clamp did: places, overlaps, the size of its write, and what is unnatural of it."""
-    assignment = assign(clamps, prompt)
     records: list[ClampRecord] = []
     for number, clamp in enumerate(clamps):
         wanted = clamp.places(prompt.prompt).where

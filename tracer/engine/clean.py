@@ -19,7 +19,8 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Prefix
-from tracer.hypothesis.tokens import TokenizedPrompt, token_text
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.vocabulary import token_text
 from tracer.record.trials import Activation, Reading, TokenReading
 
 

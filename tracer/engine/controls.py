@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tracer.engine.clamps import Clamp, assign, writes, written_by_sets
+from tracer.engine.clamps import Assignment, Clamp, writes, written_by_sets
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import PlaceValues, groups_of
@@ -19,6 +19,7 @@ from tracer.engine.features.places import PlaceValues, groups_of
 
 def draw_controls(
     clamps: Sequence[Clamp],
+    real: Assignment,
     prompt: CleanRun,
     basis: FeatureBasis,
     excluded: Mapping[int, frozenset[int]],
@@ -26,7 +27,7 @@ def draw_controls(
     seed: str,
     matched: Literal["write", "range"] = "write",
 ) -> list[PlaceValues] | None:
-    """Random feature sets matched to a clamped one, as values to set.
+    """Random feature sets matched to a clamped one (`real`: what the clamps set), as values to set.
 
     Each control has the same number of features at every (layer, position), none of them in
     `excluded` (by layer). A drawn feature is clamped by the rule of the feature it stands for: the
@@ -39,7 +40,6 @@ def draw_controls(
     Returns:
         None where a layer has too few features with a change to draw from.
     """
-    real = assign(clamps, prompt)
     if n == 0 or not len(real.values):
         return []
     sizes = {key: float(w.norm()) for key, w in writes(basis, prompt, real.values).items()}

@@ -26,7 +26,8 @@ from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia_ids import feature_id
-from tracer.hypothesis.tokens import TokenizedPrompt, token_text
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.vocabulary import token_text
 from tracer.record.feature_card import (
     FeatureCard,
     FeatureId,

@@ -23,7 +23,8 @@ from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import EngineError
-from tracer.hypothesis.tokens import TextTokens, TokenizedPrompt, read_text, text_inside, token_text
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.vocabulary import TextTokens, read_text, text_inside, token_text
 from tracer.record.feature_card import Example, FeatureId, Line, OnText
 from tracer.record.trials import Firing
 

@@ -22,7 +22,8 @@ from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
-from tracer.hypothesis.tokens import TokenizedPrompt, read_text, token_id, token_notes, tokenize
+from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
+from tracer.hypothesis.vocabulary import read_text, token_id
 
 
 def graphs(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
-from tracer.errors import HypothesisError, Mistake, listed, one_line, prompts_named, show
-from tracer.hypothesis.chat import ChatRefused, ChatTokenizer, ChatUnbounded, format_chat
+from tracer.errors import HypothesisError, Mistake, prompts_named
+from tracer.hypothesis.chat import ChatRefused, ChatUnbounded, format_chat
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
@@ -20,34 +20,16 @@ from tracer.hypothesis.positions import position_mistakes
 from tracer.hypothesis.spec import Message, PromptSpec
 from tracer.hypothesis.studies.study import Asked
 from tracer.hypothesis.template import Rendered, places, render_prompt, render_token
-
-_ANCHORS = ("(", "a", "1", ")")
-"""Texts that others are read behind; one at least is not read as one token with what follows."""
-
-
-@runtime_checkable
-class Decoder(Protocol):
-    """What makes text of token ids."""
-
-    def decode(self, token_ids: Any, *, clean_up_tokenization_spaces: bool) -> Any:
-        """The text of ids."""
-        ...
-
-
-@runtime_checkable
-class Tokenizer(ChatTokenizer, Decoder, Protocol):
-    """The part of a Hugging Face fast tokenizer that is used."""
-
-    @property
-    def unk_token_id(self) -> Any:
-        """The id that stands for everything unknown, or None."""
-        ...
-
-    def __call__(
-        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
-    ) -> Mapping[str, Any]:
-        """Encode; `input_ids` and `offset_mapping` are read."""
-        ...
+from tracer.hypothesis.vocabulary import (
+    TextTokens,
+    Tokenizer,
+    TokenRefused,
+    encode,
+    id_of,
+    read_text,
+    token_id,
+    token_text,
+)
 
 
 @dataclass(frozen=True)
@@ -70,24 +52,11 @@ class TokenizedPrompt:
     """What is asked that goes on with the prompt's last word, where a space would begin another."""
 
 
-class TextTokens(NamedTuple):
-    """A plain text as the model reads it, special tokens put around it."""
-
-    ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
-    is_opened: bool
-    """Whether the text itself begins with what is put in front, which is not put there again."""
-
-
 class _Encoded(NamedTuple):
     text: str
     tokens: TextTokens
     starts: tuple[int, ...]
     """Where each rendered part of the prompt begins in the text."""
-
-
-class _Refused(ValueError):
-    """Why something cannot be tokenized; `str` is the sentence."""
 
 
 def tokenize(
@@ -145,111 +114,6 @@ def shared_prefix(ids: Sequence[int], others: Iterable[Sequence[int]]) -> int:
     )
 
 
-def token_text(token: int, tokenizer: Decoder) -> str:
-    """`text_inside` of one token."""
-    return text_inside([token], tokenizer)
-
-
-def text_inside(ids: Sequence[int], tokenizer: Decoder) -> str:
-    """What tokens write behind another one, the space included that they begin with.
-
-    Some tokenizers leave out the first space of whatever they decode (those of Llama 2), and so
-    that of a token which is decoded alone.
-    """
-    before = _decode(ids[:1], tokenizer)
-    whole = _decode([*ids[:1], *ids], tokenizer)
-    return whole[len(before) :] if whole.startswith(before) else _decode(ids, tokenizer)
-
-
-def token_id(token: str, tokenizer: Tokenizer) -> int:
-    """The id of a text that is exactly one token.
-
-    Of a tokenizer that puts a space in front of a text, it is the token that has none unless the
-    text has one: so it is read behind another token, too.
-
-    Raises:
-        ValueError: it is not; the sentence shows its pieces and a spelling that would do.
-    """
-    found = _id_of(token, tokenizer)
-    if found is not None:
-        return found
-    ids = _ids(token, tokenizer)
-    if not ids:
-        raise _Refused(f"{token!r} is no token at all; exactly one is expected.")
-    if tokenizer.unk_token_id in ids:
-        found = f"{token!r} holds what the tokenizer does not know; exactly one token is expected."
-    else:
-        pieces = [token_text(piece, tokenizer) for piece in ids]
-        found = f"{token!r} is {len(ids)} tokens, {listed(pieces)}; exactly one is expected."
-    raise _Refused(found + _other_spelling(token, tokenizer))
-
-
-def _id_of(token: str, tokenizer: Tokenizer) -> int | None:
-    """The token that writes this text, alone or behind another; None where there is none."""
-    ids = _ids(token, tokenizer)
-    written = token_text(ids[0], tokenizer) if len(ids) == 1 else None
-    if written == token or (written is not None and _is_spaceless(token, ids, tokenizer)):
-        return ids[0]
-    for anchor in _ANCHORS if token else ():
-        before, both = _ids(anchor, tokenizer), _ids(anchor + token, tokenizer)
-        last = both[len(before) :]
-        is_one = both[: len(before)] == before and len(last) == 1
-        if is_one and token_text(last[0], tokenizer) == token:
-            return last[0]
-    if written is None or ids[0] == tokenizer.unk_token_id:
-        return None
-    # The tokenizer writes the text otherwise, in small letters for one; a space is no such thing.
-    return None if written.strip(" ") == token.strip(" ") else ids[0]
-
-
-def _is_spaceless(token: str, ids: list[int], tokenizer: Tokenizer) -> bool:
-    """Whether a token writes this text, and spaces are no part of any of the tokenizer's tokens."""
-    return _decode(ids, tokenizer) == token and _ids(f" {token}", tokenizer) == ids
-
-
-def _other_spelling(token: str, tokenizer: Tokenizer) -> str:
-    core = token.strip()
-    spellings = {f" {core}": "with one leading space", core: "without spaces around it"}
-    for spelling, how in spellings.items():
-        if core and spelling != token and _id_of(spelling, tokenizer) is not None:
-            return f" {spelling!r}, {how}, is one token."
-    return ""
-
-
-def _ids(text: str, tokenizer: Tokenizer) -> list[int]:
-    return list(_read(text, tokenizer, special=False)["input_ids"])
-
-
-def _read(text: str, tokenizer: Tokenizer, *, special: bool) -> Mapping[str, Any]:
-    """What the tokenizer makes of a text; foreign ones fail on some texts in any way."""
-    try:
-        return tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {one_line(error)}"
-        raise _Refused(f"the model's tokenizer cannot read {show(text)} ({cause})") from error
-
-
-def read_text(text: str, tokenizer: Tokenizer) -> TextTokens:
-    """A text with the special tokens that the tokenizer puts around it, those in front once.
-
-    Raises:
-        ValueError: the tokenizer cannot read it.
-    """
-    whole, plain = (_read(text, tokenizer, special=special) for special in (True, False))
-    ids, own = tuple(whole["input_ids"]), tuple(plain["input_ids"])
-    doubled = _n_doubled(ids, own)
-    offsets = tuple((int(start), int(end)) for start, end in whole["offset_mapping"])
-    return TextTokens(ids[doubled:], offsets[doubled:], doubled > 0)
-
-
-def _n_doubled(ids: Sequence[int], own: Sequence[int]) -> int:
-    """How many tokens are put in front of a text whose own tokens begin with the same."""
-    for n in range(1, len(ids) - len(own) + 1):
-        if ids[n : n + len(own)] == own and own[:n] == ids[:n]:
-            return n
-    return 0
-
-
 def token_notes(prompts: Iterable[TokenizedPrompt]) -> Iterator[str]:
     """What a reader should know of the tokens, a sentence each.
 
@@ -281,15 +145,11 @@ def _is_unspaced(token: str, text: str, tokenizer: Tokenizer) -> bool:
     or behind a comma.
     """
     joins = text[-1:] in (",", ";") or _is_cased(text[-1:])
-    return joins and _is_cased(token[:1]) and _id_of(f" {token}", tokenizer) is not None
+    return joins and _is_cased(token[:1]) and id_of(f" {token}", tokenizer) is not None
 
 
 def _is_cased(letter: str) -> bool:
     return letter.lower() != letter.upper()
-
-
-def _decode(ids: Sequence[int], tokenizer: Decoder) -> str:
-    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
 class _Reader:
@@ -307,7 +167,7 @@ class _Reader:
         ids = dict(self._asked_ids(name, spec, asked))
         try:
             encoded = self._encoded(spec, parts)
-        except (ChatRefused, _Refused) as refused:
+        except (ChatRefused, TokenRefused) as refused:
             path = ("prompts", name) if spec.messages is None else ("prompts", name, "messages")
             self.mistakes.append(self._file.mistake(path, str(refused)))
             return None
@@ -351,7 +211,7 @@ class _Reader:
         for path, token in wanted:
             try:
                 yield token, token_id(token, self._tokenizer)
-            except _Refused as refused:
+            except TokenRefused as refused:
                 self.mistakes.append(self._file.mistake(path, str(refused)))
 
     def _spans(
@@ -380,7 +240,7 @@ def _encode(spec: PromptSpec, parts: tuple[Rendered, ...], tokenizer: Tokenizer)
         text = parts[0].text
         return _Encoded(text, read_text(text, tokenizer), (0,))
     text, starts = _chat(spec.messages, [part.text for part in parts], tokenizer)
-    encoded = _read(text, tokenizer, special=False)
+    encoded = encode(text, tokenizer, special=False)
     offsets = tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
     return _Encoded(text, TextTokens(tuple(encoded["input_ids"]), offsets, False), starts)
 

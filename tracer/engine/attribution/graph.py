@@ -32,7 +32,7 @@ from tracer.engine.features.places import Place, Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
-from tracer.hypothesis.tokens import token_text
+from tracer.hypothesis.vocabulary import token_text
 from tracer.record.graph.graph import AttributionGraph, Nodes, Subject
 
 ChooseTargets = Callable[[Frozen], Targets]

@@ -19,7 +19,8 @@ from tracer.engine.attribution.frozen_block import FrozenNorm
 from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection, Toward
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token
-from tracer.hypothesis.tokens import TokenizedPrompt, token_text
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.vocabulary import token_text
 from tracer.record.graph.graph import Logit
 
 N_SALIENT = 10

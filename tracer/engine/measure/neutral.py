@@ -26,7 +26,8 @@ from tracer.engine.model.model import Model
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.neutral import TEXTS, is_extreme
-from tracer.hypothesis.tokens import TokenizedPrompt, read_text, token_text
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.hypothesis.vocabulary import read_text, token_text
 
 
 def with_neutral(

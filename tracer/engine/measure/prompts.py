@@ -1,12 +1,11 @@
 """Measure what the interventions of a hypothesis do to one prompt: clamps, doses and controls.
 
-The rows of one intervention, or of all those of a study, are read from the cache where it has them,
-else measured together.
+The rows of one intervention, or of all those of a study, are measured together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,23 +14,14 @@ import torch
 from torch import Tensor
 
 from tracer.engine.batches import BatchLimit, Row
-from tracer.engine.cache import (
-    KeptRows,
-    MeasurementCache,
-    Remembered,
-    hash_of,
-    keep,
-    read_kept,
-    rows_key,
-)
-from tracer.engine.clamps import Clamp, Ranges, assign, clamp_records, resolve_clamps
-from tracer.engine.clean import CleanRun, activation, control_readings, empty_readings, reading
+from tracer.engine.cache import KeptRows, hash_of
+from tracer.engine.clamps import Assignment, Clamp, Ranges, assign, clamp_records, resolve_clamps
+from tracer.engine.clean import CleanRun, activation, reading
 from tracer.engine.controls import draw_controls
 from tracer.engine.cost import intervention_rows
-from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places, PlaceValues, joined
-from tracer.engine.forward import Measured, run_rows
 from tracer.engine.freeze import can_be_frozen
+from tracer.engine.measure.rows import read_rows
 from tracer.engine.model.model import Model
 from tracer.engine.procedure import made_anew
 from tracer.engine.progress import Advance
@@ -41,7 +31,7 @@ from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import measured_together
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.arrays import control_key, procedure_key, trial_name
-from tracer.record.trials import Activation, Dose, ProcedureControl, Reading, Trial
+from tracer.record.trials import Activation, Dose, ProcedureControl, Trial
 
 
 class Measurement(NamedTuple):
@@ -175,6 +165,8 @@ class _Planned:
 
     spec: InterventionSpec
     clamps: list[Clamp]
+    assignment: Assignment
+    """What they set, and which of them."""
     main: Row
     doses: list[Row]
     direct: list[Row]
@@ -196,9 +188,11 @@ def _plan(
 ) -> _Planned:
     prompt = clean.prompt.name
     clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
+    assignment = assign(clamps, clean)
     read = joined(context.places(prompt).values())
     drawn = draw_controls(
         clamps,
+        assignment,
         clean,
         context.basis,
         context.members(_concerned(spec)),
@@ -209,7 +203,6 @@ def _plan(
     note = None
     if drawn is None:
         note = "no controls: too few features change on this prompt to draw matched ones from"
-    values = assign(clamps, clean).values
     made = made_anew(context, name, spec)
     anew = [
         assign(resolve_clamps(each.spec, each.supernodes, context.clean, prompt), clean).values
@@ -218,9 +211,10 @@ def _plan(
     return _Planned(
         spec=spec,
         clamps=clamps,
-        main=Row(values, spec.freeze, read),
+        assignment=assignment,
+        main=Row(assignment.values, spec.freeze, read),
         doses=_dose_rows(spec, clamps, clean),
-        direct=_direct_rows(context.model, values, clean),
+        direct=_direct_rows(context.model, assignment.values, clean),
         made_anew=[Row(each, spec.freeze, is_control=True) for each in anew],
         procedure=tuple(
             ProcedureControl(
@@ -284,7 +278,7 @@ def _trial(
         direct = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
     return Trial(
         prompt=clean.prompt.name,
-        clamps=clamp_records(plan.clamps, clean, context.basis, _ranges(context)),
+        clamps=clamp_records(plan.clamps, plan.assignment, clean, context.basis, _ranges(context)),
         reading=found.readings[start],
         supernodes={name: clamped for name, (clamped, _) in active.items()},
         unclamped={name: unclamped for name, (_, unclamped) in active.items()},
@@ -347,75 +341,3 @@ def _source(context: MeasurementContext, name: str, places: Places) -> Tensor | 
             found[rows] = means[index[rows].to(means.device)].float().cpu()
         context.kept[key] = found
     return context.kept[key]
-
-
-def read_rows(
-    model: Model,
-    basis: FeatureBasis,
-    clean: CleanRun,
-    rows: Sequence[Row],
-    limit: BatchLimit,
-    cache: MeasurementCache | None,
-    advance: Advance,
-) -> Remembered[KeptRows]:
-    """Clamp a prompt in every way, and read the tokens its hypothesis asks about.
-
-    The rows of one call share batches with one another and with no others, so that they come out
-    the same whatever else a hypothesis holds. Rows whose batches were cut because memory ran out
-    are not kept.
-
-    Raises:
-        EngineError: One row alone does not fit into memory.
-    """
-    asked = clean.prompt.asked
-    key = rows_key(cache, clean, rows, limit.rows) if cache else ""
-    found = read_kept(cache, key, rows) if cache else None
-    if found is not None and found.answers(asked):
-        advance(len(rows))
-        return Remembered(found.of(asked), from_cache=True)
-    halved = limit.halved
-    if found is None:
-        batches = run_rows(model, basis, clean, rows, limit)
-    else:
-        batches = _again(model, found.rows)
-    kept = _read(batches, rows, clean, model, advance)
-    if cache and limit.halved == halved:
-        keep(cache, key, kept, asked)
-    return Remembered(kept, from_cache=found is not None)
-
-
-def _again(model: Model, kept: KeptRows) -> Iterator[Measured]:
-    """The batches of an entry, their logits made again."""
-    none = kept.ends.new_zeros(0)
-    for batch in kept.batches:
-        ends = kept.ends[list(batch)]
-        activations = [kept.activations.get(row, none) for row in batch]
-        yield Measured(list(batch), model.unembed(ends), activations, ends)
-
-
-def _read(
-    batches: Iterable[Measured],
-    rows: Sequence[Row],
-    clean: CleanRun,
-    model: Model,
-    advance: Advance,
-) -> KeptRows:
-    asked = clean.prompt.asked
-    columns = empty_readings(len(rows), len(asked), clean.logits.dtype)
-    readings: dict[int, Reading] = {}
-    activations: dict[int, Tensor] = {}
-    order: list[list[int]] = []
-    ends: dict[int, Tensor] = {}
-    for numbers, logits, read, unembed_in in batches:
-        found = control_readings(logits, list(asked.values()))
-        for column, values in zip(columns, found, strict=True):
-            column[numbers] = values
-        for number, row, active in zip(numbers, logits, read, strict=True):
-            if not rows[number].is_control:
-                readings[number] = reading(row, asked, model.tokenizer)
-                activations[number] = active
-        ends.update(zip(numbers, unembed_in.cpu(), strict=True))
-        order.append(numbers)
-        advance(len(numbers))
-    in_order = torch.stack([ends[n] for n in range(len(rows))])
-    return KeptRows(columns, readings, activations, order, in_order)

@@ -26,7 +26,7 @@ class TokenizerOnly(NamedTuple):
     """What can be checked about a prompt without the weights."""
 
     tokenizer: Any
-    """A `tracer.hypothesis.tokens.Tokenizer`."""
+    """A `tracer.hypothesis.vocabulary.Tokenizer`."""
     config: dict[str, Any]
     """The model's `config.json`."""
 

@@ -26,9 +26,9 @@ function graphElement(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** One line that says what a node is: for lists, hints and screen readers. */
+/** One line that says what a node is: for lists, hints and screen readers. It does not break inside of the token. */
 function graphName(node) {
-  return node.kind === "token" || node.kind === "logit" ? node.label : `${node.label}, at ${node.token}`;
+  return node.kind === "token" || node.kind === "logit" ? node.label : `${node.label}, at ${node.token.replaceAll(" ", "\u00a0")}`;
 }
 
 function graphFacts(data, node) {

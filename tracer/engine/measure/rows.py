@@ -1,0 +1,89 @@
+"""Rows of one prompt: from the cache where it has them, else measured, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from tracer.engine.batches import BatchLimit, Row
+from tracer.engine.cache import KeptRows, MeasurementCache, Remembered, keep, read_kept, rows_key
+from tracer.engine.clean import CleanRun, control_readings, empty_readings, reading
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.forward import Measured, run_rows
+from tracer.engine.model.model import Model
+from tracer.engine.progress import Advance
+from tracer.record.trials import Reading
+
+
+def read_rows(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    rows: Sequence[Row],
+    limit: BatchLimit,
+    cache: MeasurementCache | None,
+    advance: Advance,
+) -> Remembered[KeptRows]:
+    """Clamp a prompt in every way, and read the tokens its hypothesis asks about.
+
+    The rows of one call share batches with one another and with no others, so that they come out
+    the same whatever else a hypothesis holds. Rows whose batches were cut because memory ran out
+    are not kept.
+
+    Raises:
+        EngineError: One row alone does not fit into memory.
+    """
+    asked = clean.prompt.asked
+    key = rows_key(cache, clean, rows, limit.rows) if cache else ""
+    found = read_kept(cache, key, rows) if cache else None
+    if found is not None and found.answers(asked):
+        advance(len(rows))
+        return Remembered(found.of(asked), from_cache=True)
+    halved = limit.halved
+    if found is None:
+        batches = run_rows(model, basis, clean, rows, limit)
+    else:
+        batches = _again(model, found.rows)
+    kept = _read(batches, rows, clean, model, advance)
+    if cache and limit.halved == halved:
+        keep(cache, key, kept, asked)
+    return Remembered(kept, from_cache=found is not None)
+
+
+def _again(model: Model, kept: KeptRows) -> Iterator[Measured]:
+    """The batches of an entry, their logits made again."""
+    none = kept.ends.new_zeros(0)
+    for batch in kept.batches:
+        ends = kept.ends[list(batch)]
+        activations = [kept.activations.get(row, none) for row in batch]
+        yield Measured(list(batch), model.unembed(ends), activations, ends)
+
+
+def _read(
+    batches: Iterable[Measured],
+    rows: Sequence[Row],
+    clean: CleanRun,
+    model: Model,
+    advance: Advance,
+) -> KeptRows:
+    asked = clean.prompt.asked
+    columns = empty_readings(len(rows), len(asked), clean.logits.dtype)
+    readings: dict[int, Reading] = {}
+    activations: dict[int, Tensor] = {}
+    order: list[list[int]] = []
+    ends: dict[int, Tensor] = {}
+    for numbers, logits, read, unembed_in in batches:
+        found = control_readings(logits, list(asked.values()))
+        for column, values in zip(columns, found, strict=True):
+            column[numbers] = values
+        for number, row, active in zip(numbers, logits, read, strict=True):
+            if not rows[number].is_control:
+                readings[number] = reading(row, asked, model.tokenizer)
+                activations[number] = active
+        ends.update(zip(numbers, unembed_in.cpu(), strict=True))
+        order.append(numbers)
+        advance(len(numbers))
+    in_order = torch.stack([ends[n] for n in range(len(rows))])
+    return KeptRows(columns, readings, activations, order, in_order)
