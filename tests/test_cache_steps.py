@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 import tracer.engine.measure.circuits
 import tracer.engine.measure.graphs
 import tracer.engine.measure.texts
+import tracer.engine.reuse
 import tracer.engine.run
 from tests.bench import TINY
 from tests.test_cache_rows import Lab, assert_same
@@ -174,3 +175,54 @@ def test_entries_that_are_something_else_are_made_again(lab, made):
     made.clear()
     assert_same(first, lab.run(**STEPS))
     assert set(made) == {name for _, name in MADE}
+
+
+@pytest.fixture
+def resolved(monkeypatch):
+    """Prompts that were run unclamped and supernodes that were found, in order."""
+    seen = []
+    for what in ("clean_run", "select"):
+        real = getattr(tracer.engine.reuse, what)
+
+        def once(*args, real=real, what=what):
+            seen.append(args[2].name if what == "clean_run" else args[0])
+            return real(*args)
+
+        monkeypatch.setattr(tracer.engine.reuse, what, once)
+    return seen
+
+
+RESOLVED = {
+    "nothing": ({}, []),
+    "the seed": ({"seed": 3}, []),
+    "a token more that is asked about": (
+        {"interventions": {"swap": TINY["interventions"]["swap"] | {"expect": [{"top": " Miami"}]}}},
+        [],
+    ),
+    "a rule": (
+        {"supernodes": TINY["supernodes"] | {"texas": {"select": TEXAS["select"] | {"top": 5}}}},
+        ["texas"],
+    ),
+    "the text of a prompt that rules read": (
+        {"prompts": TINY["prompts"] | {"dallas": TINY["prompts"]["dallas"] | {"city": "Houston"}}},
+        ["dallas", "texas", "california"],
+    ),
+    "the answer of a prompt that rules read": (
+        {"prompts": TINY["prompts"] | {"dallas": TINY["prompts"]["dallas"] | {"answer": " of"}}},
+        ["texas", "california"],
+    ),
+    "the text of another prompt": (
+        {"prompts": TINY["prompts"] | {"plano": TINY["prompts"]["plano"] | {"city": "Miami"}}},
+        ["plano"],
+    ),
+}
+
+
+@pytest.mark.parametrize("change", RESOLVED)
+def test_passes_and_rules_are_made_once(lab, resolved, change):
+    changed, made = RESOLVED[change]
+    lab.run()
+    resolved.clear()
+    found = lab.run(**changed)
+    assert resolved == made
+    assert_same(found, lab.run(cached=False, **changed))

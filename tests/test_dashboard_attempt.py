@@ -55,7 +55,7 @@ def opened(tiny):
 
 
 def tried(opened, recorded, attempt, groups=None):
-    return try_out(opened, recorded, declare(recorded, groups or {}, attempt), Silent())
+    return try_out(opened, recorded, declare(recorded, groups or {}, attempt), Silent())[0]
 
 
 def trial_of(found):

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-import tracer.engine.resolve
+import tracer.engine.reuse
 from tests.test_robustness_run import BASE
 from tracer.engine.progress import Silent
-from tracer.engine.resolve import open_context, reused_run
+from tracer.engine.resolve import open_context
+from tracer.engine.reuse import reused_run
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import tokenize
@@ -16,7 +17,7 @@ from tracer.hypothesis.tokens import tokenize
 def opened(bench, known=None, **changes):
     file = from_hypothesis(Hypothesis.model_validate(BASE | changes))
     prompts = tokenize(file, bench.model.tokenizer, bench.model.context)
-    return open_context(file, bench.model, bench.basis, prompts, None, Silent(), known)
+    return open_context(file, bench.model, bench.basis, prompts, None, Silent(), known=known)
 
 
 def rules(**texas):
@@ -29,13 +30,13 @@ def counted(monkeypatch):
     """Names of what was run and found, in order."""
     seen = []
     for what in ("clean_run", "select"):
-        real = getattr(tracer.engine.resolve, what)
+        real = getattr(tracer.engine.reuse, what)
 
         def once(*args, real=real, what=what):
             seen.append(args[2].name if what == "clean_run" else args[0])
             return real(*args)
 
-        monkeypatch.setattr(tracer.engine.resolve, what, once)
+        monkeypatch.setattr(tracer.engine.reuse, what, once)
     return seen
 
 
@@ -67,7 +68,9 @@ def test_only_what_changed_is_made_again(bench, counted, changes, made):
 def test_a_pass_with_other_positions_is_made_again(bench):
     known = opened(bench)
     run = known.clean["dallas"]
-    assert reused_run(known, run.prompt, run.positions).logits is run.logits
-    assert reused_run(known, run.prompt, run.positions[1:]) is None
-    assert reused_run(known, replace(run.prompt, ids=run.prompt.ids[1:]), run.positions) is None
-    assert reused_run(None, run.prompt, run.positions) is None
+    assert reused_run(known.clean, run.prompt, run.positions).logits is run.logits
+    assert reused_run(known.clean, run.prompt, run.positions[1:]) is None
+    assert (
+        reused_run(known.clean, replace(run.prompt, ids=run.prompt.ids[1:]), run.positions) is None
+    )
+    assert reused_run({}, run.prompt, run.positions) is None

@@ -21,6 +21,7 @@ from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import Record
 
 if TYPE_CHECKING:
+    from tracer.engine.resolve import MeasurementContext
     from tracer.engine.session import Opened
 
 Key = tuple[str, str | None, str, str, str]
@@ -29,12 +30,14 @@ Key = tuple[str, str | None, str, str, str]
 _OPENING = threading.Lock()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Held:
-    """A model with its features; run it only under the lock."""
+    """A model with its features; run it, and change what is known, only under the lock."""
 
     opened: Opened
     lock: threading.Lock = field(default_factory=threading.Lock)
+    known: MeasurementContext | None = None
+    """Of the last try: its unclamped passes are not made again."""
 
 
 @dataclass

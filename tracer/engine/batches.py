@@ -72,9 +72,8 @@ class BatchLimit:
 
 def batch_limit(model: Model, clean: CleanRun, budget: int = ROW_BUDGET) -> BatchLimit:
     """Rows whose logits, keys and values and hidden states fit into `budget` bytes."""
-    d_keys = sum(k.shape[1] * k.shape[3] for k in clean.prefix.keys)
     widest = max(a.shape[-1] for a in clean.activations)
-    one = row_bytes(len(clean.ids), clean.logits.numel(), d_keys, widest)
+    one = row_bytes(len(clean.ids), clean.logits.numel(), clean.d_keys, widest)
     return BatchLimit(rows_per_batch(one, budget))
 
 

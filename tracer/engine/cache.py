@@ -84,19 +84,22 @@ def remembered(
     step: str,
     cause: Callable[[], Any],
     form: StepForm[T],
-    limit: BatchLimit,
+    limit: BatchLimit | None,
     make: Callable[[], T],
 ) -> Remembered[T]:
-    """A step's result from the cache, or made and kept; not kept if memory ran out in between."""
+    """A step's result from the cache, or made and kept; not kept if memory ran out in between.
+
+    `limit` is what the step cuts its batches by; None for one that has none.
+    """
     if cache is None:
         return Remembered(make(), from_cache=False)
     key = cache.key(step, cause())
     found = cache.read(key, form.unpack)
     if found is not None:
         return Remembered(found, from_cache=True)
-    halved = limit.halved
+    halved = limit.halved if limit else 0
     made = make()
-    if limit.halved == halved:
+    if limit is None or limit.halved == halved:
         cache.store.write(key, *form.pack(made))
     return Remembered(made, from_cache=False)
 

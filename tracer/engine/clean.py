@@ -6,7 +6,7 @@ The clean pass is what every clamp starts from and is compared with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,12 +31,20 @@ class CleanRun:
     prompt: TokenizedPrompt
     ids: Int[Tensor, " pos"]
     logits: Float[Tensor, " vocab"]
-    prefix: Prefix
+    keys_values: Callable[[], Prefix]
+    """Gives those of the whole prompt; of a pass that was read from a cache they are made then."""
+    d_keys: int
+    """Length of one token's keys, all layers together."""
     positions: tuple[int, ...]
     activations: tuple[Float[Tensor, "_ feature"], ...]
     """Per layer, at `positions` only."""
     output_norms: tuple[Float[Tensor, " _"], ...] = ()
     """Per layer, L2 norm of what stands at its output site, at `positions` only."""
+
+    @property
+    def prefix(self) -> Prefix:
+        """Keys and values of every token, which rows that change later tokens go on from."""
+        return self.keys_values()
 
     def activation(self, layer: int, pos: int) -> Float[Tensor, " feature"]:
         """All of a layer's activations at a kept position."""
@@ -79,7 +87,8 @@ def clean_run(
     logits, prefix = model.clean(ids, hooks)
     activations = tuple(seen[layer] for layer in layers)
     outputs = tuple(norms[layer] for layer in layers)
-    return CleanRun(prompt, ids, logits, prefix, kept, activations, outputs)
+    d_keys = sum(keys.shape[1] * keys.shape[3] for keys in prefix.keys)
+    return CleanRun(prompt, ids, logits, lambda: prefix, d_keys, kept, activations, outputs)
 
 
 N_TOP = 10

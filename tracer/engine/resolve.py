@@ -1,31 +1,29 @@
 """From a hypothesis file and an open model to the `MeasurementContext` that is measured in.
 
 Of the line load → open → resolve → measure → write this is *resolve*: prompts are run unclamped,
-and supernodes are found or taken from a lock. A variation of a hypothesis mostly has its prompts,
-and some of its supernodes, so what comes out the same to the last bit is taken from the run. A
-clean pass depends on a prompt's tokens and on the positions whose features are kept; what a rule
-finds depends on the rule, and on the clean passes and declared answers of the prompts it names.
+and supernodes are found or taken from a lock. What would come out the same to the last bit is not
+made again: see `tracer.engine.reuse`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from tracer.engine.cache import MeasurementCache
-from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
+from tracer.engine.reuse import kept_run, kept_supernode, reused_run, rule_cause
 from tracer.engine.supernodes import (
     RuleScores,
     from_ids,
     places_of,
-    select,
     with_maxima,
     with_widths,
 )
@@ -79,42 +77,6 @@ class MeasurementContext:
         return self.kept[key]
 
 
-def reused_run(
-    known: MeasurementContext | None, prompt: TokenizedPrompt, positions: Iterable[int]
-) -> CleanRun | None:
-    """The clean pass of a prompt, with the tokens that are asked about now; None if not there."""
-    run = known.clean.get(prompt.name) if known else None
-    if run is None or run.prompt.ids != prompt.ids or set(run.positions) != set(positions):
-        return None
-    return replace(run, prompt=prompt)
-
-
-def reused_supernode(
-    known: MeasurementContext | None,
-    name: str,
-    hypothesis: Hypothesis,
-    clean: Mapping[str, CleanRun],
-) -> SupernodeRecord | None:
-    """A supernode whose declaration and prompts are those of the other context; None otherwise."""
-    spec = hypothesis.supernodes[name]
-    if known is None or known.hypothesis.supernodes.get(name) != spec:
-        return None
-    same = all(_is_same(known, prompt, hypothesis, clean) for prompt in spec.found_on)
-    return known.supernodes[name] if same else None
-
-
-def _is_same(
-    known: MeasurementContext, prompt: str, hypothesis: Hypothesis, clean: Mapping[str, CleanRun]
-) -> bool:
-    before, run = known.clean[prompt], clean[prompt]
-    return (
-        known.hypothesis.prompts[prompt] == hypothesis.prompts[prompt]
-        and before.prompt.ids == run.prompt.ids
-        and before.prompt.spans == run.prompt.spans
-        and before.positions == run.positions
-    )
-
-
 def open_context(
     file: HypothesisFile,
     model: Model,
@@ -122,6 +84,7 @@ def open_context(
     prompts: Mapping[str, TokenizedPrompt],
     lock: Lock | None,
     progress: Progress,
+    cache: MeasurementCache | None = None,
     known: MeasurementContext | None = None,
 ) -> MeasurementContext:
     """Run every prompt clean and resolve every supernode, or take them from a lock.
@@ -133,6 +96,7 @@ def open_context(
         prompts: tokenized, by name.
         lock: supernodes to take as they are; None: find them.
         progress: hears of every step.
+        cache: where passes and what rules find are looked for, and kept; None: nowhere.
         known: another one of the same model and basis; what would come out the same is taken.
 
     Raises:
@@ -149,18 +113,18 @@ def open_context(
     with progress.task("running the prompts unclamped", len(prompts)) as advance:
         for name, prompt in prompts.items():
             positions = _positions(hypothesis, prompt)
-            run = reused_run(known, prompt, positions)
-            clean[name] = run or clean_run(model, basis, prompt, positions)
+            run = reused_run(known.clean if known else {}, prompt, positions)
+            clean[name] = run or kept_run(cache, model, basis, prompt, positions)
             _check_finite(clean[name], hypothesis)
             advance(1)
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
-            lock = _find(hypothesis, model, basis, clean, advance, known)
+            lock = _find(hypothesis, model, basis, clean, advance, cache, known)
     supernodes = {
         name: with_widths(with_maxima(each, hypothesis.supernodes[name]), basis)
         for name, each in lock.items()
     }
-    return MeasurementContext(hypothesis, model, basis, clean, supernodes)
+    return MeasurementContext(hypothesis, model, basis, clean, supernodes, cache)
 
 
 def _find(
@@ -169,22 +133,32 @@ def _find(
     basis: FeatureBasis,
     clean: Mapping[str, CleanRun],
     advance: Advance,
+    cache: MeasurementCache | None,
     known: MeasurementContext | None,
 ) -> Lock:
     found: dict[str, SupernodeRecord] = {}
     scores = RuleScores(model, basis, clean, hypothesis.prompts)
     for name, spec in hypothesis.supernodes.items():
-        same = reused_supernode(known, name, hypothesis, clean)
-        if same is not None:
-            found[name] = same
+        if known is not None and _is_known(name, known, hypothesis, clean):
+            found[name] = known.supernodes[name]
         elif spec.select is None:
             found[name] = from_ids(name, spec, fitting_features(spec, _widths(basis)).features)
         else:
-            found[name] = select(name, spec, scores)
+            found[name] = kept_supernode(cache, name, hypothesis, clean, scores)
         if not found[name].features:
             raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
         advance(1)
     return found
+
+
+def _is_known(
+    name: str, known: MeasurementContext, hypothesis: Hypothesis, clean: Mapping[str, CleanRun]
+) -> bool:
+    """Whether another context's supernode of this name would be found here, too."""
+    there = known.hypothesis.supernodes.get(name)
+    if there != hypothesis.supernodes[name]:
+        return False
+    return rule_cause(name, known.hypothesis, known.clean) == rule_cause(name, hypothesis, clean)
 
 
 def _nothing_found(spec: SupernodeSpec) -> str:

@@ -5,7 +5,7 @@ Of the line load → open → resolve → measure → write this is *open*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,11 +86,11 @@ class MeasurementSession:
         """
         model, features = self.opened
         prompts = tokenize(file, model.tokenizer, model.context)
-        context = open_context(file, model, features.basis, prompts, lock, self.progress, known)
-        if self.store is None:
-            return context
-        of = identity(model.record, features, environment())
-        return replace(context, cache=MeasurementCache(self.store, of))
+        cache = None
+        if self.store is not None:
+            of = identity(model.record, features, environment())
+            cache = MeasurementCache(self.store, of)
+        return open_context(file, model, features.basis, prompts, lock, self.progress, cache, known)
 
 
 def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:

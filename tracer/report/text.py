@@ -26,6 +26,10 @@ _HOME = re.compile(
 )
 
 
+_MAY_BE_HOME = re.compile(r"[/\\](?:home|Users|root)")
+"""In every home folder's path: most text has none and is as it should be."""
+
+
 def _obeyed(char: str) -> bool:
     if char in "\n\t":
         return False
@@ -38,6 +42,8 @@ def clean(value: object) -> object:
     if isinstance(value, Markup):
         return value
     if isinstance(value, str):
+        if value.isascii() and value.isprintable() and not _MAY_BE_HOME.search(value):
+            return value
         text = _HOME.sub("~", value.replace("\r\n", "\n"))
         return "".join(f"⟨U+{ord(char):04X}⟩" if _obeyed(char) else char for char in text)
     if isinstance(value, float):

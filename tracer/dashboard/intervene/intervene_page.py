@@ -150,7 +150,8 @@ def _run(run: Run, attempt: Attempt, groups: Groups) -> None:
     try:
         declared = declare(record, groups, attempt)
         with st.spinner("Clamping…"), held.lock:
-            tried = intervene.measure.try_out(held.opened, record, declared, Silent())
+            opened, known = held.opened, held.known
+            tried, held.known = intervene.measure.try_out(opened, record, declared, Silent(), known)
     except TracerError as error:
         tell_mistakes(error)
         return

@@ -7,6 +7,7 @@ prompt, so everything that draws a run draws it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from tracer.dashboard.intervene.attempt import NAME, DeclaredAttempt
@@ -35,8 +36,17 @@ class Tried(NamedTuple):
     notes: tuple[str, ...]
 
 
-def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress: Progress) -> Tried:
+def try_out(
+    opened: Opened,
+    record: Record,
+    declared: DeclaredAttempt,
+    progress: Progress,
+    known: MeasurementContext | None = None,
+) -> tuple[Tried, MeasurementContext]:
     """Run the clamps of an attempt on the model and features of the run.
+
+    Also gives the context it was measured in, which holds the unclamped passes of `known` too, as
+    far as they are of the run's prompts: the next try makes none of them again.
 
     Raises:
         HypothesisError: What the attempt asks for cannot be, in the words of the file's checks.
@@ -55,16 +65,24 @@ def try_out(opened: Opened, record: Record, declared: DeclaredAttempt, progress:
     prompt = hypothesis.interventions[NAME].prompts[0]
     needed = {prompt, *(name for supernode in lock.values() for name in supernode.source)}
     some = {name: each for name, each in prompts.items() if name in needed}
-    context = open_context(file, model, opened.basis, some, lock, progress)
+    context = open_context(file, model, opened.basis, some, lock, progress, known=known)
     limit = batch_limit(model, context.clean[prompt])
     total = n_rows(hypothesis, prompt) + n_texts(hypothesis, prompt)
     with progress.task("clamping", total) as advance:
         found = measure_prompt(context, prompt, limit, advance)
         found = with_texts(context, prompt, found, limit, advance)
     trial = InterventionRecord(name=NAME, trials={prompt: found.trials[NAME]})
-    return Tried(
-        _tried(record, hypothesis, context, prompt, trial), found.arrays, tuple(found.notes)
-    )
+    tried = _tried(record, hypothesis, context, prompt, trial)
+    return Tried(tried, found.arrays, tuple(found.notes)), _with_passes(context, known, record)
+
+
+def _with_passes(
+    context: MeasurementContext, known: MeasurementContext | None, record: Record
+) -> MeasurementContext:
+    of_run = {
+        name: run for name, run in (known.clean if known else {}).items() if name in record.prompts
+    }
+    return replace(context, clean={**of_run, **context.clean})
 
 
 def _tried(

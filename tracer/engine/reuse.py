@@ -1,0 +1,126 @@
+"""What resolving a hypothesis need not make again: clean passes, and what rules find.
+
+Both are taken from another hypothesis's context, where a variation shares them with it, or from the
+measurement cache. A clean pass depends on a prompt's tokens and on the positions whose features are
+kept; what a rule finds depends on the rule, and on the clean passes and declared answers of the
+prompts it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import torch
+
+from tracer.engine.cache import MeasurementCache, StepForm, remembered
+from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.model.model import Model
+from tracer.engine.store import StoredEntry
+from tracer.engine.supernodes import RuleScores, select
+from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.tokens import TokenizedPrompt
+from tracer.record.record import SupernodeRecord
+
+
+def reused_run(
+    known: Mapping[str, CleanRun], prompt: TokenizedPrompt, positions: Iterable[int]
+) -> CleanRun | None:
+    """The clean pass of a prompt, with the tokens that are asked about now; None if not there."""
+    run = known.get(prompt.name)
+    if run is None or run.prompt.ids != prompt.ids or set(run.positions) != set(positions):
+        return None
+    return replace(run, prompt=prompt)
+
+
+def kept_run(
+    store: MeasurementCache | None,
+    model: Model,
+    basis: FeatureBasis,
+    prompt: TokenizedPrompt,
+    positions: Iterable[int],
+) -> CleanRun:
+    """The clean pass of a prompt, from the cache or made and kept.
+
+    Its keys and values are not kept, which are the most of it: a row that needs them makes the pass
+    again.
+    """
+    at = sorted(set(positions))
+    form = StepForm(_pack, partial(_unpack, model=model, prompt=prompt, positions=tuple(at)))
+
+    def cause() -> list[Any]:
+        return [prompt.ids, at]
+
+    return remembered(
+        store, "clean", cause, form, None, lambda: clean_run(model, basis, prompt, at)
+    ).result
+
+
+def _pack(run: CleanRun) -> StoredEntry:
+    tensors = {"logits": run.logits}
+    tensors |= {f"activations.{n}": x for n, x in enumerate(run.activations)}
+    tensors |= {f"norms.{n}": x for n, x in enumerate(run.output_norms)}
+    dtype = str(run.activations[0].dtype).removeprefix("torch.")
+    about = {"d_keys": run.d_keys, "layers": len(run.activations), "dtype": dtype}
+    wide = {name: x.to(torch.promote_types(x.dtype, torch.float32)) for name, x in tensors.items()}
+    return StoredEntry({name: x.cpu().numpy() for name, x in wide.items()}, about)
+
+
+def _unpack(
+    entry: StoredEntry, model: Model, prompt: TokenizedPrompt, positions: tuple[int, ...]
+) -> CleanRun:
+    """The pass an entry holds.
+
+    Raises:
+        ValueError: It is no such entry; the other errors of reading foreign data likewise.
+    """
+    arrays = {name: torch.tensor(x, device=model.device) for name, x in entry.arrays.items()}
+    layers, dtype = range(int(entry.about["layers"])), getattr(torch, entry.about["dtype"])
+    activations = tuple(arrays[f"activations.{n}"].to(dtype) for n in layers)
+    norms = tuple(arrays[f"norms.{n}"] for n in layers)
+    if any(len(x) != len(positions) for x in (*activations, *norms)):
+        raise ValueError("an entry of other positions")
+    ids, d_keys = torch.tensor(prompt.ids), int(entry.about["d_keys"])
+    keys_values = cache(lambda: model.clean(ids, []).prefix)
+    logits = arrays["logits"]
+    return CleanRun(prompt, ids, logits, keys_values, d_keys, positions, activations, norms)
+
+
+def rule_cause(name: str, hypothesis: Hypothesis, clean: Mapping[str, CleanRun]) -> list[Any]:
+    """All that a supernode's members depend on, besides the model and the basis; a JSON value."""
+    spec = hypothesis.supernodes[name]
+    prompts = [
+        (
+            hypothesis.prompts[prompt].model_dump(mode="json"),
+            clean[prompt].prompt.ids,
+            sorted(clean[prompt].prompt.spans.items()),
+            clean[prompt].positions,
+        )
+        for prompt in spec.found_on
+    ]
+    return [name, spec.model_dump(mode="json"), prompts]
+
+
+def kept_supernode(
+    store: MeasurementCache | None,
+    name: str,
+    hypothesis: Hypothesis,
+    clean: Mapping[str, CleanRun],
+    scores: RuleScores,
+) -> SupernodeRecord:
+    """What a supernode's rule finds, from the cache or found and kept."""
+
+    def cause() -> list[Any]:
+        return rule_cause(name, hypothesis, clean)
+
+    spec = hypothesis.supernodes[name]
+    return remembered(store, "rule", cause, _RULE, None, lambda: select(name, spec, scores)).result
+
+
+_RULE = StepForm[SupernodeRecord](
+    lambda found: StoredEntry({}, found.model_dump(mode="json")),
+    lambda entry: SupernodeRecord.model_validate(entry.about),
+)
