@@ -26,7 +26,7 @@ STEPS = {
 }
 MADE = (
     (tracer.engine.measure.graphs, "attribute"),
-    (tracer.engine.feature_card, "firings"),
+    (tracer.engine.measure.graphs, "firings"),
     (tracer.engine.measure.circuits, "run_rows"),
     (tracer.engine.measure.texts, "write"),
 )
@@ -192,11 +192,16 @@ def resolved(monkeypatch):
     return seen
 
 
+OTHER = TINY["interventions"]["swap"] | {"expect": [{"top": " Miami"}]}
 RESOLVED = {
     "nothing": ({}, []),
     "the seed": ({"seed": 3}, []),
     "a token more that is asked about": (
-        {"interventions": {"swap": TINY["interventions"]["swap"] | {"expect": [{"top": " Miami"}]}}},
+        {
+            "interventions": {
+                "swap": TINY["interventions"]["swap"] | {"expect": [{"top": " Miami"}]}
+            }
+        },
         [],
     ),
     "a rule": (

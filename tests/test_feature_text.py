@@ -31,7 +31,8 @@ def by_hand(bench, prompts, feature, sign):
 
 
 def test_the_strongest_prompts_come_first_with_the_token(bench, prompts):
-    found = firings(bench.model, bench.basis, FEATURES, prompts, 2)
+    fires = firings(bench.model, bench.basis, FEATURES, prompts, 2)
+    found = [fires[each] for each in FEATURES]
     assert any(found)
     for each, (feature, sign) in zip(found, FEATURES, strict=True):
         wanted = by_hand(bench, prompts, feature, sign)[:2]

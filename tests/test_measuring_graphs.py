@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
-from tracer.engine.measure.graphs import measure_graph
+from tracer.engine.measure.graphs import measure_graphs
 from tracer.engine.progress import Silent
 from tracer.evidence.measures.edge import direct, total
 
@@ -18,7 +18,7 @@ def measured(request, tiny):
     if toward == "pair":
         toward = {"logit_diff": [" Sacramento", " Austin"]}
     bench = make_bench(tiny, hypothesis=TINY | {"graph": GRAPH | {"toward": toward}})
-    return bench, measure_graph(bench, "dallas", Silent())
+    return bench, measure_graphs(bench, ["dallas"], Silent())["dallas"]
 
 
 def test_with_everything_frozen_the_graph_is_right(measured):

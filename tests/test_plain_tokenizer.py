@@ -40,6 +40,8 @@ def folder():
 def test_it_says_what_transformers_says(folder, special):
     ours, theirs = PlainTokenizer(folder), load_tokenizer(folder)
     assert ours.unk_token_id == theirs.unk_token_id
+    assert ours.eos_token_id == theirs.eos_token_id
+    assert set(ours.all_special_ids) == set(theirs.all_special_ids)
     for text in TEXTS:
         wanted = theirs(text, add_special_tokens=special, return_offsets_mapping=True)
         found = ours(text, add_special_tokens=special, return_offsets_mapping=True)

@@ -22,6 +22,7 @@ from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable, UsageError
 from tracer.hypothesis.names import MODELS, NamedModel
 from tracer.hypothesis.spec import ModelSpec
+from tracer.hypothesis.vocabulary import read_text, token_text
 
 
 @pytest.fixture
@@ -155,11 +156,11 @@ def test_the_embedded_model_answers():
     opened = open_weights(spec("gemma-3-270m"), Silent())
     tokenizer = opened.tokenizer
     prompt = "Michael Jordan plays the sport of"
-    coded = tokenizer(prompt, return_offsets_mapping=True)
-    assert coded.input_ids[0] == tokenizer.bos_token_id == 2
-    assert [prompt[a:b] for a, b in coded.offset_mapping][1:3] == ["Michael", " Jordan"]
+    read = read_text(prompt, tokenizer)
+    assert read.ids[0] == 2
+    assert [prompt[a:b] for a, b in read.offsets][1:3] == ["Michael", " Jordan"]
     assert tokenizer.chat_template is None
     with torch.no_grad():
-        logits = opened.hf_model(torch.tensor([coded.input_ids]), logits_to_keep=1).logits[0, -1]
-    assert tokenizer.decode(int(logits.argmax())) == " basketball"
+        logits = opened.hf_model(torch.tensor([read.ids]), logits_to_keep=1).logits[0, -1]
+    assert token_text(int(logits.argmax()), tokenizer) == " basketball"
     assert float(logits.softmax(-1).max()) == pytest.approx(0.76, abs=0.02)

@@ -18,15 +18,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.batches import memory_told
-from tracer.engine.feature_text import Signed, firings, on_text
+from tracer.engine.feature_text import Signed, on_text
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place, tuples_of
+from tracer.engine.model.blocks import Norm
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia_ids import feature_id
-from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.hypothesis.vocabulary import token_text
 from tracer.record.feature_card import (
     FeatureCard,
@@ -39,12 +39,11 @@ from tracer.record.feature_card import (
 )
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import influence
-from tracer.record.trials import FeatureTokens
+from tracer.record.trials import FeatureTokens, Firing
 
 N_READ = 150
 """Features of a graph whose tokens are read: more than are looked at, a second of work."""
 N_TOKENS = 6
-N_FIRINGS = 3
 _AT_ONCE = 32
 """Features; their scores over a vocabulary of 262,144 are 34 MB."""
 
@@ -54,10 +53,8 @@ def logit_effects(
 ) -> list[LogitEffects]:
     """What each feature promotes and suppresses most: `top` tokens each."""
     found: list[LogitEffects] = []
-    for first in range(0, len(features), _AT_ONCE):
-        some = features[first : first + _AT_ONCE]
-        directions = torch.stack([_write_direction(model, basis, one) for one in some])
-        scores = _vocabulary_scores(model, directions)
+    for some in _write_directions(model, basis, features).split(_AT_ONCE):
+        scores = _vocabulary_scores(model, some)
         found += [_ends(model.tokenizer, each, top) for each in scores]
     return found
 
@@ -69,41 +66,50 @@ def influential(graph: AttributionGraph, n: int) -> dict[Place, float]:
     return dict(zip(places, graph.nodes.activations[rows].tolist(), strict=True))
 
 
+def signed(active: Mapping[Place, float]) -> list[Signed]:
+    """Features with the sign of their activation, in order."""
+    return [Signed((layer, n), 1 if a >= 0 else -1) for (layer, _, n), a in active.items()]
+
+
 def described(
     model: Model,
     basis: FeatureBasis,
     active: Mapping[Place, float],
-    prompts: Sequence[TokenizedPrompt],
+    fires: Mapping[Signed, tuple[Firing, ...]],
 ) -> dict[str, FeatureTokens]:
-    """What features say as they are active, and on which of the prompts they are most; by id."""
-    ids = [(layer, index) for layer, _, index in active]
-    signs = [1 if activation >= 0 else -1 for activation in active.values()]
-    signed = [Signed(each, sign) for each, sign in zip(ids, signs, strict=True)]
-    fire = firings(model, basis, signed, prompts, N_FIRINGS)
-    effects = logit_effects(model, basis, ids, N_TOKENS)
+    """What features say as they are active, and where they fire, by id."""
+    effects = logit_effects(model, basis, [(layer, n) for layer, _, n in active], N_TOKENS)
     found: dict[str, FeatureTokens] = {}
-    for (layer, pos, index), effect, places in zip(active, effects, fire, strict=True):
+    for (layer, pos, index), effect, each in zip(active, effects, signed(active), strict=True):
         up, down = effect.at(active[layer, pos, index])
         found[feature_id(layer, index, pos)] = FeatureTokens(
             promotes=tuple(one.token for one in up),
             suppresses=tuple(one.token for one in down),
-            fires=places,
+            fires=fires.get(each, ()),
         )
     return found
 
 
-def _write_direction(
-    model: Model, basis: FeatureBasis, feature: FeatureId
-) -> Float[Tensor, " d_model"]:
-    """What a feature adds to the residual stream, summed over layers, scales of norms left out."""
-    parts: list[Tensor] = []
-    for to in basis.write_layers(feature[0]):
-        write = _write_vector(basis, feature, to)
-        if basis.output_site(to).kind == "mlp_out":
-            post = model.block(to).ln2_post
-            write = write if post is None else post.linear(write)
-        parts.append(write)
-    return torch.stack(parts).sum(0)
+def _write_directions(
+    model: Model, basis: FeatureBasis, features: Sequence[FeatureId]
+) -> Float[Tensor, "n d_model"]:
+    """What features add to the residual stream, summed over layers, scales of norms left out."""
+    rows: dict[int, list[int]] = {}
+    for row, (layer, _) in enumerate(features):
+        rows.setdefault(layer, []).append(row)
+    found: dict[int, Tensor] = {}
+    posts: dict[int, Norm | None] = {}
+    for layer, mine in rows.items():
+        index, parts = torch.tensor([features[row][1] for row in mine]), list[Tensor]()
+        for to in basis.write_layers(layer):
+            writes = basis.W_dec(layer, index, to)
+            writes = writes.to(torch.promote_types(writes.dtype, torch.float32))
+            if basis.output_site(to).kind == "mlp_out":
+                post = posts[to] if to in posts else posts.setdefault(to, model.block(to).ln2_post)
+                writes = writes if post is None else post.linear(writes)
+            parts.append(writes)
+        found.update(zip(mine, torch.stack(parts).sum(0), strict=True))
+    return torch.stack([found[row] for row in range(len(features))])
 
 
 def _write_vector(basis: FeatureBasis, feature: FeatureId, to: int) -> Float[Tensor, " d_model"]:

@@ -166,8 +166,10 @@ def firings(
     features: Sequence[Signed],
     prompts: Sequence[TokenizedPrompt],
     top: int,
-) -> list[tuple[Firing, ...]]:
+) -> dict[Signed, tuple[Firing, ...]]:
     """The `top` prompts on which each feature is most active, with the token where it is."""
+    if not features:
+        return {}
     found: list[list[Firing]] = [[] for _ in features]
     ids = [each.feature for each in features]
     signs = torch.tensor([[float(each.sign)] for each in features])
@@ -178,7 +180,8 @@ def firings(
         active = signs * activations_of(model, basis, ids, prompt.ids)[:, first:]
         for mine, values in zip(found, active, strict=True):
             mine += _strongest(model, prompt, first, values)
-    return [_first(mine, top, each.sign) for mine, each in zip(found, features, strict=True)]
+    pairs = zip(features, found, strict=True)
+    return {each: _first(mine, top, each.sign) for each, mine in pairs}
 
 
 def _strongest(

@@ -50,7 +50,7 @@ def graphs(
         graph = attribute(model, basis, ids, toward, request.kept_features, progress)
         told = {}
         if request.described:
-            told = described(model, basis, influential(graph, request.described), ())
+            told = described(model, basis, influential(graph, request.described), {})
         yield NamedGraph(prompt.name, graph, told)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +23,10 @@ from tracer.engine.features.places import tuples_of
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.graphs import graphs
 from tracer.engine.model.held import hashed, held_weights, require_as_it_is
+from tracer.engine.model.hf_load import load_tokenizer
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import named_model
+from tracer.engine.model.tokenizer import PlainTokenizer
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.resolve import open_context
@@ -100,9 +103,14 @@ class Session:
         opened = Model(weights)
         self._opened = Opened(opened, open_basis(features, opened, self._progress))
 
-    @property
+    @cached_property
     def tokenizer(self) -> Any:
-        """The model's."""
+        """The model's, as transformers reads it."""
+        own = self._tokenizer
+        return load_tokenizer(own.folder) if isinstance(own, PlainTokenizer) else own
+
+    @property
+    def _tokenizer(self) -> Any:
         return self._opened.model.tokenizer
 
     def ask(self, prompts: Prompts, *, template: str | None = None) -> Answers:
@@ -315,7 +323,7 @@ class Session:
 
     def _tokenized(self, file: HypothesisFile) -> dict[str, TokenizedPrompt]:
         self._check()
-        return tokenize(file, self.tokenizer, self._opened.model.context)
+        return tokenize(file, self._tokenizer, self._opened.model.context)
 
     def _answer(self, prompt: TokenizedPrompt, answer: str | None) -> Answer:
         model = self._opened.model

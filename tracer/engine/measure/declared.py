@@ -13,7 +13,7 @@ from pathlib import Path
 from tracer.engine.batches import batch_limit
 from tracer.engine.measure.circuit_setup import prepare_circuit
 from tracer.engine.measure.circuits import circuit_record, measure_circuit, n_circuit_rows
-from tracer.engine.measure.graphs import measure_graph
+from tracer.engine.measure.graphs import measure_graphs
 from tracer.engine.measure.neutral import with_neutral
 from tracer.engine.measure.prompts import Measurement, measure_prompt, n_rows
 from tracer.engine.measure.python import with_python
@@ -98,10 +98,8 @@ def _measure_graphs(
 ) -> Observed:
     record, arrays = observed
     spec = context.hypothesis.graph
-    for prompt in spec.prompts if spec else ():
-        if prompt in record.graphs:
-            continue
-        found = measure_graph(context, prompt, progress)
+    todo = [prompt for prompt in (spec.prompts if spec else ()) if prompt not in record.graphs]
+    for prompt, found in measure_graphs(context, todo, progress).items() if todo else ():
         write_graph(folder / found.record.file, found.pruned)
         record = record.model_copy(update={"graphs": record.graphs | {prompt: found.record}})
         run_folder.write(folder, record, arrays)

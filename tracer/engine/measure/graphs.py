@@ -6,7 +6,8 @@ of the hypothesis's prompts they are active.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
 from tracer.engine.cache import StepForm, hash_of, remembered
-from tracer.engine.feature_card import N_READ, described, influential
+from tracer.engine.feature_card import N_READ, described, influential, signed
+from tracer.engine.feature_text import Signed, firings
 from tracer.engine.features.places import Place, Places, joined, tuples_of
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
@@ -30,12 +32,13 @@ from tracer.record.graph import files
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import entering, scores, supernode_scores
 from tracer.record.graph.prune import prune
-from tracer.record.trials import Ablation, FeatureTokens, GraphEdge, GraphRecord
+from tracer.record.trials import Ablation, FeatureTokens, Firing, GraphEdge, GraphRecord
 
 N_MEMBERS = 20
 """Of each supernode, the strongest: as many as a printed report lists."""
 MAX_PROMPTS = 16
 """Of the hypothesis; more would take longer than the graph."""
+N_FIRINGS = 3
 
 
 class MeasuredGraph(NamedTuple):
@@ -45,31 +48,71 @@ class MeasuredGraph(NamedTuple):
     pruned: AttributionGraph
 
 
-def measure_graph(context: MeasurementContext, prompt: str, progress: Progress) -> MeasuredGraph:
+def measure_graphs(
+    context: MeasurementContext, prompts: Sequence[str], progress: Progress
+) -> dict[str, MeasuredGraph]:
+    """The graphs of some prompts, their features described.
+
+    Where features fire takes passes over the hypothesis's prompts, which are made once for all.
+    """
+    found = {prompt: _measure_graph(context, prompt, progress) for prompt in prompts}
+    active = {
+        prompt: {**influential(each.pruned, N_READ), **_members(context, prompt)}
+        for prompt, each in found.items()
+    }
+    texts = [run.prompt for run in context.clean.values()][:MAX_PROMPTS]
+
+    @cache
+    def fires() -> dict[Signed, tuple[Firing, ...]]:
+        every = dict.fromkeys(one for each in active.values() for one in signed(each))
+        return firings(context.model, context.basis, list(every), texts, N_FIRINGS)
+
+    def described_on(prompt: str, graph: MeasuredGraph) -> MeasuredGraph:
+        def read() -> dict[str, FeatureTokens]:
+            return described(context.model, context.basis, active[prompt], fires())
+
+        said = [[each.name, each.ids] for each in texts]
+        cause = [_cause(context, prompt), said, N_MEMBERS]
+        told = remembered(context.cache, "features", lambda: cause, _FEATURES_FORM, None, read)
+        record = graph.record.model_copy(update={"features": told.result})
+        return graph._replace(record=record)
+
+    with progress.task("reading features", len(found)) as advance:
+        for prompt, graph in found.items():
+            found[prompt] = described_on(prompt, graph)
+            advance(1)
+    return found
+
+
+def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
+    """What a prompt's graph depends on."""
+    spec, clean = context.hypothesis.graph, context.clean[prompt]
+    assert spec is not None
+    return [
+        prompt,
+        clean.prompt.ids,
+        explained_target_of(spec.toward, context.hypothesis.prompts[prompt], clean.prompt),
+        [(name, hash_of(where)) for name, where in context.places(prompt).items()],
+        spec.max_features,
+        spec.check,
+        context.hypothesis.seed,
+        batch_limit(context.model, clean).rows,
+    ]
+
+
+def _measure_graph(context: MeasurementContext, prompt: str, progress: Progress) -> MeasuredGraph:
     """Build a prompt's graph, read the supernodes off it, and check it by ablations."""
     spec = context.hypothesis.graph
     assert spec is not None
     clean, places = context.clean[prompt], context.places(prompt)
     target = explained_target_of(spec.toward, context.hypothesis.prompts[prompt], clean.prompt)
     limit = batch_limit(context.model, clean)
-    cause: list[Any] = [
-        prompt,
-        clean.prompt.ids,
-        target,
-        [(name, hash_of(where)) for name, where in places.items()],
-        spec.max_features,
-        spec.check,
-        context.hypothesis.seed,
-        limit.rows,
-    ]
 
     def make() -> MeasuredGraph:
         return _measure(context, prompt, places, target, limit, progress)
 
-    found = remembered(context.cache, "graph", lambda: cause, _FORM, limit, make).result
-    with progress.task(f"reading features on {prompt}"):
-        features = _features_of(context, prompt, found.pruned, cause, limit)
-    return found._replace(record=found.record.model_copy(update={"features": features}))
+    cause = _cause(context, prompt)
+    return remembered(context.cache, "graph", lambda: cause, _FORM, limit, make).result
 
 
 def _measure(
@@ -167,30 +210,6 @@ def _unpack(entry: StoredEntry) -> MeasuredGraph:
 
 
 _FORM = StepForm(_pack, _unpack)
-
-
-def _features_of(
-    context: MeasurementContext,
-    prompt: str,
-    pruned: AttributionGraph,
-    graph_cause: Any,
-    limit: BatchLimit,
-) -> dict[str, FeatureTokens]:
-    """What the most influential features say, and members of supernodes, by the sign they have.
-
-    Where they fire is told of the first prompts of the file, so it is a step of its own: another
-    prompt makes no graph anew.
-    """
-    prompts = [run.prompt for run in context.clean.values()][:MAX_PROMPTS]
-
-    def cause() -> list[Any]:
-        return [graph_cause, [[prompt.name, prompt.ids] for prompt in prompts], N_MEMBERS]
-
-    def read() -> dict[str, FeatureTokens]:
-        active = {**influential(pruned, N_READ), **_members(context, prompt)}
-        return described(context.model, context.basis, active, prompts)
-
-    return remembered(context.cache, "features", cause, _FEATURES_FORM, limit, read).result
 
 
 def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:

@@ -107,7 +107,7 @@ def weights_hash(weights: Weights) -> str:
     for key in _NOT_OF_THE_MODEL:
         if hasattr(config, key):
             setattr(config, key, None)
-    backend: Any = weights.tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue] # only fast ones get here
+    backend = weights.tokenizer.backend_tokenizer  # only fast ones get here
     for text in (config.to_json_string(use_diff=False), backend.to_str()):
         total.update(f"{text}\0".encode())
     model = weights.hf_model

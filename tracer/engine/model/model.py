@@ -15,8 +15,11 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache
 
 from tracer.engine.model.blocks import Block, Unembedding, read_block, read_unembedding
@@ -241,10 +244,21 @@ def _boot(weights: Weights) -> Any:
         return TransformerBridge.boot_transformers(
             record.architecture,
             hf_model=model,
-            tokenizer=weights.tokenizer,
+            tokenizer=_no_tokenizer(),
             device=model.device,
             dtype=model.dtype,
         )
+
+
+def _no_tokenizer() -> PreTrainedTokenizerFast:
+    """One that knows a single word: tracer asks the model's own, and never the bridge's.
+
+    TransformerLens wants one, and reads the model's a second time from its files, which takes
+    seconds for 262,144 tokens.
+    """
+    word = "-"
+    backend = Tokenizer(WordLevel({word: 0}, unk_token=word))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=word, pad_token=word)
 
 
 def _bias(mlp: Any, projection: str) -> Tensor | None:

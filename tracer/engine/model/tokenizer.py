@@ -44,10 +44,19 @@ def open_tokenizer(spec: ModelSpec, progress: Progress) -> TokenizerOnly:
     """
     folder = ready_tokenizer(spec, progress)
     with progress.task("loading the tokenizer"):
-        if isinstance(find_source(spec), PackageSource) and not _has_chat_format(folder):
-            return TokenizerOnly(PlainTokenizer(folder), read_config(folder))
-        with model.hf_load.quiet():
-            return TokenizerOnly(model.hf_load.load_tokenizer(folder), read_config(folder))
+        return TokenizerOnly(read_tokenizer(spec, folder), read_config(folder))
+
+
+def read_tokenizer(spec: ModelSpec, folder: Path) -> Any:
+    """The tokenizer in a model's folder, a `tracer.hypothesis.vocabulary.Tokenizer`.
+
+    Raises:
+        ModelUnavailable: It cannot be read or used.
+    """
+    if isinstance(find_source(spec), PackageSource) and not _has_chat_format(folder):
+        return PlainTokenizer(folder)
+    with model.hf_load.quiet():
+        return model.hf_load.load_tokenizer(folder)
 
 
 def _has_chat_format(folder: Path) -> bool:
@@ -58,6 +67,9 @@ def _settings(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
 
 
+_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
 class PlainTokenizer:
     """`tokenizer.json` as transformers saved it, asked in the same words; it formats no chats."""
 
@@ -65,8 +77,13 @@ class PlainTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._backend: Any = Backend.from_file(str(folder / "tokenizer.json"))
-        unknown = _settings(folder).get("unk_token")
-        self.unk_token_id: int | None = self._backend.token_to_id(unknown) if unknown else None
+        self.folder = folder
+        settings = _settings(folder)
+        named = {role: settings.get(f"{role}_token") for role in _ROLES}
+        ids = {role: self._backend.token_to_id(token) for role, token in named.items() if token}
+        self.unk_token_id: int | None = ids.get("unk")
+        self.eos_token_id: int | None = ids.get("eos")
+        self.all_special_ids: list[int] = list(dict.fromkeys(ids.values()))
 
     def __call__(
         self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool

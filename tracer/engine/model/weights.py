@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from tracer.engine.model.hf_load import load_model, load_tokenizer, quiet, require_usable
+from tracer.engine.model.hf_load import load_model, quiet, require_usable
 from tracer.engine.model.ready import ready_model
+from tracer.engine.model.tokenizer import read_tokenizer
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
@@ -21,7 +22,9 @@ class Weights:
     """A model as Hugging Face gives it: evaluation mode, no gradients kept, eager attention."""
 
     hf_model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Any
+    """A `tracer.hypothesis.vocabulary.Tokenizer` that also knows its `eos_token_id` and
+    `all_special_ids`."""
     record: ModelRecord
     bridge: Any = None
     """The `TransformerBridge` around it, where there is one already."""
@@ -57,8 +60,8 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
     device = choose_device(spec.device)
     ready = ready_model(spec, progress)
     require_usable(ready.folder)
-    with progress.task("loading the tokenizer"), quiet():
-        tokenizer = load_tokenizer(ready.folder)
+    with progress.task("loading the tokenizer"):
+        tokenizer = read_tokenizer(spec, ready.folder)
     with progress.task(f"loading {spec.name} on {device}"), quiet():
         hf_model = load_model(ready.folder, getattr(torch, spec.dtype), device)
     found = (ready.source, ready.revision, ready.fingerprint)
