@@ -65,9 +65,9 @@ def text_inside(ids: Sequence[int], tokenizer: Decoder) -> str:
     Some tokenizers leave out the first space of whatever they decode (those of Llama 2), and so
     that of a token which is decoded alone.
     """
-    before = _decode(ids[:1], tokenizer)
-    whole = _decode([*ids[:1], *ids], tokenizer)
-    return whole[len(before) :] if whole.startswith(before) else _decode(ids, tokenizer)
+    before = decode(ids[:1], tokenizer)
+    whole = decode([*ids[:1], *ids], tokenizer)
+    return whole[len(before) :] if whole.startswith(before) else decode(ids, tokenizer)
 
 
 def token_id(token: str, tokenizer: Tokenizer) -> int:
@@ -113,7 +113,7 @@ def id_of(token: str, tokenizer: Tokenizer) -> int | None:
 
 def _is_spaceless(token: str, ids: list[int], tokenizer: Tokenizer) -> bool:
     """Whether a token writes this text, and spaces are no part of any of the tokenizer's tokens."""
-    return _decode(ids, tokenizer) == token and _ids(f" {token}", tokenizer) == ids
+    return decode(ids, tokenizer) == token and _ids(f" {token}", tokenizer) == ids
 
 
 def _other_spelling(token: str, tokenizer: Tokenizer) -> str:
@@ -163,5 +163,6 @@ def _n_doubled(ids: Sequence[int], own: Sequence[int]) -> int:
     return 0
 
 
-def _decode(ids: Sequence[int], tokenizer: Decoder) -> str:
+def decode(ids: Sequence[int], tokenizer: Decoder) -> str:
+    """The text of ids, special tokens included, nothing tidied."""
     return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))

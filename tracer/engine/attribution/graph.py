@@ -32,7 +32,7 @@ from tracer.engine.features.places import Place, Places
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
-from tracer.hypothesis.vocabulary import token_text
+from tracer.hypothesis.vocabulary import decode, token_text
 from tracer.record.graph.graph import AttributionGraph, Nodes, Subject
 
 ChooseTargets = Callable[[Frozen], Targets]
@@ -123,7 +123,7 @@ def _subject(
         for active, found, layer in zip(frozen.active, relevant, kept.layers, strict=True)
     )
     return Subject(
-        prompt=model.tokenizer.decode(list(frozen.ids)),
+        prompt=decode(frozen.ids, model.tokenizer),
         tokens=tuple(token_text(token, model.tokenizer) for token in frozen.ids),
         token_ids=frozen.ids,
         model=model.record.name,

@@ -17,6 +17,7 @@ from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.spec import Hypothesis
+from tracer.hypothesis.vocabulary import decode
 from tracer.record.trials import Generated, GeneratedText
 
 
@@ -123,11 +124,9 @@ def _samples(
 
 def _text(clean: CleanRun, written: WrittenText, tokenizer: Any) -> GeneratedText:
     """Decoded after the prompt's last token, so that a first word keeps its leading space."""
-
-    def decode(ids: list[int]) -> str:
-        return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-
     last = int(clean.ids[-1])
-    before, whole = decode([last]), decode([last, *written.ids])
-    text = whole.removeprefix(before) if whole.startswith(before) else decode(list(written.ids))
+    before, whole = decode([last], tokenizer), decode([last, *written.ids], tokenizer)
+    text = (
+        whole.removeprefix(before) if whole.startswith(before) else decode(written.ids, tokenizer)
+    )
     return GeneratedText(text=text, token_ids=written.ids, stopped=written.stopped)
