@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tracer.cli.progress import PlainProgress, progress_on
+from tracer.cli.progress import PlainProgress, _Step, progress_on
 from tracer.report.screen import Screen
 
 
@@ -26,6 +26,16 @@ def test_a_pipe_hears_of_long_work_again_and_again():
     assert len(lines) >= 4
     assert all(re.fullmatch(r"reading \[b\] 4/9 \(0 s\)", line) for line in lines[2:])
     assert "\x1b" not in file.getvalue()
+
+
+def test_a_step_says_how_long_it_still_takes_at_its_pace():
+    step = _Step("clamping", 40)
+    step.started -= 30
+    assert step.line() == "clamping 0/40 (30 s)"
+    step.advance(10)
+    assert step.line() == "clamping 10/40 (30 s, about 90 s left)"
+    step.advance(30)
+    assert step.line() == "clamping 40/40 (30 s)"
 
 
 def test_a_step_that_ends_gives_the_word_back_to_the_outer_one():

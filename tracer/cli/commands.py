@@ -67,7 +67,7 @@ COMMANDS = (
     Command(
         "list",
         "Read runs",
-        "runs:list_",
+        "list:list_",
         "List hypotheses with their claim and latest verdict, or the runs there are.",
     ),
     Command(

@@ -19,8 +19,8 @@ from rich.text import Text
 from tracer.engine.progress import Advance, Progress
 from tracer.report.screen import Screen
 
-EVERY = 1.5
-"""Seconds between two plain lines; two are promised, the rest is for a busy machine."""
+EVERY = 30.0
+"""Seconds between two plain lines of one step."""
 
 
 @contextmanager
@@ -49,9 +49,15 @@ class _NotesOnly:
         self.screen.say(f"note: {text}")
 
 
+def _left(seconds: float | None) -> str:
+    """What a step still takes at its pace; nothing where that is not known, or no time."""
+    return f", about {seconds:.0f} s left" if seconds and seconds >= 1 else ""
+
+
 class _Clock(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.elapsed or 0:.0f} s", style="dim")
+        told = f"{task.elapsed or 0:.0f} s{_left(task.time_remaining)}"
+        return Text(told, style="dim")
 
 
 class _Count(ProgressColumn):
@@ -100,11 +106,14 @@ class _Step:
 
     def line(self) -> str:
         count = "" if self.total is None else f" {self.done}/{self.total}"
-        return f"{self.label}{count} ({time.monotonic() - self.started:.0f} s)"
+        elapsed = time.monotonic() - self.started
+        to_do = (self.total or 0) - self.done
+        left = elapsed * to_do / self.done if self.done else None
+        return f"{self.label}{count} ({elapsed:.0f} s{_left(left)})"
 
 
 class PlainProgress:
-    """Lines on a pipe or a file: one when a step begins, then one at least every two seconds."""
+    """Lines on a pipe or a file: one when a step begins, then one every half a minute."""
 
     def __init__(self, screen: Screen, every: float = EVERY) -> None:
         self._screen = screen

@@ -14,8 +14,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from pydantic import BaseModel, ConfigDict
 
 from tracer.errors import UsageError, did_you_mean, shorten
@@ -159,7 +157,7 @@ class HubFile(NamedTuple):
 def parse_hub_folder(name: str) -> HubFile | None:
     """Repository and folder that a name stands for; None where it has neither form."""
     found = (_URI if name.startswith("hf://") else _SHORT).fullmatch(name[:_MAX])
-    if found is None or len(name) > _MAX or ".." in name or not _is_repo_id(found[1]):
+    if found is None or len(name) > _MAX or ".." in name or repo_problem(found[1]):
         return None
     return HubFile(found[1], found[2].strip("/"), found[3])
 
@@ -176,13 +174,16 @@ def parse_hub_file(uri: str) -> HubFile:
     return found
 
 
-def _is_repo_id(repo: str) -> bool:
-    """By the hub's own rules, which forbid a few more names."""
+def repo_problem(repo: str) -> str | None:
+    """Why a name is none of a repository, by the hub's own rules; None where it is one."""
+    # Opened where it is asked: it imports a client for HTTP, and most files name no repository.
+    from huggingface_hub.utils import validate_repo_id
+
     try:
         validate_repo_id(repo)
-    except HFValidationError:
-        return False
-    return True
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 class NamedDictionary(Fixed):

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import huggingface_hub
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from pydantic import ValidationError
 
 from tracer.engine.model.converted import CachedModel, is_present
@@ -28,6 +26,7 @@ from tracer.hypothesis.names import (
     NamedModel,
     PackageFile,
     looks_like_folder,
+    repo_problem,
     unknown_model,
 )
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
@@ -205,10 +204,8 @@ def _checked(folder: Path) -> FolderSource:
 def _require_hub_id(name: str) -> None:
     if not _HUB_ID.fullmatch(name):
         raise ModelUnavailable(unknown_model(name))
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
-        raise ModelUnavailable(f"model {name!r} is no Hugging Face id: {error}") from None
+    if problem := repo_problem(name):
+        raise ModelUnavailable(f"model {name!r} is no Hugging Face id: {problem}")
 
 
 def _locate_on_hub(source: HubSource) -> Location:
