@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from declared import DALLAS, TEXAS, assert_mistake, changed, mistakes
+from declared import DALLAS, SWAP, TEXAS, assert_mistake, changed, mistakes
 from records import HYPOTHESIS, make_record
 
 from tracer.errors import HypothesisError
@@ -57,6 +57,25 @@ CASES = [
         "the prompt 'dallas' is also in `on`",
     ),
     (TEXAS, TEXAS + "\n    source: [plano]", "supernodes.texas.source[0]", "held out"),
+    (TEXAS, "    heads: []", "supernodes.texas.heads", "one head or more is expected"),
+    (
+        TEXAS,
+        '    heads: ["9_1"]',
+        "supernodes.texas.heads[0]",
+        "'9_1' is no head: write 'layer.head', both from 0, e.g. '9.1'",
+    ),
+    (
+        TEXAS,
+        '    heads: ["9.1", "09.1"]',
+        "supernodes.texas.heads[1]",
+        "the head '09.1' is named twice",
+    ),
+    (
+        TEXAS,
+        TEXAS.replace("{on", "{unit: heads, by: activation, on"),
+        "supernodes.texas.select.by",
+        "found 'activation'; heads are found by 'gradient', 'half'",
+    ),
     (TEXAS, TEXAS + "\n    source: []", "supernodes.texas.source", "the list is empty"),
     (
         TEXAS,
@@ -115,6 +134,27 @@ def test_a_mistake_is_told_at_its_place(
     tmp_path: Path, old: str, new: str, where: str, sentence: str
 ):
     assert_mistake(tmp_path, changed((old, new)), where, sentence)
+
+
+def test_heads_are_set_to_multiples_and_named_where_heads_can_be(tmp_path: Path):
+    text = changed(
+        (TEXAS, TEXAS.replace("{on", "{unit: heads, on")), (SWAP, SWAP.replace("0", "{to: 2}"))
+    )
+    text += "graph:\n  prompts: [dallas]\n  expect:\n"
+    text += "    - {edge: {from: texas, to: output, above: 0}}\n"
+    text += "circuit:\n  c:\n    supernodes: [texas]\n    prompts: [dallas]\n"
+    text += "    reference: [oakland, plano]\n    expect: [{faithfulness: {above: 0.3}}]\n"
+    found = {mistake.where: mistake.message for mistake in mistakes(tmp_path, text)}
+    assert (
+        "'texas' holds heads, whose activation is a vector"
+        in found["interventions.swap.clamp.texas.to"]
+    )
+    assert found["graph.expect[0].edge.from"] == (
+        "the supernode 'texas' holds heads; an attribution graph is of features alone"
+    )
+    assert found["circuit.c.supernodes[0]"] == (
+        "the supernode 'texas' holds heads; a circuit is scored over features alone"
+    )
 
 
 def test_a_direction_toward_the_answer_needs_answers(tmp_path: Path):

@@ -7,8 +7,9 @@ from tests.bench import TINY, make_bench
 from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.patching import along, feature_gradients
 from tracer.engine.attribution.targets import tokens
+from tracer.engine.members import from_ids, position_of
 from tracer.engine.progress import Silent
-from tracer.engine.supernodes import RuleScores, from_ids, position_of, select
+from tracer.engine.supernodes import RuleScores, select
 from tracer.hypothesis.spec import SupernodeSpec
 from tracer.record.graph.influence import influence
 

@@ -16,7 +16,7 @@ import torch
 from tracer.engine.ablation import Kept
 from tracer.engine.clean import CleanRun
 from tracer.engine.cost import ROW_BUDGET, row_bytes, rows_per_batch
-from tracer.engine.features.places import Place, Places, PlaceValues, as_places
+from tracer.engine.features.places import HEADS, Place, Places, PlaceValues, as_places
 from tracer.engine.freeze import Freeze
 from tracer.engine.model.model import Model
 from tracer.errors import EngineError
@@ -58,8 +58,8 @@ class Row:
             return self.kept.base.start, min(self.kept.base.outputs)
         if not len(self.values):
             return len(clean.ids) - 1, 0
-        layer, pos, _ = self.values.where.min(0).tolist()
-        return pos, layer
+        first = int(self.values.where[:, 1].min())
+        return first, int((self.values.where[:, 0] % HEADS).min())
 
 
 @dataclass
@@ -72,7 +72,7 @@ class BatchLimit:
 
 def batch_limit(model: Model, clean: CleanRun, budget: int = ROW_BUDGET) -> BatchLimit:
     """Rows whose logits, keys and values and hidden states fit into `budget` bytes."""
-    widest = max(a.shape[-1] for a in clean.activations)
+    widest = max(a.shape[-1] for a in clean.activations.values())
     one = row_bytes(len(clean.ids), clean.logits.numel(), clean.d_keys, widest)
     return BatchLimit(rows_per_batch(one, budget))
 

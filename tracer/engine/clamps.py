@@ -14,16 +14,18 @@ from torch import Tensor
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import (
+    HEADS,
     Place,
     PlaceValues,
     as_places,
     groups_of,
     keys_of,
+    n_members,
 )
-from tracer.engine.supernodes import Placed, places_of, position_of
+from tracer.engine.members import Placed, places_of, position_of
 from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form, taken_from
 from tracer.hypothesis.tokens import TokenizedPrompt
-from tracer.record.record import SupernodeRecord
+from tracer.record.record import HeadRef, SupernodeRecord
 from tracer.record.trials import ClampRecord
 
 
@@ -69,21 +71,22 @@ class Clamp:
 
     def source_key(self, member: int) -> tuple[int, int, int | None]:
         """Members with the same one have their source activations in the same place."""
-        ref = self.supernode.features[member]
-        return ref.layer, ref.offset, ref.position
+        ref = self.supernode.members[member]
+        layer = HEADS + ref.layer if isinstance(ref, HeadRef) else ref.layer
+        return layer, ref.offset, ref.position
 
     def source_activations(self, member: int) -> Float[Tensor, " feature"] | None:
         """Mean activation over the sources of a member's whole layer, at the member's place.
 
         None where every source's span is too short to have the place.
         """
-        ref, key = self.supernode.features[member], self.source_key(member)
+        ref, key = self.supernode.members[member], self.source_key(member)
         if key not in self._means:
             found: list[Tensor] = []
             for run in self.sources:
                 pos = position_of(ref, run.prompt, self.sources_at, self.supernode.anchor)
                 if pos is not None:
-                    found.append(run.activation(ref.layer, pos))
+                    found.append(run.activation(key[0], pos))
             self._means[key] = torch.stack(found).mean(0) if found else None
         return self._means[key]
 
@@ -101,18 +104,37 @@ class Clamp:
 
 
 class Ranges:
-    """The least and the greatest activation of every feature on some unclamped passes."""
+    """The least and the greatest activation of every feature on some unclamped passes.
+
+    Of a head it is the length of its activation, ‖z‖.
+    """
 
     def __init__(self, runs: Iterable[CleanRun]) -> None:
         self._runs = list(runs)
         self._found: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def n_outside(self, values: PlaceValues) -> int:
-        """How many features are set to less, or to more, than they are anywhere."""
-        return sum(
-            self._n_outside(layer, values.only(values.where[:, 0] == layer))
-            for layer in np.unique(values.where[:, 0]).tolist()
-        )
+    def n_outside(self, values: PlaceValues, d_heads: Mapping[int, int]) -> int:
+        """How many features are set to less, or to more, than they are anywhere.
+
+        Heads, of which most coordinates leave their range in any change, where z is longer.
+        """
+        total = 0
+        for layer in np.unique(values.where[:, 0]).tolist():
+            mine = values.only(values.where[:, 0] == layer)
+            d_head = d_heads.get(layer)
+            total += self._n_longer(layer, mine, d_head) if d_head else self._n_outside(layer, mine)
+        return total
+
+    def _n_longer(self, layer: int, values: PlaceValues, d_head: int) -> int:
+        if layer not in self._found:
+            seen = torch.cat([run.activations[layer] for run in self._runs])
+            lengths = seen.unflatten(1, (-1, d_head)).float().norm(dim=2).cpu()
+            self._found[layer] = (lengths.amin(0), lengths.amax(0))
+        order = np.argsort(keys_of(values.where), kind="stable")
+        z = values.value[order].reshape(-1, d_head)
+        head = torch.from_numpy(values.where[order[::d_head], 2] // d_head)
+        longest = self._found[layer][1][head].double().numpy()
+        return int((np.linalg.norm(z, axis=1) > longest * (1 + 1e-4)).sum())
 
     def _n_outside(self, layer: int, values: PlaceValues) -> int:
         if layer not in self._found:
@@ -228,6 +250,7 @@ def clamp_records(
     records: list[ClampRecord] = []
     for number, clamp in enumerate(clamps):
         wanted = clamp.places(prompt.prompt).where
+        n_wanted = n_members(wanted, basis.d_heads)
         mine = assignment.values.only(assignment.clamp == number)
         written = writes(basis, prompt, mine)
         norms = [float(w.norm()) ** 2 for w in written.values()]
@@ -242,11 +265,11 @@ def clamp_records(
                 **{clamp.amount.unit: clamp.amount.value},
                 source=tuple(run.prompt.name for run in clamp.sources),
                 positions=tuple(np.unique(wanted[:, 1]).tolist()),
-                n_features=len(wanted),
-                n_overridden=len(wanted) - len(mine),
+                n_features=n_wanted,
+                n_overridden=n_wanted - n_members(mine.where, basis.d_heads),
                 write_norm=sum(norms) ** 0.5,
                 output_norm=sum(outputs) ** 0.5 if outputs else None,
-                n_out_of_range=ranges.n_outside(mine) if ranges else 0,
+                n_out_of_range=ranges.n_outside(mine, basis.d_heads) if ranges else 0,
             )
         )
     return tuple(records)

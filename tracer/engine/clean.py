@@ -36,10 +36,10 @@ class CleanRun:
     d_keys: int
     """Length of one token's keys, all layers together."""
     positions: tuple[int, ...]
-    activations: tuple[Float[Tensor, "_ feature"], ...]
-    """Per layer, at `positions` only."""
-    output_norms: tuple[Float[Tensor, " _"], ...] = ()
-    """Per layer, L2 norm of what stands at its output site, at `positions` only."""
+    activations: Mapping[int, Float[Tensor, "_ feature"]]
+    """By layer, at `positions` only."""
+    output_norms: Mapping[int, Float[Tensor, " _"]]
+    """By layer, L2 norm of what stands at its output site, at `positions` only."""
 
     @property
     def prefix(self) -> Prefix:
@@ -81,14 +81,12 @@ def clean_run(
         return lambda x: norms.__setitem__(layer, x[0, list(kept)].float().norm(dim=-1))
 
     ids = torch.tensor(prompt.ids)
-    layers = range(basis.n_layers)
+    layers = [*range(basis.n_layers), *basis.d_heads]
     hooks = [(basis.read_site(n), keep(n)) for n in layers]
     hooks += [(basis.output_site(n), measure(n)) for n in layers]
     logits, prefix = model.clean(ids, hooks)
-    activations = tuple(seen[layer] for layer in layers)
-    outputs = tuple(norms[layer] for layer in layers)
     d_keys = sum(keys.shape[1] * keys.shape[3] for keys in prefix.keys)
-    return CleanRun(prompt, ids, logits, lambda: prefix, d_keys, kept, activations, outputs)
+    return CleanRun(prompt, ids, logits, lambda: prefix, d_keys, kept, seen, norms)
 
 
 N_TOP = 10
@@ -149,13 +147,17 @@ def activation(
     after: Float[Tensor, " feature"],
     clean: Float[Tensor, " feature"],
     source: Float[Tensor, " feature"] | None,
+    width: int = 1,
 ) -> Activation:
-    """A supernode's activation as a share of the clean one and of its sources' mean."""
+    """A supernode's activation as a share of the clean one and of its sources' mean.
+
+    `width` is how many scalars in a row are one member: d_head of heads, 1 of features.
+    """
     return Activation(
         of_clean=_fraction(after, clean),
         of_source=None if source is None else _fraction(after, source),
-        mean_of_clean=_mean_share(after, clean),
-        mean_of_source=None if source is None else _mean_share(after, source),
+        mean_of_clean=_mean_share(after, clean, width),
+        mean_of_source=None if source is None else _mean_share(after, source, width),
     )
 
 
@@ -165,8 +167,13 @@ def _fraction(after: Tensor, reference: Tensor) -> float | None:
     return float(after.double() @ reference.double()) / square if square > 0 else None
 
 
-def _mean_share(after: Tensor, reference: Tensor) -> float | None:
-    """Mean of aᵢ / a₀ᵢ over the features that are active in the reference; None without any."""
-    active = reference != 0
-    shares = after[active].double() / reference[active].double()
+def _mean_share(after: Tensor, reference: Tensor, width: int) -> float | None:
+    """Mean of the members' own shares, of those active in the reference; None without any.
+
+    That of a feature is aᵢ / a₀ᵢ, that of a head ⟨z, z₀⟩ / ⟨z₀, z₀⟩.
+    """
+    now, then = (x.double().reshape(-1, width) for x in (after, reference))
+    active = (then != 0).any(1)
+    now, then = now[active], then[active]
+    shares = now / then if width == 1 else (now * then).sum(1) / then.square().sum(1)
     return float(shares.mean()) if active.any() else None

@@ -1,10 +1,12 @@
-"""Controls matched to a clamp: random features that are changed by the same rule, as much."""
+"""Controls matched to a clamp: random features and heads, changed by the same rule, as much."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Literal
+from itertools import combinations, product
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -37,25 +39,39 @@ def draw_controls(
     norm of the real one; matched by `range` it is left as it is. Prompts whose clamps sit alike
     draw the same features under the same seed.
 
+    A head is drawn whole, and stands for the same head at every position. Where nothing but heads
+    is clamped, no set of them comes twice: of few heads all other sets may be fewer than `n`.
+
     Returns:
-        None where a layer has too few features with a change to draw from.
+        None where a layer has too few features, or heads, with a change to draw from.
     """
     if n == 0 or not len(real.values):
         return []
     sizes = {key: float(w.norm()) for key, w in writes(basis, prompt, real.values).items()}
     generator = torch.Generator().manual_seed(seed_of(seed))
+    groups = [
+        _Group.of(clamps, real, prompt, layer, pos, rows, basis.d_heads.get(layer, 1))
+        for layer, pos, rows in groups_of(real.values.where)
+    ]
+    heads = [group for group in groups if group.width > 1]
+    sets = _head_sets(heads, excluded, n, generator)
+    if len(heads) == len(groups):
+        n = len(sets)
+    if heads and not sets:
+        return None
     where: list[Int[np.ndarray, "control _ 3"]] = []
     values: list[Float[np.ndarray, "control _"]] = []
-    for layer, pos, rows in groups_of(real.values.where):
-        clean = prompt.activation(layer, pos).float()
-        roles = list(zip(real.clamp[rows].tolist(), real.member[rows].tolist(), strict=True))
-        changes, role = _natural_changes(clamps, roles, clean)
-        pool = _pool(changes, excluded.get(layer, frozenset()))
-        if len(pool) < len(rows):
-            return None
-        drawn = torch.stack(
-            [pool[torch.randperm(len(pool), generator=generator)[: len(rows)]] for _ in range(n)]
-        )
+    for group in groups:
+        layer, pos, clean, changes, role = group[:5]
+        if group.width > 1:
+            drawn = torch.stack([group.coordinates(sets[k % len(sets)]) for k in range(n)])
+        else:
+            pool, k = _pool(changes, excluded.get(layer, frozenset())), len(role)
+            if len(pool) < k:
+                return None
+            drawn = torch.stack(
+                [pool[torch.randperm(len(pool), generator=generator)[:k]] for _ in range(n)]
+            )
         change = changes[role, drawn]
         if matched == "write":
             norm = written_by_sets(basis, layer, drawn, change).norm(dim=-1)
@@ -67,6 +83,89 @@ def draw_controls(
         values.append((clean[drawn] + change).double().cpu().numpy())
     columns = zip(np.concatenate(where, 1), np.concatenate(values, 1), strict=True)
     return [PlaceValues(*each) for each in columns]
+
+
+class _Group(NamedTuple):
+    """What is clamped at one layer and position: features, or whole heads."""
+
+    layer: int
+    pos: int
+    clean: Float[Tensor, " feature"]
+    """Activations of the whole layer there."""
+    changes: Float[Tensor, "kind feature"]
+    """What every one of them would change by, were it clamped as a member is."""
+    role: Int[Tensor, " role"]
+    """By clamped scalar, the row of `changes` that is its own."""
+    width: int
+    """Scalars of a member."""
+    heads: tuple[int, ...]
+    """Where they are heads: which."""
+
+    @classmethod
+    def of(
+        cls,
+        clamps: Sequence[Clamp],
+        real: Assignment,
+        prompt: CleanRun,
+        layer: int,
+        pos: int,
+        rows: Int[np.ndarray, " n"],
+        width: int,
+    ) -> _Group:
+        """The rows of the assignment that are there."""
+        if width > 1:  # coordinates of a head in a row, whatever order clamps took them in
+            rows = rows[np.argsort(real.values.where[rows, 2], kind="stable")]
+        clean = prompt.activation(layer, pos).float()
+        roles = list(zip(real.clamp[rows].tolist(), real.member[rows].tolist(), strict=True))
+        changes, role = _natural_changes(clamps, roles, clean)
+        index = real.values.where[rows[::width], 2] // width
+        heads = tuple(index.tolist()) if width > 1 else ()
+        return cls(layer, pos, clean, changes, role, width, heads)
+
+    def usable(self) -> frozenset[int]:
+        """Heads that would change under every role."""
+        changed = (self.changes.unflatten(1, (-1, self.width)) != 0).any(2).all(0)
+        return frozenset(changed.nonzero()[:, 0].tolist())
+
+    def coordinates(self, drawn: _HeadSet) -> Int[Tensor, " role"]:
+        """Of the heads that stand for these, one after the other."""
+        head = torch.tensor(drawn[self.layer, self.heads], device=self.clean.device)
+        within = torch.arange(self.width, device=self.clean.device)
+        return (head[:, None] * self.width + within).flatten()
+
+
+_HeadSet = Mapping[tuple[int, tuple[int, ...]], tuple[int, ...]]
+"""Other heads, by layer and the heads that they stand for."""
+
+
+def _head_sets(
+    groups: Sequence[_Group],
+    excluded: Mapping[int, frozenset[int]],
+    n: int,
+    generator: torch.Generator,
+) -> list[_HeadSet]:
+    """At most `n` different sets of other heads; all there are where these are fewer."""
+    pools: dict[tuple[int, tuple[int, ...]], frozenset[int]] = {}
+    for group in groups:
+        key = group.layer, group.heads
+        others = group.usable() - excluded.get(group.layer, frozenset()) - set(group.heads)
+        pools[key] = pools.get(key, others) & others
+    keys = list(pools)
+    exist = math.prod(math.comb(len(pools[key]), len(key[1])) for key in keys) if keys else 0
+    if exist <= n:
+        choices = [combinations(sorted(pools[key]), len(key[1])) for key in keys if exist]
+        return [dict(zip(keys, each, strict=True)) for each in product(*choices)] if exist else []
+    found: dict[tuple[tuple[int, ...], ...], None] = {}
+    while len(found) < n:
+        drawn = [_some(sorted(pools[key]), len(key[1]), generator) for key in keys]
+        found[tuple(drawn)] = None
+    return [dict(zip(keys, each, strict=True)) for each in found]
+
+
+def _some(heads: Sequence[int], k: int, generator: torch.Generator) -> tuple[int, ...]:
+    """So many of them, in order."""
+    chosen = torch.randperm(len(heads), generator=generator)[:k].tolist()
+    return tuple(sorted(heads[each] for each in chosen))
 
 
 def _natural_changes(

@@ -45,7 +45,7 @@ def _make(context: MeasurementContext, name: str, spec: InterventionSpec) -> tup
         nodes = {
             node: select(
                 node,
-                _declared(declared.supernodes[node], each, len(context.supernodes[node].features)),
+                _declared(declared.supernodes[node], each, len(context.supernodes[node].members)),
                 scores,
             )
             for node in replaced

@@ -16,19 +16,16 @@ import torch
 from tracer.engine.cache import MeasurementCache
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.features.places import Places
+from tracer.engine.features.heads import beside_heads
+from tracer.engine.features.places import HEADS, Places, layer_of
+from tracer.engine.members import from_head_ids, from_ids, places_of, with_maxima, with_widths
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.reuse import kept_run, kept_supernode, reused_run, rule_cause
-from tracer.engine.supernodes import (
-    RuleScores,
-    from_ids,
-    places_of,
-    with_maxima,
-    with_widths,
-)
+from tracer.engine.supernodes import RuleScores
 from tracer.errors import EngineError, HypothesisError, Mistake
 from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.heads import parse_head
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.neuronpedia import explicit_features, fitting_features, foreign
@@ -57,11 +54,16 @@ class MeasurementContext:
     """What is found once: procedure-matched controls, ranges of features, places on a prompt."""
 
     def members(self, names: Iterable[str] | None = None) -> dict[int, frozenset[int]]:
-        """Feature indices of some supernodes, or of all, by layer."""
+        """Indices of the features and heads of some supernodes, or of all, by layer.
+
+        The heads of a layer are under their own number, see `tracer.engine.features.places`.
+        """
         members: dict[int, set[int]] = {}
         for name in self.supernodes if names is None else names:
             for ref in self.supernodes[name].features:
                 members.setdefault(ref.layer, set()).add(ref.index)
+            for ref in self.supernodes[name].heads:
+                members.setdefault(HEADS + ref.layer, set()).add(ref.head)
         return {layer: frozenset(indices) for layer, indices in members.items()}
 
     def places(self, prompt: str) -> dict[str, Places]:
@@ -75,6 +77,11 @@ class MeasurementContext:
                 if supernode.at in tokenized.spans
             }
         return self.kept[key]
+
+    def feature_places(self, prompt: str) -> dict[str, Places]:
+        """The same of the supernodes that hold features: no graph has heads."""
+        places = self.places(prompt).items()
+        return {name: where for name, where in places if not self.supernodes[name].heads}
 
 
 def open_context(
@@ -104,6 +111,7 @@ def open_context(
         EngineError: A prompt's logits are not finite, or a rule finds nothing.
     """
     hypothesis = file.hypothesis
+    basis = beside_heads(basis, model, wanted=hypothesis.uses_heads)
     check_features(file, basis)
     ids = {name: prompt.ids for name, prompt in prompts.items()}
     misplaced = list(position_mistakes(file, ids, basis.n_layers))
@@ -141,11 +149,13 @@ def _find(
     for name, spec in hypothesis.supernodes.items():
         if known is not None and _is_known(name, known, hypothesis, clean):
             found[name] = known.supernodes[name]
+        elif spec.heads is not None:
+            found[name] = from_head_ids(name, spec, spec.heads, basis)
         elif spec.select is None:
             found[name] = from_ids(name, spec, fitting_features(spec, _widths(basis)).features)
         else:
             found[name] = kept_supernode(cache, name, hypothesis, clean, scores)
-        if not found[name].features:
+        if not found[name].members:
             raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
         advance(1)
     return found
@@ -165,7 +175,7 @@ def _nothing_found(spec: SupernodeSpec) -> str:
     if spec.select is None:
         return "none of its features is one that this basis has."
     return (
-        "no feature of the rule scores above zero. "
+        f"no {spec.select.unit[:-1]} of the rule scores above zero. "
         "Widen its layers, or choose other prompts or another direction."
     )
 
@@ -224,6 +234,21 @@ def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[M
             elif index >= basis.n_features(layer):
                 most = basis.n_features(layer) - 1
                 yield file.mistake(where, f"{text!r}: layer {layer} has features 0 to {most}.")
+        for n, text in enumerate(spec.heads or ()):
+            message = head_mistake(text, basis)
+            if message is not None:
+                yield file.mistake(("supernodes", name, "heads", n), message)
+
+
+def head_mistake(text: str, basis: FeatureBasis) -> str | None:
+    """Why the model has no such head; None where it has it. The basis has heads beside it."""
+    layer, head = parse_head(text)
+    n_heads = {layer_of(n): basis.n_features(n) // d_head for n, d_head in basis.d_heads.items()}
+    if layer not in n_heads:
+        return f"{text!r}: {_beyond(layer, max(n_heads))}"
+    if head >= n_heads[layer]:
+        return f"{text!r}: layer {layer} has heads 0 to {n_heads[layer] - 1}."
+    return None
 
 
 def _study_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:

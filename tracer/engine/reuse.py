@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tracer.engine.cache import MeasurementCache, StepForm, remembered
 from tracer.engine.clean import CleanRun, clean_run
@@ -52,7 +53,7 @@ def kept_run(
     form = StepForm(_pack, partial(_unpack, model=model, prompt=prompt, positions=tuple(at)))
 
     def cause() -> list[Any]:
-        return [prompt.ids, at]
+        return [prompt.ids, at, sorted(basis.d_heads)]
 
     return remembered(
         store, "clean", cause, form, None, lambda: clean_run(model, basis, prompt, at)
@@ -61,12 +62,12 @@ def kept_run(
 
 def _pack(run: CleanRun) -> StoredEntry:
     tensors = {"logits": run.logits}
-    tensors |= {f"activations.{n}": x for n, x in enumerate(run.activations)}
-    tensors |= {f"norms.{n}": x for n, x in enumerate(run.output_norms)}
-    dtype = str(run.activations[0].dtype).removeprefix("torch.")
-    about = {"d_keys": run.d_keys, "layers": len(run.activations), "dtype": dtype}
+    tensors |= {f"activations.{layer}": x for layer, x in run.activations.items()}
+    tensors |= {f"norms.{layer}": x for layer, x in run.output_norms.items()}
+    dtypes = {name: str(x.dtype).removeprefix("torch.") for name, x in tensors.items()}
     wide = {name: x.to(torch.promote_types(x.dtype, torch.float32)) for name, x in tensors.items()}
-    return StoredEntry({name: x.cpu().numpy() for name, x in wide.items()}, about)
+    arrays = {name: x.cpu().numpy() for name, x in wide.items()}
+    return StoredEntry(arrays, {"d_keys": run.d_keys, "dtypes": dtypes})
 
 
 def _unpack(
@@ -77,16 +78,22 @@ def _unpack(
     Raises:
         ValueError: It is no such entry; the other errors of reading foreign data likewise.
     """
-    arrays = {name: torch.tensor(x, device=model.device) for name, x in entry.arrays.items()}
-    layers, dtype = range(int(entry.about["layers"])), getattr(torch, entry.about["dtype"])
-    activations = tuple(arrays[f"activations.{n}"].to(dtype) for n in layers)
-    norms = tuple(arrays[f"norms.{n}"] for n in layers)
-    if any(len(x) != len(positions) for x in (*activations, *norms)):
-        raise ValueError("an entry of other positions")
+    dtypes: dict[str, str] = entry.about["dtypes"]
+    tensors = {
+        name: torch.tensor(x, dtype=getattr(torch, dtypes[name]), device=model.device)
+        for name, x in entry.arrays.items()
+    }
+    logits = tensors.pop("logits")
+    kinds: dict[str, dict[int, Tensor]] = {"activations": {}, "norms": {}}
+    for name, x in tensors.items():
+        kind, _, layer = name.partition(".")
+        kinds[kind][int(layer)] = x
+        if len(x) != len(positions):
+            raise ValueError("an entry of other positions")
     ids, d_keys = torch.tensor(prompt.ids), int(entry.about["d_keys"])
     keys_values = cache(lambda: model.clean(ids, []).prefix)
-    logits = arrays["logits"]
-    return CleanRun(prompt, ids, logits, keys_values, d_keys, positions, activations, norms)
+    by_layer = {kind: dict(sorted(found.items())) for kind, found in kinds.items()}
+    return CleanRun(prompt, ids, logits, keys_values, d_keys, positions, *by_layer.values())
 
 
 def rule_cause(name: str, hypothesis: Hypothesis, clean: Mapping[str, CleanRun]) -> list[Any]:

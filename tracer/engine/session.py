@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tracer.engine.cache import MeasurementCache, identity
 from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.open import OpenBasis, open_basis
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
@@ -68,7 +69,8 @@ class MeasurementSession:
         """
         model, features = self.opened
         tokenize(file, model.tokenizer, model.context)
-        check_features(file, features.basis)
+        basis = beside_heads(features.basis, model, wanted=file.hypothesis.uses_heads)
+        check_features(file, basis)
 
     def context(
         self, file: HypothesisFile, lock: Lock | None, known: MeasurementContext | None = None

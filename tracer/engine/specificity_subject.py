@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.places import Place, tuples_of
+from tracer.engine.members import places_of
 from tracer.engine.new_record import declared_json, sha256_of
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
-from tracer.engine.supernodes import places_of
 from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.clamps import long_form
 from tracer.hypothesis.load import HypothesisFile
@@ -118,9 +118,13 @@ def make_subject(
 
     Raises:
         HypothesisError: A token, span or feature id that this model does not have.
-        EngineError: A rule finds nothing, or the model gives none of the answers.
+        EngineError: A rule finds nothing, or the model gives none of the answers; or what is
+            ablated holds heads.
     """
     hypothesis, model = file.hypothesis, opened.model
+    heads = [name for name in ablated(hypothesis) if hypothesis.supernodes[name].is_heads]
+    if heads:
+        raise EngineError(f"{heads[0]!r} holds heads; only features are ablated on other tasks.")
     prompts = tokenize(file, model.tokenizer, model.context)
     older = _fitting(hypothesis, opened, reports)
     if older:

@@ -1,21 +1,15 @@
-"""Supernodes: given by ids or found by a selection rule, and where their members are on a prompt.
+"""Supernodes that a selection rule finds.
 
-A member is kept as (layer, index, offset): `offset` tokens left of the anchor token of a span, so
-that one supernode fits prompts whose spans have other lengths. Spans are aligned at their last
-token (`tokens: last` and `all`) or their first (`first`); an offset that a shorter span does not
-have is left out there.
-
-A selection rule scores every candidate on its prompts and keeps the best. Candidates are the
-features of the rule's layers at the tokens of its span, compared offset by offset.
+A rule scores every candidate on its prompts and keeps the best. Candidates are the features, or the
+heads, of the rule's layers at the tokens of its span, compared offset by offset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -26,98 +20,17 @@ from tracer.engine.attribution.patching import along, output_gradients
 from tracer.engine.attribution.targets import Targets, direction_of, explained
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.features.places import Places
+from tracer.engine.features.places import HEADS, layer_of
+from tracer.engine.members import Anchor, anchor_position
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
-from tracer.errors import UsageError
-from tracer.hypothesis.neuronpedia_ids import parse_given
 from tracer.hypothesis.spec import PromptSpec, Selection, SupernodeSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph.influence import influence
-from tracer.record.record import FeatureRef, SupernodeRecord
+from tracer.record.record import FeatureRef, HeadRef, SupernodeRecord
 
 GRAPH_FEATURES = 2048
 """Kept in each graph that the rule `influence` reads."""
-Anchor = Literal["last", "first"]
-
-
-def anchor_position(prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int:
-    """Token position of a span's anchor."""
-    start, end = prompt.spans[at]
-    return start if anchor == "first" else end - 1
-
-
-def position_of(ref: FeatureRef, prompt: TokenizedPrompt, at: str, anchor: Anchor) -> int | None:
-    """Token position of a member on a prompt; None where the prompt's span is too short."""
-    if ref.position is not None:
-        return ref.position if ref.position < len(prompt.ids) else None
-    pos = anchor_position(prompt, at, anchor) - ref.offset
-    return pos if pos >= prompt.spans[at][0] else None
-
-
-class Placed(NamedTuple):
-    """Members of a supernode that have a place on a prompt."""
-
-    member: Int[np.ndarray, " n"]
-    """Their numbers."""
-    where: Places
-
-
-def places_of(supernode: SupernodeRecord, prompt: TokenizedPrompt, at: str) -> Placed:
-    """Every member that has a place on a prompt when put at a span."""
-    found: list[tuple[int, int, int, int]] = []
-    positions: dict[tuple[int, int | None], int | None] = {}
-    for member, ref in enumerate(supernode.features):
-        key = (ref.offset, ref.position)
-        if key not in positions:
-            positions[key] = position_of(ref, prompt, at, supernode.anchor)
-        pos = positions[key]
-        if pos is not None:
-            found.append((member, ref.layer, pos, ref.index))
-    columns = np.array(found, np.int64).reshape(-1, 4)
-    return Placed(columns[:, 0], columns[:, 1:])
-
-
-def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> SupernodeRecord:
-    """A supernode of explicit ids: `layer_index`, or `layer_index_position`."""
-    given = [parse_given(text) for text in features]
-    return SupernodeRecord(
-        name=name,
-        label=spec.label or name,
-        at=spec.at or "last",
-        anchor="last",
-        features=tuple(FeatureRef(layer=g.layer, index=g.feature, position=g.pos) for g in given),
-        source=spec.source or (),
-    )
-
-
-def with_maxima(supernode: SupernodeRecord, spec: SupernodeSpec) -> SupernodeRecord:
-    """The supernode with what the file says of its features' maxima, also where it was locked.
-
-    Raises:
-        UsageError: A feature of the lock has none.
-    """
-    if spec.maxima is None:
-        return supernode
-    ids = [f"{ref.layer}_{ref.index}" for ref in supernode.features]
-    missing = [id_ for id_ in ids if id_ not in spec.maxima]
-    if missing:
-        raise UsageError(
-            f"supernode {supernode.name!r}: its `maxima` lack {', '.join(missing)}, "
-            "which the lock has."
-        )
-    features = tuple(
-        ref.model_copy(update={"maximum": spec.maxima[id_]})
-        for ref, id_ in zip(supernode.features, ids, strict=True)
-    )
-    return supernode.model_copy(update={"features": features})
-
-
-def with_widths(supernode: SupernodeRecord, basis: FeatureBasis) -> SupernodeRecord:
-    """A supernode that says how many features the layers of its members have."""
-    layers = sorted({ref.layer for ref in supernode.features})
-    widths = {layer: basis.n_features(layer) for layer in layers}
-    return supernode.model_copy(update={"widths": widths})
 
 
 def select(name: str, spec: SupernodeSpec, scores: RuleScores) -> SupernodeRecord:
@@ -134,7 +47,8 @@ def select(name: str, spec: SupernodeSpec, scores: RuleScores) -> SupernodeRecor
         label=spec.label or name,
         at=rule.at,
         anchor=_anchor(rule),
-        features=tuple(scored.ref(int(flat)) for flat in kept),
+        features=tuple(scored.ref(int(flat)) for flat in kept if not scored.d_heads),
+        heads=tuple(scored.head(int(flat)) for flat in kept if scored.d_heads),
         source=spec.source or rule.on,
         share=float(positive[kept].sum()) / total if total > 0 else None,
         n_candidates=positive.numel(),
@@ -152,21 +66,48 @@ def _size(rule: Selection, descending: Float[Tensor, " candidate"]) -> int:
 
 
 class Scored(NamedTuple):
-    """Scores of every candidate of a rule, layer-major: `[offset, layer · feature]`."""
+    """Scores of every candidate of a rule, layer-major: `[offset, layer · member]`."""
 
     scores: Float[Tensor, "offset candidate"]
     layers: Sequence[int]
     widths: Sequence[int]
+    """By layer, how many candidates it has."""
+    d_heads: Sequence[int] = ()
+    """By layer, d_head where the candidates are heads."""
+
+    def place(self, flat: int) -> tuple[int, int, int]:
+        """Offset, number of the layer among `layers` and index in it, at a flat index."""
+        offset, rest = divmod(flat, self.scores.shape[1])
+        for number, width in enumerate(self.widths):
+            if rest < width:
+                return offset, number, rest
+            rest -= width
+        raise AssertionError("flat index out of range")
 
     def ref(self, flat: int) -> FeatureRef:
         """The feature at a flat index of `scores`."""
-        offset, rest = divmod(flat, self.scores.shape[1])
-        for layer, width in zip(self.layers, self.widths, strict=True):
-            if rest < width:
-                score = float(self.scores.flatten()[flat])
-                return FeatureRef(layer=layer, index=rest, offset=offset, score=score)
-            rest -= width
-        raise AssertionError("flat index out of range")
+        offset, number, index = self.place(flat)
+        score = float(self.scores.flatten()[flat])
+        return FeatureRef(layer=self.layers[number], index=index, offset=offset, score=score)
+
+    def head(self, flat: int) -> HeadRef:
+        """The head at a flat index of `scores`."""
+        offset, number, head = self.place(flat)
+        return HeadRef(
+            layer=layer_of(self.layers[number]),
+            head=head,
+            d_head=self.d_heads[number],
+            offset=offset,
+            score=float(self.scores.flatten()[flat]),
+        )
+
+    def by_head(self, d_heads: Sequence[int]) -> Scored:
+        """Coordinates of heads summed: Σᵢ (zᵢ − contrast) · ∂/∂zᵢ is what the whole head moves."""
+        of_layers = self.scores.split(list(self.widths), dim=1)
+        pairs = list(zip(of_layers, d_heads, strict=True))
+        summed = [each.unflatten(1, (-1, d)).sum(2) for each, d in pairs]
+        widths = [each.shape[1] for each in summed]
+        return Scored(torch.cat(summed, 1), self.layers, widths, d_heads)
 
 
 class RuleScores:
@@ -191,6 +132,8 @@ class RuleScores:
         """The score of every candidate of a rule, see `Selection`."""
         first, last = rule.layers or (0, self._basis.n_layers - 1)
         layers = range(first, min(last, self._basis.n_layers - 1) + 1)
+        if rule.unit == "heads":
+            layers = range(HEADS + layers.start, HEADS + layers.stop)
         used = [self._clean[name] for name in (*rule.on, *rule.compared_with)]
         offsets = range(_n_offsets(rule, [run.prompt for run in used]))
         if rule.by == "influence":
@@ -200,7 +143,10 @@ class RuleScores:
             active = {run.prompt.name: _activations(run, rule, offsets, layers) for run in used}
             patched = self._blind if rule.is_blind else self._patched
             scores = patched(rule, active, offsets, layers)
-        return Scored(scores, layers, [self._basis.n_features(layer) for layer in layers])
+        scored = Scored(scores, layers, [self._basis.n_features(layer) for layer in layers])
+        if rule.unit == "heads":
+            return scored.by_head([self._basis.d_heads[layer] for layer in layers])
+        return scored
 
     def _blind(
         self, rule: Selection, active: Mapping[str, Tensor], offsets: range, layers: range

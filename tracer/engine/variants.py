@@ -115,7 +115,7 @@ def _same_features(variation: Variation, lock: Lock, folder: Path, run: Record) 
 
 
 def _features(lock: Lock) -> dict[str, object]:
-    return {name: supernode.features for name, supernode in lock.items()}
+    return {name: supernode.members for name, supernode in lock.items()}
 
 
 def _measure(

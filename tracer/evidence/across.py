@@ -149,7 +149,11 @@ def _against(
     least, called = 1 / (n + 1), _CALLED[null]
     if least > alpha:
         told = f"{n} {called} can reach p {p_text(least)} at best, not {exact(alpha)}"
-        return _Test("untested", f"{told}; {controls_needed(alpha)} are needed", None, least, found)
+        told += f"; {controls_needed(alpha)} are needed"
+        few = next((each.case for each in usable if len(each.controls) == n), None)
+        if null == "random" and few is not None and n < few.n_asked:
+            told += f", and {few.drawn()}"
+        return _Test("untested", told, None, least, found)
     p = sum_p(
         [each.clamped for each in usable],
         [each.clean for each in usable],

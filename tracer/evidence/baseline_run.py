@@ -18,9 +18,17 @@ from pydantic import ConfigDict, Field
 
 from tracer.errors import UsageError
 from tracer.evidence.case import log_probability
+from tracer.hypothesis.heads import head_id
 from tracer.hypothesis.spec import Expected
 from tracer.record.files import Recorded, read_model, write_text
-from tracer.record.record import BasisRecord, FeatureRef, ModelRecord, PromptRecord, Record
+from tracer.record.record import (
+    BasisRecord,
+    FeatureRef,
+    ModelRecord,
+    PromptRecord,
+    Record,
+    SupernodeRecord,
+)
 from tracer.record.testable import unusable
 from tracer.record.trials import InterventionRecord, Reading, Trial
 from tracer.record.verdict import Outcome, OutcomeName, SplitName, Verdict, VerdictName
@@ -117,7 +125,7 @@ def essentials(
         dictionary=record.dictionary,
         outcomes=tuple(map(_outcome, verdict.outcomes)),
         effects={name: _effects(record, each) for name, each in record.interventions.items()},
-        supernodes={name: _members(each.features) for name, each in record.supernodes.items()},
+        supernodes={name: _members(each) for name, each in record.supernodes.items()},
         tokens={name: _hash(prompt) for name, prompt in record.prompts.items()},
         declared=record.hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     )
@@ -156,15 +164,21 @@ def _effect(clean: Reading, trial: Trial) -> dict[str, float]:
     return {token: round(v, _DIGITS) for token, v in changes.items() if math.isfinite(v)}
 
 
-def _members(features: tuple[FeatureRef, ...]) -> tuple[str, ...]:
-    ordered = sorted(features, key=lambda ref: (ref.layer, ref.index, ref.offset))
-    return tuple(dict.fromkeys(map(_member, ordered)))
+def _members(supernode: SupernodeRecord) -> tuple[str, ...]:
+    heads = sorted(supernode.heads, key=lambda ref: (ref.layer, ref.head, ref.offset))
+    ordered = sorted(supernode.features, key=lambda ref: (ref.layer, ref.index, ref.offset))
+    named = [_at_offset(head_id(ref.layer, ref.head), ref.offset) for ref in heads]
+    return tuple(dict.fromkeys([*named, *map(_member, ordered)]))
 
 
 def _member(ref: FeatureRef) -> str:
     if ref.position is not None:
         return f"{ref.layer}_{ref.index}_{ref.position}"
-    return f"{ref.layer}_{ref.index}" + (f"@{ref.offset}" if ref.offset else "")
+    return _at_offset(f"{ref.layer}_{ref.index}", ref.offset)
+
+
+def _at_offset(name: str, offset: int) -> str:
+    return f"{name}@{offset}" if offset else name
 
 
 def _hash(prompt: PromptRecord) -> str:

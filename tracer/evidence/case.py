@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.wording import number
+from tracer.evidence.wording import counted, number
 from tracer.hypothesis.clamps import Doses
 from tracer.hypothesis.procedure import Family
 from tracer.hypothesis.spec import PromptSpec
@@ -83,10 +83,19 @@ class Case:
     """The dose series of the intervention."""
     seed: int
     """Of long dose series, whose orders are drawn."""
+    n_asked: int
+    """Random controls that the file asks for."""
 
     def token(self, written: str) -> str:
         """A token of an expectation, as it reads on this prompt."""
         return render_token(written, self.declared)
+
+    def drawn(self) -> str:
+        """How many random controls there are: '9 were drawn', or all that could be."""
+        n = self.controls.n
+        if 0 < n < self.n_asked:
+            return f"no more than {counted(n, 'other set')} of heads exist{'s' if n == 1 else ''}"
+        return f"{n} {'was' if n == 1 else 'were'} drawn"
 
     @property
     def changes_nothing(self) -> bool:

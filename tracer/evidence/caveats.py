@@ -169,10 +169,11 @@ def _unnatural(record: Record) -> Iterator[str]:
             )
             if most is None or most.n_out_of_range <= _UNNATURAL * most.n_features:
                 continue
+            unit = record.supernodes[node].unit
             ratio = most.write_norm / most.output_norm if most.output_norm else None
             size = f"; the write is {ratio:.1f} times what the layers write there" if ratio else ""
             yield (
-                f"{name}: up to {most.n_out_of_range} of {counted(most.n_features, 'feature')} of "
+                f"{name}: up to {most.n_out_of_range} of {counted(most.n_features, unit)} of "
                 f"{node} are set beyond all that they are on the file's prompts{size}"
             )
 

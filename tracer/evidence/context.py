@@ -129,6 +129,7 @@ class JudgingContext:
             donors=[each for _, each in usable if each.family == "donors"],
             doses=self.specs[intervention].doses,
             seed=self.asked.seed,
+            n_asked=self.asked.n_controls(self.specs[intervention]),
         )
 
     def word(

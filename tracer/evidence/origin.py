@@ -68,8 +68,9 @@ def of_choice(
         )
     if given:
         verb = "is a list" if len(given) == 1 else "are lists"
+        of = "heads" if all(nodes[each].is_heads for each in given) else "features"
         yield (
-            f"{CIRCULAR}: {named(given)} {verb} of features, and nobody says that they were chosen "
+            f"{CIRCULAR}: {named(given)} {verb} of {of}, and nobody says that they were chosen "
             "without the output"
         )
     if foreign:

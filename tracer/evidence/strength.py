@@ -32,6 +32,7 @@ from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.held_out import n_independent, spans_of
+from tracer.record.record import index_of
 from tracer.record.testable import baseline_problem
 
 FEWEST_HELD_OUT = 5
@@ -181,12 +182,15 @@ def of_sizes(context: JudgingContext, specs: Iterable[InterventionSpec]) -> Iter
     record = context.record.supernodes
     for clamped in dict.fromkeys(tuple(spec.clamp) for spec in specs):
         sets = [record[name] for name in clamped]
-        widths = {layer: width for node in sets for layer, width in node.widths.items()}
-        members = {
-            ((x.layer, x.offset, x.position, node.at), x.index)
-            for node in sets
-            for x in node.features
+        widths = {
+            (node.unit, layer): width for node in sets for layer, width in node.widths.items()
         }
+        members = {
+            (((node.unit, x.layer), x.offset, x.position, node.at), index_of(x))
+            for node in sets
+            for x in node.members
+        }
+        unit = sets[0].unit if len({node.unit for node in sets}) == 1 else "member"
         held = n_there = 0
         for place, n in Counter(place for place, _ in members).most_common():
             if held >= MOST_OF_SET * len(members):
@@ -195,7 +199,7 @@ def of_sizes(context: JudgingContext, specs: Iterable[InterventionSpec]) -> Iter
         if n_there and held > MOST_OF_PLACE * n_there:
             yield (
                 f"small sets: {named(clamped)} {'holds' if len(clamped) == 1 else 'hold'} "
-                f"{held:,} of the {n_there:,} features where most of "
+                f"{held:,} of the {n_there:,} {unit}s where most of "
                 f"{'it is' if len(clamped) == 1 else 'them are'}, more than {MOST_OF_PLACE:.0%}: "
                 "that patches the place"
             )

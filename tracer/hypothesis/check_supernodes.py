@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from tracer.errors import KeyPath, Problem, UsageError, prompts_named, unknown
+from tracer.errors import KeyPath, Problem, UsageError, listed, prompts_named, unknown
+from tracer.hypothesis.heads import find_head
 from tracer.hypothesis.neuronpedia import explicit_features
 from tracer.hypothesis.neuronpedia_ids import find_given, without_position
 from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.spec import Selection, SupernodeSpec
+from tracer.hypothesis.spec import Rule, Selection, SupernodeSpec
 from tracer.hypothesis.studies.study import layer_problems
+
+HEAD_RULES: tuple[Rule, ...] = ("gradient", "half")
+"""Those of which a head's score is the sum of its coordinates' scores."""
 
 
 def supernode_problems(parts: Parts) -> Iterator[Problem]:
@@ -22,6 +26,8 @@ def supernode_problems(parts: Parts) -> Iterator[Problem]:
             yield from _selection_problems(parts, (*path, "select"), node.select)
         if node.features is not None:
             yield from _feature_problems((*path, "features"), node.features)
+        if node.heads is not None:
+            yield from head_problems((*path, "heads"), node.heads)
         if node.neuronpedia is not None:
             yield from _address_problems((*path, "neuronpedia"), node)
         if node.maxima is not None:
@@ -34,10 +40,11 @@ def supernode_problems(parts: Parts) -> Iterator[Problem]:
 
 
 def _kind_problems(path: KeyPath, node: SupernodeSpec) -> Iterator[Problem]:
-    kinds = ("select", "features", "neuronpedia")
+    kinds = ("select", "features", "heads", "neuronpedia")
     given = [kind for kind in kinds if getattr(node, kind) is not None]
     if not given:
-        yield Problem(path, "it has no features: give it a rule, `select`, or ids, `features`")
+        message = "it has no features: give it a rule, `select`, or ids, `features` or `heads`"
+        yield Problem(path, message)
     if len(given) > 1:
         named = " and ".join(f"`{kind}`" for kind in given)
         yield Problem(path, f"it has both {named}; one is expected")
@@ -69,6 +76,9 @@ def _selection_problems(parts: Parts, path: KeyPath, select: Selection) -> Itera
             if name in select.on:
                 message = f"the prompt {name!r} is also in `on`; it cannot be its own contrast"
                 yield Problem((*place, index), message)
+    if select.unit == "heads" and select.by not in HEAD_RULES:
+        message = f"found {select.by!r}; heads are found by {listed(HEAD_RULES)}"
+        yield Problem((*path, "by"), message)
     if select.against_each and not select.is_blind:
         message = "it is for `by: activation`; write `against`, whose prompts are averaged"
         yield Problem((*path, "against_each"), message)
@@ -107,6 +117,18 @@ def _maxima_problems(
     missing = [id_ for id_ in ids if id_ not in maxima]
     if missing:
         yield Problem(path, f"no maximum is given for {', '.join(missing)}")
+
+
+def head_problems(path: KeyPath, heads: Sequence[str]) -> Iterator[Problem]:
+    """Ids that name no head, or one twice."""
+    if not heads:
+        yield Problem(path, "the list is empty; one head or more is expected")
+    for index, head in enumerate(heads):
+        if find_head(head) is None:
+            message = f"{head!r} is no head: write 'layer.head', both from 0, e.g. '9.1'"
+            yield Problem((*path, index), message)
+        elif find_head(head) in map(find_head, heads[:index]):
+            yield Problem((*path, index), f"the head {head!r} is named twice")
 
 
 def _feature_problems(path: KeyPath, features: tuple[str, ...]) -> Iterator[Problem]:

@@ -273,7 +273,13 @@ def _clamp_needs(
         message = f"it says nothing: every feature of {name!r} has a position of its own"
         yield Problem((*place, "at"), message)
     unit, value = clamp.amount
-    if unit == "add" and node.maxima is None and parts.is_whole("supernodes", name):
+    if unit != "times" and node.is_heads:
+        message = (
+            f"{name!r} holds heads, whose activation is a vector: it is set to a multiple of what "
+            "it is somewhere, `times` with or without `from`"
+        )
+        yield Problem((*place, unit), message)
+    elif unit == "add" and node.maxima is None and parts.is_whole("supernodes", name):
         message = f"{name!r} has no `maxima` to add a multiple of: give it those of its features"
         yield Problem((*place, "add"), message)
     factors = {value}
@@ -281,8 +287,9 @@ def _clamp_needs(
         factors |= set(spec.doses.factors)
     needs_source = unit == "times" and any(factors) and clamp.from_ is None
     if needs_source and not node.has_source and parts.is_whole("supernodes", name):
+        explicit = "heads" if node.is_heads else "features"
         yield Problem(
             place,
-            f"{name!r} has explicit features and no `source`, so there is no activation to "
+            f"{name!r} has explicit {explicit} and no `source`, so there is no activation to "
             f"multiply: give the supernode a `source`, or write {{times: …, from: [{HERE}]}}",
         )

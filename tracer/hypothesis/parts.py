@@ -153,6 +153,12 @@ class Parts:
         if node is not None and node.is_anchored and self.is_placed(node):
             yield from self.span_problems(path, node.span, prompts)
 
+    def head_problems(self, path: KeyPath, name: str, purpose: str) -> Iterator[Problem]:
+        """Where a supernode of heads is named for what only features can do."""
+        node = self.supernodes.get(name)
+        if node is not None and node.is_heads:
+            yield Problem(path, f"the supernode {name!r} holds heads; {purpose} features alone")
+
     def supernode_list_problems(
         self, path: KeyPath, names: Sequence[str], prompts: Sequence[str]
     ) -> Iterator[Problem]:

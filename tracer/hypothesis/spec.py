@@ -103,6 +103,11 @@ class Selection(Declared):
       of `against`.
     """
 
+    unit: Literal["features", "heads"] = Field(
+        default="features",
+        description="What is found: features, or heads of attention by their activation z; a head "
+        "scores the sum over its coordinates (by gradient or half).",
+    )
     on: tuple[Name, ...] = Field(min_length=1, description="Source prompts, averaged.")
     against: tuple[Name, ...] = Field(default=(), description="Contrast prompts, averaged.")
     against_each: tuple[tuple[Name, ...], ...] = Field(
@@ -170,7 +175,7 @@ Maximum = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SupernodeSpec(Declared):
-    """A named group of features that stand for a concept: a rule, or explicit ids."""
+    """A named group of features, or of heads, that stand for a concept: a rule, or ids."""
 
     label: str | None = Field(
         default=None, description="The concept, for people; default: the name."
@@ -179,11 +184,14 @@ class SupernodeSpec(Declared):
     features: tuple[str, ...] | None = Field(
         default=None, description="'layer_index' (put at `at`) or 'layer_index_position', quoted."
     )
+    heads: tuple[str, ...] | None = Field(
+        default=None, description="Heads of attention, 'layer.head', quoted, put at `at`."
+    )
     neuronpedia: NeuronpediaGroup | None = Field(
         default=None, description="Explicit ids, taken from a Neuronpedia graph's address."
     )
     at: Name | None = Field(
-        default=None, description="Where 'layer_index' features sit; default: last."
+        default=None, description="Where 'layer_index' features and heads sit; default: last."
     )
     source: tuple[Name, ...] | None = Field(
         default=None,
@@ -196,8 +204,13 @@ class SupernodeSpec(Declared):
     )
 
     @property
+    def is_heads(self) -> bool:
+        """Whether its members are heads."""
+        return self.heads is not None or (self.select is not None and self.select.unit == "heads")
+
+    @property
     def span(self) -> str:
-        """The span its features sit at."""
+        """The span its members sit at."""
         return (self.select.at if self.select else self.at) or LAST
 
     @property
@@ -310,6 +323,11 @@ class Hypothesis(_WithStudies):
         """Every study with its name, section by section."""
         for kind in STUDIES:
             yield from self.studies_of(kind).items()
+
+    @property
+    def uses_heads(self) -> bool:
+        """Whether a supernode has heads for members."""
+        return any(node.is_heads for node in self.supernodes.values())
 
     def n_controls(self, intervention: InterventionSpec) -> int:
         """How many controls an intervention has on each of its prompts."""

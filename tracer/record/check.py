@@ -17,7 +17,7 @@ from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.circuit import CircuitSpec
 from tracer.hypothesis.studies.shared import SharedSpec
-from tracer.record.record import PromptRecord, Record, SupernodeRecord
+from tracer.record.record import PromptRecord, Record, SupernodeRecord, index_of
 from tracer.record.trials import CircuitRecord, GraphRecord, Reading, SharedRecord, Trial
 
 _LARGEST = 2**31
@@ -116,12 +116,16 @@ def _outputs(readings: Mapping[str, Reading]) -> Found:
 def _supernode(record: Record, name: str, node: SupernodeRecord) -> Found:
     yield from _name(name, node.name)
     yield from _unknown("prompt", node.source, record.prompts)
-    yield from _beyond("layer", (each.layer for each in node.features), record.model.n_layers)
-    for each in node.features:
-        numbers = (each.index, each.offset, each.position or 0)
+    yield from _beyond("layer", (each.layer for each in node.members), record.model.n_layers)
+    if node.features and node.heads:
+        yield "it has features and heads"
+    if len({each.d_head for each in node.heads}) > 1:
+        yield "its heads have activations of different lengths"
+    for each in node.members:
+        numbers = (index_of(each), each.offset, each.position or 0)
         if not 0 <= min(numbers) <= max(numbers) < _LARGEST:
             told = ", ".join(f"{number:.6g}" for number in numbers)
-            yield f"a feature has the index, offset and position {told}"
+            yield f"a {node.unit} has the index, offset and position {told}"
 
 
 def _trial(record: Record, name: str, trial: Trial) -> Found:

@@ -57,7 +57,7 @@ def _found_on(hypothesis: Hypothesis, name: str) -> tuple[object, ...]:
     """A supernode's rule, and what the prompts say that it names."""
     spec = hypothesis.supernodes[name]
     texts = [content(hypothesis.prompts[p], hypothesis.template) for p in spec.own_prompts]
-    return spec.select, spec.features, spec.own_prompts, texts
+    return spec.select, spec.features, spec.heads, spec.own_prompts, texts
 
 
 def check_held_out(record: Record, hypothesis: Hypothesis) -> None:
@@ -85,11 +85,14 @@ def changes(older: Record, now: Lock) -> tuple[str, ...]:
         lost = _members(before) - _members(supernode)
         if gained or lost:
             notes.append(
-                f"{name}: {len(lost)} of {len(before.features)} features of run {older.id} are "
-                f"gone and {len(gained)} are new."
+                f"{name}: {len(lost)} of {len(before.members)} {before.unit}s of run {older.id} "
+                f"are gone and {len(gained)} are new."
             )
     return tuple(notes)
 
 
-def _members(supernode: SupernodeRecord) -> set[tuple[int, int, int, int | None]]:
-    return {(ref.layer, ref.index, ref.offset, ref.position) for ref in supernode.features}
+def _members(supernode: SupernodeRecord) -> set[tuple[str, int, int, int, int | None]]:
+    heads = {("head", ref.layer, ref.head, ref.offset, None) for ref in supernode.heads}
+    return heads | {
+        ("feature", ref.layer, ref.index, ref.offset, ref.position) for ref in supernode.features
+    }

@@ -38,24 +38,56 @@ class FeatureRef(Recorded):
     maximum: float | None = Field(default=None, description="Greatest activation over a dataset.")
 
 
+class HeadRef(Recorded):
+    """A head of attention as a member of a supernode: where it is, whatever prompt it is put on."""
+
+    layer: int
+    head: int
+    d_head: int = Field(description="Numbers in its activation, z.")
+    offset: int = Field(default=0, description="Tokens left of the anchor token.")
+    position: None = Field(default=None, description="A head is always at a span.")
+    score: float | None = Field(default=None, description="Attribution; None for explicit ids.")
+
+
+def index_of(ref: FeatureRef | HeadRef) -> int:
+    """Which feature, or which head, of its layer."""
+    return ref.head if isinstance(ref, HeadRef) else ref.index
+
+
 class SupernodeRecord(Recorded):
-    """A supernode as resolved: the lock."""
+    """A supernode as resolved: the lock. It has features or heads."""
 
     name: str
     label: str
     at: str = Field(description="Span its features are put at.")
     anchor: Literal["last", "first"] = Field(description="Which token of the span offset 0 is.")
     features: tuple[FeatureRef, ...]
+    heads: tuple[HeadRef, ...] = ()
     source: tuple[str, ...] = Field(description="Prompts whose mean activation is its own.")
     share: float | None = Field(default=None, description="Of the positive attribution.")
-    n_candidates: int | None = Field(default=None, description="Features the rule scored.")
+    n_candidates: int | None = Field(default=None, description="Members the rule scored.")
     widths: dict[int, int] = Field(
-        default={}, description="By layer of its members, how many features the layer has."
+        default={}, description="By layer of its members, how many such the layer has."
     )
     is_foreign: bool = Field(
         default=False,
         description="Taken from a run whose rule, or the prompts of it, are not this file's.",
     )
+
+    @property
+    def members(self) -> tuple[FeatureRef, ...] | tuple[HeadRef, ...]:
+        """Its features, or its heads."""
+        return self.heads or self.features
+
+    @property
+    def unit(self) -> Literal["feature", "head"]:
+        """What one member is called."""
+        return "head" if self.heads else "feature"
+
+    @property
+    def width(self) -> int:
+        """Numbers in the activation of a member; heads of several layers have as many each."""
+        return self.heads[0].d_head if self.heads else 1
 
 
 class PromptRecord(Recorded):

@@ -189,7 +189,7 @@ def _injected(clamp: ClampRecord | None, prompt: str) -> bool:
 
 
 def _mean_layer(supernode: SupernodeRecord) -> float:
-    return sum(each.layer for each in supernode.features) / max(len(supernode.features), 1)
+    return sum(each.layer for each in supernode.members) / max(len(supernode.members), 1)
 
 
 def _layer_y(layer: float, n_layers: int) -> float:
@@ -266,12 +266,12 @@ def _columns(shown: list[SupernodeRecord], places: dict[str, tuple[int, ...]]) -
 
 
 def _members(supernode: SupernodeRecord) -> str:
-    layers = [feature.layer for feature in supernode.features]
+    layers = [each.layer for each in supernode.members]
     if not layers:
         return "no features"
     low, high = min(layers), max(layers)
     where = f"L{low}" if low == high else f"L{low}–{high}"
-    return f"{plural(len(layers), 'feature')} · {where}"
+    return f"{plural(len(layers), supernode.unit)} · {where}"
 
 
 def _placed(box: Box, others: list[Box]) -> Box:

@@ -73,6 +73,11 @@ def feature_name(layer: int, index: int, promotes: Sequence[str] = ()) -> str:
     return f"L{layer}/{index}" + (f" – {told}" if told else "")
 
 
+def head_name(layer: int, head: int) -> str:
+    """A head of attention by its place: 'L9 head 1'."""
+    return f"L{layer} head {head}"
+
+
 def shorten(text: str, length: int) -> str:
     """The text, cut where a picture has no room for more."""
     return text if len(text) <= length else text[: length - 1] + "…"

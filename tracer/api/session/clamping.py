@@ -15,10 +15,10 @@ from tracer.engine.clamps import assign, resolve_clamps
 from tracer.engine.clean import reading
 from tracer.engine.features.places import joined
 from tracer.engine.forward import run_rows
+from tracer.engine.members import from_ids
 from tracer.engine.progress import Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
-from tracer.engine.supernodes import from_ids
 from tracer.errors import HypothesisError, UsageError, show
 from tracer.hypothesis.clamps import InterventionSpec, clamp_problems
 from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, place_mistake
@@ -77,7 +77,7 @@ def clamp_prompt(
     places = {named.shown[name]: at for name, at in context.places(own).items()}
     row = Row(values, freeze, joined(places.values()))
     limit = batch_limit(opened.model, clean)
-    [measured] = run_rows(opened.model, opened.basis, clean, [row], limit)
+    [measured] = run_rows(opened.model, context.basis, clean, [row], limit)
     after = measured.activations[0].split([len(each) for each in places.values()])
     logits, tokenizer = measured.logits[0], opened.model.tokenizer
     return Clamped(

@@ -22,6 +22,7 @@ from tracer.engine.features.open import open_basis
 from tracer.engine.features.places import tuples_of
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.graphs import graphs
+from tracer.engine.members import places_of
 from tracer.engine.model.held import hashed, held_weights, require_as_it_is
 from tracer.engine.model.hf_load import load_tokenizer
 from tracer.engine.model.model import Model
@@ -31,7 +32,6 @@ from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
-from tracer.engine.supernodes import places_of
 from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.names import NEURONS
@@ -351,6 +351,8 @@ def _dtype(name: str) -> Any:
 
 def _places(supernode: Supernode, prompt: TokenizedPrompt) -> SupernodePlaces:
     record = supernode.record
+    if record.heads:
+        raise UsageError(f"{record.name!r} holds heads; an attribution graph is of features alone.")
     if record.at not in prompt.spans:
         raise UsageError(
             f"the prompt has no span {record.at!r}, where the supernode {record.name!r} is; give "

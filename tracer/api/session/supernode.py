@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracer.api.session.prompts import Table
+from tracer.hypothesis.heads import head_id
 from tracer.record.record import SupernodeRecord
 from tracer.report.screen import clean
 from tracer.report.text import percent
@@ -14,7 +15,7 @@ from tracer.report.text import percent
 
 @dataclass(frozen=True, eq=False)
 class Supernode:
-    """A named group of features: what `Session.clamp` sets and reads."""
+    """A named group of features, or of heads: what `Session.clamp` sets and reads."""
 
     record: SupernodeRecord
     rule: Mapping[str, Any]
@@ -28,8 +29,13 @@ class Supernode:
         """Its members as `layer_index`, the strongest first; one at two offsets stands twice."""
         return tuple(f"{each.layer}_{each.index}" for each in self.record.features)
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The same of heads, as `layer.head`."""
+        return tuple(head_id(each.layer, each.head) for each in self.record.heads)
+
     def __len__(self) -> int:
-        return len(self.record.features)
+        return len(self.record.members)
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame`: a row for each member.
@@ -38,15 +44,15 @@ class Supernode:
         """
         import pandas
 
-        columns = ["layer", "index", "offset", "score"]
-        rows = [each.model_dump(include=set(columns)) for each in self.record.features]
+        columns = ["layer", "head" if self.record.heads else "index", "offset", "score"]
+        rows = [each.model_dump(include=set(columns)) for each in self.record.members]
         return pandas.DataFrame(rows, columns=columns)
 
     def __repr__(self) -> str:
-        layers = sorted({each.layer for each in self.record.features})
+        layers = sorted({each.layer for each in self.record.members})
         share = "" if self.record.share is None else f", {percent(self.record.share)} of all score"
-        on = ", ".join(self.record.source)
+        on, of = ", ".join(self.record.source), f"{self.record.unit}s"
         return clean(
-            f"Supernode({self.record.name}: {len(self):,} features in layers {layers[0]} to "
+            f"Supernode({self.record.name}: {len(self):,} {of} in layers {layers[0]} to "
             f"{layers[-1]}, at {self.record.at!r}{share}; on {on})"
         )

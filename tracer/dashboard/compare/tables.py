@@ -223,7 +223,7 @@ def size_rows(a: Record, b: Record) -> list[Cells]:
         row: Cells = {"supernode": shown(name, CELL)}
         for side, record in (("A", a), ("B", b)):
             found = record.supernodes.get(name)
-            row[f"features in {side}"] = len(found.features) if found else None
+            row[f"features in {side}"] = len(found.members) if found else None
             row[f"layers in {side}"] = _layers(found, record) if found else "not there"
         rows.append(row)
     return rows
@@ -270,7 +270,7 @@ def _names(names: list[str]) -> str:
 
 def _layers(supernode: SupernodeRecord, record: Record) -> str:
     """'3 to 11 of 18, mean 7.2'."""
-    layers = [ref.layer for ref in supernode.features]
+    layers = [ref.layer for ref in supernode.members]
     if not layers:
         return "no features"
     span = f"{min(layers)}" if min(layers) == max(layers) else f"{min(layers)} to {max(layers)}"

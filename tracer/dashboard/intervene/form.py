@@ -95,7 +95,8 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     name = start.supernode
     known = record.supernodes.get(name)
     has_source = known is not None and bool(known.source)
-    has_maxima = known is not None and all(ref.maximum is not None for ref in known.features)
+    refs = known.features if known is not None else ()
+    has_maxima = bool(refs) and all(ref.maximum is not None for ref in refs)
     label = known.label if known else name
     st.markdown(f"**{plain(label)}**" + (f" {plain(name)}" if label != name else ""))
     mode_at, factor_at = st.columns([2, 3])

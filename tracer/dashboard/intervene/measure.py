@@ -15,10 +15,10 @@ from tracer.engine.batches import batch_limit
 from tracer.engine.clean import reading
 from tracer.engine.measure.prompts import measure_prompt, n_rows
 from tracer.engine.measure.texts import n_texts, with_texts
+from tracer.engine.members import from_ids
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext, open_context
 from tracer.engine.session import Opened
-from tracer.engine.supernodes import from_ids
 from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import tokenize

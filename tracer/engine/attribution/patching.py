@@ -73,7 +73,7 @@ def output_gradients(
     def keep(site: Site) -> Hook:
         return lambda x: written.__setitem__(site, x)
 
-    layers = range(basis.n_layers)
+    layers = [*range(basis.n_layers), *basis.d_heads]
     sites = [basis.output_site(layer) for layer in layers]
     watch: list[tuple[Site, Hook]] = [(site, keep(site)) for site in sites]
     leaf: tuple[Site, Hook] = (Site("resid_pre", 0), lambda x: x.detach().requires_grad_())

@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -45,6 +46,9 @@ class FeatureBasis(ABC):
     n_layers: int
     is_sparse: bool
     """Whether most features are 0 almost everywhere; else every one is active, more or less."""
+    d_heads: Mapping[int, int] = MappingProxyType({})
+    """Where heads stand beside the features (`WithHeads`): by number of their layer, see
+    `tracer.engine.features.places`, how many scalars one head is."""
 
     @abstractmethod
     def n_features(self, layer: int) -> int:

@@ -1,4 +1,10 @@
-"""Values by place, in columns: thousands of features are set and read at once."""
+"""Values by place, in columns: thousands of features are set and read at once.
+
+A head of attention at a position has a vector for an activation: z = Σ_k A(q, k) W_V x(k), of
+d_head numbers. Each of them is a scalar with a place of its own, as a feature is: the number of its
+layer is `HEADS` + layer, its index head · d_head + coordinate. So what sets, reads and compares
+features does the same for heads; a supernode holds all coordinates of a head or none.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+HEADS = 1 << 10
+"""Added to a layer's number where its heads are meant; no model has as many layers."""
 Place = tuple[int, int, int]
 """(layer, position, feature index)."""
 Places = Int[np.ndarray, "_ 3"]
@@ -17,6 +25,11 @@ def as_places(places: Iterable[Place] | Places) -> Places:
     """Places as rows of an array."""
     rows = places if isinstance(places, np.ndarray) else list(places)
     return np.asarray(rows, np.int64).reshape(-1, 3)
+
+
+def layer_of(layer: int) -> int:
+    """The model's layer that features, or heads, of this number are in."""
+    return layer % HEADS
 
 
 def tuples_of(where: Places) -> Iterator[Place]:
@@ -32,6 +45,15 @@ def joined(parts: Iterable[Places]) -> Places:
 def keys_of(where: Places) -> Int[np.ndarray, " n"]:
     """A number for each place, in the order of layer, position and index."""
     return (where[:, 0] << 51) | (where[:, 1] << 31) | where[:, 2]
+
+
+def n_members(where: Places, d_heads: Mapping[int, int]) -> int:
+    """How many features and heads the places are of; `d_heads` is that of the basis."""
+    is_head = where[:, 0] >= HEADS
+    heads = where[is_head].copy()
+    for layer in np.unique(heads[:, 0]).tolist():
+        heads[heads[:, 0] == layer, 2] //= d_heads[layer]
+    return int((~is_head).sum()) + len(np.unique(heads, axis=0))
 
 
 def groups_of(where: Places) -> list[tuple[int, int, Int[np.ndarray, " _"]]]:

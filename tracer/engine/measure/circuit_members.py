@@ -24,8 +24,8 @@ from torch import Tensor
 
 from tracer.engine.ablation import Reference
 from tracer.engine.features.places import Place
+from tracer.engine.members import position_of
 from tracer.engine.resolve import MeasurementContext
-from tracer.engine.supernodes import position_of
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.record import SupernodeRecord
 

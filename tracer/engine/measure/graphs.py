@@ -104,7 +104,7 @@ def _measure_graph(context: MeasurementContext, prompt: str, progress: Progress)
     """Build a prompt's graph, read the supernodes off it, and check it by ablations."""
     spec = context.hypothesis.graph
     assert spec is not None
-    clean, places = context.clean[prompt], context.places(prompt)
+    clean, places = context.clean[prompt], context.feature_places(prompt)
     target = explained_target_of(spec.toward, context.hypothesis.prompts[prompt], clean.prompt)
     limit = batch_limit(context.model, clean)
 
@@ -214,7 +214,7 @@ _FORM = StepForm(_pack, _unpack)
 
 def _members(context: MeasurementContext, prompt: str) -> dict[Place, float]:
     """Activations of the strongest members of each supernode, in the graph or not."""
-    strongest = joined(where[:N_MEMBERS] for where in context.places(prompt).values())
+    strongest = joined(where[:N_MEMBERS] for where in context.feature_places(prompt).values())
     found = context.clean[prompt].at(strongest).tolist()
     return dict(zip(tuples_of(strongest), found, strict=True))
 

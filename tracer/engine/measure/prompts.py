@@ -313,12 +313,13 @@ def _activations(
     found: dict[str, tuple[Activation, Activation]] = {}
     for (name, mine), now in zip(places.items(), parts, strict=True):
         free = torch.from_numpy(~plan.main.values.has(mine))
+        width = context.supernodes[name].width
         before = clean.at(mine).float()[free]
         source = _source(context, name, mine)
         reference = None if source is None else source[free]
-        n_set = {"n_set": int((~free).sum())}
+        n_set = {"n_set": int((~free).sum()) // width}
         clamped, unclamped = (
-            activation(each, before, reference).model_copy(update=n_set)
+            activation(each, before, reference, width).model_copy(update=n_set)
             for each in (now[free], before)
         )
         found[name] = (clamped, unclamped)
@@ -328,15 +329,16 @@ def _activations(
 def _source(context: MeasurementContext, name: str, places: Places) -> Tensor | None:
     """A supernode's own activations: the mean over its sources, where each member has one."""
     supernode = context.supernodes[name]
-    if not supernode.source or len(places) != len(supernode.features):
+    if not supernode.source or len(places) != len(supernode.members) * supernode.width:
         return None
     key = f"source/{name}"
     if key not in context.kept:
         runs = tuple(context.clean[source] for source in supernode.source)
         clamp = Clamp(supernode, Amount("times", 1.0), supernode.at, runs, supernode.at)
-        index = torch.tensor([ref.index for ref in supernode.features])
+        index = torch.from_numpy(places[:, 2])
         found = torch.zeros(len(index))
-        for members, means in clamp.source_means(np.arange(len(index))):
+        member = np.arange(len(supernode.members)).repeat(supernode.width)
+        for members, means in clamp.source_means(member):
             rows = torch.from_numpy(members)
             found[rows] = means[index[rows].to(means.device)].float().cpu()
         context.kept[key] = found

@@ -23,11 +23,11 @@ from tracer.engine.batches import BatchLimit
 from tracer.engine.cache import StepForm, remembered
 from tracer.engine.clean import CleanRun, reading
 from tracer.engine.measure.prompts import Measurement
+from tracer.engine.members import anchor_position
 from tracer.engine.model.model import Hook
 from tracer.engine.model.sites import Site
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
-from tracer.engine.supernodes import anchor_position
 from tracer.hypothesis.clamps import HERE, InterventionSpec, long_form
 from tracer.hypothesis.procedure import brings, put_in, wrong_donors
 from tracer.record.record import SupernodeRecord

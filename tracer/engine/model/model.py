@@ -90,6 +90,10 @@ class Model:
         layers = [Site(k, n) for k in _SCALES if self.has(k) for n in range(self.n_layers)]
         return (*layers, Site("final_scale", 0))
 
+    def W_O(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        """What each head's activation is multiplied with before it is added to the stream."""
+        return self._bridge.blocks[layer].attn.W_O.detach()
+
     def W_out(self, layer: int) -> Float[Tensor, "feature d_model"]:
         """Down projection of a layer's MLP, one row per hidden unit."""
         return self._rows(self._bridge.blocks[layer].mlp.W_out)

@@ -133,7 +133,7 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
     if n < needed:
         return case.untested(
             f"{counted(needed, 'control')} {'is' if needed == 1 else 'are'} needed for "
-            f"p ≤ {exact(asked)}; {n} {'was' if n == 1 else 'were'} drawn"
+            f"p ≤ {exact(asked)}; {case.drawn()}"
         )
     _, observed, clean, controls = compared(expectation, case, case.controls)
     problem = unlike(observed, controls)

@@ -61,6 +61,8 @@ class Edge(Expectation):
         yield from parts.supernode_problems((*path, "from"), edge.from_, prompts)
         if edge.to != OUTPUT:
             yield from parts.supernode_problems((*path, "to"), edge.to, prompts, (OUTPUT,))
+        for key, name in (("from", edge.from_), ("to", edge.to)):
+            yield from parts.head_problems((*path, key), name, "an attribution graph is of")
         for key, bound in (("above", edge.above), ("below", edge.below)):
             if bound is not None and not -1 <= bound <= 1:
                 yield Problem((*path, key), f"found {bound:g}; an edge is a share, from -1 to 1")

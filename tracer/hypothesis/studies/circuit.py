@@ -258,6 +258,8 @@ class CircuitSpec(Study):
         yield from self._reference_problems(parts, (*path, "reference"))
         place = (*path, "supernodes")
         yield from parts.supernode_list_problems(place, self.supernodes, self.prompts)
+        for index, name in enumerate(self.supernodes):
+            yield from parts.head_problems((*place, index), name, "a circuit is scored over")
         if self.within.at is not None:
             place = (*path, "within", "at")
             yield from parts.span_problems(place, self.within.at, self.prompts)

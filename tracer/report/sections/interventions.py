@@ -204,10 +204,11 @@ def _of_shown(
 
 def _clamp_line(record: Record, clamp: ClampRecord) -> ClampLine:
     taken = f", {clamp.n_overridden} of them taken over by a later clamp"
+    supernode = record.supernodes[clamp.supernode]
     return ClampLine(
-        label=record.supernodes[clamp.supernode].label,
+        label=supernode.label,
         pill=clamp.amount.words(),
-        detail=f"{plural(clamp.n_features, 'feature')} of {clamp.supernode}"
+        detail=f"{plural(clamp.n_features, supernode.unit)} of {clamp.supernode}"
         + (f", activations from {', '.join(clamp.source)}" if clamp.source else "")
         + (taken if clamp.n_overridden else "")
         + f"; size of the write {number(clamp.write_norm, 1)}",

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from tracer.evidence.wording import show_written
 from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection
 from tracer.hypothesis.neuronpedia_ids import parse_feature
-from tracer.record.record import FeatureRef, Record, SupernodeRecord
+from tracer.record.record import FeatureRef, HeadRef, Record, SupernodeRecord
 from tracer.record.trials import FeatureTokens
 from tracer.report.limits import MAX_MEMBERS, Cut, cut, each_of
-from tracer.report.text import NONE, feature_name, formatted, percent, plural, visible_token
+from tracer.report.text import (
+    NONE,
+    feature_name,
+    formatted,
+    head_name,
+    percent,
+    plural,
+    visible_token,
+)
 
 _FEWEST = 20
 """Members of each supernode that are listed, however many supernodes there are."""
@@ -19,7 +27,7 @@ _FEWEST = 20
 
 @dataclass(frozen=True)
 class MemberRow:
-    """A feature of a supernode."""
+    """A feature or a head of a supernode."""
 
     name: str
     """By its place and what it promotes, where that was read."""
@@ -50,16 +58,16 @@ def supernode_view(
     record: Record, supernode: SupernodeRecord, most: int = MAX_MEMBERS
 ) -> SupernodeView:
     """A supernode, ready to be written out, with so many of its members."""
-    listed = cut(supernode.features, most, "members", "run.json")
+    listed = cut(supernode.members, most, "members", "run.json")
     told = described(record)
-    layers = [f.layer for f in supernode.features]
+    layers = [each.layer for each in supernode.members]
     span = f", layers {min(layers)} to {max(layers)}" if layers else ""
     share = supernode.share
     carried = f", {percent(share)} of the positive attribution" if share is not None else ""
     return SupernodeView(
         name=supernode.name,
         label=supernode.label,
-        summary=plural(len(supernode.features), "feature") + span + carried,
+        summary=plural(len(supernode.members), supernode.unit) + span + carried,
         rule=_rule(record, supernode),
         members=Cut(tuple(_member(told, each) for each in listed.kept), listed.note),
     )
@@ -76,11 +84,13 @@ def described(record: Record) -> dict[tuple[int, int], FeatureTokens]:
     return found
 
 
-def _member(told: Mapping[tuple[int, int], FeatureTokens], ref: FeatureRef) -> MemberRow:
+def _member(told: Mapping[tuple[int, int], FeatureTokens], ref: FeatureRef | HeadRef) -> MemberRow:
     where = f"anchor − {ref.offset}" if ref.offset else "anchor"
     if ref.position is not None:
         where = f"token {ref.position}"
     score = NONE if ref.score is None else formatted(ref.score, ".4g")
+    if isinstance(ref, HeadRef):
+        return MemberRow(head_name(ref.layer, ref.head), where, score, "")
     said = told.get((ref.layer, ref.index))
     name = feature_name(ref.layer, ref.index, said.promotes if said else ())
     tokens = dict.fromkeys(visible_token(each.token) for each in (said.fires if said else ()))
@@ -101,7 +111,7 @@ def _rule(record: Record, supernode: SupernodeRecord) -> str:
         kept = f"the strongest that carry {percent(rule.share)} of the positive attribution"
     against = f" minus that on {', '.join(rule.compared_with)}" if rule.contrasts else ""
     layers = f" in layers {rule.layers[0]} to {rule.layers[1]}" if rule.layers else ""
-    pool = f" of {supernode.n_candidates:,} features" if supernode.n_candidates else ""
+    pool = f" of {supernode.n_candidates:,} {supernode.unit}s" if supernode.n_candidates else ""
     score = {
         "activation": "size of its write × how much the prompts agree; the output is not looked at",
         "influence": f"its influence in attribution graphs toward {direction(rule.toward)}",
