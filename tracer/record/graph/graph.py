@@ -159,6 +159,22 @@ class Pruning:
 
 
 @dataclass(frozen=True)
+class HeadLoadings:
+    """Which attention heads carry each edge: its strongest loadings, in the edge's unit.
+
+    Edges are those that are not 0, by target, then source. An edge counts in full at every head
+    that one of its paths passes, so loadings of different layers do not add up to it.
+    """
+
+    n_heads: int
+    """Heads of a layer."""
+    heads: Int[np.ndarray, "edge most"]
+    """layer · n_heads + head, the strongest first; −1 where there are no more."""
+    weights: Float[np.ndarray, "edge most"]
+    """float32, signed; 0 where there are no more."""
+
+
+@dataclass(frozen=True)
 class AttributionGraph:
     """Nodes and the signed direct effects between them."""
 
@@ -172,6 +188,8 @@ class AttributionGraph:
     """The target's pre-activation; for a logit, the logit minus the vocabulary's mean."""
     pruning: Pruning | None = None
     """None as long as nothing has been cut."""
+    heads: HeadLoadings | None = None
+    """None where they were not asked for."""
 
 
 @dataclass(frozen=True)
