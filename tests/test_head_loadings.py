@@ -35,11 +35,11 @@ def found(request, each_model, tmp_path_factory):
         write = {"jumprelu": write_gemma_scope_2, "clt": write_clt}[request.param]
         basis = open_basis(str(write(folder)), each_model, Silent()).basis
     ids = ids_of(each_model)
-    graph, nodes = attributed_of(each_model, basis, ids)
+    whole = attributed_of(each_model, basis, ids)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loadings, "MOST_HEADS", 10**6)
-        every = edge_loadings(nodes, graph, Silent())
-    return each_model, basis, ids, graph, nodes, dense(graph, every)
+        every = edge_loadings(whole, whole.graph, Silent())
+    return each_model, basis, ids, whole, dense(whole.graph, every)
 
 
 def dense(graph, found):
@@ -68,7 +68,7 @@ def error_of(graph, found, wanted):
 
 
 def test_a_loading_is_what_an_edge_loses_without_the_head(found):
-    model, basis, ids, graph, _, every = found
+    model, basis, ids, (graph, _), every = found
     whole = edges_by_autograd(model, basis, graph, ids)
     for number in (0, 3, 5, 6):
         loading = every[number]
@@ -77,7 +77,7 @@ def test_a_loading_is_what_an_edge_loses_without_the_head(found):
 
 
 def test_a_layers_loadings_and_its_residual_stream_are_the_edge(found):
-    model, basis, ids, graph, _, every = found
+    model, basis, ids, (graph, _), every = found
     for layer in range(model.n_layers):
         past = edges_by_autograd(
             model, basis, graph, ids, [(Site("attn_out", layer), torch.Tensor.detach)]
@@ -87,7 +87,7 @@ def test_a_layers_loadings_and_its_residual_stream_are_the_edge(found):
 
 
 def test_a_groups_loadings_are_those_of_its_edges_together(found):
-    model, _, _, graph, nodes, every = found
+    model, _, _, (graph, nodes), every = found
     n = graph.nodes.n_features
     sources = [0, 3, n + 2, graph.nodes.n_sources - 1, graph.nodes.token_columns.start]
     targets = [n - 1, n - 2, n, n + 1]
@@ -99,15 +99,16 @@ def test_a_groups_loadings_are_those_of_its_edges_together(found):
 
 
 def test_a_pruned_graph_has_the_strongest_loadings_of_its_edges(found):
-    _, _, _, graph, nodes, every = found
+    _, _, _, whole, every = found
+    graph = whole.graph
     pruned = prune(graph, 0.9, 0.9)
-    some = edge_loadings(nodes, pruned, Silent())
+    some = edge_loadings(whole, pruned, Silent())
     places = pruned.nodes.features
     assert len(places) > 0 and (pruned.edges != 0).sum() < (graph.edges != 0).sum()
     assert some.heads.shape == some.weights.shape == ((pruned.edges != 0).sum(), 4)
     mine = dense(pruned, some)
-    rows = [*graph.nodes.find(places), *range(graph.nodes.n_features, graph.nodes.n_targets)]
-    columns = columns_of(graph, pruned)
+    rows = graph.nodes.rows_of(pruned.nodes)
+    columns = graph.nodes.columns_of(pruned.nodes)
     part = every[:, rows][:, :, columns] * (pruned.edges != 0)
     fourth = np.sort(np.abs(part), 0)[-4]
     kept = mine != 0
@@ -116,21 +117,12 @@ def test_a_pruned_graph_has_the_strongest_loadings_of_its_edges(found):
     assert (np.diff(np.abs(some.weights), axis=1) <= 0).all()
 
 
-def columns_of(graph, pruned):
-    errors = {tuple(place): n for n, place in enumerate(graph.nodes.errors.tolist())}
-    first = graph.nodes.n_features
-    return [
-        *graph.nodes.find(pruned.nodes.features),
-        *(first + errors[tuple(place)] for place in pruned.nodes.errors.tolist()),
-        *range(graph.nodes.token_columns.start, graph.nodes.n_sources),
-    ]
-
-
 def test_small_pieces_change_nothing(found, monkeypatch):
-    _, _, _, graph, nodes, every = found
+    _, _, _, whole, every = found
+    graph = whole.graph
     monkeypatch.setattr(loadings, "MOST_HEADS", 10**6)
     monkeypatch.setattr(loadings, "BUDGET", 20_000)
     monkeypatch.setattr(node_streams, "BATCH_CELLS", 100)
-    again = dense(graph, edge_loadings(nodes, graph, Silent()))
+    again = dense(graph, edge_loadings(whole, whole.graph, Silent()))
     for mine, wanted in zip(again, every, strict=True):
         assert error_of(graph, mine, wanted) < REL

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from tracer.evidence.wording import MINUS, show_token
+from tracer.record.graph.graph import HeadShare
 from tracer.report.characters import BIDI, QUOTED_TOKEN
 
 NONE = "–"
@@ -65,6 +66,13 @@ def feature_name(layer: int, index: int, promotes: Sequence[str] = ()) -> str:
     """A feature by its place and what it promotes, without quotes: 'L12/1815 – women, woman'."""
     told = ", ".join(shorten(visible_token(token.strip(" "))[1:-1], 16) for token in promotes[:2])
     return f"L{layer}/{index}" + (f" – {told}" if told else "")
+
+
+def heads_text(heads: Sequence[HeadShare], edge: float) -> str:
+    """Which attention heads carry an edge, with the share of it that passes each."""
+    return ", ".join(
+        f"{each.layer}.{each.head} {signed(100 * each.weight / edge, 0)} %" for each in heads
+    )
 
 
 def shorten(text: str, length: int) -> str:

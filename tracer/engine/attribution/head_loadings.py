@@ -28,6 +28,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
+from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.node_streams import BUDGET, NodePlaces, ordered
 from tracer.engine.attribution.nodes import Writes
 from tracer.engine.attribution.passes import EMBEDDING
@@ -62,19 +63,22 @@ def head_loadings(
     return found
 
 
-def edge_loadings(graph: FrozenGraph, kept: AttributionGraph, progress: Progress) -> HeadLoadings:
+def edge_loadings(
+    attributed: Attributed, kept: AttributionGraph, progress: Progress
+) -> HeadLoadings:
     """For every edge of a graph, pruned or not, the `MOST_HEADS` heads that carry most of it.
 
     Args:
-        graph: What `kept` was read off.
-        kept: Its nodes are among those of `graph`.
+        attributed: The graph as it was taken.
+        kept: The same graph, or what a pruning left of it.
         progress: Told of every batch.
     """
-    sources, targets = _rows_of_sources(graph, kept), _rows_of_targets(graph, kept)
+    graph, nodes = attributed.nodes, attributed.graph.nodes
+    sources = torch.from_numpy(nodes.columns_of(kept.nodes)).to(graph.frozen.device)
+    targets = torch.from_numpy(nodes.rows_of(kept.nodes)).to(graph.frozen.device)
     starts = _batches(graph, _sources(graph).where(sources), backward=False)
     ends = _batches(graph, _targets(graph).where(targets), backward=True)
-    edges = np.nonzero(kept.edges)
-    to, from_ = (torch.from_numpy(each).to(sources.device) for each in edges)
+    to, from_ = (torch.from_numpy(each).to(sources.device) for each in np.nonzero(kept.edges))
     collected = _Strongest(graph, sources[from_], targets[to])
     writes, groups = _writes(graph, sources), list(_groups(graph, starts))
     with progress.task("finding the heads of edges", len(groups) * len(ends)) as advance:
@@ -116,29 +120,6 @@ def _sources(graph: FrozenGraph) -> NodePlaces:
 
 def _targets(graph: FrozenGraph) -> NodePlaces:
     return target_nodes(graph.frozen, graph.chosen, len(graph.targets.logits))
-
-
-def _rows_of_sources(graph: FrozenGraph, kept: AttributionGraph) -> Int[Tensor, " source"]:
-    """Rows of the sources of a pruned graph."""
-    nodes, frozen = kept.nodes, graph.frozen
-    layer, pos = nodes.errors.T
-    errors = graph.chosen.n + layer * graph.n_carried + pos - frozen.n_prefix
-    tokens = graph.first_token + nodes.tokens
-    rows = [_rows_of_features(graph, kept), errors, tokens]
-    return torch.from_numpy(np.concatenate(rows)).to(frozen.device)
-
-
-def _rows_of_targets(graph: FrozenGraph, kept: AttributionGraph) -> Int[Tensor, " target"]:
-    """Rows of the targets of a pruned graph."""
-    logits = graph.chosen.n + np.arange(len(kept.nodes.logits))
-    rows = np.concatenate([_rows_of_features(graph, kept), logits])
-    return torch.from_numpy(rows).to(graph.frozen.device)
-
-
-def _rows_of_features(graph: FrozenGraph, kept: AttributionGraph) -> Int[np.ndarray, " feature"]:
-    row = {tuple(place): n for n, place in enumerate(graph.chosen.table().tolist())}
-    places = map(tuple, kept.nodes.features.tolist())
-    return np.array([row[place] for place in places], dtype=np.int64)
 
 
 def _batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[_Batch]:
