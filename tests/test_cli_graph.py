@@ -200,7 +200,7 @@ def test_a_summary_by_hand():
     assert (found.n_kept, found.n_nodes, found.n_edges) == (3, 8, 11)
     assert [feature.id for feature in found.features] == ["1_2_1", "0_7_1"]
     strongest = found.features[0].strongest
-    assert strongest == (" X", True, 3.0)
+    assert strongest == (" X", True, 3.0, ())
     assert found.features[1].strongest == ("1_2_1", False, -2.0)
     assert found.features[0].influence == pytest.approx(0.6 * 3 / 4 + 0.3 / 4)
 

@@ -125,10 +125,10 @@ class BackwardPass:
             self._add_constants(batch, bias[batch.positions])
         batch.make_costly_dense(len(block.U))
         at_prefix = block.attend_vjp(batch.stream, n_prefix)
-        self._add_prefix_edges(layer, batch.dense, at_prefix)
+        self.add_prefix_edges(layer, batch.dense, at_prefix)
         for number, (columns, stream) in enumerate(batch.sparse_streams()):
             batch.sparse[number], at_prefix = block.attend_vjp_sparse(stream, n_prefix)
-            self._add_prefix_edges(layer, columns, at_prefix)
+            self.add_prefix_edges(layer, columns, at_prefix)
 
     def _add_constants(self, batch: NodeBatch, bias: Float[Tensor, "pos d_model"]) -> None:
         """edges[constant, t] += Σ_pos bias[pos] · g_t[pos]."""
@@ -138,7 +138,7 @@ class BackwardPass:
         for columns, stream in batch.sparse_streams():
             edges[columns] += stream.products(every, bias).sum(0)
 
-    def _add_prefix_edges(
+    def add_prefix_edges(
         self, layer: int, columns: slice, gradient: Float[Tensor, "row prefix d_model"]
     ) -> None:
         """edges[prefix token f, t] += Σ_pos stream_f[pos] · gradient_t[pos]; the rest: constant."""
