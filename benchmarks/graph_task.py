@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen, freeze
+from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.targets import Targets, salient
 from tracer.engine.features.basis import FeatureBasis
@@ -46,6 +47,11 @@ class Task(NamedTuple):
     targets: Targets
     picked: Tensor
     """The features' rows as a graph takes them: the most relevant first; all, in their order."""
+
+    @property
+    def graph(self) -> FrozenGraph:
+        """What the sweep starts from."""
+        return FrozenGraph(self.basis, self.frozen, self.chosen, self.targets)
 
     @property
     def n_targets(self) -> int:

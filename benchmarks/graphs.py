@@ -88,10 +88,9 @@ class Round(NamedTuple):
 
 def take_round(task: Task, best: dict[str, Timed]) -> Round:
     """Sweep, then autograd in each order at its best batch size, then a matrix product."""
-    _, basis, frozen, kept, targets, _ = task
     started = time.perf_counter()
-    plan = plan_sweep(frozen, kept, targets)
-    swept = sweep(basis, frozen, kept, targets, plan, lambda n: None)
+    plan = plan_sweep(task.graph)
+    swept = sweep(task.graph, plan, lambda n: None)
     seconds = time.perf_counter() - started
     rivals: dict[str, Timed] = {}
     error = 0.0

@@ -23,8 +23,8 @@ def operations(task: Task) -> float:
 
     The first passes of a node, whose streams are sparse, are not counted.
     """
-    _, _, frozen, kept, targets, _ = task
-    plan = plan_sweep(frozen, kept, targets)
+    _, _, frozen, kept, _, _ = task
+    plan = plan_sweep(task.graph)
     d_model, last = frozen.resid_post.numel(), frozen.n_layers - 1
     n_heads = len(frozen.blocks[0].weights.W_O)
     total = 0

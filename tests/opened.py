@@ -40,8 +40,11 @@ def relative_error(found, wanted):
     return float((np.abs(found - wanted) / np.where(scale == 0, 1, scale)).max())
 
 
-def edges_by_autograd(model, basis, graph, ids):
-    """Every edge from gradients through the model, with patterns, scales and MLPs detached."""
+def edges_by_autograd(model, basis, graph, ids, more=()):
+    """Every edge from gradients through the model, with patterns, scales and MLPs detached.
+
+    More hooks take away paths: a detached tensor passes none on.
+    """
     seen, leaves = {}, {}
     nodes = graph.nodes
 
@@ -70,7 +73,7 @@ def edges_by_autograd(model, basis, graph, ids):
     hooks += [(basis.output_site(layer), cut(layer)) for layer in layers]
     with torch.enable_grad(), _held_patterns(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.forward(ids, hooks)
+        model.forward(ids, [*hooks, *more])
         targets = _targets(model, basis, nodes, seen)
         order = [leaves[layer] for layer in layers] + [leaves["embedding"]]
         rows = []

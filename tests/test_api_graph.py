@@ -30,6 +30,14 @@ def graph(session: Session) -> tracer.Graph:
     )
 
 
+def test_heads_are_found_where_they_are_asked_for(session: Session, graph: tracer.Graph):
+    told = session.graph("the capital of Dallas is", max_features=20, heads=True)
+    assert graph.heads is None
+    assert told.heads is not None
+    assert len(told.heads.heads) == np.count_nonzero(told.edges)
+    assert "Heads, share of the link" in told.show().html
+
+
 def test_networkx_has_every_node_and_every_edge(graph: tracer.Graph):
     whole, nodes = graph.to_networkx(), graph.nodes
     assert whole.number_of_nodes() == nodes.n_sources + len(nodes.logits)

@@ -96,6 +96,23 @@ def test_json_tells_the_same_to_programs(tracer_: Command, whole):
     np.testing.assert_array_equal(back.nodes.features, pruned.nodes.features)
 
 
+def test_heads_are_found_of_what_the_pruning_leaves(tracer_: Command):
+    result = tracer_(TEXT, "--heads", "--html", "--json", "out.json")
+    assert result.code == 0, result.err
+    assert "through heads" in result.out
+    [path] = Path("graphs").glob("*.json")
+    graph = read(path)
+    assert graph.heads is not None
+    assert graph.heads.heads.shape == ((graph.edges != 0).sum(), 4)
+    data = json.loads(Path("out.json").read_text())["graphs"][0]
+    carried = [each["strongest"]["heads"] for each in data["features"]]
+    assert {tuple(head) for heads in carried for head in heads} == {("layer", "head", "weight")}
+    [page] = Path("graphs").glob("*.html")
+    assert "Heads, share of the link" in page.read_text()
+    again = tracer_(TEXT)
+    assert "through heads" not in again.out
+
+
 def test_prompts_of_a_file_with_its_own_model(tracer_: Command, tiny: Path, capfd):
     write_tiny(Path(), tiny)
     names = ("--prompt", "oakland", "--prompt", "plano")
@@ -183,7 +200,7 @@ def test_a_summary_by_hand():
     assert (found.n_kept, found.n_nodes, found.n_edges) == (3, 8, 11)
     assert [feature.id for feature in found.features] == ["1_2_1", "0_7_1"]
     strongest = found.features[0].strongest
-    assert strongest == (" X", True, 3.0)
+    assert strongest == (" X", True, 3.0, ())
     assert found.features[1].strongest == ("1_2_1", False, -2.0)
     assert found.features[0].influence == pytest.approx(0.6 * 3 / 4 + 0.3 / 4)
 

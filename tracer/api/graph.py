@@ -168,6 +168,7 @@ def attribution_graph(
     against: str | None = None,
     max_features: int = KEPT_FEATURES,
     prune: tuple[float, float] | None = (0.8, 0.98),
+    heads: bool = False,
     device: str | None = None,
     dtype: str | None = None,
     progress: Progress | None = None,
@@ -184,6 +185,7 @@ def attribution_graph(
             write is in the error nodes.
         prune: Shares of the nodes' and of the edges' influence to keep (see
             `tracer.record.graph.prune`); None keeps all.
+        heads: Also find which attention heads carry each edge (`graph.heads`).
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, `bfloat16`, `float16` or `float64`.
         progress: Told of every step; silent by default.
@@ -216,5 +218,7 @@ def attribution_graph(
         against=against,
         max_features=max_features,
     )
-    [(_, whole, _)] = engine.graphs.graphs(request, progress or Silent())
-    return Graph.of(whole if prune is None else prune_graph(whole, *prune))
+    told = progress or Silent()
+    [(_, whole, _, taken)] = engine.graphs.graphs(request, told)
+    kept = whole if prune is None else prune_graph(whole, *prune)
+    return Graph.of(engine.graphs.with_heads(taken, kept, told) if heads else kept)

@@ -113,6 +113,10 @@ def graph(
             "--frontend", help="Also write the JSON that Neuronpedia and circuit-tracer show."
         ),
     ] = False,
+    heads: Annotated[
+        bool,
+        typer.Option("--heads", help="Also find which attention heads carry each edge."),
+    ] = False,
     html: Annotated[
         bool, typer.Option("--html", help="Also write a page that shows the graph.")
     ] = False,
@@ -139,7 +143,8 @@ def graph(
         _require_unset(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
-            | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features},
+            | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features}
+            | {"heads": heads or None},
         )
         writer = Writer(_pruning(pruning, None), out, export, pages)
         return _run(partial(_read, Path(prompt)), writer, json_=json_, opens=open_)
@@ -155,7 +160,7 @@ def graph(
         engine.feature_card.N_READ if pages else 0,
     )
     request.check()
-    writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages)
+    writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages, heads)
     return _run(partial(_take, request), writer, json_=json_, opens=open_)
 
 
@@ -235,12 +240,12 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("importing PyTorch and TransformerLens"):
         make = engine.graphs.graphs
     words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
-    for name, graph, features in make(request, progress):
+    for name, graph, features, taken in make(request, progress):
         subject = graph.subject
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
         identity = (*of_what, explained, request.kept_features)
-        yield TakenGraph(graph, name, name or words, identity, None, features)
+        yield TakenGraph(graph, name, name or words, identity, None, features, taken)
 
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:

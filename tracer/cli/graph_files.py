@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from tracer import engine
 from tracer.cli.graph_summary import Origin, WrittenGraph
 from tracer.cli.output import require_writable
 from tracer.engine.progress import Progress
@@ -26,6 +27,9 @@ from tracer.record.graph.summary import kept_influence, summarise
 from tracer.record.trials import FeatureTokens
 from tracer.report.render import render_graph
 from tracer.report.run_graphs import SupernodePlaces, pack_graph
+
+if TYPE_CHECKING:
+    from tracer.engine.attribution.graph import Attributed
 
 _NAME_LENGTH = 60
 _LONGEST_TITLE = 300
@@ -45,6 +49,8 @@ class TakenGraph(NamedTuple):
     """Where it was read from."""
     features: Mapping[str, FeatureTokens] = {}
     """What is told of features, by id."""
+    taken: Attributed | None = None
+    """With the frozen prompt; None of a graph that was read."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class Writer:
     """The folder for what Neuronpedia and circuit-tracer show; None writes none."""
     pages: Path | None = None
     """The folder for pages that show a graph; None writes none."""
+    heads: bool = False
+    """Whether the heads that carry each edge are found."""
 
     def require_writable(self) -> None:
         """Make the folders, and find out before the work whether they can be written to.
@@ -79,19 +87,22 @@ class Writer:
             OSError: A file cannot be written.
         """
         try:
-            with progress.task("pruning and summing up the graph"):
-                return self._write(found)
+            with progress.task("pruning the graph"):
+                whole, cut = found.graph, self.pruning
+                pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
+            if self.heads and found.taken is not None:
+                pruned = engine.graphs.with_heads(found.taken, pruned, progress)
+            with progress.task("summing up the graph"):
+                return self._write(found, pruned)
         except MemoryError as error:
             raise EngineError(
                 f"memory does not hold the graph's {found.graph.edges.size:,} possible edges and "
                 "their sums."
             ) from error
 
-    def _write(self, found: TakenGraph) -> WrittenGraph:
-        whole, cut = found.graph, self.pruning
-        pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
-        influences = kept_influence(whole, pruned)
-        summary = summarise(whole, pruned, influences)
+    def _write(self, found: TakenGraph, pruned: AttributionGraph) -> WrittenGraph:
+        influences = kept_influence(found.graph, pruned)
+        summary = summarise(found.graph, pruned, influences)
         paths = list(self._write_files(found, pruned, influences))
         groups = found.origin.supernodes if found.origin else ()
         return WrittenGraph(

@@ -8,7 +8,8 @@
        "without_dropped": {"replacement": 0.55, "completeness": 0.8},
        "targets": [{"label": " Austin", "token": 34, "weight": 0.41}],
        "features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
-         "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5}}],
+         "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5,
+           "heads": [{"layer": 9, "head": 1, "weight": 0.3}]}}],
        "source": null, "supernodes": [], "files": ["graphs/….json", "graphs/….safetensors"]}]}
 
 Of a graph that was read, `source` is its file and `supernodes` are the file's, [{"label": "Texas",
@@ -30,6 +31,7 @@ from tracer.record.graph.graph import Logit, Pruning, Subject
 from tracer.record.graph.neuronpedia_export import PageMarks
 from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
 from tracer.report.screen import Screen
+from tracer.report.text import heads_text
 
 SCHEMA = "tracer.graphs/1"
 _MAX_PROMPT = 400
@@ -37,6 +39,7 @@ _ALL = 1 - 1e-6
 """A share of relevance from here on leaves no rest but rounding."""
 _MAX_TOKEN = 13
 """So that a row of the longest ids fits into 80 columns."""
+_MAX_HEADS = 2
 _MAX_SHOWN = 20
 """Ids of a supernode, supernodes, or explained logits; more are no longer read."""
 
@@ -112,7 +115,10 @@ def _supernodes(each: WrittenGraph) -> tuple[LabelledIds, ...]:
 
 def _feature_data(feature: InfluentialFeature) -> dict[str, Any]:
     strongest = feature.strongest
-    return feature._asdict() | {"strongest": strongest and strongest._asdict()}
+    if strongest is None:
+        return feature._asdict()
+    heads = [each._asdict() for each in strongest.heads]
+    return feature._asdict() | {"strongest": strongest._asdict() | {"heads": heads}}
 
 
 def print_graph(screen: Screen, each: WrittenGraph) -> None:
@@ -130,7 +136,9 @@ def print_graph(screen: Screen, each: WrittenGraph) -> None:
     screen.say()
     if each.summary.features:
         headings = ("feature", "at token", "activation", "influence", "strongest edge to")
-        rows = [_row(feature) for feature in each.summary.features]
+        if any(each.strongest and each.strongest.heads for each in each.summary.features):
+            headings = (*headings, "through heads")
+        rows = [_row(feature)[: len(headings)] for feature in each.summary.features]
         print_table(screen, [(heading, 0) for heading in headings], rows)
         screen.say()
     _print_supernodes(screen, each)
@@ -230,6 +238,7 @@ def _row(feature: InfluentialFeature) -> tuple[str, ...]:
         f"{feature.activation:+.3g}",
         f"{feature.influence:.3g}",
         _edge(feature.strongest),
+        _heads(feature.strongest),
     )
 
 
@@ -238,6 +247,11 @@ def _edge(strongest: Strongest | None) -> str:
         return "none"
     target = _shown(strongest.target) if strongest.is_logit else strongest.target
     return f"{target} {strongest.weight:+.3g}"
+
+
+def _heads(strongest: Strongest | None) -> str:
+    """The first few that carry the edge: more do not fit into a row."""
+    return heads_text(strongest.heads[:_MAX_HEADS], strongest.weight) if strongest else ""
 
 
 def _shown(token: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.errors import UsageError, shorten, unknown
 from tracer.hypothesis.load import HypothesisFile
@@ -13,6 +13,9 @@ from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES, MAX_FEATURES, GraphSpec
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.trials import FeatureTokens
+
+if TYPE_CHECKING:
+    from tracer.engine.attribution.graph import Attributed
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class NamedGraph(NamedTuple):
     graph: AttributionGraph
     features: Mapping[str, FeatureTokens]
     """What is told of features, by id."""
+    taken: Attributed
+    """The same graph with the frozen prompt, off which more can be read."""
 
 
 def _require_text(text: str) -> None:

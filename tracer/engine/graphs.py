@@ -7,14 +7,18 @@ or how one token comes to be ahead of another. A hypothesis may name them in its
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from tracer.engine.attribution import targets
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.graph import ChooseTargets, attribute
+from tracer.engine.attribution.graph import Attributed, ChooseTargets, attributed
+from tracer.engine.attribution.head_loadings import edge_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
+from tracer.engine.batches import memory_told
 from tracer.engine.feature_card import described, influential
 from tracer.engine.graph_request import GraphRequest, NamedGraph
 from tracer.engine.model.model import Model
@@ -24,6 +28,7 @@ from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.hypothesis.vocabulary import read_text, token_id
+from tracer.record.graph.graph import AttributionGraph
 
 
 def graphs(
@@ -47,11 +52,21 @@ def graphs(
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
-        graph = attribute(model, basis, ids, toward, request.kept_features, progress)
+        taken = attributed(model, basis, ids, toward, request.kept_features, progress)
         told = {}
         if request.described:
-            told = described(model, basis, influential(graph, request.described), {})
-        yield NamedGraph(prompt.name, graph, told)
+            told = described(model, basis, influential(taken.graph, request.described), {})
+        yield NamedGraph(prompt.name, taken.graph, told, taken)
+
+
+def with_heads(taken: Attributed, kept: AttributionGraph, progress: Progress) -> AttributionGraph:
+    """A graph, or what a pruning left of it, with the heads that carry each of its edges.
+
+    Raises:
+        EngineError: Too little memory.
+    """
+    with memory_told(f"the heads of {np.count_nonzero(kept.edges):,} edges"):
+        return replace(kept, heads=edge_loadings(taken, kept, progress))
 
 
 OPENED = "the text begins with the model's special token itself: no second one is put in front"

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id
-from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row
+from tracer.record.graph.graph import HeadLoadings, ListedGraph, Nodes, id_of_row
 from tracer.record.graph.influence import inputs, listed_influence
-from tracer.report.text import clean, feature_name, shorten, visible_token
+from tracer.report.text import clean, feature_name, heads_text, shorten, visible_token
 
 MAX_NODES = 1_000
 MAX_LINKS = 5_000
@@ -72,6 +72,8 @@ class GraphData(TypedDict):
     links: list[list[int | float]]
     """(source, target, weight, share of the target's |input|), the most influential first."""
     supernodes: list[SupernodeData]
+    heads: NotRequired[list[str]]
+    """By link, which attention heads carry it, where the graph tells."""
     cut: str
     """What was left out, in a sentence; empty where nothing was."""
 
@@ -108,7 +110,7 @@ def graph_data(
     found, carried = listed_influence(graph, sums)
     membership = _membership(graph.nodes, groups)
     kept = _kept(graph.nodes, found, membership, max_nodes)
-    links, n_between = _links(graph, sums, carried, kept, max_links)
+    links, chosen, n_between = _links(graph, sums, carried, kept, max_links)
     nodes = _nodes(graph, found, sums, membership, facts or {}, names or {}, kept)
     data = GraphData(
         hash="",
@@ -123,6 +125,8 @@ def graph_data(
         ],
         cut=_cut(graph, len(nodes), len(links), n_between),
     )
+    if graph.heads is not None:
+        data["heads"] = [_heads(graph, graph.heads, edge) for edge in chosen.tolist()]
     data["hash"] = hashlib.sha256(to_json(data).encode()).hexdigest()[:16]
     return data
 
@@ -163,23 +167,31 @@ def _links(
     carried: Float[np.ndarray, " edge"],
     kept: Int[np.ndarray, " kept"],
     max_links: int,
-) -> tuple[list[list[int | float]], int]:
-    """The links that stay, and how many there are between the kept nodes."""
+) -> tuple[list[list[int | float]], Int[np.ndarray, " link"], int]:
+    """The links that stay, their edges, and how many there are between the kept nodes."""
     nodes, n_features = graph.nodes, graph.nodes.n_features
     column = np.full(nodes.n_sources, -1)
     column[kept] = np.arange(len(kept))
     row = np.concatenate([column[:n_features], len(kept) + np.arange(len(nodes.logits))])
     between = np.flatnonzero((column[graph.sources] >= 0) & (row[graph.targets] >= 0))
     chosen = between[np.argsort(-carried[between], kind="stable")[:max_links]]
-    return [
-        [int(column[source]), int(row[target]), _short(weight), _short(weight / sums[target])]
-        for source, target, weight in zip(
-            graph.sources[chosen].tolist(),
-            graph.targets[chosen].tolist(),
-            graph.weights[chosen].tolist(),
-            strict=True,
-        )
-    ], len(between)
+    return (
+        [
+            [int(column[source]), int(row[target]), _short(weight), _short(weight / sums[target])]
+            for source, target, weight in zip(
+                graph.sources[chosen].tolist(),
+                graph.targets[chosen].tolist(),
+                graph.weights[chosen].tolist(),
+                strict=True,
+            )
+        ],
+        chosen,
+        len(between),
+    )
+
+
+def _heads(graph: ListedGraph, heads: HeadLoadings, edge: int) -> str:
+    return heads_text(heads.strongest(edge), float(graph.weights[edge]))
 
 
 def _nodes(

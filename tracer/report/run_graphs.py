@@ -170,8 +170,10 @@ class InlineGraph:
     text: str
     """Base64 of the gzipped JSON."""
     cut: str
-    strongest: tuple[tuple[str, str, str], ...]
-    """(from, to, share) of its most influential links: what is read without a script."""
+    strongest: tuple[tuple[str, str, str, str], ...]
+    """(from, to, share, heads) of its most influential links: what is read without a script."""
+    tells_heads: bool
+    """Whether it is known which heads carry the links."""
 
 
 def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
@@ -201,14 +203,16 @@ def pack_graph(
 
 def _packed(prompt: str, data: GraphData) -> InlineGraph:
     squeezed = gzip.compress(to_json(data).encode(), mtime=0)
-    return InlineGraph(prompt, base64.b64encode(squeezed).decode(), data["cut"], _strongest(data))
+    text = base64.b64encode(squeezed).decode()
+    return InlineGraph(prompt, text, data["cut"], _strongest(data), "heads" in data)
 
 
-def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str], ...]:
+def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str, str], ...]:
     names = [_name(node["label"], node["kind"], node["token"]) for node in data["nodes"]]
+    heads = data.get("heads", [""] * len(data["links"]))
     return tuple(
-        (names[int(source)], names[int(target)], f"{formatted(100 * share, '+.1f')} %")
-        for source, target, _, share in data["links"][:n]
+        (names[int(source)], names[int(target)], f"{formatted(100 * share, '+.1f')} %", carried)
+        for (source, target, _, share), carried in zip(data["links"][:n], heads[:n], strict=True)
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from tracer.evidence.wording import MINUS, show_token
+from tracer.record.graph.graph import HeadShare
 from tracer.report.characters import BIDI, QUOTED_TOKEN
 
 NONE = "–"
@@ -76,6 +77,13 @@ def feature_name(layer: int, index: int, promotes: Sequence[str] = ()) -> str:
 def head_name(layer: int, head: int) -> str:
     """A head of attention by its place: 'L9 head 1'."""
     return f"L{layer} head {head}"
+
+
+def heads_text(heads: Sequence[HeadShare], edge: float) -> str:
+    """Which attention heads carry an edge, with the share of it that passes each."""
+    return ", ".join(
+        f"{each.layer}.{each.head} {signed(100 * each.weight / edge, 0)} %" for each in heads
+    )
 
 
 def shorten(text: str, length: int) -> str:

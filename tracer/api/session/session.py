@@ -21,7 +21,7 @@ from tracer.engine.clean import reading
 from tracer.engine.features.open import open_basis
 from tracer.engine.features.places import tuples_of
 from tracer.engine.graph_request import GraphRequest
-from tracer.engine.graphs import graphs
+from tracer.engine.graphs import graphs, with_heads
 from tracer.engine.members import places_of
 from tracer.engine.model.held import hashed, held_weights, require_as_it_is
 from tracer.engine.model.hf_load import load_tokenizer
@@ -226,6 +226,7 @@ class Session:
         against: str | None = None,
         max_features: int = KEPT_FEATURES,
         prune: tuple[float, float] | None = (0.8, 0.98),
+        heads: bool = False,
         supernodes: Iterable[Supernode] = (),
         template: str | None = None,
     ) -> Graph:
@@ -238,6 +239,7 @@ class Session:
             against: A second token: logit(toward) − logit(against) is explained instead.
             max_features: So many of the active features are kept, the most relevant.
             prune: Shares of the nodes' and of the edges' influence to keep; None keeps all.
+            heads: Also find which attention heads carry each edge.
             supernodes: What `show` marks in it; the prompt must have their spans.
             template: The text of a prompt that has none.
 
@@ -257,8 +259,9 @@ class Session:
             max_features=max_features,
         )
         groups = [_places(each, self._tokenized(file)[_PROMPT]) for each in supernodes]
-        [(_, whole, _)] = graphs(request, self._progress, self._as_it_is_now())
-        return Graph.of(whole if prune is None else prune_graph(whole, *prune), groups)
+        [(_, whole, _, taken)] = graphs(request, self._progress, self._as_it_is_now())
+        kept = whole if prune is None else prune_graph(whole, *prune)
+        return Graph.of(with_heads(taken, kept, self._progress) if heads else kept, groups)
 
     def run(
         self,

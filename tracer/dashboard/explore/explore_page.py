@@ -32,7 +32,7 @@ from tracer.dashboard.runs.run import picked_prompt, picked_run
 from tracer.evidence.wording import MINUS
 from tracer.record.graph.graph import Logit
 from tracer.report.run import Run
-from tracer.report.text import clean, number, percent, signed, visible_token
+from tracer.report.text import clean, heads_text, number, percent, signed, visible_token
 
 MOST_ROWS = 500
 EXPLAINS = "explains"
@@ -87,6 +87,7 @@ def links_table(shown: Shown, name: str) -> None:
                     "node": str(clean(shown.index.node(link.id).label)),
                     "edge": signed(link.weight, 3),
                 }
+                | ({"heads": heads_text(link.heads, link.weight)} if link.heads else {})
                 for link in links
             ]
             alt = f"{heading} which nodes its strongest links are"

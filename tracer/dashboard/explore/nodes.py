@@ -21,7 +21,15 @@ from jaxtyping import Float, Int
 
 from tracer.evidence.wording import MINUS
 from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id, feature_id
-from tracer.record.graph.graph import AttributionGraph, ListedGraph, Logit, Nodes, Subject
+from tracer.record.graph.graph import (
+    AttributionGraph,
+    HeadShare,
+    ListedGraph,
+    Logit,
+    Nodes,
+    Subject,
+    heads_of_edge,
+)
 from tracer.record.graph.influence import rows_of
 from tracer.report.text import feature_name, shorten, visible_token
 
@@ -169,7 +177,8 @@ def part_of(graph: ListedGraph, ids: Collection[str]) -> AttributionGraph:
     edges = np.zeros((smaller.n_targets, smaller.n_sources), dtype=np.float32)
     edges[rows[graph.targets[between]], columns[graph.sources[between]]] = graph.weights[between]
     none = np.zeros(smaller.n_targets, dtype=np.float32)
-    return AttributionGraph(graph.subject, smaller, edges, none, none)
+    heads = None if graph.heads is None else graph.heads.of(between)
+    return AttributionGraph(graph.subject, smaller, edges, none, none, heads=heads)
 
 
 class Link(NamedTuple):
@@ -180,6 +189,8 @@ class Link(NamedTuple):
     weight: float
     share: float
     """−1 to 1."""
+    heads: tuple[HeadShare, ...] = ()
+    """What attention heads carry of it, where the graph tells; the strongest first."""
 
 
 class Connections(NamedTuple):
@@ -210,9 +221,15 @@ def connections(
     theirs = sums if column is not None else np.zeros(0)
     received, sent = _strongest(inputs, mine, most), _strongest(outputs, theirs, most)
     return Connections(
-        tuple(Link(index.ids[n], *link) for n, link in received),
+        tuple(
+            Link(index.ids[n], *link, () if row is None else heads_of_edge(graph, row, n))
+            for n, link in received
+        ),
         int(np.count_nonzero(inputs)),
-        tuple(Link(index.of_row(n), *link) for n, link in sent),
+        tuple(
+            Link(index.of_row(n), *link, () if column is None else heads_of_edge(graph, n, column))
+            for n, link in sent
+        ),
         int(np.count_nonzero(outputs)),
     )
 
@@ -262,10 +279,17 @@ def _explaining(graph: ListedGraph, logit: Logit, signs: dict[int, float]) -> Li
         mine = graph.targets == nodes.n_features + number
         row[graph.sources[mine]] += np.float32(sign) * graph.weights[mine]
     sources = np.flatnonzero(row)
+    heads = graph.heads
+    if heads is not None:
+        # The strongest heads of two edges are not those of their difference: of it none are told.
+        mine = np.flatnonzero(graph.targets == nodes.n_features + next(iter(signs)))
+        alone = heads.of(mine) if len(signs) == 1 else heads.nothing(len(sources))
+        heads = heads.of(below).joined(alone)
     return replace(
         graph,
         nodes=replace(nodes, logits=(logit,)),
         targets=np.concatenate([graph.targets[below], np.full(len(sources), nodes.n_features)]),
         sources=np.concatenate([graph.sources[below], sources]),
         weights=np.concatenate([graph.weights[below], row[sources]]),
+        heads=heads,
     )

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
+from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.nodes import ChosenFeatures, Writes, errors, feature_writes
 from tracer.engine.attribution.sweep import SweepPlan, sweep
-from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.progress import Progress
 from tracer.record.graph.graph import AttributionGraph
@@ -31,15 +31,10 @@ _CHUNK = 8192
 
 
 def scores_without_dropped(
-    basis: FeatureBasis,
-    frozen: Frozen,
-    kept: ChosenFeatures,
-    targets: Targets,
-    plan: SweepPlan,
-    graph: AttributionGraph,
-    progress: Progress,
+    nodes: FrozenGraph, plan: SweepPlan, graph: AttributionGraph, progress: Progress
 ) -> Scores:
     """The scores of a graph with what dropped features write neither in errors nor anywhere."""
+    basis, frozen, kept = nodes.basis, nodes.frozen, nodes.chosen
     if kept.n == graph.subject.n_active:
         return scores(graph)
     written = [_written(basis, frozen, layer) for layer in range(frozen.n_layers)]
@@ -49,7 +44,7 @@ def scores_without_dropped(
         return scores(replace(graph, edges=edges))
     with progress.task("sweeping errors alone", plan.n_steps(frozen)) as advance:
         explained = _without_dropped(basis, frozen, kept, written)
-        swept = sweep(basis, explained, kept, targets, plan, advance)
+        swept = sweep(replace(nodes, frozen=explained), plan, advance)
     return scores(replace(graph, edges=swept.edges.T.float().cpu().numpy()))
 
 

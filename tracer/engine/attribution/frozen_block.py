@@ -231,6 +231,40 @@ class FrozenBlock:
             ]
             flat.addmm_(torch.cat(mixed, 1).view(len(flat), -1), U)  # x[dst] += Uᵀ mixed[dst]
 
+    def values(self, stream: Float[Tensor, "row pos d_model"]) -> list[Float[Tensor, "_ _"]]:
+        """Each value head's reading of parts of the stream, V x, as [row, pos · d_head].
+
+        The scales of the norms are not in it: they are in the pattern `A`.
+        """
+        return [(stream @ V.T).flatten(1) for V in self.V]
+
+    def value_gradients(
+        self, gradient: Float[Tensor, "row pos d_model"]
+    ) -> Float[Tensor, "group shared row _"]:
+        """Gradients by what each head reads through its values, from those by its layer's output.
+
+        Of head h at source position k that is Σ_dst A[h, k, dst] · U[h] g[dst]: so the sum over k
+        of its products with `values` is what goes through the head. As
+        [group, head in group, row, pos · d_head].
+
+        Args:
+            gradient: By the residual stream at the positions from the first one on.
+        """
+        n_pos = gradient.shape[1]
+        found: list[Tensor] = []
+        for A, U in zip(self.A, self.U_groups, strict=True):
+            z = (gradient @ U.T).unflatten(-1, (self.n_shared, -1))
+            mixed = torch.einsum("kqh,rqhe->hrke", A[:n_pos, :n_pos], z)
+            found.append(mixed.flatten(2))
+        return torch.stack(found)
+
+    def values_vjp(
+        self, gradients: Float[Tensor, "group shared row _"]
+    ) -> Float[Tensor, "row pos d_model"]:
+        """Gradients by the residual stream from those by what heads read: Σ Vᵀ gradient."""
+        by_group = gradients.sum(1).unflatten(-1, (-1, self.V.shape[1]))
+        return torch.einsum("grpe,ged->rpd", by_group, self.V)
+
     def attend_vjp_sparse(
         self, stream: SparseStream, n_prefix: int
     ) -> tuple[SparseStream, Float[Tensor, "row prefix d_model"]]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from tracer.engine.attribution.dropped import scores_without_dropped
 from tracer.engine.attribution.frozen import Frozen, freeze
+from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.attribution.targets import Targets
@@ -39,6 +41,13 @@ ChooseTargets = Callable[[Frozen], Targets]
 """Names the targets once the prompt has been run; see `tracer.engine.attribution.targets`."""
 
 
+class Attributed(NamedTuple):
+    """A graph, and what it was read off: more can be read off the same frozen prompt."""
+
+    graph: AttributionGraph
+    nodes: FrozenGraph
+
+
 def attribute(
     model: Model,
     basis: FeatureBasis,
@@ -48,6 +57,19 @@ def attribute(
     progress: Progress,
     required: Places | None = None,
 ) -> AttributionGraph:
+    """The graph alone of `attributed`."""
+    return attributed(model, basis, ids, toward, max_features, progress, required).graph
+
+
+def attributed(
+    model: Model,
+    basis: FeatureBasis,
+    ids: Int[Tensor, " pos"],
+    toward: ChooseTargets,
+    max_features: int,
+    progress: Progress,
+    required: Places | None = None,
+) -> Attributed:
     """The attribution graph of a prompt, nothing pruned.
 
     At most `max_features` are kept, the most relevant; what the others write is in the error nodes.
@@ -69,9 +91,10 @@ def attribute(
             relevant = relevance(basis, frozen, targets)
         _require_finite(basis, *relevant)
         kept = chosen(frozen, _places(frozen, relevant, max_features, required))
-        plan = plan_sweep(frozen, kept, targets)
+        nodes = FrozenGraph(basis, frozen, kept, targets)
+        plan = plan_sweep(nodes)
         with progress.task("sweeping", plan.n_steps(frozen)) as advance:
-            swept = sweep(basis, frozen, kept, targets, plan, advance)
+            swept = sweep(nodes, plan, advance)
         _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
         graph = AttributionGraph(
             subject=_subject(model, basis, frozen, kept, relevant),
@@ -80,9 +103,9 @@ def attribute(
             constants=swept.constants.float().cpu().numpy(),
             values=swept.values.float().cpu().numpy(),
         )
-        theirs = scores_without_dropped(basis, frozen, kept, targets, plan, graph, progress)
+        theirs = scores_without_dropped(nodes, plan, graph, progress)
         subject = replace(graph.subject, without_dropped=theirs)
-        return replace(graph, subject=subject)
+        return Attributed(replace(graph, subject=subject), nodes)
 
 
 def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:

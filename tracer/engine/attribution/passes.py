@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.attribution.edge_matrix import EdgeAccumulator, PrefixStream, Reads
+from tracer.engine.attribution.edge_matrix import EdgeAccumulator, PrefixStream
 from tracer.engine.attribution.frozen import Frozen
+from tracer.engine.attribution.frozen_graph import Reads
 from tracer.engine.attribution.node_streams import BUDGET, NodeBatch, NodeOrder
 from tracer.engine.attribution.nodes import Writes
 from tracer.engine.progress import Advance
@@ -51,24 +52,25 @@ class BackwardPass:
         self, accumulator: EdgeAccumulator, order: NodeOrder, prefix: list[PrefixStream]
     ) -> None:
         self._accumulator, self._order, self._prefix = accumulator, order, prefix
+        self._graph = accumulator.graph
 
     def start(self, group: list[slice]) -> list[NodeBatch]:
         """Batches in which the logits have entered: they read the stream after the last layer."""
-        frozen, reads = self._accumulator.frozen, self._accumulator.logit_reads()
+        frozen, reads = self._graph.frozen, self._graph.logit_reads()
         first = frozen.n_prefix
         batches: list[NodeBatch] = []
         for members in group:
             positions = slice(first, first + self._order.n_pos(members))
             batch = self._order.batch(members, positions, frozen.resid_post)
-            self._enter(batch, frozen.n_layers, reads, self._accumulator.chosen.n)
+            self._enter(batch, frozen.n_layers, reads, self._graph.chosen.n)
             batches.append(batch)
         return batches
 
     def pass_layer(self, layer: int, batches: list[NodeBatch]) -> None:
         """Add the edges from a layer's sources, let its targets enter, and go below it."""
-        accumulator, block = self._accumulator, self._accumulator.frozen.blocks[layer]
-        reads, writes = accumulator.feature_reads(layer), accumulator.writes(layer)
-        attention_bias, first_row = block.attention_bias, accumulator.chosen.layers[layer].start
+        graph, block = self._graph, self._graph.frozen.blocks[layer]
+        reads, writes = graph.feature_reads(layer), graph.writes(layer)
+        attention_bias, first_row = block.attention_bias, graph.chosen.layers[layer].start
         for batch in batches:
             self._add_edges(batch, writes)
             skipped = self._skip(layer, batch)
@@ -82,14 +84,14 @@ class BackwardPass:
 
     def add_token_edges(self, batches: list[NodeBatch]) -> None:
         """Add the edges from the embeddings, which are the stream before the first layer."""
-        accumulator, n_prefix = self._accumulator, self._accumulator.frozen.n_prefix
-        first, embedding = accumulator.first_token + n_prefix, accumulator.frozen.resid_pre[0]
+        frozen, edges = self._graph.frozen, self._accumulator.edges
+        first, embedding = self._graph.first_token + frozen.n_prefix, frozen.resid_pre[0]
         for batch in batches:
             batch.make_dense()
             # edges[token pos, t] += embedding[pos] · g_t[pos]   [token, target]
-            here = embedding[n_prefix : n_prefix + batch.n_pos]
+            here = embedding[batch.positions]
             found = torch.einsum("rpd,pd->pr", batch.stream, here)
-            accumulator.edges[first : first + batch.n_pos, batch.dense] += found
+            edges[first : first + batch.n_pos, batch.dense] += found
 
     def _enter(self, batch: NodeBatch, layer: int, reads: Reads, first_row: int) -> None:
         """Let the batch's targets of a layer enter: g_t[pos of t] = read vector of t."""
@@ -109,48 +111,42 @@ class BackwardPass:
 
     def _skip(self, layer: int, batch: NodeBatch) -> Float[Tensor, "row pos d_model"] | None:
         """What goes back around the features: readᵀ W_skipᵀ writeᵀ g."""
-        W_skip = self._accumulator.basis.W_skip(layer)
-        if W_skip is None:
-            return None
-        batch.make_dense()
-        block, here = self._accumulator.frozen.blocks[layer], batch.positions
-        at_output = block.write.back(batch.stream, block.write.scale[here])
-        at_input = at_output @ W_skip.to(at_output.dtype)
-        return block.read.back(at_input, block.read.scale[here])
+        if self._graph.basis.W_skip(layer) is not None:
+            batch.make_dense()
+        return self._graph.skip_vjp(layer, batch.stream, batch.positions)
 
     def _pass_attention(
         self, layer: int, batch: NodeBatch, bias: Float[Tensor, "pos d_model"] | None
     ) -> None:
         """G += J_attentionᵀ g, after the edges from what attention adds of itself."""
-        block, n_prefix = self._accumulator.frozen.blocks[layer], self._accumulator.frozen.n_prefix
+        frozen = self._graph.frozen
+        block, n_prefix = frozen.blocks[layer], frozen.n_prefix
         if bias is not None:
             self._add_constants(batch, bias[batch.positions])
         batch.make_costly_dense(len(block.U))
         at_prefix = block.attend_vjp(batch.stream, n_prefix)
-        self._add_prefix_edges(layer, batch.dense, at_prefix)
+        self.add_prefix_edges(layer, batch.dense, at_prefix)
         for number, (columns, stream) in enumerate(batch.sparse_streams()):
             batch.sparse[number], at_prefix = block.attend_vjp_sparse(stream, n_prefix)
-            self._add_prefix_edges(layer, columns, at_prefix)
+            self.add_prefix_edges(layer, columns, at_prefix)
 
     def _add_constants(self, batch: NodeBatch, bias: Float[Tensor, "pos d_model"]) -> None:
         """edges[constant, t] += Σ_pos bias[pos] · g_t[pos]."""
-        edges = self._accumulator.edges[self._accumulator.constant]
+        edges = self._accumulator.edges[self._graph.constant]
         edges[batch.dense] += torch.einsum("rpd,pd->r", batch.stream, bias)
         every = torch.arange(batch.n_pos, device=bias.device)
         for columns, stream in batch.sparse_streams():
             edges[columns] += stream.products(every, bias).sum(0)
 
-    def _add_prefix_edges(
+    def add_prefix_edges(
         self, layer: int, columns: slice, gradient: Float[Tensor, "row prefix d_model"]
     ) -> None:
         """edges[prefix token f, t] += Σ_pos stream_f[pos] · gradient_t[pos]; the rest: constant."""
-        accumulator, prefix = self._accumulator, self._prefix[layer]
-        first, n = accumulator.first_token, accumulator.frozen.n_prefix
+        edges, prefix = self._accumulator.edges, self._prefix[layer]
+        first, n = self._graph.first_token, self._graph.frozen.n_prefix
         tokens = torch.einsum("rpd,fpd->fr", gradient, prefix.of_token)
-        accumulator.edges[first : first + n, columns] += tokens
-        accumulator.edges[accumulator.constant, columns] += torch.einsum(
-            "rpd,pd->r", gradient, prefix.rest
-        )
+        edges[first : first + n, columns] += tokens
+        edges[self._graph.constant, columns] += torch.einsum("rpd,pd->r", gradient, prefix.rest)
 
 
 class ForwardPass:
@@ -160,15 +156,17 @@ class ForwardPass:
         self, accumulator: EdgeAccumulator, order: NodeOrder, prefix: list[PrefixStream]
     ) -> None:
         self._accumulator, self._order, self._prefix = accumulator, order, prefix
-        frozen, first = accumulator.frozen, accumulator.first_token
-        self._place = torch.full((accumulator.constant + 1,), -1, device=frozen.device)
+        self._graph = graph = accumulator.graph
+        frozen, first = graph.frozen, graph.first_token
+        self._place = torch.full((graph.constant + 1,), -1, device=frozen.device)
         self._place[order.row] = torch.arange(len(order.row), device=frozen.device)
         self._batches = [self._batch(members) for members in order.batches]
         self._prefix_rows = torch.tensor(
-            [*range(first, first + frozen.n_prefix), accumulator.constant], device=frozen.device
+            [*range(first, first + frozen.n_prefix), graph.constant],
+            device=frozen.device,
         )
         n_rows, carried = len(self._prefix_rows), slice(frozen.n_prefix, frozen.n_pos)
-        empty = frozen.resid_post.new_zeros(n_rows, accumulator.n_carried, len(frozen.resid_post))
+        empty = frozen.resid_post.new_zeros(n_rows, graph.n_carried, len(frozen.resid_post))
         self._from_prefix = NodeBatch(slice(0, n_rows), [], carried, empty, n_dense=n_rows)
 
     def rows(self, batch: NodeBatch) -> Tensor:
@@ -177,9 +175,9 @@ class ForwardPass:
 
     def carry_to(self, split_layer: int, advance: Advance) -> list[NodeBatch]:
         """Carry all sources below a layer up to it, and add the edges to the targets below it."""
-        frozen = self._accumulator.frozen
+        frozen = self._graph.frozen
         pos = torch.arange(frozen.n_prefix, frozen.n_pos, device=frozen.device)
-        tokens = Writes(self._accumulator.first_token + pos, pos, frozen.resid_pre[0][pos])
+        tokens = Writes(self._graph.first_token + pos, pos, frozen.resid_pre[0][pos])
         for batch in self._batches:
             self._write(batch, EMBEDDING, tokens)
         batches = [self._from_prefix, *self._batches]
@@ -191,15 +189,15 @@ class ForwardPass:
         return batches
 
     def _batch(self, members: slice) -> NodeBatch:
-        frozen, n_pos = self._accumulator.frozen, self._order.n_pos(members)
+        frozen, n_pos = self._graph.frozen, self._order.n_pos(members)
         positions = slice(frozen.n_pos - n_pos, frozen.n_pos)
         return self._order.batch(members, positions, frozen.resid_post)
 
     def _pass_layer(self, layer: int, batches: list[NodeBatch]) -> None:
-        accumulator, block = self._accumulator, self._accumulator.frozen.blocks[layer]
-        features = accumulator.chosen.layers[layer]
-        reads, writes = accumulator.feature_reads(layer), accumulator.writes(layer)
-        mlp_bias = accumulator.mlp_bias(layer)
+        accumulator, graph, block = self._accumulator, self._graph, self._graph.frozen.blocks[layer]
+        features = graph.chosen.layers[layer]
+        reads, writes = graph.feature_reads(layer), graph.writes(layer)
+        mlp_bias = graph.mlp_bias(layer)
         first = int(accumulator.column[features.start]) if len(features.pos) else 0
         columns = slice(first, first + len(features.pos))
         accumulator.add_targets(columns, reads, slice(None))
@@ -219,7 +217,7 @@ class ForwardPass:
 
     def _pass_attention(self, layer: int, batch: NodeBatch) -> None:
         """X += J_attention x; to the constant row also the bias of attention."""
-        block = self._accumulator.frozen.blocks[layer]
+        block = self._graph.frozen.blocks[layer]
         batch.make_costly_dense(len(block.U))
         block.attend_jvp(batch.stream, batch.positions)
         batch.sparse = [block.attend_jvp_sparse(each, batch.positions) for each in batch.sparse]
@@ -231,7 +229,7 @@ class ForwardPass:
 
     def _add_edges(self, layer: int, batch: NodeBatch, reads: Reads, columns: slice) -> None:
         """edges[s, t] += x_s[pos of t] · read vector of t   [source, target]."""
-        pos = self._accumulator.chosen.layers[layer].pos
+        pos = self._graph.chosen.layers[layer].pos
         n_before = int((pos < batch.positions.start).sum())
         at, vectors = pos[n_before:] - batch.positions.start, reads.vectors[n_before:]
         edges = self._accumulator.edges[:, columns.start + n_before : columns.stop]
@@ -241,13 +239,9 @@ class ForwardPass:
 
     def _skip(self, layer: int, batch: NodeBatch) -> Float[Tensor, "row pos d_model"] | None:
         """What passes around the features: write W_skip read x."""
-        W_skip = self._accumulator.basis.W_skip(layer)
-        if W_skip is None:
-            return None
-        batch.make_dense()
-        block, here = self._accumulator.frozen.blocks[layer], batch.positions
-        read = block.read.linear(batch.stream, here)
-        return block.write.linear(read @ W_skip.to(read.dtype).T, here)
+        if self._graph.basis.W_skip(layer) is not None:
+            batch.make_dense()
+        return self._graph.skip_jvp(layer, batch.stream, batch.positions)
 
     def _add_constant(self, bias: Float[Tensor, "pos d_model"] | None) -> None:
         if bias is not None:

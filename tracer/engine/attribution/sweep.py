@@ -28,6 +28,7 @@ from torch import Tensor
 
 from tracer.engine.attribution.edge_matrix import EdgeAccumulator, prefix_streams
 from tracer.engine.attribution.frozen import Frozen
+from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.node_streams import (
     BUDGET,
     NodeBatch,
@@ -38,8 +39,6 @@ from tracer.engine.attribution.node_streams import (
 )
 from tracer.engine.attribution.nodes import ChosenFeatures
 from tracer.engine.attribution.passes import BackwardPass, ForwardPass, batch_groups
-from tracer.engine.attribution.targets import Targets
-from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.progress import Advance
 
 SLAB = 64
@@ -54,22 +53,15 @@ class Swept(NamedTuple):
     values: Float[Tensor, " target"]
 
 
-def sweep(
-    basis: FeatureBasis,
-    frozen: Frozen,
-    chosen: ChosenFeatures,
-    targets: Targets,
-    plan: SweepPlan,
-    advance: Advance,
-) -> Swept:
+def sweep(graph: FrozenGraph, plan: SweepPlan, advance: Advance) -> Swept:
     """Every edge of the graph; `advance` hears of each layer passed.
 
     Costs 2·d_head·d_model·(heads + groups) operations for each node, layer and position, and
     2·d_model for each edge (times the positions where both are carried, for those at the split).
     """
     order = torch.cat([plan.backward.row, plan.reached])
-    accumulator = EdgeAccumulator(basis, frozen, chosen, targets, order)
-    prefix = prefix_streams(basis, frozen)
+    accumulator, frozen = EdgeAccumulator(graph, order), graph.frozen
+    prefix = prefix_streams(graph.basis, frozen)
     forward = ForwardPass(accumulator, plan.forward, prefix)
     backward = BackwardPass(accumulator, plan.backward, prefix)
     sources = forward.carry_to(plan.split_layer, advance) if plan.split_layer else []
@@ -139,10 +131,11 @@ class SweepPlan(NamedTuple):
         return self.split_layer + n_groups * (frozen.n_layers - self.split_layer)
 
 
-def plan_sweep(frozen: Frozen, chosen: ChosenFeatures, targets: Targets) -> SweepPlan:
+def plan_sweep(graph: FrozenGraph) -> SweepPlan:
     """The plan that takes the least work."""
-    readers = target_nodes(frozen, chosen, len(targets.logits))
-    sources = source_nodes(frozen, chosen)
+    frozen = graph.frozen
+    readers = target_nodes(frozen, graph.chosen, len(graph.targets.logits))
+    sources = source_nodes(frozen, graph.chosen)
     split = split_layer(frozen, readers, sources)
     above, below = readers.where(readers.layer >= split), sources.where(sources.layer < split)
     return SweepPlan(

@@ -56,6 +56,23 @@ class Block(NamedTuple):
     """Whether the MLP reads what the attention reads, and not its result."""
 
 
+class QueryKey(NamedTuple):
+    """The query-key circuit of one layer, without the norm before it; None where a part is missing.
+
+    A score is scaling · R_q q_norm(W_Q x + b_Q) · R_k k_norm(W_K x + b_K), R the rotation by a
+    position, then soft cap · tanh(score / soft cap) where there is one.
+    """
+
+    W_Q: Float[Tensor, "head d_model d_head"]
+    b_Q: Float[Tensor, "head d_head"] | None
+    q_norm: Norm | None
+    W_K: Float[Tensor, "group d_model d_head"]
+    b_K: Float[Tensor, "group d_head"] | None
+    k_norm: Norm | None
+    scaling: float
+    soft_cap: float | None
+
+
 class Unembedding(NamedTuple):
     """What stands between the last residual stream and the logits."""
 
@@ -76,6 +93,22 @@ def read_block(bridge: Any) -> Block:
         b_O=_detached(attn.b_O),
         is_parallel="Parallel" in type(bridge).__name__,
         **norms,
+    )
+
+
+def read_query_key(bridge: Any) -> QueryKey:
+    """Read the query-key circuit of one block of a TransformerLens bridge."""
+    attn, module = bridge.attn, bridge.attn.original_component
+    W_Q = attn.W_Q.detach()
+    return QueryKey(
+        W_Q=W_Q,
+        b_Q=_detached(attn.b_Q),
+        q_norm=_norm(attn, "q_norm", W_Q[0, 0]),
+        W_K=attn.W_K.detach(),
+        b_K=_detached(attn.b_K),
+        k_norm=_norm(attn, "k_norm", W_Q[0, 0]),
+        scaling=float(getattr(module, "scaling", W_Q.shape[-1] ** -0.5)),
+        soft_cap=getattr(module, "attn_logit_softcapping", None),
     )
 
 

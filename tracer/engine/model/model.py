@@ -22,7 +22,14 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache
 
-from tracer.engine.model.blocks import Block, Unembedding, read_block, read_unembedding
+from tracer.engine.model.blocks import (
+    Block,
+    QueryKey,
+    Unembedding,
+    read_block,
+    read_query_key,
+    read_unembedding,
+)
 from tracer.engine.model.foreign import guarded
 from tracer.engine.model.sites import HOOK_NAMES, Prefix, Site, SiteKind, cache_of
 from tracer.engine.model.weights import Weights
@@ -70,6 +77,10 @@ class Model:
         """Whether every layer has a site of this kind."""
         names = (HOOK_NAMES[kind].format(layer=layer) for layer in range(self.n_layers))
         return all(name in self._names for name in names)
+
+    def has_at(self, site: Site) -> bool:
+        """Whether there is such a site."""
+        return HOOK_NAMES[site.kind].format(layer=site.layer) in self._names
 
     def require(self, kinds: Iterable[SiteKind], purpose: str) -> None:
         """Refuse, with the reason, a model that lacks a site.
@@ -144,6 +155,10 @@ class Model:
     def block(self, layer: int) -> Block:
         """Attention's weights and the norms of a layer."""
         return read_block(self._bridge.blocks[layer])
+
+    def query_key(self, layer: int) -> QueryKey:
+        """What the attention scores of a layer are made of."""
+        return read_query_key(self._bridge.blocks[layer])
 
     @property
     def unembedding(self) -> Unembedding:

@@ -26,6 +26,7 @@ from tracer.record.graph.format import (
     contradiction,
     describe,
     from_graph,
+    heads_of,
     logits_of,
     misfit,
     misform,
@@ -112,6 +113,7 @@ def read_listed(path: Path) -> ListedGraph:
         found.tensors["edges.target"].astype(np.int64),
         found.tensors["edges.source"].astype(np.int64),
         found.tensors["edges.weight"],
+        heads_of(found.about, found.tensors),
     )
 
 
@@ -133,18 +135,13 @@ def _read_whole(path: Path) -> _Whole:
 
 
 def _describe(path: Path, graph: AttributionGraph, found: Tensors, sha256: str) -> GraphDocument:
-    subject = graph.subject
     try:
         about = describe(graph, len(found["edges.weight"]), sha256)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
         raise UsageError(f"{path}: this graph cannot be kept: {wrong}.") from error
-    wrong = (
-        contradiction(about)
-        or too_large(about.counts)
-        or misfit(found, graph.nodes, subject.n_layers, len(subject.tokens))
-    )
+    wrong = contradiction(about) or too_large(about.counts) or misfit(found, graph.nodes, about)
     if wrong:
         raise UsageError(f"{path}: this graph cannot be kept: {wrong}.")
     return about
@@ -195,7 +192,7 @@ def _read_tensors(path: Path, about: GraphDocument) -> Tensors:
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 there = file.get_slice(name)
                 forms[name] = TensorForm(there.get_dtype(), tuple(there.get_shape()))
-            wrong = misform(forms, about.counts)
+            wrong = misform(forms, about)
             if wrong:
                 raise UsageError(f"{path}: {wrong}.")
             return {name: file.get_tensor(name) for name in forms}
@@ -213,8 +210,7 @@ def _whole(path: Path, about: GraphDocument, found: Tensors) -> _Whole:
         found["tokens"].astype(np.int64),
         logits_of(about),
     )
-    subject = subject_of(about)
-    wrong = misfit(found, nodes, subject.n_layers, len(subject.tokens))
+    wrong = misfit(found, nodes, about)
     if wrong:
         raise UsageError(f"{path}: {wrong}.")
     return _Whole(path, about, nodes, found)
@@ -228,6 +224,7 @@ def _assemble(found: _Whole) -> AttributionGraph:
         found.tensors["constants"],
         found.tensors["values"],
         pruning_of(found.about),
+        heads_of(found.about, found.tensors),
     )
 
 

@@ -13,7 +13,15 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.hypothesis.studies.graph import LARGEST, MAX_CELLS
-from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Scores, Subject
+from tracer.record.graph.graph import (
+    AttributionGraph,
+    HeadLoadings,
+    Logit,
+    Nodes,
+    Pruning,
+    Scores,
+    Subject,
+)
 from tracer.record.graph.influence import rows_of
 
 SCHEMA = "tracer.graph/1"
@@ -59,6 +67,14 @@ class PruningPart(Part):
     edges: _Share
 
 
+class HeadsPart(Part):
+    """See `tracer.record.graph.graph.HeadLoadings`."""
+
+    n_heads: Annotated[int, Field(ge=1, le=100_000)]
+    most: Annotated[int, Field(ge=0, le=64)]
+    """Heads told of an edge."""
+
+
 class Counts(Part):
     """How long the tensors are."""
 
@@ -76,6 +92,7 @@ class GraphDocument(Part):
     subject: SubjectPart
     logits: tuple[LogitPart, ...]
     pruning: PruningPart | None
+    heads: HeadsPart | None = None
     n_nodes: _Count
     counts: Counts
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -91,12 +108,14 @@ def describe(graph: AttributionGraph, n_edges: int, sha256: str) -> GraphDocumen
         logits=len(nodes.logits),
         edges=n_edges,
     )
-    pruning = graph.pruning
+    pruning, heads = graph.pruning, graph.heads
+    told = None if heads is None else HeadsPart(n_heads=heads.n_heads, most=heads.heads.shape[1])
     return GraphDocument(
         schema=SCHEMA,
         subject=SubjectPart(**vars(graph.subject)),
         logits=tuple(LogitPart(**vars(logit)) for logit in nodes.logits),
         pruning=None if pruning is None else PruningPart(**vars(pruning)),
+        heads=told,
         n_nodes=nodes.n_sources + len(nodes.logits),
         counts=counts,
         tensors_sha256=sha256,
@@ -118,6 +137,14 @@ def logits_of(document: GraphDocument) -> tuple[Logit, ...]:
 def pruning_of(document: GraphDocument) -> Pruning | None:
     """What was cut."""
     return None if document.pruning is None else Pruning(**dict(document.pruning))
+
+
+def heads_of(document: GraphDocument, tensors: Tensors) -> HeadLoadings | None:
+    """Which heads carry each edge, where the graph tells."""
+    if document.heads is None:
+        return None
+    heads = tensors["loadings.head"].astype(np.int64)
+    return HeadLoadings(document.heads.n_heads, heads, tensors["loadings.weight"])
 
 
 def contradiction(document: GraphDocument) -> str | None:
@@ -144,10 +171,11 @@ class TensorForm(NamedTuple):
     shape: tuple[int, ...]
 
 
-def forms(counts: Counts) -> dict[str, TensorForm]:
-    """Every tensor of a graph with these counts."""
+def forms(document: GraphDocument) -> dict[str, TensorForm]:
+    """Every tensor of a graph with this document."""
+    counts, heads = document.counts, document.heads
     n_targets = counts.features + counts.logits
-    return {
+    found = {
         "features": TensorForm("I32", (counts.features, 3)),
         "activations": TensorForm("F32", (counts.features,)),
         "errors": TensorForm("I32", (counts.errors, 2)),
@@ -158,6 +186,11 @@ def forms(counts: Counts) -> dict[str, TensorForm]:
         "constants": TensorForm("F32", (n_targets,)),
         "values": TensorForm("F32", (n_targets,)),
     }
+    if heads is not None:
+        shape = counts.edges, heads.most
+        found["loadings.head"] = TensorForm("I32", shape)
+        found["loadings.weight"] = TensorForm("F32", shape)
+    return found
 
 
 def from_graph(graph: AttributionGraph) -> Tensors:
@@ -171,6 +204,8 @@ def from_graph(graph: AttributionGraph) -> Tensors:
         "constants": graph.constants,
         "values": graph.values,
     }
+    if graph.heads is not None:
+        plain |= {"loadings.head": graph.heads.heads, "loadings.weight": graph.heads.weights}
     found = {
         name: np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int32)
         for name, array in plain.items()
@@ -201,9 +236,9 @@ def too_large(counts: Counts) -> str | None:
     return None
 
 
-def misform(found: Mapping[str, TensorForm], counts: Counts) -> str | None:
+def misform(found: Mapping[str, TensorForm], document: GraphDocument) -> str | None:
     """What the header of the tensors has that it should not, as the rest of a sentence."""
-    wanted = forms(counts)
+    wanted = forms(document)
     if found.keys() != wanted.keys():
         odd = sorted(found.keys() ^ wanted.keys())[0]
         return f"tensor {odd!r:.100} is {'missing' if odd in wanted else 'unknown'}"
@@ -214,19 +249,21 @@ def misform(found: Mapping[str, TensorForm], counts: Counts) -> str | None:
     return None
 
 
-def misfit(tensors: Tensors, nodes: Nodes, n_layers: int, n_tokens: int) -> str | None:
+def misfit(tensors: Tensors, nodes: Nodes, document: GraphDocument) -> str | None:
     """What is wrong inside tensors of the right form, as the rest of a sentence."""
-    for name in ("activations", "edges.weight", "constants", "values"):
-        array = tensors[name]
+    for name in ("activations", "edges.weight", "constants", "values", "loadings.weight"):
+        array = tensors.get(name, tensors["values"])
         # One comparison that NaN fails too; min and max need no copy.
-        if len(array) and not (array.min() >= -LARGEST and array.max() <= LARGEST):
+        if array.size and not (array.min() >= -LARGEST and array.max() <= LARGEST):
             return f"{name!r} holds something that is no number or beyond ±{LARGEST:.0e}"
-    top = np.iinfo(np.int32).max
+    subject, top = document.subject, np.iinfo(np.int32).max
+    n_layers, n_tokens = subject.n_layers, len(subject.tokens)
     return (
         _unordered("features", nodes.features, (n_layers, n_tokens, top))
         or _unordered("errors", nodes.errors, (n_layers, n_tokens))
         or _unordered("tokens", nodes.tokens[:, None], (n_tokens,))
         or _wrong_edges(tensors, nodes)
+        or _wrong_heads(tensors, document)
     )
 
 
@@ -255,4 +292,13 @@ def _wrong_edges(tensors: Tensors, nodes: Nodes) -> str | None:
         return "an edge does not lead from a lower layer to a higher one"
     if (tensors["edges.weight"] == 0).any():
         return "an edge has the weight 0"
+    return None
+
+
+def _wrong_heads(tensors: Tensors, document: GraphDocument) -> str | None:
+    if document.heads is None:
+        return None
+    found, end = tensors["loadings.head"], document.subject.n_layers * document.heads.n_heads
+    if found.size and not (found.min() >= -1 and found.max() < end):
+        return f"'loadings.head' goes beyond -1 to {end - 1}"
     return None

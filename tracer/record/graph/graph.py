@@ -98,6 +98,18 @@ class Nodes:
         first, last = np.searchsorted(self.features[:, 0], [layer, layer + 1])
         return slice(int(first), int(last))
 
+    def rows_of(self, some: Nodes) -> Int[np.ndarray, " target"]:
+        """Row here of each target of nodes that are all among these."""
+        logits = np.arange(len(some.logits)) + self.n_features
+        return np.concatenate([self.find(some.features), logits])
+
+    def columns_of(self, some: Nodes) -> Int[np.ndarray, " source"]:
+        """Column here of each source of nodes that are all among these."""
+        place = {tuple(row): n for n, row in enumerate(self.errors.tolist(), self.n_features)}
+        errors = np.array([place[tuple(row)] for row in some.errors.tolist()], dtype=np.int64)
+        tokens = np.searchsorted(self.tokens, some.tokens) + self.token_columns.start
+        return np.concatenate([self.find(some.features), errors, tokens])
+
     def find(self, features: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
         """Row (and column) of each feature; −1 where the graph does not have it."""
         place = {tuple(row): n for n, row in enumerate(self.features.tolist())}
@@ -158,6 +170,55 @@ class Pruning:
     edges: float
 
 
+class HeadShare(NamedTuple):
+    """What one attention head carries of an edge."""
+
+    layer: int
+    head: int
+    """In its layer."""
+    weight: float
+    """In the edge's unit; over the edge, the share that passes the head."""
+
+
+@dataclass(frozen=True)
+class HeadLoadings:
+    """Which attention heads carry each edge: its strongest loadings, in the edge's unit.
+
+    Edges are those that are not 0, by target, then source. An edge counts in full at every head
+    that one of its paths passes, so loadings of different layers do not add up to it.
+    """
+
+    n_heads: int
+    """Heads of a layer."""
+    heads: Int[np.ndarray, "edge most"]
+    """layer · n_heads + head, the strongest first; −1 where there are no more."""
+    weights: Float[np.ndarray, "edge most"]
+    """float32, signed; 0 where there are no more."""
+
+    def of(self, edges: Int[np.ndarray, " some"] | Bool[np.ndarray, " edge"]) -> HeadLoadings:
+        """Those of some edges, by number or by mask."""
+        return HeadLoadings(self.n_heads, self.heads[edges], self.weights[edges])
+
+    def nothing(self, n: int) -> HeadLoadings:
+        """Of so many edges, of which nothing is told."""
+        shape = n, self.heads.shape[1]
+        return HeadLoadings(self.n_heads, np.full(shape, -1), np.zeros(shape, dtype=np.float32))
+
+    def joined(self, more: HeadLoadings) -> HeadLoadings:
+        """Those of edges, then those of others."""
+        heads = np.concatenate([self.heads, more.heads])
+        return HeadLoadings(self.n_heads, heads, np.concatenate([self.weights, more.weights]))
+
+    def strongest(self, edge: int) -> tuple[HeadShare, ...]:
+        """The heads of an edge, the strongest first."""
+        found = zip(self.heads[edge].tolist(), self.weights[edge].tolist(), strict=True)
+        return tuple(
+            HeadShare(head // self.n_heads, head % self.n_heads, weight)
+            for head, weight in found
+            if head >= 0
+        )
+
+
 @dataclass(frozen=True)
 class AttributionGraph:
     """Nodes and the signed direct effects between them."""
@@ -172,6 +233,8 @@ class AttributionGraph:
     """The target's pre-activation; for a logit, the logit minus the vocabulary's mean."""
     pruning: Pruning | None = None
     """None as long as nothing has been cut."""
+    heads: HeadLoadings | None = None
+    """None where they were not asked for."""
 
 
 @dataclass(frozen=True)
@@ -188,12 +251,22 @@ class ListedGraph:
     sources: Int[np.ndarray, " edge"]
     """Columns, ascending within a target."""
     weights: Float[np.ndarray, " edge"]
+    heads: HeadLoadings | None = None
 
 
 def listed(graph: AttributionGraph) -> ListedGraph:
     """The same graph, its edges as a list."""
     targets, sources = np.nonzero(graph.edges)
-    return ListedGraph(graph.subject, graph.nodes, targets, sources, graph.edges[targets, sources])
+    weights = graph.edges[targets, sources]
+    return ListedGraph(graph.subject, graph.nodes, targets, sources, weights, graph.heads)
+
+
+def heads_of_edge(graph: AttributionGraph, row: int, column: int) -> tuple[HeadShare, ...]:
+    """What heads carry of the edge at a place of the matrix; nothing where the graph tells none."""
+    if graph.heads is None or graph.edges[row, column] == 0:
+        return ()
+    edge = np.count_nonzero(graph.edges[:row]) + np.count_nonzero(graph.edges[row, :column])
+    return graph.heads.strongest(int(edge))
 
 
 def id_of_row(nodes: Nodes, row: int) -> str:

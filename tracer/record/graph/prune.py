@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tracer.errors import UsageError
-from tracer.record.graph.graph import AttributionGraph, Nodes, Pruning
+from tracer.record.graph.graph import AttributionGraph, HeadLoadings, Nodes, Pruning
 from tracer.record.graph.influence import flow, from_the_top, influence, rows_of
 
 Blocks = Callable[[], Iterable[np.ndarray]]
@@ -104,7 +104,19 @@ def prune(graph: AttributionGraph, nodes: float = 0.8, edges: float = 0.98) -> A
     degrees = _cut_edges(kept.nodes, kept.edges, edges)
     features = _joined(kept, degrees)
     errors = degrees.outgoing[kept.nodes.error_columns] > 0
-    return replace(_left(kept, features, errors), pruning=Pruning(nodes, edges))
+    left = _left(kept, features, errors)
+    return replace(left, pruning=Pruning(nodes, edges), heads=_heads(graph, left))
+
+
+def _heads(graph: AttributionGraph, left: AttributionGraph) -> HeadLoadings | None:
+    """Those of the edges that are left."""
+    if graph.heads is None:
+        return None
+    rows, columns = graph.nodes.rows_of(left.nodes), graph.nodes.columns_of(left.nodes)
+    targets, sources = np.nonzero(left.edges)
+    before, n = np.nonzero(graph.edges), graph.nodes.n_sources
+    wanted = rows[targets] * n + columns[sources]
+    return graph.heads.of(np.searchsorted(before[0] * n + before[1], wanted))
 
 
 def _check_share(what: str, share: float) -> None:

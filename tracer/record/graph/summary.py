@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.record.graph.graph import AttributionGraph, id_of_row
+from tracer.record.graph.graph import AttributionGraph, HeadShare, heads_of_edge, id_of_row
 from tracer.record.graph.influence import Scores, influence, scores
 
 
@@ -22,6 +22,8 @@ class Strongest(NamedTuple):
     """A feature's id, or a logit's label."""
     is_logit: bool
     weight: float
+    heads: tuple[HeadShare, ...] = ()
+    """What attention heads carry of it, where the graph tells; the strongest first."""
 
 
 class InfluentialFeature(NamedTuple):
@@ -81,11 +83,7 @@ def kept_influence(
     whole: AttributionGraph, pruned: AttributionGraph
 ) -> Float[np.ndarray, " source"]:
     """The whole graph's influence of each source that pruning left, in the pruned order."""
-    found = influence(whole)
-    rows = whole.nodes.find(pruned.nodes.features)
-    errors = {tuple(place): n for n, place in enumerate(whole.nodes.errors.tolist())}
-    kept = [errors[tuple(place)] for place in pruned.nodes.errors.tolist()]
-    return np.concatenate([found.features[rows], found.errors[kept], found.tokens])
+    return influence(whole).sources[whole.nodes.columns_of(pruned.nodes)]
 
 
 def _feature(graph: AttributionGraph, row: int, influence: float) -> InfluentialFeature:
@@ -104,6 +102,7 @@ def _strongest(graph: AttributionGraph, column: int) -> Strongest | None:
     if edges[target] == 0:
         return None
     weight, n_features = float(edges[target]), graph.nodes.n_features
+    heads = heads_of_edge(graph, target, column)
     if target >= n_features:
-        return Strongest(graph.nodes.logits[target - n_features].label, True, weight)
-    return Strongest(id_of_row(graph.nodes, target), False, weight)
+        return Strongest(graph.nodes.logits[target - n_features].label, True, weight, heads)
+    return Strongest(id_of_row(graph.nodes, target), False, weight, heads)

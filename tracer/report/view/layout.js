@@ -51,21 +51,24 @@ function graphAdjacency(data) {
 
 /**
  * What enters and leaves a selection: per outside node the summed weight, as a share of Σ |edges|
- * into the selection (inputs) or into that node (outputs).
+ * into the selection (inputs) or into that node (outputs). Of a sum of several links no heads are told.
  */
 function graphConnections(data, adjacency, selected) {
   const inside = (i) => selected.has(i);
-  const add = (sums, node, weight) => sums.set(node, (sums.get(node) ?? 0) + weight);
+  const add = (sums, node, { weight, heads }) => {
+    const sum = sums.get(node);
+    sums.set(node, { weight: (sum?.weight ?? 0) + weight, heads: sum ? undefined : heads });
+  };
   const inputs = new Map();
   const outputs = new Map();
   for (const i of selected) {
-    for (const link of adjacency.into[i]) if (!inside(link.source)) add(inputs, link.source, link.weight);
-    for (const link of adjacency.from[i]) if (!inside(link.target)) add(outputs, link.target, link.weight);
+    for (const link of adjacency.into[i]) if (!inside(link.source)) add(inputs, link.source, link);
+    for (const link of adjacency.from[i]) if (!inside(link.target)) add(outputs, link.target, link);
   }
   const total = d3.sum(selected, (i) => data.nodes[i].input);
   const rows = (sums, whole) =>
     d3.sort(
-      Array.from(sums, ([node, weight]) => ({ node, weight, share: whole(node) ? weight / whole(node) : 0 })),
+      Array.from(sums, ([node, { weight, heads }]) => ({ node, weight, heads, share: whole(node) ? weight / whole(node) : 0 })),
       (row) => -Math.abs(row.share),
     );
   return {
@@ -127,7 +130,7 @@ function graphNeighbour(points, shown, from, key) {
 
 /** The JSON as Python writes it, with objects for links and what is looked up often. */
 function graphParse(raw) {
-  const links = raw.links.map(([source, target, weight, share]) => ({ source, target, weight, share }));
+  const links = raw.links.map(([source, target, weight, share], i) => ({ source, target, weight, share, heads: raw.heads?.[i] }));
   const byId = new Map(raw.nodes.map((node, i) => [node.id, i]));
   const members = raw.supernodes.map(() => []);
   raw.nodes.forEach((node, i) => node.supernodes.forEach((n) => members[n].push(i)));

@@ -1,0 +1,128 @@
+"""Loadings of heads: what an edge loses when a head of the model passes nothing on."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.dictionaries import write_clt, write_gemma_scope_2
+from tests.opened import edges_by_autograd, ids_of
+from tracer.engine.attribution import head_loadings as loadings
+from tracer.engine.attribution import node_streams
+from tracer.engine.attribution.graph import attributed
+from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
+from tracer.engine.attribution.targets import salient
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
+from tracer.engine.model.sites import Site
+from tracer.engine.progress import Silent
+from tracer.record.graph.prune import prune
+
+REL = 1e-5
+"""fp32, over the row's largest edge."""
+N_HEADS = 4
+
+
+def attributed_of(model, basis, ids, n=14):
+    return attributed(model, basis, ids, lambda at: salient(at, model.tokenizer), n, Silent())
+
+
+@pytest.fixture(scope="module", params=["neurons", "jumprelu", "clt"])
+def found(request, each_model, tmp_path_factory):
+    """A whole graph of every architecture, of each kind of features, with all of its loadings."""
+    basis = NeuronBasis(each_model)
+    if request.param != "neurons":
+        folder = tmp_path_factory.mktemp("dictionary")
+        write = {"jumprelu": write_gemma_scope_2, "clt": write_clt}[request.param]
+        basis = open_basis(str(write(folder)), each_model, Silent()).basis
+    ids = ids_of(each_model)
+    whole = attributed_of(each_model, basis, ids)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loadings, "MOST_HEADS", 10**6)
+        every = edge_loadings(whole, whole.graph, Silent())
+    return each_model, basis, ids, whole, dense(whole.graph, every)
+
+
+def dense(graph, found):
+    """[layer · head, target, source]."""
+    n = found.n_heads * graph.subject.n_layers
+    whole = np.zeros((n, *graph.edges.shape), dtype=np.float32)
+    targets, sources = np.nonzero(graph.edges)
+    for heads, weights in zip(found.heads.T, found.weights.T, strict=True):
+        there = heads >= 0
+        whole[heads[there], targets[there], sources[there]] = weights[there]
+    return whole
+
+
+def detached(layer, head):
+    def hook(z):
+        z = z.clone()
+        z[:, :, head] = z[:, :, head].detach()
+        return z
+
+    return [(Site("z", layer), hook)]
+
+
+def error_of(graph, found, wanted):
+    scale = np.abs(graph.edges).max(1, keepdims=True)
+    return (np.abs(found - wanted) / scale).max()
+
+
+def test_a_loading_is_what_an_edge_loses_without_the_head(found):
+    model, basis, ids, (graph, _), every = found
+    whole = edges_by_autograd(model, basis, graph, ids)
+    for number in (0, 3, 5, 6):
+        loading = every[number]
+        without = edges_by_autograd(model, basis, graph, ids, detached(*divmod(number, N_HEADS)))
+        assert error_of(graph, loading, whole - without) < REL
+
+
+def test_a_layers_loadings_and_its_residual_stream_are_the_edge(found):
+    model, basis, ids, (graph, _), every = found
+    for layer in range(model.n_layers):
+        past = edges_by_autograd(
+            model, basis, graph, ids, [(Site("attn_out", layer), torch.Tensor.detach)]
+        )
+        heads = every[layer * N_HEADS : (layer + 1) * N_HEADS].sum(0)
+        assert error_of(graph, heads + past, graph.edges) < REL
+
+
+def test_a_groups_loadings_are_those_of_its_edges_together(found):
+    model, _, _, (graph, nodes), every = found
+    n = graph.nodes.n_features
+    sources = [0, 3, n + 2, graph.nodes.n_sources - 1, graph.nodes.token_columns.start]
+    targets = [n - 1, n - 2, n, n + 1]
+    together = head_loadings(nodes, sources, targets)
+    assert together.shape == (model.n_layers, N_HEADS)
+    wanted = every[:, targets][:, :, sources].sum((1, 2))
+    scale = np.abs(graph.edges[targets]).max(1).sum()
+    assert np.abs(together.flatten().numpy() - wanted).max() < REL * scale
+
+
+def test_a_pruned_graph_has_the_strongest_loadings_of_its_edges(found):
+    _, _, _, whole, every = found
+    graph = whole.graph
+    pruned = prune(graph, 0.9, 0.9)
+    some = edge_loadings(whole, pruned, Silent())
+    places = pruned.nodes.features
+    assert len(places) > 0 and (pruned.edges != 0).sum() < (graph.edges != 0).sum()
+    assert some.heads.shape == some.weights.shape == ((pruned.edges != 0).sum(), 4)
+    mine = dense(pruned, some)
+    rows = graph.nodes.rows_of(pruned.nodes)
+    columns = graph.nodes.columns_of(pruned.nodes)
+    part = every[:, rows][:, :, columns] * (pruned.edges != 0)
+    fourth = np.sort(np.abs(part), 0)[-4]
+    kept = mine != 0
+    assert np.allclose(mine[kept], part[kept], atol=1e-5)
+    assert (np.abs(part) <= fourth + 1e-5)[~kept].all()
+    assert (np.diff(np.abs(some.weights), axis=1) <= 0).all()
+
+
+def test_small_pieces_change_nothing(found, monkeypatch):
+    _, _, _, whole, every = found
+    graph = whole.graph
+    monkeypatch.setattr(loadings, "MOST_HEADS", 10**6)
+    monkeypatch.setattr(loadings, "BUDGET", 20_000)
+    monkeypatch.setattr(node_streams, "BATCH_CELLS", 100)
+    again = dense(graph, edge_loadings(whole, whole.graph, Silent()))
+    for mine, wanted in zip(again, every, strict=True):
+        assert error_of(graph, mine, wanted) < REL
