@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_the_files_are_as_documented(tmp_path):
     found = safetensors.numpy.load(data)
     edges = [found[f"edges.{what}"].tolist() for what in ("target", "source", "weight")]
     assert list(zip(*edges, strict=True))[:4] == [(0, 4, 2), (1, 4, -1), (1, 5, 3), (2, 0, 1)]
+
+
+@pytest.mark.parametrize("name", ["graph.json", "graph.safetensors"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    write(tmp_path, hand_graph())
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}: no graph is here, this is not a regular file"):
+        read(tmp_path)
 
 
 def test_a_name_that_no_graph_has_and_a_graph_that_is_not_there(tmp_path):

@@ -144,8 +144,12 @@ class HypothesisFile:
 
 
 def is_hypothesis_file(path: Path) -> bool:
-    """Whether a folder's entry is meant: macOS puts `._NAME`, which is no text, beside a file."""
-    is_yaml = path.suffix in (".yaml", ".yml") and not path.name.startswith("._")
+    """Whether a folder's entry is meant.
+
+    Hidden files and those that begin with `~` are other programs' own: macOS puts `._NAME`, which
+    is no text, beside a file, and editors put locks and copies there.
+    """
+    is_yaml = path.suffix in (".yaml", ".yml") and not path.name.startswith((".", "~"))
     return is_yaml and path.is_file()
 
 

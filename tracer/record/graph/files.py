@@ -172,7 +172,8 @@ def _read_document(path: Path) -> GraphDocument:
 def _size(path: Path) -> int:
     """Of a plain file; anything else could be endless."""
     if not path.is_file():
-        raise UsageError(f"{path}: no graph is here, there is no such file.")
+        what = "this is not a regular" if path.exists() else "there is no such"
+        raise UsageError(f"{path}: no graph is here, {what} file.")
     return path.stat().st_size
 
 
