@@ -13,10 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from tracer.engine.cache import MeasurementCache
-from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.clean import CleanRun, clean_run, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places
 from tracer.engine.model.model import Model
@@ -151,7 +149,7 @@ def open_context(
             positions = _positions(hypothesis, prompt)
             run = reused_run(known, prompt, positions)
             clean[name] = run or clean_run(model, basis, prompt, positions)
-            _check_finite(clean[name], hypothesis)
+            require_finite(clean[name].logits, name, "before any clamp")
             advance(1)
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
@@ -182,18 +180,12 @@ def _find(
         else:
             found[name] = select(name, spec, scores)
         if not found[name].features:
-            raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
+            raise EngineError(
+                f"supernode {name!r}: no feature of the rule scores above zero. "
+                "Widen its layers, or choose other prompts or another direction."
+            )
         advance(1)
     return found
-
-
-def _nothing_found(spec: SupernodeSpec) -> str:
-    if spec.select is None:
-        return "none of its features is one that this basis has."
-    return (
-        "no feature of the rule scores above zero. "
-        "Widen its layers, or choose other prompts or another direction."
-    )
 
 
 def address_notes(context: MeasurementContext) -> tuple[str, ...]:
@@ -210,14 +202,6 @@ def address_notes(context: MeasurementContext) -> tuple[str, ...]:
 
 def _widths(basis: FeatureBasis) -> list[int]:
     return [basis.n_features(layer) for layer in range(basis.n_layers)]
-
-
-def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
-    if not bool(torch.isfinite(run.logits).all()):
-        raise EngineError(
-            f"prompt {run.prompt.name!r}: the model's logits are not finite (NaN or infinite) in "
-            f"{hypothesis.model_spec.dtype}, before any clamp. Try dtype float32."
-        )
 
 
 def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
@@ -237,11 +221,14 @@ def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[M
         if spec.select and spec.select.layers and spec.select.layers[1] > last:
             where = ("supernodes", name, "select", "layers")
             yield file.mistake(where, _beyond(spec.select.layers[1], last))
-        told = next(foreign(spec, file.hypothesis.model_spec.name), None)
-        misfits = fitting_features(spec, _widths(basis)).n_left_out if told else 0
-        if misfits:
+        if spec.neuronpedia is not None:
             where = ("supernodes", name, "neuronpedia", "url")
-            yield file.mistake(where, f"{told} {misfits} of its ids do not fit this model.")
+            told = "".join(f"{note} " for note in foreign(spec, file.hypothesis.model_spec.name))
+            kept, _, misfits = fitting_features(spec, _widths(basis))
+            if misfits and (told or not kept):
+                n_ids = misfits + len(kept)
+                message = f"{told}Of {n_ids} features in this group the model has {len(kept)}."
+                yield file.mistake(where, message)
         for n, text in enumerate(spec.features or ()):
             layer, index, _ = parse_given(text)
             where = ("supernodes", name, "features", n)

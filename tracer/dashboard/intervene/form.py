@@ -158,7 +158,7 @@ def _measure(
     first = _choose(left, "Look at", tokens, None, f"first-{stem}", visible_token, told)
     second = _choose(
         right,
-        "less",
+        "minus",
         (_NO_SECOND, *tokens),
         start[1] if len(start) > 1 else None,
         f"second-{stem}",
