@@ -15,7 +15,9 @@ pytestmark = [*WANTS_CHROMIUM, WANTS_AXE]
 STAMPS = ("20260102T000000.000Z-aaaaaa", "20260103T000000.000Z-bbbbbb")
 PAIR = f"compare?run=two_hop/{STAMPS[0]}&with=two_hop/{STAMPS[1]}&compared="
 PAGES = {
-    **{name: name for name in ("runs", "run", "explore", "intervene", "compare", "author", "guide")},
+    **{
+        name: name for name in ("runs", "run", "explore", "intervene", "compare", "author", "guide")
+    },
     **{
         f"compare {view}": PAIR + view
         for view in ("expectations", "effects", "circuit", "graphs", "file")

@@ -10,8 +10,9 @@ from graphs import empty_graph, hand_graph, make_subject, random_graph
 
 from tracer.errors import UsageError
 from tracer.record.graph import format
-from tracer.record.graph.files import read, write
+from tracer.record.graph.files import read, read_features, write
 from tracer.record.graph.prune import prune
+from tracer.record.trials import FeatureTokens
 
 
 def assert_equal(a, b):
@@ -35,6 +36,16 @@ def test_what_is_written_comes_back(tmp_path, graph):
         "some.graph.safetensors",
     ]
     assert_equal(read(path), graph)
+
+
+def test_what_is_told_of_features_comes_back_with_those_that_are_there(tmp_path):
+    graph = hand_graph()
+    layer, pos, index = graph.nodes.features[0].tolist()
+    told = FeatureTokens(promotes=(" Austin",), suppresses=("<b>",))
+    path = write(tmp_path / "g.json", graph, {f"{layer}_{index}_{pos}": told, "9_9_9": told})
+    assert read_features(path) == {f"{layer}_{index}_{pos}": told}
+    assert_equal(read(path), graph)
+    assert "features" not in json.loads(write(tmp_path / "h.json", graph).read_text())
 
 
 def test_a_folder_holds_one_graph(tmp_path):

@@ -215,6 +215,7 @@ def attribution_graph(
         toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
         against=against,
         max_features=max_features,
+        described=0,
     )
     [(_, whole, _)] = engine.graphs.graphs(request, progress or Silent())
     return Graph.of(whole if prune is None else prune_graph(whole, *prune))

@@ -41,8 +41,6 @@ from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import influence
 from tracer.record.trials import FeatureTokens
 
-N_READ = 150
-"""Features of a graph whose tokens are read: more than are looked at, a second of work."""
 N_TOKENS = 6
 N_FIRINGS = 3
 _AT_ONCE = 32

@@ -14,6 +14,9 @@ from tracer.hypothesis.studies.graph import KEPT_FEATURES, MAX_FEATURES, GraphSp
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.trials import FeatureTokens
 
+N_READ = 150
+"""Features of a graph that are told of, where nobody says how many."""
+
 
 @dataclass(frozen=True)
 class GraphRequest:
@@ -33,7 +36,7 @@ class GraphRequest:
     against: str | None = None
     """With exactly one token in `toward`: the difference of the two logits."""
     max_features: int | None = None
-    described: int = 0
+    described: int = N_READ
     """So many of the most influential features are told of: what they promote."""
 
     @property

@@ -99,7 +99,7 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     label = known.label if known else name
     st.markdown(f"**{plain(label)}**" + (f" {plain(name)}" if label != name else ""))
     mode_at, factor_at = st.columns([2, 3])
-    place_at, tokens_at, onward_at = st.columns([2, 2, 1], vertical_alignment="bottom")
+    place_at, tokens_at, onward_at = st.columns([4, 4, 3], vertical_alignment="bottom")
     may: list[Mode] = [
         mode for mode in MODES if (mode != "inject" or has_source) and (mode != "add" or has_maxima)
     ]

@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.hypothesis.studies.graph import LARGEST, MAX_CELLS
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Scores, Subject
 from tracer.record.graph.influence import rows_of
+from tracer.record.trials import FeatureTokens
 
 SCHEMA = "tracer.graph/1"
 
@@ -79,10 +81,17 @@ class GraphDocument(Part):
     n_nodes: _Count
     counts: Counts
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    features: Mapping[str, FeatureTokens] = {}
+    """What is told of features, by id; a graph that tells nothing has no such key."""
 
 
-def describe(graph: AttributionGraph, n_edges: int, sha256: str) -> GraphDocument:
-    """The document of a graph whose tensors are written already."""
+def describe(
+    graph: AttributionGraph, n_edges: int, sha256: str, told: Mapping[str, FeatureTokens]
+) -> GraphDocument:
+    """The document of a graph whose tensors are written already, with what is `told` of features.
+
+    Those that the graph does not have are left out.
+    """
     nodes = graph.nodes
     counts = Counts(
         features=nodes.n_features,
@@ -100,7 +109,13 @@ def describe(graph: AttributionGraph, n_edges: int, sha256: str) -> GraphDocumen
         n_nodes=nodes.n_sources + len(nodes.logits),
         counts=counts,
         tensors_sha256=sha256,
+        features={name: told[name] for name in map(_id, nodes.features.tolist()) if name in told},
     )
+
+
+def _id(feature: list[int]) -> str:
+    layer, pos, index = feature
+    return feature_id(layer, index, pos)
 
 
 def subject_of(document: GraphDocument) -> Subject:
