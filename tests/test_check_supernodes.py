@@ -115,6 +115,12 @@ CASES = [
     ),
     (
         TEXAS,
+        "    features: [1_2_3, 01_2_03]\n    source: [dallas]",
+        "supernodes.texas.features[1]",
+        "the feature '01_2_03' is named twice",
+    ),
+    (
+        TEXAS,
         "    features: []\n    source: [dallas]",
         "supernodes.texas.features",
         "the list is empty",

@@ -67,6 +67,7 @@ def test_json_tells_the_same_to_programs(tracer_: Command):
         (["7_0", "0_999"], "7_0: the last layer is 1.\n0_999: layer 0 has features 0 to 63."),
         ([f"0_{n}" for n in range(101)], "101 features; at most 100"),
         (["0_1", "--text", "absent.txt"], "absent.txt: no such file."),
+        (["0_1", "--text", "/dev/zero"], "/dev/zero: this is not a regular file."),
         (["0_1", "--top", "0"], "--top"),
         (["0_1", "--features", "nonsense"], "unknown features 'nonsense'"),
     ],

@@ -277,6 +277,19 @@ def test_junit_tells_of_failures_and_of_files_without_a_verdict(engine: Engine, 
     assert suites["hypotheses/c.yaml"].get("errors") == "1"
 
 
+@pytest.mark.parametrize("option", ["--json", "--junitxml"])
+def test_what_is_no_file_is_refused_before_anything_is_measured(
+    engine: Engine, tracer_: Command, option: str
+):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    for path, sentence in {
+        "/dev/null": "/dev/null: this is not a regular file, so it is not replaced by one.",
+        "hypotheses": f"{option} hypotheses: this is a folder, not a file.",
+    }.items():
+        result = tracer_("run", f"{option}={path}")
+        assert (result.code, result.err.strip(), engine.asked) == (4, sentence, [])
+
+
 def test_junit_takes_standard_output_alone(engine: Engine, tracer_: Command):
     write_file(Path("hypotheses/a.yaml"), "a")
     result = tracer_("run", "--junitxml", "-")

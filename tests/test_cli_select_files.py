@@ -26,8 +26,9 @@ def test_a_folder_means_its_yaml_files_and_each_file_counts_once(folder: Path):
     assert hypothesis_paths([Path("hypotheses/b.yaml"), Path("hypotheses")]) == expected[::-1]
 
 
-def test_what_macos_puts_beside_a_file_is_none(folder: Path):
-    (folder / "._b.yaml").write_bytes(b"\x00\x05\x16\x07")
+@pytest.mark.parametrize("name", ["._b.yaml", ".#b.yaml", ".b.yml", "~$b.yaml"])
+def test_what_other_programs_put_beside_a_file_is_none(folder: Path, name: str):
+    (folder / name).write_bytes(b"\x00\x05\x16\x07")
     assert hypothesis_paths([]) == [Path("hypotheses/a.yml"), Path("hypotheses/b.yaml")]
 
 

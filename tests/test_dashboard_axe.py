@@ -15,13 +15,15 @@ pytestmark = [*WANTS_CHROMIUM, WANTS_AXE]
 STAMPS = ("20260102T000000.000Z-aaaaaa", "20260103T000000.000Z-bbbbbb")
 PAIR = f"compare?run=two_hop/{STAMPS[0]}&with=two_hop/{STAMPS[1]}&compared="
 PAGES = {
-    **{name: name for name in ("runs", "explore", "intervene", "compare", "author", "guide")},
+    **{
+        name: name for name in ("runs", "run", "explore", "intervene", "compare", "author", "guide")
+    },
     **{
         f"compare {view}": PAIR + view
         for view in ("expectations", "effects", "circuit", "graphs", "file")
     },
     **{
-        f"runs {view}": f"?run=two_hop/{STAMPS[0]}&view={view}"
+        f"run {view}": f"run?run=two_hop/{STAMPS[0]}&view={view}"
         for view in ("effects", "hypothesis")
     },
 }
@@ -32,7 +34,7 @@ READY = {
     "compare circuit": "text=Features of each supernode",
     "compare graphs": "text=Edges that differ most",
     "compare file": "text=Both files say the same",
-    "runs hypothesis": ".token",
+    "run hypothesis": ".token",
 }
 SLOW = 60_000
 

@@ -73,7 +73,7 @@ def test_a_bent_run_is_a_sentence(tmp_path, monkeypatch, name):
     bend, sentence = BENT[name]
     bend(put_run(tmp_path / "reports", verdict=None, stamp=STAMP))
     put_run(tmp_path / "reports", "sound")
-    app = start(monkeypatch, tmp_path, query={"run": RUN, "view": "report"})
+    app = start(monkeypatch, tmp_path, "run", query={"run": RUN, "view": "report"})
     assert not app.exception
     assert sentence in texts(app) or name == "not judged"
     sound = f"sound/{STAMP}"
@@ -91,11 +91,11 @@ def test_ten_thousand_expectations_and_a_long_prompt(tmp_path, monkeypatch):
         verdict=make_verdict(*outcomes, claim=LONG, reason=LONG, caveats=(LONG,) * 50),
         **long,
     )
-    app = start(monkeypatch, tmp_path, query={"run": RUN})
+    app = start(monkeypatch, tmp_path, "run", query={"run": RUN})
     assert not app.exception
-    assert len(app.dataframe[1].value) == 10_000
+    assert len(app.dataframe[0].value) == 10_000
     assert max(map(len, texts(app).splitlines())) < 20_000
-    app = start(monkeypatch, tmp_path, query={"run": RUN, "view": "report"})
+    app = start(monkeypatch, tmp_path, "run", query={"run": RUN, "view": "report"})
     assert not app.exception
     assert app.button[0].label.startswith("Draw the report of 10,000 expectations")
 

@@ -77,7 +77,7 @@ def test_chips_filter_and_the_address_keeps_them(page: Page, place: Place):
 
 
 def test_hostile_text_is_shown_as_text(page: Page, place: Place):
-    page.goto(f"{place.address}/?run={place.runs[1]}&view=hypothesis")
+    page.goto(f"{place.address}/run?run={place.runs[1]}&view=hypothesis")
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
     expect(page.locator("code").get_by_text("javascript:alert(1)").first).to_be_visible()
     assert page.locator("a[href^='javascript:']").count() == 0
@@ -85,7 +85,7 @@ def test_hostile_text_is_shown_as_text(page: Page, place: Place):
 
 
 def test_the_report_stands_in_a_frame_of_its_own_origin(page: Page, place: Place):
-    page.goto(f"{place.address}/?run={place.runs[0]}&view=report")
+    page.goto(f"{place.address}/run?run={place.runs[0]}&view=report")
     frame = page.frame_locator("iframe[title='Report']")
     expect(frame.get_by_text("Replacing the state replaces the capital.").first).to_be_visible()
     inner = next(each for each in page.frames if each.url.startswith("data:"))

@@ -15,7 +15,7 @@ from tracer.dashboard import model
 from tracer.dashboard.explore import prompt_graph
 from tracer.dashboard.explore.prompt_graph import graph_names
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.graph.files import read, write
+from tracer.record.graph.files import read, read_features, write
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def test_a_typed_prompt_gets_its_graph_and_a_file(tmp_path, monkeypatch, default
     assert path.name.startswith("the-capital-of-the-state-containing-dallas")
     wanted = attribution_graph(TEXT, model=str(default_model), device="cpu")
     np.testing.assert_array_equal(read(path).nodes.features, wanted.nodes.features)
+    named = read_features(path)
+    assert named and all(each.promotes for each in named.values())
     assert app.query_params["graph-file"] in (path.stem, [path.stem])
     assert TEXT in texts(app)
 

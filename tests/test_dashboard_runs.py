@@ -36,7 +36,7 @@ def test_the_front_page_lists_the_runs_newest_first(tmp_path, monkeypatch):
     app = start(monkeypatch, tmp_path)
     assert not app.exception
     assert [run.split("/")[0] for run in app.dataframe[0].value["run"]] == ["other", "two_hop"]
-    assert app.selectbox(key="run").value is None
+    assert not app.header
 
 
 def test_no_runs_is_a_sentence(tmp_path, monkeypatch):
@@ -48,20 +48,27 @@ def test_no_runs_is_a_sentence(tmp_path, monkeypatch):
 @pytest.mark.parametrize("asked", ["../../etc/passwd", "/etc", "two_hop", "<script>", "two_hop/.."])
 def test_an_address_only_names_what_is_listed(tmp_path, monkeypatch, asked):
     folder = put_run(tmp_path / "reports")
-    app = start(monkeypatch, tmp_path, query={"run": asked})
+    app = start(monkeypatch, tmp_path, "run", query={"run": asked})
     assert not app.exception
     assert folder.is_dir()
-    assert app.selectbox(key="run").value is None
-    assert not app.header
+    assert app.selectbox(key="run").value == f"two_hop/{folder.name}"
+    assert asked not in texts(app)
 
 
 def test_an_address_opens_its_run(tmp_path, monkeypatch):
     older: Path = put_run(tmp_path / "reports", started="2026-01-02T00:00:00Z")
     put_run(tmp_path / "reports", "other", started="2026-01-03T00:00:00Z")
-    app = start(monkeypatch, tmp_path, query={"run": f"two_hop/{older.name}"})
+    app = start(monkeypatch, tmp_path, "run", query={"run": f"two_hop/{older.name}"})
     assert app.selectbox(key="run").value == f"two_hop/{older.name}"
     assert app.header[0].value == "≈ consistent"
     assert "replacing the state replaces the capital" in texts(app)
+
+
+def test_an_address_of_the_list_with_a_run_leads_to_its_page(tmp_path, monkeypatch):
+    folder = put_run(tmp_path / "reports")
+    app = start(monkeypatch, tmp_path, query={"run": f"two_hop/{folder.name}", "view": "effects"})
+    assert [each.value for each in app.title] == ["Run"]
+    assert app.button_group(key="view").value == "effects"
 
 
 def test_the_chips_in_an_address_filter(tmp_path, monkeypatch):
@@ -77,7 +84,7 @@ def test_the_chips_in_an_address_filter(tmp_path, monkeypatch):
 @pytest.mark.parametrize("view", ["expectations", "effects", "report", "hypothesis"])
 def test_an_address_restores_what_was_shown_of_a_run(tmp_path, monkeypatch, view):
     folder = put_run(tmp_path / "reports")
-    app = start(monkeypatch, tmp_path, query={"run": f"two_hop/{folder.name}", "view": view})
+    app = start(monkeypatch, tmp_path, "run", query={"run": f"two_hop/{folder.name}", "view": view})
     assert not app.exception
     assert app.button_group(key="view").value == view
 
@@ -150,9 +157,9 @@ def test_a_complete_run_is_opened_before_one_that_is_measured(tmp_path, monkeypa
         assert chosen.value == f"two_hop/{older.name}"
         assert chosen.options == ["≈ two_hop · 2 Jan 03:04", "… other · 3 Jan 03:04"]
         asked = {"run": f"other/{newer.name}"}
-        assert "is being measured" in texts(start(monkeypatch, tmp_path, query=asked))
+        assert "is being measured" in texts(start(monkeypatch, tmp_path, "run", query=asked))
         assert "… measuring" in list(app_rows(start(monkeypatch, tmp_path)))
-    assert "was stopped before" in texts(start(monkeypatch, tmp_path, query=asked))
+    assert "was stopped before" in texts(start(monkeypatch, tmp_path, "run", query=asked))
     assert "◼ stopped" in list(app_rows(start(monkeypatch, tmp_path)))
 
 

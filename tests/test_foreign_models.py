@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from tests.command import call
@@ -88,6 +89,10 @@ NESTED = "[" * 100_000
         ("added_tokens.json", "[]", "added_tokens.json: not a JSON object."),
         ("generation_config.json", "[]", "generation_config.json: not a JSON object."),
         ("generation_config.json", NESTED, "generation_config.json cannot be read: "),
+        ("generation_config.json", '{"eos', "generation_config.json cannot be read: "),
+        ("config.json", "\ufeff{}", "config.json: it begins with a byte order mark, which other "),
+        ("tokenizer.json", "\ufeff{}", "tokenizer.json: it begins with a byte order mark, which "),
+        ("adapter_config.json", "{}", "adapter_config.json: this is an adapter, which changes "),
         ("generation_config.json", '{"eos_token_id": "x"}', "eos_token_id is 'x'; allowed is the"),
         ("model.safetensors", "no tensor in sight", "model.safetensors: the weights cannot be"),
         ("config.json", NESTED, "config.json cannot be read: "),
@@ -95,7 +100,7 @@ NESTED = "[" * 100_000
     ids=lambda value: value[:30],
 )
 def test_a_file_that_is_none(folder: Path, name: str, text: str, sentence: str):
-    (folder / name).write_text(text)
+    (folder / name).write_text(text, encoding="utf-8")
     assert sentence in refused(folder)
 
 
@@ -111,7 +116,7 @@ def test_half_a_model_is_refused(name: str, tmp_path: Path, request: pytest.Fixt
     folder = Path(shutil.copytree(request.getfixturevalue(name), tmp_path / "model"))
     rewrite(folder, num_hidden_layers=1, layer_types=["full_attention"])
     said = refused(folder)
-    assert "tensors that the model of config.json has no place for" in said
+    assert "in the weights for which the model of config.json has no place" in said
     assert "model.layers.1.input_layernorm.weight, model.layers.1.mlp.down_proj.weight" in said
 
 
@@ -130,15 +135,23 @@ def test_a_tensor_without_a_place_is_named_and_an_old_constant_is_not(folder: Pa
     change(folder, old)
     open_weights(ModelSpec(name=str(folder), device="cpu"), Silent())
     change(folder, lambda tensors: tensors.update(v_head=tensors["model.norm.weight"] + 1))
-    assert "hold 1 tensors that the model of config.json has no place for (v_head)." in refused(
-        folder
+    assert (
+        "1 tensor is in the weights for which the model of config.json has no place (v_head)."
+        in refused(folder)
     )
+
+
+def test_whole_numbers_are_no_weights(folder: Path):
+    key = "model.layers.0.mlp.up_proj.weight"
+    change(folder, lambda tensors: tensors.update({key: (tensors[key] * 99).to(torch.int8)}))
+    said = refused(folder)
+    assert f"model.safetensors: {key} is I8; allowed are F64, F32, F16, BF16. The weights" in said
 
 
 def test_other_shapes_are_named(folder: Path):
     rewrite(folder, intermediate_size=60)
     said = refused(folder)
-    assert "6 tensors of the weights have other shapes than config.json asks for" in said
+    assert "6 tensors are of another shape in the weights than config.json asks for" in said
     assert "model.layers.0.mlp.down_proj.weight is 32 × 64 and should be 32 × 60; " in said
     assert said.endswith("; …). Correct the config.")
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ from graphs import empty_graph, hand_graph, make_subject, random_graph
 
 from tracer.errors import UsageError
 from tracer.record.graph import format
-from tracer.record.graph.files import read, write
+from tracer.record.graph.files import read, read_features, write
 from tracer.record.graph.prune import prune
+from tracer.record.trials import FeatureTokens
 
 
 def assert_equal(a, b):
@@ -36,6 +38,16 @@ def test_what_is_written_comes_back(tmp_path, graph):
     assert_equal(read(path), graph)
 
 
+def test_what_is_told_of_features_comes_back_with_those_that_are_there(tmp_path):
+    graph = hand_graph()
+    layer, pos, index = graph.nodes.features[0].tolist()
+    told = FeatureTokens(promotes=(" Austin",), suppresses=("<b>",))
+    path = write(tmp_path / "g.json", graph, {f"{layer}_{index}_{pos}": told, "9_9_9": told})
+    assert read_features(path) == {f"{layer}_{index}_{pos}": told}
+    assert_equal(read(path), graph)
+    assert "features" not in json.loads(write(tmp_path / "h.json", graph).read_text())
+
+
 def test_a_folder_holds_one_graph(tmp_path):
     assert write(tmp_path, hand_graph()) == tmp_path / "graph.json"
     assert_equal(read(tmp_path), hand_graph())
@@ -53,6 +65,15 @@ def test_the_files_are_as_documented(tmp_path):
     found = safetensors.numpy.load(data)
     edges = [found[f"edges.{what}"].tolist() for what in ("target", "source", "weight")]
     assert list(zip(*edges, strict=True))[:4] == [(0, 4, 2), (1, 4, -1), (1, 5, 3), (2, 0, 1)]
+
+
+@pytest.mark.parametrize("name", ["graph.json", "graph.safetensors"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    write(tmp_path, hand_graph())
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}: no graph is here, this is not a regular file"):
+        read(tmp_path)
 
 
 def test_a_name_that_no_graph_has_and_a_graph_that_is_not_there(tmp_path):

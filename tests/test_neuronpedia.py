@@ -116,6 +116,7 @@ def test_an_unknown_label_is_told_with_those_there_are():
         ("gemma-2-2b/graph?slug=a&supernodes=[]", "is no URL of a graph page"),
         ("file:///etc/passwd?slug=a&supernodes=[]", "is no URL of a graph page"),
         ("https://[::1/graph?slug=a", "is no URL: Invalid IPv6"),
+        ("https://x.org:99999/m/graph?slug=a", "is no URL: Port out of range"),
         (f"{PAGE}?slug=a", "has no 'supernodes': .* saved subgraph"),
         (f"{PAGE}?slug=a&subgraph=x&supernodes=+", "has no 'supernodes'"),
         (f"{PAGE}?supernodes=[]", "has no 'slug'"),

@@ -6,7 +6,8 @@ import pytest
 from declared import GOOD, mistakes
 
 from tracer.hypothesis.clamps import ClampSpec
-from tracer.hypothesis.load import apply_overrides, parse_override, read
+from tracer.hypothesis.load import read
+from tracer.hypothesis.overrides import apply_overrides, parse_override
 from tracer.hypothesis.spec import Hypothesis
 
 
@@ -86,6 +87,16 @@ def test_a_mistake_caused_by_an_override_names_it_and_no_line(tmp_path: Path):
         (7, "prompts.plano"),
     }
     assert found[0].message == "found -1; 0 or more is expected. (from --set controls.random=-1)"
+
+
+def test_values_are_told_as_they_are_spelled_in_the_file_and_in_overrides(tmp_path: Path):
+    text = GOOD.replace("{city: Dallas,", "{city: 02134,").replace("{city: Oakland,", "{city: 1e3,")
+    found = mistakes(tmp_path, text, "prompts.oakland.city=007", "claim=null", "seed=1")
+    assert [m.message.partition(" (from")[0] for m in found] == [
+        "found null; text is expected: put it in quotes, 'null'.",
+        "found 007; text is expected: put it in quotes, '007'.",
+        "found 02134; text is expected: put it in quotes, '02134'.",
+    ]
 
 
 def test_later_overrides_see_earlier_ones():

@@ -120,6 +120,10 @@ def test_an_address_of_other_tokens_is_a_caveat():
         ("https://x.org/gemma-2-2b/graph", "google/gemma-2-2b-it", True),
         ("https://x.org/gemma-2-2b/graph", "gemma-3-270m", True),
         ("https://x.org/index.html", "gemma-3-270m", False),
+        ("HTTPS://X.ORG:443//Gemma-2-2B/%67raph/", "gemma-3-270m", True),
+        ("http://localhost:3000/en/gemma-2-2b/Graph", "gemma-3-270m", True),
+        ("https://x.org/google%2Fgemma-2-2b/graph", "/models/gemma-2-2b/", False),
+        ("https://x.org/gemma-2-2b/graph", "C:\\models\\gemma-2-2b", False),
     ],
 )
 def test_the_address_of_another_model_is_told(page: str, model: str, is_foreign: bool):
@@ -135,4 +139,9 @@ def test_ids_of_another_model_that_do_not_fit_are_a_mistake(bench):
     with pytest.raises(HypothesisError) as caught:
         opened(bench, address("0_1_1", "20_15589_1", page=page))
     assert "gemma-2-2b" in str(caught.value)
-    assert "1 of its ids do not fit this model." in str(caught.value)
+    assert "Of 2 features in this group the model has 1." in str(caught.value)
+
+
+def test_an_address_of_which_nothing_fits_is_a_mistake_of_the_file(bench):
+    with pytest.raises(HypothesisError, match=r"url: Of 1 features .* the model has 0\."):
+        opened(bench, address("20_15589_1", page="https://x.org/page"))

@@ -1,5 +1,6 @@
 """A run's folder: it comes back as it was written, or a sentence says why not."""
 
+import codecs
 import json
 import math
 import os
@@ -94,6 +95,16 @@ def test_bytes_that_are_no_text_are_a_sentence(tmp_path):
     (folder / files.RECORD).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cut short, or not JSON"):
         run_folder.read_record(folder)
+
+
+def test_a_byte_order_mark_that_an_editor_put_there_is_passed_over(tmp_path):
+    folder = measured_run(tmp_path)
+    record, path = run_folder.read_record(folder), folder / files.RECORD
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert run_folder.read_record(folder) == record
+    assert run_folder.is_edited(folder)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert run_folder.read_unreadable(folder).claim == record.hypothesis.claim
 
 
 def test_a_missing_run_is_a_sentence(tmp_path):

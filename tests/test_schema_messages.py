@@ -203,6 +203,27 @@ CASES = [
     ),
     (
         "{city: Dallas,",
+        "{city: null,",
+        5,
+        "prompts.dallas.city",
+        "found null; text is expected: put it in quotes, 'null'.",
+    ),
+    (
+        "{city: Dallas,",
+        "{city: ,",
+        5,
+        "prompts.dallas.city",
+        "found nothing; text is expected.",
+    ),
+    (
+        "prompts: [dallas",
+        "prompts: [1e3",
+        15,
+        "interventions.swap.prompts[0]",
+        "found 1e3; text is expected: put it in quotes, '1e3'.",
+    ),
+    (
+        "{city: Dallas,",
         "{city: True,",
         5,
         "prompts.dallas.city",

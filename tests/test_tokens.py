@@ -321,6 +321,21 @@ def test_a_prompt_that_begins_with_bos_is_told_and_has_its_spans(
 
 
 @pytest.mark.parametrize(
+    ("text", "positions"),
+    [("<bos>", "1"), (" <bos>", "2"), ("Dallas <bos> <bos>", None), ("<s>", None)],
+)
+def test_an_opening_token_inside_a_prompt_is_told(
+    text: str, positions: str | None, tokenizer: PreTrainedTokenizerFast
+):
+    file = declared(changed(('"The capital', f'"<bos>{text}The capital')))
+    prompt = tokenize(file, tokenizer, 1000)["dallas"]
+    again = [pos for pos, token in enumerate(prompt.tokens) if token == "<bos>" and pos]
+    at = f"position {positions}" if positions else f"positions {', '.join(map(str, again))}"
+    said = f"the prompt 'dallas' has '<bos>' again at {at}, as if another text began there."
+    assert list(token_notes([prompt]))[1:] == [said] * bool(again)
+
+
+@pytest.mark.parametrize(
     ("template", "answer", "is_told"),
     [
         ("{city} is to a state as a city is to", "state", True),

@@ -119,7 +119,7 @@ def test_missing_tensors_are_not_made_up(folder: Path):
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.layers.0.mlp.down_proj.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelUnavailable, match="1 tensors are missing .*layers.0.mlp.down_proj"):
+    with pytest.raises(ModelUnavailable, match="1 tensor is missing .*layers.0.mlp.down_proj"):
         open_weights(spec(folder), Silent())
 
 

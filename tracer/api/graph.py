@@ -217,6 +217,7 @@ def attribution_graph(
         toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
         against=against,
         max_features=max_features,
+        described=0,
     )
     told = progress or Silent()
     [(_, whole, _, taken)] = engine.graphs.graphs(request, told)

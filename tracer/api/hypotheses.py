@@ -15,11 +15,11 @@ from tracer.hypothesis.load import (
     FROM_PYTHON,
     HypothesisFile,
     Replacements,
-    apply_overrides,
     from_hypothesis,
     place_mistake,
     read,
 )
+from tracer.hypothesis.overrides import apply_overrides
 from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import Hypothesis
 from tracer.report.matrix import CombinationResult, Matrix, combinations, page_path

@@ -118,7 +118,8 @@ def read_lines(path: Path) -> list[Line]:
         OSError: It cannot be read.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file.")
+        what = "this is not a regular file" if path.exists() else "no such file"
+        raise UsageError(f"{path}: {what}.")
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

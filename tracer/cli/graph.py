@@ -157,7 +157,6 @@ def graph(
         tuple(toward or ()),
         against,
         max_features,
-        engine.feature_card.N_READ if pages else 0,
     )
     request.check()
     writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages, heads)
@@ -250,7 +249,7 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("reading the graph"):
-        graph, supernodes, marks, sha256 = neuronpedia_import.read_either(path)
+        graph, supernodes, marks, sha256, told = neuronpedia_import.read_either(path)
     words = re.sub("[^A-Za-z0-9._-]+", "-", _DIGEST.sub("", path.stem)).lstrip("._-")
     origin = Origin(str(path), graph.pruning, supernodes, marks)
-    yield TakenGraph(graph, None, words, sha256, origin)
+    yield TakenGraph(graph, None, words, sha256, origin, told)

@@ -121,7 +121,7 @@ class Writer:
     ) -> Iterator[Path]:
         slug = _slug(found, self.pruning)
         if self.out is not None:
-            path = files.write(self.out / f"{slug}.json", pruned)
+            path = files.write(self.out / f"{slug}.json", pruned, found.features)
             yield path
             yield path.with_suffix(".safetensors")
         if self.frontend is not None:

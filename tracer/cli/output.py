@@ -27,7 +27,7 @@ from tracer.errors import (
     EXIT_USAGE,
     UsageError,
 )
-from tracer.record.files import write_text
+from tracer.record.files import require_plain, write_text
 from tracer.report.screen import Screen, silence
 
 if TYPE_CHECKING:
@@ -122,9 +122,17 @@ def require_writable(folder: Path, option: str) -> None:
 
 
 def require_writable_file(path: Path | None, option: str) -> None:
-    """`require_writable` for the folder of a file, unless it is none or standard output."""
-    if path is not None and path != STDOUT:
-        require_writable(path.parent, option)
+    """Find out the same of a file, unless it is none or standard output.
+
+    Raises:
+        UsageError: It cannot be written, or is something else than a file.
+    """
+    if path is None or path == STDOUT:
+        return
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: this is a folder, not a file.")
+    require_plain(path)
+    require_writable(path.parent, option)
 
 
 def percent(share: float) -> str:

@@ -15,7 +15,7 @@ from tracer.dashboard.dashboard import STYLE, Dashboard, PageName, plain
 from tracer.dashboard.explore import explore_page
 from tracer.dashboard.intervene import intervene_page
 from tracer.dashboard.places import places
-from tracer.dashboard.runs import runs_page
+from tracer.dashboard.runs import run_page, runs_page
 from tracer.errors import TracerError
 
 
@@ -29,6 +29,7 @@ class Slot(NamedTuple):
 
 SLOTS = (
     Slot("runs", "Runs", runs_page.render),
+    Slot("run", "Run", run_page.render),
     Slot("explore", "Explore", explore_page.render),
     Slot("intervene", "Intervene", intervene_page.render),
     Slot("compare", "Compare", compare_page.render),

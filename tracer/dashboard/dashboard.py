@@ -25,7 +25,7 @@ GRAPH = "graph-file"
 START, EXPLORED = "start", "explored"
 """What Intervene begins with: the supernodes made in Explore, where the address says so."""
 
-PageName = Literal["runs", "explore", "intervene", "compare", "author", "guide"]
+PageName = Literal["runs", "run", "explore", "intervene", "compare", "author", "guide"]
 
 
 @dataclass(frozen=True)

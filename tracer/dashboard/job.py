@@ -215,4 +215,4 @@ def _ended(dashboard: Dashboard, now: Snapshot) -> None:
     with st.status(f"{plain(now.file)}: {icon} {now.verdict}", state="complete", expanded=True):
         st.text(shown(now.run, CELL))
         _notes(now)
-        st.page_link(dashboard.pages["runs"], label="Open the run", query_params={RUN: now.run})
+        st.page_link(dashboard.pages["run"], label="Open the run", query_params={RUN: now.run})

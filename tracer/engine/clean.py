@@ -19,6 +19,7 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Prefix
+from tracer.errors import EngineError
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.hypothesis.vocabulary import token_text
 from tracer.record.trials import Activation, Reading, TokenReading
@@ -87,6 +88,19 @@ def clean_run(
     logits, prefix = model.clean(ids, hooks)
     d_keys = sum(keys.shape[1] * keys.shape[3] for keys in prefix.keys)
     return CleanRun(prompt, ids, logits, lambda: prefix, d_keys, kept, seen, norms)
+
+
+def require_finite(logits: Float[Tensor, "*row vocab"], prompt: str, when: str) -> None:
+    """Refuse logits of a prompt that are NaN or infinite; `when` ends the sentence.
+
+    Raises:
+        EngineError: Some are.
+    """
+    if not bool(torch.isfinite(logits.sum(-1)).all()):
+        raise EngineError(
+            f"prompt {prompt!r}: the model's logits are not finite (NaN or infinite) {when}. Try "
+            "dtype float32, and where it is clamped a smaller factor."
+        )
 
 
 N_TOP = 10

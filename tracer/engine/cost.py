@@ -158,7 +158,7 @@ def intervention_rows(
 def circuit_rows(
     hypothesis: Hypothesis, sizes: Mapping[str, PromptSize] | None = None
 ) -> Iterator[PlannedRows]:
-    """The rows of every circuit on each of its prompts, less those that cannot be ablated."""
+    """The rows of every circuit on each of its prompts, minus those that cannot be ablated."""
     for name, spec in hypothesis.studies_of(CircuitSpec).items():
         ranked = spec.curve and any(not hypothesis.prompts[p].held_out for p in spec.prompts)
         groups = min(spec.groups, sum(_most(spec, hypothesis, each) for each in spec.supernodes))

@@ -2,9 +2,9 @@
 
 The tokens come from weights alone. What a feature writes is carried to the vocabulary through the
 post-norm's weight where the MLP's output passes one, summed over the layers it writes to, through
-the last norm's weight and the unembedding, less the vocabulary's mean. By how much the norms divide
-depends on the prompt, and layers in between may react: so this is the direct path's direction only,
-up to scale. The text comes from passes of the model (`tracer.engine.feature_text`).
+the last norm's weight and the unembedding, minus the vocabulary's mean. By how much the norms
+divide depends on the prompt, and layers in between may react: so this is the direct path's
+direction only, up to scale. The text comes from passes of the model (`tracer.engine.feature_text`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import influence
 from tracer.record.trials import FeatureTokens, Firing
 
-N_READ = 150
-"""Features of a graph whose tokens are read: more than are looked at, a second of work."""
 N_TOKENS = 6
 _AT_ONCE = 32
 """Features; their scores over a vocabulary of 262,144 are 34 MB."""

@@ -22,13 +22,12 @@ from torch import Tensor
 
 from tracer.engine.ablation import ablation_hooks
 from tracer.engine.batches import BatchLimit, Row, in_batches
-from tracer.engine.clean import CleanRun
+from tracer.engine.clean import CleanRun, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import PlaceValues, keys_of
 from tracer.engine.freeze import LINEAR, held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
-from tracer.errors import EngineError
 
 
 class Measured(NamedTuple):
@@ -96,22 +95,9 @@ def _run_batch(
             rows=len(rows),
             rows_from=min(layers),
         )
-    require_finite(logits, clean, "under a clamp")
+    require_finite(logits, clean.prompt.name, "under a clamp")
     activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
     return Measured(numbers, logits, activations, ends[0])
-
-
-def require_finite(logits: Float[Tensor, "*row vocab"], clean: CleanRun, when: str) -> None:
-    """Refuse logits that are NaN or infinite; `when` ends the sentence.
-
-    Raises:
-        EngineError: Some are.
-    """
-    if not bool(torch.isfinite(logits.sum(-1)).all()):
-        raise EngineError(
-            f"prompt {clean.prompt.name!r}: the model's logits are not finite (NaN or infinite) "
-            f"{when}. Try dtype float32, or a smaller factor."
-        )
 
 
 def flatten(entries: Sequence[PlaceValues], start: int, like: Tensor) -> dict[int, Flat]:

@@ -1,7 +1,7 @@
 """What a clamped pass holds as it was: the freeze modes, and whether a model allows them.
 
 `none` holds nothing; `attention` every pattern as in the clean pass; `all` also every norm scale
-and every MLP's output as in the clean pass (less the skip path of a basis that has one). Then only
+and every MLP's output as in the clean pass (minus the skip path of a basis that has one). Then only
 the clamped features' direct paths are left, as in the attribution graph: the effect on the logits
 is linear in the clamps, and the features that are read show what reaches them directly. `residual`,
 which no file asks for, holds attention's outputs too: what is left is what the clamps write to the

@@ -24,10 +24,10 @@ from torch import Tensor
 
 from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clamps import GoingOn
-from tracer.engine.clean import CleanRun
+from tracer.engine.clean import CleanRun, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import PlaceValues
-from tracer.engine.forward import clamp_hooks, flatten, require_finite
+from tracer.engine.forward import clamp_hooks, flatten
 from tracer.engine.freeze import held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, cache_of
@@ -90,7 +90,7 @@ def _write_batch(
     pens = [_Pen(text, model.stop_ids) for text in texts]
     while True:
         logits = model.go_on(ids, [(Site("unembed_in", 0), torch.Tensor.contiguous), *hooks], cache)
-        require_finite(logits, clean, "while it writes under a clamp")
+        require_finite(logits, clean.prompt.name, "while it writes under a clamp")
         chosen = [pen.choose(row) for pen, row in zip(pens, logits.cpu(), strict=True)]
         if all(pen.is_done for pen in pens):
             return [WrittenText(tuple(pen.ids), pen.stopped) for pen in pens]

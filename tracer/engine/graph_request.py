@@ -17,6 +17,9 @@ from tracer.record.trials import FeatureTokens
 if TYPE_CHECKING:
     from tracer.engine.attribution.graph import Attributed
 
+N_READ = 150
+"""Features of a graph that are told of, where nobody says how many."""
+
 
 @dataclass(frozen=True)
 class GraphRequest:
@@ -36,7 +39,7 @@ class GraphRequest:
     against: str | None = None
     """With exactly one token in `toward`: the difference of the two logits."""
     max_features: int | None = None
-    described: int = 0
+    described: int = N_READ
     """So many of the most influential features are told of: what they promote."""
 
     @property

@@ -27,7 +27,7 @@ from tracer.engine.session import Opened, open_both
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
-from tracer.hypothesis.vocabulary import read_text, token_id
+from tracer.hypothesis.vocabulary import read_text, reopened, token_id, token_text, told_again
 from tracer.record.graph.graph import AttributionGraph
 
 
@@ -89,6 +89,9 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_P
             raise UsageError(str(refused)) from None
         if found.is_opened:
             progress.note(OPENED)
+        if again := reopened(found.ids, model.tokenizer):
+            token = token_text(found.ids[again[0]], model.tokenizer)
+            progress.note(told_again("the text", again, token))
         return [_Prompt(None, found.ids, None, None)]
     tokenized = tokenize(file, model.tokenizer, model.context)
     for note in token_notes(tokenized[name] for name in request.names):

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from tracer.engine.cache import MeasurementCache
-from tracer.engine.clean import CleanRun
+from tracer.engine.clean import CleanRun, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.places import HEADS, Places, layer_of
@@ -123,7 +121,7 @@ def open_context(
             positions = _positions(hypothesis, prompt)
             run = reused_run(known.clean if known else {}, prompt, positions)
             clean[name] = run or kept_run(cache, model, basis, prompt, positions)
-            _check_finite(clean[name], hypothesis)
+            require_finite(clean[name].logits, name, "before any clamp")
             advance(1)
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
@@ -156,7 +154,11 @@ def _find(
         else:
             found[name] = kept_supernode(cache, name, hypothesis, clean, scores)
         if not found[name].members:
-            raise EngineError(f"supernode {name!r}: {_nothing_found(spec)}")
+            what = spec.select.unit[:-1] if spec.select else "member"
+            raise EngineError(
+                f"supernode {name!r}: no {what} of the rule scores above zero. "
+                "Widen its layers, or choose other prompts or another direction."
+            )
         advance(1)
     return found
 
@@ -169,15 +171,6 @@ def _is_known(
     if there != hypothesis.supernodes[name]:
         return False
     return rule_cause(name, known.hypothesis, known.clean) == rule_cause(name, hypothesis, clean)
-
-
-def _nothing_found(spec: SupernodeSpec) -> str:
-    if spec.select is None:
-        return "none of its features is one that this basis has."
-    return (
-        f"no {spec.select.unit[:-1]} of the rule scores above zero. "
-        "Widen its layers, or choose other prompts or another direction."
-    )
 
 
 def address_notes(context: MeasurementContext) -> tuple[str, ...]:
@@ -194,14 +187,6 @@ def address_notes(context: MeasurementContext) -> tuple[str, ...]:
 
 def _widths(basis: FeatureBasis) -> list[int]:
     return [basis.n_features(layer) for layer in range(basis.n_layers)]
-
-
-def _check_finite(run: CleanRun, hypothesis: Hypothesis) -> None:
-    if not bool(torch.isfinite(run.logits).all()):
-        raise EngineError(
-            f"prompt {run.prompt.name!r}: the model's logits are not finite (NaN or infinite) in "
-            f"{hypothesis.model_spec.dtype}, before any clamp. Try dtype float32."
-        )
 
 
 def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
@@ -221,11 +206,14 @@ def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[M
         if spec.select and spec.select.layers and spec.select.layers[1] > last:
             where = ("supernodes", name, "select", "layers")
             yield file.mistake(where, _beyond(spec.select.layers[1], last))
-        told = next(foreign(spec, file.hypothesis.model_spec.name), None)
-        misfits = fitting_features(spec, _widths(basis)).n_left_out if told else 0
-        if misfits:
+        if spec.neuronpedia is not None:
             where = ("supernodes", name, "neuronpedia", "url")
-            yield file.mistake(where, f"{told} {misfits} of its ids do not fit this model.")
+            told = "".join(f"{note} " for note in foreign(spec, file.hypothesis.model_spec.name))
+            kept, _, misfits = fitting_features(spec, _widths(basis))
+            if misfits and (told or not kept):
+                n_ids = misfits + len(kept)
+                message = f"{told}Of {n_ids} features in this group the model has {len(kept)}."
+                yield file.mistake(where, message)
         for n, text in enumerate(spec.features or ()):
             layer, index, _ = parse_given(text)
             where = ("supernodes", name, "features", n)

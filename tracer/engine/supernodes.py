@@ -260,7 +260,7 @@ def _activations(
 
 
 def _contrast(values: list[Tensor], n_on: int) -> Tensor:
-    """Mean over `on`, less the mean over `against` where there is one."""
+    """Mean over `on`, minus the mean over `against` where there is one."""
     found = torch.stack(values[:n_on]).mean(0)
     return found - torch.stack(values[n_on:]).mean(0) if len(values) > n_on else found
 

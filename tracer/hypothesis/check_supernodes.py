@@ -141,5 +141,5 @@ def _feature_problems(path: KeyPath, features: tuple[str, ...]) -> Iterator[Prob
                 f"{feature!r} is no feature id: write 'layer_index', or "
                 "'layer_index_position' for one token only, e.g. '20_15589'",
             )
-        elif feature in features[:index]:
+        elif find_given(feature) in map(find_given, features[:index]):
             yield Problem((*path, index), f"the feature {feature!r} is named twice")

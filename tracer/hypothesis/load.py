@@ -1,31 +1,29 @@
 """From a YAML file to a checked hypothesis, or every mistake in it at once.
 
-`--set path=value` changes a file's plain data before it is checked; `Replacements` writes what a
-caller replaces in that form. The JSON Schema is for editors and other programs; its committed copy
-is `tracer/hypothesis/hypothesis.schema.json`, and a test holds the two equal.
+`Replacements` writes what a caller replaces as overrides, which change a file's plain data before
+it is checked. The JSON Schema is for editors and other programs; its committed copy is
+`tracer/hypothesis/hypothesis.schema.json`, and a test holds the two equal.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from tracer.errors import HypothesisError, KeyPath, Mistake, Problem, dotted, shorten, show, unknown
+from tracer.errors import HypothesisError, KeyPath, Mistake, Problem, dotted, shorten
 from tracer.hypothesis.check import reference_problems
+from tracer.hypothesis.overrides import apply_overrides, is_of, spelled
 from tracer.hypothesis.partial import parts_of, read_parts
 from tracer.hypothesis.parts import Parts
-from tracer.hypothesis.schema_messages import default_scalar, known_keys, short_key
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import (
     Mark,
     Source,
     YamlMistake,
     parse,
-    parse_value,
     read_text,
     to_yaml,
 )
@@ -37,94 +35,6 @@ MOST_TOLD = 200
 """Mistakes of one file."""
 _LONGEST = 2_000
 """Characters of one."""
-
-
-class Override(NamedTuple):
-    """One change, as written and as understood."""
-
-    text: str
-    path: KeyPath
-    value: Any
-
-
-class OverrideMistake(ValueError):
-    """An override that cannot be applied; `str` is the sentence."""
-
-
-def parse_override(text: str) -> Override:
-    """Read `path=value`; the value is YAML, a list item its number from 0: `expect.0`, `expect[0]`.
-
-    Raises:
-        OverrideMistake: it is not of that form.
-    """
-    left, equals, right = text.partition("=")
-    keys = re.sub(r"\[(\d+)\]", r".\1", left.strip()).split(".")
-    if not equals or not all(keys):
-        raise OverrideMistake(f"--set {text}: write path=value, e.g. --set controls.random=19")
-    path = tuple(int(key) if re.fullmatch(r"[0-9]{1,6}", key) else key for key in keys)
-    try:
-        return Override(text, path, parse_value(right))
-    except YamlMistake as mistake:
-        raise OverrideMistake(f"--set {text}: the value is {mistake.message}") from None
-
-
-def apply_overrides(data: dict[str, Any], texts: Iterable[str]) -> list[Problem]:
-    """Change the data in place, in order; what cannot be applied comes back."""
-    problems: list[Problem] = []
-    for text in texts:
-        try:
-            override = parse_override(text)
-            _put(data, override)
-        except OverrideMistake as mistake:
-            problems.append(Problem((), str(mistake)))
-    return problems
-
-
-def _put(data: dict[str, Any], override: Override) -> None:
-    holder: Any = data
-    *parents, last = override.path
-    for depth, key in enumerate(parents):
-        holder = _enter(holder, override, depth, key)
-    _enter_check(holder, override, len(parents), last)
-    holder[last] = override.value
-
-
-def _enter(holder: Any, override: Override, depth: int, key: str | int) -> Any:
-    """The mapping or list under a key, made where the schema knows it and the file does not."""
-    _enter_check(holder, override, depth, key)
-    path = override.path[: depth + 1]
-    if isinstance(holder, list):
-        return cast("list[Any]", holder)[int(key)]
-    inner = holder.get(key)
-    if inner is None:
-        inner = default_scalar(path)
-    short = short_key(path)
-    if inner is None:
-        holder[key] = {}
-    elif short is not None and not isinstance(inner, dict):
-        holder[key] = {short: inner}
-    return holder[key]
-
-
-def _enter_check(holder: Any, override: Override, depth: int, key: str | int) -> None:
-    path = override.path[:depth]
-    place = f"{dotted(path)!r}" if path else "the file"
-    if isinstance(holder, list):
-        count = len(cast("list[Any]", holder))
-        if isinstance(key, int) and key < count:
-            return
-        raise OverrideMistake(
-            f"--set {override.text}: {place} is a list of {count}; an index from 0 to {count - 1} "
-            f"is expected, not {show(key)}"
-        )
-    if not isinstance(holder, dict):
-        raise OverrideMistake(f"--set {override.text}: {place} is {show(holder)}, nothing is in it")
-    present = [str(name) for name in cast("dict[Any, Any]", holder)]
-    known = list(dict.fromkeys([*present, *known_keys(path, cast("Any", holder))]))
-    if key not in known:
-        raise OverrideMistake(
-            f"--set {override.text}: {place} has {unknown('key', str(key), known)}"
-        )
 
 
 @dataclass(frozen=True)
@@ -144,8 +54,12 @@ class HypothesisFile:
 
 
 def is_hypothesis_file(path: Path) -> bool:
-    """Whether a folder's entry is meant: macOS puts `._NAME`, which is no text, beside a file."""
-    is_yaml = path.suffix in (".yaml", ".yml") and not path.name.startswith("._")
+    """Whether a folder's entry is meant.
+
+    Hidden files and those that begin with `~` are other programs' own: macOS puts `._NAME`, which
+    is no text, beside a file, and editors put locks and copies there.
+    """
+    is_yaml = path.suffix in (".yaml", ".yml") and not path.name.startswith((".", "~"))
     return is_yaml and path.is_file()
 
 
@@ -168,7 +82,7 @@ def check(path: str, text: str, overrides: Iterable[str] = ()) -> HypothesisFile
     source = _parsed(path, text)
     problems = list(source.problems)
     problems += apply_overrides(source.data, texts)
-    reading = read_parts(source.data, {} if texts else source.written)
+    reading = read_parts(source.data, spelled(source.written, texts))
     problems += reading.problems
     problems += _beyond(reading.parts, problems)
     if problems or reading.hypothesis is None:
@@ -233,21 +147,13 @@ def place_mistake(
     """Give a problem its line, or the override that caused it."""
     where = dotted(problem.path)
     for text in reversed(overrides):
-        if _is_of(text, problem.path):
+        if is_of(text, problem.path):
             return Mistake(None, None, where, f"{problem.message} (from --set {text})")
     path = problem.path
     while path and path not in marks:
         path = path[:-1]
     mark = marks.get(path) if path else None
     return Mistake(*(mark or (None, None)), where, shorten(problem.message, _LONGEST))
-
-
-def _is_of(override: str, path: KeyPath) -> bool:
-    try:
-        changed = parse_override(override).path
-    except OverrideMistake:
-        return False
-    return path[: len(changed)] == changed
 
 
 class Replacements(NamedTuple):

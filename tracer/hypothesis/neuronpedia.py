@@ -147,6 +147,7 @@ def read_url(url: str) -> NeuronpediaLink:
         raise UsageError(f"the URL is longer than {MAX_LENGTH >> 20} MB.")
     try:
         parts = urlsplit(url.strip())
+        _ = parts.port  # read where it is asked for
         pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError as problem:
         raise UsageError(f"{show(url)} is no URL: {problem}.") from None
@@ -233,9 +234,9 @@ def _fields(url: str, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _model(path: str) -> str | None:
-    steps = path.strip("/").split("/")
-    is_graph_page = len(steps) == 2 and steps[1] == "graph" and steps[0]
-    return unquote(steps[0]) if is_graph_page else None
+    """The step in front of the page's own, `graph`, however both are spelled or encoded."""
+    *before, page = [unquote(step) for step in path.split("/") if step] or [""]
+    return before[-1] if before and page.lower() == "graph" else None
 
 
 def _filtered(
@@ -347,5 +348,5 @@ def foreign(node: SupernodeSpec, model: str) -> Iterator[str]:
 
 def _short(model: str) -> str:
     """A model's name without its owner; sites spell it with other signs between the words."""
-    name = re.sub("[^a-z0-9]", "", model.rstrip("/").rpartition("/")[2].lower())
+    name = re.sub("[^a-z0-9]", "", re.split(r"[/\\]", model.rstrip("/\\"))[-1].lower())
     return name.replace("gpt2small", "gpt2").removeprefix("meta")

@@ -19,7 +19,7 @@ NAME_RULE = (
     "a name begins with a letter or '_' and holds only ASCII letters, digits, '_' and '-', "
     "64 at most"
 )
-_MISSING, _UNKNOWN = "missing", "extra_forbidden"
+_MISSING, _UNKNOWN, _SHORT = "missing", "extra_forbidden", "too_short"
 _LAYOUT: dict[KeyPath, str] = {
     ("prompts", "template"): "`template` stands at the top of the file, beside `prompts`",
 }
@@ -105,7 +105,8 @@ def problems_of(
 ) -> list[Problem]:
     """Every mistake of a validation, in plain words; values as they are `written`, if known.
 
-    A missing key is not told where an unknown key beside it was most likely meant to be it.
+    A missing key is not told where an unknown key beside it was most likely meant to be it, and a
+    list is not called too short for entries that are there and told themselves.
     """
     details = error.errors(include_url=False)
     misspelt = {_meant(detail, data, root) for detail in details if detail["type"] == _UNKNOWN}
@@ -113,7 +114,13 @@ def problems_of(
         _problem(detail, data, root, written or {})
         for detail in details
         if not (detail["type"] == _MISSING and place_of(detail) in misspelt)
+        and not _is_long_enough(detail)
     ]
+
+
+def _is_long_enough(error: ErrorDetails) -> bool:
+    least = error.get("ctx", {}).get("min_length", 0)
+    return error["type"] == _SHORT and len(error["input"]) >= least
 
 
 def _at(data: Any, path: KeyPath) -> Any:
@@ -189,8 +196,8 @@ def _long_form(path: KeyPath, kind: str, root: type[BaseModel]) -> str:
 
 def _text(found: Any, written: str | None) -> str:
     spelled = written or show(found)
-    quote = isinstance(found, bool | int | float)
-    hint = f": put it in quotes, '{spelled}'" if quote else ""
+    is_spelled = written is not None or isinstance(found, bool | int | float)
+    hint = f": put it in quotes, '{spelled}'" if is_spelled else ""
     return f"found {spelled}; text is expected{hint}."
 
 
@@ -232,7 +239,7 @@ _SENTENCES: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "less_than_equal": _expected("{le:g} or less"),
     "string_pattern_mismatch": lambda found, _: f"{show(found)} is no name: {NAME_RULE}.",
     "string_too_short": lambda found, _: "it is empty; text is expected.",
-    "too_short": lambda found, context: (
+    _SHORT: lambda found, context: (
         f"found {show(found)}; {context['min_length']} or more entries are expected."
     ),
     "too_long": lambda found, context: (

@@ -27,8 +27,10 @@ from tracer.hypothesis.vocabulary import (
     encode,
     id_of,
     read_text,
+    reopened,
     token_id,
     token_text,
+    told_again,
 )
 
 
@@ -48,6 +50,8 @@ class TokenizedPrompt:
     """Token text → id: the answer, and all that expectations and directions ask here."""
     is_opened: bool = False
     """See `TextTokens`."""
+    reopened: tuple[int, ...] = ()
+    """Positions beyond the first where the token stands that opens a text."""
     unspaced: tuple[str, ...] = ()
     """What is asked that goes on with the prompt's last word, where a space would begin another."""
 
@@ -117,8 +121,8 @@ def shared_prefix(ids: Sequence[int], others: Iterable[Sequence[int]]) -> int:
 def token_notes(prompts: Iterable[TokenizedPrompt]) -> Iterator[str]:
     """What a reader should know of the tokens, a sentence each.
 
-    That a prompt's own opening token is not put there twice, and that a word without a space in
-    front is asked about where the prompt ends in a word.
+    That a prompt's own opening token is not put there twice, that it stands inside a prompt, and
+    that a word without a space in front is asked about where the prompt ends in a word.
     """
     unspaced: dict[str, list[str]] = {}
     for prompt in prompts:
@@ -129,7 +133,9 @@ def token_notes(prompts: Iterable[TokenizedPrompt]) -> Iterator[str]:
                 f"the prompt {prompt.name!r} begins with {prompt.tokens[0]!r} itself: no second "
                 "one is put in front."
             )
-
+        if prompt.reopened:
+            token = prompt.tokens[prompt.reopened[0]]
+            yield told_again(f"the prompt {prompt.name!r}", prompt.reopened, token)
     for token, names in unspaced.items():
         spaced = f" {token}"
         yield (
@@ -185,6 +191,7 @@ class _Reader:
             answer_id=None if spec.answer is None else ids.get(spec.answer),
             asked=ids,
             is_opened=is_opened,
+            reopened=reopened(ids_read, self._tokenizer),
             unspaced=tuple(
                 token for token in ids if _is_unspaced(token, encoded.text, self._tokenizer)
             ),

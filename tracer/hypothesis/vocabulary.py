@@ -126,7 +126,11 @@ def _other_spelling(token: str, tokenizer: Tokenizer) -> str:
 
 
 def _ids(text: str, tokenizer: Tokenizer) -> list[int]:
-    return list(encode(text, tokenizer, special=False)["input_ids"])
+    return _ids_of(text, tokenizer, special=False)
+
+
+def _ids_of(text: str, tokenizer: Tokenizer, *, special: bool) -> list[int]:
+    return list(encode(text, tokenizer, special=special)["input_ids"])
 
 
 def encode(text: str, tokenizer: Tokenizer, *, special: bool) -> Mapping[str, Any]:
@@ -153,6 +157,22 @@ def read_text(text: str, tokenizer: Tokenizer) -> TextTokens:
     doubled = _n_doubled(ids, own)
     offsets = tuple((int(start), int(end)) for start, end in whole["offset_mapping"])
     return TextTokens(ids[doubled:], offsets[doubled:], doubled > 0)
+
+
+def reopened(ids: Sequence[int], tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Positions beyond the first where what the tokenizer puts in front of a text stands again."""
+    whole, own = (_ids_of("a", tokenizer, special=special) for special in (True, False))
+    starts = range(len(whole) - len(own) + 1)
+    front = whole[: next((n for n in starts if whole[n : n + len(own)] == own), 0)]
+    places = range(1, len(ids)) if front else ()
+    return tuple(pos for pos in places if list(ids[pos : pos + len(front)]) == front)
+
+
+def told_again(what: str, positions: Sequence[int], token: str) -> str:
+    """The sentence about them; `what` is the text that holds the token."""
+    at = ", ".join(map(str, positions[:3])) + ", …" * (len(positions) > 3)
+    noun = "position" if len(positions) == 1 else "positions"
+    return f"{what} has {token!r} again at {noun} {at}, as if another text began there."
 
 
 def _n_doubled(ids: Sequence[int], own: Sequence[int]) -> int:

@@ -327,7 +327,7 @@ class _Builder:
             self._note(path, node)
         if isinstance(node, yaml.ScalarNode):
             value = plain_scalar(node)
-            if value is not None and not isinstance(value, str):
+            if node.value and not isinstance(value, str):
                 self.written[path] = node.value
             return value
         if isinstance(node, yaml.SequenceNode) and node.tag == SEQ:

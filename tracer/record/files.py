@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -61,7 +62,7 @@ def create_text(path: Path, text: str) -> None:
 
 
 def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
-    _require_plain(path)
+    require_plain(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
         try:
@@ -98,8 +99,12 @@ def remove_left_behind(folder: Path, seconds: int = ABANDONED) -> None:
             path.unlink()
 
 
-def _require_plain(path: Path) -> None:
-    """Refuse pipes, devices and links to open streams: replacing one would break its users."""
+def require_plain(path: Path) -> None:
+    """Refuse pipes, devices and links to open streams: replacing one would break its users.
+
+    Raises:
+        UsageError: It is one of them.
+    """
     is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
     if is_stream or (path.exists() and not (path.is_file() or path.is_dir())):
         raise UsageError(f"{path}: this is not a regular file, so it is not replaced by one.")
@@ -175,7 +180,7 @@ def read_model(path: Path, kind: type[Kind], schema: str) -> Kind:
     Raises:
         UsageError: It is missing, unreadable, cut short, foreign, newer, or does not fit.
     """
-    data = bytes_of(path)
+    data = bytes_of(path).removeprefix(BOM_UTF8)  # some editors put it there
     try:
         name = _schema_of(from_json(data))
     except ValueError as error:

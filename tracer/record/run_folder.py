@@ -7,6 +7,7 @@ a model that fits or a `UsageError`. `read_unreadable` gives what text is left o
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -189,7 +190,7 @@ def _partial_record(folder: Path) -> dict[str, Any]:
     try:
         path = folder / RECORD
         data = path.read_bytes() if path.is_file() else b""
-        found = from_json(data, allow_partial="trailing-strings")
+        found = from_json(data.removeprefix(BOM_UTF8), allow_partial="trailing-strings")
     except (OSError, ValueError):
         return {}
     return cast(dict[str, Any], found) if isinstance(found, dict) else {}

@@ -17,7 +17,7 @@ from tracer.api.session.clamped import Clamped
 from tracer.api.session.clamping import KeyedClamps, clamp_prompt
 from tracer.api.session.prompts import Prompt, Prompts, declared, prompt_of, prompt_table
 from tracer.api.session.supernode import Supernode
-from tracer.engine.clean import reading
+from tracer.engine.clean import reading, require_finite
 from tracer.engine.features.open import open_basis
 from tracer.engine.features.places import tuples_of
 from tracer.engine.graph_request import GraphRequest
@@ -32,7 +32,7 @@ from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
-from tracer.errors import EngineError, UsageError
+from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.names import NEURONS
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
@@ -257,6 +257,7 @@ class Session:
             toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
             against=against,
             max_features=max_features,
+            described=0,
         )
         groups = [_places(each, self._tokenized(file)[_PROMPT]) for each in supernodes]
         [(_, whole, _, taken)] = graphs(request, self._progress, self._as_it_is_now())
@@ -331,10 +332,7 @@ class Session:
     def _answer(self, prompt: TokenizedPrompt, answer: str | None) -> Answer:
         model = self._opened.model
         logits = model.clean(torch.tensor(prompt.ids), []).logits
-        if not bool(torch.isfinite(logits).all()):
-            raise EngineError(
-                f"prompt {prompt.name!r}: the model's logits are not finite (NaN or infinite)."
-            )
+        require_finite(logits, prompt.name, "before any clamp")
         found = reading(logits, prompt.asked, model.tokenizer)
         return Answer(prompt.name, prompt.text, prompt.tokens, prompt.ids, answer, found)
 

@@ -117,6 +117,7 @@ def render(dashboard: Dashboard) -> None:
     with right:
         b = _side(dashboard, known, "B", OTHER)
     if a is None or b is None:
+        st.markdown("Choose a run for A and one for B, or mark two rows in Runs.")
         return
     old, new = a.essentials(), b.essentials()
     _views(_Pair(a, b, old, new, b.compare(old)))

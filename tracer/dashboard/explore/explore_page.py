@@ -11,6 +11,7 @@ from tracer.dashboard.dashboard import (
     RUN,
     START,
     Dashboard,
+    author_link,
     marked_rows,
     plain,
     put_in_address,
@@ -108,6 +109,7 @@ def render(dashboard: Dashboard) -> None:
     if not run.record.graphs:
         st.markdown("This run has no attribution graph. Ask for one in the hypothesis, and run it:")
         st.code("graph:\n  prompts: [a_prompt]\n  toward: salient", language="yaml")
+        author_link(dashboard, f"run/{run.record.id}")
         return
     prompt = picked_prompt(run.record, list(run.record.graphs), middle)
     asked = _asked(stored(run, prompt).nodes.logits, right)

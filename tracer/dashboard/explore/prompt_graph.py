@@ -1,14 +1,12 @@
 """Graphs of no run: of a prompt that is typed here, and those in the folder of `tracer graph`.
 
-A file is found by its name in the listing, never by a path. What features promote is kept for the
-session of who took the graph: a graph's file does not hold it.
+A file is found by its name in the listing, never by a path.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -23,9 +21,8 @@ from tracer.engine.progress import Silent
 from tracer.errors import TracerError
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.record.files import file_stamp
-from tracer.record.graph.files import read_listed, write
+from tracer.record.graph.files import read_features, read_listed, write
 from tracer.record.graph.prune import prune
-from tracer.record.trials import FeatureTokens
 from tracer.report.graph_view import graph_data, to_json
 from tracer.report.render import graph_module, graph_style
 from tracer.report.run_graphs import feature_names, said_of
@@ -33,8 +30,6 @@ from tracer.report.run_graphs import feature_names, said_of
 LONGEST_PROMPT = 2_000
 """Characters."""
 MOST_NODES, MOST_LINKS = 1_000, 10_000
-N_DESCRIBED = 150
-_TOLD = "described graphs"
 _KEPT = (0.8, 0.98)
 """Shares of the nodes' and of the edges' influence, as `tracer graph` keeps them."""
 
@@ -82,7 +77,7 @@ def _made(folder: Path, text: str) -> str | None:
     """Take the graph of a prompt and keep it as a file; its name, None where a mistake is told."""
     default = ModelSpec(name=str(Hypothesis.model_fields["model"].default))
     basis = str(Hypothesis.model_fields["features"].default)
-    request = GraphRequest(text, default, basis, described=N_DESCRIBED)
+    request = GraphRequest(text, default, basis)
     key = (default.name, default.revision, default.dtype, default.device, basis)
     try:
         request.check()
@@ -95,37 +90,32 @@ def _made(folder: Path, text: str) -> str | None:
             cause = repr((graph.subject.fingerprint, basis, graph.subject.token_ids))
             name = f"{words}-{hashlib.sha256(cause.encode()).hexdigest()[:8]}"
             folder.mkdir(parents=True, exist_ok=True)
-            write(folder / f"{name}.json", graph)
+            write(folder / f"{name}.json", graph, found.features)
     except TracerError as error:
         st.warning(plain(str(error)))
         return None
     except OSError as error:
         st.warning(plain(f"the graph could not be kept ({error.strerror})."))
         return None
-    told: dict[str, Mapping[str, FeatureTokens]] = st.session_state.setdefault(_TOLD, {})
-    told[name] = found.features
     return name
 
 
 def draw_graph(dashboard: Dashboard, name: str) -> None:
     """Draw a graph of the folder: what is selected stays in the view."""
     path = dashboard.places.graphs / f"{name}.json"
-    told = st.session_state.get(_TOLD, {}).get(name, {})
     stamp = (file_stamp(path), file_stamp(path.with_suffix(".safetensors")))
-    prompt, cut, digest, text = _read(str(path), stamp, told)
+    prompt, cut, digest, text = _read(str(path), stamp)
     st.markdown(f"**{plain(shown(prompt, CELL))}** {plain(cut)}")
     view = component("tracer_graph", css=graph_style(), js=graph_module())
     view(key="file graph", data={"hash": digest, "graph": text, "selected": None})
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the graph…")
-def _read(
-    path: str, stamp: object, _told: Mapping[str, FeatureTokens]
-) -> tuple[str, str, str, str]:
+def _read(path: str, stamp: object) -> tuple[str, str, str, str]:
     """Prompt, what was cut, hash, and the graph as the view reads it."""
-    graph = read_listed(Path(path))
-    facts = {name: said_of(each) for name, each in _told.items()}
+    graph, told = read_listed(Path(path)), read_features(Path(path))
+    facts = {name: said_of(each) for name, each in told.items()}
     title = f"Attribution graph of {shown(graph.subject.prompt, CELL)}"
-    names = feature_names(_told)
+    names = feature_names(told)
     data = graph_data(graph, title, (), facts, names, MOST_NODES, MOST_LINKS)
     return graph.subject.prompt, data["cut"], data["hash"], to_json(data)

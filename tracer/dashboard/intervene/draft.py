@@ -17,8 +17,9 @@ from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.dose import Falls, Rises
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.top import TopIsNot
-from tracer.hypothesis.load import apply_overrides, from_hypothesis
+from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.neuronpedia_ids import parse_given, without_position
+from tracer.hypothesis.overrides import apply_overrides
 from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name

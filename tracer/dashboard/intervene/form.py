@@ -100,7 +100,7 @@ def _row(record: Record, prompt: PromptRecord, start: Clamping, stem: str) -> Cl
     label = known.label if known else name
     st.markdown(f"**{plain(label)}**" + (f" {plain(name)}" if label != name else ""))
     mode_at, factor_at = st.columns([2, 3])
-    place_at, tokens_at, onward_at = st.columns([2, 2, 1], vertical_alignment="bottom")
+    place_at, tokens_at, onward_at = st.columns([4, 4, 3], vertical_alignment="bottom")
     may: list[Mode] = [
         mode for mode in MODES if (mode != "inject" or has_source) and (mode != "add" or has_maxima)
     ]
@@ -159,7 +159,7 @@ def _measure(
     first = _choose(left, "Look at", tokens, None, f"first-{stem}", visible_token, told)
     second = _choose(
         right,
-        "less",
+        "minus",
         (_NO_SECOND, *tokens),
         start[1] if len(start) > 1 else None,
         f"second-{stem}",

@@ -135,11 +135,11 @@ def verdict_of(run: Run) -> None:
     st.markdown(f"**{plain(shown(verdict.claim))}**")
     st.text(shown(verdict.reason))
     st.markdown(plain(facts(run.record)))
-    for caveat in verdict.caveats[:_MOST_CAVEATS]:
-        st.text(f"⚠ {shown(caveat)}")
+    told = [shown(caveat) for caveat in verdict.caveats[:_MOST_CAVEATS]]
     more = len(verdict.caveats) - _MOST_CAVEATS
-    if more > 0:
-        st.markdown(f"⚠ and {more} more in the report")
+    told += [f"and {more} more in the report"] * (more > 0)
+    if told:
+        st.text("\n".join(f"⚠ {each}" for each in told))
 
 
 def details(dashboard: Dashboard, run: Run) -> None:

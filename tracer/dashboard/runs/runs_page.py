@@ -1,4 +1,4 @@
-"""The page Runs: the runs there are, filtered; one of them opened; two of them to compare."""
+"""The page Runs: the runs there are, filtered; one of them to open, two of them to compare."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, PageName, marked_rows
-from tracer.dashboard.opening import entries, opened
+from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, marked_rows, plain
+from tracer.dashboard.opening import entries
 from tracer.dashboard.runs.run import (
     CELL,
     ICONS,
     State,
-    chosen_run,
-    details,
     no_runs,
+    run_names,
     shown,
     state_of,
-    verdict_of,
     when,
 )
 from tracer.record.runs import RunEntry
+
+_MOST_LINKS = 10
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class RunFilters:
 
 
 def render(dashboard: Dashboard) -> None:
-    """Draw the page."""
+    """Draw the page; an address with a run, which this page had before, leads to the run's own."""
+    if st.query_params.get(RUN):
+        st.switch_page(dashboard.pages["run"], query_params=st.query_params.to_dict())
     st.title("Runs")
     known = entries(dashboard.places.reports)
     if not known:
@@ -46,11 +48,7 @@ def render(dashboard: Dashboard) -> None:
         return
     listed = list(known.values())
     found = filtered(listed, _filters(listed))
-    selected = _table(found, len(listed))
-    _compare(dashboard, selected)
-    chosen = chosen_run("Open", RUN, known)
-    if chosen is not None:
-        _show(dashboard, known[chosen])
+    _onward(dashboard, known, _table(found, len(listed)))
 
 
 def _filters(listed: Sequence[RunEntry]) -> RunFilters:
@@ -115,45 +113,24 @@ def _cells(entry: RunEntry) -> dict[str, str]:
     return {"verdict": f"{ICONS[state]} {state}", **cells}
 
 
-def _compare(dashboard: Dashboard, selected: Sequence[str]) -> None:
-    if not selected:
+def _onward(dashboard: Dashboard, known: Mapping[str, RunEntry], marked: Sequence[str]) -> None:
+    """Where the marked rows lead: one to its page, two to their comparison."""
+    if not marked:
         st.markdown("Mark a row to open it, two to compare them.")
-    elif len(selected) == 2:
-        newer, older = selected
+    elif len(marked) == 2:
+        newer, older = marked
         st.page_link(
             dashboard.pages["compare"],
             label="Compare the two marked runs",
             icon=":material/compare_arrows:",
             query_params={RUN: older, OTHER: newer},
         )
-    if selected and st.session_state.get("marked") != selected:
-        st.session_state[RUN] = selected[0]
-    st.session_state["marked"] = list(selected)
-
-
-def _show(dashboard: Dashboard, entry: RunEntry) -> None:
-    found = opened(dashboard.places.reports, entry)
-    if isinstance(found, str):
-        state = state_of(entry)
-        state = state if state in ("measuring", "stopped") else "unreadable"
-        st.header(f"{ICONS[state]} {state}")
-        st.text(shown(found))
-        return
-    verdict_of(found)
-    _onward(dashboard, entry)
-    details(dashboard, found)
-
-
-def _onward(dashboard: Dashboard, entry: RunEntry) -> None:
-    told: tuple[tuple[PageName, str, str, dict[str, str]], ...] = (
-        ("explore", "Explore its graphs", "hub", {RUN: entry.id}),
-        ("intervene", "Intervene by hand", "tune", {RUN: entry.id}),
-        ("author", "Edit its hypothesis", "edit", {"from": f"run/{entry.id}"}),
-    )
-    columns = st.columns(len(told))
-    for column, (name, label, icon, query) in zip(columns, told, strict=True):
-        column.page_link(
-            dashboard.pages[name], label=label, icon=f":material/{icon}:", query_params=query
+    for each in marked[:_MOST_LINKS]:
+        st.page_link(
+            dashboard.pages["run"],
+            label=f"Open {plain(run_names(known)[each])}",
+            icon=":material/open_in_full:",
+            query_params={RUN: each},
         )
 
 

@@ -1,7 +1,7 @@
 """What a graph explains: salient logits, named tokens, or a difference of two.
 
 On a prompt, a target is a direction: token ids with their signs. Its value is the logits along it,
-less the mean over the vocabulary, before any soft cap; its read vector is the demeaned column of
+minus the mean over the vocabulary, before any soft cap; its read vector is the demeaned column of
 the unembedding, carried back through the frozen last norm.
 """
 

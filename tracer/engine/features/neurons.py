@@ -1,6 +1,6 @@
 """The neuron basis: a feature is one hidden unit of an MLP, before the down projection.
 
-No dictionary and no reconstruction error: the features' writes sum to the MLP's output (less its
+No dictionary and no reconstruction error: the features' writes sum to the MLP's output (minus its
 bias). Activations are signed, and every neuron is active.
 """
 

@@ -120,7 +120,7 @@ def _measured(
 def _reader(
     target: ExplainedTarget, clean: CleanRun, cap: float | None
 ) -> Callable[[Float[Tensor, "row vocab"]], Float[Tensor, " row"]]:
-    """The graph's first target, read off logits: less their mean, without the soft cap."""
+    """The graph's first target, read off logits: minus their mean, without the soft cap."""
     top = [(int(clean.logits.argmax()), 1.0)]
     direction = top if target == "salient" else target
     of_mean = sum(coefficient for _, coefficient in direction)

@@ -19,9 +19,10 @@ from tracer.engine.attribution.graph import attribute
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
 from tracer.engine.cache import StepForm, hash_of, remembered
-from tracer.engine.feature_card import N_READ, described, influential, signed
+from tracer.engine.feature_card import described, influential, signed
 from tracer.engine.feature_text import Signed, firings
 from tracer.engine.features.places import Place, Places, joined, tuples_of
+from tracer.engine.graph_request import N_READ
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
 from tracer.engine.progress import Progress

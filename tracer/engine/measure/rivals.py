@@ -4,8 +4,8 @@ Where a concept is put in at some positions and layers, three things do without 
 
 - `mlp`: the whole outputs of the MLPs of these layers are those of the donors;
 - `residual`: so is the whole residual stream after the last of them;
-- `difference`: the mean of the donors' residual stream there, less the mean of the rule's contrast,
-  is added (difference of means).
+- `difference`: the mean of the donors' residual stream there, minus the mean of the rule's
+  contrast, is added (difference of means).
 
 Each is made with the wrong donors of every answer as well: what the place carries of any concept.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
@@ -11,6 +12,7 @@ from typing import Any, cast
 from tracer.errors import ModelUnavailable, show
 
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Suffixes of pickled weights, which can run code when read."""
@@ -63,6 +65,11 @@ def check_folder(folder: Path, *, weights: bool = True) -> None:
         ModelUnavailable: With the reason.
     """
     _check_files(folder)
+    if (folder / ADAPTER).exists():
+        raise ModelUnavailable(
+            f"{folder / ADAPTER}: this is an adapter, which changes another model. Merge it into "
+            "that model (PEFT's merge_and_unload) and save the whole."
+        )
     config = _check_config(folder)
     if weights:
         _check_weights(folder, config)
@@ -220,6 +227,11 @@ def _read_object(folder: Path, name: str) -> dict[str, Any]:
             content = file.read(MAX_JSON_MB * 2**20 + 1)
         if len(content) > MAX_JSON_MB * 2**20:
             raise ModelUnavailable(f"{path}: larger than {MAX_JSON_MB} MiB, which is no {name}.")
+        if content.startswith(BOM_UTF8):
+            raise ModelUnavailable(
+                f"{path}: it begins with a byte order mark, which other libraries do not read. "
+                "Save it as UTF-8 without one."
+            )
         found: object = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(f"{folder}: no {name}, so this is no model folder.") from None

@@ -7,7 +7,7 @@ random numbers, and leave out what has no place.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -44,6 +44,8 @@ _BUFFERS = re.compile(r"(masked_bias|attn\.bias|attention\.bias|rotary_emb\.inv_
 _ROOM = 1.5
 """A model with this many times the numbers of its files is not allocated: most are missing."""
 _NAMED = 3
+_FLOATS = ("F64", "F32", "F16", "BF16")
+"""Types of weights, as safetensors spells them."""
 _AnyConfig: Any = AutoConfig
 AnyTokenizer: Any = AutoTokenizer
 AnyCausalModel: Any = AutoModelForCausalLM
@@ -77,6 +79,7 @@ def require_usable(folder: Path) -> None:
             f"{folder}: model type {kind!r} is no causal language model that the installed "
             "transformers knows; code that comes with a model is never run."
         )
+    require_json(folder, ("generation_config.json",))  # transformers passes over an unsound one
     _check_sizes(_planned(folder), _stored(folder), folder)
 
 
@@ -87,7 +90,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ModelUnavailable: It cannot be read or used, or knows no characters of its tokens.
     """
     what = f"{folder}: the tokenizer cannot be read from its files, tokenizer.json and others"
-    with guarded(what, _ADVICE, partial(_blame, folder, _TOKENIZER_JSON)):
+    with guarded(what, _ADVICE, partial(_blame, folder)):
         tokenizer = AnyTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -107,7 +110,7 @@ def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTra
         ModelUnavailable: The weights cannot be read, do not fit the config, or not into memory.
     """
     what = f"{folder}: the weights cannot be loaded"
-    with guarded(what, _ADVICE, partial(_blame, folder, ("generation_config.json",))):
+    with guarded(what, _ADVICE, partial(_config, folder)):
         try:
             hf_model, report = AnyCausalModel.from_pretrained(
                 folder,
@@ -134,9 +137,9 @@ _ADVICE = (
 )
 
 
-def _blame(folder: Path, names: Iterable[str]) -> None:
-    """Name the file that is no JSON object, or the config, where it is one of them."""
-    require_json(folder, names)
+def _blame(folder: Path) -> None:
+    """Name the tokenizer's file that is no JSON object, or the config, where it is one of them."""
+    require_json(folder, _TOKENIZER_JSON)
     _config(folder)
 
 
@@ -162,8 +165,20 @@ def _stored(folder: Path) -> dict[str, Shape]:
             guarded(f"{path}: the weights cannot be loaded", _ADVICE),
             safe_open(path, "pt") as file,
         ):
-            found |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                tensor = file.get_slice(key)
+                _require_dense(path, key, tensor.get_dtype())
+                found[key] = tuple(tensor.get_shape())
     return found
+
+
+def _require_dense(path: Path, key: str, dtype: str) -> None:
+    """Refuse numbers that mean something only with the scales of a quantisation."""
+    if key.endswith(".weight") and dtype not in _FLOATS:
+        raise ModelUnavailable(
+            f"{path}: {key} is {dtype}; allowed are {', '.join(_FLOATS)}. The weights are "
+            "quantised, and features are read from dense weights only: use the unquantised model."
+        )
 
 
 def _check_sizes(planned: Mapping[str, Shape], stored: Mapping[str, Shape], folder: Path) -> None:
@@ -185,8 +200,8 @@ def _refuse_other_shapes(folder: Path, found: Iterable[tuple[str, Shape, Shape]]
     if wrong:
         told = [f"{key} is {_times(a)} and should be {_times(b)}" for key, a, b in wrong[:_NAMED]]
         raise ModelUnavailable(
-            f"{folder}: {len(wrong)} tensors of the weights have other shapes than config.json "
-            f"asks for ({'; '.join(told)}{'; …' * (len(wrong) > _NAMED)}). Correct the config."
+            f"{folder}: {_tensors(wrong)} of another shape in the weights than config.json asks "
+            f"for ({'; '.join(told)}{'; …' * (len(wrong) > _NAMED)}). Correct the config."
         )
 
 
@@ -195,14 +210,18 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
     _refuse_other_shapes(folder, [(k, tuple(a), tuple(b)) for k, a, b in report["mismatched_keys"]])
     if missing := sorted(report["missing_keys"]):
         raise ModelUnavailable(
-            f"{folder}: {len(missing)} tensors are missing from the weights ({_some(missing)})."
+            f"{folder}: {_tensors(missing)} missing from the weights ({_some(missing)})."
         )
     if unused := sorted(key for key in report["unexpected_keys"] if not _BUFFERS.search(key)):
         raise ModelUnavailable(
-            f"{folder}: the weights hold {len(unused)} tensors that the model of config.json has "
-            f"no place for ({_some(unused)}). Correct the config, num_hidden_layers first, or take "
-            "them out."
+            f"{folder}: {_tensors(unused)} in the weights for which the model of config.json has "
+            f"no place ({_some(unused)}). Correct the config, num_hidden_layers first, or take "
+            "out what is too much."
         )
+
+
+def _tensors(found: Sequence[object]) -> str:
+    return "1 tensor is" if len(found) == 1 else f"{len(found)} tensors are"
 
 
 def _some(names: list[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from tracer.record.graph.format import (
     too_large,
 )
 from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes
+from tracer.record.trials import FeatureTokens
 
 NAME = "graph.json"
 """What a graph is called where only its folder is given."""
@@ -51,12 +53,15 @@ class PackedGraph(NamedTuple):
     about: Any
 
 
-def write(path: Path, graph: AttributionGraph) -> Path:
+def write(
+    path: Path, graph: AttributionGraph, features: Mapping[str, FeatureTokens] | None = None
+) -> Path:
     """Write both files, replacing older ones; the path of the JSON.
 
     Args:
         path: The JSON file, or a folder, where it is then called `graph.json`.
         graph: Its floats are kept as float32.
+        features: What is told of its features, by id.
 
     Raises:
         UsageError: The path ends otherwise, or the graph is none that `read` would take.
@@ -65,16 +70,17 @@ def write(path: Path, graph: AttributionGraph) -> Path:
     path = _json_path(path)
     found = from_graph(graph)
     data = safetensors.numpy.save(found)
-    about = _describe(path, graph, found, hashlib.sha256(data).hexdigest())
+    about = _describe(path, graph, found, hashlib.sha256(data).hexdigest(), features or {})
     write_bytes(path.with_suffix(".safetensors"), data)
-    write_text(path, about.model_dump_json(by_alias=True, indent=1) + "\n")
+    empty = set[str]() if about.features else {"features"}
+    write_text(path, about.model_dump_json(by_alias=True, indent=1, exclude=empty) + "\n")
     return path
 
 
 def pack(graph: AttributionGraph) -> PackedGraph:
     """Both halves of a graph, for keeping them elsewhere than in files of their own."""
     found = from_graph(graph)
-    about = _describe(_NOWHERE, graph, found, hashlib.sha256().hexdigest())
+    about = _describe(_NOWHERE, graph, found, hashlib.sha256().hexdigest(), {})
     return PackedGraph(found, about.model_dump(mode="json", by_alias=True))
 
 
@@ -117,6 +123,15 @@ def read_listed(path: Path) -> ListedGraph:
     )
 
 
+def read_features(path: Path) -> Mapping[str, FeatureTokens]:
+    """What a graph's file tells of its features, by id.
+
+    Raises:
+        UsageError: As `read`, of the JSON alone.
+    """
+    return _read_document(_json_path(path)).features
+
+
 class _Whole(NamedTuple):
     """Both files, checked."""
 
@@ -134,9 +149,15 @@ def _read_whole(path: Path) -> _Whole:
     return _whole(beside, about, _read_tensors(beside, about))
 
 
-def _describe(path: Path, graph: AttributionGraph, found: Tensors, sha256: str) -> GraphDocument:
+def _describe(
+    path: Path,
+    graph: AttributionGraph,
+    found: Tensors,
+    sha256: str,
+    told: Mapping[str, FeatureTokens],
+) -> GraphDocument:
     try:
-        about = describe(graph, len(found["edges.weight"]), sha256)
+        about = describe(graph, len(found["edges.weight"]), sha256, told)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
@@ -169,7 +190,8 @@ def _read_document(path: Path) -> GraphDocument:
 def _size(path: Path) -> int:
     """Of a plain file; anything else could be endless."""
     if not path.is_file():
-        raise UsageError(f"{path}: no graph is here, there is no such file.")
+        what = "this is not a regular" if path.exists() else "there is no such"
+        raise UsageError(f"{path}: no graph is here, {what} file.")
     return path.stat().st_size
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.hypothesis.studies.graph import LARGEST, MAX_CELLS
 from tracer.record.graph.graph import (
     AttributionGraph,
@@ -23,6 +24,7 @@ from tracer.record.graph.graph import (
     Subject,
 )
 from tracer.record.graph.influence import rows_of
+from tracer.record.trials import FeatureTokens
 
 SCHEMA = "tracer.graph/1"
 
@@ -96,10 +98,17 @@ class GraphDocument(Part):
     n_nodes: _Count
     counts: Counts
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    features: Mapping[str, FeatureTokens] = {}
+    """What is told of features, by id; a graph that tells nothing has no such key."""
 
 
-def describe(graph: AttributionGraph, n_edges: int, sha256: str) -> GraphDocument:
-    """The document of a graph whose tensors are written already."""
+def describe(
+    graph: AttributionGraph, n_edges: int, sha256: str, told: Mapping[str, FeatureTokens]
+) -> GraphDocument:
+    """The document of a graph whose tensors are written already, with what is `told` of features.
+
+    Those that the graph does not have are left out.
+    """
     nodes = graph.nodes
     counts = Counts(
         features=nodes.n_features,
@@ -109,17 +118,23 @@ def describe(graph: AttributionGraph, n_edges: int, sha256: str) -> GraphDocumen
         edges=n_edges,
     )
     pruning, heads = graph.pruning, graph.heads
-    told = None if heads is None else HeadsPart(n_heads=heads.n_heads, most=heads.heads.shape[1])
+    carry = None if heads is None else HeadsPart(n_heads=heads.n_heads, most=heads.heads.shape[1])
     return GraphDocument(
         schema=SCHEMA,
         subject=SubjectPart(**vars(graph.subject)),
         logits=tuple(LogitPart(**vars(logit)) for logit in nodes.logits),
         pruning=None if pruning is None else PruningPart(**vars(pruning)),
-        heads=told,
+        heads=carry,
         n_nodes=nodes.n_sources + len(nodes.logits),
         counts=counts,
         tensors_sha256=sha256,
+        features={name: told[name] for name in map(_id, nodes.features.tolist()) if name in told},
     )
+
+
+def _id(feature: list[int]) -> str:
+    layer, pos, index = feature
+    return feature_id(layer, index, pos)
 
 
 def subject_of(document: GraphDocument) -> Subject:

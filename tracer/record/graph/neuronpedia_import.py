@@ -10,7 +10,7 @@ empty; active features are those in the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -49,6 +49,7 @@ from tracer.record.graph.neuronpedia_format import (
     misfits,
 )
 from tracer.record.graph.neuronpedia_links import AmbiguousColumns, NameIndex, edge_matrix
+from tracer.record.trials import FeatureTokens
 
 MAX_EDGES = 1 << 28
 """Room for edges, there or not: 1 GiB."""
@@ -69,6 +70,8 @@ class Existing(NamedTuple):
     """Ours keep none."""
     sha256: str
     """Of the JSON file, which for ours names the hash of its tensors."""
+    features: Mapping[str, FeatureTokens] = {}
+    """What ours tell of features, by id."""
 
 
 def read_either(path: Path) -> Existing:
@@ -81,7 +84,8 @@ def read_either(path: Path) -> Existing:
     data = cast(dict[str, Any], found.data) if isinstance(found.data, dict) else {}
     schema = data.get("schema")
     if isinstance(schema, str) and schema.startswith(_OURS):
-        return Existing(files.read(path), (), NO_MARKS, found.sha256)
+        told = files.read_features(path)
+        return Existing(files.read(path), (), NO_MARKS, found.sha256, told)
     if "nodes" not in data and "links" not in data:
         raise UsageError(
             f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "

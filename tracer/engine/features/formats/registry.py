@@ -30,10 +30,18 @@ def read_dictionary(folder: Path, name: str, fetch: Fetch) -> Dictionary:
     Raises:
         TracerError: It is in none of the formats, or its files are not sound.
     """
+    _require_plain_files(folder)
     for each in FORMATS:
         if each.is_here(folder):
             return each.read(folder, name, fetch)
     raise UsageError(f"{folder}: {_why_not(folder)}")
+
+
+def _require_plain_files(folder: Path) -> None:
+    """Refuse pipes and devices, which may never end, where a format's files may lie."""
+    for path in sorted((*folder.glob("*"), *folder.glob("*/*"))):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{path}: this is not a regular file.")
 
 
 def _why_not(folder: Path) -> str:
