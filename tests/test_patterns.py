@@ -16,6 +16,7 @@ from tracer.engine.pattern_clamps import (
     patterns,
     resolve_patterns,
     unclamped_weight,
+    written_at_end,
 )
 from tracer.engine.patterns import Knockout, Look
 from tracer.errors import HypothesisError
@@ -150,6 +151,37 @@ def test_a_weight_is_the_patterns_own_sum(bench):
     one, several = (unclamped_weight(context, each, "dallas") for each in looks.values())
     assert one == pytest.approx(float(kept[1][0, 3, -1, start:stop].sum()), abs=1e-6)
     assert several == pytest.approx(np.mean(found), abs=1e-6)
+
+
+def test_what_a_pattern_writes_directly_is_the_heads_change_alone(each_model):
+    clamp = {"heads": ["1.3"], "from": "last", "to": "state", "set": 0}
+    prompts = {
+        name: each | {"spans": {"state": " the state"}}
+        for name, each in HEADS_FILE["prompts"].items()
+    }
+    context = open_heads(each_model, file_with(clamp) | {"prompts": prompts})
+    edits = resolve_patterns(context, context.hypothesis.interventions["it"], "dallas")
+    found = written_at_end(context, edits, "dallas")
+    start, stop = context.clean["dallas"].prompt.spans["state"]
+    kept = {}
+
+    def mask(pattern, layer):
+        if layer == 1:
+            pattern[:, 3, -1, start:stop] = 0
+            pattern[:, 3, -1] /= pattern[:, 3, -1].sum()
+        return pattern
+
+    bridge = each_model._bridge
+    hooks = [
+        ("blocks.1.attn.hook_pattern", lambda x, hook: mask(x.clone(), 1)),
+        ("blocks.1.attn.hook_z", lambda x, hook: kept.setdefault("z", x.clone())),
+    ]
+    with torch.no_grad(), bridge.hooks(fwd_hooks=hooks):
+        bridge.original_model(context.clean["dallas"].ids[None])
+    assert found is not None
+    # Nothing before the second layer's attention has changed, so its values are clean.
+    wanted = kept["z"][0, -1].reshape(4, -1)[3]
+    assert torch.allclose(torch.from_numpy(found.value).float(), wanted, atol=ATOL)
 
 
 def test_the_record_says_how_much_weight_moved(bench):

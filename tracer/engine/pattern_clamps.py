@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.controls import seed_of, some_of
-from tracer.engine.features.places import HEADS
+from tracer.engine.features.places import HEADS, Place, PlaceValues
 from tracer.engine.patterns import Knockout, Look, PatternEdit, Replaced, Span, patterns_of
 from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.attention import HeadsForm, PatternClamp
@@ -136,6 +136,35 @@ def pattern_records(
             )
         )
     return tuple(found)
+
+
+def written_at_end(
+    context: MeasurementContext, edits: Sequence[PatternEdit], prompt: str
+) -> PlaceValues | None:
+    """The heads' own activations at the last token with these patterns and the clean values.
+
+    z = Σ_k A(q, k) v(k), with v as the prompt's clean pass kept it: what a pattern changes of a
+    head before anything else reacts. None where a model makes its z otherwise (gated attention).
+    """
+    clean, found = context.clean[prompt], dict[Place, float]()
+    last = len(clean.ids) - 1
+    heads = {(e.layer, e.head) for e in edits if e.queries[1] > last}
+    for layer, head in sorted(heads):
+        before = patterns(context, prompt)[layer][head]
+        after = before.clone()
+        for edit in edits:
+            if (edit.layer, edit.head) == (layer, head):
+                edit.apply(after, 0)
+        kept = clean.prefix.values[layer][0]
+        group = len(patterns(context, prompt)[layer]) // len(kept)
+        v = kept[head // group].float().cpu()
+        d_head = v.shape[1]
+        z = clean.activation(HEADS + layer, last).float().cpu()[head * d_head :][:d_head]
+        if not torch.allclose(before[last] @ v, z, rtol=1e-3, atol=1e-3 * float(z.norm())):
+            return None
+        new = (after[last] @ v).tolist()
+        found |= {(HEADS + layer, last, head * d_head + n): x for n, x in enumerate(new)}
+    return PlaceValues.of(found)
 
 
 def looks_of(context: MeasurementContext, spec: InterventionSpec, prompt: str) -> dict[str, Look]:

@@ -22,7 +22,6 @@ from tracer.engine.cost import intervention_rows
 from tracer.engine.features.places import Places, PlaceValues, joined
 from tracer.engine.freeze import can_be_frozen
 from tracer.engine.measure.rows import read_rows
-from tracer.engine.model.model import Model
 from tracer.engine.pattern_clamps import (
     looks_of,
     pattern_controls,
@@ -31,6 +30,7 @@ from tracer.engine.pattern_clamps import (
     resolve_patterns,
     unclamped_weight,
     unseen_by,
+    written_at_end,
 )
 from tracer.engine.patterns import Look, PatternEdit
 from tracer.engine.procedure import made_anew
@@ -238,7 +238,7 @@ def _plan(
         assignment=assignment,
         main=Row(assignment.values, spec.freeze, read, patterns=patterns, looks=asked),
         doses=_dose_rows(spec, clamps, clean, patterns),
-        direct=_direct_rows(context.model, assignment.values, clean, patterns),
+        direct=_direct_rows(context, assignment.values, clean, patterns),
         made_anew=[Row(each, spec.freeze, is_control=True, patterns=patterns) for each in anew],
         procedure=tuple(
             ProcedureControl(
@@ -270,16 +270,30 @@ def _paired(
 
 
 def _direct_rows(
-    model: Model, values: PlaceValues, clean: CleanRun, patterns: Sequence[PatternEdit]
+    context: MeasurementContext,
+    values: PlaceValues,
+    clean: CleanRun,
+    patterns: Sequence[PatternEdit],
 ) -> list[Row]:
     """What the clamps write to the logits themselves: only the last token's residual stream does.
 
-    None where nothing is clamped there, where the model's attention cannot be held, and beside
-    patterns that are set, whose direct write is not told apart.
+    A pattern that is set there is what its head would write with the values as they are. None where
+    nothing is set there, and where the model's attention cannot be held.
     """
     at_end = _at_end(values, clean)
-    can = len(at_end) and not patterns and can_be_frozen(model)
-    return [Row(at_end, "residual")] if can else []
+    written = written_at_end(context, patterns, clean.prompt.name)
+    if written is None or not can_be_frozen(context.model):
+        return []
+    free = written.only(~at_end.has(written.where))
+    both = PlaceValues(
+        joined([at_end.where, free.where]), np.concatenate([at_end.value, free.value])
+    )
+    return [Row(both, "residual")] if len(both) else []
+
+
+def _sets_end(patterns: Sequence[PatternEdit], clean: CleanRun) -> bool:
+    """Whether a pattern is set at the last token."""
+    return any(edit.queries[1] == len(clean.ids) for edit in patterns)
 
 
 def _at_end(values: PlaceValues, clean: CleanRun) -> PlaceValues:
@@ -317,7 +331,7 @@ def _trial(
     active = _activations(context, plan, clean, found.activations[start])
     if plan.direct:
         direct = found.readings[start + 1 + len(factors)]
-    elif len(_at_end(plan.main.values, clean)) or plan.main.patterns:
+    elif len(_at_end(plan.main.values, clean)) or _sets_end(plan.main.patterns, clean):
         direct = None
     else:
         direct = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
