@@ -18,7 +18,8 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from tracer.cli.output import stderr, write_stdout
 from tracer.errors import EXIT_OK, UsageError, listed
-from tracer.hypothesis.clamps import HERE, NAME_PATTERN
+from tracer.hypothesis.clamps import HERE
+from tracer.hypothesis.declared import NAME_PATTERN
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name

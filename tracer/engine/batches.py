@@ -19,6 +19,7 @@ from tracer.engine.cost import ROW_BUDGET, row_bytes, rows_per_batch
 from tracer.engine.features.places import HEADS, Place, Places, PlaceValues, as_places
 from tracer.engine.freeze import Freeze
 from tracer.engine.model.model import Model
+from tracer.engine.patterns import Look, PatternEdit
 from tracer.errors import EngineError
 
 Result = TypeVar("Result")
@@ -33,6 +34,8 @@ class Row:
         read: Features whose activation after the clamps is wanted.
         is_control: Whether only the tokens asked about are read of it.
         kept: All that stays, where the MLPs' outputs are ablated; rows run together share its base.
+        patterns: Attention patterns that are set.
+        looks: Weights of attention patterns that are wanted.
     """
 
     def __init__(
@@ -42,10 +45,13 @@ class Row:
         read: Iterable[Place] | Places = (),
         is_control: bool = False,
         kept: Kept | None = None,
+        patterns: Sequence[PatternEdit] = (),
+        looks: Sequence[Look] = (),
     ) -> None:
         self.values, self.read = PlaceValues.of(values), as_places(read)
         self.freeze: Freeze = freeze
         self.is_control, self.kept = is_control, kept
+        self.patterns, self.looks = tuple(patterns), tuple(looks)
 
     @property
     def kind(self) -> tuple[Freeze, bool]:
@@ -53,13 +59,18 @@ class Row:
         return self.freeze, self.kept is not None
 
     def start(self, clean: CleanRun) -> tuple[int, int]:
-        """First changed position and layer; a row without changes starts at the last position."""
+        """First position that is changed or looked from, and first changed layer.
+
+        A row without changes starts at the last position.
+        """
         if self.kept is not None:
             return self.kept.base.start, min(self.kept.base.outputs)
-        if not len(self.values):
-            return len(clean.ids) - 1, 0
-        first = int(self.values.where[:, 1].min())
-        return first, int((self.values.where[:, 0] % HEADS).min())
+        first = [edit.queries[0] for edit in (*self.patterns, *self.looks)]
+        layers = [edit.layer for edit in self.patterns]
+        if len(self.values):
+            first.append(int(self.values.where[:, 1].min()))
+            layers.append(int((self.values.where[:, 0] % HEADS).min()))
+        return min(first, default=len(clean.ids) - 1), min(layers, default=0)
 
 
 @dataclass

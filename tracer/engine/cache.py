@@ -135,6 +135,8 @@ class KeptRows(NamedTuple):
     """Of the rows that are no controls."""
     activations: Mapping[int, Float[Tensor, " read"]]
     """Of the rows that are no controls, in the order of their `read`."""
+    looked: Mapping[int, Float[Tensor, " look"]]
+    """Of the rows that look at patterns, in the order of their `looks`."""
     batches: Sequence[Sequence[int]]
     """Numbers of the rows that went through the model together."""
     ends: Float[Tensor, "row d_model"]
@@ -180,7 +182,9 @@ def cause_of(row: Row, clean: CleanRun) -> list[Any]:
     at = hash_of(row.read, clean.at(row.read).float().numpy())
     positions = clean.positions if row.freeze in LINEAR else ()
     values = hash_of(row.values.where, row.values.value)
-    return [row.freeze, row.is_control, values, at, positions]
+    looks = [[look.heads, look.queries, look.keys] for look in row.looks]
+    patterns = [edit.cause() for edit in row.patterns]
+    return [row.freeze, row.is_control, values, at, positions, patterns, looks]
 
 
 def hash_of(*arrays: np.ndarray) -> str:
@@ -201,6 +205,7 @@ def keep(cache: MeasurementCache, key: str, rows: KeptRows, tokens: Mapping[str,
     """Keep rows that were read for some tokens."""
     arrays = {f"columns.{name}": x for name, x in rows.columns._asdict().items()}
     arrays |= {f"activations.{row}": x for row, x in rows.activations.items()}
+    arrays |= {f"looked.{row}": x for row, x in rows.looked.items()}
     arrays["ends"] = rows.ends.to(torch.promote_types(rows.ends.dtype, torch.float32))
     about = {
         "tokens": dict(tokens),
@@ -223,6 +228,7 @@ def _unpack(entry: StoredEntry, rows: Sequence[Row]) -> FoundRows:
         ControlReadings(*(arrays[f"columns.{name}"] for name in ControlReadings._fields)),
         readings,
         {row: arrays[f"activations.{row}"] for row in readings},
+        {n: arrays[f"looked.{n}"] for n, row in enumerate(rows) if row.looks},
         entry.about["batches"],
         arrays["ends"],
     )
@@ -235,6 +241,7 @@ def _unpack(entry: StoredEntry, rows: Sequence[Row]) -> FoundRows:
         and readings.keys() == shown
         and all(list(reading.tokens) == list(tokens) for reading in readings.values())
         and all(len(found.activations[n]) == len(rows[n].read) for n in shown)
+        and all(len(x) == len(rows[n].looks) for n, x in found.looked.items())
     )
     if not fits:
         raise ValueError("an entry of other rows")

@@ -157,12 +157,12 @@ def _head_sets(
         return [dict(zip(keys, each, strict=True)) for each in product(*choices)] if exist else []
     found: dict[tuple[tuple[int, ...], ...], None] = {}
     while len(found) < n:
-        drawn = [_some(sorted(pools[key]), len(key[1]), generator) for key in keys]
+        drawn = [some_of(sorted(pools[key]), len(key[1]), generator) for key in keys]
         found[tuple(drawn)] = None
     return [dict(zip(keys, each, strict=True)) for each in found]
 
 
-def _some(heads: Sequence[int], k: int, generator: torch.Generator) -> tuple[int, ...]:
+def some_of(heads: Sequence[int], k: int, generator: torch.Generator) -> tuple[int, ...]:
     """So many of them, in order."""
     chosen = torch.randperm(len(heads), generator=generator)[:k].tolist()
     return tuple(sorted(heads[each] for each in chosen))

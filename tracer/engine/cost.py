@@ -236,7 +236,10 @@ def _at_end(spec: InterventionSpec, hypothesis: Hypothesis) -> bool:
 def _start(spec: InterventionSpec, hypothesis: Hypothesis, size: PromptSize) -> int:
     """The first position that any clamp of the intervention writes to."""
     nodes = hypothesis.supernodes
-    return min(_first_position(nodes[name], clamp, size) for name, clamp in spec.clamp.items())
+    found = [_first_position(nodes[name], clamp, size) for name, clamp in spec.clamp.items()]
+    spans = [each.from_ for each in spec.attention]
+    found += [0 if span is None else size.spans[span][0] for span in spans]
+    return min(found, default=size.n_tokens - 1)
 
 
 def _first_position(supernode: SupernodeSpec, clamp: ClampForm, size: PromptSize) -> int:

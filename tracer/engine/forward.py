@@ -28,6 +28,7 @@ from tracer.engine.features.places import PlaceValues, keys_of
 from tracer.engine.freeze import LINEAR, held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
+from tracer.engine.patterns import pattern_hooks
 
 
 class Measured(NamedTuple):
@@ -38,6 +39,8 @@ class Measured(NamedTuple):
     logits: Float[Tensor, "row vocab"]
     activations: list[Float[Tensor, " read"]]
     """By row, in the order of its `read`."""
+    looked: list[Float[Tensor, " look"]]
+    """By row, in the order of its `looks`."""
     unembed_in: Float[Tensor, "row d_model"]
     """What the unembedding read: `Model.unembed` makes the logits of it again."""
 
@@ -87,6 +90,9 @@ def _run_batch(
         kept = [row.kept for row in rows if row.kept is not None]
         ablated = ablation_hooks(basis, kept, start) if kept else []
         hooks = [*frozen, *ablated, *clamp_hooks(basis, clamps, wanted, read, base)]
+        looks = [row.looks for row in rows]
+        looked = [[torch.zeros(()) for _ in each] for each in looks]
+        hooks += pattern_hooks([row.patterns for row in rows], looks, looked, start)
         hooks.append((Site("unembed_in", 0), lambda x: ends.append(x[:, -1])))
         logits = model.forward(
             clean.ids[start:],
@@ -97,7 +103,8 @@ def _run_batch(
         )
     require_finite(logits, clean.prompt.name, "under a clamp")
     activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
-    return Measured(numbers, logits, activations, ends[0])
+    seen = [torch.tensor([float(value) for value in row]) for row in looked]
+    return Measured(numbers, logits, activations, seen, ends[0])
 
 
 def flatten(entries: Sequence[PlaceValues], start: int, like: Tensor) -> dict[int, Flat]:

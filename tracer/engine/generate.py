@@ -5,8 +5,8 @@ and every further token is one position more. A clamp that goes on is set again 
 other acts through what it left in the cache. What a token's pass computes is what one pass over the
 whole text with the same clamps would compute at that position.
 
-Frozen attention holds the prompt's patterns; a generated position has no unclamped pattern that it
-could be held to, and attends freely.
+Frozen attention holds the prompt's patterns, and patterns that are set are set at the prompt's
+queries; a generated position has no unclamped pattern that it could be held to, and attends freely.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tracer.engine.forward import clamp_hooks, flatten
 from tracer.engine.freeze import held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, cache_of
+from tracer.engine.patterns import pattern_hooks
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def _write_batch(
     clamps = flatten([row.values for row in rows], start, clean.logits)
     frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
     hooks = [*frozen, *clamp_hooks(basis, clamps, {}, {}, None)]
+    hooks += pattern_hooks([row.patterns for row in rows], [()] * len(rows), [], start)
     ids = clean.ids[start:].expand(len(rows), -1)
     then = _onward_hooks(basis, texts, clean)
     pens = [_Pen(text, model.stop_ids) for text in texts]

@@ -16,13 +16,15 @@ from tracer.engine.clean import CleanRun, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.places import HEADS, Places, layer_of
+from tracer.engine.freeze import require_freezable
 from tracer.engine.members import from_head_ids, from_ids, places_of, with_maxima, with_widths
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.reuse import kept_run, kept_supernode, reused_run, rule_cause
 from tracer.engine.supernodes import RuleScores
-from tracer.errors import EngineError, HypothesisError, Mistake
+from tracer.errors import EngineError, HypothesisError, KeyPath, Mistake
 from tracer.hypothesis.clamps import ClampSpec
+from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.heads import parse_head
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
@@ -111,6 +113,8 @@ def open_context(
     hypothesis = file.hypothesis
     basis = beside_heads(basis, model, wanted=hypothesis.uses_heads)
     check_features(file, basis)
+    if hypothesis.uses_patterns:
+        require_freezable(model, "an attention pattern that is set or read")
     ids = {name: prompt.ids for name, prompt in prompts.items()}
     misplaced = list(position_mistakes(file, ids, basis.n_layers))
     if misplaced:
@@ -195,7 +199,11 @@ def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
     Raises:
         HypothesisError: There is one.
     """
-    mistakes = [*_supernode_mistakes(file, basis), *_study_mistakes(file, basis.n_layers - 1)]
+    mistakes = [
+        *_supernode_mistakes(file, basis),
+        *_pattern_mistakes(file, basis),
+        *_study_mistakes(file, basis.n_layers - 1),
+    ]
     if mistakes:
         raise HypothesisError(file.path, mistakes)
 
@@ -223,12 +231,30 @@ def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[M
                 most = basis.n_features(layer) - 1
                 yield file.mistake(where, f"{text!r}: layer {layer} has features 0 to {most}.")
         for n, text in enumerate(spec.heads or ()):
-            message = head_mistake(text, basis)
+            message = _head_mistake(text, basis)
             if message is not None:
                 yield file.mistake(("supernodes", name, "heads", n), message)
 
 
-def head_mistake(text: str, basis: FeatureBasis) -> str | None:
+def _pattern_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mistake]:
+    """Heads whose patterns are set or read, and that the model does not have."""
+    for name, spec in file.hypothesis.interventions.items():
+        named: list[tuple[KeyPath, str]] = []
+        for number, clamp in enumerate(spec.attention):
+            path = ("interventions", name, "attention", number, "heads")
+            ids = () if isinstance(clamp.heads, str) else clamp.heads
+            named += [((*path, n), text) for n, text in enumerate(ids)]
+        for number, expectation in enumerate(spec.expect):
+            if isinstance(expectation, Attends) and expectation.attends.supernode is None:
+                path = ("interventions", name, "expect", number, "attends", "head")
+                named.append((path, expectation.attends.head))
+        for path, text in named:
+            message = _head_mistake(text, basis)
+            if message is not None:
+                yield file.mistake(path, message)
+
+
+def _head_mistake(text: str, basis: FeatureBasis) -> str | None:
     """Why the model has no such head; None where it has it. The basis has heads beside it."""
     layer, head = parse_head(text)
     n_heads = {layer_of(n): basis.n_features(n) // d_head for n, d_head in basis.d_heads.items()}

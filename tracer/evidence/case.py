@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,9 @@ class ControlValues:
     logsumexp: Float[np.ndarray, " control"]
     instead: tuple[str | None, ...] = ()
     """By control, the token that stands for the claimed one; () where none does."""
+
+    attends: Float[np.ndarray, "_ weight"] = field(default_factory=lambda: np.zeros((0, 0)))
+    """Weights of attention patterns, in the order of `Trial.attends`."""
 
     @property
     def n(self) -> int:
@@ -94,14 +97,16 @@ class Case:
         """How many random controls there are: '9 were drawn', or all that could be."""
         n = self.controls.n
         if 0 < n < self.n_asked:
-            return f"no more than {counted(n, 'other set')} of heads exist{'s' if n == 1 else ''}"
+            of = "heads or keys" if self.trial.patterns else "heads"
+            return f"no more than {counted(n, 'other set')} of {of} exist{'s' if n == 1 else ''}"
         return f"{n} {'was' if n == 1 else 'were'} drawn"
 
     @property
     def changes_nothing(self) -> bool:
         """Whether the clamps set every feature to what it is anyway."""
-        clamps = self.trial.clamps
-        return bool(clamps) and all(clamp.write_norm <= NOTHING for clamp in clamps)
+        changes = [clamp.write_norm for clamp in self.trial.clamps]
+        changes += [each.moved for each in self.trial.patterns]
+        return bool(changes) and max(changes) <= NOTHING
 
     def unclamped(self) -> Case:
         """The same as if nothing had been clamped: what holds here, the clamps do not show."""
@@ -112,8 +117,13 @@ class Case:
         }
         written = trial.generated
         clean = self.prompt.baseline
+        weights = {
+            key: each.model_copy(update={"clamped": each.unclamped})
+            for key, each in trial.attends.items()
+        }
         same = {
             "reading": clean,
+            "attends": weights,
             "supernodes": activations,
             "python": {key: each.as_unclamped() for key, each in trial.python.items()},
             "generated": written and written.model_copy(update={"clamped": written.clean}),

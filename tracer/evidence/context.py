@@ -112,7 +112,8 @@ class JudgingContext:
 
         def values(key: Callable[[str, str, str], str]) -> ControlValues:
             logits, logsumexp = (self.arrays[key(*place, what)] for what in ("logits", "logsumexp"))
-            return ControlValues(tokens, logits, logsumexp)
+            attends = self.arrays.get(key(*place, "attends"), NO_CONTROLS.attends)
+            return ControlValues(tokens, logits, logsumexp, attends=attends)
 
         made = values(procedure_key) if trial.procedure else NO_CONTROLS
         usable = [

@@ -27,7 +27,7 @@ from tracer.evidence.robustness import (
 )
 from tracer.evidence.strength import direct_notes
 from tracer.evidence.studies.registry import judge_studies, missing
-from tracer.evidence.wording import clamp_words, counted
+from tracer.evidence.wording import counted, intervention_words
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.python import Python
@@ -153,7 +153,7 @@ def judge_alone(record: Record, arrays: Arrays) -> JudgedOutcomes:
 def judge_interventions(context: JudgingContext) -> Iterator[Judged]:
     """Outcomes of what is expected of each intervention."""
     for name, spec in context.asked.interventions.items():
-        where = f"with {clamp_words(spec.clamp)}"
+        where = f"with {intervention_words(spec)}"
         for expectation in all_expectations(spec):
             for split, prompts in context.splits(spec.prompts):
                 wording = context.word(expectation, spec, prompts)

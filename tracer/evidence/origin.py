@@ -44,8 +44,14 @@ def of_origin(
         expectations: What it expects, without what claims that nothing changes.
     """
     specific = [each for each in expectations if each.is_procedure_compared]
-    yield from of_choice(context, name, tuple(spec.clamp), bool(specific))
-    yield from of_sources(context, tuple(spec.clamp))
+    yield from of_choice(context, name, spec.set_supernodes, bool(specific))
+    listed = [each.words() for each in spec.attention if not isinstance(each.heads, str)]
+    if listed:
+        yield (
+            f"{CIRCULAR}: the heads of {named(listed)} are a list, and nobody says that they were "
+            "chosen without the output"
+        )
+    yield from of_sources(context, spec.set_supernodes)
     if specific:
         yield from _several_put_in(context, name, spec)
         yield from _few_concepts(context, name, spec, specific)

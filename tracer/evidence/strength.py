@@ -180,7 +180,7 @@ def of_sizes(context: JudgingContext, specs: Iterable[InterventionSpec]) -> Iter
     there in other ones does not make it look smaller.
     """
     record = context.record.supernodes
-    for clamped in dict.fromkeys(tuple(spec.clamp) for spec in specs):
+    for clamped in dict.fromkeys(spec.set_supernodes for spec in specs if spec.set_supernodes):
         sets = [record[name] for name in clamped]
         widths = {
             (node.unit, layer): width for node in sets for layer, width in node.widths.items()

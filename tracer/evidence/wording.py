@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from tracer.hypothesis.clamps import ClampForm, long_form
+from tracer.hypothesis.clamps import ClampForm, InterventionSpec, long_form
 from tracer.hypothesis.template import variables
 
 MINUS = "\u2212"
@@ -65,6 +65,12 @@ def named(names: Iterable[str]) -> str:
     all_names = list(names)
     more = len(all_names) - _N_NAMES
     return ", ".join(all_names[:_N_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def intervention_words(spec: InterventionSpec) -> str:
+    """What an intervention does: its clamps, then the patterns that it sets."""
+    patterns = (each.words() for each in spec.attention)
+    return ", ".join([*filter(None, [clamp_words(spec.clamp)]), *patterns])
 
 
 def clamp_words(clamps: Mapping[str, ClampForm]) -> str:

@@ -130,6 +130,10 @@ def _intervention_problems(parts: Parts) -> Iterator[Problem]:
         yield from parts.prompt_problems((*path, "prompts"), spec.prompts)
         for supernode in spec.clamp:
             yield from clamp_problems(parts, path, spec, supernode)
+        for index, pattern in enumerate(spec.attention):
+            yield from pattern.problems(parts, (*path, "attention", index), spec.prompts)
+        if not spec.clamp and not spec.attention and parts.is_whole(*path):
+            yield Problem(path, "it clamps nothing: give it `clamp`, or `attention`")
         yield from _dose_problems(parts, path, spec)
         yield from _generation_problems((*path, "generate"), spec)
         for index, expectation in enumerate(spec.expect):
@@ -275,6 +279,7 @@ def _unused_prompts(parts: Parts) -> Iterator[Problem]:
         used.update(node.own_prompts)
     for _, spec in parts.known_interventions():
         used.update((*spec.prompts, *donors(spec.clamp)))
+        used.update(each.like for each in spec.attention if each.like is not None)
     used.update(parts.controls.donors)
     for _, study in parts.known_studies():
         used.update(study.named_prompts())
@@ -290,6 +295,7 @@ def _unused_supernodes(parts: Parts) -> Iterator[Problem]:
     used: set[str] = {name for edge in expected for name in edge.supernodes()}
     for _, spec in parts.known_interventions():
         used.update((*spec.clamp, *(name for each in spec.expect for name in each.supernodes())))
+        used.update(each.heads for each in spec.attention if isinstance(each.heads, str))
     for _, study in parts.known_studies():
         used.update(study.named_supernodes())
     for name in parts.supernodes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from tracer.errors import KeyPath, Problem, UsageError, listed, prompts_named, unknown
-from tracer.hypothesis.heads import find_head
+from tracer.hypothesis.attention import id_problems
 from tracer.hypothesis.neuronpedia import explicit_features
 from tracer.hypothesis.neuronpedia_ids import find_given, without_position
 from tracer.hypothesis.parts import Parts
@@ -27,7 +27,7 @@ def supernode_problems(parts: Parts) -> Iterator[Problem]:
         if node.features is not None:
             yield from _feature_problems((*path, "features"), node.features)
         if node.heads is not None:
-            yield from head_problems((*path, "heads"), node.heads)
+            yield from id_problems((*path, "heads"), node.heads)
         if node.neuronpedia is not None:
             yield from _address_problems((*path, "neuronpedia"), node)
         if node.maxima is not None:
@@ -117,18 +117,6 @@ def _maxima_problems(
     missing = [id_ for id_ in ids if id_ not in maxima]
     if missing:
         yield Problem(path, f"no maximum is given for {', '.join(missing)}")
-
-
-def head_problems(path: KeyPath, heads: Sequence[str]) -> Iterator[Problem]:
-    """Ids that name no head, or one twice."""
-    if not heads:
-        yield Problem(path, "the list is empty; one head or more is expected")
-    for index, head in enumerate(heads):
-        if find_head(head) is None:
-            message = f"{head!r} is no head: write 'layer.head', both from 0, e.g. '9.1'"
-            yield Problem((*path, index), message)
-        elif find_head(head) in map(find_head, heads[:index]):
-            yield Problem((*path, index), f"the head {head!r} is named twice")
 
 
 def _feature_problems(path: KeyPath, features: tuple[str, ...]) -> Iterator[Problem]:

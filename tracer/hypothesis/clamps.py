@@ -18,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from tracer.errors import KeyPath, Problem, unknown
+from tracer.hypothesis.attention import PatternClamp
+from tracer.hypothesis.declared import Declared, Name
 from tracer.hypothesis.expectations.base import TokenPair
 from tracer.hypothesis.expectations.registry import DoseExpectationForm, ExpectationForm
 
@@ -51,12 +53,6 @@ def amount_of(times: float | None, to: float | None, add: float | None) -> Amoun
     return (
         Amount("add", add) if add is not None else Amount("times", 1.0 if times is None else times)
     )
-
-
-class Declared(BaseModel):
-    """Base of everything a file declares."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class TokenDirection(Declared):
@@ -91,9 +87,6 @@ Toward = Annotated[
     | Annotated[LogitDiffDirection, Tag("<pair>")],
     Discriminator(_direction_tag),
 ]
-NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-"""A name the file gives to a prompt, supernode or intervention; also safe as part of a path."""
 HERE = "here"
 """Reserved prompt name in `from:`: the prompt that the intervention is run on."""
 LAST = "last"
@@ -192,14 +185,17 @@ class Generation(Declared):
 
 
 class InterventionSpec(Declared):
-    """Named clamps on prompts, and what must happen.
+    """Named clamps on prompts, or attention patterns that are set, and what must happen.
 
     Where two clamps of one intervention name the same feature at the same position, the one
     written later wins, and the run says how many were shared.
     """
 
     prompts: tuple[Name, ...] = Field(min_length=1)
-    clamp: dict[Name, ClampForm] = Field(min_length=1)
+    clamp: dict[Name, ClampForm] = {}
+    attention: tuple[PatternClamp, ...] = Field(
+        default=(), description="Attention patterns that are set; the later one wins."
+    )
     freeze: Literal["none", "attention", "all"] = Field(
         default="none",
         description="none: everything downstream reacts; attention: patterns stay as in the clean "
@@ -208,6 +204,12 @@ class InterventionSpec(Declared):
     expect: tuple[ExpectationForm, ...] = ()
     doses: Doses | None = None
     generate: Generation | None = None
+
+    @property
+    def set_supernodes(self) -> tuple[str, ...]:
+        """Every supernode that it clamps, or whose heads' patterns it sets."""
+        heads = (each.heads for each in self.attention if isinstance(each.heads, str))
+        return tuple(dict.fromkeys((*self.clamp, *heads)))
 
     @property
     def is_drawn(self) -> bool:

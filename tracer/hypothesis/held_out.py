@@ -100,6 +100,7 @@ def spans_of(hypothesis: Hypothesis, spec: InterventionSpec) -> tuple[str, ...]:
     """Variables of the template at which an intervention clamps."""
     clamps = {name: long_form(clamp) for name, clamp in spec.clamp.items()}
     spans = [clamp.at or hypothesis.supernodes[name].span for name, clamp in clamps.items()]
+    spans += [span for each in spec.attention for span in (each.from_, each.to) if span]
     known = {name for prompt in hypothesis.prompts.values() for name in prompt.variables}
     return tuple(dict.fromkeys(span for span in spans if span in known))
 

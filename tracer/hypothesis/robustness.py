@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from tracer.hypothesis.clamps import Declared, Name
+from tracer.hypothesis.declared import Declared, Name
 from tracer.hypothesis.expectations.base import Share
 from tracer.hypothesis.studies.study import SplitTest
 

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, ConfigDict, Discriminator, Field, Tag, create_model
 
-from tracer.hypothesis.clamps import LAST, Declared, Direction, InterventionSpec, Name, length_tag
+from tracer.hypothesis.clamps import LAST, Direction, InterventionSpec, length_tag
+from tracer.hypothesis.declared import Declared, Name
+from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.studies.graph import GraphSpec
@@ -325,9 +327,17 @@ class Hypothesis(_WithStudies):
             yield from self.studies_of(kind).items()
 
     @property
+    def uses_patterns(self) -> bool:
+        """Whether attention patterns are set or read."""
+        return any(
+            spec.attention or any(isinstance(each, Attends) for each in spec.expect)
+            for spec in self.interventions.values()
+        )
+
+    @property
     def uses_heads(self) -> bool:
-        """Whether a supernode has heads for members."""
-        return any(node.is_heads for node in self.supernodes.values())
+        """Whether heads are members of a supernode, or their patterns are set or read."""
+        return self.uses_patterns or any(node.is_heads for node in self.supernodes.values())
 
     def n_controls(self, intervention: InterventionSpec) -> int:
         """How many controls an intervention has on each of its prompts."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracer.errors import did_you_mean, listed
-from tracer.hypothesis.clamps import NAME_PATTERN
+from tracer.hypothesis.declared import NAME_PATTERN
 from tracer.hypothesis.spec import PromptSpec
 
 _MARKUP = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")

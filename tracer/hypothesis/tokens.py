@@ -16,6 +16,7 @@ from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.partial import parts_of
+from tracer.hypothesis.pattern_places import pattern_mistakes
 from tracer.hypothesis.positions import position_mistakes
 from tracer.hypothesis.spec import Message, PromptSpec
 from tracer.hypothesis.studies.study import Asked
@@ -86,6 +87,8 @@ def tokenize(
         reader.mistakes += _too_long(file, name, spec, prompts, context)
     ids = {name: prompt.ids for name, prompt in prompts.items() if prompt is not None}
     reader.mistakes += position_mistakes(file, ids)
+    sizes = {n: (len(p.ids), p.spans) for n, p in prompts.items() if p is not None}
+    reader.mistakes += pattern_mistakes(file, sizes)
     if reader.mistakes:
         raise HypothesisError(file.path, list(dict.fromkeys(reader.mistakes)))
     return {name: prompt for name, prompt in prompts.items() if prompt is not None}

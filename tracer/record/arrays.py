@@ -116,6 +116,8 @@ def _of_trial(intervention: str, prompt: str, trial: Trial) -> dict[str, _Form]:
             "logsumexp": _Form((n,), "f"),
             "top": _Form((n,), "i"),
         }
+        if trial.attends and key is control_key:
+            forms["attends"] = _Form((n, len(trial.attends)), "f")
         if n:
             found |= {key(intervention, prompt, what): form for what, form in forms.items()}
     return found

@@ -50,7 +50,11 @@ def trial_problem(record: Record, trial: Trial) -> str | None:
     own = baseline_problem(record.prompts[trial.prompt])
     if own is not None:
         return own
-    inherited = _clamps_problem(record, {each.supernode: each.source for each in trial.clamps})
+    sources = {each.supernode: each.source for each in trial.clamps}
+    sources |= {
+        each.supernode: () for each in trial.patterns if each.supernode not in (None, *sources)
+    }
+    inherited = _clamps_problem(record, sources)
     return inherited or trial.problem or unusable(trial.reading)
 
 
@@ -60,6 +64,7 @@ def setup_problem(record: Record, spec: InterventionSpec, prompt: str) -> str | 
         name: taken_from(long_form(clamp), record.supernodes[name].source, prompt)
         for name, clamp in spec.clamp.items()
     }
+    sources |= {name: () for name in spec.set_supernodes if name not in sources}
     return baseline_problem(record.prompts[prompt]) or _clamps_problem(record, sources)
 
 

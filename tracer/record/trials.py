@@ -85,6 +85,26 @@ class ClampRecord(Recorded):
         return amount_of(self.times, self.to, self.add)
 
 
+class PatternRecord(Recorded):
+    """One pattern clamp as it was carried out on one prompt."""
+
+    words: str = Field(description="What it does.")
+    supernode: str | None = Field(default=None, description="Whose heads they are, if any's.")
+    heads: tuple[str, ...] = Field(description="As layer.head.")
+    moved: float = Field(
+        description="Weight that moved: ½ Σ |after − before| over the keys, the mean over queries "
+        "and heads, of the unclamped pattern."
+    )
+
+
+class WeightRecord(Recorded):
+    """A weight of attention patterns that an expectation asks for, see `Attends`."""
+
+    clamped: float
+    unclamped: float
+    unseen: str | None = Field(default=None, description="Why no such weight can be.")
+
+
 class GeneratedText(Recorded):
     """One text that the model wrote after a prompt."""
 
@@ -150,6 +170,10 @@ class Trial(Recorded):
     supernodes: dict[str, Activation]
     unclamped: dict[str, Activation] = Field(
         default={}, description="The same activations without the clamps."
+    )
+    patterns: tuple[PatternRecord, ...] = ()
+    attends: dict[str, WeightRecord] = Field(
+        default={}, description="By name; the controls' are `…/attends` [control, weight]."
     )
     direct: Reading | None = Field(
         default=None,

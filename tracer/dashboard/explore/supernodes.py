@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from tracer.dashboard.explore.nodes import GraphIndex
-from tracer.hypothesis.clamps import NAME_PATTERN
+from tracer.hypothesis.declared import NAME_PATTERN
 from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.record.graph.influence import Scores, entering, supernode_scores
 from tracer.record.record import Record

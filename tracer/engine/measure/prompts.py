@@ -5,7 +5,7 @@ The rows of one intervention, or of all those of a study, are measured together.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,7 +22,17 @@ from tracer.engine.cost import intervention_rows
 from tracer.engine.features.places import Places, PlaceValues, joined
 from tracer.engine.freeze import can_be_frozen
 from tracer.engine.measure.rows import read_rows
-from tracer.engine.model.model import Model
+from tracer.engine.pattern_clamps import (
+    looks_of,
+    pattern_controls,
+    pattern_problem,
+    pattern_records,
+    resolve_patterns,
+    unclamped_weight,
+    unseen_by,
+    written_at_end,
+)
+from tracer.engine.patterns import Look, PatternEdit
 from tracer.engine.procedure import made_anew
 from tracer.engine.progress import Advance
 from tracer.engine.resolve import MeasurementContext
@@ -31,7 +41,7 @@ from tracer.hypothesis.clamps import Amount, InterventionSpec
 from tracer.hypothesis.implied import measured_together
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.arrays import control_key, procedure_key, trial_name
-from tracer.record.trials import Activation, Dose, ProcedureControl, Trial
+from tracer.record.trials import Activation, Dose, ProcedureControl, Trial, WeightRecord
 
 
 class Measurement(NamedTuple):
@@ -93,6 +103,9 @@ def _measure_together(
             whole.arrays[control_key(name, prompt, what)] = column[first:last].numpy()
             if plan.made_anew:
                 whole.arrays[procedure_key(name, prompt, what)] = column[last:end].numpy()
+        if plan.looks and plan.controls:
+            looked = torch.stack([found.result.looked[row] for row in range(first, last)])
+            whole.arrays[control_key(name, prompt, "attends")] = looked.numpy()
         whole.trials[name] = _trial(context, plan, clean, found.result, start)
         whole.notes.extend([f"{name} on {prompt}: {plan.note}"] if plan.note else [])
         whole.cached.extend([trial_name(name, prompt)] if found.from_cache else [])
@@ -127,7 +140,9 @@ def _is_known(context: MeasurementContext, name: str, plan: _Planned, clean: Cle
         return False
     spec, is_study = plan.spec, name not in context.hypothesis.interventions
     values = hash_of(plan.main.values.where, plan.main.values.value)
-    key = context.cache.key("claimed", [is_study, clean.prompt.ids, plan.main.freeze, values])
+    patterns = [edit.cause() for edit in plan.main.patterns]
+    cause = [is_study, clean.prompt.ids, plan.main.freeze, values, patterns]
+    key = context.cache.key("claimed", cause)
     doses = spec.doses.expect if spec.doses else ()
     expected = [each.model_dump(mode="json") for each in (*spec.expect, *doses)]
     prompts = {name: context.hypothesis.prompts[name] for name in spec.prompts}
@@ -174,6 +189,8 @@ class _Planned:
     or the model cannot be held."""
     controls: list[Row]
     made_anew: list[Row]
+    looks: Mapping[str, Look]
+    """Weights of patterns that the main row and the controls read, by name."""
     procedure: tuple[ProcedureControl, ...]
     note: str | None
 
@@ -190,16 +207,23 @@ def _plan(
     clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
     assignment = assign(clamps, clean)
     read = joined(context.places(prompt).values())
+    seed = f"{context.hypothesis.seed}/{name}"
+    n_controls = context.hypothesis.n_controls(spec)
+    excluded = context.members(_concerned(spec))
     drawn = draw_controls(
         clamps,
         assignment,
         clean,
         context.basis,
-        context.members(_concerned(spec)),
-        context.hypothesis.n_controls(spec),
-        f"{context.hypothesis.seed}/{name}",
+        excluded,
+        n_controls,
+        seed,
         context.hypothesis.controls.matched,
     )
+    patterns = resolve_patterns(context, spec, prompt)
+    looks = looks_of(context, spec, prompt)
+    asked = tuple(looks.values())
+    set_otherwise = pattern_controls(context, spec, prompt, excluded, n_controls, seed)
     note = None
     if drawn is None:
         note = "no controls: too few features change on this prompt to draw matched ones from"
@@ -212,10 +236,10 @@ def _plan(
         spec=spec,
         clamps=clamps,
         assignment=assignment,
-        main=Row(assignment.values, spec.freeze, read),
-        doses=_dose_rows(spec, clamps, clean),
-        direct=_direct_rows(context.model, assignment.values, clean),
-        made_anew=[Row(each, spec.freeze, is_control=True) for each in anew],
+        main=Row(assignment.values, spec.freeze, read, patterns=patterns, looks=asked),
+        doses=_dose_rows(spec, clamps, clean, patterns),
+        direct=_direct_rows(context, assignment.values, clean, patterns),
+        made_anew=[Row(each, spec.freeze, is_control=True, patterns=patterns) for each in anew],
         procedure=tuple(
             ProcedureControl(
                 family=each.made.family,
@@ -225,18 +249,51 @@ def _plan(
             )
             for each, own in zip(made, anew, strict=True)
         ),
-        controls=[Row(values, spec.freeze, is_control=True) for values in drawn or ()],
+        controls=[
+            Row(values, spec.freeze, is_control=True, patterns=edits, looks=asked)
+            for values, edits in _paired(drawn or [], set_otherwise, assignment.values)
+        ],
+        looks=looks,
         note=note,
     )
 
 
-def _direct_rows(model: Model, values: PlaceValues, clean: CleanRun) -> list[Row]:
+def _paired(
+    drawn: Sequence[PlaceValues], patterns: Sequence[Sequence[PatternEdit]], real: PlaceValues
+) -> list[tuple[PlaceValues, Sequence[PatternEdit]]]:
+    """Controls of the clamps with those of the patterns; the fewer ones come again."""
+    if not drawn:
+        return [(PlaceValues.zeros(real.where[:0]), edits) for edits in patterns if not len(real)]
+    n = max(len(drawn), len(patterns))
+    some = patterns or [()]
+    return [(drawn[k % len(drawn)], some[k % len(some)]) for k in range(n)]
+
+
+def _direct_rows(
+    context: MeasurementContext,
+    values: PlaceValues,
+    clean: CleanRun,
+    patterns: Sequence[PatternEdit],
+) -> list[Row]:
     """What the clamps write to the logits themselves: only the last token's residual stream does.
 
-    None where nothing is clamped there, and where the model's attention cannot be held.
+    A pattern that is set there is what its head would write with the values as they are. None where
+    nothing is set there, and where the model's attention cannot be held.
     """
     at_end = _at_end(values, clean)
-    return [Row(at_end, "residual")] if len(at_end) and can_be_frozen(model) else []
+    written = written_at_end(context, patterns, clean.prompt.name)
+    if written is None or not can_be_frozen(context.model):
+        return []
+    free = written.only(~at_end.has(written.where))
+    both = PlaceValues(
+        joined([at_end.where, free.where]), np.concatenate([at_end.value, free.value])
+    )
+    return [Row(both, "residual")] if len(both) else []
+
+
+def _sets_end(patterns: Sequence[PatternEdit], clean: CleanRun) -> bool:
+    """Whether a pattern is set at the last token."""
+    return any(edit.queries[1] == len(clean.ids) for edit in patterns)
 
 
 def _at_end(values: PlaceValues, clean: CleanRun) -> PlaceValues:
@@ -247,10 +304,12 @@ def _at_end(values: PlaceValues, clean: CleanRun) -> PlaceValues:
 def _concerned(spec: InterventionSpec) -> list[str]:
     """The supernodes that are clamped or read: no control of the intervention holds any of them."""
     read = (name for expectation in spec.expect for name in expectation.supernodes())
-    return list(dict.fromkeys((*spec.clamp, *read)))
+    return list(dict.fromkeys((*spec.set_supernodes, *read)))
 
 
-def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> list[Row]:
+def _dose_rows(
+    spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun, patterns: Sequence[PatternEdit]
+) -> list[Row]:
     """The intervention once for each factor of its dose series."""
     if spec.doses is None:
         return []
@@ -260,7 +319,7 @@ def _dose_rows(spec: InterventionSpec, clamps: list[Clamp], clean: CleanRun) -> 
             replace(c, amount=Amount(c.amount.unit, factor)) if c.supernode.name == dosed else c
             for c in clamps
         ]
-        rows.append(Row(assign(changed, clean).values, spec.freeze))
+        rows.append(Row(assign(changed, clean).values, spec.freeze, patterns=patterns))
     return rows
 
 
@@ -272,7 +331,7 @@ def _trial(
     active = _activations(context, plan, clean, found.activations[start])
     if plan.direct:
         direct = found.readings[start + 1 + len(factors)]
-    elif len(_at_end(plan.main.values, clean)):
+    elif len(_at_end(plan.main.values, clean)) or _sets_end(plan.main.patterns, clean):
         direct = None
     else:
         direct = reading(clean.logits, clean.prompt.asked, context.model.tokenizer)
@@ -282,6 +341,8 @@ def _trial(
         reading=found.readings[start],
         supernodes={name: clamped for name, (clamped, _) in active.items()},
         unclamped={name: unclamped for name, (_, unclamped) in active.items()},
+        patterns=pattern_records(context, plan.spec, clean.prompt.name),
+        attends=_weights(context, plan, clean, found.looked.get(start)),
         direct=direct,
         doses=tuple(
             Dose(factor=factor, reading=found.readings[n])
@@ -290,8 +351,28 @@ def _trial(
         n_controls=len(plan.controls),
         control_tokens=tuple(clean.prompt.asked),
         procedure=plan.procedure,
-        problem=None if len(plan.main.values) else "no feature has a place on this prompt",
+        problem=_problem(context, plan, clean),
     )
+
+
+def _problem(context: MeasurementContext, plan: _Planned, clean: CleanRun) -> str | None:
+    """Why what was measured shows nothing."""
+    if plan.main.patterns:
+        return pattern_problem(context, plan.main.patterns, clean.prompt.name)
+    return None if len(plan.main.values) else "no feature has a place on this prompt"
+
+
+def _weights(
+    context: MeasurementContext, plan: _Planned, clean: CleanRun, looked: Tensor | None
+) -> dict[str, WeightRecord]:
+    """The weights that expectations ask for, under the clamps and without."""
+    found: dict[str, WeightRecord] = {}
+    for number, (key, look) in enumerate(plan.looks.items()):
+        assert looked is not None
+        unclamped = unclamped_weight(context, look, clean.prompt.name)
+        unseen = unseen_by(context, look, clean.prompt.name)
+        found[key] = WeightRecord(clamped=float(looked[number]), unclamped=unclamped, unseen=unseen)
+    return found
 
 
 def _ranges(context: MeasurementContext) -> Ranges:

@@ -58,7 +58,8 @@ def _again(model: Model, kept: KeptRows) -> Iterator[Measured]:
     for batch in kept.batches:
         ends = kept.ends[list(batch)]
         activations = [kept.activations.get(row, none) for row in batch]
-        yield Measured(list(batch), model.unembed(ends), activations, ends)
+        looked = [kept.looked.get(row, none) for row in batch]
+        yield Measured(list(batch), model.unembed(ends), activations, looked, ends)
 
 
 def _read(
@@ -72,9 +73,11 @@ def _read(
     columns = empty_readings(len(rows), len(asked), clean.logits.dtype)
     readings: dict[int, Reading] = {}
     activations: dict[int, Tensor] = {}
+    looked: dict[int, Tensor] = {}
     order: list[list[int]] = []
     ends: dict[int, Tensor] = {}
-    for numbers, logits, read, unembed_in in batches:
+    for numbers, logits, read, seen, unembed_in in batches:
+        looked.update((n, x) for n, x in zip(numbers, seen, strict=True) if rows[n].looks)
         found = control_readings(logits, list(asked.values()))
         for column, values in zip(columns, found, strict=True):
             column[numbers] = values
@@ -86,4 +89,4 @@ def _read(
         order.append(numbers)
         advance(len(numbers))
     in_order = torch.stack([ends[n] for n in range(len(rows))])
-    return KeptRows(columns, readings, activations, order, in_order)
+    return KeptRows(columns, readings, activations, looked, order, in_order)

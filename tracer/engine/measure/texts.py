@@ -12,6 +12,7 @@ from tracer.engine.clean import CleanRun
 from tracer.engine.cost import planned_texts
 from tracer.engine.generate import TextRow, WrittenText, write
 from tracer.engine.measure.prompts import Measurement
+from tracer.engine.pattern_clamps import resolve_patterns
 from tracer.engine.progress import Advance
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
@@ -49,7 +50,8 @@ def with_texts(
     unclamped: dict[Generation, slice] = {}
     for name, spec, how in writing:
         clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
-        row = Row(assign(clamps, clean).values, spec.freeze)
+        patterns = resolve_patterns(context, spec, prompt)
+        row = Row(assign(clamps, clean).values, spec.freeze, patterns=patterns)
         onward = going_on(clamps, clean)
         clamped[name] = _add(rows, _samples(row, onward, how, context.hypothesis, prompt))
         if how not in unclamped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.evidence.measures import dose, effect, fraction, python, text, top
+from tracer.evidence.measures import attends, dose, effect, fraction, python, text, top
 from tracer.evidence.measures.measure import MeasureEvidence
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
@@ -13,6 +13,7 @@ MEASURES: tuple[MeasureEvidence[Any], ...] = (
     top.MEASURE,
     effect.MEASURE,
     fraction.MEASURE,
+    attends.MEASURE,
     text.MEASURE,
     python.MEASURE,
     dose.MEASURE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.expectations.base import Expectation, form_of
 from tracer.hypothesis.expectations.dose import DoseExpectation, Falls, Rises
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
@@ -22,6 +23,7 @@ EXPECTATIONS: tuple[type[Expectation], ...] = (
     Probability,
     LogitDiff,
     Fraction,
+    Attends,
     Says,
     SaysNot,
     InLanguage,

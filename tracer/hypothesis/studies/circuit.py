@@ -13,7 +13,8 @@ from pydantic import Field
 
 from tracer.errors import KeyPath, Problem, prompts_named
 from tracer.hypothesis.binomial import circuits_needed, prompts_needed
-from tracer.hypothesis.clamps import Declared, Direction, Name
+from tracer.hypothesis.clamps import Direction
+from tracer.hypothesis.declared import Declared, Name
 from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, bounds_problems, form_of
 from tracer.hypothesis.studies.study import (
     Asked,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem, prompts_named
-from tracer.hypothesis.clamps import Declared, Name, Toward
+from tracer.hypothesis.clamps import Toward
+from tracer.hypothesis.declared import Declared, Name
 from tracer.hypothesis.expectations.edge import Edge
 from tracer.hypothesis.studies.study import Asked, direction_tokens
 

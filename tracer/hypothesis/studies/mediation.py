@@ -13,10 +13,10 @@ from tracer.hypothesis.clamps import (
     ClampForm,
     ClampSpec,
     InterventionSpec,
-    Name,
     clamp_problems,
     donors,
 )
+from tracer.hypothesis.declared import Name
 from tracer.hypothesis.expectations.base import (
     Expectation,
     Number,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem, listed
-from tracer.hypothesis.clamps import HERE, ClampForm, ClampSpec, InterventionSpec, Name
+from tracer.hypothesis.clamps import HERE, ClampForm, ClampSpec, InterventionSpec
+from tracer.hypothesis.declared import Name
 from tracer.hypothesis.expectations.registry import ExpectationForm
 from tracer.hypothesis.studies.study import Asked, Study, asked_by
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem, prompts_named
-from tracer.hypothesis.clamps import Name
+from tracer.hypothesis.declared import Name
 from tracer.hypothesis.expectations.base import Share
 from tracer.hypothesis.studies.study import SplitTest, Study
 

@@ -14,13 +14,13 @@ from pydantic import Field
 
 from tracer.errors import KeyPath, Problem
 from tracer.hypothesis.clamps import (
-    Declared,
     Direction,
     InterventionSpec,
     LogitDiffDirection,
     TokenDirection,
     Toward,
 )
+from tracer.hypothesis.declared import Declared
 from tracer.hypothesis.expectations.base import Expectation
 
 if TYPE_CHECKING:

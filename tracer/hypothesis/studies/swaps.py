@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem, listed, prompts_named
-from tracer.hypothesis.clamps import ClampForm, Factor, InterventionSpec, Name
+from tracer.hypothesis.clamps import ClampForm, Factor, InterventionSpec
+from tracer.hypothesis.declared import Name
 from tracer.hypothesis.expectations.base import Share
 from tracer.hypothesis.studies.study import Asked, Study
 

@@ -5,13 +5,14 @@ A dose series is a small panel for each prompt, all on one axis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
 from tracer.evidence.context import JudgedOutcomes
 from tracer.evidence.rivals import measured_as, rival_rows
+from tracer.hypothesis.heads import parse_head
 from tracer.record.arrays import Arrays
 from tracer.record.record import Record
 from tracer.record.testable import gives_answer
@@ -36,7 +37,16 @@ from tracer.report.summaries import (
     split_summary,
     usable_trials,
 )
-from tracer.report.text import NONE, number, p_value, percent, plural, signed, visible_token
+from tracer.report.text import (
+    NONE,
+    head_name,
+    number,
+    p_value,
+    percent,
+    plural,
+    signed,
+    visible_token,
+)
 
 FREEZE = {
     "none": "Nothing frozen: everything after the clamp reacts.",
@@ -178,7 +188,7 @@ def intervention_view(
     return InterventionView(
         name=name,
         freeze=FREEZE[spec.freeze],
-        clamps=tuple(_clamp_line(record, c) for c in (trials[0].clamps if trials else ())),
+        clamps=tuple(_lines(record, trials[0])) if trials else (),
         measure=leading.measure.title if leading else None,
         figure=_figure(record, name, shown[0], limit, tokens) if shown else None,
         others=tuple(_prompt_bars(record, t, limit, tokens) for t in shown[1:]),
@@ -200,6 +210,15 @@ def _of_shown(
     """Those of prompts that are drawn; of all that can be compared, where none of them can."""
     prompts = {trial.prompt for trial in shown}
     return [each for each in found if each.prompt in prompts] or found[: len(shown)]
+
+
+def _lines(record: Record, trial: Trial) -> Iterator[ClampLine]:
+    """What was clamped, then the patterns that were set."""
+    yield from (_clamp_line(record, clamp) for clamp in trial.clamps)
+    for each in trial.patterns:
+        heads = ", ".join(head_name(*parse_head(head)) for head in each.heads)
+        detail = f"{heads}; weight that moved {number(each.moved)}"
+        yield ClampLine(label="attention", pill=each.words, detail=detail)
 
 
 def _clamp_line(record: Record, clamp: ClampRecord) -> ClampLine:

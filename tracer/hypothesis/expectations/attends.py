@@ -1,0 +1,99 @@
+"""How much a head looks from one span to another: `attends`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tracer.errors import KeyPath, Problem, listed
+from tracer.hypothesis.attention import heads_problems
+from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, one_test_problems
+from tracer.hypothesis.heads import find_head
+
+if TYPE_CHECKING:
+    from tracer.hypothesis.clamps import InterventionSpec
+    from tracer.hypothesis.parts import Parts
+
+_CONTROLS = ("beats_controls", "undercuts_controls")
+_TESTS = ("above", "below", "rises_by", "falls_by", *_CONTROLS)
+
+
+class PatternWeight(BaseModel):
+    """A weight of attention patterns, from 0 to 1.
+
+    Σ of A(q, k) over the keys k of `to`, the mean over the queries q of `from`, and of several
+    heads the mean over them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    head: str = Field(description="'layer.head', quoted, or the name of a supernode of heads.")
+    from_: str = Field(alias="from", description="Span of the queries.")
+    to: str = Field(description="Span of the keys.")
+
+    @property
+    def supernode(self) -> str | None:
+        """The supernode whose heads are meant; None for a head by its id."""
+        return None if find_head(self.head) else self.head
+
+    @property
+    def key(self) -> str:
+        """What it is called where it is recorded: '9.1 last → name'."""
+        return f"{self.head} {self.from_} → {self.to}"
+
+
+class Attends(Expectation):
+    """How much of its attention a head gives to a span, from another one, under the clamps."""
+
+    KEY: ClassVar[str] = "attends"
+    attends: PatternWeight
+    above: Number | None = None
+    below: Number | None = None
+    rises_by: Number | None = Field(default=None, description="Clamped − clean is more than this.")
+    falls_by: Number | None = Field(default=None, description="Clean − clamped is more than this.")
+    beats_controls: Alpha | None = Field(
+        default=None, description="Higher than under matched random sets, p at most this."
+    )
+    undercuts_controls: Alpha | None = Field(
+        default=None, description="Lower than under matched random sets, p at most this."
+    )
+
+    @property
+    def alpha(self) -> float | None:
+        """What its p must not exceed; None where controls are not asked."""
+        return self.beats_controls or self.undercuts_controls
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it compares with controls."""
+        return self.alpha is not None
+
+    def supernodes(self) -> tuple[str, ...]:
+        """The one whose heads it reads, if it names one."""
+        name = self.attends.supernode
+        return () if name is None else (name,)
+
+    def problems(self, parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
+        """None or several tests, a head or a span that is not there, bounds no weight can pass."""
+        yield from one_test_problems(parts, path, self, _TESTS)
+        place, asked = (*path, "attends"), self.attends
+        heads = asked.head if asked.supernode else (asked.head,)
+        yield from (
+            Problem((*place, "head"), message) for _, message in heads_problems(parts, place, heads)
+        )
+        for key, span in (("from", asked.from_), ("to", asked.to)):
+            yield from parts.span_problems((*place, key), span, spec.prompts)
+        for test in _TESTS[:4]:
+            bound = getattr(self, test)
+            if bound is not None and not 0 <= bound <= 1:
+                message = f"found {bound:g}; a weight is a share, from 0 to 1"
+                yield Problem((*path, test), message)
+        for test in _CONTROLS:
+            if getattr(self, test) is not None and parts.controls.random == 0:
+                message = (
+                    f"`controls.random` is 0, so there is nothing to compare with: draw some, or "
+                    f"test one of {listed(_TESTS[:4])}"
+                )
+                yield Problem((*path, test), message)
