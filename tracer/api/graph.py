@@ -219,6 +219,6 @@ def attribution_graph(
         max_features=max_features,
     )
     told = progress or Silent()
-    [(_, whole, _, taken)] = engine.graphs.graphs(request, told)
+    [(_, whole, _, taken, _)] = engine.graphs.graphs(request, told)
     kept = whole if prune is None else prune_graph(whole, *prune)
     return Graph.of(engine.graphs.with_heads(taken, kept, told) if heads else kept)
