@@ -15,11 +15,14 @@ import pytest
 
 from tests.command import Result, call
 from tests.graphs import empty_graph, hand_graph
-from tests.opened import TEXT, graph_of, open_tiny
+from tests.opened import TEXT, graph_of, ids_of, open_tiny
+from tests.test_head_loadings import attributed_of
 from tests.tiny_file import write_tiny
+from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.record.graph import neuronpedia_import
 from tracer.record.graph.files import read
+from tracer.record.graph.graph import source_ids
 from tracer.record.graph.influence import influence, scores
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
@@ -113,6 +116,67 @@ def test_heads_are_found_of_what_the_pruning_leaves(tracer_: Command):
     assert "through heads" not in again.out
 
 
+def test_why_a_head_looks_there_is_told(tracer_: Command, tiny: Path, whole):
+    result = tracer_(TEXT, "--why", "1.2", "last", "Dallas", "--json", "out.json")
+    assert result.code == 0, result.err
+    text = " ".join(result.out.split())
+    assert "head 1.2 looks from ' Texas' (13) at ' Dallas' (7) with" in text
+    data = json.loads(Path("out.json").read_text())["graphs"][0]["why"]
+    model = open_tiny(tiny)
+    taken = attributed_of(model, NeuronBasis(model), ids_of(model), 40)
+    found = qk_attribution(model, taken.nodes, HeadPlace(1, 2), 13, 7)
+    assert (data["query"], data["key"], data["against"]) == (13, 7, None)
+    assert data["score"] == pytest.approx(found.score, abs=1e-4)
+    assert data["total"] == pytest.approx(found.score, abs=1e-4)
+    assert data["attention"] == pytest.approx(found.pattern.tolist(), abs=1e-5)
+    pairs = found.pairs().abs().flatten().sort(descending=True).values
+    parts = [abs(each["part"]) for each in data["pairs"]]
+    assert parts == pytest.approx(pairs[:10].tolist(), abs=1e-4)
+    ids = [*source_ids(taken.graph.nodes, taken.graph.subject), "constant"]
+    for side, marginals in (
+        ("query_side", found.query_marginals),
+        ("key_side", found.key_marginals),
+    ):
+        for each in data[side]:
+            wanted = float(marginals[ids.index(each["id"])])
+            assert each["part"] == pytest.approx(wanted, abs=1e-4)
+        others = data["total"] - sum(each["part"] for each in data[side])
+        rest = marginals.sum() - sum(marginals[ids.index(each["id"])] for each in data[side])
+        assert others == pytest.approx(float(rest), abs=1e-4)
+    assert f"{len(ids) - 10} others" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("1-2", "last", "Dallas"), "--why '1-2': a head is its layer and its number, as in 9.1."),
+        (("1.2", "last", "Paris"), "'Paris' is no token of the prompt; a position, a token, last"),
+        (("1.2", "last", " the"), "' the' is at positions 4, 10 of the prompt: name one"),
+        (("1.2", "last", "99"), "position 99: the prompt has positions 0 to 13."),
+        (("1.2", "3", "-2"), "head 1.2 cannot look from position 3 at 12: that comes later."),
+        (("7.2", "last", "3"), "head 7.2: the model has layers 0 to 1, each with heads 0 to 3."),
+    ],
+)
+def test_a_head_or_token_that_is_none_is_a_sentence(tracer_: Command, more, sentence: str):
+    result = tracer_(TEXT, "--why", *more)
+    assert result.code == 4
+    assert sentence in " ".join(result.err.split())
+
+
+def test_why_against_another_key_and_a_span_of_a_file(tracer_: Command, tiny: Path):
+    path = str(write_tiny(tiny, "it.yaml"))
+    more = ("--prompt", "dallas", "--json")
+    for against in ("mean", "capital"):
+        asked = ("--why", "1.0", "last", "city", "--against", against)
+        result = tracer_(path, *asked, *more)
+        assert result.code == 0, result.err
+        [graph] = json.loads(result.out)["graphs"]
+        why = graph["why"]
+        assert graph["tokens"][why["key"]] == " Dallas"
+        assert why["against"] == ("mean" if against == "mean" else 2)
+        assert why["total"] != why["score"]
+
+
 def test_prompts_of_a_file_with_its_own_model(tracer_: Command, tiny: Path, capfd):
     write_tiny(Path(), tiny)
     names = ("--prompt", "oakland", "--prompt", "plano")
@@ -201,7 +265,7 @@ def test_a_summary_by_hand():
     assert [feature.id for feature in found.features] == ["1_2_1", "0_7_1"]
     strongest = found.features[0].strongest
     assert strongest == (" X", True, 3.0, ())
-    assert found.features[1].strongest == ("1_2_1", False, -2.0)
+    assert found.features[1].strongest == ("1_2_1", False, -2.0, ())
     assert found.features[0].influence == pytest.approx(0.6 * 3 / 4 + 0.3 / 4)
 
 

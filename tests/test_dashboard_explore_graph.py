@@ -18,10 +18,9 @@ from tracer.dashboard.explore.nodes import (
     index_of,
     part_of,
     search,
-    source_names,
     toward,
 )
-from tracer.record.graph.graph import listed
+from tracer.record.graph.graph import listed, source_ids
 from tracer.record.graph.influence import influence
 from tracer.record.trials import FeatureTokens
 from tracer.report.graph_view import graph_data
@@ -128,7 +127,7 @@ def test_one_output_keeps_its_row_alone():
     last = found.targets == 3
     assert found.sources[last].tolist() == [1, 2, 5]
     assert found.weights[last].tolist() == [1, 1, 2]
-    dense = part_of(found, source_names(found.nodes, found.subject))
+    dense = part_of(found, source_ids(found.nodes, found.subject))
     assert dense.edges[:3].tolist() == graph.edges[:3].tolist()
     assert influence(dense).features.tolist() == pytest.approx(
         [0.3 / 16, 0.3 / 4 + 0.3 / 8, 0.3 / 4]
@@ -138,7 +137,7 @@ def test_one_output_keeps_its_row_alone():
 def test_a_difference_is_a_logit_whose_edges_are_subtracted():
     graph = hand_graph()
     found = toward(listed(graph), AskedLogits(0, 1))
-    dense = part_of(found, source_names(found.nodes, found.subject))
+    dense = part_of(found, source_ids(found.nodes, found.subject))
     assert dense.edges[-1].tolist() == [0, -1, 2, 1, 0, -2]
     assert [(logit.label, logit.weight) for logit in found.nodes.logits] == [("' X' − ' Y'", 1.0)]
     assert toward(listed(graph), AskedLogits()).nodes.logits == graph.nodes.logits
@@ -152,7 +151,7 @@ def test_what_can_be_asked_of_a_graph():
 
 def test_a_part_has_the_edges_between_its_nodes():
     graph = random_graph(5)
-    names = source_names(graph.nodes, graph.subject)
+    names = source_ids(graph.nodes, graph.subject)
     ids = names[3:60:7] + names[62:70:2]
     part = part_of(listed(graph), ids)
     old, new = index_of(graph), index_of(part)

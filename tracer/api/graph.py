@@ -220,6 +220,6 @@ def attribution_graph(
         described=0,
     )
     told = progress or Silent()
-    [(_, whole, _, taken)] = engine.graphs.graphs(request, told)
+    [(_, whole, _, taken, _)] = engine.graphs.graphs(request, told)
     kept = whole if prune is None else prune_graph(whole, *prune)
     return Graph.of(engine.graphs.with_heads(taken, kept, told) if heads else kept)

@@ -24,7 +24,7 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.engine.graph_request import GraphRequest
+from tracer.engine.graph_request import GraphRequest, WhyRequest
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, UsageError, show
@@ -77,7 +77,11 @@ def graph(
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="TOKEN", help="Explain logit(toward) − logit(this) instead."),
+        typer.Option(
+            metavar="TOKEN",
+            help="Explain logit(toward) − logit(this) instead; with --why: subtract the score of "
+            "this token, or of the `mean` of all by attention.",
+        ),
     ] = None,
     max_features: Annotated[
         int | None,
@@ -117,6 +121,15 @@ def graph(
         bool,
         typer.Option("--heads", help="Also find which attention heads carry each edge."),
     ] = False,
+    why: Annotated[
+        tuple[str, str, str] | None,
+        typer.Option(
+            metavar="HEAD FROM TO",
+            help="Also tell why a head, as in 9.1, looks from a token at another: each by its "
+            "text, its position, `last` or a span of the prompt.",
+            show_default=False,
+        ),
+    ] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Also write a page that shows the graph.")
     ] = False,
@@ -135,6 +148,8 @@ def graph(
 
     tracer graph "The opposite of small is" --open
 
+    tracer graph "The opposite of small is" --why 9.1 last small --against mean
+
     tracer graph downloaded.json --out graphs
     """
     export = (out or GRAPHS) / FRONTEND if frontend else None
@@ -144,7 +159,7 @@ def graph(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
             | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features}
-            | {"heads": heads or None},
+            | {"heads": heads or None, "why": why},
         )
         writer = Writer(_pruning(pruning, None), out, export, pages)
         return _run(partial(_read, Path(prompt)), writer, json_=json_, opens=open_)
@@ -155,8 +170,9 @@ def graph(
         own if features is None else features,
         tuple(prompts or ()),
         tuple(toward or ()),
-        against,
+        None if why else against,
         max_features,
+        None if why is None else _why(why, against),
     )
     request.check()
     writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages, heads)
@@ -209,6 +225,14 @@ def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
     return Pruning(nodes, edges)
 
 
+def _why(asked: tuple[str, str, str], against: str | None) -> WhyRequest:
+    head, query, key = asked
+    numbers = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", head, re.ASCII)
+    if numbers is None:
+        raise UsageError(f"--why {show(head)}: a head is its layer and its number, as in 9.1.")
+    return WhyRequest(int(numbers[1]), int(numbers[2]), query, key, against)
+
+
 def _run(
     find: Callable[[Progress], Iterator[TakenGraph]],
     writer: Writer,
@@ -239,12 +263,12 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("importing PyTorch and TransformerLens"):
         make = engine.graphs.graphs
     words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
-    for name, graph, features, taken in make(request, progress):
+    for name, graph, features, taken, reason in make(request, progress):
         subject = graph.subject
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
         identity = (*of_what, explained, request.kept_features)
-        yield TakenGraph(graph, name, name or words, identity, None, features, taken)
+        yield TakenGraph(graph, name, name or words, identity, None, features, taken, reason)
 
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:

@@ -21,6 +21,7 @@ from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.files import write_text
 from tracer.record.graph import files, neuronpedia_export
 from tracer.record.graph.graph import AttributionGraph, Pruning, listed
+from tracer.record.graph.head_reason import HeadReason
 from tracer.record.graph.neuronpedia_import import absent
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
@@ -51,6 +52,8 @@ class TakenGraph(NamedTuple):
     """What is told of features, by id."""
     taken: Attributed | None = None
     """With the frozen prompt; None of a graph that was read."""
+    reason: HeadReason | None = None
+    """Why a head looks somewhere, where that was asked."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class Writer:
             summary=summary,
             origin=found.origin,
             absent=absent([name for group in groups for name in group.ids], pruned),
+            reason=found.reason,
             paths=tuple(path.as_posix() for path in paths),
         )
 

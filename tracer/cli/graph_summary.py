@@ -10,7 +10,8 @@
        "features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
          "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5,
            "heads": [{"layer": 9, "head": 1, "weight": 0.3}]}}],
-       "source": null, "supernodes": [], "files": ["graphs/….json", "graphs/….safetensors"]}]}
+       "source": null, "supernodes": [], "why": null,
+       "files": ["graphs/….json", "graphs/….safetensors"]}]}
 
 Of a graph that was read, `source` is its file and `supernodes` are the file's, [{"label": "Texas",
 "ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the graph. Where the
@@ -24,10 +25,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from tracer.cli.graph_why import print_reason, reason_data
 from tracer.cli.output import json_text, percent, print_table
 from tracer.errors import shorten
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
+from tracer.record.graph.head_reason import HeadReason
 from tracer.record.graph.neuronpedia_export import PageMarks
 from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
 from tracer.report.screen import Screen
@@ -67,6 +70,7 @@ class WrittenGraph:
     """None of a graph that was taken now."""
     absent: frozenset[str]
     """Ids in the origin's supernodes that the graph does not have."""
+    reason: HeadReason | None
     paths: tuple[str, ...]
 
 
@@ -100,6 +104,7 @@ def _data(each: WrittenGraph) -> dict[str, Any]:
             {**group._asdict(), "absent": [name for name in group.ids if name in each.absent]}
             for group in _supernodes(each)
         ],
+        "why": None if each.reason is None else reason_data(each.reason),
         "files": list(each.paths),
     }
 
@@ -142,6 +147,8 @@ def print_graph(screen: Screen, each: WrittenGraph) -> None:
         print_table(screen, [(heading, 0) for heading in headings], rows)
         screen.say()
     _print_supernodes(screen, each)
+    if each.reason is not None:
+        print_reason(screen, each.reason, each.subject)
     for path in each.paths:
         screen.say(f"  {path}")
     screen.say()

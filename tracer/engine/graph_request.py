@@ -12,6 +12,7 @@ from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES, MAX_FEATURES, GraphSpec
 from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.head_reason import HeadReason
 from tracer.record.trials import FeatureTokens
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 N_READ = 150
 """Features of a graph that are told of, where nobody says how many."""
+
+
+@dataclass(frozen=True)
+class WhyRequest:
+    """Which head's attention is to be told the reason of."""
+
+    layer: int
+    head: int
+    query: str
+    """From which token: its text, its position, `last`, or a span of the prompt."""
+    key: str
+    """At which token."""
+    against: str | None = None
+    """Another one whose score is subtracted, or `mean`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class GraphRequest:
     against: str | None = None
     """With exactly one token in `toward`: the difference of the two logits."""
     max_features: int | None = None
+    why: WhyRequest | None = None
     described: int = N_READ
     """So many of the most influential features are told of: what they promote."""
 
@@ -62,6 +78,11 @@ class GraphRequest:
             return self.max_features
         return self.section.max_features if self.section else KEPT_FEATURES
 
+    @property
+    def _named_tokens(self) -> tuple[str | None, ...]:
+        why = self.why
+        return () if why is None else (why.query, why.key, why.against)
+
     def check(self) -> None:
         """Refuse what no model could answer.
 
@@ -75,7 +96,7 @@ class GraphRequest:
         if not 1 <= n <= MAX_FEATURES:
             raise UsageError(f"from 1 to {MAX_FEATURES:,} features can be kept, not {n}.")
         require_possible(self.features)
-        for text in (*self.toward, *filter(None, [self.against])):
+        for text in (*self.toward, *filter(None, [self.against, *self._named_tokens])):
             _require_text(text)
         if isinstance(self.source, str):
             _require_text(self.source)
@@ -98,6 +119,8 @@ class NamedGraph(NamedTuple):
     """What is told of features, by id."""
     taken: Attributed
     """The same graph with the frozen prompt, off which more can be read."""
+    reason: HeadReason | None
+    """Where it was asked why a head looks somewhere."""
 
 
 def _require_text(text: str) -> None:

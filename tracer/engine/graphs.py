@@ -6,7 +6,7 @@ or how one token comes to be ahead of another. A hypothesis may name them in its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from tracer.engine.attribution.targets import ExplainedTarget, Targets, explaine
 from tracer.engine.batches import memory_told
 from tracer.engine.feature_card import described, influential
 from tracer.engine.graph_request import GraphRequest, NamedGraph
+from tracer.engine.head_reason import head_reason
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
@@ -56,7 +57,11 @@ def graphs(
         told = {}
         if request.described:
             told = described(model, basis, influential(taken.graph, request.described), {})
-        yield NamedGraph(prompt.name, taken.graph, told, taken)
+        reason = None
+        if request.why is not None:
+            with progress.task("finding why the head looks there"):
+                reason = head_reason(model, taken, request.why, prompt.spans)
+        yield NamedGraph(prompt.name, taken.graph, told, taken, reason)
 
 
 def with_heads(taken: Attributed, kept: AttributionGraph, progress: Progress) -> AttributionGraph:
@@ -78,6 +83,7 @@ class _Prompt(NamedTuple):
     answer: int | None
     declared: ExplainedTarget | None
     """What the file says its graph explains; None where it says nothing."""
+    spans: Mapping[str, tuple[int, int]]
 
 
 def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_Prompt]:
@@ -92,13 +98,13 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_P
         if again := reopened(found.ids, model.tokenizer):
             token = token_text(found.ids[again[0]], model.tokenizer)
             progress.note(told_again("the text", again, token))
-        return [_Prompt(None, found.ids, None, None)]
+        return [_Prompt(None, found.ids, None, None, {})]
     tokenized = tokenize(file, model.tokenizer, model.context)
     for note in token_notes(tokenized[name] for name in request.names):
         progress.note(note)
     title = file.hypothesis.hypothesis
     return [
-        _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found))
+        _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found), found.spans)
         for name, found in ((name, tokenized[name]) for name in request.names)
     ]
 

@@ -260,7 +260,7 @@ class Session:
             described=0,
         )
         groups = [_places(each, self._tokenized(file)[_PROMPT]) for each in supernodes]
-        [(_, whole, _, taken)] = graphs(request, self._progress, self._as_it_is_now())
+        [(_, whole, _, taken, _)] = graphs(request, self._progress, self._as_it_is_now())
         kept = whole if prune is None else prune_graph(whole, *prune)
         return Graph.of(with_heads(taken, kept, self._progress) if heads else kept, groups)
 

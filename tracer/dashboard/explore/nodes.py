@@ -20,15 +20,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tracer.evidence.wording import MINUS
-from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id, feature_id
 from tracer.record.graph.graph import (
     AttributionGraph,
     HeadShare,
     ListedGraph,
     Logit,
-    Nodes,
-    Subject,
     heads_of_edge,
+    source_ids,
 )
 from tracer.record.graph.influence import rows_of
 from tracer.report.text import feature_name, shorten, visible_token
@@ -122,19 +120,10 @@ def _short(token: str) -> str:
     return shorten(visible_token(token), LONGEST)
 
 
-def source_names(nodes: Nodes, subject: Subject) -> list[str]:
-    """Ids of features, errors and tokens, in the order of the edges' columns."""
-    return [
-        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
-        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
-        *(embedding_id(subject.token_ids[pos], pos) for pos in nodes.tokens.tolist()),
-    ]
-
-
 def index_of(graph: AttributionGraph, names: Mapping[str, str] | None = None) -> GraphIndex:
     """The ids of a graph."""
     logits = (f"L_{number}" for number in range(len(graph.nodes.logits)))
-    ids = (*source_names(graph.nodes, graph.subject), *logits)
+    ids = (*source_ids(graph.nodes, graph.subject), *logits)
     places = {name: place for place, name in enumerate(ids)}
     return GraphIndex(graph, ids, places, names or {})
 
@@ -167,7 +156,7 @@ def part_of(graph: ListedGraph, ids: Collection[str]) -> AttributionGraph:
     Constants and values are left at 0: a part has no sums to close.
     """
     nodes, wanted = graph.nodes, set(ids)
-    kept = np.array([name in wanted for name in source_names(nodes, graph.subject)], dtype=bool)
+    kept = np.array([name in wanted for name in source_ids(nodes, graph.subject)], dtype=bool)
     kept[nodes.token_columns] = True
     smaller = nodes.keep(kept[: nodes.n_features], kept[nodes.error_columns])
     columns = np.cumsum(kept) - 1

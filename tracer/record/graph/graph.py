@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tracer.hypothesis.neuronpedia_ids import feature_id
+from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id, feature_id
 
 
 @dataclass(frozen=True)
@@ -273,3 +273,12 @@ def id_of_row(nodes: Nodes, row: int) -> str:
     """The id of the feature in a row of the edge matrix."""
     layer, pos, index = nodes.features[row].tolist()
     return feature_id(layer, index, pos)
+
+
+def source_ids(nodes: Nodes, subject: Subject) -> list[str]:
+    """Ids of features, errors and tokens, in the order of the edges' columns."""
+    return [
+        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
+        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
+        *(embedding_id(subject.token_ids[pos], pos) for pos in nodes.tokens.tolist()),
+    ]

@@ -1,0 +1,99 @@
+"""The strongest nodes and pairs of a head's score, by id: what `tracer graph --why` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracer.engine.attribution.graph import Attributed
+from tracer.engine.attribution.query_key import Against, HeadPlace, QkAttribution, qk_attribution
+from tracer.engine.graph_request import WhyRequest
+from tracer.engine.model.model import Model
+from tracer.errors import UsageError, show
+from tracer.record.graph.graph import source_ids
+from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart, PairPart
+
+MOST = 10
+"""Nodes of a side, and pairs, that are told."""
+LAST, MEAN = "last", "mean"
+
+
+def head_reason(
+    model: Model, taken: Attributed, asked: WhyRequest, spans: Mapping[str, tuple[int, int]]
+) -> HeadReason:
+    """Why a head looks from one token at another.
+
+    Args:
+        model: What the graph was taken on.
+        taken: The graph.
+        asked: Which head, and which tokens.
+        spans: Of the prompt, by name; the last token of one stands for it.
+
+    Raises:
+        UsageError: A token that the prompt has not, or has more than once; see `qk_attribution`.
+        ModelUnavailable: See `qk_attribution`.
+    """
+    tokens = taken.graph.subject.tokens
+    query, key = (position_of(each, tokens, spans) for each in (asked.query, asked.key))
+    against: Against = None
+    if asked.against is not None:
+        is_mean = asked.against == MEAN
+        against = MEAN if is_mean else position_of(asked.against, tokens, spans)
+    head = HeadPlace(asked.layer, asked.head)
+    found = qk_attribution(model, taken.nodes, head, query, key, against)
+    ids = [*source_ids(taken.graph.nodes, taken.graph.subject), CONSTANT]
+    return HeadReason(
+        layer=head.layer,
+        head=head.head,
+        query=query,
+        key=key,
+        against=against,
+        attention=tuple(found.pattern.tolist()),
+        score=found.score,
+        total=float(found.total),
+        slope=found.slope,
+        query_side=_strongest(found.query_marginals, ids),
+        key_side=_strongest(found.key_marginals, ids),
+        pairs=_pairs(found, ids),
+        n_nodes=len(ids),
+    )
+
+
+def position_of(text: str, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]]) -> int:
+    """The position that a span's name, `last`, a token or a number means, in this order.
+
+    Raises:
+        UsageError: There is none, or several tokens read so.
+    """
+    if text in spans:
+        return spans[text][1] - 1
+    if text == LAST:
+        return len(tokens) - 1
+    exact = [pos for pos, token in enumerate(tokens) if token == text]
+    found = exact or [pos for pos, token in enumerate(tokens) if token.strip() == text.strip()]
+    if len(found) == 1:
+        return found[0]
+    if len(found) > 1:
+        places = ", ".join(map(str, found))
+        raise UsageError(f"{show(text)} is at positions {places} of the prompt: name one of them.")
+    if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 10:
+        pos = int(text)
+        return pos + len(tokens) if pos < 0 else pos
+    known = ", ".join(["a position", "a token", LAST, *spans])
+    raise UsageError(f"{show(text)} is no token of the prompt; {known} can be named.")
+
+
+def _strongest(parts: Float[Tensor, " node"], ids: list[str]) -> tuple[NodePart, ...]:
+    rows = parts.abs().argsort(descending=True, stable=True)[:MOST].tolist()
+    return tuple(NodePart(ids[row], float(parts[row])) for row in rows if parts[row] != 0)
+
+
+def _pairs(found: QkAttribution, ids: list[str]) -> tuple[PairPart, ...]:
+    pairs = found.pairs()
+    strongest = torch.topk(pairs.abs().flatten(), min(MOST, pairs.numel())).indices.tolist()
+    places = [divmod(place, len(ids)) for place in strongest]
+    told = [PairPart(ids[row], ids[column], float(pairs[row, column])) for row, column in places]
+    return tuple(each for each in told if each.part != 0)
