@@ -208,6 +208,11 @@ def test_escape_clears_wherever_the_focus_is(page: Page):
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Escape")
     expect_selected(page, 0)
+    for elsewhere in ("nav a", "summary", "[role=region]"):
+        page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
+        page.locator(elsewhere).first.focus()
+        page.keyboard.press("Escape")
+        expect_selected(page, 0)
     page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
     page.get_by_role("searchbox", name="Search nodes").fill("dallas")
     page.keyboard.press("Escape")
