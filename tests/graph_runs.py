@@ -9,12 +9,11 @@ import numpy as np
 
 from tests.dashboards import put_run
 from tests.graphs import make_graph, make_subject
-from tests.records import change
+from tests.records import change, make_graph_record
 from tracer.record import run_folder
 from tracer.record.graph.files import write as write_graph
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes
 from tracer.record.record import FeatureRef
-from tracer.record.trials import GraphRecord
 
 LAYERS, TOKENS = 18, 12
 
@@ -61,20 +60,10 @@ def put_graph_run(root: Path, graph: AttributionGraph, **changes: Any) -> Path:
         FeatureRef(layer=layer, index=index, position=pos)
         for layer, pos, index in graph.nodes.features[:6].tolist()
     )
-    about = GraphRecord(
-        file="graph-dallas.json",
-        target=" Austin",
-        n_active=100_000,
+    about = make_graph_record(
         n_features=graph.nodes.n_features,
-        relevance_share=0.3,
         n_pruned=graph.nodes.n_features,
-        replacement=0.5,
-        completeness=0.6,
-        supernode_replacement=0.1,
-        supernode_completeness=0.2,
         members={"texas": len(refs)},
-        edges=(),
-        ablations=(),
     )
     record = change(record, "prompts.dallas", told)
     record = change(record, "supernodes.texas.features", refs)

@@ -30,6 +30,7 @@ from tracer.record.trials import (
     Activation,
     ClampRecord,
     Dose,
+    GraphRecord,
     InterventionRecord,
     ProcedureControl,
     Reading,
@@ -392,3 +393,23 @@ def change(model: BaseModel, path: str, value: Any) -> Any:
         new = change(inner[key], deeper, value) if deeper else value
         return model.model_copy(update={head: {**inner, key: new}})
     return model.model_copy(update={head: change(inner, rest, value)})
+
+
+def make_graph_record(**changes: Any) -> GraphRecord:
+    """What a run says of the graph of a prompt; nothing acts on anything."""
+    told = {
+        "file": "graph-dallas.json",
+        "target": " Austin",
+        "n_active": 1_000,
+        "n_features": 100,
+        "relevance_share": 0.3,
+        "n_pruned": 50,
+        "replacement": 0.4,
+        "completeness": 0.5,
+        "supernode_replacement": None,
+        "supernode_completeness": None,
+        "members": {},
+        "edges": (),
+        "ablations": (),
+    }
+    return GraphRecord(**told | changes)

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.records import make_record
+from tests.records import make_graph_record, make_record
 from tracer.evidence.claimed_links import ClaimedLink, claimed_links, contradictions
-from tracer.record.trials import Ablation, GraphEdge, GraphRecord
+from tracer.record.trials import Ablation, GraphEdge
 
 
 def graphed(edges, target=" Austin", ablations=(), prompt="dallas", **hypothesis):
     record, _ = make_record(hypothesis=hypothesis)
-    graph = GraphRecord(
+    graph = make_graph_record(
         file=f"graph-{prompt}.json",
         target=target,
-        n_active=1000,
-        n_features=100,
-        relevance_share=0.2,
-        n_pruned=50,
-        replacement=0.4,
-        completeness=0.5,
-        supernode_replacement=0.1,
-        supernode_completeness=0.2,
         members={"texas": 2, "say_austin": 1, "california": 2},
         edges=tuple(
             GraphEdge(source=source, target=to, weight=10 * share, share=share)

@@ -120,10 +120,11 @@ def test_labels_and_notes_stay_text(tmp_path):
         ("{}", "it has nothing"),
         ("[]", "at least 1"),
         ('{"features": [], "interventions": []}', "it has 'features', 'interventions'"),
-        ("[[1, 2, 3]]", "interventions"),
+        ("[[1, 2, 3]]", "in.json: interventions[0][3]: field required."),
+        ('[{"layer": 1}]', "in.json: interventions[0].supernode: field required; "),
         ("[[1, 2, 3, NaN]]", "cut short, or no JSON"),
         ("[[99999, 2, 3, 1]]", "less than"),
-        ('{"features": [{"layer": 1}]}', "features.0.index"),
+        ('{"features": [{"layer": 1}]}', "in.json: features[0].index: field required."),
         ('{"features": [{"layer": 1, "index": 2, "strength": 1, "max": 0}]}', "greater than 0"),
         ("[" * 10_000, "cut short, or no JSON"),
     ],
@@ -132,7 +133,7 @@ def test_what_is_neither_is_a_sentence(tmp_path, data, sentence):
     with pytest.raises(UsageError) as caught:
         made(tmp_path, data)
     assert sentence in str(caught.value)
-    assert "pydantic" not in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("pydantic", "function-", "list of ["))
 
 
 def test_from_the_shell(tmp_path, capfd):

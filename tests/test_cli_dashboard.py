@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -55,18 +56,25 @@ def test_a_server_that_stops_by_itself_is_told(capfd):
     assert "exit code 7" in capfd.readouterr().err
 
 
-def test_a_termination_leaves_no_server_behind(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("is_stubborn", [False, True])
+def test_a_signal_to_the_command_alone_leaves_no_server_behind(tmp_path, number, is_stubborn):
     mark = tmp_path / "server"
-    server = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    ignored = "signal.signal(signal.SIGTERM, signal.SIG_IGN); " if is_stubborn else ""
+    server = (
+        f"import os, signal, time; {ignored}"
+        f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    )
     program = (
-        "import sys; from tracer.cli.dashboard import _ended; "
-        f"sys.exit(_ended([sys.executable, '-c', {server!r}], {{}}))"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # as after &
+        "from tracer.cli import dashboard; dashboard.PATIENCE = 1; "
+        f"sys.exit(dashboard._ended([sys.executable, '-c', {server!r}], {{}}))"
     )
     launcher = subprocess.Popen([sys.executable, "-c", program])
     until = time.monotonic() + 30
     while not (mark.exists() and mark.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
-    launcher.terminate()
+    launcher.send_signal(number)
     assert launcher.wait(30) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.records import change, make_record
+from tests.records import change, make_graph_record, make_record
 from tracer.dashboard.compare.tables import (
     lone,
     retokenized,
@@ -65,23 +65,13 @@ def test_supernodes_stand_by_size_and_depth():
 
 
 def graph(share: float | None, replacement: float = 0.5) -> GraphRecord:
-    return GraphRecord(
-        file="graph-dallas.json",
-        target=" Austin",
-        n_active=100,
-        n_features=10,
-        relevance_share=0.3,
-        n_pruned=5,
+    return make_graph_record(
         replacement=replacement,
         completeness=None,
-        supernode_replacement=None,
-        supernode_completeness=None,
-        members={},
         edges=(
             GraphEdge(source="texas", target="output", weight=1.0, share=share),
             GraphEdge(source="texas", target="say_austin", weight=0.0, share=None),
         ),
-        ablations=(),
     )
 
 

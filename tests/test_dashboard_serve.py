@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 
@@ -52,7 +53,20 @@ def test_a_folder_that_cannot_be_listed_stops_nothing(started, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     _, called = started
-    monkeypatch.setattr(serve, "entries", refuse)
+    monkeypatch.setattr(serve, "find_runs", refuse)
     serve.main()
     finish()
     assert len(called) == 2
+
+
+def test_nothing_is_said_of_a_server_that_starts_a_moment_later():
+    program = (
+        "from tracer.dashboard import serve\n"
+        "from streamlit.web import cli\n"
+        "cli.main = lambda **how: None\n"
+        "serve.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=90
+    )
+    assert (done.returncode, done.stderr) == (0, "")

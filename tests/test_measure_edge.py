@@ -3,10 +3,10 @@
 import pytest
 
 from tests.bench import TINY
-from tests.records import make_record
+from tests.records import make_graph_record, make_record
 from tracer.evidence.measures.edge import judge_edge, word_edge
 from tracer.hypothesis.expectations.edge import Edge
-from tracer.record.trials import GraphEdge, GraphRecord
+from tracer.record.trials import GraphEdge
 
 
 def edge(**bounds):
@@ -16,24 +16,14 @@ def edge(**bounds):
 def with_graph(**changes):
     record, _ = make_record()
     prompt = next(iter(record.prompts))
-    graph = GraphRecord(
+    graph = make_graph_record(
         **{
-            "file": "graph.json",
-            "target": "x",
-            "n_active": 10,
-            "n_features": 5,
-            "relevance_share": 0.5,
-            "n_pruned": 2,
-            "replacement": 0.5,
             "completeness": 0.8,
-            "supernode_replacement": None,
-            "supernode_completeness": None,
             "members": {"texas": 2, "say_austin": 1},
             "edges": (
                 GraphEdge(source="texas", target="say_austin", weight=0.4, share=0.2),
                 GraphEdge(source="say_austin", target="texas", weight=0.0, share=None),
             ),
-            "ablations": (),
         }
         | changes
     )

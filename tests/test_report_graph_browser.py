@@ -10,12 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.graphs import random_graph
-from tests.records import change, make_record
+from tests.records import change, make_graph_record, make_record
 from tests.test_report_render import full_verdict
 from tracer.record.graph.graph import listed
 from tracer.record.record import FeatureRef
 from tracer.record.run_folder import UnreadableRun
-from tracer.record.trials import GraphRecord
 from tracer.report.index import IndexEntry, UnreadEntry, render_index, render_unread
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs
@@ -38,20 +37,8 @@ def page_text() -> str:
     )
     record = change(record, "supernodes.texas.features", members)
     record = change(record, "supernodes.texas.label", f"Texas {EVIL}")
-    told = GraphRecord(
-        file="graph-dallas.json",
+    told = make_graph_record(
         target=EVIL,
-        n_active=100,
-        n_features=60,
-        relevance_share=0.9,
-        n_pruned=60,
-        replacement=0.5,
-        completeness=0.5,
-        supernode_replacement=None,
-        supernode_completeness=None,
-        members={},
-        edges=(),
-        ablations=(),
     )
     record = record.model_copy(update={"graphs": {"dallas": told, "plano": told, "el_paso": told}})
     graphs = {"dallas": listed(graph), "plano": listed(random_graph(7))}
@@ -221,6 +208,11 @@ def test_escape_clears_wherever_the_focus_is(page: Page):
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Escape")
     expect_selected(page, 0)
+    for elsewhere in ("nav a", "summary", "[role=region]"):
+        page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
+        page.locator(elsewhere).first.focus()
+        page.keyboard.press("Escape")
+        expect_selected(page, 0)
     page.get_by_role("button", name=f"({TEXAS} of {TEXAS})").click()
     page.get_by_role("searchbox", name="Search nodes").fill("dallas")
     page.keyboard.press("Escape")

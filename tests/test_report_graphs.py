@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.records import make_record
+from tests.records import make_graph_record, make_record
 from tracer.evidence.judge import judge_run
-from tracer.record.trials import Ablation, GraphEdge, GraphRecord
+from tracer.record.trials import Ablation, GraphEdge
 from tracer.report.render import render
 from tracer.report.sections.graphs import graph_views
 
@@ -14,13 +14,11 @@ def recorded():
     record, arrays = make_record()
     prompt = next(iter(record.prompts))
     first, second = list(record.supernodes)[:2]
-    graph = GraphRecord(
-        file="graph-x.json",
+    graph = make_graph_record(
         target="<script>alert(1)</script>",
         n_active=1_000_000,
         n_features=2048,
         relevance_share=0.22,
-        n_pruned=300,
         replacement=0.42,
         completeness=None,
         supernode_replacement=0.1,

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from tests.records import make_record
+from tests.records import make_graph_record, make_record
 from tests.test_report_render import full_verdict
 from tracer.record.graph.graph import ListedGraph, Logit, Nodes, Subject
 from tracer.record.trials import GraphRecord
@@ -41,24 +41,7 @@ PROMPTS = ("dallas", "plano", "el_paso")
 
 
 def told(n: int) -> dict[str, GraphRecord]:
-    return {
-        prompt: GraphRecord(
-            file="graph.json",
-            target="X",
-            n_active=1,
-            n_features=1,
-            relevance_share=0.5,
-            n_pruned=1,
-            replacement=None,
-            completeness=None,
-            supernode_replacement=None,
-            supernode_completeness=None,
-            members={},
-            edges=(),
-            ablations=(),
-        )
-        for prompt in PROMPTS[:n]
-    }
+    return {prompt: make_graph_record(file="graph.json") for prompt in PROMPTS[:n]}
 
 
 def test_a_graph_of_45_000_nodes_is_cut_to_a_thousand():

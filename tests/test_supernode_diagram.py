@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
+from markupsafe import escape
 
 from tests.records import make_record
 from tests.test_claimed_links import graphed
 from tracer.evidence.judge import judge_run
 from tracer.hypothesis.expectations.edge import OUTPUT
-from tracer.report.render import render
+from tracer.report.graph_supernodes import MOST_MEMBERS, graph_diagram
+from tracer.report.render import render, supernodes_picture
 from tracer.report.sections.graphs import contradicted
 from tracer.report.supernode_diagram import (
     BOX,
@@ -19,7 +22,6 @@ from tracer.report.supernode_diagram import (
     Group,
     GroupEffect,
     diagram,
-    graph_diagram,
 )
 
 STORY = [
@@ -65,19 +67,47 @@ def test_a_report_warns_of_it_first_and_draws_it():
     assert page.count(warned) == 2
 
 
-def test_deeper_groups_stand_higher_and_no_box_lies_on_another():
-    groups = [Group(f"g{n}", f"group {n}", "12 features", n % 4 * 3.0, n) for n in range(16)]
+def test_a_box_opens_to_its_members_by_name_and_token():
+    record = graphed(STORY)
+    closed, opened = (graph_diagram(record, "dallas", opened=names) for names in ((), ("texas",)))
+    assert closed is not None and opened is not None
+    a, b = ({box.name: box for box in each.boxes} for each in (closed, opened))
+    assert [box.is_open for box in closed.boxes] == [False] * len(closed.boxes)
+    assert [name for name, box in b.items() if box.is_open] == ["texas"]
+    members = a["texas"].members
+    features = record.supernodes["texas"].features
+    assert members == b["texas"].members
+    assert len(members) == min(len(features), MOST_MEMBERS) + (len(features) > MOST_MEMBERS)
+    assert members[0].startswith(f"L{features[0].layer}/{features[0].index}")
+    assert a["texas"].height == BOX
+    assert b["texas"].height >= BOX + 13 * len(members)
+    assert opened.height >= closed.height + 13 * len(members) - BOX
+    picture = supernodes_picture(opened)
+    assert all(escape(member) in picture for member in members)
+    assert escape(members[0]) not in supernodes_picture(closed)
+    page = render(record, judge_run(record, make_record()[1]), make_record()[1])
+    for place in re.findall(r'<a href="#(gm-[0-9]+-[0-9]+)"', page):
+        assert f'<ul id="{place}">' in page
+    assert page.count('<a href="#gm-') == sum(1 for box in closed.boxes if box.members)
+
+
+@pytest.mark.parametrize("opened", [(), ("g0", "g3", "g5", "g10")])
+def test_deeper_groups_stand_higher_and_no_box_lies_on_another(opened: tuple[str, ...]):
+    members = tuple(f"L1/{n} – word, words, at {n}" for n in range(20))
+    groups = [
+        Group(f"g{n}", f"group {n}", "12 features", n % 4 * 3.0, n, members) for n in range(16)
+    ]
     groups.append(Group(OUTPUT, "x", "is explained", 1e9, 0))
-    drawn = diagram(groups, [], set())
+    drawn = diagram(groups, [], set(), opened)
     at = {box.name: box for box in drawn.boxes}
     for a, b in itertools.combinations(groups, 2):
         if b.layer - a.layer > 2:
             assert at[b.name].y < at[a.name].y
     for a, b in itertools.combinations(drawn.boxes, 2):
         apart = a.x + a.width <= b.x or b.x + b.width <= a.x
-        assert apart or abs(a.y - b.y) >= BOX
+        assert apart or a.y + a.height <= b.y or b.y + b.height <= a.y
     assert all(box.x >= 0 and box.x + box.width <= WIDTH for box in drawn.boxes)
-    assert all(drawn.top <= box.y <= drawn.top + drawn.height - BOX for box in drawn.boxes)
+    assert all(drawn.top <= box.y <= drawn.top + drawn.height - box.height for box in drawn.boxes)
 
 
 @pytest.mark.parametrize("n", [3, 8])

@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 
 from tracer.cli.output import stderr, write_stdout
-from tracer.errors import EXIT_OK, UsageError, listed
+from tracer.errors import EXIT_OK, UsageError, dotted, listed
 from tracer.hypothesis.clamps import HERE
 from tracer.hypothesis.declared import NAME_PATTERN
 from tracer.hypothesis.neuronpedia_ids import find_given
@@ -28,6 +37,7 @@ from tracer.report.screen import clean
 
 _MAX_FEATURES = 10_000
 _N_TOLD = 3
+_SOME = Field(min_length=1, max_length=_MAX_FEATURES)
 
 
 def _layer(value: Any) -> Any:
@@ -66,12 +76,23 @@ class Scaled(_Settings):
     """The text it came from, where that is another one."""
 
 
+_VALUES, _SCALED = "list of [layer, pos, feature, value]", "list of supernodes"
+
+
+def _form(interventions: Any) -> str:
+    """Which of both a list is, by its first item."""
+    first = next(iter(interventions), None) if isinstance(interventions, list | tuple) else None
+    return _SCALED if isinstance(first, dict | Scaled) else _VALUES
+
+
 class CircuitTracer(_Settings):
     """A list of values or of scaled supernodes, with the arguments of the call."""
 
-    interventions: tuple[Value, ...] | tuple[Scaled, ...] = Field(
-        min_length=1, max_length=_MAX_FEATURES
-    )
+    interventions: Annotated[
+        Annotated[tuple[Value, ...], _SOME, Tag(_VALUES)]
+        | Annotated[tuple[Scaled, ...], _SOME, Tag(_SCALED)],
+        Discriminator(_form),
+    ]
     freeze_attention: bool | None = None
     constrained_layers: Any = None
     prompt: str | None = None
@@ -137,8 +158,13 @@ _NEITHER = (
 
 
 def _misfits(error: ValidationError) -> str:
-    errors = error.errors(include_url=False, include_input=False, include_context=False)
-    told = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in errors[:_N_TOLD]]
+    """The first mistakes; a list is too short only where nothing is in it."""
+    errors = error.errors(include_url=False, include_context=False)
+    errors = [each for each in errors if not (each["type"] == "too_short" and each["input"])]
+    told: list[str] = []
+    for each in errors[:_N_TOLD]:
+        where = dotted(tuple(piece for piece in each["loc"] if piece not in (_VALUES, _SCALED)))
+        told.append(f"{where}: {each['msg'].lower()}")
     more = len(errors) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
 

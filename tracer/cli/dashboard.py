@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -31,6 +32,9 @@ ADDRESS = "127.0.0.1"
 SCRIPT = Path(__file__).parent.parent / "dashboard" / "start" / "app.py"
 SERVER = "tracer.dashboard.serve"
 """What is started, as a process of its own; here it is only named, because it needs Streamlit."""
+STOPS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 10
+"""Seconds that the server has to end in."""
 SETTINGS = (
     ("server.address", ADDRESS),
     ("server.allowedHosts", "localhost"),
@@ -107,21 +111,37 @@ def _is_free(port: int) -> bool:
 
 
 def _ended(command: list[str], variables: dict[str, str]) -> int:
-    """Run Streamlit until it is stopped: Ctrl-C reaches both, a termination is passed on."""
+    """Run Streamlit until it ends or this process is told to: then it ends, too.
+
+    Ctrl-C of a terminal reaches both; a signal from a script this process alone.
+    """
+    is_stopped = False
     with subprocess.Popen(command, env={**os.environ, **variables}) as server:
 
         def stop(number: int, frame: FrameType | None) -> None:
+            nonlocal is_stopped
+            is_stopped = True
             server.terminate()
 
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {number: signal.signal(number, stop) for number in STOPS}
         try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.wait()
-            return EXIT_OK
+            code = _waited(server, lambda: is_stopped)
         finally:
-            signal.signal(signal.SIGTERM, before)
-    if code in (EXIT_OK, -signal.SIGTERM):
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if is_stopped or code == EXIT_OK:
         return EXIT_OK
     stderr().say(f"the dashboard stopped by itself (Streamlit's exit code {code}).")
     return EXIT_ENGINE
+
+
+def _waited(server: subprocess.Popen[bytes], is_stopped: Callable[[], bool]) -> int:
+    """The server's exit code; one that is told to end, and does not, is killed after a while."""
+    patience = PATIENCE
+    while True:
+        try:
+            return server.wait(1)
+        except subprocess.TimeoutExpired:
+            patience -= is_stopped()
+            if patience <= 0:
+                server.kill()

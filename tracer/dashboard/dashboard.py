@@ -47,7 +47,9 @@ button[data-selected="true"], button[data-selected="true"] * {
 }
 [data-testid="stSliderThumbValue"] * { color: light-dark(#1d5c9e, #86b9ec) !important; }
 .stCode .token { color: inherit !important; }
-.stCode .token.comment { color: light-dark(#5c6670, #a8b2bd) !important; }
+.stCode .token.comment, .stCode .linenumber {
+  color: light-dark(#5c6670, #a8b2bd) !important;
+}
 .stCode .token.punctuation { color: light-dark(#5c6670, #a8b2bd) !important; }
 .stCode .token.key, .stCode .token.keyword { color: light-dark(#a63d00, #ff9a5c) !important; }
 .stCode .token.string, .stCode .token.inserted { color: light-dark(#00694b, #4cc79a) !important; }

@@ -13,12 +13,14 @@ import inspect
 import logging
 import signal
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from streamlit.web import cli
 
-from tracer.dashboard.opening import entries
 from tracer.dashboard.places import places
 from tracer.errors import TracerError
+from tracer.record.runs import find_runs
 
 EARLY = (
     "tracer.dashboard.app",
@@ -33,16 +35,32 @@ EARLY = (
 def main() -> None:
     """Be ready, then do what the command line says; until then Ctrl-C just ends it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for name in EARLY:
-        importlib.import_module(name)
+    with _without_warning():
+        for name in EARLY:
+            importlib.import_module(name)
     inspect.stack()  # as Streamlit does for its first words: it finds the files of all modules
     threading.Thread(target=_list, daemon=True).start()
     cli.main(prog_name="streamlit")
 
 
+@contextmanager
+def _without_warning() -> Generator[None, None, None]:
+    """Streamlit warns of caches that are made before its server runs, which it does right after."""
+    logger = logging.getLogger("streamlit.runtime.caching.cache_data_api")
+
+    def is_true(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No runtime found")
+
+    logger.addFilter(is_true)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_true)
+
+
 def _list() -> None:
     try:
-        entries(places().reports)
+        find_runs(places().reports)
     except (TracerError, OSError) as error:
         logging.getLogger(__name__).debug("the runs were not listed: %s", error)
 

@@ -1,6 +1,7 @@
 """The layout of the picture of what a graph's supernodes do to one another and to the output.
 
-A box is a supernode; deeper ones stand higher, those later in the prompt further right. An arrow is
+A box is a supernode, closed or opened to its members; deeper ones stand higher, those later in the
+prompt further right. An arrow is
 the sum of all direct effects of one group on another, as a share of everything that enters the
 target: a solid one with a head adds, a dashed one with a bar takes away. Beside it stands what
 clamping measured. A link that the file claims with the other sign is marked. Coordinates, in
@@ -9,23 +10,18 @@ pixels, are made here; `supernodes.svg.j2` draws them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot, sqrt
 from typing import NamedTuple
 
-from tracer.evidence.claimed_links import (
-    Contradiction,
-    claimed_links,
-    contradictions,
-    measured_change,
-)
-from tracer.evidence.wording import MINUS
 from tracer.hypothesis.expectations.edge import OUTPUT
-from tracer.record.record import Record
-from tracer.record.trials import GraphEdge
-from tracer.report.run_graphs import SupernodePlaces, supernode_groups
-from tracer.report.text import percent, plural, shorten, signed, text_width, visible_token
+from tracer.report.text import (
+    plural,
+    shorten,
+    signed,
+    text_width,
+)
 
 WIDTH = 760.0
 BOX = 42.0
@@ -37,14 +33,15 @@ ARC = 62.0
 """How far the middle of an arrow between two boxes of one row lies above them."""
 SAME_ROW = 2.0
 """Layers; groups that are no further apart stand side by side."""
+MEMBER = 13.0
+"""Of the line of one member in an opened box."""
+LONGEST_MEMBER = 44
 MOST_LINKS = 12
 LEAST = 0.005
 """Share; a weaker link is drawn only where the file claims it."""
-SMALL = 0.1
-"""Of the direct effect; a change that is smaller has no sign worth telling."""
 LONGEST_LABEL = 26
-_TOP = 1e9
-"""The layer of the output: above all."""
+_BOLD = 1.12
+"""Width of bold text, relative to what is set plainly."""
 
 
 class Group(NamedTuple):
@@ -56,6 +53,8 @@ class Group(NamedTuple):
     layer: float
     """Mean of its members."""
     position: float
+    members: tuple[str, ...] = ()
+    """Names of the strongest, and how many more there are."""
 
 
 class GroupEffect(NamedTuple):
@@ -81,6 +80,11 @@ class GroupBox:
     x: float
     y: float
     width: float
+    height: float
+    members: tuple[str, ...]
+    """See `Group`."""
+    is_open: bool
+    """Whether they are drawn."""
 
     @property
     def is_output(self) -> bool:
@@ -126,121 +130,28 @@ class SupernodeDiagram:
     """Which links are too weak to be drawn; empty where all are."""
 
 
-def graph_diagram(
-    record: Record,
-    prompt: str,
-    by_hand: Sequence[SupernodePlaces] = (),
-    effects: Sequence[GroupEffect] = (),
-) -> SupernodeDiagram | None:
-    """The supernodes in a prompt's graph; None where none has a member there.
-
-    Args:
-        record: The run.
-        prompt: Whose graph it is.
-        by_hand: More supernodes, which the run does not have.
-        effects: Theirs, on any supernode or the output, and on them.
-    """
-    graph = record.graphs[prompt]
-    there = [each for each in supernode_groups(record, prompt) if graph.members.get(each["name"])]
-    groups = [_group(each, graph.members[each["name"]]) for each in there]
-    groups += [_group(each, len(each["places"])) for each in by_hand if each["places"]]
-    if not groups:
-        return None
-    claimed = {(each.source, each.target) for each in claimed_links(record, prompt)}
-    output = Group(OUTPUT, visible_token(graph.target), "is explained", _TOP, 0.0)
-    return diagram([*groups, output], [*_effects(record, prompt), *effects], claimed)
-
-
-def _effects(record: Record, prompt: str) -> list[GroupEffect]:
-    """The direct effects between a run's supernodes, with what else is known of each."""
-    flags = {
-        (each.claim.source, each.claim.target): f"claimed: {'+' if each.claim.sign > 0 else MINUS}"
-        for each in contradictions(record, prompt)
-    }
-    return [
-        GroupEffect(
-            edge.source,
-            edge.target,
-            edge.share,
-            _measured(record, prompt, edge),
-            flags.get((edge.source, edge.target)) or _other_sign(record, prompt, edge),
-        )
-        for edge in record.graphs[prompt].edges
-        if edge.share is not None
-    ]
-
-
-def _group(places: SupernodePlaces, n_members: int) -> Group:
-    """A supernode as it lies on a prompt."""
-    layers = [layer for layer, _, _ in places["places"]]
-    positions = [position for _, position, _ in places["places"]]
-    low, high = min(layers), max(layers)
-    where = f"L{low}" if low == high else f"L{low}–{high}"
-    mean, at = sum(layers) / len(layers), sum(positions) / len(positions)
-    note = f"{plural(n_members, 'feature')} · {where}"
-    return Group(places["name"], places["label"], note, mean, at)
-
-
-def contradiction_words(record: Record, prompt: str, found: Contradiction) -> str:
-    """A sentence that says what the file claims and what was found."""
-    claim = found.claim
-    source = record.supernodes[claim.source].label
-    target = _target(record, prompt, claim.target)
-    story = "adds to" if claim.sign > 0 else "takes away from"
-    said = f"{claim.where} claims that {source} {story} {target}"
-    if found.found == "direct":
-        return f"{said}; in the graph of {prompt} its direct effect is {_share(found.value)}."
-    verb = "lowers" if found.value > 0 else "raises"
-    return f"{said}; on {prompt}, ablating it {verb} that by {abs(found.value):.2f}."
-
-
-def _target(record: Record, prompt: str, name: str) -> str:
-    if name == OUTPUT:
-        return visible_token(record.graphs[prompt].target)
-    return record.supernodes[name].label
-
-
-def _measured(record: Record, prompt: str, edge: GraphEdge) -> str:
-    """What clamping the source alone did to the explained logit, or to a supernode."""
-    if edge.target == OUTPUT:
-        change = measured_change(record.graphs[prompt], edge.source)
-        return "" if change is None else f"ablated: {signed(change)}"
-    for found in record.interventions.values():
-        trial = found.trials.get(prompt)
-        if trial is None or [clamp.supernode for clamp in trial.clamps] != [edge.source]:
-            continue
-        activation = trial.supernodes.get(edge.target)
-        if activation is not None and activation.of_clean is not None:
-            return f"{trial.clamps[0].amount.words()}: {percent(activation.of_clean)}"
-    return ""
-
-
-def _other_sign(record: Record, prompt: str, edge: GraphEdge) -> str:
-    """Says that ablating a group moves the output the way its direct effect does not.
-
-    Changes that are small beside the direct effect are left aside.
-    """
-    change = measured_change(record.graphs[prompt], edge.source) if edge.target == OUTPUT else None
-    if change is None or change * edge.weight <= 0 or abs(change) < SMALL * abs(edge.weight):
-        return ""
-    return f"measured: {MINUS if edge.weight > 0 else '+'}"
-
-
-def _share(share: float) -> str:
+def share_text(share: float) -> str:
+    """'+12.0 %'."""
     return f"{signed(100 * share, 1)} %"
 
 
 def diagram(
-    groups: Sequence[Group], effects: Iterable[GroupEffect], claimed: Collection[tuple[str, str]]
+    groups: Sequence[Group],
+    effects: Iterable[GroupEffect],
+    claimed: Collection[tuple[str, str]],
+    opened: Collection[str] = (),
 ) -> SupernodeDiagram:
-    """Place the groups and draw the effects between them: the claimed ones, then the strongest."""
+    """Place the groups and draw the effects between them: the claimed ones, then the strongest.
+
+    Those that are `opened` show their members.
+    """
     names = {each.name: each.label for each in groups}
     known = [each for each in effects if each.source in names and each.target in names]
     ordered = sorted(known, key=lambda each: -abs(each.share))
     told = [each for each in ordered if (each.source, each.target) in claimed]
     others = [each for each in ordered if each not in told and abs(each.share) >= LEAST]
     drawn = [*told, *others[: max(0, MOST_LINKS - len(told))]]
-    boxes, height = _boxes(groups)
+    boxes, height = _boxes(groups, opened)
     arrows = _apart([_arrow(each, boxes) for each in drawn])
     top = min(0.0, *(each.y for each in arrows), *(each.y - MARGIN for each in boxes.values()))
     left_out = len(known) - len(drawn)
@@ -255,37 +166,45 @@ def diagram(
     )
 
 
-def _boxes(groups: Sequence[Group]) -> tuple[dict[str, GroupBox], float]:
+def _boxes(groups: Sequence[Group], opened: Collection[str]) -> tuple[dict[str, GroupBox], float]:
     """Boxes in rows, the deepest on top, and the height of all."""
+    widths = {each.name: _width(each, is_open=each.name in opened) for each in groups}
     rows: list[list[Group]] = []
     for group in sorted(groups, key=lambda each: (each.layer, each.position)):
         mine = rows[-1] if rows else []
         is_near = bool(mine) and group.layer - mine[0].layer <= SAME_ROW
-        if is_near and _row_width([*mine, group]) <= WIDTH:
+        if is_near and _row_width([*mine, group], widths) <= WIDTH:
             mine.append(group)
         else:
             rows.append([group])
     found: dict[str, GroupBox] = {}
-    top = MARGIN
+    top, bottom = MARGIN, 0.0
     for row in reversed(rows):
-        free = (WIDTH - _row_width(row)) / (len(row) + 1)
+        free = max(0.0, WIDTH - _row_width(row, widths)) / (len(row) + 1)
+        highest = BOX
         x = MARGIN + free
         for group in sorted(row, key=lambda each: each.position):
             label = shorten(group.label, LONGEST_LABEL)
-            box = GroupBox(group.name, label, group.note, x, top, _width(group))
-            found[group.name] = box
-            x += box.width + GAP + free
-        top += ROW
-    return found, top - ROW + BOX + MARGIN
+            is_open = group.name in opened and bool(group.members)
+            height = BOX + (MEMBER * len(group.members) + 4 if is_open else 0.0)
+            members = tuple(shorten(each, LONGEST_MEMBER) for each in group.members)
+            place = (x, top, widths[group.name], height)
+            found[group.name] = GroupBox(group.name, label, group.note, *place, members, is_open)
+            x += widths[group.name] + GAP + free
+            highest = max(highest, height)
+        bottom = top + highest
+        top = bottom + ROW - BOX
+    return found, bottom + MARGIN
 
 
-def _width(group: Group) -> float:
-    label = 1.1 * text_width(shorten(group.label, LONGEST_LABEL), 13.5)
-    return max(label, text_width(group.note, 10.5), 84.0) + 22
+def _width(group: Group, *, is_open: bool) -> float:
+    label = _BOLD * text_width(shorten(group.label, LONGEST_LABEL), 13.5)
+    lines = [shorten(each, LONGEST_MEMBER) for each in group.members if is_open]
+    return max(label, *(text_width(each, 10.5) for each in (group.note, *lines)), 84.0) + 22
 
 
-def _row_width(row: Sequence[Group]) -> float:
-    return sum(_width(each) + GAP for each in row) - GAP + 2 * MARGIN
+def _row_width(row: Sequence[Group], widths: Mapping[str, float]) -> float:
+    return sum(widths[each.name] + GAP for each in row) - GAP + 2 * MARGIN
 
 
 def _arrow(effect: GroupEffect, boxes: dict[str, GroupBox]) -> Arrow:
@@ -293,10 +212,10 @@ def _arrow(effect: GroupEffect, boxes: dict[str, GroupBox]) -> Arrow:
     source, target = boxes[effect.source], boxes[effect.target]
     up = source.y > target.y
     level = source.y == target.y
-    x0, y0 = source.middle, source.y if up or level else source.y + BOX
+    x0, y0 = source.middle, source.y if up or level else source.y + source.height
     x1 = target.middle + (0 if level else (source.middle - target.middle) * 0.25)
     x1 = min(max(x1, target.x + 12), target.x + target.width - 12)
-    y1 = target.y + BOX if up else target.y
+    y1 = target.y + target.height if up else target.y
     bend = 2 * ARC if level else 0.0
     side = 18.0 if up else -18.0
     cx, cy = (x0 + x1) / 2 + (0 if level else side), (y0 + y1) / 2 - bend
@@ -305,7 +224,7 @@ def _arrow(effect: GroupEffect, boxes: dict[str, GroupBox]) -> Arrow:
     adds = effect.share >= 0
     tip = (x1 - 2 * dx, y1 - 2 * dy)
     end = (x1 - 9 * dx, y1 - 9 * dy) if adds else tip
-    lines = tuple(filter(None, (_share(effect.share), effect.measured)))
+    lines = tuple(filter(None, (share_text(effect.share), effect.measured)))
     words = (*lines, f"⚠ {effect.flag}") if effect.flag else lines
     # A third of the way: arrows into one box are far apart there.
     t = 0.5 if level else 0.36
@@ -322,7 +241,7 @@ def _arrow(effect: GroupEffect, boxes: dict[str, GroupBox]) -> Arrow:
         flag=effect.flag,
         x=x,
         y=y - 7.0 * len(words),
-        text_width=max(text_width(each, 11.5) for each in words) + 10,
+        text_width=_BOLD * max(text_width(each, 11.5) for each in words) + 10,
     )
 
 

@@ -30,14 +30,16 @@ from tracer.errors import TracerError
 from tracer.evidence.claimed_links import contradictions
 from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.record.record import Record
+from tracer.report.graph_supernodes import contradiction_words, graph_diagram
 from tracer.report.render import supernodes_picture
-from tracer.report.supernode_diagram import GroupEffect, contradiction_words, graph_diagram
+from tracer.report.supernode_diagram import GroupEffect
 from tracer.report.text import number, percent, plural, signed, visible_token
 
 Groups = dict[str, tuple[str, ...]]
 _KEY = "hand_groups"
 _NAME, _NEW = "new supernode", "a new one"
 _SAVED, _PROBLEM, _FROM = "kept draft", "kept problem", "groups from"
+_OPENED = "opened boxes"
 _MOST_NAMES = 99
 
 
@@ -81,8 +83,11 @@ def effects_panel(record: Record, prompt: str, shown: Shown) -> None:
         return
     with st.expander("Direct effects between supernodes", expanded=True):
         places = [group_places(name, ids) for name, ids in by_hand.items()]
-        drawn = graph_diagram(record, prompt, places, _by_hand(shown, by_hand, links))
         left, right = st.columns([3, 2])
+        boxes = [*shown.declared, *by_hand]
+        opened = left.pills("Open to members", boxes, selection_mode="multi", key=_OPENED)
+        by_hand_effects = _by_hand(shown, by_hand, links)
+        drawn = graph_diagram(record, prompt, places, by_hand_effects, opened)
         if drawn is not None:
             left.image(supernodes_picture(drawn), width="stretch", alt=told(drawn.description))
             left.markdown(

@@ -13,10 +13,11 @@ from tracer.hypothesis.clamps import LogitDiffDirection
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
+from tracer.report.graph_supernodes import contradiction_words, graph_diagram
 from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
 from tracer.report.sections.supernodes import direction
-from tracer.report.supernode_diagram import SupernodeDiagram, contradiction_words, graph_diagram
+from tracer.report.supernode_diagram import SupernodeDiagram
 from tracer.report.text import number, percent, signed, visible_token
 
 

@@ -191,11 +191,12 @@ class GraphView {
     this.resizing.observe(this.stage);
   }
 
-  /** Escape clears the search where one is written, else the selection, wherever the page has its focus. */
+  /** Escape clears the search where one is written, else the selection, unless another field has the focus. */
   escape(event) {
     if (event.key !== "Escape" || event.defaultPrevented) return;
     const inside = event.composedPath().includes(this.root);
-    if (!inside && event.target !== document.body) return;
+    const fields = "input, select, textarea, [contenteditable], [role=dialog], [role=listbox]";
+    if (!inside && event.target.closest(fields)) return;
     if (this.query) {
       this.search.value = "";
       this.find("");
