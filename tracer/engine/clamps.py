@@ -22,7 +22,7 @@ from tracer.engine.features.places import (
     keys_of,
     n_members,
 )
-from tracer.engine.members import Placed, places_of, position_of
+from tracer.engine.members import Placed, places_of, position_of, table_of
 from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form, taken_from
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import HeadRef, SupernodeRecord
@@ -94,13 +94,14 @@ class Clamp:
         self, members: Int[np.ndarray, " n"]
     ) -> Iterator[tuple[Int[np.ndarray, " _"], Float[Tensor, " feature"]]]:
         """Rows of `members` and `source_activations` of all of them, for those that have any."""
-        rows: dict[tuple[int, int, int | None], list[int]] = {}
-        for row, member in enumerate(members.tolist()):
-            rows.setdefault(self.source_key(member), []).append(row)
-        for together in rows.values():
+        table = table_of(self.supernode)
+        keys = np.stack([table.layer, table.offset, table.position], axis=1)[members]
+        _, group = np.unique(keys, axis=0, return_inverse=True)
+        for number in range(int(group.max(initial=-1)) + 1):
+            together = np.flatnonzero(group == number)
             means = self.source_activations(int(members[together[0]]))
             if means is not None:
-                yield np.array(together), means
+                yield together, means
 
 
 class Ranges:

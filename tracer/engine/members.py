@@ -9,6 +9,7 @@ have is left out there. A head has a place for each of its coordinates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -52,22 +53,62 @@ class Placed(NamedTuple):
 
 def places_of(supernode: SupernodeRecord, prompt: TokenizedPrompt, at: str) -> Placed:
     """Every member that has a place on a prompt when put at a span; of a head, its coordinates."""
-    found: list[tuple[int, int, int, int]] = []
-    positions: dict[tuple[int, int | None], int | None] = {}
-    for member, ref in enumerate(supernode.members):
-        key = (ref.offset, ref.position)
-        if key not in positions:
-            positions[key] = position_of(ref, prompt, at, supernode.anchor)
-        pos = positions[key]
-        if pos is None:
-            continue
-        if isinstance(ref, HeadRef):
-            layer, first = HEADS + ref.layer, ref.head * ref.d_head
-            found += [(member, layer, pos, first + n) for n in range(ref.d_head)]
-        else:
-            found.append((member, ref.layer, pos, ref.index))
-    columns = np.array(found, np.int64).reshape(-1, 4)
-    return Placed(columns[:, 0], columns[:, 1:])
+    table = table_of(supernode)
+    (start, end), n_pos = prompt.spans[at], len(prompt.ids)
+    anchored = (start if supernode.anchor == "first" else end - 1) - table.offset
+    pos = np.where(table.position >= 0, table.position, anchored)
+    there = np.where(table.position >= 0, table.position < n_pos, anchored >= start)
+    member = np.repeat(np.flatnonzero(there), table.width[there])
+    within = np.arange(len(member)) - np.repeat(
+        np.cumsum(table.width[there]) - table.width[there], table.width[there]
+    )
+    columns = (table.layer[member], pos[member], table.first[member] + within)
+    return Placed(member, np.stack(columns, axis=1))
+
+
+class MemberTable(NamedTuple):
+    """Members in columns: the layer and index of a feature, or of the first coordinate of a head."""
+
+    layer: Int[np.ndarray, " member"]
+    first: Int[np.ndarray, " member"]
+    width: Int[np.ndarray, " member"]
+    """Scalars of a member: 1 of a feature, d_head of a head."""
+    offset: Int[np.ndarray, " member"]
+    position: Int[np.ndarray, " member"]
+    """-1 for one that stands at a span."""
+
+
+def table_of(supernode: SupernodeRecord) -> MemberTable:
+    """The members of a supernode; made once a record, not at every prompt that it is put on."""
+    return _table(_Itself(supernode))
+
+
+class _Itself:
+    """A record that is found by being the same one: thousands of members are not compared."""
+
+    def __init__(self, supernode: SupernodeRecord) -> None:
+        self.supernode = supernode
+
+    def __hash__(self) -> int:
+        return id(self.supernode)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.supernode is other.supernode
+
+
+@lru_cache(maxsize=64)
+def _table(of: _Itself) -> MemberTable:
+    rows = [
+        (HEADS + ref.layer, ref.head * ref.d_head, ref.d_head, ref.offset, _given(ref.position))
+        if isinstance(ref, HeadRef)
+        else (ref.layer, ref.index, 1, ref.offset, _given(ref.position))
+        for ref in of.supernode.members
+    ]
+    return MemberTable(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+
+def _given(position: int | None) -> int:
+    return -1 if position is None else position
 
 
 def from_ids(name: str, spec: SupernodeSpec, features: Sequence[str]) -> SupernodeRecord:
