@@ -120,7 +120,9 @@ def _attempt(record: Record, prompt: str, groups: Groups) -> Attempt | None:
 def _start(record: Record, prompt: str, groups: Groups) -> Attempt:
     """What the form shows first; who comes from Explore finds what was made there."""
     made = record.hypothesis.interventions.items()
-    own = [n for n, s in made if prompt in s.prompts and not s.attention]  # the form sets no pattern
+    own = [
+        n for n, s in made if prompt in s.prompts and not s.attention
+    ]  # the form sets no pattern
     key = f"start-{hash((record.id, prompt))}"
     if st.query_params.get(START) == EXPLORED and groups:
         st.session_state[key] = _BY_HAND
