@@ -19,7 +19,7 @@ from tracer.engine.pattern_clamps import (
     written_at_end,
 )
 from tracer.engine.patterns import Knockout, Look
-from tracer.errors import HypothesisError
+from tracer.errors import HypothesisError, UsageError
 from tracer.hypothesis.spec import Hypothesis
 
 
@@ -289,6 +289,28 @@ def test_attends_is_judged_with_its_controls_and_shown(tiny, tmp_path):
     assert "other sets of heads or keys exist" in (few.reason or "")
     page = (made.path / "report.html").read_text()
     assert "1.0 last ↛ city" in page and "attention of 1.0 from last to city" in page
+
+
+def test_a_weight_is_expected_of_ablations_and_checked_the_same(tiny, tmp_path):
+    asked = {"head": "1.0", "from": "last", "to": "city"}
+    study = {
+        "prompts": ["dallas", "plano"],
+        "ablate": ["texas"],
+        "kinds": ["zero", "inhibit"],
+        "expect": [{"attends": asked, "falls_by": 0.5}],
+    }
+    nodes = {"texas": HEADS_FILE["supernodes"]["texas"]}
+    data = HEADS_FILE | {"model": str(tiny), "supernodes": nodes, "interventions": {}}
+    data["necessity"] = {"it": study}
+    made = tracer.run(Hypothesis.model_validate(data), reports=tmp_path, cache=False)
+    assert [each.outcome for each in made.verdict.outcomes] == ["failed", "failed"]
+    assert "1.0 last → city" in made.record.interventions["it.zero"].trials["dallas"].attends
+    study["expect"] = [{"attends": asked | {"head": "1.7"}, "falls_by": 0.5}]
+    with pytest.raises(HypothesisError, match=r"'1\.7': layer 1 has heads 0 to 3"):
+        tracer.run(Hypothesis.model_validate(data), reports=tmp_path, cache=False)
+    again = Hypothesis.model_validate(data)
+    with pytest.raises(UsageError, match="the attention 1.7 last → city was not read on dallas"):
+        made.judge(again)
 
 
 def test_what_is_remembered_is_what_is_measured(tiny, tmp_path):

@@ -8,6 +8,7 @@ windows) and also where the pattern is held. Rows keep [head, query, key] of the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,8 @@ class Replaced:
     def cause(self) -> list[Any]:
         """What its effect depends on, for a key."""
         weights = np.ascontiguousarray(self.weights.float().cpu().numpy())
-        return [self.layer, self.head, self.queries, weights.tobytes().hex()]
+        digest = hashlib.sha256(weights.tobytes()).hexdigest()
+        return [self.layer, self.head, self.queries, digest]
 
 
 PatternEdit = Knockout | Replaced

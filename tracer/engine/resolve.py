@@ -24,7 +24,6 @@ from tracer.engine.reuse import kept_run, kept_supernode, reused_run, rule_cause
 from tracer.engine.supernodes import RuleScores
 from tracer.errors import EngineError, HypothesisError, KeyPath, Mistake
 from tracer.hypothesis.clamps import ClampSpec
-from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.heads import parse_head
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
@@ -244,14 +243,14 @@ def _pattern_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mis
             path = ("interventions", name, "attention", number, "heads")
             ids = () if isinstance(clamp.heads, str) else clamp.heads
             named += [((*path, n), text) for n, text in enumerate(ids)]
-        for number, expectation in enumerate(spec.expect):
-            if isinstance(expectation, Attends) and expectation.attends.supernode is None:
-                path = ("interventions", name, "expect", number, "attends", "head")
-                named.append((path, expectation.attends.head))
         for path, text in named:
             message = _head_mistake(text, basis)
             if message is not None:
                 yield file.mistake(path, message)
+    for path, _, asked in file.hypothesis.weights_asked():
+        message = None if asked.supernode else _head_mistake(asked.head, basis)
+        if message is not None:
+            yield file.mistake((*path, "head"), message)
 
 
 def _head_mistake(text: str, basis: FeatureBasis) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tracer.evidence.measures.edge import total
 from tracer.evidence.statistics import wilson
@@ -150,12 +150,20 @@ def _overlaps(record: Record) -> Iterator[str]:
             shared[name] = n
     if len(shared) <= FEW:
         for name, n in shared.items():
-            yield f"{name}: its clamps share {counted(n, 'feature')}; the later clamp sets it"
+            word = _unit(record, [name])
+            yield f"{name}: its clamps share {counted(n, word)}; the later clamp sets it"
     else:
         yield (
             f"the clamps of {len(shared)} interventions share up to "
-            f"{counted(max(shared.values()), 'feature')}; the later clamp sets them"
+            f"{counted(max(shared.values()), _unit(record, shared))}; the later clamp sets them"
         )
+
+
+def _unit(record: Record, interventions: Iterable[str]) -> str:
+    """What the clamps of interventions set: features, heads, or both."""
+    trials = (t for name in interventions for t in record.interventions[name].trials.values())
+    units = {record.supernodes[clamp.supernode].unit for t in trials for clamp in t.clamps}
+    return units.pop() if len(units) == 1 else "member"
 
 
 def _unnatural(record: Record) -> Iterator[str]:

@@ -29,6 +29,7 @@ from tracer.evidence.strength import direct_notes
 from tracer.evidence.studies.registry import judge_studies, missing
 from tracer.evidence.wording import counted, intervention_words
 from tracer.hypothesis.check import asked_tokens
+from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
@@ -211,6 +212,11 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
             if isinstance(expectation, Python) and _is_unasked(expectation, trials.values()):
                 function = expectation.python
                 yield f"{name}: the Python function {function} was not asked, as it is now"
+            if isinstance(expectation, Attends):
+                key = expectation.attends.key
+                made = [(n, trial) for n, trial in trials.items() if trial.problem is None]
+                lacking = [n for n, trial in made if key not in trial.attends]
+                yield from (f"{name}: the attention {key} was not read on {n}" for n in lacking)
             for trial in trials.values() if expectation.is_compared else ():
                 yield from _unread_by_controls(name, expectation, hypothesis, trial)
 

@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, ConfigDict, Discriminator, Field, Tag, create_model
 
+from tracer.errors import KeyPath
 from tracer.hypothesis.clamps import LAST, Direction, InterventionSpec, length_tag
 from tracer.hypothesis.declared import Declared, Name
-from tracer.hypothesis.expectations.attends import Attends
+from tracer.hypothesis.expectations.attends import Attends, PatternWeight
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.robustness import Robustness
 from tracer.hypothesis.studies.graph import GraphSpec
+from tracer.hypothesis.studies.necessity import Necessity
 from tracer.hypothesis.studies.registry import STUDIES
 from tracer.hypothesis.studies.study import Study
 
@@ -329,10 +331,21 @@ class Hypothesis(_WithStudies):
     @property
     def uses_patterns(self) -> bool:
         """Whether attention patterns are set or read."""
-        return any(
-            spec.attention or any(isinstance(each, Attends) for each in spec.expect)
-            for spec in self.interventions.values()
+        is_set = any(spec.attention for spec in self.interventions.values())
+        return is_set or any(True for _ in self.weights_asked())
+
+    def weights_asked(self) -> Iterator[tuple[KeyPath, tuple[Name, ...], PatternWeight]]:
+        """Weights of patterns that are expected: each at its place, with the prompts it is for."""
+        sections: tuple[tuple[str, Mapping[str, InterventionSpec | Necessity]], ...] = (
+            ("interventions", self.interventions),
+            (Necessity.SECTION, self.studies_of(Necessity)),
         )
+        for section, members in sections:
+            for name, spec in members.items():
+                for number, each in enumerate(spec.expect):
+                    if isinstance(each, Attends):
+                        path = (section, name, "expect", number, "attends")
+                        yield path, spec.prompts, each.attends
 
     @property
     def uses_heads(self) -> bool:
