@@ -96,30 +96,28 @@ def main() -> None:
     take = partial(
         attributed, model, basis, ids, partial(toward, model), options.features, Silent()
     )
-    graphs: list[Timed] = []
-    times: dict[str, list[Timed]] = {}
+    taken = take()
+    kept = prune(taken.graph)
+    acts = {
+        "the graph": take,
+        "heads of all edges": partial(edge_loadings, taken, kept, Silent()),
+        "heads of one edge": partial(
+            head_loadings, taken.nodes, [0], [taken.graph.nodes.n_features]
+        ),
+        **reasons(model, taken),
+    }
+    times: dict[str, list[Timed]] = {name: [] for name in acts}
     for _ in range(options.rounds):
-        taken, seconds = timed(take)
-        graphs.append(seconds)
-        kept = prune(taken.graph)
-        acts = {
-            "heads of all edges": partial(edge_loadings, taken, kept, Silent()),
-            "heads of one edge": partial(
-                head_loadings, taken.nodes, [0], [taken.graph.nodes.n_features]
-            ),
-            **reasons(model, taken),
-        }
         for name, act in acts.items():
-            times.setdefault(name, []).append(timed(act)[1])
+            times[name].append(timed(act)[1])
     n_edges, n_targets = np.count_nonzero(kept.edges), kept.nodes.n_targets
     out.write(
         f"{MODEL}, {options.tokens} tokens, {options.features} neurons; pruned to "
         f"{kept.nodes.n_features} neurons, {len(kept.nodes.errors)} errors, {n_edges:,} edges; "
         f"{torch.get_num_threads()} threads; {options.rounds} rounds\n"
     )
-    report("the graph", graphs, graphs)
     for name, found in times.items():
-        report(name, found, graphs)
+        report(name, found, times["the graph"])
     _report_rival(model, options.tokens, options.features, n_targets, times["heads of all edges"])
 
 
