@@ -25,7 +25,7 @@ STEPS = {
     },
 }
 MADE = (
-    (tracer.engine.measure.graphs, "attribute"),
+    (tracer.engine.measure.graphs, "attributed"),
     (tracer.engine.measure.graphs, "firings"),
     (tracer.engine.measure.circuits, "run_rows"),
     (tracer.engine.measure.texts, "write"),
@@ -71,7 +71,7 @@ def test_a_second_run_makes_no_step_again_and_is_the_same(lab, made):
 
 SWAP = STEPS["interventions"]["swap"]
 TEXAS = TINY["supernodes"]["texas"]
-GRAPH_STEPS, ALL = {"attribute", "firings"}, {name for _, name in MADE}
+GRAPH_STEPS, ALL = {"attributed", "firings"}, {name for _, name in MADE}
 
 
 def writing(**changes):
@@ -153,7 +153,7 @@ def test_a_held_out_prompt_may_go_or_be_renamed(lab, made):
     for changed in (STEPS, STEPS | renamed):
         made.clear()
         found = lab.run(**changed)
-        assert "attribute" not in made and "firings" in made
+        assert "attributed" not in made and "firings" in made
         assert_same(found, lab.run(cached=False, **changed))
 
 

@@ -5,6 +5,11 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
+from tests.test_head_loadings import dense
+from tracer.engine.attribution import head_loadings as loadings
+from tracer.engine.attribution.graph import attributed
+from tracer.engine.attribution.targets import explained
+from tracer.engine.features.places import joined
 from tracer.engine.measure.graphs import measure_graphs
 from tracer.engine.progress import Silent
 from tracer.evidence.measures.edge import direct, total
@@ -75,3 +80,43 @@ def test_members_of_supernodes_are_described_whether_the_graph_kept_them_or_not(
         for layer, pos, index in places:
             said = found.record.features[f"{layer}_{index}_{pos}"]
             assert said.promotes and said.suppresses
+
+
+def test_heads_of_supernodes_are_those_of_their_edges_together(tiny):
+    section = GRAPH | {"head_loadings": True, "check": 0}
+    bench = make_bench(tiny, hypothesis=TINY | {"graph": section})
+    found = measure_graphs(bench, ["dallas"], Silent())["dallas"]
+    assert found.pruned.heads is not None
+    assert len(found.pruned.heads.heads) == np.count_nonzero(found.pruned.edges)
+    taken = again(bench)
+    whole, texas = taken.graph, rows_of(bench, taken.graph, "texas")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loadings, "MOST_HEADS", 10**6)
+        every = dense(whole, loadings.edge_loadings(taken, whole, Silent()))
+    edges = {(each.source, each.target): each for each in found.record.edges}
+    for target, rows in (("output", [whole.nodes.n_features]), ("california", None)):
+        rows = rows_of(bench, whole, target) if rows is None else rows
+        wanted = every[:, rows][:, :, texas].sum((1, 2))
+        order = np.argsort(-np.abs(wanted), kind="stable")[:4]
+        heads = edges["texas", target].heads
+        assert [4 * each.layer + each.head for each in heads] == order[wanted[order] != 0].tolist()
+        weights = [each.weight for each in heads]
+        assert weights == pytest.approx(wanted[order][: len(heads)].tolist(), abs=1e-5)
+
+
+def again(bench):
+    """The same graph again, with what it was read off."""
+    required = joined(bench.places("dallas").values())
+    return attributed(
+        bench.model,
+        bench.basis,
+        bench.clean["dallas"].ids,
+        lambda frozen: explained(frozen, "salient", bench.model.tokenizer),
+        GRAPH["max_features"],
+        Silent(),
+        required,
+    )
+
+
+def rows_of(bench, graph, name):
+    return graph.nodes.find(bench.places("dallas")[name])

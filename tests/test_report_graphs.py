@@ -4,7 +4,7 @@ import pytest
 
 from tests.records import make_graph_record, make_record
 from tracer.evidence.judge import judge_run
-from tracer.record.trials import Ablation, GraphEdge
+from tracer.record.trials import Ablation, GraphEdge, HeadLoading
 from tracer.report.render import render
 from tracer.report.sections.graphs import graph_views
 
@@ -57,6 +57,21 @@ def test_the_section_tells_what_the_graph_carries_and_how_right_it_is(recorded):
     assert direct.summary == "r 1.00, slope 1.00, same sign 3 of 3"
     assert attention.summary == "r 1.00, slope 0.50, same sign 3 of 3"
     assert free.summary == "r −1.00, slope −1.00, same sign 0 of 3"
+
+
+def test_heads_that_carry_an_edge_are_told_where_they_are_known(recorded):
+    record, arrays = recorded
+    [(prompt, graph)] = record.graphs.items()
+    assert 'data-label="Heads"' not in render(record, judge_run(record, arrays), arrays)
+    heads = (HeadLoading(layer=9, head=1, weight=1.5), HeadLoading(layer=7, head=0, weight=-0.2))
+    first, second, third = graph.edges
+    edges = (first, second.model_copy(update={"heads": heads}), third)
+    told = record.model_copy(update={"graphs": {prompt: graph.model_copy(update={"edges": edges})}})
+    rows = graph_views(told)[0].edges.kept
+    assert [row.heads for row in rows] == ["9.1 +75 %, 7.0 −10 %", ""]
+    page = render(told, judge_run(told, arrays), arrays)
+    assert '<td data-label="Heads">9.1 +75 %, 7.0 −10 %</td>' in page
+    assert '<td data-label="Heads">none</td>' in page
 
 
 def test_agreement_lies_on_the_diagonal(recorded):

@@ -67,7 +67,7 @@ def places_of(supernode: SupernodeRecord, prompt: TokenizedPrompt, at: str) -> P
 
 
 class MemberTable(NamedTuple):
-    """Members in columns: the layer and index of a feature, or of the first coordinate of a head."""
+    """Members in columns: layer and index of a feature, or of the first coordinate of a head."""
 
     layer: Int[np.ndarray, " member"]
     first: Int[np.ndarray, " member"]

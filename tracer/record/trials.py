@@ -256,6 +256,14 @@ class SharedRecord(Recorded):
     n_active: tuple[float, ...] = Field(description="By layer, mean active features of a prompt.")
 
 
+class HeadLoading(Recorded):
+    """What one attention head carries of the edges from one supernode to another."""
+
+    layer: int
+    head: int
+    weight: float = Field(description="In the edges' unit; over their sum, the share it carries.")
+
+
 class GraphEdge(Recorded):
     """All direct effects of one supernode on another, or on what the graph explains."""
 
@@ -271,6 +279,9 @@ class GraphEdge(Recorded):
     n_as_high: int = Field(default=0, description="Of these, shares at least as high.")
     n_as_low: int = 0
     control_median: float | None = Field(default=None, description="Their median share.")
+    heads: tuple[HeadLoading, ...] = Field(
+        default=(), description="The heads that carry most of it, where the file asks for them."
+    )
 
 
 class Ablation(Recorded):

@@ -15,7 +15,8 @@ from jaxtyping import Int
 
 from tracer.engine.attribution import targets
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import Attributed, attributed
+from tracer.engine.attribution.head_loadings import MOST_HEADS, head_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
 from tracer.engine.cache import StepForm, hash_of, remembered
@@ -23,6 +24,7 @@ from tracer.engine.feature_card import described, influential, signed
 from tracer.engine.feature_text import Signed, firings
 from tracer.engine.features.places import Place, Places, joined, tuples_of
 from tracer.engine.graph_request import N_READ
+from tracer.engine.graphs import with_heads
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
 from tracer.engine.progress import Progress
@@ -33,7 +35,14 @@ from tracer.record.graph import files
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import entering, scores, supernode_scores
 from tracer.record.graph.prune import prune
-from tracer.record.trials import Ablation, FeatureTokens, Firing, GraphEdge, GraphRecord
+from tracer.record.trials import (
+    Ablation,
+    FeatureTokens,
+    Firing,
+    GraphEdge,
+    GraphRecord,
+    HeadLoading,
+)
 
 N_MEMBERS = 20
 """Of each supernode, the strongest: as many as a printed report lists."""
@@ -96,6 +105,7 @@ def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
         [(name, hash_of(where)) for name, where in context.places(prompt).items()],
         spec.max_features,
         spec.check,
+        spec.head_loadings,
         context.hypothesis.seed,
         batch_limit(context.model, clean).rows,
     ]
@@ -131,12 +141,32 @@ def _measure(
         return targets.explained(frozen, target, model.tokenizer)
 
     ids, required = context.clean[prompt].ids, joined(places.values())
-    graph = attribute(model, context.basis, ids, toward, spec.max_features, progress, required)
+    taken = attributed(model, context.basis, ids, toward, spec.max_features, progress, required)
+    graph = taken.graph
     members = {name: _rows(graph, each) for name, each in places.items()}
     ablations = measure_ablations(context, prompt, graph, members, target, limit, progress)
     pruned = prune(graph)
-    seed = context.hypothesis.seed
-    return MeasuredGraph(_record(prompt, graph, pruned, members, ablations, seed), pruned)
+    record = _record(prompt, graph, pruned, members, ablations, context.hypothesis.seed)
+    if spec.head_loadings:
+        pruned = with_heads(taken, pruned, progress)
+        edges = tuple(_with_heads(taken, members, edge) for edge in record.edges)
+        record = record.model_copy(update={"edges": edges})
+    return MeasuredGraph(record, pruned)
+
+
+def _with_heads(taken: Attributed, members: Members, edge: GraphEdge) -> GraphEdge:
+    """The strongest loadings of all edges of a pair together."""
+    output = [taken.graph.nodes.n_features]
+    targets = output if edge.target == OUTPUT else members[edge.target].tolist()
+    found = head_loadings(taken.nodes, members[edge.source].tolist(), targets)
+    strongest = found.abs().flatten().argsort(descending=True, stable=True)[:MOST_HEADS].tolist()
+    places = [divmod(place, found.shape[1]) for place in strongest]
+    heads = tuple(
+        HeadLoading(layer=layer, head=head, weight=float(found[layer, head]))
+        for layer, head in places
+        if found[layer, head] != 0
+    )
+    return edge.model_copy(update={"heads": heads})
 
 
 def _rows(graph: AttributionGraph, places: Places) -> Int[np.ndarray, " _"]:

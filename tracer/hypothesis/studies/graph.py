@@ -51,6 +51,10 @@ class GraphSpec(Declared):
         description="Features that are ablated one by one, to compare with what the graph predicts;"
         " supernodes always are.",
     )
+    head_loadings: bool = Field(
+        default=False,
+        description="Find which attention heads carry each edge, and those between supernodes.",
+    )
     expect: tuple[Edge, ...] = ()
 
     def asked_tokens(self) -> Iterator[Asked]:

@@ -10,6 +10,7 @@ from tracer.evidence.claimed_links import contradictions
 from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
 from tracer.evidence.wording import p_text
 from tracer.hypothesis.clamps import LogitDiffDirection
+from tracer.record.graph.graph import HeadShare
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
@@ -18,7 +19,7 @@ from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
 from tracer.report.sections.supernodes import direction
 from tracer.report.supernode_diagram import SupernodeDiagram
-from tracer.report.text import number, percent, signed, visible_token
+from tracer.report.text import heads_text, number, percent, signed, visible_token
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class EdgeRow:
     share: str
     controls: str
     weight: str
+    heads: str
+    """Which carry it; empty where that was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,13 @@ def _edge(record: Record, edge: GraphEdge) -> EdgeRow:
         share=f"{signed(100 * (edge.share or 0.0))} %",
         controls=_controls(edge),
         weight=signed(edge.weight),
+        heads=_heads(edge),
     )
+
+
+def _heads(edge: GraphEdge) -> str:
+    shares = [HeadShare(each.layer, each.head, each.weight) for each in edge.heads]
+    return heads_text(shares, edge.weight) if edge.weight else ""
 
 
 def _calibrations(ablations: Sequence[Ablation]) -> tuple[CalibrationView, ...]:
