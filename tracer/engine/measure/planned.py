@@ -17,6 +17,7 @@ from tracer.engine.pattern_clamps import (
     looks_of,
     pattern_controls,
     resolve_patterns,
+    written_at_end,
 )
 from tracer.engine.patterns import Look, PatternEdit
 from tracer.engine.procedure import made_anew
