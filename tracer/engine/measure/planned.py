@@ -27,7 +27,7 @@ from tracer.record.trials import ProcedureControl
 
 
 @dataclass(frozen=True)
-class PlannedRows:
+class PlannedTrial:
     """One intervention on one prompt: its rows."""
 
     spec: InterventionSpec
@@ -54,7 +54,7 @@ class PlannedRows:
 
 def plan_rows(
     context: MeasurementContext, name: str, spec: InterventionSpec, clean: CleanRun
-) -> PlannedRows:
+) -> PlannedTrial:
     """The rows that measure an intervention on a prompt: clamps, doses, controls."""
     prompt = clean.prompt.name
     clamps = resolve_clamps(spec, context.supernodes, context.clean, prompt)
@@ -85,7 +85,7 @@ def plan_rows(
         assign(resolve_clamps(each.spec, each.supernodes, context.clean, prompt), clean).values
         for each in made
     ]
-    return PlannedRows(
+    return PlannedTrial(
         spec=spec,
         clamps=clamps,
         assignment=assignment,

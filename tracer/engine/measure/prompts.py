@@ -15,7 +15,7 @@ from tracer.engine.batches import BatchLimit
 from tracer.engine.cache import hash_of
 from tracer.engine.clean import CleanRun, reading
 from tracer.engine.cost import intervention_rows
-from tracer.engine.measure.planned import PlannedRows, plan_rows
+from tracer.engine.measure.planned import PlannedTrial, plan_rows
 from tracer.engine.measure.rows import read_rows
 from tracer.engine.measure.trial import trial_of
 from tracer.engine.progress import Advance
@@ -68,7 +68,7 @@ def measure_prompt(
 
 def _measure_together(
     context: MeasurementContext,
-    plans: Mapping[str, PlannedRows],
+    plans: Mapping[str, PlannedTrial],
     clean: CleanRun,
     limit: BatchLimit,
     whole: Measurement,
@@ -112,7 +112,7 @@ def _not_measured(context: MeasurementContext, clean: CleanRun) -> Trial:
     )
 
 
-def _is_known(context: MeasurementContext, name: str, plan: PlannedRows, clean: CleanRun) -> bool:
+def _is_known(context: MeasurementContext, name: str, plan: PlannedTrial, clean: CleanRun) -> bool:
     """Whether these clamps were measured on this prompt when something else was claimed of them.
 
     A claim is what is expected, on which held-out texts: a file with another name, seed or other

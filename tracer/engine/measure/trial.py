@@ -10,7 +10,7 @@ from tracer.engine.cache import KeptRows
 from tracer.engine.clamps import Clamp, Ranges, clamp_records
 from tracer.engine.clean import CleanRun, activation, reading
 from tracer.engine.features.places import Places
-from tracer.engine.measure.planned import PlannedRows, at_end, sets_end
+from tracer.engine.measure.planned import PlannedTrial, at_end, sets_end
 from tracer.engine.pattern_clamps import (
     pattern_problem,
     pattern_records,
@@ -23,7 +23,7 @@ from tracer.record.trials import Activation, Dose, Trial, WeightRecord
 
 
 def trial_of(
-    context: MeasurementContext, plan: PlannedRows, clean: CleanRun, found: KeptRows, start: int
+    context: MeasurementContext, plan: PlannedTrial, clean: CleanRun, found: KeptRows, start: int
 ) -> Trial:
     """What came out of a plan whose rows begin at `start`."""
     factors = plan.spec.doses.factors if plan.spec.doses else ()
@@ -54,7 +54,7 @@ def trial_of(
     )
 
 
-def _problem(context: MeasurementContext, plan: PlannedRows, clean: CleanRun) -> str | None:
+def _problem(context: MeasurementContext, plan: PlannedTrial, clean: CleanRun) -> str | None:
     """Why what was measured shows nothing."""
     if plan.main.patterns:
         return pattern_problem(context, plan.main.patterns, clean.prompt.name)
@@ -62,7 +62,7 @@ def _problem(context: MeasurementContext, plan: PlannedRows, clean: CleanRun) ->
 
 
 def _weights(
-    context: MeasurementContext, plan: PlannedRows, clean: CleanRun, looked: Tensor | None
+    context: MeasurementContext, plan: PlannedTrial, clean: CleanRun, looked: Tensor | None
 ) -> dict[str, WeightRecord]:
     """The weights that expectations ask for, under the clamps and without."""
     found: dict[str, WeightRecord] = {}
@@ -82,7 +82,7 @@ def _ranges(context: MeasurementContext) -> Ranges:
 
 
 def _activations(
-    context: MeasurementContext, plan: PlannedRows, clean: CleanRun, after: Tensor
+    context: MeasurementContext, plan: PlannedTrial, clean: CleanRun, after: Tensor
 ) -> dict[str, tuple[Activation, Activation]]:
     """Every supernode's activation clamped and unclamped, over features that are left free.
 
