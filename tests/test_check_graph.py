@@ -54,6 +54,53 @@ def test_mistakes_are_told(graph, sentence):
     assert sentence in told(graph)
 
 
+def carrying(edge=None, **more):
+    test = {"edge": edge or {"from": "texas", "to": "output"}, "heads": ["1.2"], "share_above": 0}
+    return {"prompts": ["dallas"], "expect": [{"carried": test | more}]}
+
+
+def reasoning(**more):
+    test = {"head": "1.2", "from": "last", "to": "city", "key": "texas", "share_above": 0.1}
+    return {"prompts": ["dallas"], "expect": [{"because": test | more}]}
+
+
+def test_claims_about_heads_are_accepted():
+    assert told(carrying()) == "" and told(reasoning()) == ""
+    compared = {"share_above": None, "beats_controls": 0.3}
+    assert told(carrying(**compared)) == "" and told(reasoning(**compared)) == ""
+    found = {"heads": ["1.2"], "at": "last"}
+    nodes = TINY["supernodes"] | {"found": found}
+    assert told(carrying(heads="found"), supernodes=nodes) == ""
+    assert told(reasoning(head="found"), supernodes=nodes) == ""
+    wrong = told(reasoning(key="found"), supernodes=nodes)
+    assert "the supernode 'found' holds heads" in wrong
+
+
+@pytest.mark.parametrize(
+    ("graph", "sentence"),
+    [
+        (carrying({"from": "texs", "to": "output"}), "no supernode 'texs'"),
+        (carrying({"from": "texas", "to": "outptu"}), "no supernode 'outptu'"),
+        (carrying({"from": "texas", "to": "texas"}), "two different supernodes"),
+        (carrying(heads=["nine"]), "'nine' is no head"),
+        (carrying(heads=["1.2", "1.2"]), "is named twice"),
+        (carrying(heads=[]), "the list is empty"),
+        (carrying(heads="texas"), "the supernode 'texas' holds features"),
+        (carrying(share_above=None), "`share_above` or `share_below` is expected"),
+        (carrying(share_above=0.5, share_below=0.1), "no share can be both"),
+        (carrying(beats_controls=0.1, undercuts_controls=0.1), "both above its controls"),
+        (reasoning(head="nine"), "no supernode of heads 'nine'"),
+        (reasoning(to="town"), "no span 'town'"),
+        (reasoning(against="town"), "no span 'town'"),
+        (reasoning(against="city"), "the difference is 0"),
+        (reasoning(key=None), "it names no reason"),
+        (reasoning(query="texs"), "no supernode 'texs'"),
+    ],
+)
+def test_mistakes_about_heads_are_told(graph, sentence):
+    assert sentence in told(graph)
+
+
 def test_an_unknown_basis_is_told_with_the_nearest_word():
     sentence = told({"prompts": ["dallas"]}, features="neuron")
     assert "'neuron'" in sentence and "'neurons'" in sentence and "Hugging Face id" in sentence

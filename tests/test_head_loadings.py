@@ -76,6 +76,22 @@ def test_a_loading_is_what_an_edge_loses_without_the_head(found):
         assert error_of(graph, loading, whole - without) < REL
 
 
+def test_several_heads_carry_what_edges_lose_without_all_of_them(found):
+    """Also where paths pass one head after the other, which loadings would count twice."""
+    model, basis, ids, (graph, nodes), every = found
+    whole = edges_by_autograd(model, basis, graph, ids)
+    sets = [[(0, 1), (1, 0)], [(1, 2)], [(0, 0), (0, 3), (1, 1), (1, 3)]]
+    sources, targets = [*range(2, whole.shape[1], 3)], [0, 4, len(whole) - 1]
+    carried = loadings.carried_by(nodes, sources, targets, sets).tolist()
+    for heads, value in zip(sets, carried, strict=True):
+        hooks = [hook for head in heads for hook in detached(*head)]
+        lost = whole - edges_by_autograd(model, basis, graph, ids, hooks)
+        scale = np.abs(whole[targets]).sum()
+        assert abs(value - lost[targets][:, sources].sum()) < REL * scale
+    one = every[N_HEADS + 2][targets][:, sources].sum()
+    assert carried[1] == pytest.approx(one, abs=REL * np.abs(whole[targets]).sum())
+
+
 def test_a_layers_loadings_and_its_residual_stream_are_the_edge(found):
     model, basis, ids, (graph, _), every = found
     for layer in range(model.n_layers):

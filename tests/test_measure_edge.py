@@ -4,7 +4,7 @@ import pytest
 
 from tests.bench import TINY
 from tests.records import make_graph_record, make_record
-from tracer.evidence.measures.edge import judge_edge, word_edge
+from tracer.evidence.measures.edge import judge, word
 from tracer.hypothesis.expectations.edge import Edge
 from tracer.record.trials import GraphEdge
 
@@ -41,7 +41,7 @@ def with_graph(**changes):
 )
 def test_the_share_is_held_against_the_bounds(bounds, outcome):
     record, prompt = with_graph()
-    found = judge_edge(record, edge(**bounds), prompt)
+    found = judge(record, edge(**bounds), prompt)
     assert (found.outcome, found.value, found.observed) == (outcome, 0.2, "+0.20")
 
 
@@ -57,17 +57,17 @@ def compared(n_controls=99, n_as_high=3, **more):
         control_median=0.05,
     )
     record, prompt = with_graph(edges=(found.model_copy(update=more),))
-    return lambda **bounds: judge_edge(record, edge(**bounds), prompt)
+    return lambda **bounds: judge(record, edge(**bounds), prompt)
 
 
 def test_it_is_held_against_edges_of_other_sets():
-    judge = compared()
-    found = judge(beats_controls=0.05)
+    judge_it = compared()
+    found = judge_it(beats_controls=0.05)
     assert (found.outcome, found.p) == ("held", 4 / 100)
     assert found.observed == "+0.20, p 0.04 (controls +0.05)"
-    assert judge(beats_controls=0.03).outcome == "failed"
-    assert judge(undercuts_controls=0.05).outcome == "failed"
-    assert judge(beats_controls=0.05, above=0.3).outcome == "failed"
+    assert judge_it(beats_controls=0.03).outcome == "failed"
+    assert judge_it(undercuts_controls=0.05).outcome == "failed"
+    assert judge_it(beats_controls=0.05, above=0.3).outcome == "failed"
 
 
 def test_too_few_other_sets_are_untested():
@@ -79,20 +79,18 @@ def test_too_few_other_sets_are_untested():
 
 def test_what_is_silent_or_missing_is_untested():
     record, prompt = with_graph(members={"texas": 0, "say_austin": 1})
-    silent = judge_edge(record, edge(above=0), prompt)
+    silent = judge(record, edge(above=0), prompt)
     assert silent.reason == "no active feature: texas is silent on this prompt"
     record, prompt = with_graph(members={"texas": 2})
-    assert judge_edge(record, edge(above=0), prompt).reason == (
-        "say_austin has no place on this prompt"
-    )
+    assert judge(record, edge(above=0), prompt).reason == ("say_austin has no place on this prompt")
     record, prompt = with_graph(edges=())
-    assert "nothing enters" in judge_edge(record, edge(above=0), prompt).reason
-    assert "was not measured" in judge_edge(make_record()[0], edge(above=0), prompt).reason
+    assert "nothing enters" in judge(record, edge(above=0), prompt).reason
+    assert "was not measured" in judge(make_record()[0], edge(above=0), prompt).reason
 
 
 def test_it_reads_as_a_sentence():
-    wording = word_edge(edge(above=0.1, below=0.5))
+    wording = word(edge(above=0.1, below=0.5))
     assert wording.measure == "edge texas → say_austin, share of what enters say_austin"
     assert wording.test == "> 0.10 and < 0.50"
-    assert word_edge(edge(undercuts_controls=0.01)).test == "below controls, p ≤ 0.01"
+    assert word(edge(undercuts_controls=0.01)).test == "below controls, p ≤ 0.01"
     assert "graph" not in TINY

@@ -106,7 +106,7 @@ def test_heads_of_supernodes_are_those_of_their_edges_together(tiny):
 
 def again(bench):
     """The same graph again, with what it was read off."""
-    required = joined(bench.places("dallas").values())
+    required = joined(bench.feature_places("dallas").values())
     return attributed(
         bench.model,
         bench.basis,

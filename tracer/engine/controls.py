@@ -151,15 +151,24 @@ def _head_sets(
         others = group.usable() - excluded.get(group.layer, frozenset()) - set(group.heads)
         pools[key] = pools.get(key, others) & others
     keys = list(pools)
-    exist = math.prod(math.comb(len(pools[key]), len(key[1])) for key in keys) if keys else 0
+    if not keys:
+        return []
+    ordered, sizes = [sorted(pools[key]) for key in keys], [len(key[1]) for key in keys]
+    found = sets_of_heads(ordered, sizes, n, generator)
+    return [dict(zip(keys, each, strict=True)) for each in found]
+
+
+def sets_of_heads(
+    pools: Sequence[Sequence[int]], sizes: Sequence[int], n: int, generator: torch.Generator
+) -> list[tuple[tuple[int, ...], ...]]:
+    """At most `n` different choices of so many heads of each pool; all there are, if fewer."""
+    exist = math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
     if exist <= n:
-        choices = [combinations(sorted(pools[key]), len(key[1])) for key in keys if exist]
-        return [dict(zip(keys, each, strict=True)) for each in product(*choices)] if exist else []
+        return list(product(*(combinations(p, k) for p, k in zip(pools, sizes, strict=True))))
     found: dict[tuple[tuple[int, ...], ...], None] = {}
     while len(found) < n:
-        drawn = [some_of(sorted(pools[key]), len(key[1]), generator) for key in keys]
-        found[tuple(drawn)] = None
-    return [dict(zip(keys, each, strict=True)) for each in found]
+        found[tuple(some_of(p, k, generator) for p, k in zip(pools, sizes, strict=True))] = None
+    return list(found)
 
 
 def some_of(heads: Sequence[int], k: int, generator: torch.Generator) -> tuple[int, ...]:

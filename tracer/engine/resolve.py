@@ -236,7 +236,7 @@ def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[M
 
 
 def _pattern_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mistake]:
-    """Heads whose patterns are set or read, and that the model does not have."""
+    """Heads of pattern clamps and expectations that the model does not have."""
     for name, spec in file.hypothesis.interventions.items():
         named: list[tuple[KeyPath, str]] = []
         for number, clamp in enumerate(spec.attention):
@@ -251,6 +251,10 @@ def _pattern_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mis
         message = None if asked.supernode else _head_mistake(asked.head, basis)
         if message is not None:
             yield file.mistake((*path, "head"), message)
+    for path, text in file.hypothesis.graph_heads():
+        message = _head_mistake(text, basis)
+        if message is not None:
+            yield file.mistake(path, message)
 
 
 def _head_mistake(text: str, basis: FeatureBasis) -> str | None:

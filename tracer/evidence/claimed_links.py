@@ -23,7 +23,7 @@ from tracer.hypothesis.clamps import (
     taken_from,
 )
 from tracer.hypothesis.expectations.base import Expectation
-from tracer.hypothesis.expectations.edge import OUTPUT, EdgeTest
+from tracer.hypothesis.expectations.edge import OUTPUT, Edge, EdgeTest
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.studies.graph import GRAPH
 from tracer.hypothesis.studies.necessity import Necessity
@@ -100,6 +100,8 @@ def _of_edges(record: Record) -> Iterator[ClaimedLink]:
     """Of the graph's own section: an edge that is to be above 0, or above its controls, adds."""
     spec = record.hypothesis.graph
     for expectation in spec.expect if spec else ():
+        if not isinstance(expectation, Edge):
+            continue
         edge = expectation.edge
         sign = _sign_of(edge)
         if sign is not None and not expectation.fails:

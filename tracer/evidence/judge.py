@@ -15,8 +15,7 @@ from tracer.evidence.across import is_across, judge_across
 from tracer.evidence.caveats import caveats
 from tracer.evidence.conclusion import Judged, conclude, of_vacuous, unforeseen
 from tracer.evidence.context import JudgedOutcomes, JudgingContext
-from tracer.evidence.measures.edge import judge_edge, word_edge
-from tracer.evidence.measures.registry import all_expectations
+from tracer.evidence.measures.registry import all_expectations, graph_measure_of
 from tracer.evidence.outcomes import corrected, split_outcome, with_means
 from tracer.evidence.post_hoc import ABSENT, Change, PostHoc, changes_between, post_hoc
 from tracer.evidence.robustness import (
@@ -31,11 +30,13 @@ from tracer.evidence.wording import counted, intervention_words
 from tracer.hypothesis.check import asked_tokens
 from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.because import Because
+from tracer.hypothesis.expectations.carried import Carried
 from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.implied import all_interventions, measurable_variations, repeated
 from tracer.hypothesis.partial import parts_of
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.graph import GRAPH
+from tracer.hypothesis.studies.graph import GRAPH, GraphSpec
 from tracer.hypothesis.studies.registry import STUDIES
 from tracer.hypothesis.studies.study import Study
 from tracer.hypothesis.template import render_token
@@ -173,9 +174,10 @@ def _graphs(context: JudgingContext) -> Iterator[Judged]:
     spec = context.asked.graph
     for expectation in spec.expect if spec else ():
         assert spec is not None
+        measure = graph_measure_of(expectation)
         for split, prompts in context.splits(spec.prompts):
-            wording = word_edge(expectation)
-            found = [judge_edge(context.record, expectation, prompt) for prompt in prompts]
+            wording = measure.word(expectation)
+            found = [measure.judge(context.record, expectation, prompt) for prompt in prompts]
             outcome = split_outcome(GRAPH, split, wording, expectation.mostly, found)
             yield Judged("in the attribution graph,", expectation, wording, outcome)
 
@@ -189,6 +191,8 @@ def check_measured(record: Record, hypothesis: Hypothesis) -> None:
     changes = changes_between(record.hypothesis, hypothesis)
     unmeasured = [change.told("measured with") for change in changes if _needs_measuring(change)]
     unmeasured += _unmeasured(record, hypothesis)
+    if hypothesis.graph is not None:
+        unmeasured += _unmeasured_of_graphs(record, hypothesis.graph)
     if unmeasured:
         raise UsageError(
             f"run {record.id} does not have what this asks for; make a new run for it:\n"
@@ -219,6 +223,17 @@ def _unmeasured(record: Record, hypothesis: Hypothesis) -> Iterator[str]:
                 yield from (f"{name}: the attention {key} was not read on {n}" for n in lacking)
             for trial in trials.values() if expectation.is_compared else ():
                 yield from _unread_by_controls(name, expectation, hypothesis, trial)
+
+
+def _unmeasured_of_graphs(record: Record, spec: GraphSpec) -> Iterator[str]:
+    """What heads are expected to do in graphs that say nothing of it."""
+    made = {name: graph for name, graph in record.graphs.items() if name in spec.prompts}
+    for each in spec.expect:
+        for prompt, graph in made.items():
+            if isinstance(each, Carried) and each.carried.key not in graph.carried:
+                yield f"{GRAPH}: the part {each.carried.key} was not measured on {prompt}"
+            if isinstance(each, Because) and each.because.name not in graph.reasons:
+                yield f"{GRAPH}: the reason {each.because.name} was not measured on {prompt}"
 
 
 def _is_unasked(expectation: Python, trials: Iterable[Trial]) -> bool:

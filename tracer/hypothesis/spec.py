@@ -349,8 +349,16 @@ class Hypothesis(_WithStudies):
 
     @property
     def uses_heads(self) -> bool:
-        """Whether heads are members of a supernode, or their patterns are set or read."""
-        return self.uses_patterns or any(node.is_heads for node in self.supernodes.values())
+        """Whether heads are members of a supernode, expected of a graph, or set or read."""
+        of_graphs = any(True for _ in self.graph_heads())
+        is_member = any(node.is_heads for node in self.supernodes.values())
+        return self.uses_patterns or of_graphs or is_member
+
+    def graph_heads(self) -> Iterator[tuple[KeyPath, str]]:
+        """Heads that are expected of graphs by their ids, each at its place."""
+        for number, each in enumerate(self.graph.expect if self.graph else ()):
+            for place, head in each.head_ids():
+                yield ("graph", "expect", number, *place), head
 
     def n_controls(self, intervention: InterventionSpec) -> int:
         """How many controls an intervention has on each of its prompts."""

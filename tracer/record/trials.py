@@ -13,6 +13,7 @@ from pydantic import Field
 from tracer.hypothesis.clamps import Amount, amount_of
 from tracer.hypothesis.procedure import Family
 from tracer.record.files import Recorded
+from tracer.record.head_shares import HeadShareRecord, ReasonRecord
 
 
 class TokenReading(Recorded):
@@ -343,4 +344,10 @@ class GraphRecord(Recorded):
     ablations: tuple[Ablation, ...]
     features: dict[str, FeatureTokens] = Field(
         default={}, description="The most influential features, by layer_index_position."
+    )
+    carried: dict[str, HeadShareRecord] = Field(
+        default={}, description="What heads carry of edges, by the name of the claim."
+    )
+    reasons: dict[str, ReasonRecord] = Field(
+        default={}, description="Why heads look somewhere, by the name of the claim."
     )

@@ -11,35 +11,40 @@ after, so loadings of different layers do not add up to an edge. Within one laye
 
     Σ_h loading_h + what passes the layer by the residual stream (and the MLP's skip path) = edge
 
-Sources are carried forward and targets backward, both through every layer (`FrozenGraph`); at each
-layer the two are multiplied, head by head, at the values: a source as V x (`FrozenBlock.values`), a
-target as its gradient by the values (`FrozenBlock.value_gradients`). The special-token prefix is
-carried like any other position. Biases of values are constants, of which no source has a part.
+Sources are carried forward and targets backward, and multiplied at every layer's heads: see
+`head_passes`. Biases of values are constants, of which no source has a part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
+from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.graph import Attributed
-from tracer.engine.attribution.node_streams import BUDGET, NodePlaces, ordered
-from tracer.engine.attribution.nodes import Writes
-from tracer.engine.attribution.passes import EMBEDDING
-from tracer.engine.attribution.sweep import source_nodes, target_nodes
+from tracer.engine.attribution.head_passes import (
+    HeadBatch,
+    HeadValues,
+    graph_sources,
+    graph_targets,
+    head_batches,
+    head_products,
+    nowhere,
+    source_values,
+    together,
+    value_gradients_of,
+    writes_of,
+)
+from tracer.engine.attribution.node_streams import BUDGET
 from tracer.engine.progress import Progress
 from tracer.record.graph.graph import AttributionGraph, HeadLoadings
 
 MOST_HEADS = 4
 """Heads that a graph keeps of an edge."""
-_Values = list[list[Float[Tensor, "_ _"]]]
-"""Of the rows that have entered, [row, pos · d_head] by layer and value head."""
 
 
 def head_loadings(
@@ -54,13 +59,54 @@ def head_loadings(
     """
     frozen = graph.frozen
     rows, columns = (torch.tensor([*each], device=frozen.device) for each in (sources, targets))
-    start = _together(graph, _sources(graph).where(rows), backward=False)
-    end = _together(graph, _targets(graph).where(columns), backward=True)
-    values = _values(graph, start, _writes(graph, rows))
+    start = together(graph, graph_sources(graph).where(rows), backward=False)
+    end = together(graph, graph_targets(graph).where(columns), backward=True)
+    values = source_values(graph, start, writes_of(graph, rows))
     found = frozen.resid_post.new_zeros(frozen.n_layers, len(frozen.blocks[0].weights.W_O))
-    for layer, gradients in _value_gradients(graph, end):
-        found[layer] = _products(layer, [start], [values], end, gradients)[:, 0, 0]
+    for layer, gradients in value_gradients_of(graph, end):
+        found[layer] = head_products(layer, [start], [values], end, gradients)[:, 0, 0]
     return found
+
+
+def carried_by(
+    graph: FrozenGraph,
+    sources: Sequence[int],
+    targets: Sequence[int],
+    sets: Sequence[Collection[tuple[int, int]]],
+) -> Float[Tensor, " set"]:
+    """What all edges from one group to another would lose if some heads passed nothing on.
+
+    That is what passes one head or more of a set, every path once. Of heads of one layer it is the
+    sum of their loadings; of several layers it is the sum over the last head of the set that each
+    path passes, so that those above it are cut while targets are carried backward.
+
+    Args:
+        graph: The frozen prompt and its nodes.
+        sources: Rows of sources, each once.
+        targets: Rows of targets, each once.
+        sets: Heads, as (layer, head).
+    """
+    frozen = graph.frozen
+    rows, columns = (torch.tensor([*each], device=frozen.device) for each in (sources, targets))
+    start = together(graph, graph_sources(graph).where(rows), backward=False)
+    values = source_values(graph, start, writes_of(graph, rows))
+    members = torch.zeros(
+        frozen.n_layers, len(frozen.blocks[0].weights.W_O), len(sets), device=frozen.device
+    )
+    for number, heads in enumerate(sets):
+        for layer, head in heads:
+            members[layer, head, number] = 1
+    of_set = frozen.n_pos * len(frozen.resid_post) * frozen.resid_post.element_size()
+    found: list[Tensor] = []
+    for part in members.to(frozen.dtype).split(max(1, BUDGET // (8 * of_set)), 2):
+        end = together(graph, graph_targets(graph).where(columns), backward=True, n=part.shape[2])
+        through = part.new_zeros(part.shape[2])
+        for layer, gradients in value_gradients_of(graph, end, 1 - part):
+            through_heads = head_products(layer, [start], [values], end, gradients)[:, 0]
+            n = through_heads.shape[1]
+            through[:n] += (through_heads * part[layer, :, :n]).sum(0)
+        found.append(through)
+    return torch.cat(found) if found else members.new_zeros(0)
 
 
 def edge_loadings(
@@ -76,86 +122,25 @@ def edge_loadings(
     graph, nodes = attributed.nodes, attributed.graph.nodes
     sources = torch.from_numpy(nodes.columns_of(kept.nodes)).to(graph.frozen.device)
     targets = torch.from_numpy(nodes.rows_of(kept.nodes)).to(graph.frozen.device)
-    starts = _batches(graph, _sources(graph).where(sources), backward=False)
-    ends = _batches(graph, _targets(graph).where(targets), backward=True)
+    starts = head_batches(graph, graph_sources(graph).where(sources), backward=False)
+    ends = head_batches(graph, graph_targets(graph).where(targets), backward=True)
     to, from_ = (torch.from_numpy(each).to(sources.device) for each in np.nonzero(kept.edges))
     collected = _Strongest(graph, sources[from_], targets[to])
-    writes, groups = _writes(graph, sources), list(_groups(graph, starts))
+    writes, groups = writes_of(graph, sources), list(_groups(graph, starts))
     with progress.task("finding the heads of edges", len(groups) * len(ends)) as advance:
         for group in groups:
-            values = [_values(graph, batch, writes) for batch in group]
+            values = [source_values(graph, batch, writes) for batch in group]
             for end in ends:
                 collected.add(group, values, end)
                 advance(1)
     return collected.loadings()
 
 
-class _Batch(NamedTuple):
-    """Nodes that are carried together, those that enter first in front."""
-
-    row_of: Int[Tensor, " node"]
-    """By row of the graph, the row here; −1 of what is not in the batch."""
-    layer: Int[Tensor, " row"]
-    """At which each row enters."""
-    positions: slice
-    """Sources are carried from a position to the end, targets from the first one on."""
-
-    def n_below(self, layer: int) -> int:
-        """Sources that have entered before a layer's attention: those from layers below it."""
-        return int((self.layer < layer).sum())
-
-    def n_from(self, layer: int) -> int:
-        """Targets at a layer or above it."""
-        return int((self.layer >= layer).sum())
-
-
-def _sources(graph: FrozenGraph) -> NodePlaces:
-    """All sources in the order of their rows, the tokens of the special-token prefix too."""
-    carried, prefix = source_nodes(graph.frozen, graph.chosen), graph.frozen.n_prefix
-    pos = torch.arange(prefix, device=graph.frozen.device)
-    rest = NodePlaces(graph.first_token + pos, torch.full_like(pos, EMBEDDING), pos)
-    found = NodePlaces(*map(torch.cat, zip(carried, rest, strict=True)))
-    return found.where(torch.argsort(found.row))
-
-
-def _targets(graph: FrozenGraph) -> NodePlaces:
-    return target_nodes(graph.frozen, graph.chosen, len(graph.targets.logits))
-
-
-def _batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[_Batch]:
-    """Batches of nodes, each with a row of its own."""
-    n_pos = graph.frozen.n_pos
-    order = ordered(nodes, nodes.pos + 1 if backward else n_pos - nodes.pos, backward=backward)
-    batches: list[_Batch] = []
-    for members in order.batches:
-        row, width = order.row[members], order.n_pos(members)
-        row_of = _nowhere(graph)
-        row_of[row] = torch.arange(len(row), device=row.device)
-        positions = slice(0, width) if backward else slice(n_pos - width, n_pos)
-        batches.append(_Batch(row_of, order.layer[members], positions))
-    return batches
-
-
-def _together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> _Batch:
-    """A batch whose only row is the sum of some nodes."""
-    row_of = _nowhere(graph)
-    row_of[nodes.row] = 0
-    layer = (nodes.layer.amax if backward else nodes.layer.amin)(0, keepdim=True)
-    if backward:
-        return _Batch(row_of, layer, slice(0, int(nodes.pos.max()) + 1))
-    return _Batch(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos))
-
-
-def _nowhere(graph: FrozenGraph) -> Int[Tensor, " node"]:
-    n = max(graph.constant + 1, graph.n_targets)
-    return torch.full((n,), -1, device=graph.frozen.device)
-
-
-def _groups(graph: FrozenGraph, batches: Sequence[_Batch]) -> Iterator[list[_Batch]]:
+def _groups(graph: FrozenGraph, batches: Sequence[HeadBatch]) -> Iterator[list[HeadBatch]]:
     """Batches of sources whose values fit into half of the budget together."""
     value, size = graph.frozen.blocks[0].V, graph.frozen.resid_post.element_size()
     of_cell = graph.frozen.n_layers * len(value) * value.shape[1] * size
-    group: list[_Batch] = []
+    group: list[HeadBatch] = []
     n_bytes = 0
     for batch in batches:
         n = len(batch.layer) * (batch.positions.stop - batch.positions.start) * of_cell
@@ -166,115 +151,6 @@ def _groups(graph: FrozenGraph, batches: Sequence[_Batch]) -> Iterator[list[_Bat
         n_bytes += n
     if group:
         yield group
-
-
-def _writes(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, Writes]:
-    """What some sources write into the stream, by layer; the embeddings at `EMBEDDING`."""
-    frozen, wanted = graph.frozen, _nowhere(graph) >= 0
-    wanted[sources] = True
-    pos = torch.arange(frozen.n_pos, device=frozen.device)
-    found = {EMBEDDING: Writes(graph.first_token + pos, pos, frozen.resid_pre[0])}
-    found |= {layer: graph.writes(layer) for layer in range(frozen.n_layers)}
-    return {
-        layer: Writes(*(each[wanted[writes.rows]] for each in writes))
-        for layer, writes in found.items()
-    }
-
-
-def _values(graph: FrozenGraph, batch: _Batch, writes: dict[int, Writes]) -> _Values:
-    """Carry sources forward; what each layer's value heads read of them."""
-    frozen, here = graph.frozen, batch.positions
-    shape = len(batch.layer), here.stop - here.start, len(frozen.resid_post)
-    stream, found = frozen.resid_post.new_zeros(shape), _Values()
-    _add(stream, batch, writes[EMBEDDING].rows, writes[EMBEDDING].pos, writes[EMBEDDING].vectors)
-    for layer, block in enumerate(frozen.blocks):
-        mine = stream[: batch.n_below(layer)]
-        found.append(block.values(mine))
-        skipped = graph.skip_jvp(layer, mine, here) if block.is_parallel else None
-        block.attend_jvp(mine, here)
-        if not block.is_parallel:
-            skipped = graph.skip_jvp(layer, mine, here)
-        if skipped is not None:
-            mine += skipped
-        _add(stream, batch, *writes[layer])
-    return found
-
-
-def _value_gradients(
-    graph: FrozenGraph, batch: _Batch
-) -> Iterator[tuple[int, Float[Tensor, "group shared row _"]]]:
-    """Carry targets backward: from the last layer, the gradients by what its heads read."""
-    frozen, here = graph.frozen, batch.positions
-    gradient = frozen.resid_post.new_zeros(len(batch.layer), here.stop, len(frozen.resid_post))
-    last = torch.full((len(graph.targets.logits),), frozen.n_pos - 1, device=frozen.device)
-    _read(gradient, batch, graph.chosen.n, last, graph.logit_reads())
-    for layer in reversed(range(frozen.n_layers)):
-        block, features = frozen.blocks[layer], graph.chosen.layers[layer]
-        above, mine = batch.n_from(layer + 1), gradient[: batch.n_from(layer)]
-        skipped = graph.skip_vjp(layer, gradient[:above], here)
-        if block.is_parallel:
-            mine = gradient[:above]
-            found = block.value_gradients(mine)
-            yield layer, found
-            mine += block.values_vjp(found)
-        if skipped is not None:
-            gradient[:above] += skipped
-        _read(gradient, batch, features.start, features.pos, graph.feature_reads(layer))
-        if not block.is_parallel:
-            found = block.value_gradients(mine)
-            yield layer, found
-            mine += block.values_vjp(found)
-
-
-def _read(
-    gradient: Float[Tensor, "row pos d_model"],
-    batch: _Batch,
-    first: int,
-    pos: Int[Tensor, " n"],
-    reads: Reads,
-) -> None:
-    """Let targets enter whose rows of the graph begin at `first`."""
-    rows = torch.arange(first, first + len(pos), device=pos.device)
-    _add(gradient, batch, rows, pos, reads.vectors)
-
-
-def _add(
-    stream: Float[Tensor, "row pos d_model"],
-    batch: _Batch,
-    rows: Int[Tensor, " n"],
-    pos: Int[Tensor, " n"],
-    vectors: Float[Tensor, "n d_model"],
-) -> None:
-    """stream[row, pos] += vector, of those rows of the graph that are in the batch."""
-    row = batch.row_of[rows]
-    here = row >= 0
-    at = row[here], pos[here] - batch.positions.start
-    stream.index_put_(at, vectors[here], accumulate=True)
-
-
-def _products(
-    layer: int,
-    starts: Sequence[_Batch],
-    values: Sequence[_Values],
-    end: _Batch,
-    gradients: Float[Tensor, "group shared entered _"],
-) -> Float[Tensor, "head source target"]:
-    """loading_h = Σ_k V_h x_s(k) · ∂t/∂(V_h x)(k) at one layer; 0 of what has not entered."""
-    n_groups, n_shared, n_targets, width = gradients.shape
-    d_head = width // end.positions.stop
-    n_rows = sum(len(batch.layer) for batch in starts)
-    found = gradients.new_zeros(n_groups, n_rows, n_shared, len(end.layer))
-    first = 0
-    for batch, by_layer in zip(starts, values, strict=True):
-        begin = batch.positions.start
-        n_shared_pos = max(0, end.positions.stop - begin)
-        for group, value in enumerate(by_layer[layer]):
-            x = value[:, : n_shared_pos * d_head]
-            g = gradients[group].flatten(0, 1)[:, begin * d_head :]
-            product = (x @ g.T).unflatten(1, (n_shared, n_targets))
-            found[group, first : first + len(x), :, :n_targets] = product
-        first += len(batch.layer)
-    return found.transpose(1, 2).flatten(0, 1)
 
 
 class _Strongest:
@@ -291,9 +167,11 @@ class _Strongest:
         self._heads = torch.full((len(sources), most), -1, device=frozen.device)
         self._weights = frozen.resid_post.new_zeros(len(sources), most)
 
-    def add(self, starts: Sequence[_Batch], values: Sequence[_Values], end: _Batch) -> None:
+    def add(
+        self, starts: Sequence[HeadBatch], values: Sequence[HeadValues], end: HeadBatch
+    ) -> None:
         """Find those of the edges from some sources to a batch of targets."""
-        row_of, first = _nowhere(self._graph), 0
+        row_of, first = nowhere(self._graph), 0
         for batch in starts:
             row_of = torch.where(batch.row_of >= 0, batch.row_of + first, row_of)
             first += len(batch.layer)
@@ -302,8 +180,8 @@ class _Strongest:
         row, column = row[edges], column[edges]
         n_layers = self._graph.frozen.n_layers
         every = self._weights.new_empty(n_layers, self._n_heads, len(edges))
-        for layer, gradients in _value_gradients(self._graph, end):
-            every[layer] = _products(layer, starts, values, end, gradients)[:, row, column]
+        for layer, gradients in value_gradients_of(self._graph, end):
+            every[layer] = head_products(layer, starts, values, end, gradients)[:, row, column]
         every = every.flatten(0, 1)
         strongest = every.abs().topk(self._weights.shape[1], 0).indices
         weights = every.gather(0, strongest)

@@ -34,15 +34,33 @@ def control_shares(
         enters: All that enters them.
         seed: Of the draw.
     """
-    pools = list(_pools(graph, sources, targets))
-    if enters.size == 0 or any(len(pool) < n for pool, n in pools):
+    if enters.size == 0:
         return np.empty(0)
-    draw = np.random.default_rng(seed)
-    sets = (
+    sets = control_sets(graph, sources, targets, np.random.default_rng(seed))
+    return np.array([enters.of(each).share for each in sets])
+
+
+def control_sets(
+    graph: AttributionGraph,
+    members: Int[np.ndarray, " n"],
+    others: Int[np.ndarray, " m"],
+    draw: np.random.Generator,
+) -> list[Int[np.ndarray, " n"]]:
+    """`N_CONTROLS` sets in place of some features; none where a place has too few others.
+
+    Args:
+        graph: Nothing pruned.
+        members: Rows of the features.
+        others: Further rows that no set has.
+        draw: What draws them.
+    """
+    pools = list(_pools(graph, members, others))
+    if any(len(pool) < n for pool, n in pools):
+        return []
+    return [
         np.concatenate([draw.choice(pool, n, replace=False) for pool, n in pools])
         for _ in range(N_CONTROLS)
-    )
-    return np.array([enters.of(each).share for each in sets])
+    ]
 
 
 def _pools(

@@ -27,6 +27,7 @@ from tracer.engine.graph_request import N_READ
 from tracer.engine.graphs import with_heads
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
 from tracer.engine.measure.graph_controls import control_shares
+from tracer.engine.measure.graph_heads import heads_cause, with_claims
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.store import StoredEntry
@@ -106,6 +107,7 @@ def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
         spec.max_features,
         spec.check,
         spec.head_loadings,
+        heads_cause(context),
         context.hypothesis.seed,
         batch_limit(context.model, clean).rows,
     ]
@@ -151,7 +153,7 @@ def _measure(
         pruned = with_heads(taken, pruned, progress)
         edges = tuple(_with_heads(taken, members, edge) for edge in record.edges)
         record = record.model_copy(update={"edges": edges})
-    return MeasuredGraph(record, pruned)
+    return MeasuredGraph(with_claims(context, prompt, taken, members, record), pruned)
 
 
 def _with_heads(taken: Attributed, members: Members, edge: GraphEdge) -> GraphEdge:

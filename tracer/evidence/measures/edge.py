@@ -13,82 +13,48 @@ import numpy as np
 from jaxtyping import Float
 
 from tracer.evidence.case import Wording, untested
-from tracer.evidence.statistics import Side
-from tracer.evidence.wording import counted, exact, p_text, signed
+from tracer.evidence.measures.graph_share import (
+    Share,
+    bounds_words,
+    controls_counted,
+    graph_of,
+    judge_share,
+)
+from tracer.evidence.measures.measure import GraphMeasure
+from tracer.evidence.wording import signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
 from tracer.record.record import Record
-from tracer.record.testable import baseline_problem
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.record.verdict import PromptOutcome
 
 
-def word_edge(expectation: Edge) -> Wording:
+def word(expectation: Edge) -> Wording:
     """How it is written."""
     edge = expectation.edge
-    bounds = ((">", edge.above), ("<", edge.below))
-    tests = [f"{sign} {exact(bound)}" for sign, bound in bounds if bound is not None]
-    if edge.alpha is not None:
-        side = "above" if edge.beats_controls is not None else "below"
-        tests.append(f"{side} controls, p ≤ {exact(edge.alpha)}")
     measure = f"edge {edge.from_} → {edge.to}, share of what enters {edge.to}"
-    return Wording(measure, " and ".join(tests), signed, edge.alpha)
+    return Wording(measure, bounds_words(edge.bounds), signed, edge.bounds.alpha)
 
 
-def judge_edge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
+def judge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
     """Judge it on one prompt's graph."""
-    graph = record.graphs.get(prompt)
-    if graph is None:
-        return untested(prompt, "its graph was not measured: the run is incomplete")
-    problem = baseline_problem(record.prompts[prompt]) or _silent(graph, expectation.edge)
-    if problem is not None:
-        return untested(prompt, problem)
-    edge, found = expectation.edge, _edge(graph, expectation.edge)
-    share = found.share if found else None
-    if found is None or share is None:
+    edge = expectation.edge
+    graph = graph_of(record, prompt, (edge.from_, edge.to))
+    if isinstance(graph, str):
+        return untested(prompt, graph)
+    found = _edge(graph, edge)
+    if found is None or found.share is None:
         return untested(prompt, f"nothing enters {edge.to} in the graph")
-    above, below = edge.above, edge.below
-    held = (above is None or share > above) and (below is None or share < below)
-    p, least, compared = None, None, ""
-    if edge.alpha is not None:
-        least = 1 / (found.n_controls + 1)
-        if found.control_median is None:
-            reason = f"too few other features where those of {edge.from_} are"
-            return untested(prompt, f"no controls: {reason}")
-        if least > edge.alpha:
-            told = f"{counted(found.n_controls, 'control')} can reach p {p_text(least)} at best"
-            return untested(prompt, f"{told}, not {exact(edge.alpha)}")
-        p = edge_p(found, "below" if edge.beats_controls is None else "above")
-        held = held and p <= edge.alpha
-        compared = f", p {p_text(p)} (controls {signed(found.control_median)})"
-    return PromptOutcome(
-        prompt=prompt,
-        outcome="held" if held else "failed",
-        observed=signed(share) + compared,
-        value=share,
-        p=p,
-        least_p=least,
-    )
-
-
-def edge_p(edge: GraphEdge, side: Side) -> float:
-    """How often a random set in place of the source does as much, Monte-Carlo."""
-    as_far = edge.n_as_high if side == "above" else edge.n_as_low
-    return (1 + as_far) / (edge.n_controls + 1)
-
-
-def _silent(graph: GraphRecord, edge: EdgeTest) -> str | None:
-    """Why a supernode is not in the graph; None where both are."""
-    for name in (edge.from_, edge.to):
-        if graph.members.get(name, 1) == 0:
-            return f"no active feature: {name} is silent on this prompt"
-        if name not in graph.members and name != "output":
-            return f"{name} has no place on this prompt"
-    return None
+    reason = f"too few other features where those of {edge.from_} are"
+    share = Share(found.share, found, reason, controls_counted(found.n_controls))
+    return judge_share(prompt, share, edge.bounds)
 
 
 def _edge(graph: GraphRecord, edge: EdgeTest) -> GraphEdge | None:
     found = (e for e in graph.edges if (e.source, e.target) == (edge.from_, edge.to))
     return next(found, None)
+
+
+MEASURE = GraphMeasure(Edge, word, judge)
 
 
 class Calibration(NamedTuple):

@@ -8,10 +8,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 from tracer.evidence.case import Case, Wording
 from tracer.hypothesis.clamps import Doses
-from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.base import Expectation, GraphExpectation
+from tracer.record.record import Record
 from tracer.record.verdict import PromptOutcome
 
 Kind = TypeVar("Kind", bound=Expectation)
+GraphKind = TypeVar("GraphKind", bound=GraphExpectation)
 
 
 class Naming(NamedTuple):
@@ -32,3 +34,14 @@ class MeasureEvidence(Generic[Kind]):
     """How one is written in a verdict."""
     judge: Callable[[Kind, Case], PromptOutcome]
     """Judges one on a prompt whose baseline holds."""
+
+
+@dataclass(frozen=True)
+class GraphMeasure(Generic[GraphKind]):
+    """How expectations of a kind are judged that are about an attribution graph."""
+
+    kind: type[GraphKind]
+    word: Callable[[GraphKind], Wording]
+    """How one is written in a verdict."""
+    judge: Callable[[Record, GraphKind, str], PromptOutcome]
+    """Judges one on a prompt."""

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracer.evidence.measures import attends, dose, effect, fraction, python, text, top
-from tracer.evidence.measures.measure import MeasureEvidence
+from tracer.evidence.measures import (
+    attends,
+    because,
+    carried,
+    dose,
+    edge,
+    effect,
+    fraction,
+    python,
+    text,
+    top,
+)
+from tracer.evidence.measures.measure import GraphMeasure, MeasureEvidence
 from tracer.hypothesis.clamps import InterventionSpec
-from tracer.hypothesis.expectations.base import Expectation
+from tracer.hypothesis.expectations.base import Expectation, GraphExpectation
 
 MEASURES: tuple[MeasureEvidence[Any], ...] = (
     top.MEASURE,
@@ -18,6 +29,8 @@ MEASURES: tuple[MeasureEvidence[Any], ...] = (
     python.MEASURE,
     dose.MEASURE,
 )
+GRAPH_MEASURES: tuple[GraphMeasure[Any], ...] = (edge.MEASURE, carried.MEASURE, because.MEASURE)
+"""Of attribution graphs."""
 _BY_KIND: dict[type[Expectation], MeasureEvidence[Any]] = {
     kind: measure for measure in MEASURES for kind in measure.kinds
 }
@@ -26,6 +39,11 @@ _BY_KIND: dict[type[Expectation], MeasureEvidence[Any]] = {
 def measure_of(expectation: Expectation) -> MeasureEvidence[Any]:
     """The measure that an expectation is about."""
     return _BY_KIND[type(expectation)]
+
+
+def graph_measure_of(expectation: GraphExpectation) -> GraphMeasure[Any]:
+    """The measure that an expectation of a graph is about."""
+    return next(each for each in GRAPH_MEASURES if each.kind is type(expectation))
 
 
 def all_expectations(spec: InterventionSpec) -> tuple[Expectation, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -75,6 +75,26 @@ class Expectation(BaseModel):
             parts: The file.
             path: Its own place in it.
             spec: The intervention it is expected of.
+        """
+        yield from ()
+
+
+class GraphExpectation(Expectation):
+    """Base of what is expected of the attribution graphs of a file."""
+
+    def head_ids(self) -> Iterator[tuple[KeyPath, str]]:
+        """The heads that it names by their ids, each with its place in it."""
+        yield from ()
+
+    def graph_problems(
+        self, parts: Parts, path: KeyPath, prompts: Sequence[str]
+    ) -> Iterator[Problem]:
+        """Mistakes that the schema cannot tell.
+
+        Args:
+            parts: The file.
+            path: Its own place in it.
+            prompts: Those of the section.
         """
         yield from ()
 

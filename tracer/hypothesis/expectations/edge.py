@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, bounds_problems
+from tracer.hypothesis.expectations.base import (
+    Alpha,
+    GraphExpectation,
+    Number,
+    bounds_problems,
+)
+from tracer.hypothesis.expectations.head_share import Bounds
 
 if TYPE_CHECKING:
     from tracer.hypothesis.parts import Parts
@@ -34,12 +40,12 @@ class EdgeTest(BaseModel):
     undercuts_controls: Alpha | None = Field(default=None, description="The same, lower.")
 
     @property
-    def alpha(self) -> float | None:
-        """What its p must not exceed; None where controls are not asked."""
-        return self.beats_controls or self.undercuts_controls
+    def bounds(self) -> Bounds:
+        """All of its tests."""
+        return Bounds(self.above, self.below, self.beats_controls, self.undercuts_controls)
 
 
-class Edge(Expectation):
+class Edge(GraphExpectation):
     """The direct effect of one supernode on another in the attribution graph, from -1 to 1.
 
     The sum of all edges between their features, as a share of everything that enters the target,
@@ -58,15 +64,22 @@ class Edge(Expectation):
     ) -> Iterator[Problem]:
         """Ends that are not there, and bounds that no edge can pass; `path` is its own."""
         path, edge = (*path, "edge"), self.edge
-        yield from parts.supernode_problems((*path, "from"), edge.from_, prompts)
-        if edge.to != OUTPUT:
-            yield from parts.supernode_problems((*path, "to"), edge.to, prompts, (OUTPUT,))
-        for key, name in (("from", edge.from_), ("to", edge.to)):
-            yield from parts.head_problems((*path, key), name, "an attribution graph is of")
+        yield from ends_problems(parts, path, edge.from_, edge.to, prompts)
         for key, bound in (("above", edge.above), ("below", edge.below)):
             if bound is not None and not -1 <= bound <= 1:
                 yield Problem((*path, key), f"found {bound:g}; an edge is a share, from -1 to 1")
         if edge.beats_controls is not None and edge.undercuts_controls is not None:
             yield Problem(path, "no edge is both above its controls and below them")
-        if edge.alpha is None or edge.above is not None or edge.below is not None:
+        if edge.bounds.alpha is None or edge.above is not None or edge.below is not None:
             yield from bounds_problems(path, edge, "edge")
+
+
+def ends_problems(
+    parts: Parts, path: KeyPath, source: str, target: str, prompts: Sequence[str]
+) -> Iterator[Problem]:
+    """Ends of an edge that are not there, or no features; `path` is that of `from` and `to`."""
+    yield from parts.supernode_problems((*path, "from"), source, prompts)
+    if target != OUTPUT:
+        yield from parts.supernode_problems((*path, "to"), target, prompts, (OUTPUT,))
+    for key, name in (("from", source), ("to", target)):
+        yield from parts.head_problems((*path, key), name, "an attribution graph is of")

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracer.hypothesis.expectations.attends import Attends
-from tracer.hypothesis.expectations.base import Expectation, form_of
+from tracer.hypothesis.expectations.base import Expectation, GraphExpectation, form_of
+from tracer.hypothesis.expectations.because import Because
+from tracer.hypothesis.expectations.carried import Carried
 from tracer.hypothesis.expectations.dose import DoseExpectation, Falls, Rises
+from tracer.hypothesis.expectations.edge import Edge
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.python import Python
@@ -33,10 +36,14 @@ EXPECTATIONS: tuple[type[Expectation], ...] = (
 """Of clamps; each is told by its key."""
 DOSE_EXPECTATIONS: tuple[type[DoseExpectation], ...] = (Rises, Falls)
 """Of a dose series."""
+GRAPH_EXPECTATIONS: tuple[type[GraphExpectation], ...] = (Edge, Carried, Because)
+"""Of attribution graphs."""
 
 if TYPE_CHECKING:
     ExpectationForm = Expectation
     DoseExpectationForm = DoseExpectation
+    GraphExpectationForm = GraphExpectation
 else:
     ExpectationForm = form_of(EXPECTATIONS, "an expectation needs one measure: ")
     DoseExpectationForm = form_of(DOSE_EXPECTATIONS, "a dose expectation needs one of: ")
+    GraphExpectationForm = form_of(GRAPH_EXPECTATIONS, "an expectation of a graph needs one of: ")

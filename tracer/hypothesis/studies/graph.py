@@ -10,7 +10,7 @@ from pydantic import Field
 from tracer.errors import KeyPath, Problem, prompts_named
 from tracer.hypothesis.clamps import Toward
 from tracer.hypothesis.declared import Declared, Name
-from tracer.hypothesis.expectations.edge import Edge
+from tracer.hypothesis.expectations.registry import GraphExpectationForm
 from tracer.hypothesis.studies.study import Asked, direction_tokens
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class GraphSpec(Declared):
         default=False,
         description="Find which attention heads carry each edge, and those between supernodes.",
     )
-    expect: tuple[Edge, ...] = ()
+    expect: tuple[GraphExpectationForm, ...] = ()
 
     def asked_tokens(self) -> Iterator[Asked]:
         """Those of what is explained."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 
 from tracer.evidence.claimed_links import contradictions
-from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
+from tracer.evidence.measures.edge import Calibration, direct, total
+from tracer.evidence.measures.graph_share import Compared, share_p
 from tracer.evidence.wording import p_text
 from tracer.hypothesis.clamps import LogitDiffDirection
 from tracer.record.graph.graph import HeadShare
@@ -118,11 +119,11 @@ def contradicted(record: Record, prompt: str) -> tuple[str, ...]:
     return tuple(contradiction_words(record, prompt, each) for each in found)
 
 
-def _controls(edge: GraphEdge) -> str:
-    """Where the edge stands among those of random sets."""
+def _controls(edge: Compared) -> str:
+    """Where a share stands among those of random sets."""
     if edge.control_median is None:
         return "–"
-    p = min(edge_p(edge, "above"), edge_p(edge, "below"))
+    p = min(share_p(edge, "above"), share_p(edge, "below"))
     return f"{signed(100 * edge.control_median)} %, p {p_text(p)}"
 
 

@@ -1,0 +1,129 @@
+"""What is claimed of heads in a graph: by autograd on the model, and pair by pair."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.bench import TINY
+from tests.opened import edges_by_autograd, open_tiny
+from tests.test_head_loadings import detached
+from tests.test_heads import open_heads
+from tests.test_measuring_graphs import GRAPH, again, rows_of
+from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
+from tracer.engine.measure.graph_heads import heads_cause
+from tracer.engine.measure.graphs import measure_graphs
+from tracer.engine.progress import Silent
+
+TO_OUTPUT = {"from": "texas", "to": "output"}
+TO_OTHER = {"from": "texas", "to": "california"}
+LOOKS = {"from": "last", "to": "city", "share_above": 0}
+EXPECT = [
+    {"carried": {"edge": TO_OUTPUT, "heads": ["1.2"], "share_above": 0}},
+    {"carried": {"edge": TO_OUTPUT, "heads": ["1.2"], "beats_controls": 0.5}},
+    {"carried": {"edge": TO_OUTPUT, "heads": "movers", "share_above": 0}},
+    {"carried": {"edge": TO_OTHER, "heads": ["0.1", "1.0"], "share_above": 0}},
+    {"because": LOOKS | {"head": "1.3", "key": "texas"}},
+    {"because": LOOKS | {"head": "movers", "key": "texas", "query": "texas", "against": "early"}},
+    {"because": LOOKS | {"head": "1.0", "from": "early", "key": "texas"}},
+]
+MOVERS = [(0, 1), (1, 1), (1, 2)]
+
+
+def file(expect=EXPECT):
+    spans = {"spans": {"early": "the capital"}}
+    prompts = {name: each | spans for name, each in TINY["prompts"].items()}
+    graph = GRAPH | {"check": 0, "expect": expect}
+    movers = {"heads": [f"{layer}.{head}" for layer, head in MOVERS]}
+    nodes = TINY["supernodes"] | {"movers": movers}
+    return TINY | {"prompts": prompts, "supernodes": nodes, "graph": graph}
+
+
+@pytest.fixture(scope="module")
+def measured(tiny):
+    bench = open_heads(open_tiny(tiny), file())
+    return bench, measure_graphs(bench, ["dallas"], Silent())["dallas"].record
+
+
+def test_what_heads_carry_is_what_the_edge_loses_without_them(measured):
+    bench, record = measured
+    graph, ids = again(bench).graph, bench.clean["dallas"].ids
+    whole = edges_by_autograd(bench.model, bench.basis, graph, ids)
+    texas, other = rows_of(bench, graph, "texas"), rows_of(bench, graph, "california")
+    ends = {"output": [graph.nodes.n_features], "california": other}
+
+    def lost(heads, target):
+        hooks = [hook for head in heads for hook in detached(*head)]
+        less = whole - edges_by_autograd(bench.model, bench.basis, graph, ids, hooks)
+        return float(less[np.ix_(ends[target], texas)].sum())
+
+    asked = {
+        "1.2 of texas → output": ([(1, 2)], "output"),
+        "movers of texas → output": (MOVERS, "output"),
+        "0.1, 1.0 of texas → california": ([(0, 1), (1, 0)], "california"),
+    }
+    assert list(record.carried) == list(asked)
+    for key, (heads, target) in asked.items():
+        found = record.carried[key]
+        total = float(whole[np.ix_(ends[target], texas)].sum())
+        if total == 0:
+            assert found.share is None and "nothing is a share of it" in found.problem
+            continue
+        assert found.heads == tuple(f"{layer}.{head}" for layer, head in heads)
+        assert found.whole == pytest.approx(total, abs=1e-5)
+        assert found.part == pytest.approx(lost(heads, target), abs=1e-5)
+        assert found.share == found.part / found.whole
+    one = record.carried["1.2 of texas → output"]
+    others = [lost([(1, head)], "output") / one.whole for head in (0, 1, 3)]
+    assert (one.n_controls, one.is_every_set) == (3, True)
+    assert one.n_as_high == sum(other >= one.share for other in others)
+    assert one.n_as_low == sum(other <= one.share for other in others)
+    assert one.control_median == pytest.approx(np.median(others), abs=1e-4)
+    assert record.carried["movers of texas → output"].n_controls == 3  # one of 3, and one pair
+
+
+def test_a_reason_is_the_sum_of_its_pairs(measured):
+    bench, record = measured
+    taken, prompt = again(bench), bench.clean["dallas"].prompt
+    texas = rows_of(bench, taken.graph, "texas")
+    last, city = len(prompt.ids) - 1, prompt.spans["city"][1] - 1
+    found = record.reasons["1.3 last → city, less mean: all × texas"]
+    assert (found.query, found.key, found.heads) == (last, city, ("1.3",))
+    pairs = qk_attribution(bench.model, taken.nodes, HeadPlace(1, 3), last, city, "mean")
+    every = pairs.pairs().double()
+    if found.share is None:
+        assert float(every.sum()) <= 0 and "is no higher than that of mean" in found.problem
+    else:
+        assert found.whole == pytest.approx(float(every.sum()), abs=1e-4)
+        assert found.part == pytest.approx(float(every[:, texas].sum()), abs=1e-4)
+        assert found.share == pytest.approx(found.part / found.whole)
+        assert found.n_controls == 99
+    early = prompt.spans["early"][1] - 1
+    both = record.reasons["movers last → city, less early: texas × texas"]
+    each = [
+        qk_attribution(bench.model, taken.nodes, HeadPlace(*head), last, city, early).pairs()
+        for head in MOVERS
+    ]
+    total = float(torch.stack(each).double().sum())
+    if both.share is None:
+        assert total <= 0 and both.whole == pytest.approx(total, abs=1e-4)
+    else:
+        part = sum(float(every[texas][:, texas].sum()) for every in each)
+        assert both.part == pytest.approx(part, abs=1e-4)
+        assert both.share == pytest.approx(part / total, abs=1e-4)
+
+
+def test_a_query_before_its_key_has_no_reason(measured):
+    found = measured[1].reasons["1.0 early → city, less mean: all × texas"]
+    assert found.share is None and "that comes later" in found.problem
+
+
+def test_other_heads_are_measured_anew(measured):
+    bench, _ = measured
+    before = heads_cause(bench)
+    fewer = bench.supernodes["movers"].model_copy(
+        update={"heads": bench.supernodes["movers"].heads[:1]}
+    )
+    after = heads_cause(replace(bench, supernodes=dict(bench.supernodes) | {"movers": fewer}))
+    assert before != after and before == heads_cause(bench)

@@ -1,0 +1,218 @@
+"""Measure what is claimed of heads in an attribution graph, with other sets in their place.
+
+`carried` is compared with as many other heads of the same layers: all other sets where these are
+few. `because` is compared with as many other features of the graph at each layer and position, in
+place of every supernode that it names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.attribution.graph import Attributed
+from tracer.engine.attribution.head_loadings import carried_by
+from tracer.engine.attribution.query_key import (
+    Against,
+    HeadPlace,
+    QkAttribution,
+    qk_attribution,
+)
+from tracer.engine.controls import seed_of, sets_of_heads
+from tracer.engine.measure.graph_ablations import Members
+from tracer.engine.measure.graph_controls import N_CONTROLS, control_sets
+from tracer.engine.pattern_clamps import Head, heads_of
+from tracer.engine.resolve import MeasurementContext
+from tracer.errors import ModelUnavailable, UsageError
+from tracer.hypothesis.attention import HeadsForm
+from tracer.hypothesis.expectations.because import MEAN, Because, BecauseTest
+from tracer.hypothesis.expectations.carried import Carried, CarriedTest
+from tracer.hypothesis.expectations.edge import OUTPUT
+from tracer.hypothesis.heads import head_id
+from tracer.record.head_shares import HeadShareRecord, ReasonRecord
+from tracer.record.trials import GraphRecord
+
+ROUNDING = 1e-5
+"""A sum that is less than this of its terms' magnitudes is rounding, and nothing has a share."""
+
+
+def heads_cause(context: MeasurementContext) -> list[Any]:
+    """What the claims of the graph section measure depends on beside the graph, for a key."""
+    carried, reasons = _asked(context)
+    return [
+        [(each.key, heads_of(context, each.heads)) for each in carried],
+        [(each.name, heads_of(context, _form(each))) for each in reasons],
+    ]
+
+
+def with_claims(
+    context: MeasurementContext,
+    prompt: str,
+    taken: Attributed,
+    members: Members,
+    record: GraphRecord,
+) -> GraphRecord:
+    """A prompt's graph with what is claimed of its heads."""
+    carried, reasons = _asked(context)
+    shares = {each.key: _carried(context, taken, members, each) for each in carried}
+    scores = {each.name: _reason(context, prompt, taken, members, each) for each in reasons}
+    return record.model_copy(update={"carried": shares, "reasons": scores})
+
+
+def _asked(context: MeasurementContext) -> tuple[list[CarriedTest], list[BecauseTest]]:
+    """Each once, whatever share is asked for."""
+    spec = context.hypothesis.graph
+    expected = spec.expect if spec else ()
+    carried = {e.carried.key: e.carried for e in expected if isinstance(e, Carried)}
+    reasons = {e.because.name: e.because for e in expected if isinstance(e, Because)}
+    return list(carried.values()), list(reasons.values())
+
+
+def _form(asked: BecauseTest) -> HeadsForm:
+    return asked.supernode or (asked.head,)
+
+
+def _ids(heads: Sequence[Head]) -> tuple[str, ...]:
+    return tuple(head_id(*head) for head in heads)
+
+
+def _carried(
+    context: MeasurementContext, taken: Attributed, members: Members, asked: CarriedTest
+) -> HeadShareRecord:
+    heads = heads_of(context, asked.heads)
+    graph, (source, target) = taken.graph, (asked.edge.from_, asked.edge.to)
+    from_rows = members.get(source, np.empty(0, dtype=np.int64))
+    to_rows = np.array([graph.nodes.n_features]) if target == OUTPUT else members.get(target, ())
+    if not len(from_rows) or not len(to_rows):
+        return HeadShareRecord(heads=_ids(heads), problem="a supernode is not in the graph")
+    edges = graph.edges[np.ix_(to_rows, from_rows)].astype(np.float64)
+    whole, size = float(edges.sum()), float(np.abs(edges).sum())
+    if abs(whole) <= ROUNDING * size:
+        told = f"the edge {source} → {target} is 0, so nothing is a share of it"
+        return HeadShareRecord(heads=_ids(heads), whole=whole, problem=told)
+    others = _other_heads(context, taken, heads, asked.key)
+    sets = [heads, *others.sets]
+    found = carried_by(taken.nodes, from_rows.tolist(), list(map(int, to_rows)), sets)
+    shares = found.double().cpu().numpy() / whole
+    return HeadShareRecord(
+        heads=_ids(heads),
+        part=float(found[0]),
+        whole=whole,
+        share=float(shares[0]),
+        is_every_set=others.is_all,
+        **_compared(float(shares[0]), shares[1:]),
+    )
+
+
+class _OtherHeads(NamedTuple):
+    sets: list[list[Head]]
+    is_all: bool
+
+
+def _other_heads(
+    context: MeasurementContext, taken: Attributed, heads: Sequence[Head], key: str
+) -> _OtherHeads:
+    """As many heads of the same layers, none of these: `N_CONTROLS` sets, or all there are."""
+    n_heads = len(taken.nodes.frozen.blocks[0].weights.W_O)
+    layers = sorted({layer for layer, _ in heads})
+    named = [{head for at, head in heads if at == layer} for layer in layers]
+    pools = [[head for head in range(n_heads) if head not in each] for each in named]
+    sizes = list(map(len, named))
+    generator = torch.Generator().manual_seed(seed_of(f"{context.hypothesis.seed} carried {key}"))
+    drawn = sets_of_heads(pools, sizes, N_CONTROLS, generator)
+    sets = [
+        [(layer, head) for layer, some in zip(layers, each, strict=True) for head in some]
+        for each in drawn
+    ]
+    exist = math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
+    return _OtherHeads(sets, exist <= N_CONTROLS)
+
+
+def _reason(
+    context: MeasurementContext,
+    prompt: str,
+    taken: Attributed,
+    members: Members,
+    asked: BecauseTest,
+) -> ReasonRecord:
+    """The part of two supernodes in the scores of some heads together."""
+    spans, heads = context.clean[prompt].prompt.spans, heads_of(context, _form(asked))
+    query, key = spans[asked.from_][1] - 1, spans[asked.to][1] - 1
+    against: Against = "mean" if asked.against == MEAN else spans[asked.against][1] - 1
+    told: dict[str, Any] = {"heads": _ids(heads), "query": query, "key": key}
+    rows = {name: members.get(name, np.empty(0, dtype=np.int64)) for name in asked.sides}
+    if not all(map(len, rows.values())):
+        return ReasonRecord(**told, problem="a supernode is not in the graph")
+    if against == key:
+        return ReasonRecord(**told, problem=f"{asked.against} is the same token as {asked.to}")
+    try:
+        found = [
+            qk_attribution(context.model, taken.nodes, HeadPlace(*head), query, key, against)
+            for head in heads
+        ]
+    except (UsageError, ModelUnavailable) as refused:
+        return ReasonRecord(**told, problem=str(refused).removesuffix("."))
+    whole = math.fsum(float(each.total) for each in found)
+    if whole <= ROUNDING * math.fsum(abs(each.score) for each in found):
+        problem = f"the score is no higher than that of {asked.against} ({whole:+.3g})"
+        return ReasonRecord(**told, whole=whole, problem=problem)
+    queries = _sides(taken, rows, asked.query, found[0].query.device)
+    keys = _sides(taken, rows, asked.key, found[0].query.device)
+    drawn = _other_features(context, taken, rows, asked)
+    parts = [_part(found, queries, keys)]
+    for each in drawn:
+        q = _sides(taken, each, asked.query, found[0].query.device)
+        parts.append(_part(found, q, _sides(taken, each, asked.key, found[0].query.device)))
+    shares = np.array(parts) / whole
+    compared = _compared(float(shares[0]), shares[1:])
+    return ReasonRecord(**told, part=parts[0], whole=whole, share=float(shares[0]), **compared)
+
+
+def _sides(
+    taken: Attributed,
+    rows: dict[str, Int[np.ndarray, " n"]],
+    name: str | None,
+    device: torch.device,
+) -> Int[Tensor, " n"]:
+    """Rows of a side: those of its supernode, or all of them."""
+    if name is None:
+        return torch.arange(taken.nodes.constant + 1, device=device)
+    return torch.from_numpy(rows[name]).to(device)
+
+
+def _part(
+    found: Sequence[QkAttribution], queries: Int[Tensor, " n"], keys: Int[Tensor, " m"]
+) -> float:
+    """The pairs between two groups of nodes, of all heads together."""
+    return math.fsum(float(e.query[queries].sum(0) @ e.key[keys].sum(0)) for e in found)
+
+
+def _other_features(
+    context: MeasurementContext,
+    taken: Attributed,
+    rows: dict[str, Int[np.ndarray, " n"]],
+    asked: BecauseTest,
+) -> list[dict[str, Int[np.ndarray, " n"]]]:
+    """By draw, other features in place of each supernode; none where one has too few."""
+    members = np.concatenate(list(rows.values()))
+    draw = np.random.default_rng(seed_of(f"{context.hypothesis.seed} because {asked.name}"))
+    sets = {name: control_sets(taken.graph, each, members, draw) for name, each in rows.items()}
+    names = list(sets)
+    return [dict(zip(names, each, strict=True)) for each in zip(*sets.values(), strict=False)]
+
+
+def _compared(share: float, others: Float[np.ndarray, " control"]) -> dict[str, Any]:
+    if not len(others):
+        return {}
+    return {
+        "n_controls": len(others),
+        "n_as_high": int((others >= share).sum()),
+        "n_as_low": int((others <= share).sum()),
+        "control_median": float(np.median(others)),
+    }
