@@ -15,6 +15,7 @@ from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
 from tracer.engine.measure.graph_heads import heads_cause
 from tracer.engine.measure.graphs import measure_graphs
 from tracer.engine.progress import Silent
+from tracer.errors import HypothesisError
 
 TO_OUTPUT = {"from": "texas", "to": "output"}
 TO_OTHER = {"from": "texas", "to": "california"}
@@ -88,7 +89,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     taken, prompt = again(bench), bench.clean["dallas"].prompt
     texas = rows_of(bench, taken.graph, "texas")
     last, city = len(prompt.ids) - 1, prompt.spans["city"][1] - 1
-    found = record.reasons["1.3 last → city, less mean: all × texas"]
+    found = record.reasons["1.3 last → city (less mean): all × texas"]
     assert (found.query, found.key, found.heads) == (last, city, ("1.3",))
     pairs = qk_attribution(bench.model, taken.nodes, HeadPlace(1, 3), last, city, "mean")
     every = pairs.pairs().double()
@@ -100,7 +101,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
         assert found.share == pytest.approx(found.part / found.whole)
         assert found.n_controls == 99
     early = prompt.spans["early"][1] - 1
-    both = record.reasons["movers last → city, less early: texas × texas"]
+    both = record.reasons["movers last → city (less early): texas × texas"]
     each = [
         qk_attribution(bench.model, taken.nodes, HeadPlace(*head), last, city, early).pairs()
         for head in MOVERS
@@ -115,7 +116,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
 
 
 def test_a_query_before_its_key_has_no_reason(measured):
-    found = measured[1].reasons["1.0 early → city, less mean: all × texas"]
+    found = measured[1].reasons["1.0 early → city (less mean): all × texas"]
     assert found.share is None and "that comes later" in found.problem
 
 
@@ -127,3 +128,16 @@ def test_other_heads_are_measured_anew(measured):
     )
     after = heads_cause(replace(bench, supernodes=dict(bench.supernodes) | {"movers": fewer}))
     assert before != after and before == heads_cause(bench)
+
+
+@pytest.mark.parametrize(
+    ("expected", "sentence"),
+    [
+        ({"carried": {"edge": TO_OUTPUT, "heads": ["1.2", "9.1"], "share_above": 0}}, "layer 9"),
+        ({"because": LOOKS | {"head": "1.7", "key": "texas"}}, "layer 1 has heads 0 to 3"),
+    ],
+)
+def test_a_head_that_the_model_has_not_is_told(tiny, expected, sentence):
+    asked = file([EXPECT[2], expected])
+    with pytest.raises(HypothesisError, match=rf"graph\.expect\[1\].*{sentence}"):
+        open_heads(open_tiny(tiny), asked)

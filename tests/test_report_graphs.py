@@ -4,6 +4,7 @@ import pytest
 
 from tests.records import make_graph_record, make_record
 from tracer.evidence.judge import judge_run
+from tracer.record.head_shares import HeadShareRecord, ReasonRecord
 from tracer.record.trials import Ablation, GraphEdge, HeadLoading
 from tracer.report.render import render
 from tracer.report.sections.graphs import graph_views
@@ -90,3 +91,30 @@ def test_a_run_with_a_graph_renders_and_escapes(recorded):
     assert "<script>alert(1)" not in page
     without = record.model_copy(update={"graphs": {}})
     assert "held against clamps" not in render(without, judge_run(without, arrays), arrays)
+
+
+def test_what_heads_have_is_told(recorded):
+    record, arrays = recorded
+    prompt, graph = next(iter(record.graphs.items()))
+    assert "What heads carry" not in render(record, judge_run(record, arrays), arrays)
+    share = HeadShareRecord(
+        heads=("0.1", "1.2"),
+        part=0.6,
+        whole=1.5,
+        share=0.4,
+        n_controls=9,
+        n_as_high=0,
+        n_as_low=9,
+        control_median=0.1,
+    )
+    unseen = ReasonRecord(heads=("1.2",), query=3, key=5, problem="<b>that comes later")
+    more = {"carried": {"movers of a → output": share}, "reasons": {"1.2 last → city": unseen}}
+    record = record.model_copy(update={"graphs": {prompt: graph.model_copy(update=more)}})
+    (view,) = graph_views(record)
+    row, reason = view.carried[0], view.reasons[0]
+    assert (row.heads, row.share, row.controls) == ("0.1, 1.2", "+40.00 %", "+10.00 %, p 0.1")
+    assert (row.part, row.whole) == ("+0.60", "+1.50")
+    assert (reason.share, reason.controls) == ("<b>that comes later", "–")
+    page = render(record, judge_run(record, arrays), arrays)
+    assert "What heads carry of edges" in page and "Why heads look where they look" in page
+    assert "&lt;b&gt;that comes later" in page and "<b>that comes" not in page

@@ -49,8 +49,8 @@ class BecauseTest(HeadShareTest):
 
     @property
     def score(self) -> str:
-        """What is explained: '9.1 last → name, less mean'."""
-        return f"{self.head} {self.from_} → {self.to}, less {self.against}"
+        """What is explained: '9.1 last → name (less mean)'."""
+        return f"{self.head} {self.from_} → {self.to} (less {self.against})"
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from tracer.evidence.measures.graph_share import Compared, share_p
 from tracer.evidence.wording import p_text
 from tracer.hypothesis.clamps import LogitDiffDirection
 from tracer.record.graph.graph import HeadShare
+from tracer.record.head_shares import HeadShareRecord
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
@@ -37,6 +38,19 @@ class EdgeRow:
 
 
 @dataclass(frozen=True)
+class HeadRow:
+    """What heads have of an edge or of a score."""
+
+    claim: str
+    heads: str
+    share: str
+    """Or why there is none."""
+    controls: str
+    part: str
+    whole: str
+
+
+@dataclass(frozen=True)
 class CalibrationView:
     """Predicted against measured under one freeze mode."""
 
@@ -59,6 +73,10 @@ class GraphView:
     contradictions: tuple[str, ...]
     """Claims of the file whose sign was not found here."""
     edges: Cut[EdgeRow]
+    carried: tuple[HeadRow, ...]
+    """What heads carry of edges, where the file claims it."""
+    reasons: tuple[HeadRow, ...]
+    """Why heads look somewhere, where the file claims it."""
     calibrations: tuple[CalibrationView, ...]
 
 
@@ -102,6 +120,8 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
         diagram=graph_diagram(record, prompt),
         contradictions=contradicted(record, prompt),
         edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
+        carried=tuple(_head_row(*each) for each in graph.carried.items()),
+        reasons=tuple(_head_row(*each) for each in graph.reasons.items()),
         calibrations=_calibrations(graph.ablations),
     )
 
@@ -142,6 +162,20 @@ def _edge(record: Record, edge: GraphEdge) -> EdgeRow:
 def _heads(edge: GraphEdge) -> str:
     shares = [HeadShare(each.layer, each.head, each.weight) for each in edge.heads]
     return heads_text(shares, edge.weight) if edge.weight else ""
+
+
+def _head_row(claim: str, found: HeadShareRecord) -> HeadRow:
+    share = found.problem or "–"
+    if found.share is not None:
+        share = f"{signed(100 * found.share)} %"
+    return HeadRow(
+        claim=claim,
+        heads=", ".join(found.heads),
+        share=share,
+        controls=_controls(found),
+        part=signed(found.part),
+        whole=signed(found.whole),
+    )
 
 
 def _calibrations(ablations: Sequence[Ablation]) -> tuple[CalibrationView, ...]:
