@@ -34,7 +34,8 @@ from tracer.engine.attribution.nodes import Writes
 from tracer.engine.attribution.passes import EMBEDDING
 from tracer.engine.attribution.sweep import source_nodes, target_nodes
 from tracer.engine.progress import Progress
-from tracer.record.graph.graph import AttributionGraph, HeadLoadings
+from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.heads import HeadLoadings
 
 MOST_HEADS = 4
 """Heads that a graph keeps of an edge."""

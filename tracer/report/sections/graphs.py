@@ -10,7 +10,7 @@ from tracer.evidence.claimed_links import contradictions
 from tracer.evidence.measures.edge import Calibration, direct, edge_p, total
 from tracer.evidence.wording import p_text
 from tracer.hypothesis.clamps import LogitDiffDirection
-from tracer.record.graph.graph import HeadShare
+from tracer.record.graph.heads import HeadShare
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
