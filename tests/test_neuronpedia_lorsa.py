@@ -235,7 +235,7 @@ def test_the_view_shows_the_kinds_and_why_it_looks_there(tmp_path: Path):
             "title": "Score: query · key",
             "rows": [
                 ("L0/3, at ' B' · L0/9, at 'A'", 0.5),
-                ("E_11_1, at ' B' · L0 Bias (tc_bD), at ' B'", -0.25),
+                ("token ' B' · L0 Bias (tc_bD), at ' B'", -0.25),
             ],
             "n_more": 0,
         },

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from tracer.hypothesis.neuronpedia_ids import (
+    EMBEDDING,
     FEATURE,
     LORSA,
     parse_attention_feature,
@@ -55,13 +56,16 @@ def _list(title: str, rows: list[tuple[str, float]]) -> TracedList:
 
 
 def _contributor(tokens: tuple[str, ...], name: str, each: Contributor) -> str:
+    token = visible_token(tokens[each.position])
+    if each.kind == EMBEDDING:
+        return f"token {token}"
     parse = {FEATURE: parse_feature, LORSA: parse_attention_feature}.get(each.kind)
     place = parse(name) if parse else None
     label = each.label or name
     if place is not None:
         label = feature_name(place.layer, place.feature)
         label = f"attention {label}" if each.kind == LORSA else label
-    return f"{label}, at {visible_token(tokens[each.position])}"
+    return f"{label}, at {token}"
 
 
 def _text(text: str) -> str:
