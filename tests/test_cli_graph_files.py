@@ -146,7 +146,7 @@ def test_what_a_graph_has_answered_is_refused(tracer_: Command, option: str, val
 
 
 def wrong_type() -> str:
-    return downloaded(nodes=[*dallas()["nodes"], entry("1_2_3", "lorsa")])
+    return downloaded(nodes=[*dallas()["nodes"], entry("1_2_3", "matryoshka sae")])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def wrong_type() -> str:
         (lambda: Path("x.json").mkdir() or "x.json", "x.json: this is a folder"),
         (lambda: Path("x.json").write_text("{") and "x.json", "x.json: cut short, or no JSON"),
         (lambda: Path("x.json").write_text("[]") and "x.json", "x.json: no attribution graph"),
-        (wrong_type, "dallas.json: it has nodes of the types 'lorsa'; only"),
+        (wrong_type, "dallas.json: it has nodes of the types 'matryoshka sae'; only"),
     ],
 )
 def test_what_cannot_be_read_is_4_and_a_sentence(

@@ -9,7 +9,7 @@ import safetensors.numpy
 from graphs import empty_graph, hand_graph, make_subject, random_graph
 
 from tracer.errors import UsageError
-from tracer.record.graph import format
+from tracer.record.graph import soundness
 from tracer.record.graph.files import read, read_features, write
 from tracer.record.graph.prune import prune
 from tracer.record.trials import FeatureTokens
@@ -205,7 +205,7 @@ def test_a_matrix_too_large_to_make_is_refused_before_it_is_made(tmp_path, monke
     rewrite(tmp_path, lambda found: None, {"features": 2**30})
     refused(tmp_path, "1073741826 × 1073741827 cells are more than the 5000000000 that are read")
     write(tmp_path, hand_graph())
-    monkeypatch.setattr(format, "MAX_CELLS", 29)
+    monkeypatch.setattr(soundness, "MAX_CELLS", 29)
     refused(tmp_path, "5 × 6 cells are more than the 29")
 
 

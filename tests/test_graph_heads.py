@@ -19,7 +19,8 @@ from tracer.dashboard.explore.nodes import (
     toward,
 )
 from tracer.record.graph.files import read, read_listed, write
-from tracer.record.graph.graph import HeadLoadings, HeadShare, heads_of_edge, listed
+from tracer.record.graph.graph import heads_of_edge, listed
+from tracer.record.graph.heads import HeadLoadings, HeadShare
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
 from tracer.report.graph_view import graph_data

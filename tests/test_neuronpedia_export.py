@@ -11,8 +11,8 @@ from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
 from tracer.hypothesis.neuronpedia_ids import cantor
 from tracer.record.graph import neuronpedia_export
-from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
-from tracer.record.graph.neuronpedia_export import export, logit_ids, source_ids, write
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject, source_ids
+from tracer.record.graph.neuronpedia_export import export, logit_ids, write
 from tracer.record.graph.neuronpedia_format import validate
 
 INFLUENCES = np.array([0.5, 0.0, 0.25, 0.125, 0.125])
@@ -128,7 +128,10 @@ def test_with_the_bias_node_the_links_into_a_target_add_up_to_its_value():
     graph = replace(graph, constants=constants, values=graph.edges.sum(1) + constants)
     data = export(graph, INFLUENCES, "dallas")
     (bias,) = (node for node in data["nodes"] if node["feature_type"] == "bias")
-    receivers = [*source_ids(graph)[: graph.nodes.n_features], *logit_ids(graph)]
+    receivers = [
+        *source_ids(graph.nodes, graph.subject)[: graph.nodes.n_features],
+        *logit_ids(graph),
+    ]
     for name, value in zip(receivers, graph.values.tolist(), strict=True):
         into = [link["weight"] for link in data["links"] if link["target"] == name]
         assert sum(into) == pytest.approx(value, rel=1e-6)

@@ -135,8 +135,8 @@ def test_what_several_bias_nodes_send_is_one_constant(tmp_path: Path):
 
 def test_unknown_types_are_named(tmp_path: Path):
     data = dallas()
-    data["nodes"] += [entry("1_2_3", "lorsa"), entry("x", "lorsa error")]
-    with pytest.raises(UsageError, match="of the types 'lorsa', 'lorsa error'; only"):
+    data["nodes"] += [entry("1_2_3", "matryoshka sae"), entry("x", "unknown")]
+    with pytest.raises(UsageError, match="of the types 'matryoshka sae', 'unknown'; only"):
         read(saved(tmp_path, data))
 
 

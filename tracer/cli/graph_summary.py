@@ -2,7 +2,7 @@
 
     {"schema": "tracer.graphs/1", "tracer": "0.1.0", "graphs": [
       {"name": null, "prompt": "…", "tokens": ["…"], "model": "…", "basis": "neurons",
-       "n_active": 430000, "n_kept": 2048, "relevance_share": 0.21,
+       "n_active": 430000, "n_kept": 2048, "n_attention": 0, "relevance_share": 0.21,
        "pruning": {"nodes": 0.8, "edges": 0.98}, "n_nodes": 812, "n_edges": 33410,
        "replacement": 0.31, "completeness": 0.72,
        "without_dropped": {"replacement": 0.55, "completeness": 0.8},
@@ -13,10 +13,11 @@
        "source": null, "supernodes": [], "why": null,
        "files": ["graphs/….json", "graphs/….safetensors"]}]}
 
-Of a graph that was read, `source` is its file and `supernodes` are the file's, [{"label": "Texas",
-"ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the graph. Where the
-file does not tell them, `n_active`, `relevance_share` and `without_dropped` (the scores as
-circuit-tracer counts, see `tracer.engine.attribution.dropped`) are null.
+`n_attention` counts the features left that are of attention dictionaries; only graphs made
+elsewhere have such. Of a graph that was read, `source` is its file and `supernodes` are the file's,
+[{"label": "Texas", "ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the
+graph. Where the file does not tell them, `n_active`, `relevance_share` and `without_dropped` (the
+scores as circuit-tracer counts, see `tracer.engine.attribution.dropped`) are null.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any, NamedTuple
 from tracer.cli.graph_why import print_reason, reason_data
 from tracer.cli.output import json_text, percent, print_table
 from tracer.errors import shorten
+from tracer.evidence.wording import counted
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
 from tracer.record.graph.head_reason import HeadReason
@@ -91,6 +93,7 @@ def _data(each: WrittenGraph) -> dict[str, Any]:
         "basis": subject.basis,
         "n_active": subject.n_active if told else None,
         "n_kept": summary.n_kept,
+        "n_attention": summary.n_attention,
         "relevance_share": subject.relevance_share if told else None,
         "pruning": each.pruning and asdict(each.pruning),
         "n_nodes": summary.n_nodes,
@@ -187,6 +190,12 @@ def _sentences(each: WrittenGraph) -> Iterator[str]:
     yield f"{names}, {len(subject.tokens):,} tokens"
     yield _carried(each)
     yield f"{summary.n_nodes:,} nodes, {summary.n_edges:,} edges; {_cut(each)}"
+    if summary.n_attention:
+        features = counted(summary.n_attention, "feature")
+        yield (
+            f"{features} of attention (lorsa): shown with their connections, but no clamp can set "
+            "them, as tracer has no dictionary of attention"
+        )
     whole = "the graph in the file" if each.origin else "the whole graph"
     yield (
         f"replacement score {_score(summary.scores.replacement)}, completeness score "

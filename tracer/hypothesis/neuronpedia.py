@@ -25,9 +25,12 @@ from tracer.hypothesis.neuronpedia_ids import (
     EmbeddingName,
     FeatureName,
     LogitName,
+    feature_id,
+    parse_attention_feature,
     parse_embedding,
     parse_error,
     parse_feature,
+    parse_file_feature,
     parse_logit,
 )
 from tracer.hypothesis.spec import SupernodeSpec
@@ -157,10 +160,13 @@ def read_url(url: str) -> NeuronpediaLink:
             "https://www.neuronpedia.org/MODEL/graph?slug=…&supernodes=… is expected."
         )
     fields = _fields(url, pairs)
-    found = groups(fields["supernodes"])
+    found = tuple(
+        LabelledIds(group.label, tuple(map(_plain, group.ids)))
+        for group in groups(fields["supernodes"])
+    )
     if not found:
         raise UsageError(f"{show(url)} has no supernodes: its list is empty.")
-    pinned = tuple(dict.fromkeys(part for part in fields["pinnedIds"].split(",") if part))
+    pinned = tuple(dict.fromkeys(_plain(part) for part in fields["pinnedIds"].split(",") if part))
     named = dict.fromkeys((*pinned, *(text for group in found for text in group.ids)))
     tokens = tuple(token for text in named if (token := parse_embedding(text)))
     link = NeuronpediaLink(_model(parts.path), fields["slug"], found, pinned, (), tokens)
@@ -268,6 +274,12 @@ def _label(group: LabelledIds) -> str:
     return repr(shorten(group.label, 60))
 
 
+def _plain(text: str) -> str:
+    """A feature's id without the middle word of graphs with attention features."""
+    name = parse_file_feature(text)
+    return feature_id(*name) if name else text
+
+
 def _why_no_feature(text: str) -> str | None:
     if parse_feature(text):
         return None
@@ -277,6 +289,8 @@ def _why_no_feature(text: str) -> str | None:
         return "is an error, no feature"
     if parse_logit(text):
         return "is a logit, no feature"
+    if parse_attention_feature(text):
+        return "is an attention feature, for which tracer has no dictionary"
     return "is no id, 'layer_index_position'"
 
 

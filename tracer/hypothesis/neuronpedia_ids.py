@@ -4,8 +4,16 @@
     embedding   E_token_pos              logit   (n_layers + 1)_token_pos
 
 The older name of an error is also the name of a feature of layer 0: only the node's type tells them
-apart. Numbers are plain decimals without leading zeros, so that a node has one name. Ids that
-people give, in a file or to a command, may leave out the position.
+apart. Graphs with attention dictionaries (Lorsa: features of attention's output, each with a
+pattern of its own) have the names
+
+    feature             layer_cro_index_pos      error                   layer_error_mlp_pos
+    attention feature   layer_lor_index_pos      error of the attention  layer_error_attn_pos
+
+and the logits of such files stand in layer n_layers. Names without the middle word are read too.
+
+Numbers are plain decimals without leading zeros, so that a node has one name. Ids that people give,
+in a file or to a command, may leave out the position.
 """
 
 from __future__ import annotations
@@ -18,6 +26,9 @@ FEATURE = "cross layer transcoder"
 ERROR = "mlp reconstruction error"
 EMBEDDING = "embedding"
 LOGIT = "logit"
+LORSA = "lorsa"
+"""The type of a feature of an attention dictionary."""
+LORSA_ERROR = "lorsa error"
 BIAS = "bias"
 """The type of a node that sends what is constant; its id means nothing."""
 
@@ -28,11 +39,15 @@ _LAYER = r"(0|[1-9][0-9]{0,3})"
 _INDEX = r"(0|[1-9][0-9]{0,8})"
 _TOKEN = r"(0|[1-9][0-9]{0,10})"
 _POS = r"(0|[1-9][0-9]{0,6})"
+_WORDED_FEATURE = "cro"
 _PATTERNS = {
     FEATURE: re.compile(f"{_LAYER}_{_INDEX}_{_POS}", re.ASCII),
+    _WORDED_FEATURE: re.compile(f"{_LAYER}_cro_{_INDEX}_{_POS}", re.ASCII),
+    LORSA: re.compile(f"{_LAYER}(?:_lor)?_{_INDEX}_{_POS}", re.ASCII),
     LOGIT: re.compile(f"{_LAYER}_{_TOKEN}_{_POS}", re.ASCII),
     EMBEDDING: re.compile(f"E_{_TOKEN}_{_POS}", re.ASCII),
-    ERROR: re.compile(f"(?:{_LAYER}_-1|0_{_LAYER})_{_POS}", re.ASCII),
+    ERROR: re.compile(f"(?:{_LAYER}_(?:-1|error_mlp)|0_{_LAYER})_{_POS}", re.ASCII),
+    LORSA_ERROR: re.compile(f"{_LAYER}_(?:-1|error(?:_attn)?)_{_POS}", re.ASCII),
 }
 
 _GIVEN = re.compile(r"([0-9]{1,4})_([0-9]{1,9})(?:_([0-9]{1,7}))?", re.ASCII)
@@ -88,6 +103,16 @@ def error_id(layer: int, pos: int) -> str:
     return f"{layer}_-1_{pos}"
 
 
+def attention_feature_id(layer: int, index: int, pos: int) -> str:
+    """Name of a feature of an attention dictionary."""
+    return f"{layer}_lor_{index}_{pos}"
+
+
+def attention_error_id(layer: int, pos: int) -> str:
+    """Name of what an attention dictionary leaves unexplained."""
+    return f"{layer}_error_attn_{pos}"
+
+
 def embedding_id(token: int, pos: int) -> str:
     """Name of a token's embedding."""
     return f"E_{token}_{pos}"
@@ -131,9 +156,27 @@ def parse_feature(text: str) -> FeatureName | None:
     return FeatureName(*numbers) if numbers else None
 
 
+def parse_file_feature(text: str) -> FeatureName | None:
+    """Read a feature's id as files of any age have it, with or without the middle word."""
+    numbers = _numbers(FEATURE, text) or _numbers(_WORDED_FEATURE, text)
+    return FeatureName(*numbers) if numbers else None
+
+
 def parse_error(text: str) -> ErrorName | None:
     """Read an error's id in either form; None where it is none."""
     numbers = _numbers(ERROR, text)
+    return ErrorName(*numbers) if numbers else None
+
+
+def parse_attention_feature(text: str) -> FeatureName | None:
+    """Read the id of an attention dictionary's feature; None where it is none."""
+    numbers = _numbers(LORSA, text)
+    return FeatureName(*numbers) if numbers else None
+
+
+def parse_attention_error(text: str) -> ErrorName | None:
+    """Read the id of an attention dictionary's error; None where it is none."""
+    numbers = _numbers(LORSA_ERROR, text)
     return ErrorName(*numbers) if numbers else None
 
 

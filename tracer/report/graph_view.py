@@ -15,15 +15,23 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from jaxtyping import Float, Int
 
-from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id
-from tracer.record.graph.graph import HeadLoadings, ListedGraph, Nodes, id_of_row
+from tracer.hypothesis.neuronpedia_ids import (
+    attention_error_id,
+    embedding_id,
+    error_id,
+)
+from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row
+from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.influence import inputs, listed_influence
+from tracer.report.graph_tracing import TracedList, traced_lists
 from tracer.report.text import clean, feature_name, heads_text, shorten, visible_token
 
 MAX_NODES = 1_000
 MAX_LINKS = 5_000
 _LONGEST = 120
 """Characters of a token or label; a tooltip holds no more."""
+
+_UNCLAMPED = "none can set it: tracer has no dictionary of attention"
 
 Place = tuple[int, int, int]
 """(layer, position, index) of a feature."""
@@ -34,7 +42,8 @@ class NodeData(TypedDict):
 
     id: str
     kind: str
-    """`feature`, `error`, `token` or `logit`."""
+    """`feature`, `error`, `token` or `logit`; of attention dictionaries `attention` and
+    `attention-error`."""
     layer: int
     position: int
     token: str
@@ -49,6 +58,8 @@ class NodeData(TypedDict):
     supernodes: list[int]
     facts: list[list[str]]
     """What else is known of it, as (heading, text)."""
+    tracing: NotRequired[list[TracedList]]
+    """Of an attention feature, why it looks where it does, where the graph tells."""
 
 
 class SupernodeData(TypedDict):
@@ -216,8 +227,14 @@ def _nodes(
         _logit(graph, number, _short(float(sums[graph.nodes.n_features + number])))
         for number in range(len(graph.nodes.logits))
     ]
+    if graph.tracings is not None:
+        for node in sources:
+            if node["id"] in graph.tracings.features:
+                node["tracing"] = traced_lists(graph, node["id"], names)
     for node in (*sources, *logits):
         node["facts"] = [[_text(k), _text(v)] for k, v in facts.get(node["id"], ())]
+        if node["kind"] == "attention":
+            node["facts"].append(["Clamps", _UNCLAMPED])
         node["label"] = _text(names.get(node["id"], node["label"]))
     return [*sources, *logits]
 
@@ -237,11 +254,16 @@ def _source(graph: ListedGraph, column: int, influence: float, rank: float) -> N
         layer, position, index = nodes.features[column].tolist()
         kind, name = "feature", id_of_row(nodes, column)
         label = feature_name(layer, index)
+        if column in nodes.attention:
+            kind, label = "attention", f"attention {label}"
         activation = _short(float(nodes.activations[column]))
     elif column < nodes.error_columns.stop:
         layer, position = nodes.errors[column - nodes.n_features].tolist()
-        kind, name, activation = "error", error_id(layer, position), None
-        label = f"error, layer {layer}"
+        number, activation = column - nodes.n_features, None
+        of_attention = number in nodes.attention_errors
+        name = (attention_error_id if of_attention else error_id)(layer, position)
+        kind = "attention-error" if of_attention else "error"
+        label = f"error{' of attention' if of_attention else ''}, layer {layer}"
     else:
         layer, position = -1, int(nodes.tokens[column - nodes.error_columns.stop])
         kind, activation = "token", None

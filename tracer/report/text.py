@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from tracer.evidence.wording import MINUS, show_token
-from tracer.record.graph.graph import HeadShare
+from tracer.record.graph.heads import HeadShare
 from tracer.report.characters import BIDI, QUOTED_TOKEN
 
 NONE = "–"

@@ -101,10 +101,13 @@ def edge_rows(edges: Edges, most: int = MOST_EDGES) -> list[Cells]:
 
 def _sources(graph: ListedGraph) -> Iterator[tuple[Hashable, str]]:
     nodes, tokens = graph.nodes, [_word(each) for each in graph.subject.tokens]
-    for layer, pos, index in nodes.features.tolist():
-        yield ("feature", layer, pos, index), f"L{layer} feature {index} on {tokens[pos]}"
-    for layer, pos in nodes.errors.tolist():
-        yield ("error", layer, pos), f"L{layer} error on {tokens[pos]}"
+    attention, errors = set(nodes.attention.tolist()), set(nodes.attention_errors.tolist())
+    for row, (layer, pos, index) in enumerate(nodes.features.tolist()):
+        what = "attention feature" if row in attention else "feature"
+        yield (what, layer, pos, index), f"L{layer} {what} {index} on {tokens[pos]}"
+    for place, (layer, pos) in enumerate(nodes.errors.tolist()):
+        what = "error of attention" if place in errors else "error"
+        yield (what, layer, pos), f"L{layer} {what} on {tokens[pos]}"
     for pos in nodes.tokens.tolist():
         yield ("token", pos), f"token {tokens[pos]}"
 

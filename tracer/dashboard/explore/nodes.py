@@ -22,12 +22,12 @@ from jaxtyping import Float, Int
 from tracer.evidence.wording import MINUS
 from tracer.record.graph.graph import (
     AttributionGraph,
-    HeadShare,
     ListedGraph,
     Logit,
     heads_of_edge,
     source_ids,
 )
+from tracer.record.graph.heads import HeadShare
 from tracer.record.graph.influence import rows_of
 from tracer.report.text import feature_name, shorten, visible_token
 
@@ -37,7 +37,7 @@ MOST_FOUND = 200
 """Nodes that a search gives back."""
 MOST_LINKS = 40
 """Links told of on each side."""
-Kind = Literal["feature", "error", "token", "logit"]
+Kind = Literal["feature", "attention", "error", "attention-error", "token", "logit"]
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,17 @@ class GraphIndex:
             layer, pos, index = nodes.features[place].tolist()
             token, activation = _short(tokens[pos]), float(nodes.activations[place])
             label = f"{self.names.get(name) or feature_name(layer, index)} on {token}"
+            if place in nodes.attention:
+                label = f"attention {label}"
+                return Node(name, "attention", layer, pos, token, label, activation)
             return Node(name, "feature", layer, pos, token, label, activation)
         if place < nodes.error_columns.stop:
-            layer, pos = nodes.errors[place - nodes.n_features].tolist()
+            number = place - nodes.n_features
+            layer, pos = nodes.errors[number].tolist()
             token = _short(tokens[pos])
+            if number in nodes.attention_errors:
+                label = f"L{layer} error of attention on {token}"
+                return Node(name, "attention-error", layer, pos, token, label)
             return Node(name, "error", layer, pos, token, f"L{layer} error on {token}")
         if place < nodes.n_sources:
             pos = int(nodes.tokens[place - nodes.error_columns.stop])

@@ -41,7 +41,8 @@ from tracer.engine.attribution.head_passes import (
 )
 from tracer.engine.attribution.node_streams import BUDGET
 from tracer.engine.progress import Progress
-from tracer.record.graph.graph import AttributionGraph, HeadLoadings
+from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.heads import HeadLoadings
 
 MOST_HEADS = 4
 """Heads that a graph keeps of an edge."""

@@ -24,18 +24,16 @@ from tracer.record.graph.format import (
     GraphDocument,
     TensorForm,
     Tensors,
-    contradiction,
     describe,
     from_graph,
     heads_of,
     logits_of,
-    misfit,
-    misform,
     pruning_of,
     subject_of,
-    too_large,
+    tracings_of,
 )
 from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes
+from tracer.record.graph.soundness import contradiction, misfit, misform, too_large
 from tracer.record.trials import FeatureTokens
 
 NAME = "graph.json"
@@ -72,7 +70,7 @@ def write(
     data = safetensors.numpy.save(found)
     about = _describe(path, graph, found, hashlib.sha256(data).hexdigest(), features or {})
     write_bytes(path.with_suffix(".safetensors"), data)
-    empty = set[str]() if about.features else {"features"}
+    empty = {name for name in ("features", "attention") if not getattr(about, name)}
     write_text(path, about.model_dump_json(by_alias=True, indent=1, exclude=empty) + "\n")
     return path
 
@@ -120,6 +118,7 @@ def read_listed(path: Path) -> ListedGraph:
         found.tensors["edges.source"].astype(np.int64),
         found.tensors["edges.weight"],
         heads_of(found.about, found.tensors),
+        tracings_of(found.about),
     )
 
 
@@ -231,6 +230,11 @@ def _whole(path: Path, about: GraphDocument, found: Tensors) -> _Whole:
         found["errors"].astype(np.int64),
         found["tokens"].astype(np.int64),
         logits_of(about),
+        *(
+            found[name].astype(np.int64)
+            for name in ("attention", "attention_errors")
+            if name in found
+        ),
     )
     wrong = misfit(found, nodes, about)
     if wrong:
@@ -247,6 +251,7 @@ def _assemble(found: _Whole) -> AttributionGraph:
         found.tensors["values"],
         pruning_of(found.about),
         heads_of(found.about, found.tensors),
+        tracings_of(found.about),
     )
 
 

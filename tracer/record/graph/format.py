@@ -1,29 +1,27 @@
 """The format of a stored graph: a JSON document, and tensors that hold the edges as a list.
 
-What is read is checked before it is used; each check gives the rest of a sentence, or None.
+`soundness` checks what is read before it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 
-from tracer.hypothesis.neuronpedia_ids import feature_id
-from tracer.hypothesis.studies.graph import LARGEST, MAX_CELLS
 from tracer.record.graph.graph import (
     AttributionGraph,
-    HeadLoadings,
     Logit,
-    Nodes,
     Pruning,
     Scores,
     Subject,
 )
+from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.influence import rows_of
+from tracer.record.graph.qk_tracing import QkTracings
 from tracer.record.trials import FeatureTokens
 
 SCHEMA = "tracer.graph/1"
@@ -77,6 +75,14 @@ class HeadsPart(Part):
     """Heads told of an edge."""
 
 
+class AttentionPart(Part):
+    """Features and errors of attention dictionaries among the others."""
+
+    features: _Count
+    errors: _Count
+    tracings: QkTracings | None = None
+
+
 class Counts(Part):
     """How long the tensors are."""
 
@@ -95,6 +101,8 @@ class GraphDocument(Part):
     logits: tuple[LogitPart, ...]
     pruning: PruningPart | None
     heads: HeadsPart | None = None
+    attention: AttentionPart | None = None
+    """A graph without attention dictionaries has no such key."""
     n_nodes: _Count
     counts: Counts
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -117,7 +125,7 @@ def describe(
         logits=len(nodes.logits),
         edges=n_edges,
     )
-    pruning, heads = graph.pruning, graph.heads
+    pruning, heads, ids = graph.pruning, graph.heads, nodes.feature_ids()
     carry = None if heads is None else HeadsPart(n_heads=heads.n_heads, most=heads.heads.shape[1])
     return GraphDocument(
         schema=SCHEMA,
@@ -125,16 +133,20 @@ def describe(
         logits=tuple(LogitPart(**vars(logit)) for logit in nodes.logits),
         pruning=None if pruning is None else PruningPart(**vars(pruning)),
         heads=carry,
+        attention=_attention(graph, ids),
         n_nodes=nodes.n_sources + len(nodes.logits),
         counts=counts,
         tensors_sha256=sha256,
-        features={name: told[name] for name in map(_id, nodes.features.tolist()) if name in told},
+        features={name: told[name] for name in ids if name in told},
     )
 
 
-def _id(feature: list[int]) -> str:
-    layer, pos, index = feature
-    return feature_id(layer, index, pos)
+def _attention(graph: AttributionGraph, ids: Sequence[str]) -> AttentionPart | None:
+    n_features, n_errors = len(graph.nodes.attention), len(graph.nodes.attention_errors)
+    if not n_features and not n_errors:
+        return None
+    tracings = graph.tracings and graph.tracings.of(frozenset(ids))
+    return AttentionPart(features=n_features, errors=n_errors, tracings=tracings)
 
 
 def subject_of(document: GraphDocument) -> Subject:
@@ -162,17 +174,9 @@ def heads_of(document: GraphDocument, tensors: Tensors) -> HeadLoadings | None:
     return HeadLoadings(document.heads.n_heads, heads, tensors["loadings.weight"])
 
 
-def contradiction(document: GraphDocument) -> str | None:
-    """What the document says of itself that cannot be, as the rest of a sentence."""
-    counts, subject = document.counts, document.subject
-    n_nodes = counts.features + counts.errors + counts.tokens + counts.logits
-    if len(subject.tokens) != len(subject.token_ids):
-        return f"{len(subject.tokens)} tokens, but {len(subject.token_ids)} token ids"
-    if len(document.logits) != counts.logits:
-        return f"{len(document.logits)} logits, but a count of {counts.logits}"
-    if document.n_nodes != n_nodes:
-        return f"n_nodes is {document.n_nodes}, but the counts add up to {n_nodes}"
-    return None
+def tracings_of(document: GraphDocument) -> QkTracings | None:
+    """Why attention features look where they do, where the graph tells."""
+    return document.attention and document.attention.tracings
 
 
 Tensors = dict[str, np.ndarray]
@@ -201,6 +205,9 @@ def forms(document: GraphDocument) -> dict[str, TensorForm]:
         "constants": TensorForm("F32", (n_targets,)),
         "values": TensorForm("F32", (n_targets,)),
     }
+    if document.attention is not None:
+        found["attention"] = TensorForm("I32", (document.attention.features,))
+        found["attention_errors"] = TensorForm("I32", (document.attention.errors,))
     if heads is not None:
         shape = counts.edges, heads.most
         found["loadings.head"] = TensorForm("I32", shape)
@@ -219,6 +226,8 @@ def from_graph(graph: AttributionGraph) -> Tensors:
         "constants": graph.constants,
         "values": graph.values,
     }
+    if len(nodes.attention) or len(nodes.attention_errors):
+        plain |= {"attention": nodes.attention, "attention_errors": nodes.attention_errors}
     if graph.heads is not None:
         plain |= {"loadings.head": graph.heads.heads, "loadings.weight": graph.heads.weights}
     found = {
@@ -240,80 +249,3 @@ def _edge_list(edges: Float[np.ndarray, "target source"]) -> Tensors:
         targets[here], sources[here] = at_rows + rows.start, at_columns
         weights[here], done = block[at_rows, at_columns], here.stop
     return {"edges.target": targets, "edges.source": sources, "edges.weight": weights}
-
-
-def too_large(counts: Counts) -> str | None:
-    """Why a graph of this size is not read, as the rest of a sentence."""
-    n_targets = counts.features + counts.logits
-    n_sources = counts.features + counts.errors + counts.tokens
-    if n_targets * n_sources > MAX_CELLS:
-        return f"{n_targets} × {n_sources} cells are more than the {MAX_CELLS} that are read"
-    return None
-
-
-def misform(found: Mapping[str, TensorForm], document: GraphDocument) -> str | None:
-    """What the header of the tensors has that it should not, as the rest of a sentence."""
-    wanted = forms(document)
-    if found.keys() != wanted.keys():
-        odd = sorted(found.keys() ^ wanted.keys())[0]
-        return f"tensor {odd!r:.100} is {'missing' if odd in wanted else 'unknown'}"
-    for name, form in wanted.items():
-        if found[name] != form:
-            dtype, shape = found[name]
-            return f"{name!r} is {dtype} {list(shape)}, not {form.dtype} {list(form.shape)}"
-    return None
-
-
-def misfit(tensors: Tensors, nodes: Nodes, document: GraphDocument) -> str | None:
-    """What is wrong inside tensors of the right form, as the rest of a sentence."""
-    for name in ("activations", "edges.weight", "constants", "values", "loadings.weight"):
-        array = tensors.get(name, tensors["values"])
-        # One comparison that NaN fails too; min and max need no copy.
-        if array.size and not (array.min() >= -LARGEST and array.max() <= LARGEST):
-            return f"{name!r} holds something that is no number or beyond ±{LARGEST:.0e}"
-    subject, top = document.subject, np.iinfo(np.int32).max
-    n_layers, n_tokens = subject.n_layers, len(subject.tokens)
-    return (
-        _unordered("features", nodes.features, (n_layers, n_tokens, top))
-        or _unordered("errors", nodes.errors, (n_layers, n_tokens))
-        or _unordered("tokens", nodes.tokens[:, None], (n_tokens,))
-        or _wrong_edges(tensors, nodes)
-        or _wrong_heads(tensors, document)
-    )
-
-
-def _unordered(name: str, rows: Int[np.ndarray, "row column"], ends: tuple[int, ...]) -> str | None:
-    for column, end in enumerate(ends):
-        found = rows[:, column]
-        if len(found) and not (found.min() >= 0 and found.max() < end):
-            return f"{name!r} goes beyond 0 to {end - 1} in column {column}"
-    later, decided = np.zeros(max(len(rows) - 1, 0), bool), np.zeros(max(len(rows) - 1, 0), bool)
-    for column in range(rows.shape[1]):
-        step = np.diff(rows[:, column])
-        later |= ~decided & (step > 0)
-        decided |= step != 0
-    return None if later.all() else f"{name!r} is not sorted, or names one twice"
-
-
-def _wrong_edges(tensors: Tensors, nodes: Nodes) -> str | None:
-    targets, sources = tensors["edges.target"], tensors["edges.source"]
-    ends = ("target", targets, nodes.n_targets), ("source", sources, nodes.n_sources)
-    for name, found, end in ends:
-        if len(found) and not (found.min() >= 0 and found.max() < end):
-            return f"'edges.{name}' goes beyond 0 to {end - 1}"
-    if (np.diff(targets.astype(np.int64) * nodes.n_sources + sources) <= 0).any():
-        return "the edges are not sorted by target and source, or name a pair twice"
-    if (nodes.source_places[sources, 0] >= nodes.target_places[targets, 0]).any():
-        return "an edge does not lead from a lower layer to a higher one"
-    if (tensors["edges.weight"] == 0).any():
-        return "an edge has the weight 0"
-    return None
-
-
-def _wrong_heads(tensors: Tensors, document: GraphDocument) -> str | None:
-    if document.heads is None:
-        return None
-    found, end = tensors["loadings.head"], document.subject.n_layers * document.heads.n_heads
-    if found.size and not (found.min() >= -1 and found.max() < end):
-        return f"'loadings.head' goes beyond -1 to {end - 1}"
-    return None

@@ -13,17 +13,30 @@ A pruned graph has fewer nodes and edges, and its constants no longer close that
 
 Targets are rows: features, then logits. Sources are columns: features, then errors, then tokens.
 Features are sorted by (layer, position, index), errors by (layer, position), tokens by position.
+
+A graph made elsewhere may also explain attention by a dictionary. Its features and errors stand
+among the others, in front of those of their layer's MLP, which reads what attention has written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id, feature_id
+from tracer.hypothesis.neuronpedia_ids import (
+    attention_error_id,
+    attention_feature_id,
+    embedding_id,
+    error_id,
+    feature_id,
+)
+from tracer.record.graph import places
+from tracer.record.graph.heads import HeadLoadings, HeadShare
+from tracer.record.graph.qk_tracing import QkTracings
 
 
 @dataclass(frozen=True)
@@ -43,13 +56,17 @@ class Nodes:
     """Everything that sends or receives an edge."""
 
     features: Int[np.ndarray, "feature 3"]
-    """(layer, position, index), sorted."""
+    """(layer, position, index), sorted; those of a layer's attention before those of its MLP."""
     activations: Float[np.ndarray, " feature"]
     errors: Int[np.ndarray, "error 2"]
-    """(layer, position), sorted."""
+    """(layer, position), sorted; those of a layer's attention before those of its MLP."""
     tokens: Int[np.ndarray, " token"]
     """Positions, ascending."""
     logits: tuple[Logit, ...]
+    attention: Int[np.ndarray, " some"] = field(default_factory=places.none)
+    """Rows of the features that are of attention dictionaries, ascending."""
+    attention_errors: Int[np.ndarray, " others"] = field(default_factory=places.none)
+    """Numbers of the errors that are of attention dictionaries, ascending."""
 
     @property
     def n_features(self) -> int:
@@ -82,38 +99,73 @@ class Nodes:
         return slice(self.error_columns.stop, self.n_sources)
 
     @property
+    def homes(self) -> Int[np.ndarray, "feature 2"]:
+        """(depth, position) of features: 2 · layer at the layer's attention, plus 1 at its MLP."""
+        return places.homes(self.features, self.attention)
+
+    @property
+    def keys(self) -> Int[np.ndarray, "feature 3"]:
+        """(depth, position, index) of features, by which they are sorted."""
+        return places.keys(self.features, self.attention)
+
+    @property
+    def error_homes(self) -> Int[np.ndarray, "error 2"]:
+        """The same of errors."""
+        return places.homes(self.errors, self.attention_errors)
+
+    @property
     def target_places(self) -> Int[np.ndarray, "target 2"]:
-        """(layer, position) by row; logits come after everything."""
+        """(depth, position) by row; logits come after everything."""
         last = np.full((len(self.logits), 2), np.iinfo(np.int64).max)
-        return np.concatenate([self.features[:, :2], last])
+        return np.concatenate([self.homes, last])
 
     @property
     def source_places(self) -> Int[np.ndarray, "source 2"]:
-        """(layer, position) by column; tokens stand in layer −1."""
+        """(depth, position) by column; tokens stand at −1."""
         tokens = np.stack([np.full_like(self.tokens, -1), self.tokens], axis=1)
-        return np.concatenate([self.features[:, :2], self.errors, tokens])
+        return np.concatenate([self.homes, self.error_homes, tokens])
 
-    def layer_slice(self, layer: int) -> slice:
-        """Features of one layer: a slice of rows, and the same slice of columns."""
-        first, last = np.searchsorted(self.features[:, 0], [layer, layer + 1])
-        return slice(int(first), int(last))
+    def stages(self) -> list[slice]:
+        """Features of each depth, ascending: a slice of rows, and the same slice of columns.
+
+        None of them reads another of its stage.
+        """
+        depths = self.homes[:, 0]
+        bounds = [*np.flatnonzero(np.diff(depths, prepend=-1)).tolist(), len(depths)]
+        return [slice(first, last) for first, last in pairwise(bounds)]
+
+    def feature_ids(self) -> list[str]:
+        """The id of each feature, in order."""
+        attention = set(self.attention.tolist())
+        return [
+            attention_feature_id(layer, index, pos)
+            if row in attention
+            else feature_id(layer, index, pos)
+            for row, (layer, pos, index) in enumerate(self.features.tolist())
+        ]
+
+    def error_ids(self) -> list[str]:
+        """The id of each error, in order."""
+        attention = set(self.attention_errors.tolist())
+        return [
+            attention_error_id(layer, pos) if number in attention else error_id(layer, pos)
+            for number, (layer, pos) in enumerate(self.errors.tolist())
+        ]
 
     def rows_of(self, some: Nodes) -> Int[np.ndarray, " target"]:
         """Row here of each target of nodes that are all among these."""
         logits = np.arange(len(some.logits)) + self.n_features
-        return np.concatenate([self.find(some.features), logits])
+        return np.concatenate([places.find(self.keys, some.keys), logits])
 
     def columns_of(self, some: Nodes) -> Int[np.ndarray, " source"]:
         """Column here of each source of nodes that are all among these."""
-        place = {tuple(row): n for n, row in enumerate(self.errors.tolist(), self.n_features)}
-        errors = np.array([place[tuple(row)] for row in some.errors.tolist()], dtype=np.int64)
+        errors = places.find(self.error_homes, some.error_homes) + self.n_features
         tokens = np.searchsorted(self.tokens, some.tokens) + self.token_columns.start
-        return np.concatenate([self.find(some.features), errors, tokens])
+        return np.concatenate([places.find(self.keys, some.keys), errors, tokens])
 
     def find(self, features: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
-        """Row (and column) of each feature; −1 where the graph does not have it."""
-        place = {tuple(row): n for n, row in enumerate(self.features.tolist())}
-        return np.array([place.get(tuple(row), -1) for row in features.tolist()], dtype=np.int64)
+        """Row (and column) of each feature of an MLP; −1 where the graph does not have it."""
+        return places.find(self.keys, places.keys(features, places.none()))
 
     def keep(
         self,
@@ -127,6 +179,8 @@ class Nodes:
             self.errors[errors],
             self.tokens,
             self.logits,
+            places.kept(self.attention, features),
+            places.kept(self.attention_errors, errors),
         )
 
 
@@ -170,55 +224,6 @@ class Pruning:
     edges: float
 
 
-class HeadShare(NamedTuple):
-    """What one attention head carries of an edge."""
-
-    layer: int
-    head: int
-    """In its layer."""
-    weight: float
-    """In the edge's unit; over the edge, the share that passes the head."""
-
-
-@dataclass(frozen=True)
-class HeadLoadings:
-    """Which attention heads carry each edge: its strongest loadings, in the edge's unit.
-
-    Edges are those that are not 0, by target, then source. An edge counts in full at every head
-    that one of its paths passes, so loadings of different layers do not add up to it.
-    """
-
-    n_heads: int
-    """Heads of a layer."""
-    heads: Int[np.ndarray, "edge most"]
-    """layer · n_heads + head, the strongest first; −1 where there are no more."""
-    weights: Float[np.ndarray, "edge most"]
-    """float32, signed; 0 where there are no more."""
-
-    def of(self, edges: Int[np.ndarray, " some"] | Bool[np.ndarray, " edge"]) -> HeadLoadings:
-        """Those of some edges, by number or by mask."""
-        return HeadLoadings(self.n_heads, self.heads[edges], self.weights[edges])
-
-    def nothing(self, n: int) -> HeadLoadings:
-        """Of so many edges, of which nothing is told."""
-        shape = n, self.heads.shape[1]
-        return HeadLoadings(self.n_heads, np.full(shape, -1), np.zeros(shape, dtype=np.float32))
-
-    def joined(self, more: HeadLoadings) -> HeadLoadings:
-        """Those of edges, then those of others."""
-        heads = np.concatenate([self.heads, more.heads])
-        return HeadLoadings(self.n_heads, heads, np.concatenate([self.weights, more.weights]))
-
-    def strongest(self, edge: int) -> tuple[HeadShare, ...]:
-        """The heads of an edge, the strongest first."""
-        found = zip(self.heads[edge].tolist(), self.weights[edge].tolist(), strict=True)
-        return tuple(
-            HeadShare(head // self.n_heads, head % self.n_heads, weight)
-            for head, weight in found
-            if head >= 0
-        )
-
-
 @dataclass(frozen=True)
 class AttributionGraph:
     """Nodes and the signed direct effects between them."""
@@ -235,6 +240,8 @@ class AttributionGraph:
     """None as long as nothing has been cut."""
     heads: HeadLoadings | None = None
     """None where they were not asked for."""
+    tracings: QkTracings | None = None
+    """Of a graph made elsewhere, where it tells why its attention features look where they do."""
 
 
 @dataclass(frozen=True)
@@ -252,13 +259,16 @@ class ListedGraph:
     """Columns, ascending within a target."""
     weights: Float[np.ndarray, " edge"]
     heads: HeadLoadings | None = None
+    tracings: QkTracings | None = None
 
 
 def listed(graph: AttributionGraph) -> ListedGraph:
     """The same graph, its edges as a list."""
     targets, sources = np.nonzero(graph.edges)
     weights = graph.edges[targets, sources]
-    return ListedGraph(graph.subject, graph.nodes, targets, sources, weights, graph.heads)
+    return ListedGraph(
+        graph.subject, graph.nodes, targets, sources, weights, graph.heads, graph.tracings
+    )
 
 
 def heads_of_edge(graph: AttributionGraph, row: int, column: int) -> tuple[HeadShare, ...]:
@@ -272,13 +282,14 @@ def heads_of_edge(graph: AttributionGraph, row: int, column: int) -> tuple[HeadS
 def id_of_row(nodes: Nodes, row: int) -> str:
     """The id of the feature in a row of the edge matrix."""
     layer, pos, index = nodes.features[row].tolist()
-    return feature_id(layer, index, pos)
+    of_attention = row in nodes.attention
+    return (attention_feature_id if of_attention else feature_id)(layer, index, pos)
 
 
 def source_ids(nodes: Nodes, subject: Subject) -> list[str]:
     """Ids of features, errors and tokens, in the order of the edges' columns."""
     return [
-        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
-        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
+        *nodes.feature_ids(),
+        *nodes.error_ids(),
         *(embedding_id(subject.token_ids[pos], pos) for pos in nodes.tokens.tolist()),
     ]

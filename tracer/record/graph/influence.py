@@ -40,14 +40,14 @@ _NOTHING = 1e-30
 
 
 class TargetBlock(NamedTuple):
-    """Some targets of one layer, or some logits, and the features they may read.
+    """Some targets of one depth, or some logits, and the features they may read.
 
     Errors and tokens (all columns from `nodes.n_features` on) go with every block.
     """
 
     rows: slice
     below: slice
-    """Columns of the features of lower layers."""
+    """Columns of the features of lower depths."""
 
 
 def rows_of(rows: slice, n_columns: int) -> Iterator[slice]:
@@ -58,11 +58,10 @@ def rows_of(rows: slice, n_columns: int) -> Iterator[slice]:
 
 
 def from_the_top(nodes: Nodes) -> Iterator[TargetBlock]:
-    """All targets: the logits first, then the features, the highest layer first."""
+    """All targets: the logits first, then the features, the highest first."""
     for rows in rows_of(nodes.logit_rows, nodes.n_sources):
         yield TargetBlock(rows, slice(0, nodes.n_features))
-    for layer in np.unique(nodes.features[:, 0])[::-1]:
-        at = nodes.layer_slice(int(layer))
+    for at in reversed(nodes.stages()):
         n_far = nodes.n_sources - nodes.n_features
         for rows in rows_of(at, at.start + n_far):
             yield TargetBlock(rows, slice(0, at.start))
@@ -150,8 +149,7 @@ def listed_influence(
     nodes, n_features = graph.nodes, graph.nodes.n_features
     at_sources, carried = np.zeros(nodes.n_sources), np.zeros(len(graph.weights))
     weights = np.array([logit.weight for logit in nodes.logits], dtype=np.float64)
-    layers = np.unique(nodes.features[:, 0])[::-1].tolist()
-    for rows in [nodes.logit_rows, *map(nodes.layer_slice, layers)]:
+    for rows in [nodes.logit_rows, *reversed(nodes.stages())]:
         handed = weights if rows.start >= n_features else at_sources[rows]
         at = slice(*np.searchsorted(graph.targets, [rows.start, rows.stop]).tolist())
         factors = np.divide(handed, sums[rows], out=np.zeros(len(handed)), where=sums[rows] > 0)
@@ -180,15 +178,20 @@ def supernode_scores(graph: AttributionGraph, kept: Bool[np.ndarray, " feature"]
     """
     nodes, n_features = graph.nodes, graph.nodes.n_features
     rows = np.concatenate([np.flatnonzero(kept), np.arange(n_features, nodes.n_targets)])
-    homes = nodes.features[~kept, :2]
-    errors = np.unique(np.concatenate([nodes.errors, homes]), axis=0)
-    smaller = replace(nodes.keep(kept, np.ones(len(nodes.errors), dtype=bool)), errors=errors)
+    homes = nodes.homes[~kept]
+    errors = np.unique(np.concatenate([nodes.error_homes, homes]), axis=0)
+    depths = errors[:, :1]
+    smaller = replace(
+        nodes.keep(kept, np.ones(len(nodes.errors), dtype=bool)),
+        errors=np.concatenate([depths // 2, errors[:, 1:]], axis=1),
+        attention_errors=np.flatnonzero(depths % 2 == 0),
+    )
     edges = np.empty((len(rows), smaller.n_sources), dtype=np.float32)
     for part in rows_of(slice(0, len(rows)), nodes.n_sources):
         block = graph.edges[rows[part]]
         edges[part, : smaller.n_features] = block[:, :n_features][:, kept]
         sent = _by_home(block[:, :n_features][:, ~kept], homes, errors)
-        sent[:, _find(nodes.errors, errors)] += block[:, nodes.error_columns]
+        sent[:, _find(nodes.error_homes, errors)] += block[:, nodes.error_columns]
         edges[part, smaller.error_columns] = sent
         edges[part, smaller.token_columns] = block[:, nodes.token_columns]
     return scores(
@@ -207,7 +210,7 @@ def _by_home(
     homes: Int[np.ndarray, "other 2"],
     errors: Int[np.ndarray, "error 2"],
 ) -> Float[np.ndarray, "row error"]:
-    """The columns added up by (layer, position); features of one place lie side by side."""
+    """The columns added up by (depth, position); features of one place lie side by side."""
     found = np.zeros((len(sent), len(errors)), dtype=np.float32)
     if len(homes):
         places, first = np.unique(_find(homes, errors), return_index=True)
@@ -218,7 +221,7 @@ def _by_home(
 def _find(
     wanted: Int[np.ndarray, "n 2"], errors: Int[np.ndarray, "error 2"]
 ) -> Int[np.ndarray, " n"]:
-    """Where each (layer, position) is among the sorted errors; all are there."""
+    """Where each (depth, position) is among the sorted errors; all are there."""
     place = {tuple(row): n for n, row in enumerate(errors.tolist())}
     return np.array([place[tuple(row)] for row in wanted.tolist()], dtype=np.int64)
 
@@ -274,8 +277,7 @@ def ablation_effects(
     moved[ablated] = -1
     row = graph.edges[target, :n]
     direct = row @ moved
-    for layer in np.unique(graph.nodes.features[:, 0]):
-        mine = graph.nodes.layer_slice(int(layer))
+    for mine in graph.nodes.stages():
         entering = graph.edges[mine, : mine.start] @ moved[: mine.start]
         relative = entering / graph.nodes.activations[mine, None]
         moved[mine] = np.where(ablated[mine], -1, relative)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,16 @@ from tracer.hypothesis.neuronpedia_ids import (
     FEATURE,
     FIRST_VIRTUAL_TOKEN,
     LOGIT,
+    LORSA,
+    LORSA_ERROR,
     cantor,
-    embedding_id,
-    error_id,
-    feature_id,
     logit_id,
 )
 from tracer.hypothesis.studies.graph import MAX_JSON_BYTES
 from tracer.record.files import write_bytes
-from tracer.record.graph.graph import AttributionGraph, Pruning
+from tracer.record.graph.graph import AttributionGraph, Pruning, source_ids
+from tracer.record.graph.neuronpedia_qk import as_data, feature_number
+from tracer.record.graph.qk_tracing import QkTracings
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _WHOLE = Pruning(nodes=1.0, edges=1.0)
@@ -85,14 +86,17 @@ def export(
             "them, a letter or digit first."
         )
     kept = (graph.pruning or _WHOLE).nodes
-    names = source_ids(graph), logit_ids(graph)
+    names = source_ids(graph.nodes, graph.subject), logit_ids(graph)
     ranks = _ranks(influences, kept)
     sources = [
         node | {"clerp": marks.labels.get(node["node_id"], node["clerp"])}
         for node in _sources(graph, names[0], ranks)
     ]
     nodes = [*sources, *_constants(graph), *_logits(graph, names[1])]
-    return {
+    tracings = graph.tracings and graph.tracings.of(frozenset(names[0]))
+    if tracings is not None:
+        _add_tracings(nodes, tracings)
+    data = {
         "metadata": _metadata(graph, slug, scan),
         "qParams": {
             "pinnedIds": list(marks.pinned),
@@ -104,6 +108,9 @@ def export(
         "nodes": nodes,
         "links": _links(graph, *names),
     }
+    if tracings is not None:
+        data["qk_only_nodes"] = _only_traced(tracings, {node["node_id"] for node in nodes})
+    return data
 
 
 def write(
@@ -168,16 +175,6 @@ def _ranks(influences: Float[np.ndarray, " source"], kept: float) -> list[float]
     return ranks.tolist()
 
 
-def source_ids(graph: AttributionGraph) -> list[str]:
-    """Ids of features, errors and tokens, in the order of the edges' columns."""
-    nodes, tokens = graph.nodes, graph.subject.token_ids
-    return [
-        *(feature_id(layer, index, pos) for layer, pos, index in nodes.features.tolist()),
-        *(error_id(layer, pos) for layer, pos in nodes.errors.tolist()),
-        *(embedding_id(tokens[pos], pos) for pos in nodes.tokens.tolist()),
-    ]
-
-
 def logit_ids(graph: AttributionGraph) -> list[str]:
     """Ids of the logits, in the order of the edges' last rows."""
     pos, n_layers = len(graph.subject.tokens) - 1, graph.subject.n_layers
@@ -195,18 +192,39 @@ def _sources(
     rest = zip(names, ranks, strict=True)
     nodes = graph.nodes
     activations = _shortest(nodes.activations)
-    for (layer, pos, index), activation in zip(nodes.features.tolist(), activations, strict=True):
+    attention, errors = set(nodes.attention.tolist()), set(nodes.attention_errors.tolist())
+    for row, (layer, pos, index) in enumerate(nodes.features.tolist()):
         name, rank = next(rest)
-        node = _node(name, FEATURE, str(layer), pos, cantor(layer, index), f"{layer}_{index}-0")
-        yield node | {"influence": rank, "activation": activation}
-    for layer, pos in nodes.errors.tolist():
+        number, js_id = cantor(layer, index), f"{layer}_{index}-0"
+        kind, js_id = (LORSA, name) if row in attention else (FEATURE, js_id)
+        node = _node(name, kind, str(layer), pos, number, js_id)
+        yield node | {"influence": rank, "activation": activations[row]}
+    for number, (layer, pos) in enumerate(nodes.errors.tolist()):
         name, rank = next(rest)
-        node = _node(name, ERROR, str(layer), pos, -1, f"{layer}_-1-{pos}")
-        yield node | {"influence": rank}
+        kind, js_id = (LORSA_ERROR, name) if number in errors else (ERROR, f"{layer}_-1-{pos}")
+        yield _node(name, kind, str(layer), pos, -1, js_id) | {"influence": rank}
     for pos in nodes.tokens.tolist():
         name, rank = next(rest)
         js_id = f"E_{graph.subject.token_ids[pos]}-{pos}"
         yield _node(name, EMBEDDING, "E", pos, pos, js_id) | {"influence": rank}
+
+
+def _add_tracings(nodes: Sequence[dict[str, Any]], tracings: QkTracings) -> None:
+    for node in nodes:
+        if node["node_id"] in tracings.features:
+            node["qk_tracing_results"] = as_data(tracings.features[node["node_id"]])
+
+
+def _only_traced(tracings: QkTracings, there: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Nodes that tracings name and the graph has not, by id."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, each in tracings.contributors.items():
+        if name not in there:
+            layer = "E" if each.layer < 0 else str(each.layer)
+            number = feature_number(name, each.kind)
+            node = _node(name, each.kind, layer, each.position, number, name)
+            found[name] = node | {"clerp": each.label, "activation": each.activation}
+    return found
 
 
 def _constants(graph: AttributionGraph) -> Iterator[dict[str, Any]]:
@@ -228,7 +246,7 @@ def _logits(graph: AttributionGraph, names: Sequence[str]) -> Iterator[dict[str,
 
 
 def _node(
-    node_id: str, feature_type: str, layer: str, pos: int, feature: int, js_id: str
+    node_id: str, feature_type: str, layer: str, pos: int, feature: int | None, js_id: str
 ) -> dict[str, Any]:
     """The keys that every kind of node has."""
     return {

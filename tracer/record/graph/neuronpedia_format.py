@@ -34,6 +34,9 @@ _EXPECTED = {
     "int_type": "a whole number is expected",
     "float_type": "a number is expected",
     "list_type": "a list is expected",
+    "tuple_type": "a list is expected",
+    "too_long": "a shorter list is expected",
+    "dict_type": "a mapping is expected",
     "model_type": "a mapping is expected",
     "dataclass_type": "a mapping is expected",
 }
@@ -51,6 +54,16 @@ TextOrList = Annotated[Any, AfterValidator(_text_or_list)]
 
 
 @dataclass(frozen=True, slots=True)
+class QkEntry:
+    """Why an attention feature looks where it does: nodes, and what they add to its score."""
+
+    pair_wise_contributors: Annotated[list[tuple[Text, Text, Number]], FailFast()]
+    """Query side, key side, weight."""
+    top_q_marginal_contributors: Annotated[list[tuple[Text, Number]], FailFast()]
+    top_k_marginal_contributors: Annotated[list[tuple[Text, Number]], FailFast()]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeEntry:
     """One node; `node_id` says where it is, `feature` is written in several ways."""
 
@@ -64,6 +77,7 @@ class NodeEntry:
     token_prob: Number | None = None
     influence: Number | None = None
     activation: Number | None = None
+    qk_tracing_results: QkEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,7 @@ class GraphFile(BaseModel):
     qParams: QueryParameters
     nodes: Annotated[list[NodeEntry], FailFast()]
     links: Annotated[list[LinkEntry], FailFast()]
+    qk_only_nodes: Annotated[dict[Text, NodeEntry], FailFast()] = {}
 
 
 def validate(data: object) -> list[str]:

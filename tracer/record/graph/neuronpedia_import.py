@@ -10,37 +10,29 @@ empty; active features are those in the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import ValidationError
 
-from tracer.errors import UsageError, listed, shorten, show
+from tracer.errors import UsageError, show
 from tracer.hypothesis.neuronpedia import LabelledIds, supernodes
 from tracer.hypothesis.neuronpedia_ids import (
     BIAS,
-    EMBEDDING,
-    ERROR,
-    FEATURE,
     FIRST_VIRTUAL_TOKEN,
     LOGIT,
-    EmbeddingName,
-    ErrorName,
-    FeatureName,
     LogitName,
     error_id,
-    parse_embedding,
     parse_error,
-    parse_feature,
-    parse_logit,
 )
 from tracer.record.graph import files, neuronpedia_format
 from tracer.record.graph.format import SCHEMA
-from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject
-from tracer.record.graph.neuronpedia_export import NO_MARKS, PageMarks, logit_ids, source_ids
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject, source_ids
+from tracer.record.graph.neuronpedia_entries import Entries, our_id, read_entries
+from tracer.record.graph.neuronpedia_export import NO_MARKS, PageMarks, logit_ids
 from tracer.record.graph.neuronpedia_format import (
     GraphFile,
     LinkEntry,
@@ -49,6 +41,7 @@ from tracer.record.graph.neuronpedia_format import (
     misfits,
 )
 from tracer.record.graph.neuronpedia_links import AmbiguousColumns, NameIndex, edge_matrix
+from tracer.record.graph.neuronpedia_qk import read_tracings
 from tracer.record.trials import FeatureTokens
 
 MAX_EDGES = 1 << 28
@@ -56,8 +49,7 @@ MAX_EDGES = 1 << 28
 _N_MISFITS = 3
 _OURS = SCHEMA.partition("/")[0] + "/"
 """How the schema of each version of ours begins; `files.read` refuses those it cannot read."""
-_OUTPUT = re.compile(r'(?:Output )?"(.*)" \(p=([0-9.]{1,20})\)', re.DOTALL)
-Name = TypeVar("Name", FeatureName, ErrorName, EmbeddingName, LogitName)
+_OUTPUT = re.compile(r'(?:Output |Logit )?"(.*)" \(p=([0-9.]{1,20})\)', re.DOTALL)
 
 
 class Existing(NamedTuple):
@@ -91,46 +83,45 @@ def read_either(path: Path) -> Existing:
             f"{path}: no attribution graph: tracer's have the schema {SCHEMA!r}, those of "
             "Neuronpedia and circuit-tracer have `nodes` and `links`."
         )
-    graph, marks = _of_data(data, path)
-    return Existing(graph, _supernodes(data, path), marks, found.sha256)
+    try:
+        return _of_data(data, found.sha256)
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}") from None
 
 
-def _of_data(data: dict[str, Any], path: Path) -> tuple[AttributionGraph, PageMarks]:
-    """The graph of a parsed graph JSON, and its marks; sentences name the file at `path`.
+def _of_data(data: dict[str, Any], sha256: str) -> Existing:
+    """The graph of a parsed graph JSON, with what it keeps beside it.
 
     Raises:
         UsageError: it is no such graph.
     """
-    try:
-        file = _parse(data)
-        return _graph(file), _marks(file)
-    except UsageError as problem:
-        raise UsageError(f"{path}: {problem}") from None
+    file = _parse(data)
+    entries = read_entries(file.nodes, len(file.metadata.prompt_tokens))
+    names = entries.renamed
+    groups = tuple(
+        LabelledIds(label, tuple(names.get(name, name) for name in ids))
+        for label, ids in supernodes(data).items()
+    )
+    return Existing(_graph(file, entries), groups, _marks(file, entries), sha256)
 
 
-def _marks(file: GraphFile) -> PageMarks:
-    """Labels, pins and the node in view, under the ids that are written; an error's is newer."""
+def _marks(file: GraphFile, entries: Entries) -> PageMarks:
+    """Labels, pins and the node in view, under the ids that are written."""
     labels = {
-        _newer(node.node_id) if node.feature_type == ERROR else node.node_id: node.clerp
+        our_id(node, entries.n_layers): node.clerp
         for node in file.nodes
         if node.clerp and node.feature_type not in (LOGIT, BIAS)
     }
-    pinned, clicked = file.qParams.pinnedIds, file.qParams.clickedId
+    names, pinned, clicked = entries.renamed, file.qParams.pinnedIds, file.qParams.clickedId
     ids = pinned.split(",") if isinstance(pinned, str) else cast(list[object], pinned)
-    kept = dict.fromkeys(name for name in ids if isinstance(name, str) and name)
-    return PageMarks(labels, tuple(kept), clicked if isinstance(clicked, str) else "")
-
-
-def _supernodes(data: dict[str, Any], path: Path) -> tuple[LabelledIds, ...]:
-    try:
-        return tuple(LabelledIds(label, ids) for label, ids in supernodes(data).items())
-    except UsageError as problem:
-        raise UsageError(f"{path}: {problem}") from None
+    kept = dict.fromkeys(names.get(name, name) for name in ids if isinstance(name, str) and name)
+    clicked = names.get(clicked, clicked) if isinstance(clicked, str) else ""
+    return PageMarks(labels, tuple(kept), clicked)
 
 
 def absent(ids: Iterable[str], graph: AttributionGraph) -> frozenset[str]:
     """Those of the ids that name no node of the graph; an error may have its older name."""
-    there = {*source_ids(graph), *logit_ids(graph)}
+    there = {*source_ids(graph.nodes, graph.subject), *logit_ids(graph)}
     return frozenset(name for name in ids if name not in there and _newer(name) not in there)
 
 
@@ -148,10 +139,7 @@ def _parse(data: object) -> GraphFile:
         raise UsageError(f"no graph JSON: {'; '.join(found[:_N_MISFITS])}{more}.") from None
 
 
-def _graph(file: GraphFile) -> AttributionGraph:
-    entries = _entries(file.nodes)
-    n_layers = _n_layers(list(entries.logits))
-    _check_places(entries, n_layers, len(file.metadata.prompt_tokens))
+def _graph(file: GraphFile, entries: Entries) -> AttributionGraph:
     nodes = _nodes(entries)
     if nodes.n_targets * nodes.n_sources > MAX_EDGES:
         raise UsageError(
@@ -163,12 +151,13 @@ def _graph(file: GraphFile) -> AttributionGraph:
     edges = edge_matrix([link for link in file.links if link.source not in biases], nodes, names)
     constants = _constants([link for link in file.links if link.source in biases], nodes, names)
     return AttributionGraph(
-        subject=_subject(file.metadata, entries, n_layers),
+        subject=_subject(file.metadata, entries),
         nodes=nodes,
         edges=edges,
         constants=constants,
         values=edges.sum(1) + constants,
         pruning=_pruning(file.metadata),
+        tracings=read_tracings(file, entries),
     )
 
 
@@ -187,94 +176,18 @@ def _constants(
     return found
 
 
-class _Entries(NamedTuple):
-    """A file's nodes by what their ids say, in the order of the edge matrix."""
-
-    features: dict[FeatureName, NodeEntry]
-    errors: dict[ErrorName, NodeEntry]
-    tokens: dict[EmbeddingName, NodeEntry]
-    logits: dict[LogitName, NodeEntry]
-
-
-def _entries(nodes: Sequence[NodeEntry]) -> _Entries:
-    known = [FEATURE, ERROR, EMBEDDING, LOGIT, BIAS]
-    unknown = {node.feature_type for node in nodes}.difference(known)
-    if unknown:
-        raise UsageError(
-            f"it has nodes of the types {listed(sorted(map(shorten, unknown)))}; only "
-            f"{listed(known)} are read."
-        )
-    logits = _of_kind(nodes, LOGIT, parse_logit)
-    if not logits:
-        raise UsageError("it has no logit nodes, so it explains nothing.")
-    return _Entries(
-        _sorted(_of_kind(nodes, FEATURE, parse_feature), lambda f: (f.layer, f.pos, f.feature)),
-        _sorted(_of_kind(nodes, ERROR, parse_error), lambda e: (e.layer, e.pos)),
-        _sorted(_of_kind(nodes, EMBEDDING, parse_embedding), lambda t: (t.pos, t.token)),
-        logits,
-    )
-
-
-def _of_kind(
-    nodes: Sequence[NodeEntry], kind: str, parse: Callable[[str], Name | None]
-) -> dict[Name, NodeEntry]:
-    found: dict[Name, NodeEntry] = {}
-    for node in nodes:
-        if node.feature_type != kind:
-            continue
-        name = parse(node.node_id)
-        if name is None:
-            raise UsageError(f"{show(node.node_id)} is no id of a node of the type {kind!r}.")
-        if name in found:
-            raise UsageError(f"the node {show(node.node_id)} of the type {kind!r} is there twice.")
-        found[name] = node
-    return found
-
-
-def _sorted(
-    found: dict[Name, NodeEntry], key: Callable[[Name], tuple[int, ...]]
-) -> dict[Name, NodeEntry]:
-    return {name: found[name] for name in sorted(found, key=key)}
-
-
-def _n_layers(logits: Sequence[LogitName]) -> int:
-    """Logits stand in layer `n_layers + 1`."""
-    layers = {logit.layer for logit in logits}
-    if len(layers) > 1 or min(layers) < 2:
-        raise UsageError(
-            f"its logits stand in layers {sorted(layers)}; one layer is expected, the number of "
-            "layers plus one."
-        )
-    return layers.pop() - 1
-
-
-def _check_places(entries: _Entries, n_layers: int, n_tokens: int) -> None:
-    for kind in entries:
-        for name, entry in kind.items():
-            if name.pos >= n_tokens:
-                raise UsageError(
-                    f"the node {show(entry.node_id)} stands at position {name.pos}, but there are "
-                    f"only {n_tokens} prompt tokens, counted from 0."
-                )
-    for name, entry in [*entries.features.items(), *entries.errors.items()]:
-        if name.layer >= n_layers:
-            raise UsageError(
-                f"the node {show(entry.node_id)} stands in layer {name.layer}, but its logits say "
-                f"that there are only {n_layers} layers, counted from 0."
-            )
-    if len({token.pos for token in entries.tokens}) < len(entries.tokens):
-        raise UsageError("it has two embedding nodes at one position.")
-
-
-def _nodes(entries: _Entries) -> Nodes:
-    features = [(name.layer, name.pos, name.feature) for name in entries.features]
-    activations = [entry.activation or 0.0 for entry in entries.features.values()]
+def _nodes(entries: Entries) -> Nodes:
+    features = [(each.name.layer, each.name.pos, each.name.feature) for each in entries.features]
+    activations = [each.entry.activation or 0.0 for each in entries.features]
+    errors = [(each.name.layer, each.name.pos) for each in entries.errors]
     return Nodes(
         features=np.array(features, dtype=np.int64).reshape(-1, 3),
         activations=np.array(activations, dtype=np.float32),
-        errors=np.array(list(entries.errors), dtype=np.int64).reshape(-1, 2),
-        tokens=np.array([token.pos for token in entries.tokens], dtype=np.int64),
-        logits=tuple(_logit(name, entry) for name, entry in entries.logits.items()),
+        errors=np.array(errors, dtype=np.int64).reshape(-1, 2),
+        tokens=np.array([each.name.pos for each in entries.tokens], dtype=np.int64),
+        logits=tuple(_logit(each.name, each.entry) for each in entries.logits),
+        attention=np.flatnonzero([each.of_attention for each in entries.features]),
+        attention_errors=np.flatnonzero([each.of_attention for each in entries.errors]),
     )
 
 
@@ -292,21 +205,23 @@ def _logit(name: LogitName, entry: NodeEntry) -> Logit:
     return Logit(output[1] if output else entry.clerp, name.token if is_token else None, weight)
 
 
-def _name_index(entries: _Entries) -> NameIndex:
+def _name_index(entries: Entries) -> NameIndex:
     columns: dict[str, int] = {}
     ambiguous: dict[str, AmbiguousColumns] = {}
-    sources = [*entries.features.values(), *entries.errors.values(), *entries.tokens.values()]
-    for column, entry in enumerate(sources):
-        if entry.node_id in columns:
-            ambiguous[entry.node_id] = AmbiguousColumns(columns.pop(entry.node_id), column)
+    sources = (*entries.features, *entries.errors, *entries.tokens)
+    for column, each in enumerate(sources):
+        name = each.entry.node_id
+        if name in columns:
+            ambiguous[name] = AmbiguousColumns(columns.pop(name), column)
         else:
-            columns[entry.node_id] = column
-    targets = [*entries.features.values(), *entries.logits.values()]
-    return NameIndex({entry.node_id: row for row, entry in enumerate(targets)}, columns, ambiguous)
+            columns[name] = column
+    targets = (*entries.features, *entries.logits)
+    rows = {each.entry.node_id: row for row, each in enumerate(targets)}
+    return NameIndex(rows, columns, ambiguous)
 
 
-def _subject(metadata: Metadata, entries: _Entries, n_layers: int) -> Subject:
-    known = {token.pos: token.token for token in entries.tokens}
+def _subject(metadata: Metadata, entries: Entries) -> Subject:
+    known = {each.name.pos: each.name.token for each in entries.tokens}
     return Subject(
         prompt=metadata.prompt,
         tokens=tuple(metadata.prompt_tokens),
@@ -314,7 +229,7 @@ def _subject(metadata: Metadata, entries: _Entries, n_layers: int) -> Subject:
         model=metadata.scan,
         fingerprint="",
         basis=metadata.info.transcoder_set or metadata.scan,
-        n_layers=n_layers,
+        n_layers=entries.n_layers,
         n_active=len(entries.features),
         relevance_share=0.0,
     )

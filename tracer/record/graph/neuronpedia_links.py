@@ -86,7 +86,7 @@ def _resolve_ambiguous(
 ) -> _Ends:
     """The same ends, each link from a name of two nodes given to one of them."""
     columns = ends.columns.copy()
-    target_layers = nodes.target_places[:, 0]
+    target_depths, source_depths = nodes.target_places[:, 0], nodes.source_places[:, 0]
     by_row = np.argsort(ends.rows, kind="stable")
     for block in np.split(by_row, np.flatnonzero(np.diff(ends.rows[by_row])) + 1):
         ambiguous_links = list(_ambiguous_links(block, ends.columns))
@@ -98,7 +98,7 @@ def _resolve_ambiguous(
             left[name] -= 1
             if name in doubled:
                 columns[n] = pair.feature if left[name] else pair.error
-            elif target_layers[ends.rows[n]] <= nodes.errors[pair.error - nodes.n_features, 0]:
+            elif target_depths[ends.rows[n]] <= source_depths[pair.error]:
                 columns[n] = pair.feature
             else:
                 columns[n] = _between(pair, before, after, links[n])

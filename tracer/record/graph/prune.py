@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tracer.errors import UsageError
-from tracer.record.graph.graph import AttributionGraph, HeadLoadings, Nodes, Pruning
+from tracer.record.graph.graph import AttributionGraph, Nodes, Pruning
+from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.influence import flow, from_the_top, influence, rows_of
 
 Blocks = Callable[[], Iterable[np.ndarray]]

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.record.graph.graph import AttributionGraph, HeadShare, heads_of_edge, id_of_row
+from tracer.record.graph.graph import AttributionGraph, heads_of_edge, id_of_row
+from tracer.record.graph.heads import HeadShare
 from tracer.record.graph.influence import Scores, influence, scores
 
 
@@ -46,6 +47,8 @@ class Summary:
 
     n_kept: int
     """Features of the whole graph."""
+    n_attention: int
+    """Of those that are left, how many are of attention dictionaries."""
     n_nodes: int
     """Features, errors, tokens and logits left."""
     n_edges: int
@@ -72,6 +75,7 @@ def summarise(
     order = np.argsort(-influences[: nodes.n_features], kind="stable")[:n]
     return Summary(
         n_kept=whole.nodes.n_features,
+        n_attention=len(nodes.attention),
         n_nodes=nodes.n_sources + len(nodes.logits),
         n_edges=int(np.count_nonzero(pruned.edges)),
         scores=scores(whole),

@@ -11,7 +11,7 @@ from tracer.evidence.measures.edge import Calibration, direct, total
 from tracer.evidence.measures.graph_share import Compared, share_p
 from tracer.evidence.wording import p_text
 from tracer.hypothesis.clamps import LogitDiffDirection
-from tracer.record.graph.graph import HeadShare
+from tracer.record.graph.heads import HeadShare
 from tracer.record.head_shares import HeadShareRecord
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord

@@ -6,7 +6,14 @@ const GRAPH_STRONGEST = 300;
 const GRAPH_RADIUS = 4;
 const GRAPH_DIAMETER = 9;
 const GRAPH_MANY = 12; // of so many selected nodes, links are drawn as totals
-const GRAPH_SHAPES = { feature: d3.symbolCircle, error: d3.symbolDiamond, token: d3.symbolSquare, logit: d3.symbolSquare };
+const GRAPH_SHAPES = {
+  feature: d3.symbolCircle,
+  attention: d3.symbolTriangle,
+  error: d3.symbolDiamond,
+  "attention-error": d3.symbolDiamond,
+  token: d3.symbolSquare,
+  logit: d3.symbolSquare,
+};
 const GRAPH_ZOOM = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
 
 /**

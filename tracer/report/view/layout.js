@@ -82,7 +82,14 @@ function graphConnections(data, adjacency, selected) {
  * group receives is a share of everything that enters its rows' nodes; what it sends, of the selection's input.
  */
 function graphTotals(data, rows, receives) {
-  const kinds = { feature: "other features", error: "errors", token: "tokens", logit: "outputs" };
+  const kinds = {
+    feature: "other features",
+    attention: "attention features",
+    error: "errors",
+    "attention-error": "errors of attention",
+    token: "tokens",
+    logit: "outputs",
+  };
   const found = new Map();
   for (const { node, weight, share } of rows) {
     const [first] = data.nodes[node].supernodes;

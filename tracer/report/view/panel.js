@@ -74,9 +74,21 @@ function graphList(data, title, note, rows, pick, hover, level) {
   return [graphElement(`h${level + 1}`, { class: "gv-subhead" }, title), graphElement("p", { class: "gv-muted" }, note), list];
 }
 
+/** Why an attention feature looks where it does: what adds to its score, as its file tells it. */
+function graphTraced({ title, rows, n_more }, level) {
+  const list = graphElement("ul", { "aria-label": title });
+  for (const [text, weight] of rows) {
+    const kind = weight < 0 ? "gv-traced gv-minus" : "gv-traced";
+    const share = graphElement("span", { class: "gv-share" }, (weight > 0 ? "+" : "") + graphNumber(weight));
+    list.append(graphElement("li", { class: kind }, share, graphElement("span", {}, text)));
+  }
+  if (n_more) list.append(graphElement("li", { class: "gv-muted" }, `and ${n_more} weaker`));
+  return [graphElement(`h${level + 1}`, { class: "gv-subhead" }, title), list];
+}
+
 /** The most influential features: where to begin. */
 function graphFirst(data, shown, pick, hover, level) {
-  const features = [...data.nodes.keys()].filter((i) => data.nodes[i].kind === "feature" && shown(i));
+  const features = [...data.nodes.keys()].filter((i) => ["feature", "attention"].includes(data.nodes[i].kind) && shown(i));
   const first = d3.sort(features, (i) => -data.nodes[i].influence).slice(0, GRAPH_FIRST);
   const list = graphElement("ul", { "aria-label": "Most influential features" });
   for (const node of first) {
@@ -125,6 +137,10 @@ function graphPanel(side, data, adjacency, selected, shown, pick, hover, select)
       ...graphList(data, "Inputs", "share of everything that enters the selection", visible(found.inputs), pick, hover, level),
       ...graphList(data, "Outputs", "share of everything that enters the other", visible(found.outputs), pick, hover, level),
     );
+    if (selected.size === 1) {
+      const [one] = selected;
+      for (const each of data.nodes[one].tracing ?? []) children.push(...graphTraced(each, level));
+    }
   }
   side.replaceChildren(...children);
 }
