@@ -27,8 +27,10 @@ from rival import from_above, try_sizes
 
 from tracer.engine.attribution.graph import Attributed, attributed
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
-from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
+from tracer.engine.attribution.head_scores import HeadPlace
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.head_reason import MOST
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
 from tracer.record.graph.prune import prune
@@ -72,16 +74,19 @@ def reasons(model: Model, taken: Attributed) -> dict[str, Callable[[], object]]:
     layers = taken.nodes.frozen.n_layers
     places = [(layers // 4, last // 2), (layers // 2, last // 2), (layers - 1, last - 1)]
     return {
-        f"why head {layer}.0 looks from {last} at {key}, all pairs": partial(
-            _pairs, model, taken, HeadPlace(layer, 0), last, key
+        f"why head {layer}.0 looks from {last} at {key}": partial(
+            _strongest, model, taken, HeadPlace(layer, 0), last, key
         )
         for layer, key in places
         if taken.nodes.frozen.blocks[layer].pattern[0, last, key] > 0
     }
 
 
-def _pairs(model: Model, taken: Attributed, head: HeadPlace, query: int, key: int) -> object:
-    return qk_attribution(model, taken.nodes, head, query, key).pairs()
+def _strongest(model: Model, taken: Attributed, head: HeadPlace, query: int, key: int) -> object:
+    """Every node's part of both sides, and the pairs of the strongest."""
+    found = qk_attribution(model, taken.nodes, head, query, key)
+    sides = found.query_marginals, found.key_marginals
+    return found.pairs(*(side.abs().topk(MOST).indices for side in sides))
 
 
 def main() -> None:

@@ -20,19 +20,25 @@ carried like any other position. Biases of values are constants, of which no sou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.engine.attribution.carried_rows import (
+    CarriedRows,
+    add_vectors,
+    nowhere,
+    sources_of,
+    streams_of,
+    writes_of,
+)
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.node_streams import BUDGET, NodePlaces, ordered
 from tracer.engine.attribution.nodes import Writes
-from tracer.engine.attribution.passes import EMBEDDING
-from tracer.engine.attribution.sweep import source_nodes, target_nodes
+from tracer.engine.attribution.sweep import target_nodes
 from tracer.engine.progress import Progress
 from tracer.record.graph.graph import AttributionGraph, HeadLoadings
 
@@ -54,9 +60,9 @@ def head_loadings(
     """
     frozen = graph.frozen
     rows, columns = (torch.tensor([*each], device=frozen.device) for each in (sources, targets))
-    start = _together(graph, _sources(graph).where(rows), backward=False)
+    start = _together(graph, sources_of(graph).where(rows), backward=False)
     end = _together(graph, _targets(graph).where(columns), backward=True)
-    values = _values(graph, start, _writes(graph, rows))
+    values = _values(graph, start, writes_of(graph, rows))
     found = frozen.resid_post.new_zeros(frozen.n_layers, len(frozen.blocks[0].weights.W_O))
     for layer, gradients in _value_gradients(graph, end):
         found[layer] = _products(layer, [start], [values], end, gradients)[:, 0, 0]
@@ -76,11 +82,11 @@ def edge_loadings(
     graph, nodes = attributed.nodes, attributed.graph.nodes
     sources = torch.from_numpy(nodes.columns_of(kept.nodes)).to(graph.frozen.device)
     targets = torch.from_numpy(nodes.rows_of(kept.nodes)).to(graph.frozen.device)
-    starts = _batches(graph, _sources(graph).where(sources), backward=False)
+    starts = _batches(graph, sources_of(graph).where(sources), backward=False)
     ends = _batches(graph, _targets(graph).where(targets), backward=True)
     to, from_ = (torch.from_numpy(each).to(sources.device) for each in np.nonzero(kept.edges))
     collected = _Strongest(graph, sources[from_], targets[to])
-    writes, groups = _writes(graph, sources), list(_groups(graph, starts))
+    writes, groups = writes_of(graph, sources), list(_groups(graph, starts))
     with progress.task("finding the heads of edges", len(groups) * len(ends)) as advance:
         for group in groups:
             values = [_values(graph, batch, writes) for batch in group]
@@ -90,72 +96,39 @@ def edge_loadings(
     return collected.loadings()
 
 
-class _Batch(NamedTuple):
-    """Nodes that are carried together, those that enter first in front."""
-
-    row_of: Int[Tensor, " node"]
-    """By row of the graph, the row here; −1 of what is not in the batch."""
-    layer: Int[Tensor, " row"]
-    """At which each row enters."""
-    positions: slice
-    """Sources are carried from a position to the end, targets from the first one on."""
-
-    def n_below(self, layer: int) -> int:
-        """Sources that have entered before a layer's attention: those from layers below it."""
-        return int((self.layer < layer).sum())
-
-    def n_from(self, layer: int) -> int:
-        """Targets at a layer or above it."""
-        return int((self.layer >= layer).sum())
-
-
-def _sources(graph: FrozenGraph) -> NodePlaces:
-    """All sources in the order of their rows, the tokens of the special-token prefix too."""
-    carried, prefix = source_nodes(graph.frozen, graph.chosen), graph.frozen.n_prefix
-    pos = torch.arange(prefix, device=graph.frozen.device)
-    rest = NodePlaces(graph.first_token + pos, torch.full_like(pos, EMBEDDING), pos)
-    found = NodePlaces(*map(torch.cat, zip(carried, rest, strict=True)))
-    return found.where(torch.argsort(found.row))
-
-
 def _targets(graph: FrozenGraph) -> NodePlaces:
     return target_nodes(graph.frozen, graph.chosen, len(graph.targets.logits))
 
 
-def _batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[_Batch]:
+def _batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[CarriedRows]:
     """Batches of nodes, each with a row of its own."""
     n_pos = graph.frozen.n_pos
     order = ordered(nodes, nodes.pos + 1 if backward else n_pos - nodes.pos, backward=backward)
-    batches: list[_Batch] = []
+    batches: list[CarriedRows] = []
     for members in order.batches:
         row, width = order.row[members], order.n_pos(members)
-        row_of = _nowhere(graph)
+        row_of = nowhere(graph)
         row_of[row] = torch.arange(len(row), device=row.device)
         positions = slice(0, width) if backward else slice(n_pos - width, n_pos)
-        batches.append(_Batch(row_of, order.layer[members], positions))
+        batches.append(CarriedRows(row_of, order.layer[members], positions))
     return batches
 
 
-def _together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> _Batch:
+def _together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> CarriedRows:
     """A batch whose only row is the sum of some nodes."""
-    row_of = _nowhere(graph)
+    row_of = nowhere(graph)
     row_of[nodes.row] = 0
     layer = (nodes.layer.amax if backward else nodes.layer.amin)(0, keepdim=True)
     if backward:
-        return _Batch(row_of, layer, slice(0, int(nodes.pos.max()) + 1))
-    return _Batch(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos))
+        return CarriedRows(row_of, layer, slice(0, int(nodes.pos.max()) + 1))
+    return CarriedRows(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos))
 
 
-def _nowhere(graph: FrozenGraph) -> Int[Tensor, " node"]:
-    n = max(graph.constant + 1, graph.n_targets)
-    return torch.full((n,), -1, device=graph.frozen.device)
-
-
-def _groups(graph: FrozenGraph, batches: Sequence[_Batch]) -> Iterator[list[_Batch]]:
+def _groups(graph: FrozenGraph, batches: Sequence[CarriedRows]) -> Iterator[list[CarriedRows]]:
     """Batches of sources whose values fit into half of the budget together."""
     value, size = graph.frozen.blocks[0].V, graph.frozen.resid_post.element_size()
     of_cell = graph.frozen.n_layers * len(value) * value.shape[1] * size
-    group: list[_Batch] = []
+    group: list[CarriedRows] = []
     n_bytes = 0
     for batch in batches:
         n = len(batch.layer) * (batch.positions.stop - batch.positions.start) * of_cell
@@ -168,40 +141,14 @@ def _groups(graph: FrozenGraph, batches: Sequence[_Batch]) -> Iterator[list[_Bat
         yield group
 
 
-def _writes(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, Writes]:
-    """What some sources write into the stream, by layer; the embeddings at `EMBEDDING`."""
-    frozen, wanted = graph.frozen, _nowhere(graph) >= 0
-    wanted[sources] = True
-    pos = torch.arange(frozen.n_pos, device=frozen.device)
-    found = {EMBEDDING: Writes(graph.first_token + pos, pos, frozen.resid_pre[0])}
-    found |= {layer: graph.writes(layer) for layer in range(frozen.n_layers)}
-    return {
-        layer: Writes(*(each[wanted[writes.rows]] for each in writes))
-        for layer, writes in found.items()
-    }
-
-
-def _values(graph: FrozenGraph, batch: _Batch, writes: dict[int, Writes]) -> _Values:
+def _values(graph: FrozenGraph, batch: CarriedRows, writes: dict[int, Writes]) -> _Values:
     """Carry sources forward; what each layer's value heads read of them."""
-    frozen, here = graph.frozen, batch.positions
-    shape = len(batch.layer), here.stop - here.start, len(frozen.resid_post)
-    stream, found = frozen.resid_post.new_zeros(shape), _Values()
-    _add(stream, batch, writes[EMBEDDING].rows, writes[EMBEDDING].pos, writes[EMBEDDING].vectors)
-    for layer, block in enumerate(frozen.blocks):
-        mine = stream[: batch.n_below(layer)]
-        found.append(block.values(mine))
-        skipped = graph.skip_jvp(layer, mine, here) if block.is_parallel else None
-        block.attend_jvp(mine, here)
-        if not block.is_parallel:
-            skipped = graph.skip_jvp(layer, mine, here)
-        if skipped is not None:
-            mine += skipped
-        _add(stream, batch, *writes[layer])
-    return found
+    blocks, streams = graph.frozen.blocks, streams_of(graph, batch, writes)
+    return [block.values(mine) for block, mine in zip(blocks, streams, strict=True)]
 
 
 def _value_gradients(
-    graph: FrozenGraph, batch: _Batch
+    graph: FrozenGraph, batch: CarriedRows
 ) -> Iterator[tuple[int, Float[Tensor, "group shared row _"]]]:
     """Carry targets backward: from the last layer, the gradients by what its heads read."""
     frozen, here = graph.frozen, batch.positions
@@ -228,35 +175,21 @@ def _value_gradients(
 
 def _read(
     gradient: Float[Tensor, "row pos d_model"],
-    batch: _Batch,
+    batch: CarriedRows,
     first: int,
     pos: Int[Tensor, " n"],
     reads: Reads,
 ) -> None:
     """Let targets enter whose rows of the graph begin at `first`."""
     rows = torch.arange(first, first + len(pos), device=pos.device)
-    _add(gradient, batch, rows, pos, reads.vectors)
-
-
-def _add(
-    stream: Float[Tensor, "row pos d_model"],
-    batch: _Batch,
-    rows: Int[Tensor, " n"],
-    pos: Int[Tensor, " n"],
-    vectors: Float[Tensor, "n d_model"],
-) -> None:
-    """stream[row, pos] += vector, of those rows of the graph that are in the batch."""
-    row = batch.row_of[rows]
-    here = row >= 0
-    at = row[here], pos[here] - batch.positions.start
-    stream.index_put_(at, vectors[here], accumulate=True)
+    add_vectors(gradient, batch, rows, pos, reads.vectors)
 
 
 def _products(
     layer: int,
-    starts: Sequence[_Batch],
+    starts: Sequence[CarriedRows],
     values: Sequence[_Values],
-    end: _Batch,
+    end: CarriedRows,
     gradients: Float[Tensor, "group shared entered _"],
 ) -> Float[Tensor, "head source target"]:
     """loading_h = Σ_k V_h x_s(k) · ∂t/∂(V_h x)(k) at one layer; 0 of what has not entered."""
@@ -291,9 +224,11 @@ class _Strongest:
         self._heads = torch.full((len(sources), most), -1, device=frozen.device)
         self._weights = frozen.resid_post.new_zeros(len(sources), most)
 
-    def add(self, starts: Sequence[_Batch], values: Sequence[_Values], end: _Batch) -> None:
+    def add(
+        self, starts: Sequence[CarriedRows], values: Sequence[_Values], end: CarriedRows
+    ) -> None:
         """Find those of the edges from some sources to a batch of targets."""
-        row_of, first = _nowhere(self._graph), 0
+        row_of, first = nowhere(self._graph), 0
         for batch in starts:
             row_of = torch.where(batch.row_of >= 0, batch.row_of + first, row_of)
             first += len(batch.layer)
