@@ -3,11 +3,12 @@
     python benchmarks/attention.py [--tokens 40] [--features 2048] [--rounds 3]
 
 Takes the graph of a prompt, prunes it as `tracer graph` does, finds the heads of every edge that is
-left, and tells why some heads look from the last token at others; by turns, medians over rounds, in
-seconds of the clock and, for machines with other work, in seconds of the processor. The other way
-to the heads is one backward pass for each of them: a batched one of autograd through the frozen
-model, targets sorted by layer (`rival.py`), which is timed once on some of its batches and counted
-for every head and once without any, for the targets that the pruning leaves.
+left, tells why some heads look from the last token at others, and sets 64 heads, and 64 neurons of
+the same layers, to 0, one in each row. By turns; medians over rounds, in seconds of the clock and,
+for machines with other work, in seconds of the processor. The other way to the heads is one
+backward pass for each of them: a batched one of autograd through the frozen model, targets sorted
+by layer (`rival.py`), which is timed once on three batches and counted for every head and once
+without any, for the targets that the pruning leaves.
 """
 
 from __future__ import annotations
@@ -22,18 +23,28 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from clamps import INTERVENTION, Places, open_all
 from graph_task import TEXT, open_model, prompt, start, toward
-from rival import from_above, try_sizes
+from rival import from_above, run
 
 from tracer.engine.attribution.graph import Attributed, attributed
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
-from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
+from tracer.engine.attribution.head_scores import HeadPlace
+from tracer.engine.attribution.query_key import qk_attribution
+from tracer.engine.batches import Row, batch_limit
+from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.places import HEADS
+from tracer.engine.forward import run_rows
+from tracer.engine.head_reason import MOST
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
 from tracer.record.graph.prune import prune
 
 MODEL = "gemma-3-270m"
+N_CLAMPS = 64
+RIVAL_ROWS = 32
+"""Targets in one backward pass."""
 Found = TypeVar("Found")
 out = sys.stdout
 
@@ -72,16 +83,44 @@ def reasons(model: Model, taken: Attributed) -> dict[str, Callable[[], object]]:
     layers = taken.nodes.frozen.n_layers
     places = [(layers // 4, last // 2), (layers // 2, last // 2), (layers - 1, last - 1)]
     return {
-        f"why head {layer}.0 looks from {last} at {key}, all pairs": partial(
-            _pairs, model, taken, HeadPlace(layer, 0), last, key
+        f"why head {layer}.0 looks from {last} at {key}": partial(
+            _strongest, model, taken, HeadPlace(layer, 0), last, key
         )
         for layer, key in places
         if taken.nodes.frozen.blocks[layer].pattern[0, last, key] > 0
     }
 
 
-def _pairs(model: Model, taken: Attributed, head: HeadPlace, query: int, key: int) -> object:
-    return qk_attribution(model, taken.nodes, head, query, key).pairs()
+def _strongest(model: Model, taken: Attributed, head: HeadPlace, query: int, key: int) -> object:
+    """Every node's part of both sides, and the pairs of the strongest."""
+    found = qk_attribution(model, taken.nodes, head, query, key)
+    sides = found.query_marginals, found.key_marginals
+    return found.pairs(*(side.abs().topk(MOST).indices for side in sides))
+
+
+def clamps() -> dict[str, Callable[[], object]]:
+    """As many heads as neurons of the same layers, each set to 0 in a row, at the last token."""
+    _, bench = open_all("cpu")
+    clean = bench.clean[bench.hypothesis.interventions[INTERVENTION].prompts[0]]
+    last, n_heads = len(clean.ids) - 1, len(bench.model.W_O(0))
+    of_layer = {layer: bench.model.W_O(layer).shape[1] for layer in range(bench.model.n_layers)}
+    places = [divmod(number, n_heads) for number in range(N_CLAMPS)]
+    ways = {
+        "heads": [
+            {(HEADS + layer, last, head * of_layer[layer] + i): 0.0 for i in range(of_layer[layer])}
+            for layer, head in places
+        ],
+        "neurons": [{(layer, last, head): 0.0} for layer, head in places],
+    }
+    basis, limit = (
+        beside_heads(bench.basis, bench.model, wanted=True),
+        batch_limit(bench.model, clean),
+    )
+
+    def act(rows: list[Places]) -> list[object]:
+        return [*run_rows(bench.model, basis, clean, [Row(each) for each in rows], limit)]
+
+    return {f"{N_CLAMPS} clamps of {unit}": partial(act, rows) for unit, rows in ways.items()}
 
 
 def main() -> None:
@@ -89,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--features", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     model = open_model(MODEL)
     basis, ids = NeuronBasis(model), prompt(model, TEXT, options.tokens)
@@ -105,6 +144,7 @@ def main() -> None:
             head_loadings, taken.nodes, [0], [taken.graph.nodes.n_features]
         ),
         **reasons(model, taken),
+        **clamps(),
     }
     times: dict[str, list[Timed]] = {name: [] for name in acts}
     for _ in range(options.rounds):
@@ -126,7 +166,7 @@ def _report_rival(
 ) -> None:
     """One backward pass a head, and one without any, for the targets that are left."""
     task = start(model, NeuronBasis(model), n_tokens, n_features)
-    best = min(try_sizes(task, from_above), key=lambda each: each.seconds)
+    best = run(task, from_above, RIVAL_ROWS, 3).without_edges()
     blocks = task.frozen.blocks
     n_heads = len(blocks) * len(blocks[0].weights.W_O)
     seconds = (n_heads + 1) * best.seconds * n_targets / task.n_targets

@@ -98,7 +98,8 @@ def write_transcoders(folder: Path, model: Model) -> None:
 
 def prompt(model: Model, text: str, n: int) -> Tensor:
     """The first tokens of a text."""
-    ids = model.tokenizer(text)["input_ids"][:n]
+    encoded = model.tokenizer(text, add_special_tokens=True, return_offsets_mapping=False)
+    ids = encoded["input_ids"][:n]
     assert len(ids) == n
     return torch.tensor(ids)
 

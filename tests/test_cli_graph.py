@@ -18,7 +18,8 @@ from tests.graphs import empty_graph, hand_graph
 from tests.opened import TEXT, graph_of, ids_of, open_tiny
 from tests.test_head_loadings import attributed_of
 from tests.tiny_file import write_tiny
-from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
+from tracer.engine.attribution.head_scores import HeadPlace
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.record.graph import neuronpedia_import
 from tracer.record.graph.files import read
@@ -129,7 +130,9 @@ def test_why_a_head_looks_there_is_told(tracer_: Command, tiny: Path, whole):
     assert data["score"] == pytest.approx(found.score, abs=1e-4)
     assert data["total"] == pytest.approx(found.score, abs=1e-4)
     assert data["attention"] == pytest.approx(found.pattern.tolist(), abs=1e-5)
-    pairs = found.pairs().abs().flatten().sort(descending=True).values
+    sides = found.query_marginals, found.key_marginals
+    strongest = [side.abs().argsort(descending=True)[:10] for side in sides]
+    pairs = found.pairs(*strongest).abs().flatten().sort(descending=True).values
     parts = [abs(each["part"]) for each in data["pairs"]]
     assert parts == pytest.approx(pairs[:10].tolist(), abs=1e-4)
     ids = [*source_ids(taken.graph.nodes, taken.graph.subject), "constant"]

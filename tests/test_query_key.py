@@ -9,7 +9,8 @@ import torch
 from tests.dictionaries import write_clt, write_gemma_scope_2
 from tests.opened import ids_of
 from tests.test_head_loadings import attributed_of
-from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
+from tracer.engine.attribution.head_scores import HeadPlace
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
 from tracer.engine.model.sites import Site
@@ -45,8 +46,13 @@ def read_scores(model, layer, hooks=()):
     return seen["scores"] if cap is None else cap * torch.atanh(seen["scores"] / cap)
 
 
-def scale_of(found):
-    return max(1.0, float(found.pairs().abs().max()))
+def all_pairs(found):
+    every = torch.arange(len(found.query_marginals))
+    return found.pairs(every, every)
+
+
+def scale_of(pairs):
+    return max(1.0, float(pairs.abs().max()))
 
 
 @pytest.mark.parametrize("head", HEADS, ids=str)
@@ -58,11 +64,12 @@ def test_all_pairs_together_are_the_models_score(case, head, key):
     found = qk_attribution(model, nodes, head, LAST, key)
     wanted = float(read_scores(model, head.layer)[head.head, LAST, key])
     n = nodes.constant + 1
-    assert found.pairs().shape == (n, n)
-    total = float(found.pairs().double().sum())
-    assert abs(total - wanted) < 2 * REL * scale_of(found)
-    assert float(found.total) == pytest.approx(wanted, abs=2 * REL * scale_of(found))
-    assert found.score == pytest.approx(wanted, abs=2 * REL * scale_of(found))
+    pairs = all_pairs(found)
+    assert pairs.shape == (n, n)
+    total, scale = float(pairs.double().sum()), scale_of(pairs)
+    assert abs(total - wanted) < 2 * REL * scale
+    assert float(found.total) == pytest.approx(wanted, abs=2 * REL * scale)
+    assert found.score == pytest.approx(wanted, abs=2 * REL * scale)
 
 
 def test_differences_are_of_the_models_scores(case):
@@ -82,11 +89,13 @@ def test_differences_are_of_the_models_scores(case):
 def test_marginals_and_groups_are_sums_of_pairs(case):
     model, _, (_, nodes) = case
     found = qk_attribution(model, nodes, HeadPlace(1, 1), 10, 6)
-    pairs = found.pairs().double()
-    close = {"atol": REL * scale_of(found), "rtol": 0}
+    pairs = all_pairs(found).double()
+    close = {"atol": REL * scale_of(pairs), "rtol": 0}
     np.testing.assert_allclose(found.query_marginals.double(), pairs.sum(1), **close)
     np.testing.assert_allclose(found.key_marginals.double(), pairs.sum(0), **close)
-    some = torch.arange(len(pairs)) % 3
+    few = torch.tensor([len(pairs) - 1, 0, 7]), torch.tensor([5, len(pairs) - 2])
+    np.testing.assert_allclose(found.pairs(*few).double(), pairs[few[0]][:, few[1]], **close)
+    some = torch.arange(len(pairs)) % 4 - 1
     groups = found.grouped(some, (some > 0).long())
     wanted = [[pairs[some == i][:, (some > 0) == j].sum() for j in range(2)] for i in range(3)]
     np.testing.assert_allclose(groups.double(), wanted, **close)
@@ -105,6 +114,7 @@ def test_a_key_side_node_that_is_switched_off_moves_the_score_by_its_marginal(ca
     model, basis, (_, nodes) = case
     head, query, key = HeadPlace(1, 0), 11, 7
     found = qk_attribution(model, nodes, head, query, key)
+    scale = scale_of(all_pairs(found))
     features = nodes.chosen.layers[0]
     seen = {}
     sites = held(model, basis, 1) + [basis.output_site(0)]
@@ -124,11 +134,11 @@ def test_a_key_side_node_that_is_switched_off_moves_the_score_by_its_marginal(ca
 
         hooks = [(s, lambda x, s=s: seen[s]) for s in sites[:-1]]
         after = read_scores(model, 1, [*hooks, (basis.output_site(0), off)])
-        # Both sides move: what moved on the query side is taken from the attribution's own rows.
-        both = found.query[row] @ found.key.sum(0) + found.key[row] @ found.query.sum(0)
-        both = both - found.query[row] @ found.key[row]
+        # Both sides move: what moved on the query side is taken from the attribution itself.
+        here = torch.tensor([row])
+        both = found.query_marginals[row] + found.key_marginals[row] - found.pairs(here, here)
         moved = float(before - after[0, query, key])
-        assert moved == pytest.approx(float(both), abs=3 * REL * scale_of(found))
+        assert moved == pytest.approx(float(both), abs=3 * REL * scale)
         if pos > key:
             assert float(found.key_marginals[row]) == 0
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
-from tracer.engine.attribution.query_key import Against, HeadPlace, QkAttribution, qk_attribution
+from tracer.engine.attribution.head_scores import HeadPlace
+from tracer.engine.attribution.query_key import Against, QkAttribution, qk_attribution
 from tracer.engine.graph_request import WhyRequest
 from tracer.engine.model.model import Model
 from tracer.errors import UsageError, show
@@ -45,6 +46,7 @@ def head_reason(
     head = HeadPlace(asked.layer, asked.head)
     found = qk_attribution(model, taken.nodes, head, query, key, against)
     ids = [*source_ids(taken.graph.nodes, taken.graph.subject), CONSTANT]
+    queries, keys = _strongest(found.query_marginals), _strongest(found.key_marginals)
     return HeadReason(
         layer=head.layer,
         head=head.head,
@@ -55,9 +57,9 @@ def head_reason(
         score=found.score,
         total=float(found.total),
         slope=found.slope,
-        query_side=_strongest(found.query_marginals, ids),
-        key_side=_strongest(found.key_marginals, ids),
-        pairs=_pairs(found, ids),
+        query_side=_told(found.query_marginals, queries, ids),
+        key_side=_told(found.key_marginals, keys, ids),
+        pairs=_pairs(found, queries, keys, ids),
         n_nodes=len(ids),
     )
 
@@ -86,14 +88,30 @@ def position_of(text: str, tokens: Sequence[str], spans: Mapping[str, tuple[int,
     raise UsageError(f"{show(text)} is no token of the prompt; {known} can be named.")
 
 
-def _strongest(parts: Float[Tensor, " node"], ids: list[str]) -> tuple[NodePart, ...]:
-    rows = parts.abs().argsort(descending=True, stable=True)[:MOST].tolist()
-    return tuple(NodePart(ids[row], float(parts[row])) for row in rows if parts[row] != 0)
+def _strongest(parts: Float[Tensor, " node"]) -> Int[Tensor, " n"]:
+    """Rows of the strongest nodes of a side."""
+    rows = parts.abs().argsort(descending=True, stable=True)[:MOST]
+    return rows[parts[rows] != 0]
 
 
-def _pairs(found: QkAttribution, ids: list[str]) -> tuple[PairPart, ...]:
-    pairs = found.pairs()
+def _told(
+    parts: Float[Tensor, " node"], rows: Int[Tensor, " n"], ids: list[str]
+) -> tuple[NodePart, ...]:
+    return tuple(NodePart(ids[row], float(parts[row])) for row in rows.tolist())
+
+
+def _pairs(
+    found: QkAttribution,
+    queries: Int[Tensor, " query_node"],
+    keys: Int[Tensor, " key_node"],
+    ids: list[str],
+) -> tuple[PairPart, ...]:
+    """The strongest pairs of some nodes."""
+    if not (len(queries) and len(keys)):
+        return ()
+    pairs = found.pairs(queries, keys)
     strongest = torch.topk(pairs.abs().flatten(), min(MOST, pairs.numel())).indices.tolist()
-    places = [divmod(place, len(ids)) for place in strongest]
-    told = [PairPart(ids[row], ids[column], float(pairs[row, column])) for row, column in places]
+    places = [divmod(place, len(keys)) for place in strongest]
+    query_ids, key_ids = ([ids[row] for row in rows.tolist()] for rows in (queries, keys))
+    told = [PairPart(query_ids[i], key_ids[j], float(pairs[i, j])) for i, j in places]
     return tuple(each for each in told if each.part != 0)

@@ -24,20 +24,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.engine.attribution.carried_rows import CarriedRows, nowhere, sources_of, writes_of
 from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_passes import (
-    HeadBatch,
     HeadValues,
-    graph_sources,
     graph_targets,
     head_batches,
     head_products,
-    nowhere,
     source_values,
     together,
     value_gradients_of,
-    writes_of,
 )
 from tracer.engine.attribution.node_streams import BUDGET
 from tracer.engine.progress import Progress
@@ -60,7 +57,7 @@ def head_loadings(
     """
     frozen = graph.frozen
     rows, columns = (torch.tensor([*each], device=frozen.device) for each in (sources, targets))
-    start = together(graph, graph_sources(graph).where(rows), backward=False)
+    start = together(graph, sources_of(graph).where(rows), backward=False)
     end = together(graph, graph_targets(graph).where(columns), backward=True)
     values = source_values(graph, start, writes_of(graph, rows))
     found = frozen.resid_post.new_zeros(frozen.n_layers, len(frozen.blocks[0].weights.W_O))
@@ -89,7 +86,7 @@ def carried_by(
     """
     frozen = graph.frozen
     rows, columns = (torch.tensor([*each], device=frozen.device) for each in (sources, targets))
-    start = together(graph, graph_sources(graph).where(rows), backward=False)
+    start = together(graph, sources_of(graph).where(rows), backward=False)
     values = source_values(graph, start, writes_of(graph, rows))
     members = torch.zeros(
         frozen.n_layers, len(frozen.blocks[0].weights.W_O), len(sets), device=frozen.device
@@ -123,7 +120,7 @@ def edge_loadings(
     graph, nodes = attributed.nodes, attributed.graph.nodes
     sources = torch.from_numpy(nodes.columns_of(kept.nodes)).to(graph.frozen.device)
     targets = torch.from_numpy(nodes.rows_of(kept.nodes)).to(graph.frozen.device)
-    starts = head_batches(graph, graph_sources(graph).where(sources), backward=False)
+    starts = head_batches(graph, sources_of(graph).where(sources), backward=False)
     ends = head_batches(graph, graph_targets(graph).where(targets), backward=True)
     to, from_ = (torch.from_numpy(each).to(sources.device) for each in np.nonzero(kept.edges))
     collected = _Strongest(graph, sources[from_], targets[to])
@@ -137,11 +134,11 @@ def edge_loadings(
     return collected.loadings()
 
 
-def _groups(graph: FrozenGraph, batches: Sequence[HeadBatch]) -> Iterator[list[HeadBatch]]:
+def _groups(graph: FrozenGraph, batches: Sequence[CarriedRows]) -> Iterator[list[CarriedRows]]:
     """Batches of sources whose values fit into half of the budget together."""
     value, size = graph.frozen.blocks[0].V, graph.frozen.resid_post.element_size()
     of_cell = graph.frozen.n_layers * len(value) * value.shape[1] * size
-    group: list[HeadBatch] = []
+    group: list[CarriedRows] = []
     n_bytes = 0
     for batch in batches:
         n = len(batch.layer) * (batch.positions.stop - batch.positions.start) * of_cell
@@ -169,7 +166,7 @@ class _Strongest:
         self._weights = frozen.resid_post.new_zeros(len(sources), most)
 
     def add(
-        self, starts: Sequence[HeadBatch], values: Sequence[HeadValues], end: HeadBatch
+        self, starts: Sequence[CarriedRows], values: Sequence[HeadValues], end: CarriedRows
     ) -> None:
         """Find those of the edges from some sources to a batch of targets."""
         row_of, first = nowhere(self._graph), 0

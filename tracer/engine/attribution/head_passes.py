@@ -9,50 +9,24 @@ any other position.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.engine.attribution.carried_rows import (
+    CarriedRows,
+    add_vectors,
+    nowhere,
+    streams_of,
+)
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
 from tracer.engine.attribution.node_streams import NodePlaces, ordered
 from tracer.engine.attribution.nodes import Writes
-from tracer.engine.attribution.passes import EMBEDDING
-from tracer.engine.attribution.sweep import source_nodes, target_nodes
+from tracer.engine.attribution.sweep import target_nodes
 
 HeadValues = list[list[Float[Tensor, "_ _"]]]
 """Of the rows that have entered, [row, pos · d_head] by layer and value head."""
-
-
-class HeadBatch(NamedTuple):
-    """Nodes that are carried together, those that enter first in front."""
-
-    row_of: Int[Tensor, " node"]
-    """By row of the graph, the row here; −1 of what is not in the batch."""
-    layer: Int[Tensor, " row"]
-    """At which each row enters."""
-    positions: slice
-    """Sources are carried from a position to the end, targets from the first one on."""
-    is_one: bool = False
-    """Whether all rows are the same sum of nodes."""
-
-    def n_below(self, layer: int) -> int:
-        """Sources that have entered before a layer's attention: those from layers below it."""
-        return int((self.layer < layer).sum())
-
-    def n_from(self, layer: int) -> int:
-        """Targets at a layer or above it."""
-        return int((self.layer >= layer).sum())
-
-
-def graph_sources(graph: FrozenGraph) -> NodePlaces:
-    """All sources in the order of their rows, the tokens of the special-token prefix too."""
-    carried, prefix = source_nodes(graph.frozen, graph.chosen), graph.frozen.n_prefix
-    pos = torch.arange(prefix, device=graph.frozen.device)
-    rest = NodePlaces(graph.first_token + pos, torch.full_like(pos, EMBEDDING), pos)
-    found = NodePlaces(*map(torch.cat, zip(carried, rest, strict=True)))
-    return found.where(torch.argsort(found.row))
 
 
 def graph_targets(graph: FrozenGraph) -> NodePlaces:
@@ -60,70 +34,38 @@ def graph_targets(graph: FrozenGraph) -> NodePlaces:
     return target_nodes(graph.frozen, graph.chosen, len(graph.targets.logits))
 
 
-def head_batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[HeadBatch]:
+def head_batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[CarriedRows]:
     """Batches of nodes, each with a row of its own."""
     n_pos = graph.frozen.n_pos
     order = ordered(nodes, nodes.pos + 1 if backward else n_pos - nodes.pos, backward=backward)
-    batches: list[HeadBatch] = []
+    batches: list[CarriedRows] = []
     for members in order.batches:
         row, width = order.row[members], order.n_pos(members)
         row_of = nowhere(graph)
         row_of[row] = torch.arange(len(row), device=row.device)
         positions = slice(0, width) if backward else slice(n_pos - width, n_pos)
-        batches.append(HeadBatch(row_of, order.layer[members], positions))
+        batches.append(CarriedRows(row_of, order.layer[members], positions))
     return batches
 
 
-def together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool, n: int = 1) -> HeadBatch:
+def together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool, n: int = 1) -> CarriedRows:
     """A batch whose only row is the sum of some nodes, or which has that row `n` times."""
     row_of = nowhere(graph)
     row_of[nodes.row] = 0
     layer = (nodes.layer.amax if backward else nodes.layer.amin)(0, keepdim=True).expand(n)
     if backward:
-        return HeadBatch(row_of, layer, slice(0, int(nodes.pos.max()) + 1), is_one=True)
-    return HeadBatch(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos), is_one=True)
+        return CarriedRows(row_of, layer, slice(0, int(nodes.pos.max()) + 1), is_one=True)
+    return CarriedRows(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos), is_one=True)
 
 
-def nowhere(graph: FrozenGraph) -> Int[Tensor, " node"]:
-    """By row of the graph, as a source or a target, −1: in no batch."""
-    n = max(graph.constant + 1, graph.n_targets)
-    return torch.full((n,), -1, device=graph.frozen.device)
-
-
-def writes_of(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, Writes]:
-    """What some sources write into the stream, by layer; the embeddings at `EMBEDDING`."""
-    frozen, wanted = graph.frozen, nowhere(graph) >= 0
-    wanted[sources] = True
-    pos = torch.arange(frozen.n_pos, device=frozen.device)
-    found = {EMBEDDING: Writes(graph.first_token + pos, pos, frozen.resid_pre[0])}
-    found |= {layer: graph.writes(layer) for layer in range(frozen.n_layers)}
-    return {
-        layer: Writes(*(each[wanted[writes.rows]] for each in writes))
-        for layer, writes in found.items()
-    }
-
-
-def source_values(graph: FrozenGraph, batch: HeadBatch, writes: dict[int, Writes]) -> HeadValues:
+def source_values(graph: FrozenGraph, batch: CarriedRows, writes: dict[int, Writes]) -> HeadValues:
     """Carry sources forward; what each layer's value heads read of them."""
-    frozen, here = graph.frozen, batch.positions
-    shape = len(batch.layer), here.stop - here.start, len(frozen.resid_post)
-    stream, found = frozen.resid_post.new_zeros(shape), HeadValues()
-    _add(stream, batch, writes[EMBEDDING].rows, writes[EMBEDDING].pos, writes[EMBEDDING].vectors)
-    for layer, block in enumerate(frozen.blocks):
-        mine = stream[: batch.n_below(layer)]
-        found.append(block.values(mine))
-        skipped = graph.skip_jvp(layer, mine, here) if block.is_parallel else None
-        block.attend_jvp(mine, here)
-        if not block.is_parallel:
-            skipped = graph.skip_jvp(layer, mine, here)
-        if skipped is not None:
-            mine += skipped
-        _add(stream, batch, *writes[layer])
-    return found
+    blocks, streams = graph.frozen.blocks, streams_of(graph, batch, writes)
+    return [block.values(mine) for block, mine in zip(blocks, streams, strict=True)]
 
 
 def value_gradients_of(
-    graph: FrozenGraph, batch: HeadBatch, passes: Float[Tensor, "layer head row"] | None = None
+    graph: FrozenGraph, batch: CarriedRows, passes: Float[Tensor, "layer head row"] | None = None
 ) -> Iterator[tuple[int, Float[Tensor, "group shared row _"]]]:
     """Carry targets backward: from the last layer, the gradients by what its heads read.
 
@@ -166,42 +108,21 @@ def _passed(
 
 def _read(
     gradient: Float[Tensor, "row pos d_model"],
-    batch: HeadBatch,
+    batch: CarriedRows,
     first: int,
     pos: Int[Tensor, " n"],
     reads: Reads,
 ) -> None:
     """Let targets enter whose rows of the graph begin at `first`."""
     rows = torch.arange(first, first + len(pos), device=pos.device)
-    _add(gradient, batch, rows, pos, reads.vectors)
-
-
-def _add(
-    stream: Float[Tensor, "row pos d_model"],
-    batch: HeadBatch,
-    rows: Int[Tensor, " n"],
-    pos: Int[Tensor, " n"],
-    vectors: Float[Tensor, "n d_model"],
-) -> None:
-    """stream[row, pos] += vector, of those rows of the graph that are in the batch.
-
-    A sum of nodes enters every row of a batch that has it several times.
-    """
-    row = batch.row_of[rows]
-    here = row >= 0
-    at = row[here], pos[here] - batch.positions.start
-    if not batch.is_one:
-        stream.index_put_(at, vectors[here], accumulate=True)
-    elif here.any():
-        one = stream.new_zeros(1, *stream.shape[1:])
-        stream += one.index_put_(at, vectors[here], accumulate=True)
+    add_vectors(gradient, batch, rows, pos, reads.vectors)
 
 
 def head_products(
     layer: int,
-    starts: Sequence[HeadBatch],
+    starts: Sequence[CarriedRows],
     values: Sequence[HeadValues],
-    end: HeadBatch,
+    end: CarriedRows,
     gradients: Float[Tensor, "group shared entered _"],
 ) -> Float[Tensor, "head source target"]:
     """loading_h = Σ_k V_h x_s(k) · ∂t/∂(V_h x)(k) at one layer; 0 of what has not entered."""

@@ -1,75 +1,112 @@
 """Why a head looks where it looks: its score as a sum over pairs of nodes.
 
-With frozen norms the score of head h of a layer, before the softmax and before any soft cap, is
-
-    S(q, k) = (R_q W_Q n₁ x(q)) · (R_k W_K n₁ x(k)) / √d_head
-
-bilinear in the residual stream x before the layer: R is the rotation by the position, n₁ the frozen
-norm before attention, and the norms that some models have on queries and keys are held at their
-scales too. x is the sum of what the nodes have put into it through the frozen layers below, V_s,
-and constants; so S is the sum over pairs of nodes s (query side) and t (key side) of
+With frozen norms the score of a query and a key (see `head_scores`) is bilinear in the residual
+stream x before the head's layer. x is the sum of what the nodes have put into it through the frozen
+layers below, V_s, and constants; so S is the sum over pairs of nodes s (query side) and t (key
+side) of
 
     (R_q W_Q n₁ V_s(q)) · (R_k W_K n₁ V_t(k)) / √d_head
 
-Each dimension of the query, and of the key, is carried backward like a target of the graph. The
-softmax does not see what all keys share: beside the plain score there is its difference against
-another key, or against the mean over the keys as the head weights them.
+The sums of a node's pairs with everything on the other side are linear in the node: the whole key,
+read off by the query's map, is one vector that is carried backward like a target of the graph, and
+so for the other side. Pairs of nodes, or of groups of nodes, are products of what is carried
+forward, one row for each of them. The softmax does not see what all keys share: beside the plain
+score there is its difference against another key, or against the mean over the keys as the head
+weights them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracer.engine.attribution.carried_rows import (
+    CarriedRows,
+    nowhere,
+    sources_of,
+    streams_of,
+    writes_of,
+)
 from tracer.engine.attribution.edge_matrix import EdgeAccumulator, prefix_streams
-from tracer.engine.attribution.frozen import LOW_PRECISION, TOLERANCE
-from tracer.engine.attribution.frozen_block import FrozenBlock
 from tracer.engine.attribution.frozen_graph import FrozenGraph
+from tracer.engine.attribution.head_scores import HeadPlace, Readings, frozen_scores
 from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder
 from tracer.engine.attribution.passes import BackwardPass
-from tracer.engine.model.blocks import Norm, QueryKey
-from tracer.engine.model.model import Hook, Model
-from tracer.engine.model.sites import Site, SiteKind
-from tracer.errors import ModelUnavailable, UsageError
+from tracer.engine.model.model import Model
+from tracer.errors import UsageError
 
+_ROWS = 256
+"""Nodes that are carried together, each in a row of its own."""
 Against = int | Literal["mean"] | None
 """Position of another key, the mean over the keys by the head's pattern, or nothing."""
 
 
-class HeadPlace(NamedTuple):
-    """An attention head; written `9.1`."""
+class _Side(NamedTuple):
+    """The query, or the key: Σ_pos weight · reading(pos)."""
 
-    layer: int
-    head: int
+    readings: Readings
+    weights: Float[Tensor, " pos"]
+    """At positions; the differences of keys have negative ones."""
+    x: Float[Tensor, "pos d_model"]
+    """The residual stream before the layer."""
 
-    def __str__(self) -> str:
-        return f"{self.layer}.{self.head}"
+    @property
+    def n_pos(self) -> int:
+        """Positions up to the last that is read."""
+        return int(self.weights.nonzero().max()) + 1
+
+    @property
+    def constant(self) -> Float[Tensor, " d_head"]:
+        """What is read whatever the stream."""
+        return self.weights @ self.readings.constants
+
+    def linear(self, stream: Float[Tensor, "row pos d_model"], first: int) -> Tensor:
+        """What is read of parts of the stream from a position on, [row, d_head]."""
+        here = slice(first, first + stream.shape[1])
+        weighted = self.readings.vectors[here] * self.weights[here, None, None]
+        return torch.einsum("rpd,ped->re", stream, weighted)
+
+    def total(self) -> Float[Tensor, " d_head"]:
+        """All of it."""
+        return self.linear(self.x[None], 0)[0] + self.constant
+
+    def gradient(self, other: Float[Tensor, " d_head"]) -> Float[Tensor, "pos d_model"]:
+        """Of the product with the other side, by the stream."""
+        return torch.einsum("ped,e,p->pd", self.readings.vectors, other, self.weights)
 
 
 @dataclass(frozen=True)
 class QkAttribution:
     """A head's score of a query and a key, as products of what nodes put into the two.
 
-    Nodes are the sources of the graph in its order; the last row is all that is constant. `key` is
-    less that of the other key, or of the mean, where the score is a difference.
+    Nodes are the sources of the graph in its order; the last row is all that is constant. The key
+    side is less that of the other key, or of the mean, where the score is a difference.
     """
 
     head: HeadPlace
     query_pos: int
     key_pos: int
     against: Against
-    query: Float[Tensor, "node d_head"]
-    """Part of the query, over √d_head."""
-    key: Float[Tensor, "node d_head"]
     pattern: Float[Tensor, " pos"]
     """What the head pays to every position from the query's, after the softmax."""
     soft_cap: float | None
     score: float
     """The plain score of query and key as the model has it, before any soft cap."""
+    total: Float[Tensor, ""]
+    """The sum of all pairs: the score, or the difference."""
+    query_marginals: Float[Tensor, " node"]
+    """By node on the query side, its pairs with everything on the key side."""
+    key_marginals: Float[Tensor, " node"]
+    """By node on the key side: by so much the total falls where it is switched off there."""
+    graph: FrozenGraph
+    sides: tuple[_Side, _Side]
+    """Query and key."""
 
     @property
     def slope(self) -> float:
@@ -78,35 +115,52 @@ class QkAttribution:
             return 1.0
         return 1 - torch.tanh(torch.tensor(self.score / self.soft_cap)).item() ** 2
 
-    @property
-    def total(self) -> Float[Tensor, ""]:
-        """The sum of all pairs: the score, or the difference."""
-        return self.query.sum(0) @ self.key.sum(0)
-
-    @property
-    def query_marginals(self) -> Float[Tensor, " node"]:
-        """By node on the query side, its pairs with everything on the key side."""
-        return self.query @ self.key.sum(0)
-
-    @property
-    def key_marginals(self) -> Float[Tensor, " node"]:
-        """By node on the key side: by so much the total falls where it is switched off there."""
-        return self.key @ self.query.sum(0)
-
-    def pairs(self) -> Float[Tensor, "query_node key_node"]:
-        """Every pair of nodes."""
-        return self.query @ self.key.T
+    def pairs(
+        self, queries: Int[Tensor, " query_node"], keys: Int[Tensor, " key_node"]
+    ) -> Float[Tensor, "query_node key_node"]:
+        """Pairs of some nodes, each named once on a side, by their rows."""
+        return self.grouped(self._alone(queries), self._alone(keys))
 
     def grouped(
         self, queries: Int[Tensor, " node"], keys: Int[Tensor, " node"]
     ) -> Float[Tensor, "query_group key_group"]:
-        """Pairs of groups: by node, the number of the group that it is in on each side."""
+        """Pairs of groups: by node, the number of the group that it is in on each side, or −1."""
+        query, key = self.sides
+        return self._parts(query, queries) @ self._parts(key, keys).T
 
-        def sums(parts: Tensor, group: Tensor) -> Tensor:
-            empty = parts.new_zeros(int(group.max()) + 1, parts.shape[1])
-            return empty.index_add_(0, group, parts)
+    def sums(
+        self, side: Literal["query", "key"], sets: Sequence[Int[Tensor, " _"]] | None
+    ) -> Float[Tensor, "set d_head"]:
+        """What sets of nodes, which may share some, put into a side; all of it as one set for None.
 
-        return sums(self.query, queries) @ sums(self.key, keys).T
+        Products of the two sides' rows are the pairs between two sets.
+        """
+        mine = self.sides[0] if side == "query" else self.sides[1]
+        if sets is None:
+            return mine.total()[None]
+        union, place = torch.cat([*sets]).unique(return_inverse=True)
+        parts = [self._parts(mine, self._alone(some)) for some in union.split(_ROWS)]
+        found = torch.cat(parts)[place].split([len(each) for each in sets])
+        return torch.stack([each.sum(0) for each in found])
+
+    def _alone(self, nodes: Int[Tensor, " n"]) -> Int[Tensor, " node"]:
+        group = torch.full_like(self.query_marginals, -1, dtype=torch.long)
+        group[nodes] = torch.arange(len(nodes), device=group.device)
+        return group
+
+    def _parts(self, side: _Side, group: Int[Tensor, " node"]) -> Float[Tensor, "group d_head"]:
+        """What groups put into a side, each carried forward to the layer as one row."""
+        graph, constant = self.graph, int(group[-1])
+        rows, number = _rows(graph, group, side.n_pos)
+        found = side.x.new_zeros(int(group.max()) + 1, side.constant.shape[0])
+        found[number] = _read(graph, self.head.layer, rows, side)
+        if constant >= 0:
+            # Constant is what all sources together leave of the side.
+            every = torch.zeros_like(group)
+            every[-1] = -1
+            rows, _ = _rows(graph, every, side.n_pos)
+            found[constant] += side.total() - _read(graph, self.head.layer, rows, side)[0]
+        return found
 
 
 def qk_attribution(
@@ -133,7 +187,7 @@ def qk_attribution(
     """
     others = [against] if isinstance(against, int) else []
     require_places(graph, head, query_pos, [key_pos, *others])
-    scores = _frozen_scores(model, graph, head)
+    scores = frozen_scores(model, graph, head)
     pattern = graph.frozen.blocks[head.layer].pattern[head.head, query_pos]
     for pos in (key_pos, *others):
         scores.check(model, query_pos, pos)
@@ -145,16 +199,26 @@ def qk_attribution(
     weights[key_pos] += 1
     at_query = torch.zeros_like(pattern)
     at_query[query_pos] = 1
+    query = _Side(scores.queries, at_query, scores.x)
+    key = _Side(scores.keys, weights, scores.x)
+    whole_query, whole_key = query.total(), key.total()
+    gradients = torch.stack([query.gradient(whole_key), key.gradient(whole_query)])
+    found = _backward(graph, head.layer, gradients[:, : query_pos + 1])
+    found[graph.constant, 0] += query.constant @ whole_key
+    found[graph.constant, 1] += key.constant @ whole_query
     return QkAttribution(
         head=head,
         query_pos=query_pos,
         key_pos=key_pos,
         against=against,
-        query=_parts(graph, head.layer, scores.queries, at_query),
-        key=_parts(graph, head.layer, scores.keys, weights),
         pattern=pattern,
         soft_cap=scores.weights.soft_cap,
         score=float(scores.score(query_pos, key_pos)),
+        total=whole_query @ whole_key,
+        query_marginals=found[:, 0],
+        key_marginals=found[:, 1],
+        graph=graph,
+        sides=(query, key),
     )
 
 
@@ -188,153 +252,48 @@ def require_places(graph: FrozenGraph, head: HeadPlace, query_pos: int, keys: li
             )
 
 
-class _Readings(NamedTuple):
-    """One side of the scores, affine in the residual stream: reading = M x + c, by position."""
-
-    vectors: Float[Tensor, "pos d_head d_model"]
-    constants: Float[Tensor, "pos d_head"]
-
-
-@dataclass(frozen=True)
-class _FrozenScores:
-    """The scores of one head on one prompt."""
-
-    head: HeadPlace
-    weights: QueryKey
-    queries: _Readings
-    keys: _Readings
-    x: Float[Tensor, "pos d_model"]
-    """Before the layer."""
-    seen: Float[Tensor, "pos pos"]
-    """What the model computes, capped."""
-
-    def score(self, query_pos: int, key_pos: int) -> Float[Tensor, ""]:
-        """Before the cap."""
-        return _of(self.queries, self.x, query_pos) @ _of(self.keys, self.x, key_pos)
-
-    def check(self, model: Model, query_pos: int, key_pos: int) -> None:
-        """Compare a score with the model's own.
-
-        Raises:
-            ModelUnavailable: They differ.
-        """
-        found, cap = self.score(query_pos, key_pos), self.weights.soft_cap
-        capped = found if cap is None else cap * torch.tanh(found / cap)
-        scale = max(1.0, float(self.seen[query_pos, : query_pos + 1].abs().max()))
-        error = abs(float(capped - self.seen[query_pos, key_pos])) / scale
-        if error > TOLERANCE.get(model.dtype, LOW_PRECISION):
-            raise ModelUnavailable(
-                f"{model.record.name}: why head {self.head} looks there cannot be told, because "
-                f"its scores are made of more than queries, keys, norms on them and rotations "
-                f"(they differ by {error:.1g}; the model is {model.record.architecture})."
-            )
-
-
-def _of(side: _Readings, x: Float[Tensor, "pos d_model"], pos: int) -> Float[Tensor, " d_head"]:
-    return side.vectors[pos] @ x[pos] + side.constants[pos]
-
-
-def _frozen_scores(model: Model, graph: FrozenGraph, head: HeadPlace) -> _FrozenScores:
-    """Run the prompt once more, and record what the layer's scores are made of."""
-    layer, frozen = head.layer, graph.frozen
-    model.require(("attn_scores",), "the score of a head")
-    weights, seen = model.query_key(layer), dict[SiteKind, Tensor]()
-
-    def keep(kind: SiteKind) -> Hook:
-        return lambda x: seen.__setitem__(kind, x[0].detach().to(frozen.dtype))
-
-    kinds: tuple[SiteKind, ...] = ("attn_scores", "q_scale", "k_scale", "rotary_cos", "rotary_sin")
-    sites = [site for site in (Site(kind, layer) for kind in kinds) if model.has_at(site)]
-    model.clean(torch.tensor(frozen.ids), [(site, keep(site.kind)) for site in sites])
-    group = head.head // (len(weights.W_Q) // len(weights.W_K))
-    rotary = (seen["rotary_cos"], seen["rotary_sin"]) if "rotary_cos" in seen else None
-
-    def side(
-        W: Tensor, b: Tensor | None, norm: Norm | None, scale: SiteKind, number: int, factor: float
-    ) -> _Readings:
-        held = seen[scale][number] if norm is not None else None
-        bias = None if b is None else b[number]
-        return _readings(frozen.blocks[layer], W[number], bias, norm, held, rotary, factor)
-
-    q, k = weights, weights
-    return _FrozenScores(
-        head=head,
-        weights=weights,
-        queries=side(q.W_Q, q.b_Q, q.q_norm, "q_scale", head.head, q.scaling),
-        keys=side(k.W_K, k.b_K, k.k_norm, "k_scale", group, 1.0),
-        x=frozen.resid_pre[layer],
-        seen=seen["attn_scores"][head.head],
-    )
-
-
-def _readings(
-    block: FrozenBlock,
-    W: Float[Tensor, "d_model d_head"],
-    b: Float[Tensor, " d_head"] | None,
-    norm: Norm | None,
-    scale: Float[Tensor, "pos 1"] | None,
-    rotary: tuple[Float[Tensor, "pos d_rotary"], Float[Tensor, "pos d_rotary"]] | None,
-    factor: float,
-) -> _Readings:
-    """Of every position: factor · R (w / scale) (W n₁(x) + b), and what n₁ and norms add."""
-    n_pos, dtype = block.pattern.shape[-1], block.pattern.dtype
-    projection, d_head = W.to(dtype), W.shape[1]
-    # after[pos, i, j]: what one unit of projection i makes of dimension j
-    after = factor * torch.eye(d_head, dtype=dtype, device=W.device).expand(n_pos, -1, -1)
-    before = block.before.bias.expand(len(W)) @ projection
-    constant = (before if b is None else before + b.to(dtype)).expand(n_pos, 1, -1)
-    added = torch.zeros_like(constant)
-    if norm is not None and scale is not None:
-        after = norm.linear(after) / scale[:, None]
-        added = factor * norm.b.to(dtype).expand(n_pos, 1, -1)
-    if rotary is not None:
-        after, added = _rotated(after, *rotary), _rotated(added, *rotary)
-    # M[pos, j] = n₁ᵀ W after[pos, :, j]
-    vectors = block.before.back(after.mT @ projection.T, block.before.scale[:, None])
-    return _Readings(vectors, (constant @ after + added)[:, 0])
-
-
-def _rotated(
-    x: Float[Tensor, "pos n d_head"],
-    cos: Float[Tensor, "pos d_rotary"],
-    sin: Float[Tensor, "pos d_rotary"],
-) -> Float[Tensor, "pos n d_head"]:
-    """Of the first `d_rotary` dimensions x · cos + (−second half, first half) · sin."""
-    n = cos.shape[-1]
-    turned, rest = x[..., :n], x[..., n:]
-    half = torch.cat([-turned[..., n // 2 :], turned[..., : n // 2]], -1)
-    return torch.cat([turned * cos[:, None] + half * sin[:, None], rest], -1)
-
-
-def _parts(
-    graph: FrozenGraph, layer: int, side: _Readings, weights: Float[Tensor, " pos"]
-) -> Float[Tensor, "node d_head"]:
-    """What every source, and all that is constant, puts into Σ_pos weight · reading(pos)."""
-    frozen, n_prefix = graph.frozen, graph.frozen.n_prefix
-    n_rows, n_pos = side.vectors.shape[1], int(weights.nonzero().max()) + 1
-    gradient = (side.vectors * weights[:, None, None]).transpose(0, 1)[:, :n_pos]
-    rows = torch.arange(n_rows, device=frozen.device)
+def _backward(
+    graph: FrozenGraph, layer: int, gradients: Float[Tensor, "row pos d_model"]
+) -> Float[Tensor, "node row"]:
+    """Σ_pos gradient · V_s of every source, and of all that is constant, below a layer."""
+    frozen, n_prefix, n_rows = graph.frozen, graph.frozen.n_prefix, len(gradients)
+    rows, every = torch.arange(n_rows, device=frozen.device), slice(0, n_rows)
     accumulator = EdgeAccumulator(graph, rows)
     places = NodeOrder(rows, torch.full_like(rows, layer), rows, rows, ())
     backward = BackwardPass(accumulator, places, prefix_streams(graph.basis, frozen))
-    every = slice(0, n_rows)
-    backward.add_prefix_edges(layer, every, gradient[:, :n_prefix])
-    if n_pos > n_prefix:
-        batch = NodeBatch(every, [layer] * n_rows, slice(n_prefix, n_pos), gradient[:, n_prefix:])
-        _enter(batch, weights)
+    backward.add_prefix_edges(layer, every, gradients[:, :n_prefix])
+    carried = gradients[:, n_prefix:].contiguous()
+    if carried.shape[1]:
+        here = slice(n_prefix, n_prefix + carried.shape[1])
+        batch = NodeBatch(every, [layer] * n_rows, here, carried, n_dense=n_rows)
         for below in reversed(range(layer)):
             backward.pass_layer(below, [batch])
         backward.add_token_edges([batch])
-    accumulator.edges[graph.constant] += weights @ side.constants
     return accumulator.edges
 
 
-def _enter(batch: NodeBatch, weights: Float[Tensor, " pos"]) -> None:
-    """Let all rows enter: sparse where they read one position, with all of them elsewhere."""
-    at = weights[batch.positions].nonzero()[:, 0]
-    batch.storage = batch.storage.contiguous()
-    if len(at) == 1:
-        vectors = batch.storage[:, int(at[0])].clone()
-        batch.enter(at.expand(len(vectors)) + batch.positions.start, vectors)
-    else:
-        batch.n_dense = len(batch.storage)
+def _rows(
+    graph: FrozenGraph, group: Int[Tensor, " node"], n_pos: int
+) -> tuple[CarriedRows, Int[Tensor, " row"]]:
+    """Groups as rows carried up to a position, and each row's number of its group."""
+    nodes = sources_of(graph)
+    members = nodes.where((group[nodes.row] >= 0) & (nodes.pos < n_pos))
+    number, row = group[members.row].unique(return_inverse=True)
+    first = torch.full_like(number, graph.frozen.n_layers)
+    first.scatter_reduce_(0, row, members.layer, "amin")
+    order = torch.argsort(first, stable=True)
+    row_of = nowhere(graph)
+    row_of[members.row] = torch.argsort(order)[row]
+    start = int(members.pos.min()) if len(members.pos) else n_pos
+    return CarriedRows(row_of, first[order], slice(start, n_pos)), number[order]
+
+
+def _read(
+    graph: FrozenGraph, layer: int, rows: CarriedRows, side: _Side
+) -> Float[Tensor, "row d_head"]:
+    """What a side reads of rows before a layer."""
+    writes = writes_of(graph, (rows.row_of >= 0).nonzero()[:, 0])
+    stream = next(islice(streams_of(graph, rows, writes), layer, None))
+    found = stream.new_zeros(len(rows.layer), side.constant.shape[0])
+    found[: len(stream)] = side.linear(stream, rows.positions.start)
+    return found

@@ -18,12 +18,8 @@ from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_loadings import carried_by
-from tracer.engine.attribution.query_key import (
-    Against,
-    HeadPlace,
-    QkAttribution,
-    qk_attribution,
-)
+from tracer.engine.attribution.head_scores import HeadPlace
+from tracer.engine.attribution.query_key import Against, qk_attribution
 from tracer.engine.controls import seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
 from tracer.engine.measure.graph_controls import N_CONTROLS, control_sets
@@ -162,35 +158,21 @@ def _reason(
     if whole <= ROUNDING * math.fsum(abs(each.score) for each in found):
         problem = f"the score is no higher than that of {asked.against} ({whole:+.3g})"
         return ReasonRecord(**told, whole=whole, problem=problem)
-    queries = _sides(taken, rows, asked.query, found[0].query.device)
-    keys = _sides(taken, rows, asked.key, found[0].query.device)
-    drawn = _other_features(context, taken, rows, asked)
-    parts = [_part(found, queries, keys)]
-    for each in drawn:
-        q = _sides(taken, each, asked.query, found[0].query.device)
-        parts.append(_part(found, q, _sides(taken, each, asked.key, found[0].query.device)))
+    drawn = [rows, *_other_features(context, taken, rows, asked)]
+    queries, keys = (_sets(taken, drawn, name) for name in (asked.query, asked.key))
+    products = [e.sums("query", queries) * e.sums("key", keys) for e in found]
+    parts = torch.stack(products).sum((0, 2)).double().tolist()
     shares = np.array(parts) / whole
     compared = _compared(float(shares[0]), shares[1:])
     return ReasonRecord(**told, part=parts[0], whole=whole, share=float(shares[0]), **compared)
 
 
-def _sides(
-    taken: Attributed,
-    rows: dict[str, Int[np.ndarray, " n"]],
-    name: str | None,
-    device: torch.device,
-) -> Int[Tensor, " n"]:
-    """Rows of a side: those of its supernode, or all of them."""
-    if name is None:
-        return torch.arange(taken.nodes.constant + 1, device=device)
-    return torch.from_numpy(rows[name]).to(device)
-
-
-def _part(
-    found: Sequence[QkAttribution], queries: Int[Tensor, " n"], keys: Int[Tensor, " m"]
-) -> float:
-    """The pairs between two groups of nodes, of all heads together."""
-    return math.fsum(float(e.query[queries].sum(0) @ e.key[keys].sum(0)) for e in found)
+def _sets(
+    taken: Attributed, drawn: Sequence[dict[str, Int[np.ndarray, " n"]]], name: str | None
+) -> list[Int[Tensor, " n"]] | None:
+    """By draw, the rows of a side's supernode, or of what stands in its place; None: every node."""
+    device = taken.nodes.frozen.device
+    return None if name is None else [torch.from_numpy(each[name]).to(device) for each in drawn]
 
 
 def _other_features(

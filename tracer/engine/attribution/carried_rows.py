@@ -1,0 +1,121 @@
+"""Rows of nodes that are carried densely through every layer of a frozen graph.
+
+A row is one node, or the sum of several: the frozen layers are linear, so what a group of sources
+puts into the residual stream is carried as one. The special-token prefix is carried like any other
+position. Nothing constant is carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracer.engine.attribution.frozen_graph import FrozenGraph
+from tracer.engine.attribution.node_streams import NodePlaces
+from tracer.engine.attribution.nodes import Writes
+from tracer.engine.attribution.passes import EMBEDDING
+from tracer.engine.attribution.sweep import source_nodes
+
+
+class CarriedRows(NamedTuple):
+    """Which nodes are carried, in which rows; rows that enter first in front."""
+
+    row_of: Int[Tensor, " node"]
+    """By row of the graph, the row here; −1 of what is not carried."""
+    layer: Int[Tensor, " row"]
+    """At which each row enters."""
+    positions: slice
+    """Sources are carried from a position on, targets from the first one."""
+    is_one: bool = False
+    """Whether all rows are the same sum of nodes."""
+
+    def n_below(self, layer: int) -> int:
+        """Sources that have entered before a layer's attention: those from layers below it."""
+        return int((self.layer < layer).sum())
+
+    def n_from(self, layer: int) -> int:
+        """Targets at a layer or above it."""
+        return int((self.layer >= layer).sum())
+
+
+def sources_of(graph: FrozenGraph) -> NodePlaces:
+    """All sources in the order of their rows, the tokens of the special-token prefix too."""
+    carried, prefix = source_nodes(graph.frozen, graph.chosen), graph.frozen.n_prefix
+    pos = torch.arange(prefix, device=graph.frozen.device)
+    rest = NodePlaces(graph.first_token + pos, torch.full_like(pos, EMBEDDING), pos)
+    found = NodePlaces(*map(torch.cat, zip(carried, rest, strict=True)))
+    return found.where(torch.argsort(found.row))
+
+
+def nowhere(graph: FrozenGraph) -> Int[Tensor, " node"]:
+    """A `CarriedRows.row_of` that carries nothing."""
+    n = max(graph.constant + 1, graph.n_targets)
+    return torch.full((n,), -1, device=graph.frozen.device)
+
+
+def writes_of(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, Writes]:
+    """What some sources write into the stream, by layer; the embeddings at `EMBEDDING`."""
+    frozen, wanted = graph.frozen, nowhere(graph) >= 0
+    wanted[sources] = True
+    pos = torch.arange(frozen.n_pos, device=frozen.device)
+    found = {EMBEDDING: Writes(graph.first_token + pos, pos, frozen.resid_pre[0])}
+    found |= {layer: graph.writes(layer) for layer in range(frozen.n_layers)}
+    return {
+        layer: Writes(*(each[wanted[writes.rows]] for each in writes))
+        for layer, writes in found.items()
+    }
+
+
+def streams_of(
+    graph: FrozenGraph, rows: CarriedRows, writes: dict[int, Writes]
+) -> Iterator[Float[Tensor, "entered pos d_model"]]:
+    """Carry sources forward: before every layer, what those that have entered put into the stream.
+
+    It is valid until the next is asked for.
+    """
+    frozen, here = graph.frozen, rows.positions
+    shape = len(rows.layer), here.stop - here.start, len(frozen.resid_post)
+    stream = frozen.resid_post.new_zeros(shape)
+    add_vectors(stream, rows, *writes[EMBEDDING])
+    for layer in range(frozen.n_layers):
+        if layer:
+            _pass_layer(graph, layer - 1, stream[: rows.n_below(layer - 1)], here)
+            add_vectors(stream, rows, *writes[layer - 1])
+        yield stream[: rows.n_below(layer)]
+
+
+def _pass_layer(
+    graph: FrozenGraph, layer: int, stream: Float[Tensor, "row pos d_model"], here: slice
+) -> None:
+    block = graph.frozen.blocks[layer]
+    skipped = graph.skip_jvp(layer, stream, here) if block.is_parallel else None
+    block.attend_jvp(stream, here)
+    if not block.is_parallel:
+        skipped = graph.skip_jvp(layer, stream, here)
+    if skipped is not None:
+        stream += skipped
+
+
+def add_vectors(
+    stream: Float[Tensor, "row pos d_model"],
+    carried: CarriedRows,
+    rows: Int[Tensor, " n"],
+    pos: Int[Tensor, " n"],
+    vectors: Float[Tensor, "n d_model"],
+) -> None:
+    """stream[row, pos] += vector, of those rows of the graph, and positions, that are carried.
+
+    A sum of nodes that is carried in several rows enters all of them.
+    """
+    row = carried.row_of[rows]
+    here = (row >= 0) & (pos < carried.positions.stop)
+    at = row[here], pos[here] - carried.positions.start
+    if not carried.is_one:
+        stream.index_put_(at, vectors[here], accumulate=True)
+    elif here.any():
+        one = stream.new_zeros(1, *stream.shape[1:])
+        stream += one.index_put_(at, vectors[here], accumulate=True)
