@@ -91,8 +91,9 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     last, city = len(prompt.ids) - 1, prompt.spans["city"][1] - 1
     found = record.reasons["1.3 last → city (less mean): all × texas"]
     assert (found.query, found.key, found.heads) == (last, city, ("1.3",))
+    nodes = torch.arange(taken.nodes.constant + 1)
     pairs = qk_attribution(bench.model, taken.nodes, HeadPlace(1, 3), last, city, "mean")
-    every = pairs.pairs().double()
+    every = pairs.pairs(nodes, nodes).double()
     if found.share is None:
         assert float(every.sum()) <= 0 and "is no higher than that of mean" in found.problem
     else:
@@ -103,7 +104,9 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     early = prompt.spans["early"][1] - 1
     both = record.reasons["movers last → city (less early): texas × texas"]
     each = [
-        qk_attribution(bench.model, taken.nodes, HeadPlace(*head), last, city, early).pairs()
+        qk_attribution(bench.model, taken.nodes, HeadPlace(*head), last, city, early).pairs(
+            nodes, nodes
+        )
         for head in MOVERS
     ]
     total = float(torch.stack(each).double().sum())

@@ -10,7 +10,7 @@ from tracer.evidence.case import untested
 from tracer.evidence.statistics import Side
 from tracer.evidence.wording import counted, exact, p_text, signed
 from tracer.hypothesis.expectations.edge import OUTPUT
-from tracer.hypothesis.expectations.head_share import Bounds
+from tracer.hypothesis.expectations.head_share import ShareBounds
 from tracer.record.head_shares import HeadShareRecord
 from tracer.record.record import Record
 from tracer.record.testable import baseline_problem
@@ -32,7 +32,7 @@ class Share(NamedTuple):
     """How many there are: '9 controls'."""
 
 
-def bounds_words(bounds: Bounds) -> str:
+def bounds_words(bounds: ShareBounds) -> str:
     """How its tests are written: '> 0.10 and above controls, p ≤ 0.05'."""
     limits = ((">", bounds.above), ("<", bounds.below))
     tests = [f"{sign} {exact(limit)}" for sign, limit in limits if limit is not None]
@@ -61,7 +61,7 @@ def _silent(graph: GraphRecord, names: Iterable[str]) -> str | None:
     return None
 
 
-def judge_share(prompt: str, share: Share, bounds: Bounds) -> PromptOutcome:
+def judge_share(prompt: str, share: Share, bounds: ShareBounds) -> PromptOutcome:
     """Judge a share; untested where it has too few controls for the p that is asked."""
     value, found, alpha = share.value, share.found, bounds.alpha
     if math.isnan(value):

@@ -14,7 +14,7 @@ from tracer.hypothesis.expectations.base import (
     Number,
     bounds_problems,
 )
-from tracer.hypothesis.expectations.head_share import Bounds
+from tracer.hypothesis.expectations.head_share import ShareBounds
 
 if TYPE_CHECKING:
     from tracer.hypothesis.parts import Parts
@@ -40,9 +40,9 @@ class EdgeTest(BaseModel):
     undercuts_controls: Alpha | None = Field(default=None, description="The same, lower.")
 
     @property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> ShareBounds:
         """All of its tests."""
-        return Bounds(self.above, self.below, self.beats_controls, self.undercuts_controls)
+        return ShareBounds(self.above, self.below, self.beats_controls, self.undercuts_controls)
 
 
 class Edge(GraphExpectation):

@@ -11,7 +11,7 @@ from tracer.errors import KeyPath, Problem
 from tracer.hypothesis.expectations.base import Alpha, Number, bounds_problems
 
 
-class Bounds(NamedTuple):
+class ShareBounds(NamedTuple):
     """What a share must be: bounds, or beyond its controls."""
 
     above: float | None
@@ -38,9 +38,9 @@ class HeadShareTest(BaseModel):
     undercuts_controls: Alpha | None = Field(default=None, description="The same, lower.")
 
     @property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> ShareBounds:
         """All of its tests."""
-        return Bounds(
+        return ShareBounds(
             self.share_above, self.share_below, self.beats_controls, self.undercuts_controls
         )
 
