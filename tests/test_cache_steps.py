@@ -8,12 +8,12 @@ from safetensors.numpy import load_file, save_file
 import tracer.engine.measure.circuits
 import tracer.engine.measure.graphs
 import tracer.engine.measure.texts
-import tracer.engine.reuse
 import tracer.engine.run
 from tests.bench import TINY
 from tests.test_cache_rows import Lab, assert_same
 from tests.test_measuring_circuits import CIRCUIT, PROMPTS
 from tests.test_measuring_graphs import GRAPH
+from tests.test_resolve import watched
 
 STEPS = {
     "prompts": PROMPTS,
@@ -179,17 +179,7 @@ def test_entries_that_are_something_else_are_made_again(lab, made):
 
 @pytest.fixture
 def resolved(monkeypatch):
-    """Prompts that were run unclamped and supernodes that were found, in order."""
-    seen = []
-    for what in ("clean_run", "select"):
-        real = getattr(tracer.engine.reuse, what)
-
-        def once(*args, real=real, what=what):
-            seen.append(args[2].name if what == "clean_run" else args[0])
-            return real(*args)
-
-        monkeypatch.setattr(tracer.engine.reuse, what, once)
-    return seen
+    return watched(monkeypatch)
 
 
 OTHER = TINY["interventions"]["swap"] | {"expect": [{"top": " Miami"}]}

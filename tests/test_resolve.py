@@ -25,9 +25,8 @@ def rules(**texas):
     return BASE["supernodes"] | {"texas": {"select": node | texas}}
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Names of what was run and found, in order."""
+def watched(monkeypatch):
+    """Prompts that are run unclamped and supernodes that are found by rule, in order."""
     seen = []
     for what in ("clean_run", "select"):
         real = getattr(tracer.engine.reuse, what)
@@ -38,6 +37,11 @@ def counted(monkeypatch):
 
         monkeypatch.setattr(tracer.engine.reuse, what, once)
     return seen
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    return watched(monkeypatch)
 
 
 @pytest.mark.parametrize(
