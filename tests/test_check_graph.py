@@ -8,7 +8,8 @@ from tracer.errors import HypothesisError
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.studies.graph import MAX_FEATURES
-from tracer.record.graph.format import Counts, too_large
+from tracer.record.graph.format import Counts
+from tracer.record.graph.soundness import too_large
 
 
 def told(graph, **changes):

@@ -19,7 +19,7 @@ from tracer.dashboard.explore.supernodes import (
     with_group,
     without_group,
 )
-from tracer.engine.supernodes import position_of
+from tracer.engine.members import position_of
 from tracer.record.graph.graph import listed
 from tracer.record.graph.influence import supernode_scores
 from tracer.record.record import FeatureRef

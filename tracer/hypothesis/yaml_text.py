@@ -62,8 +62,8 @@ class YamlMistake(Exception):
         super().__init__(message)
 
 
-def refuse(message: str, mark: yaml.Mark | None) -> Never:
-    """Stop reading at a mark."""
+def refuse(message: str, mark: Any) -> Never:
+    """Stop reading at a mark of PyYAML or libyaml, which have a type each; None: at the start."""
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     raise YamlMistake(message, line, column)
 
