@@ -143,3 +143,8 @@ def test_below_zero_the_ends_of_a_feature_change_places_and_signs():
     below = effects.at(-0.5)
     assert below.promoted == (LogitEffect(" x", 2.0),)
     assert below.suppressed == (LogitEffect(" Tahoe", -3.0), LogitEffect(" b", -1.0))
+
+
+def test_of_no_features_nothing_is_told(tiny):
+    """A pruned graph may have none: tokens lead to the output by their errors alone."""
+    assert cards(tiny, []) == []

@@ -50,6 +50,8 @@ def logit_effects(
     model: Model, basis: FeatureBasis, features: Sequence[FeatureId], top: int
 ) -> list[LogitEffects]:
     """What each feature promotes and suppresses most: `top` tokens each."""
+    if not features:
+        return []
     found: list[LogitEffects] = []
     for some in _write_directions(model, basis, features).split(_AT_ONCE):
         scores = _vocabulary_scores(model, some)
