@@ -29,7 +29,6 @@ from rival import from_above, run
 
 from tracer.engine.attribution.graph import Attributed, attributed
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
-from tracer.engine.attribution.head_scores import HeadPlace
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.batches import Row, batch_limit
 from tracer.engine.features.heads import beside_heads
@@ -39,6 +38,7 @@ from tracer.engine.forward import run_rows
 from tracer.engine.head_reason import MOST
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
+from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.prune import prune
 
 MODEL = "gemma-3-270m"
@@ -84,14 +84,14 @@ def reasons(model: Model, taken: Attributed) -> dict[str, Callable[[], object]]:
     places = [(layers // 4, last // 2), (layers // 2, last // 2), (layers - 1, last - 1)]
     return {
         f"why head {layer}.0 looks from {last} at {key}": partial(
-            _strongest, model, taken, HeadPlace(layer, 0), last, key
+            _strongest, model, taken, HeadName(layer, 0), last, key
         )
         for layer, key in places
         if taken.nodes.frozen.blocks[layer].pattern[0, last, key] > 0
     }
 
 
-def _strongest(model: Model, taken: Attributed, head: HeadPlace, query: int, key: int) -> object:
+def _strongest(model: Model, taken: Attributed, head: HeadName, query: int, key: int) -> object:
     """Every node's part of both sides, and the pairs of the strongest."""
     found = qk_attribution(model, taken.nodes, head, query, key)
     sides = found.query_marginals, found.key_marginals

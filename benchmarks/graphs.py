@@ -30,7 +30,7 @@ from operations import SQUARE, operations, operations_backward, square_speed
 from rival import Timed, as_picked, from_above, run, try_sizes
 from torch import Tensor
 
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.neurons import NeuronBasis
@@ -188,7 +188,7 @@ def listed(seconds: list[float]) -> str:
 
 def graph_of(model: Model, basis: FeatureBasis, ids: Tensor, n: int) -> None:
     """A whole graph, as a user asks for it."""
-    attribute(model, basis, ids, partial(toward, model), n, Silent())
+    attributed(model, basis, ids, partial(toward, model), n, Silent())
 
 
 def report_long() -> None:

@@ -53,8 +53,7 @@ def operations(task: Task) -> float:
 
 def operations_backward(task: Task) -> float:
     """What carrying every target backward to the embeddings would multiply and add, likewise."""
-    _, _, frozen, kept, targets, _ = task
-    readers = target_nodes(frozen, kept, len(targets.logits))
+    frozen, kept, readers = task.frozen, task.chosen, target_nodes(task.graph)
     width = readers.pos + 1 - frozen.n_prefix
     passes = (readers.layer + 1).clamp_max(frozen.n_layers)
     total = float((passes * carried(frozen, width)).sum())

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.places import as_places
 from tracer.engine.model.model import Model
@@ -31,7 +31,8 @@ def ids_of(model, text=TEXT):
 def graph_of(model, basis, n=80, text=TEXT, toward=None, required=()):
     """The graph of a text."""
     toward = toward or (lambda frozen: salient(frozen, model.tokenizer))
-    return attribute(model, basis, ids_of(model, text), toward, n, Silent(), as_places(required))
+    ids, places = ids_of(model, text), as_places(required)
+    return attributed(model, basis, ids, toward, n, Silent(), places).graph
 
 
 def relative_error(found, wanted):

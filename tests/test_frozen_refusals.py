@@ -22,7 +22,7 @@ from tests.dictionaries import skip, threshold, write_transcoders
 from tests.opened import TEXT, edges_by_autograd, graph_of, ids_of, open_tiny, relative_error
 from tests.tiny_models import CONTEXT, save_gemma3, save_other
 from tracer.engine.attribution.frozen import freeze
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
@@ -249,9 +249,9 @@ def test_required_features_that_are_off_are_left_out(model, tmp_path):
 
 def test_no_features_at_all_can_be_asked_for(model):
     basis = NeuronBasis(model)
-    graph = attribute(
+    graph = attributed(
         model, basis, ids_of(model), lambda at: salient(at, model.tokenizer), 0, Silent()
-    )
+    ).graph
     assert graph.nodes.n_features == 0
     is_autograd(model, basis, graph, ids_of(model))
 

@@ -137,7 +137,7 @@ def test_small_pieces_change_nothing(found, monkeypatch):
     _, _, _, whole, every = found
     graph = whole.graph
     monkeypatch.setattr(loadings, "MOST_HEADS", 10**6)
-    monkeypatch.setattr(loadings, "BUDGET", 20_000)
+    monkeypatch.setattr(node_streams, "BUDGET", 20_000)
     monkeypatch.setattr(node_streams, "BATCH_CELLS", 100)
     again = dense(graph, edge_loadings(whole, whole.graph, Silent()))
     for mine, wanted in zip(again, every, strict=True):

@@ -11,11 +11,12 @@ from tests.opened import edges_by_autograd, open_tiny
 from tests.test_head_loadings import detached
 from tests.test_heads import open_heads
 from tests.test_measuring_graphs import GRAPH, again, rows_of
-from tracer.engine.attribution.query_key import HeadPlace, qk_attribution
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.measure.graph_heads import heads_cause
 from tracer.engine.measure.graphs import measure_graphs
 from tracer.engine.progress import Silent
 from tracer.errors import HypothesisError
+from tracer.hypothesis.heads import HeadName
 
 TO_OUTPUT = {"from": "texas", "to": "output"}
 TO_OTHER = {"from": "texas", "to": "california"}
@@ -92,7 +93,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     found = record.reasons["1.3 last → city (less mean): all × texas"]
     assert (found.query, found.key, found.heads) == (last, city, ("1.3",))
     nodes = torch.arange(taken.nodes.constant + 1)
-    pairs = qk_attribution(bench.model, taken.nodes, HeadPlace(1, 3), last, city, "mean")
+    pairs = qk_attribution(bench.model, taken.nodes, HeadName(1, 3), last, city, "mean")
     every = pairs.pairs(nodes, nodes).double()
     if found.share is None:
         assert float(every.sum()) <= 0 and "is no higher than that of mean" in found.problem
@@ -104,7 +105,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     early = prompt.spans["early"][1] - 1
     both = record.reasons["movers last → city (less early): texas × texas"]
     each = [
-        qk_attribution(bench.model, taken.nodes, HeadPlace(*head), last, city, early).pairs(
+        qk_attribution(bench.model, taken.nodes, HeadName(*head), last, city, early).pairs(
             nodes, nodes
         )
         for head in MOVERS

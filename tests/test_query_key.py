@@ -9,17 +9,17 @@ import torch
 from tests.dictionaries import write_clt, write_gemma_scope_2
 from tests.opened import ids_of
 from tests.test_head_loadings import attributed_of
-from tracer.engine.attribution.head_scores import HeadPlace
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Silent
 from tracer.errors import UsageError
+from tracer.hypothesis.heads import HeadName
 
 REL = 1e-5
 """fp32, over the largest pair, and the largest score."""
-HEADS = [HeadPlace(0, 1), HeadPlace(1, 0), HeadPlace(1, 3)]
+HEADS = [HeadName(0, 1), HeadName(1, 0), HeadName(1, 3)]
 LAST = 13
 """Position of the last token; the sliding layers of Gemma see 8."""
 
@@ -74,7 +74,7 @@ def test_all_pairs_together_are_the_models_score(case, head, key):
 
 def test_differences_are_of_the_models_scores(case):
     model, _, (_, nodes) = case
-    head = HeadPlace(1, 2)
+    head = HeadName(1, 2)
     scores = read_scores(model, 1)[2, 12, :13]
     pattern = nodes.frozen.blocks[1].pattern[2, 12, :13].double()
     less = qk_attribution(model, nodes, head, 12, 9, 7)
@@ -88,7 +88,7 @@ def test_differences_are_of_the_models_scores(case):
 
 def test_marginals_and_groups_are_sums_of_pairs(case):
     model, _, (_, nodes) = case
-    found = qk_attribution(model, nodes, HeadPlace(1, 1), 10, 6)
+    found = qk_attribution(model, nodes, HeadName(1, 1), 10, 6)
     pairs = all_pairs(found).double()
     close = {"atol": REL * scale_of(pairs), "rtol": 0}
     np.testing.assert_allclose(found.query_marginals.double(), pairs.sum(1), **close)
@@ -96,7 +96,9 @@ def test_marginals_and_groups_are_sums_of_pairs(case):
     few = torch.tensor([len(pairs) - 1, 0, 7]), torch.tensor([5, len(pairs) - 2])
     np.testing.assert_allclose(found.pairs(*few).double(), pairs[few[0]][:, few[1]], **close)
     some = torch.arange(len(pairs)) % 4 - 1
-    groups = found.grouped(some, (some > 0).long())
+    rows = [[(some == i).nonzero()[:, 0] for i in range(3)]]
+    rows.append([((some > 0) == j).nonzero()[:, 0] for j in (False, True)])
+    groups = found.sums("query", rows[0]) @ found.sums("key", rows[1]).T
     wanted = [[pairs[some == i][:, (some > 0) == j].sum() for j in range(2)] for i in range(3)]
     np.testing.assert_allclose(groups.double(), wanted, **close)
 
@@ -112,7 +114,7 @@ def held(model, basis, upto):
 def test_a_key_side_node_that_is_switched_off_moves_the_score_by_its_marginal(case):
     """In the model itself, everything held up to the score, on the key side alone."""
     model, basis, (_, nodes) = case
-    head, query, key = HeadPlace(1, 0), 11, 7
+    head, query, key = HeadName(1, 0), 11, 7
     found = qk_attribution(model, nodes, head, query, key)
     scale = scale_of(all_pairs(found))
     features = nodes.chosen.layers[0]
@@ -158,7 +160,7 @@ def test_a_key_side_node_that_is_switched_off_moves_the_score_by_its_marginal(ca
 def test_what_no_head_does_is_a_sentence(case, head, places, sentence):
     model, _, (_, nodes) = case
     with pytest.raises(UsageError, match=sentence):
-        qk_attribution(model, nodes, HeadPlace(*head), *places)
+        qk_attribution(model, nodes, HeadName(*head), *places)
 
 
 def test_a_key_outside_of_the_window_is_a_sentence(case):
@@ -166,4 +168,4 @@ def test_a_key_outside_of_the_window_is_a_sentence(case):
     if "Gemma" not in model.record.architecture:
         pytest.skip("no windows")
     with pytest.raises(UsageError, match=r"does not see position 2 from 13: .* 6 to 13 there"):
-        qk_attribution(model, nodes, HeadPlace(0, 0), 13, 2)
+        qk_attribution(model, nodes, HeadName(0, 0), 13, 2)

@@ -5,7 +5,7 @@ import torch
 
 from tests.opened import edges_by_autograd, ids_of, relative_error
 from tracer.engine.attribution.frozen import n_prefix
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.progress import Silent
@@ -14,7 +14,7 @@ from tracer.engine.progress import Silent
 def graph_of_ids(model, ids):
     basis = NeuronBasis(model)
     toward = lambda frozen: salient(frozen, model.tokenizer)  # noqa: E731
-    return basis, attribute(model, basis, ids, toward, 40, Silent())
+    return basis, attributed(model, basis, ids, toward, 40, Silent()).graph
 
 
 def test_the_prefix_is_the_leading_run_of_special_tokens():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.bench import TINY, make_bench
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.patching import along, feature_gradients
 from tracer.engine.attribution.targets import tokens
 from tracer.engine.members import from_ids, position_of
@@ -123,14 +123,14 @@ def test_the_rule_influence_reads_the_graphs(bench):
     found = score(rule(by="influence", against=None).select, bench).scores[0]
     clean = bench.clean["dallas"]
     token = clean.prompt.asked[" Austin"]
-    graph = attribute(
+    graph = attributed(
         bench.model,
         bench.basis,
         clean.ids,
         lambda frozen: tokens(frozen, bench.model.tokenizer, [token]),
         2048,
         Silent(),
-    )
+    ).graph
     at_city = clean.prompt.spans["city"][1] - 1
     wanted = torch.zeros_like(found)
     for (layer, pos, index), value in zip(

@@ -9,9 +9,9 @@ import torch
 
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
-from tracer.engine.attribution import frozen_block, node_streams, passes, sweep
+from tracer.engine.attribution import frozen_block, node_streams, sweep
 from tracer.engine.attribution.frozen import freeze
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.nodes import most_relevant, relevance
 from tracer.engine.attribution.targets import salient
 from tracer.engine.features.neurons import NeuronBasis
@@ -123,7 +123,7 @@ def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
     monkeypatch.setattr(frozen_block, "STRIP", 2)
     monkeypatch.setattr(node_streams, "BATCH_CELLS", 30)
-    monkeypatch.setattr(passes, "BUDGET", 20_000)
+    monkeypatch.setattr(node_streams, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
     again = graph_of(model, basis, n=40)
     assert relative_error(again.edges, graph.edges) < 1e-5
@@ -184,7 +184,7 @@ def test_prefix_tokens_have_no_features_and_their_embedding_is_a_node(neurons):
 def test_a_prompt_without_a_prefix_is_swept_as_autograd_goes(each_model):
     ids, basis = ids_of(each_model)[1:], NeuronBasis(each_model)
     toward = partial(salient, tokenizer=each_model.tokenizer)
-    graph = attribute(each_model, basis, ids, toward, 40, Silent())
+    graph = attributed(each_model, basis, ids, toward, 40, Silent()).graph
     wanted = edges_by_autograd(each_model, basis, graph, ids)
     assert (graph.nodes.errors[:, 1] == 0).any(), "nothing is left out at the first position"
     assert relative_error(graph.edges, wanted) < REL

@@ -28,6 +28,7 @@ from tracer.engine.graph_request import GraphRequest, WhyRequest
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, UsageError, show
+from tracer.hypothesis.heads import find_head
 from tracer.hypothesis.load import HypothesisFile, Replacements, read
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
@@ -227,10 +228,10 @@ def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
 
 def _why(asked: tuple[str, str, str], against: str | None) -> WhyRequest:
     head, query, key = asked
-    numbers = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", head, re.ASCII)
-    if numbers is None:
+    found = find_head(head)
+    if found is None:
         raise UsageError(f"--why {show(head)}: a head is its layer and its number, as in 9.1.")
-    return WhyRequest(int(numbers[1]), int(numbers[2]), query, key, against)
+    return WhyRequest(found, query, key, against)
 
 
 def _run(

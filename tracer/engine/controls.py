@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Literal, NamedTuple
 
@@ -158,14 +158,27 @@ def _head_sets(
     return [dict(zip(keys, each, strict=True)) for each in found]
 
 
+HeadSet = tuple[tuple[int, ...], ...]
+"""So many heads of each pool."""
+
+
+def n_sets_of_heads(pools: Sequence[Sequence[int]], sizes: Sequence[int]) -> int:
+    """How many choices there are of so many heads of each pool."""
+    return math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
+
+
+def every_set_of_heads(pools: Sequence[Sequence[int]], sizes: Sequence[int]) -> Iterator[HeadSet]:
+    """All of them."""
+    return product(*(combinations(pool, k) for pool, k in zip(pools, sizes, strict=True)))
+
+
 def sets_of_heads(
     pools: Sequence[Sequence[int]], sizes: Sequence[int], n: int, generator: torch.Generator
-) -> list[tuple[tuple[int, ...], ...]]:
-    """At most `n` different choices of so many heads of each pool; all there are, if fewer."""
-    exist = math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
-    if exist <= n:
-        return list(product(*(combinations(p, k) for p, k in zip(pools, sizes, strict=True))))
-    found: dict[tuple[tuple[int, ...], ...], None] = {}
+) -> list[HeadSet]:
+    """At most `n` different ones; all there are, if fewer."""
+    if n_sets_of_heads(pools, sizes) <= n:
+        return list(every_set_of_heads(pools, sizes))
+    found: dict[HeadSet, None] = {}
     while len(found) < n:
         found[tuple(some_of(p, k, generator) for p, k in zip(pools, sizes, strict=True))] = None
     return list(found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.errors import UsageError, shorten, unknown
+from tracer.hypothesis.heads import HeadName
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import ModelSpec
@@ -26,8 +27,7 @@ N_READ = 150
 class WhyRequest:
     """Which head's attention is to be told the reason of."""
 
-    layer: int
-    head: int
+    head: HeadName
     query: str
     """From which token: its text, its position, `last`, or a span of the prompt."""
     key: str

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
-from tracer.engine.attribution.head_scores import HeadPlace
 from tracer.engine.attribution.query_key import Against, QkAttribution, qk_attribution
 from tracer.engine.graph_request import WhyRequest
 from tracer.engine.model.model import Model
@@ -43,7 +42,7 @@ def head_reason(
     if asked.against is not None:
         is_mean = asked.against == MEAN
         against = MEAN if is_mean else position_of(asked.against, tokens, spans)
-    head = HeadPlace(asked.layer, asked.head)
+    head = asked.head
     found = qk_attribution(model, taken.nodes, head, query, key, against)
     ids = [*source_ids(taken.graph.nodes, taken.graph.subject), CONSTANT]
     queries, keys = _strongest(found.query_marginals), _strongest(found.key_marginals)

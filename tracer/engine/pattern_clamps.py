@@ -10,33 +10,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import combinations, islice, product
+from itertools import islice, product
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.controls import seed_of, some_of
+from tracer.engine.controls import every_set_of_heads, n_sets_of_heads, seed_of, some_of
 from tracer.engine.features.places import HEADS, Place, PlaceValues
 from tracer.engine.patterns import Knockout, Look, PatternEdit, Replaced, Span, patterns_of
 from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.attention import HeadsForm, PatternClamp
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.attends import Attends
-from tracer.hypothesis.heads import parse_head
+from tracer.hypothesis.heads import HeadName, head_id, parse_head
 from tracer.record.trials import PatternRecord
 
-Head = tuple[int, int]
-"""(layer, head)."""
 
-
-def heads_of(context: MeasurementContext, heads: HeadsForm) -> tuple[Head, ...]:
+def heads_of(context: MeasurementContext, heads: HeadsForm) -> tuple[HeadName, ...]:
     """The heads that are named, each once."""
     if isinstance(heads, str):
         refs = context.supernodes[heads].heads
-        return tuple(dict.fromkeys((ref.layer, ref.head) for ref in refs))
-    return tuple((name.layer, name.head) for name in map(parse_head, heads))
+        return tuple(dict.fromkeys(HeadName(ref.layer, ref.head) for ref in refs))
+    return tuple(map(parse_head, heads))
 
 
 def patterns(
@@ -64,7 +61,7 @@ def _edits(
     context: MeasurementContext,
     clamp: PatternClamp,
     prompt: str,
-    heads: Iterable[Head],
+    heads: Iterable[HeadName],
     keys: Span | None = None,
 ) -> Iterator[PatternEdit]:
     """One clamp on some heads, and on other keys than its own where they are given."""
@@ -89,19 +86,18 @@ def pattern_problem(
             continue
         pattern = patterns(context, prompt)[edit.layer][edit.head, slice(*edit.queries)]
         if not bool(pattern[:, slice(*edit.keys)].sum()):
-            return _unseen((edit.layer, edit.head))
+            return _unseen(HeadName(edit.layer, edit.head))
         rest = pattern.clone()
         rest[:, slice(*edit.keys)] = 0
         if not edit.keep and not bool((rest.sum(-1) > 0).all()):
-            return f"without these keys a query of head {edit.layer}.{edit.head} has none left"
+            return (
+                f"without these keys a query of head {head_id(edit.layer, edit.head)} has none left"
+            )
     return None
 
 
-def _unseen(head: Head) -> str:
-    return (
-        f"head {head[0]}.{head[1]} gives these keys a weight of exactly 0: its window does not "
-        "reach them"
-    )
+def _unseen(head: HeadName) -> str:
+    return f"head {head} gives these keys a weight of exactly 0: its window does not reach them"
 
 
 def unseen_by(context: MeasurementContext, look: Look, prompt: str) -> str | None:
@@ -109,7 +105,7 @@ def unseen_by(context: MeasurementContext, look: Look, prompt: str) -> str | Non
     for layer, head in look.heads:
         pattern = patterns(context, prompt)[layer][head, slice(*look.queries)]
         if not bool(pattern[:, slice(*look.keys)].sum()):
-            return _unseen((layer, head))
+            return _unseen(HeadName(layer, head))
     return None
 
 
@@ -131,7 +127,7 @@ def pattern_records(
             PatternRecord(
                 words=clamp.words(),
                 supernode=clamp.heads if isinstance(clamp.heads, str) else None,
-                heads=tuple(f"{edit.layer}.{edit.head}" for edit in edits),
+                heads=tuple(head_id(edit.layer, edit.head) for edit in edits),
                 moved=math.fsum(moved) / len(moved),
             )
         )
@@ -173,7 +169,7 @@ def looks_of(context: MeasurementContext, spec: InterventionSpec, prompt: str) -
     for expectation in spec.expect:
         if isinstance(expectation, Attends):
             asked = expectation.attends
-            heads = heads_of(context, asked.supernode or (asked.head,))
+            heads = heads_of(context, asked.heads)
             found[asked.key] = Look(heads, spans[asked.from_], spans[asked.to])
     return found
 
@@ -221,7 +217,7 @@ def pattern_controls(
     controls: list[list[PatternEdit]] = []
     for choice in _choices(pools, sizes, runs, n, seed):
         stands = {
-            (layer, old): (layer, new)
+            HeadName(layer, old): HeadName(layer, new)
             for (layer, olds), news in zip(named.items(), choice.heads or (), strict=False)
             for old, new in zip(olds, news, strict=True)
         }
@@ -242,10 +238,10 @@ def _choices(
     """All there are, or `n` different ones at random."""
     keys: list[list[Span | None]] = [[None, *each] for each in runs]
     n_keys = math.prod(map(len, keys))
-    n_heads = math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
+    n_heads = n_sets_of_heads(pools, sizes)
     exist = n_heads * n_keys + n_keys - 1
     if exist <= n:
-        heads = product(*(combinations(pool, k) for pool, k in zip(pools, sizes, strict=True)))
+        heads = every_set_of_heads(pools, sizes)
         found = [_Choice(each, run) for each in heads for run in product(*keys)]
         return found + [_Choice(None, run) for run in islice(product(*keys), 1, None)]
     generator = torch.Generator().manual_seed(seed_of(seed))
@@ -270,7 +266,7 @@ def _others(context: MeasurementContext, prompt: str, layer: int, without: Set[i
 
 
 def _runs(
-    context: MeasurementContext, clamp: PatternClamp, prompt: str, heads: Sequence[Head]
+    context: MeasurementContext, clamp: PatternClamp, prompt: str, heads: Sequence[HeadName]
 ) -> list[Span]:
     """As many other keys in a row, that a query sees in every layer; none of the clamp's own."""
     if clamp.from_ is None or clamp.to is None:

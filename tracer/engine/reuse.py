@@ -8,9 +8,10 @@ prompts it names.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def reused_run(
 
 
 def kept_run(
-    store: MeasurementCache | None,
+    cache: MeasurementCache | None,
     model: Model,
     basis: FeatureBasis,
     prompt: TokenizedPrompt,
@@ -56,7 +57,7 @@ def kept_run(
         return [prompt.ids, at, sorted(basis.d_heads)]
 
     return remembered(
-        store, "clean", cause, form, None, lambda: clean_run(model, basis, prompt, at)
+        cache, "clean", cause, form, None, lambda: clean_run(model, basis, prompt, at)
     ).result
 
 
@@ -91,7 +92,7 @@ def _unpack(
         if len(x) != len(positions):
             raise ValueError("an entry of other positions")
     ids, d_keys = torch.tensor(prompt.ids), int(entry.about["d_keys"])
-    keys_values = cache(lambda: model.clean(ids, []).prefix)
+    keys_values = functools.cache(lambda: model.clean(ids, []).prefix)
     by_layer = {kind: dict(sorted(found.items())) for kind, found in kinds.items()}
     return CleanRun(prompt, ids, logits, keys_values, d_keys, positions, *by_layer.values())
 
@@ -112,7 +113,7 @@ def rule_cause(name: str, hypothesis: Hypothesis, clean: Mapping[str, CleanRun])
 
 
 def kept_supernode(
-    store: MeasurementCache | None,
+    cache: MeasurementCache | None,
     name: str,
     hypothesis: Hypothesis,
     clean: Mapping[str, CleanRun],
@@ -124,7 +125,7 @@ def kept_supernode(
         return rule_cause(name, hypothesis, clean)
 
     spec = hypothesis.supernodes[name]
-    return remembered(store, "rule", cause, _RULE, None, lambda: select(name, spec, scores)).result
+    return remembered(cache, "rule", cause, _RULE, None, lambda: select(name, spec, scores)).result
 
 
 _RULE = StepForm[SupernodeRecord](

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.graph import attribute
+from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.patching import along, output_gradients
 from tracer.engine.attribution.targets import Targets, direction_of, explained
 from tracer.engine.clean import CleanRun
@@ -280,7 +280,7 @@ def _influences(
     def toward(frozen: Frozen) -> Targets:
         return explained(frozen, direction, model.tokenizer)
 
-    graph = attribute(model, basis, run.ids, toward, GRAPH_FEATURES, Silent())
+    graph = attributed(model, basis, run.ids, toward, GRAPH_FEATURES, Silent()).graph
     found = influence(graph).features
     rows = {pos: row for row, pos in enumerate(_positions(run.prompt, rule, offsets))}
     starts = dict(zip(layers, accumulate(basis.n_features(n) for n in layers), strict=True))

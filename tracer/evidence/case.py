@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.evidence.wording import counted, number
+from tracer.evidence.wording import counted, exact, number
 from tracer.hypothesis.clamps import Doses
 from tracer.hypothesis.procedure import Family
 from tracer.hypothesis.spec import PromptSpec
@@ -100,6 +100,12 @@ class Case:
             of = "heads or keys" if self.trial.patterns else "heads"
             return f"no more than {counted(n, 'other set')} of {of} exist{'s' if n == 1 else ''}"
         return f"{n} {'was' if n == 1 else 'were'} drawn"
+
+    def too_few(self, needed: int, alpha: float) -> PromptOutcome:
+        """The outcome where a p of `alpha` takes more random controls than there are."""
+        are = "is" if needed == 1 else "are"
+        asked = f"{counted(needed, 'control')} {are} needed for p ≤ {exact(alpha)}"
+        return self.untested(f"{asked}; {self.drawn()}")
 
     @property
     def changes_nothing(self) -> bool:

@@ -81,6 +81,11 @@ class PatternClamp(Declared):
                 yield from parts.span_problems((*path, key), span, prompts)
 
 
+def heads_named(head: str) -> HeadsForm:
+    """One head by its id, or the name of a supernode of heads."""
+    return head if find_head(head) is None else (head,)
+
+
 def heads_words(heads: HeadsForm) -> str:
     """As people read them."""
     return heads if isinstance(heads, str) else ", ".join(heads)

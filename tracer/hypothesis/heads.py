@@ -9,10 +9,13 @@ _HEAD = re.compile(r"([0-9]{1,3})\.([0-9]{1,4})", re.ASCII)
 
 
 class HeadName(NamedTuple):
-    """What a head's id says."""
+    """A head of attention, as its id says it."""
 
     layer: int
     head: int
+
+    def __str__(self) -> str:
+        return head_id(self.layer, self.head)
 
 
 def head_id(layer: int, head: int) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from tracer.evidence.wording import MINUS, show_token
+from tracer.hypothesis.heads import head_id
 from tracer.record.graph.heads import HeadShare
 from tracer.report.characters import BIDI, QUOTED_TOKEN
 
@@ -82,7 +83,8 @@ def head_name(layer: int, head: int) -> str:
 def heads_text(heads: Sequence[HeadShare], edge: float) -> str:
     """Which attention heads carry an edge, with the share of it that passes each."""
     return ", ".join(
-        f"{each.layer}.{each.head} {signed(100 * each.weight / edge, 0)} %" for each in heads
+        f"{head_id(each.layer, each.head)} {signed(100 * each.weight / edge, 0)} %"
+        for each in heads
     )
 
 

@@ -44,7 +44,7 @@ class CarriedRows(NamedTuple):
 
 def sources_of(graph: FrozenGraph) -> NodePlaces:
     """All sources in the order of their rows, the tokens of the special-token prefix too."""
-    carried, prefix = source_nodes(graph.frozen, graph.chosen), graph.frozen.n_prefix
+    carried, prefix = source_nodes(graph), graph.frozen.n_prefix
     pos = torch.arange(prefix, device=graph.frozen.device)
     rest = NodePlaces(graph.first_token + pos, torch.full_like(pos, EMBEDDING), pos)
     found = NodePlaces(*map(torch.cat, zip(carried, rest, strict=True)))

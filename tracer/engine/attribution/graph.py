@@ -48,19 +48,6 @@ class Attributed(NamedTuple):
     nodes: FrozenGraph
 
 
-def attribute(
-    model: Model,
-    basis: FeatureBasis,
-    ids: Int[Tensor, " pos"],
-    toward: ChooseTargets,
-    max_features: int,
-    progress: Progress,
-    required: Places | None = None,
-) -> AttributionGraph:
-    """The graph alone of `attributed`."""
-    return attributed(model, basis, ids, toward, max_features, progress, required).graph
-
-
 def attributed(
     model: Model,
     basis: FeatureBasis,

@@ -29,14 +29,14 @@ from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_passes import (
     HeadValues,
-    graph_targets,
     head_batches,
     head_products,
     source_values,
     together,
     value_gradients_of,
 )
-from tracer.engine.attribution.node_streams import BUDGET
+from tracer.engine.attribution.node_streams import BUDGET, within_budget
+from tracer.engine.attribution.sweep import target_nodes
 from tracer.engine.progress import Progress
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.heads import HeadLoadings
@@ -58,7 +58,7 @@ def head_loadings(
     frozen = graph.frozen
     rows, columns = (torch.tensor([*each], device=frozen.device) for each in (sources, targets))
     start = together(graph, sources_of(graph).where(rows), backward=False)
-    end = together(graph, graph_targets(graph).where(columns), backward=True)
+    end = together(graph, target_nodes(graph).where(columns), backward=True)
     values = source_values(graph, start, writes_of(graph, rows))
     found = frozen.resid_post.new_zeros(frozen.n_layers, len(frozen.blocks[0].weights.W_O))
     for layer, gradients in value_gradients_of(graph, end):
@@ -97,7 +97,7 @@ def carried_by(
     of_set = frozen.n_pos * len(frozen.resid_post) * frozen.resid_post.element_size()
     found: list[Tensor] = []
     for part in members.to(frozen.dtype).split(max(1, BUDGET // (8 * of_set)), 2):
-        end = together(graph, graph_targets(graph).where(columns), backward=True, n=part.shape[2])
+        end = together(graph, target_nodes(graph).where(columns), backward=True, n=part.shape[2])
         through = part.new_zeros(part.shape[2])
         for layer, gradients in value_gradients_of(graph, end, 1 - part):
             through_heads = head_products(layer, [start], [values], end, gradients)[:, 0]
@@ -121,7 +121,7 @@ def edge_loadings(
     sources = torch.from_numpy(nodes.columns_of(kept.nodes)).to(graph.frozen.device)
     targets = torch.from_numpy(nodes.rows_of(kept.nodes)).to(graph.frozen.device)
     starts = head_batches(graph, sources_of(graph).where(sources), backward=False)
-    ends = head_batches(graph, graph_targets(graph).where(targets), backward=True)
+    ends = head_batches(graph, target_nodes(graph).where(targets), backward=True)
     to, from_ = (torch.from_numpy(each).to(sources.device) for each in np.nonzero(kept.edges))
     collected = _Strongest(graph, sources[from_], targets[to])
     writes, groups = writes_of(graph, sources), list(_groups(graph, starts))
@@ -138,17 +138,11 @@ def _groups(graph: FrozenGraph, batches: Sequence[CarriedRows]) -> Iterator[list
     """Batches of sources whose values fit into half of the budget together."""
     value, size = graph.frozen.blocks[0].V, graph.frozen.resid_post.element_size()
     of_cell = graph.frozen.n_layers * len(value) * value.shape[1] * size
-    group: list[CarriedRows] = []
-    n_bytes = 0
-    for batch in batches:
-        n = len(batch.layer) * (batch.positions.stop - batch.positions.start) * of_cell
-        if group and n_bytes + n > BUDGET / 2:
-            yield group
-            group, n_bytes = [], 0
-        group.append(batch)
-        n_bytes += n
-    if group:
-        yield group
+
+    def n_bytes(batch: CarriedRows) -> int:
+        return len(batch.layer) * (batch.positions.stop - batch.positions.start) * of_cell
+
+    return within_budget(batches, n_bytes)
 
 
 class _Strongest:

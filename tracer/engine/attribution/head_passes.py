@@ -23,15 +23,9 @@ from tracer.engine.attribution.carried_rows import (
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
 from tracer.engine.attribution.node_streams import NodePlaces, ordered
 from tracer.engine.attribution.nodes import Writes
-from tracer.engine.attribution.sweep import target_nodes
 
 HeadValues = list[list[Float[Tensor, "_ _"]]]
 """Of the rows that have entered, [row, pos · d_head] by layer and value head."""
-
-
-def graph_targets(graph: FrozenGraph) -> NodePlaces:
-    """All targets in the order of their rows."""
-    return target_nodes(graph.frozen, graph.chosen, len(graph.targets.logits))
 
 
 def head_batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[CarriedRows]:

@@ -24,16 +24,7 @@ from tracer.engine.model.blocks import Norm, QueryKey
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, SiteKind
 from tracer.errors import ModelUnavailable
-
-
-class HeadPlace(NamedTuple):
-    """An attention head; written `9.1`."""
-
-    layer: int
-    head: int
-
-    def __str__(self) -> str:
-        return f"{self.layer}.{self.head}"
+from tracer.hypothesis.heads import HeadName
 
 
 class Readings(NamedTuple):
@@ -51,7 +42,7 @@ class Readings(NamedTuple):
 class FrozenScores:
     """The scores of one head on one prompt."""
 
-    head: HeadPlace
+    head: HeadName
     weights: QueryKey
     queries: Readings
     keys: Readings
@@ -82,7 +73,7 @@ class FrozenScores:
             )
 
 
-def frozen_scores(model: Model, graph: FrozenGraph, head: HeadPlace) -> FrozenScores:
+def frozen_scores(model: Model, graph: FrozenGraph, head: HeadName) -> FrozenScores:
     """Run the prompt once more, and record what the layer's scores are made of."""
     layer, frozen = head.layer, graph.frozen
     model.require(("attn_scores",), "the score of a head")

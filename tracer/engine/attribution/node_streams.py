@@ -16,9 +16,9 @@ and attention's value and output maps are applied to the terms only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -30,6 +30,26 @@ BATCH_CELLS = 2048
 """Rows × positions of one batch: enough for the matrix products, few enough to stay in cache."""
 LEAST_ROWS = 16
 """Of a batch, however long the prompt."""
+
+
+Batch = TypeVar("Batch")
+
+
+def within_budget(
+    batches: Iterable[Batch], n_bytes: Callable[[Batch], int]
+) -> Iterator[list[Batch]]:
+    """Batches in their order, as many together as fit into half of the budget; one at least."""
+    group: list[Batch] = []
+    total = 0
+    for batch in batches:
+        size = n_bytes(batch)
+        if group and total + size > BUDGET / 2:
+            yield group
+            group, total = [], 0
+        group.append(batch)
+        total += size
+    if group:
+        yield group
 
 
 @dataclass(frozen=True)

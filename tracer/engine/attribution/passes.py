@@ -21,7 +21,7 @@ from torch import Tensor
 from tracer.engine.attribution.edge_matrix import EdgeAccumulator, PrefixStream
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.frozen_graph import Reads
-from tracer.engine.attribution.node_streams import BUDGET, NodeBatch, NodeOrder
+from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder, within_budget
 from tracer.engine.attribution.nodes import Writes
 from tracer.engine.progress import Advance
 
@@ -32,17 +32,11 @@ EMBEDDING = -1
 def batch_groups(frozen: Frozen, order: NodeOrder) -> Iterator[list[slice]]:
     """Batches whose gradients fit into half of the budget together."""
     position_bytes = frozen.resid_post.numel() * frozen.resid_post.element_size()
-    group: list[slice] = []
-    n_bytes = 0
-    for members in order.batches:
-        size = order.n_pos(members) * (members.stop - members.start) * position_bytes
-        if group and n_bytes + size > BUDGET / 2:
-            yield group
-            group, n_bytes = [], 0
-        group.append(members)
-        n_bytes += size
-    if group:
-        yield group
+
+    def n_bytes(members: slice) -> int:
+        return order.n_pos(members) * (members.stop - members.start) * position_bytes
+
+    return within_budget(order.batches, n_bytes)
 
 
 class BackwardPass:

@@ -35,11 +35,12 @@ from tracer.engine.attribution.carried_rows import (
 )
 from tracer.engine.attribution.edge_matrix import EdgeAccumulator, prefix_streams
 from tracer.engine.attribution.frozen_graph import FrozenGraph
-from tracer.engine.attribution.head_scores import HeadPlace, Readings, frozen_scores
+from tracer.engine.attribution.head_scores import Readings, frozen_scores
 from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder
 from tracer.engine.attribution.passes import BackwardPass
 from tracer.engine.model.model import Model
 from tracer.errors import UsageError
+from tracer.hypothesis.heads import HeadName
 
 _ROWS = 256
 """Nodes that are carried together, each in a row of its own."""
@@ -89,7 +90,7 @@ class QkAttribution:
     side is less that of the other key, or of the mean, where the score is a difference.
     """
 
-    head: HeadPlace
+    head: HeadName
     query_pos: int
     key_pos: int
     against: Against
@@ -119,14 +120,8 @@ class QkAttribution:
         self, queries: Int[Tensor, " query_node"], keys: Int[Tensor, " key_node"]
     ) -> Float[Tensor, "query_node key_node"]:
         """Pairs of some nodes, each named once on a side, by their rows."""
-        return self.grouped(self._alone(queries), self._alone(keys))
-
-    def grouped(
-        self, queries: Int[Tensor, " node"], keys: Int[Tensor, " node"]
-    ) -> Float[Tensor, "query_group key_group"]:
-        """Pairs of groups: by node, the number of the group that it is in on each side, or −1."""
         query, key = self.sides
-        return self._parts(query, queries) @ self._parts(key, keys).T
+        return self._parts(query, self._alone(queries)) @ self._parts(key, self._alone(keys)).T
 
     def sums(
         self, side: Literal["query", "key"], sets: Sequence[Int[Tensor, " _"]] | None
@@ -166,7 +161,7 @@ class QkAttribution:
 def qk_attribution(
     model: Model,
     graph: FrozenGraph,
-    head: HeadPlace,
+    head: HeadName,
     query_pos: int,
     key_pos: int,
     against: Against = None,
@@ -222,7 +217,7 @@ def qk_attribution(
     )
 
 
-def require_places(graph: FrozenGraph, head: HeadPlace, query_pos: int, keys: list[int]) -> None:
+def require_places(graph: FrozenGraph, head: HeadName, query_pos: int, keys: list[int]) -> None:
     """Refuse a head, or positions, for which there is no score.
 
     Raises:

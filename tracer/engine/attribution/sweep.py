@@ -37,7 +37,6 @@ from tracer.engine.attribution.node_streams import (
     n_sparse_passes,
     ordered,
 )
-from tracer.engine.attribution.nodes import ChosenFeatures
 from tracer.engine.attribution.passes import BackwardPass, ForwardPass, batch_groups
 from tracer.engine.progress import Advance
 
@@ -134,8 +133,7 @@ class SweepPlan(NamedTuple):
 def plan_sweep(graph: FrozenGraph) -> SweepPlan:
     """The plan that takes the least work."""
     frozen = graph.frozen
-    readers = target_nodes(frozen, graph.chosen, len(graph.targets.logits))
-    sources = source_nodes(frozen, graph.chosen)
+    readers, sources = target_nodes(graph), source_nodes(graph)
     split = split_layer(frozen, readers, sources)
     above, below = readers.where(readers.layer >= split), sources.where(sources.layer < split)
     return SweepPlan(
@@ -146,20 +144,22 @@ def plan_sweep(graph: FrozenGraph) -> SweepPlan:
     )
 
 
-def target_nodes(frozen: Frozen, chosen: ChosenFeatures, n_logits: int) -> NodePlaces:
-    """Features, then logits, which read after the last layer."""
+def target_nodes(graph: FrozenGraph) -> NodePlaces:
+    """Features, then logits, which read after the last layer: the order of their rows."""
+    frozen, n_logits = graph.frozen, len(graph.targets.logits)
     ends = torch.tensor([[frozen.n_layers, frozen.n_pos - 1]] * n_logits, device=frozen.device)
-    places = torch.cat([chosen.table()[:, :2], ends.view(-1, 2)])
+    places = torch.cat([graph.chosen.table()[:, :2], ends.view(-1, 2)])
     return NodePlaces(torch.arange(len(places), device=frozen.device), *places.unbind(1))
 
 
-def source_nodes(frozen: Frozen, chosen: ChosenFeatures) -> NodePlaces:
+def source_nodes(graph: FrozenGraph) -> NodePlaces:
     """Features, errors, and the tokens that are carried, which write before the first layer."""
+    frozen = graph.frozen
     carried = torch.arange(frozen.n_prefix, frozen.n_pos, device=frozen.device)
     layers = torch.arange(frozen.n_layers, device=frozen.device)
     errors = torch.cartesian_prod(layers, carried)
     tokens = torch.stack([torch.full_like(carried, -1), carried], 1)
-    places = torch.cat([chosen.table()[:, :2], errors, tokens])
+    places = torch.cat([graph.chosen.table()[:, :2], errors, tokens])
     row = torch.arange(len(places), device=frozen.device)
     row[len(places) - len(carried) :] += frozen.n_prefix
     return NodePlaces(row, *places.unbind(1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -61,6 +62,18 @@ def control_sets(
         np.concatenate([draw.choice(pool, n, replace=False) for pool, n in pools])
         for _ in range(N_CONTROLS)
     ]
+
+
+def compared(share: float, others: Float[np.ndarray, " control"]) -> dict[str, Any]:
+    """What a record says of a share among those of other sets; nothing where there are none."""
+    if not len(others):
+        return {}
+    return {
+        "n_controls": len(others),
+        "n_as_high": int((others >= share).sum()),
+        "n_as_low": int((others <= share).sum()),
+        "control_median": float(np.median(others)),
+    }
 
 
 def _pools(

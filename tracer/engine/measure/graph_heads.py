@@ -13,24 +13,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_loadings import carried_by
-from tracer.engine.attribution.head_scores import HeadPlace
 from tracer.engine.attribution.query_key import Against, qk_attribution
-from tracer.engine.controls import seed_of, sets_of_heads
+from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
-from tracer.engine.measure.graph_controls import N_CONTROLS, control_sets
-from tracer.engine.pattern_clamps import Head, heads_of
+from tracer.engine.measure.graph_controls import N_CONTROLS, compared, control_sets
+from tracer.engine.pattern_clamps import heads_of
 from tracer.engine.resolve import MeasurementContext
 from tracer.errors import ModelUnavailable, UsageError
-from tracer.hypothesis.attention import HeadsForm
 from tracer.hypothesis.expectations.because import MEAN, Because, BecauseTest
 from tracer.hypothesis.expectations.carried import Carried, CarriedTest
 from tracer.hypothesis.expectations.edge import OUTPUT
-from tracer.hypothesis.heads import head_id
+from tracer.hypothesis.heads import HeadName
 from tracer.record.head_shares import HeadShareRecord, ReasonRecord
 from tracer.record.trials import GraphRecord
 
@@ -43,7 +41,7 @@ def heads_cause(context: MeasurementContext) -> list[Any]:
     carried, reasons = _asked(context)
     return [
         [(each.key, heads_of(context, each.heads)) for each in carried],
-        [(each.name, heads_of(context, _form(each))) for each in reasons],
+        [(each.name, heads_of(context, each.heads)) for each in reasons],
     ]
 
 
@@ -70,12 +68,8 @@ def _asked(context: MeasurementContext) -> tuple[list[CarriedTest], list[Because
     return list(carried.values()), list(reasons.values())
 
 
-def _form(asked: BecauseTest) -> HeadsForm:
-    return asked.supernode or (asked.head,)
-
-
-def _ids(heads: Sequence[Head]) -> tuple[str, ...]:
-    return tuple(head_id(*head) for head in heads)
+def _ids(heads: Sequence[HeadName]) -> tuple[str, ...]:
+    return tuple(map(str, heads))
 
 
 def _carried(
@@ -102,17 +96,17 @@ def _carried(
         whole=whole,
         share=float(shares[0]),
         is_every_set=others.is_all,
-        **_compared(float(shares[0]), shares[1:]),
+        **compared(float(shares[0]), shares[1:]),
     )
 
 
 class _OtherHeads(NamedTuple):
-    sets: list[list[Head]]
+    sets: list[list[HeadName]]
     is_all: bool
 
 
 def _other_heads(
-    context: MeasurementContext, taken: Attributed, heads: Sequence[Head], key: str
+    context: MeasurementContext, taken: Attributed, heads: Sequence[HeadName], key: str
 ) -> _OtherHeads:
     """As many heads of the same layers, none of these: `N_CONTROLS` sets, or all there are."""
     n_heads = len(taken.nodes.frozen.blocks[0].weights.W_O)
@@ -123,11 +117,10 @@ def _other_heads(
     generator = torch.Generator().manual_seed(seed_of(f"{context.hypothesis.seed} carried {key}"))
     drawn = sets_of_heads(pools, sizes, N_CONTROLS, generator)
     sets = [
-        [(layer, head) for layer, some in zip(layers, each, strict=True) for head in some]
+        [HeadName(layer, head) for layer, some in zip(layers, each, strict=True) for head in some]
         for each in drawn
     ]
-    exist = math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
-    return _OtherHeads(sets, exist <= N_CONTROLS)
+    return _OtherHeads(sets, n_sets_of_heads(pools, sizes) <= N_CONTROLS)
 
 
 def _reason(
@@ -138,7 +131,7 @@ def _reason(
     asked: BecauseTest,
 ) -> ReasonRecord:
     """The part of two supernodes in the scores of some heads together."""
-    spans, heads = context.clean[prompt].prompt.spans, heads_of(context, _form(asked))
+    spans, heads = context.clean[prompt].prompt.spans, heads_of(context, asked.heads)
     query, key = spans[asked.from_][1] - 1, spans[asked.to][1] - 1
     against: Against = "mean" if asked.against == MEAN else spans[asked.against][1] - 1
     told: dict[str, Any] = {"heads": _ids(heads), "query": query, "key": key}
@@ -149,8 +142,7 @@ def _reason(
         return ReasonRecord(**told, problem=f"{asked.against} is the same token as {asked.to}")
     try:
         found = [
-            qk_attribution(context.model, taken.nodes, HeadPlace(*head), query, key, against)
-            for head in heads
+            qk_attribution(context.model, taken.nodes, head, query, key, against) for head in heads
         ]
     except (UsageError, ModelUnavailable) as refused:
         return ReasonRecord(**told, problem=str(refused).removesuffix("."))
@@ -163,8 +155,8 @@ def _reason(
     products = [e.sums("query", queries) * e.sums("key", keys) for e in found]
     parts = torch.stack(products).sum((0, 2)).double().tolist()
     shares = np.array(parts) / whole
-    compared = _compared(float(shares[0]), shares[1:])
-    return ReasonRecord(**told, part=parts[0], whole=whole, share=float(shares[0]), **compared)
+    share, others = float(shares[0]), compared(float(shares[0]), shares[1:])
+    return ReasonRecord(**told, part=parts[0], whole=whole, share=share, **others)
 
 
 def _sets(
@@ -187,14 +179,3 @@ def _other_features(
     sets = {name: control_sets(taken.graph, each, members, draw) for name, each in rows.items()}
     names = list(sets)
     return [dict(zip(names, each, strict=True)) for each in zip(*sets.values(), strict=False)]
-
-
-def _compared(share: float, others: Float[np.ndarray, " control"]) -> dict[str, Any]:
-    if not len(others):
-        return {}
-    return {
-        "n_controls": len(others),
-        "n_as_high": int((others >= share).sum()),
-        "n_as_low": int((others <= share).sum()),
-        "control_median": float(np.median(others)),
-    }

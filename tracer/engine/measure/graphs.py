@@ -26,7 +26,7 @@ from tracer.engine.features.places import Place, Places, joined, tuples_of
 from tracer.engine.graph_request import N_READ
 from tracer.engine.graphs import with_heads
 from tracer.engine.measure.graph_ablations import Members, measure_ablations
-from tracer.engine.measure.graph_controls import control_shares
+from tracer.engine.measure.graph_controls import compared, control_shares
 from tracer.engine.measure.graph_heads import heads_cause, with_claims
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext
@@ -66,7 +66,10 @@ def measure_graphs(
 
     Where features fire takes passes over the hypothesis's prompts, which are made once for all.
     """
-    found = {prompt: _measure_graph(context, prompt, progress) for prompt in prompts}
+    causes = {prompt: _cause(context, prompt) for prompt in prompts}
+    found = {
+        prompt: _measure_graph(context, prompt, cause, progress) for prompt, cause in causes.items()
+    }
     active = {
         prompt: {**influential(each.pruned, N_READ), **_members(context, prompt)}
         for prompt, each in found.items()
@@ -83,7 +86,7 @@ def measure_graphs(
             return described(context.model, context.basis, active[prompt], fires())
 
         said = [[each.name, each.ids] for each in texts]
-        cause = [_cause(context, prompt), said, N_MEMBERS]
+        cause = [causes[prompt], said, N_MEMBERS]
         told = remembered(context.cache, "features", lambda: cause, _FEATURES_FORM, None, read)
         record = graph.record.model_copy(update={"features": told.result})
         return graph._replace(record=record)
@@ -103,7 +106,7 @@ def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
         prompt,
         clean.prompt.ids,
         explained_target_of(spec.toward, context.hypothesis.prompts[prompt], clean.prompt),
-        [(name, hash_of(where)) for name, where in context.places(prompt).items()],
+        [(name, hash_of(where)) for name, where in context.feature_places(prompt).items()],
         spec.max_features,
         spec.check,
         spec.head_loadings,
@@ -113,7 +116,9 @@ def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
     ]
 
 
-def _measure_graph(context: MeasurementContext, prompt: str, progress: Progress) -> MeasuredGraph:
+def _measure_graph(
+    context: MeasurementContext, prompt: str, cause: list[Any], progress: Progress
+) -> MeasuredGraph:
     """Build a prompt's graph, read the supernodes off it, and check it by ablations."""
     spec = context.hypothesis.graph
     assert spec is not None
@@ -124,7 +129,6 @@ def _measure_graph(context: MeasurementContext, prompt: str, progress: Progress)
     def make() -> MeasuredGraph:
         return _measure(context, prompt, places, target, limit, progress)
 
-    cause = _cause(context, prompt)
     return remembered(context.cache, "graph", lambda: cause, _FORM, limit, make).result
 
 
@@ -219,16 +223,8 @@ def _edges(graph: AttributionGraph, members: Members, seed: int) -> Iterator[Gra
                 weight, share = sums[target].of(from_rows)
                 found = GraphEdge(source=source, target=target, weight=weight, share=share)
                 controls = control_shares(graph, from_rows, to_rows, sums[target], seed)
-                if share is None or not len(controls):
-                    yield found
-                    continue
-                compared = {
-                    "n_controls": len(controls),
-                    "n_as_high": int((controls >= share).sum()),
-                    "n_as_low": int((controls <= share).sum()),
-                    "control_median": float(np.median(controls)),
-                }
-                yield found.model_copy(update=compared)
+                against = {} if share is None else compared(share, controls)
+                yield found.model_copy(update=against)
 
 
 def _pack(found: MeasuredGraph) -> StoredEntry:

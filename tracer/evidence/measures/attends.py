@@ -7,7 +7,7 @@ import numpy as np
 from tracer.evidence.case import Case, Wording
 from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.statistics import beyond_p, controls_needed
-from tracer.evidence.wording import counted, exact, number, p_text, signed
+from tracer.evidence.wording import exact, number, p_text, signed
 from tracer.hypothesis.expectations.attends import Attends
 from tracer.record.verdict import PromptOutcome
 
@@ -65,10 +65,7 @@ def _against_controls(
     assert asked is not None
     needed = controls_needed(asked)
     if case.controls.n < needed:
-        return case.untested(
-            f"{counted(needed, 'control')} {'is' if needed == 1 else 'are'} needed for "
-            f"p ≤ {exact(asked)}; {case.drawn()}"
-        )
+        return case.too_few(needed, asked)
     theirs = case.controls.attends[:, list(case.trial.attends).index(expectation.attends.key)]
     theirs = theirs.astype(np.float64)
     side = "above" if expectation.beats_controls is not None else "below"

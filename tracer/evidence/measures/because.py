@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from tracer.evidence.case import Wording, untested
-from tracer.evidence.measures.graph_share import (
-    Share,
-    bounds_words,
-    controls_counted,
-    graph_of,
-    judge_share,
-)
+from tracer.evidence.measures.graph_share import Share, bounds_words, graph_of, judge_share
 from tracer.evidence.measures.measure import GraphMeasure
-from tracer.evidence.wording import named, signed
+from tracer.evidence.wording import counted, named, signed
 from tracer.hypothesis.expectations.because import Because
 from tracer.record.record import Record
 from tracer.record.verdict import PromptOutcome
@@ -41,7 +35,7 @@ def judge(record: Record, expectation: Because, prompt: str) -> PromptOutcome:
     if found.share is None:
         return untested(prompt, found.problem or "it has no share")
     reason = f"too few other features where those of {named(asked.sides)} are"
-    share = Share(found.share, found, reason, controls_counted(found.n_controls))
+    share = Share(found.share, found, reason, counted(found.n_controls, "control"))
     return judge_share(prompt, share, asked.bounds)
 
 

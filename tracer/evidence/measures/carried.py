@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from tracer.evidence.case import Wording, untested
-from tracer.evidence.measures.graph_share import (
-    Share,
-    bounds_words,
-    controls_counted,
-    graph_of,
-    judge_share,
-)
+from tracer.evidence.measures.graph_share import Share, bounds_words, graph_of, judge_share
 from tracer.evidence.measures.measure import GraphMeasure
 from tracer.evidence.wording import counted, signed
 from tracer.hypothesis.attention import heads_words
@@ -45,7 +39,7 @@ def judge(record: Record, expectation: Carried, prompt: str) -> PromptOutcome:
 def drawn(found: HeadShareRecord) -> str:
     """How many other sets it is compared with, and whether these are all."""
     if not found.is_every_set:
-        return controls_counted(found.n_controls)
+        return counted(found.n_controls, "control")
     return f"the {counted(found.n_controls, 'other set')} of heads"
 
 

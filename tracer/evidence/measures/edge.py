@@ -16,12 +16,11 @@ from tracer.evidence.case import Wording, untested
 from tracer.evidence.measures.graph_share import (
     Share,
     bounds_words,
-    controls_counted,
     graph_of,
     judge_share,
 )
 from tracer.evidence.measures.measure import GraphMeasure
-from tracer.evidence.wording import signed
+from tracer.evidence.wording import counted, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
@@ -45,7 +44,7 @@ def judge(record: Record, expectation: Edge, prompt: str) -> PromptOutcome:
     if found is None or found.share is None:
         return untested(prompt, f"nothing enters {edge.to} in the graph")
     reason = f"too few other features where those of {edge.from_} are"
-    share = Share(found.share, found, reason, controls_counted(found.n_controls))
+    share = Share(found.share, found, reason, counted(found.n_controls, "control"))
     return judge_share(prompt, share, edge.bounds)
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from tracer.evidence.case import Case, ControlValues, Wording, log_probability, vacuous
 from tracer.evidence.measures.measure import MeasureEvidence, Naming
 from tracer.evidence.statistics import Side, beyond_p, controls_needed
-from tracer.evidence.wording import counted, exact, number, p_text, signed
+from tracer.evidence.wording import exact, number, p_text, signed
 from tracer.hypothesis.expectations.effect import LogitDiff, Probability
 from tracer.hypothesis.template import render_token
 from tracer.record.record import Record
@@ -131,10 +131,7 @@ def _against_controls(expectation: Effect, case: Case, side: Side) -> PromptOutc
     assert asked is not None
     n, needed = case.controls.n, controls_needed(asked)
     if n < needed:
-        return case.untested(
-            f"{counted(needed, 'control')} {'is' if needed == 1 else 'are'} needed for "
-            f"p ≤ {exact(asked)}; {case.drawn()}"
-        )
+        return case.too_few(needed, asked)
     _, observed, clean, controls = compared(expectation, case, case.controls)
     problem = unlike(observed, controls)
     if problem is not None:

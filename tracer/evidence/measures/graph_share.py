@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tracer.evidence.case import untested
 from tracer.evidence.statistics import Side
-from tracer.evidence.wording import counted, exact, p_text, signed
+from tracer.evidence.wording import exact, p_text, signed
 from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.expectations.head_share import ShareBounds
 from tracer.record.head_shares import HeadShareRecord
@@ -94,8 +94,3 @@ def share_p(found: Compared, side: Side) -> float:
     """How often another set in its place does as much, Monte-Carlo."""
     as_far = found.n_as_high if side == "above" else found.n_as_low
     return (1 + as_far) / (found.n_controls + 1)
-
-
-def controls_counted(n: int) -> str:
-    """'9 controls'."""
-    return counted(n, "control")

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.errors import KeyPath, Problem, listed
-from tracer.hypothesis.attention import heads_problems
+from tracer.hypothesis.attention import HeadsForm, heads_named, heads_problems
 from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, one_test_problems
-from tracer.hypothesis.heads import find_head
 
 if TYPE_CHECKING:
     from tracer.hypothesis.clamps import InterventionSpec
@@ -34,9 +33,14 @@ class PatternWeight(BaseModel):
     to: str = Field(description="Span of the keys.")
 
     @property
+    def heads(self) -> HeadsForm:
+        """The head that is meant by its id, or the supernode whose heads are."""
+        return heads_named(self.head)
+
+    @property
     def supernode(self) -> str | None:
         """The supernode whose heads are meant; None for a head by its id."""
-        return None if find_head(self.head) else self.head
+        return self.heads if isinstance(self.heads, str) else None
 
     @property
     def key(self) -> str:
@@ -79,10 +83,8 @@ class Attends(Expectation):
         """None or several tests, a head or a span that is not there, bounds no weight can pass."""
         yield from one_test_problems(parts, path, self, _TESTS)
         place, asked = (*path, "attends"), self.attends
-        heads = asked.head if asked.supernode else (asked.head,)
-        yield from (
-            Problem((*place, "head"), message) for _, message in heads_problems(parts, place, heads)
-        )
+        found = heads_problems(parts, place, asked.heads)
+        yield from (Problem((*place, "head"), message) for _, message in found)
         for key, span in (("from", asked.from_), ("to", asked.to)):
             yield from parts.span_problems((*place, key), span, spec.prompts)
         for test in _TESTS[:4]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.attention import heads_problems
+from tracer.hypothesis.attention import HeadsForm, heads_named, heads_problems
 from tracer.hypothesis.declared import Name
 from tracer.hypothesis.expectations.base import GraphExpectation
 from tracer.hypothesis.expectations.head_share import HeadShareTest
-from tracer.hypothesis.heads import find_head
 
 if TYPE_CHECKING:
     from tracer.hypothesis.parts import Parts
@@ -38,9 +37,14 @@ class BecauseTest(HeadShareTest):
     key: str | None = Field(default=None, description="The same on the key side.")
 
     @property
+    def heads(self) -> HeadsForm:
+        """The head that is meant by its id, or the supernode whose heads are."""
+        return heads_named(self.head)
+
+    @property
     def supernode(self) -> str | None:
         """The supernode whose heads are meant; None for a head by its id."""
-        return None if find_head(self.head) else self.head
+        return self.heads if isinstance(self.heads, str) else None
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -83,10 +87,8 @@ class Because(GraphExpectation):
     ) -> Iterator[Problem]:
         """A head, a span or a supernode that is not there, and tests that no share can pass."""
         path, asked = (*path, "because"), self.because
-        heads = asked.head if asked.supernode else (asked.head,)
-        yield from (
-            Problem((*path, "head"), message) for _, message in heads_problems(parts, path, heads)
-        )
+        found = heads_problems(parts, path, asked.heads)
+        yield from (Problem((*path, "head"), message) for _, message in found)
         spans = {"from": asked.from_, "to": asked.to}
         if asked.against != MEAN:
             spans["against"] = asked.against

@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tracer.record.graph.graph import AttributionGraph, ListedGraph, Nodes, Scores
+from tracer.record.graph.places import find
 
 CELLS = 2**19
 """Cells of a block: 2 MB as float32."""
@@ -191,7 +192,7 @@ def supernode_scores(graph: AttributionGraph, kept: Bool[np.ndarray, " feature"]
         block = graph.edges[rows[part]]
         edges[part, : smaller.n_features] = block[:, :n_features][:, kept]
         sent = _by_home(block[:, :n_features][:, ~kept], homes, errors)
-        sent[:, _find(nodes.error_homes, errors)] += block[:, nodes.error_columns]
+        sent[:, find(errors, nodes.error_homes)] += block[:, nodes.error_columns]
         edges[part, smaller.error_columns] = sent
         edges[part, smaller.token_columns] = block[:, nodes.token_columns]
     return scores(
@@ -213,17 +214,9 @@ def _by_home(
     """The columns added up by (depth, position); features of one place lie side by side."""
     found = np.zeros((len(sent), len(errors)), dtype=np.float32)
     if len(homes):
-        places, first = np.unique(_find(homes, errors), return_index=True)
+        places, first = np.unique(find(errors, homes), return_index=True)
         found[:, places] = np.add.reduceat(sent, first, axis=1)
     return found
-
-
-def _find(
-    wanted: Int[np.ndarray, "n 2"], errors: Int[np.ndarray, "error 2"]
-) -> Int[np.ndarray, " n"]:
-    """Where each (depth, position) is among the sorted errors; all are there."""
-    place = {tuple(row): n for n, row in enumerate(errors.tolist())}
-    return np.array([place[tuple(row)] for row in wanted.tolist()], dtype=np.int64)
 
 
 def _share(part: float, whole: float) -> float | None:
