@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from tracer.errors import did_you_mean, listed
@@ -44,7 +45,8 @@ class _Piece(NamedTuple):
     variable: str | None
 
 
-def _pieces(template: str) -> list[_Piece]:
+@lru_cache(maxsize=1024)
+def _pieces(template: str) -> tuple[_Piece, ...]:
     pieces: list[_Piece] = []
     end = 0
     for match in _MARKUP.finditer(template):
@@ -61,7 +63,7 @@ def _pieces(template: str) -> list[_Piece]:
                 "or '{{' and '}}' for the braces themselves"
             )
     pieces.append(_Piece(template[end:], None))
-    return pieces
+    return tuple(pieces)
 
 
 def variables(template: str) -> tuple[str, ...]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.errors import UsageError
 from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.record.record import Record
 from tracer.record.trials import CircuitRecord, Trial
 
-Arrays = Mapping[str, np.ndarray]
+if TYPE_CHECKING:
+    import numpy as np
+
+Arrays = Mapping[str, "np.ndarray"]
 """By name, as in the safetensors file."""
 
 

@@ -171,7 +171,9 @@ def path_text(path: PurePath | str) -> str:
 class Recorded(BaseModel):
     """Base of everything a run writes down; not-a-number goes into JSON as "NaN" and comes back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True
+    )
 
 
 def read_model(path: Path, kind: type[Kind], schema: str) -> Kind:

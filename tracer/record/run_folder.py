@@ -10,10 +10,8 @@ import os
 from codecs import BOM_UTF8
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
-import safetensors.numpy
 from pydantic_core import from_json
 from safetensors import SafetensorError
 
@@ -31,6 +29,9 @@ from tracer.record.files import (
 from tracer.record.record import SCHEMA, Record
 from tracer.record.seal import is_as_written, sealed
 from tracer.record.verdict import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ARRAYS = "measurements.safetensors"
 VERDICT = "verdict.json"
@@ -50,6 +51,9 @@ def write(folder: Path, record: Record, arrays: Arrays) -> None:
     Raises:
         OSError: A file cannot be written; the older ones stand.
     """
+    import numpy as np  # lists of runs read no arrays
+    import safetensors.numpy
+
     whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     tensors = safetensors.numpy.save(whole)
     write_bytes(folder / ARRAYS, tensors)
@@ -109,6 +113,8 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         UsageError: They are missing, truncated, or no safetensors file.
     """
+    import safetensors.numpy  # lists of runs read no arrays
+
     path = folder / ARRAYS
     try:
         return safetensors.numpy.load(bytes_of(path))
