@@ -65,8 +65,14 @@ def reasoning(**more):
     return {"prompts": ["dallas"], "expect": [{"because": test | more}]}
 
 
+def looking(head="1.2", to="city", **tests):
+    asked = {"head": head, "from": "last", "to": to}
+    return {"prompts": ["dallas"], "expect": [{"attends": asked, **(tests or {"above": 0.1})}]}
+
+
 def test_claims_about_heads_are_accepted():
     assert told(carrying()) == "" and told(reasoning()) == ""
+    assert told(looking()) == "" and told(looking(beats_controls=0.3)) == ""
     compared = {"share_above": None, "beats_controls": 0.3}
     assert told(carrying(**compared)) == "" and told(reasoning(**compared)) == ""
     found = {"heads": ["1.2"], "at": "last"}
@@ -96,6 +102,12 @@ def test_claims_about_heads_are_accepted():
         (reasoning(against="city"), "the difference is 0"),
         (reasoning(key=None), "it names no reason"),
         (reasoning(query="texs"), "no supernode 'texs'"),
+        (looking(head="nine"), "no supernode of heads 'nine'"),
+        (looking(to="town"), "no span 'town'"),
+        (looking(above=1.5), "a weight is a share, from 0 to 1"),
+        (looking(above=0.1, below=0.2), "it has 2 tests, 'above', 'below'; one is expected"),
+        (looking(rises_by=0.1), "nothing is clamped here, so no weight changes: 'above', 'below'"),
+        (looking(above=None), "it tests nothing: one of 'above'"),
     ],
 )
 def test_mistakes_about_heads_are_told(graph, sentence):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -31,9 +32,12 @@ def tracer_(capfd: pytest.CaptureFixture[str]) -> Command:
     return partial(call, capfd)
 
 
+def _lines(page: Path) -> list[str]:
+    return [line for line in page.read_text(encoding="utf-8").splitlines() if line[:3] == "| ["]
+
+
 def _rows(page: Path) -> dict[str, str]:
-    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line[:3] == "| ["]
-    return {line[3 : line.index("]")].replace("\\_", "_"): line for line in lines}
+    return {line[3 : line.index("]")].replace("\\_", "_"): line for line in _lines(page)}
 
 
 def test_each_file_is_a_row_with_the_verdict_of_its_own_run(engine: Engine, tracer_: Command):
@@ -71,6 +75,23 @@ def test_a_run_of_what_the_file_said_before_does_not_count(engine: Engine, trace
     path.write_text(path.read_text() + "seed: 7\n")
     tracer_("library")
     assert "| not run |" in _rows(Path("library.md"))["a"]
+
+
+def test_another_model_is_a_row_of_its_own_and_is_not_counted(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"), "a")
+    tracer_("run", "-q", "--model", "smollm2-135m")
+    [path] = Path("reports/a").glob("*/run.json")
+    written = json.loads(path.read_text())
+    written["model"]["name"] = "other"  # the stand-in engine calls every model the same
+    path.write_text(json.dumps(written))
+    tracer_("library")
+    [alone] = _lines(Path("library.md"))
+    assert "| other |" in alone
+    tracer_("run", "-q")
+    tracer_("library")
+    own, other = _lines(Path("library.md"))
+    assert "| gemma-3-270m |" in own and "| other |" in other
+    assert "1 hypotheses: 0 confirmed, 1 consistent" in Path("library.md").read_text()
 
 
 def test_text_of_a_file_is_no_markup():

@@ -11,6 +11,7 @@ from tests.opened import edges_by_autograd, open_tiny
 from tests.test_head_loadings import detached
 from tests.test_heads import open_heads
 from tests.test_measuring_graphs import GRAPH, again, rows_of
+from tests.test_patterns import by_hand
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.measure.graph_heads import heads_cause
 from tracer.engine.measure.graphs import measure_graphs
@@ -20,7 +21,8 @@ from tracer.hypothesis.heads import HeadName
 
 TO_OUTPUT = {"from": "texas", "to": "output"}
 TO_OTHER = {"from": "texas", "to": "california"}
-LOOKS = {"from": "last", "to": "city", "share_above": 0}
+TO_CITY = {"from": "last", "to": "city"}
+LOOKS = TO_CITY | {"share_above": 0}
 EXPECT = [
     {"carried": {"edge": TO_OUTPUT, "heads": ["1.2"], "share_above": 0}},
     {"carried": {"edge": TO_OUTPUT, "heads": ["1.2"], "beats_controls": 0.5}},
@@ -29,6 +31,8 @@ EXPECT = [
     {"because": LOOKS | {"head": "1.3", "key": "texas"}},
     {"because": LOOKS | {"head": "movers", "key": "texas", "query": "texas", "against": "early"}},
     {"because": LOOKS | {"head": "1.0", "from": "early", "key": "texas"}},
+    {"attends": {"head": "1.3", "from": "last", "to": "city"}, "above": 0.1},
+    {"attends": {"head": "movers", "from": "city", "to": "early"}, "beats_controls": 0.05},
 ]
 MOVERS = [(0, 1), (1, 1), (1, 2)]
 
@@ -119,19 +123,55 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
         assert both.share == pytest.approx(part / total, abs=1e-4)
 
 
+def test_a_look_is_a_sum_of_the_pattern_held_against_other_heads_and_keys(measured):
+    bench, record = measured
+    prompt, kept = bench.clean["dallas"].prompt, {}
+    by_hand(
+        bench.model,
+        bench.clean["dallas"].ids,
+        "hook_pattern",
+        lambda x, layer: kept.setdefault(layer, x[0].clone()),
+    )
+    (first, last), n = prompt.spans["city"], len(prompt.ids)
+    size = last - first
+
+    def weight(head, start):
+        return float(kept[1][head, -1, start : start + size].sum())
+
+    one = record.looks["1.3 last → city"]
+    assert (one.heads, one.whole, one.share) == (("1.3",), 1.0, one.part)
+    assert one.share == pytest.approx(weight(3, first), abs=1e-6)
+    runs = [at for at in range(1, n - size + 1) if at + size <= first or at >= last]
+    theirs = [weight(head, at) for head in range(4) for at in runs]
+    theirs += [weight(head, first) for head in range(3)]
+    assert (one.n_controls, one.is_every_set) == (len(theirs), True)
+    assert one.n_as_high == sum(other >= one.share for other in theirs)
+    assert one.control_median == pytest.approx(np.median(theirs), abs=1e-6)
+    start, stop = prompt.spans["early"]
+    each = [kept[at][head, first:last, start:stop].sum(-1).mean() for at, head in MOVERS]
+    assert record.looks["movers city → early"].share == pytest.approx(
+        float(np.mean(each)), abs=1e-6
+    )
+
+
 def test_a_query_before_its_key_has_no_reason(measured):
     found = measured[1].reasons["1.0 early → city (less mean): all × texas"]
     assert found.share is None and "that comes later" in found.problem
 
 
-def test_other_heads_are_measured_anew(measured):
+def test_other_heads_and_spans_are_measured_anew(measured):
     bench, _ = measured
-    before = heads_cause(bench)
+    before = heads_cause(bench, "dallas")
     fewer = bench.supernodes["movers"].model_copy(
         update={"heads": bench.supernodes["movers"].heads[:1]}
     )
-    after = heads_cause(replace(bench, supernodes=dict(bench.supernodes) | {"movers": fewer}))
-    assert before != after and before == heads_cause(bench)
+    without = replace(bench, supernodes=dict(bench.supernodes) | {"movers": fewer})
+    assert before != heads_cause(without, "dallas") and before == heads_cause(bench, "dallas")
+    run = bench.clean["dallas"]
+    spans = dict(run.prompt.spans) | {"early": (2, 3)}
+    moved = replace(run, prompt=replace(run.prompt, spans=spans))
+    elsewhere = replace(bench, clean=dict(bench.clean) | {"dallas": moved})
+    assert before != heads_cause(elsewhere, "dallas")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +179,11 @@ def test_other_heads_are_measured_anew(measured):
     [
         ({"carried": {"edge": TO_OUTPUT, "heads": ["1.2", "9.1"], "share_above": 0}}, "layer 9"),
         ({"because": LOOKS | {"head": "1.7", "key": "texas"}}, "layer 1 has heads 0 to 3"),
+        ({"attends": TO_CITY | {"head": "1.7"}, "above": 0}, "layer 1 has heads 0 to 3"),
+        (
+            {"attends": TO_CITY | {"head": "1.1", "from": "early"}, "above": 0},
+            "comes after 'early'",
+        ),
     ],
 )
 def test_a_head_that_the_model_has_not_is_told(tiny, expected, sentence):

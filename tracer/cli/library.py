@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +39,8 @@ def library(
 ) -> int:
     """Write a page of hypotheses: claim, source, verdict, model, date and a link to the report.
 
-    A verdict is that of the newest run of what the file says now, its wording and its model aside.
+    A verdict is that of the newest run of what the file says now, its wording aside. A file that
+    was run on several models has a row for each, its own first.
 
     tracer library hypotheses/ hypotheses/published/ --no-links --out docs/library.md
     """
@@ -47,22 +48,29 @@ def library(
     found = read_all(hypothesis_paths(files))
     broken = found.say_broken()
     runs = find_runs(in_)[::-1]
-    entries = [_entry(file, runs, out.parent, links=links) for file in found.files]
+    entries = [e for file in found.files for e in _entries(file, runs, out.parent, links=links)]
     write_text(out, render_library(entries))
     stdout().say(str(out))
     return worst(broken)
 
 
-def _entry(
+def _entries(
     file: HypothesisFile, runs: Sequence[RunEntry], page_folder: Path, *, links: bool
-) -> LibraryEntry:
-    run = next((run for run in runs if _is_of(run, file.hypothesis)), None)
-    return LibraryEntry(
-        hypothesis=file.hypothesis,
-        href=_relative(Path(file.path), page_folder),
-        run=run,
-        report=_relative(run.folder / REPORT, page_folder) if run and links else None,
-    )
+) -> Iterator[LibraryEntry]:
+    newest: dict[str, RunEntry] = {}
+    for run in runs:
+        model = run.model or ""
+        if model not in newest and _is_of(run, file.hypothesis):
+            newest[model] = run
+    own = file.hypothesis.model_spec.name
+    for model in sorted(newest, key=lambda name: (name != own, name)) or [own]:
+        run = newest.get(model)
+        yield LibraryEntry(
+            hypothesis=file.hypothesis,
+            href=_relative(Path(file.path), page_folder),
+            run=run,
+            report=_relative(run.folder / REPORT, page_folder) if run and links else None,
+        )
 
 
 def _is_of(run: RunEntry, hypothesis: Hypothesis) -> bool:

@@ -179,7 +179,7 @@ def _graphs(context: JudgingContext) -> Iterator[Judged]:
             wording = measure.word(expectation)
             found = [measure.judge(context.record, expectation, prompt) for prompt in prompts]
             outcome = split_outcome(GRAPH, split, wording, expectation.mostly, found)
-            yield Judged("in the attribution graph,", expectation, wording, outcome)
+            yield Judged(measure.where, expectation, wording, outcome)
 
 
 def check_measured(record: Record, hypothesis: Hypothesis) -> None:
@@ -234,6 +234,8 @@ def _unmeasured_of_graphs(record: Record, spec: GraphSpec) -> Iterator[str]:
                 yield f"{GRAPH}: the part {each.carried.key} was not measured on {prompt}"
             if isinstance(each, Because) and each.because.name not in graph.reasons:
                 yield f"{GRAPH}: the reason {each.because.name} was not measured on {prompt}"
+            if isinstance(each, Attends) and each.attends.key not in graph.looks:
+                yield f"{GRAPH}: the attention {each.attends.key} was not read on {prompt}"
 
 
 def _is_unasked(expectation: Python, trials: Iterable[Trial]) -> bool:

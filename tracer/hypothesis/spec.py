@@ -18,7 +18,7 @@ from tracer.hypothesis.declared import Declared, Name
 from tracer.hypothesis.expectations.attends import Attends, PatternWeight
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.robustness import Robustness
-from tracer.hypothesis.studies.graph import GraphSpec
+from tracer.hypothesis.studies.graph import GRAPH, GraphSpec
 from tracer.hypothesis.studies.necessity import Necessity
 from tracer.hypothesis.studies.registry import STUDIES
 from tracer.hypothesis.studies.study import Study
@@ -336,16 +336,15 @@ class Hypothesis(_WithStudies):
 
     def weights_asked(self) -> Iterator[tuple[KeyPath, tuple[Name, ...], PatternWeight]]:
         """Weights of patterns that are expected: each at its place, with the prompts it is for."""
-        sections: tuple[tuple[str, Mapping[str, InterventionSpec | Necessity]], ...] = (
-            ("interventions", self.interventions),
-            (Necessity.SECTION, self.studies_of(Necessity)),
-        )
-        for section, members in sections:
-            for name, spec in members.items():
-                for number, each in enumerate(spec.expect):
-                    if isinstance(each, Attends):
-                        path = (section, name, "expect", number, "attends")
-                        yield path, spec.prompts, each.attends
+        claims: dict[KeyPath, InterventionSpec | Necessity | GraphSpec] = {
+            **{("interventions", name): spec for name, spec in self.interventions.items()},
+            **{(Necessity.SECTION, name): n for name, n in self.studies_of(Necessity).items()},
+            **({(GRAPH,): self.graph} if self.graph else {}),
+        }
+        for path, spec in claims.items():
+            for number, each in enumerate(spec.expect):
+                if isinstance(each, Attends):
+                    yield (*path, "expect", number, "attends"), spec.prompts, each.attends
 
     @property
     def uses_heads(self) -> bool:

@@ -351,3 +351,7 @@ class GraphRecord(Recorded):
     reasons: dict[str, ReasonRecord] = Field(
         default={}, description="Why heads look somewhere, by the name of the claim."
     )
+    looks: dict[str, HeadShareRecord] = Field(
+        default={},
+        description="How much heads look somewhere, unclamped: weights of their patterns, of 1.",
+    )

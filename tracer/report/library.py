@@ -51,17 +51,19 @@ Every hypothesis that comes with tracer, and the verdict of a run of it. This pa
 from the runs under `reports/`. These are not kept in the repository, but for the report of one of
 `two_hop`, `reports/sample/two_hop.html`; without `--no-links` the page links the reports that are
 there. What was chosen on which prompts stands in the comments of each file.
-*As stated* means that the file declares this verdict: a failure that is published.
+*As stated* means that the file declares this verdict: a failure that is published. A file says so
+of its own model; where it was run on another one as well, that is a row below, and is not counted.
 """
 
 
 def _counts(entries: Sequence[LibraryEntry]) -> str:
-    verdicts = [entry.run.verdict if entry.run else None for entry in entries]
+    files = {entry.href: entry for entry in reversed(entries)}
+    verdicts = [entry.run.verdict if entry.run else None for entry in files.values()]
     named = [
         f"{verdicts.count(verdict)} {verdict}"
         for verdict in ("confirmed", "consistent", "refuted", "inconclusive")
     ]
-    return f"{len(entries)} hypotheses: {', '.join(named)}, {verdicts.count(None)} without a run."
+    return f"{len(files)} hypotheses: {', '.join(named)}, {verdicts.count(None)} without a run."
 
 
 def _row(entry: LibraryEntry) -> tuple[str, ...]:

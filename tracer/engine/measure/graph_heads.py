@@ -2,7 +2,9 @@
 
 `carried` is compared with as many other heads of the same layers: all other sets where these are
 few. `because` is compared with as many other features of the graph at each layer and position, in
-place of every supernode that it names.
+place of every supernode that it names. `attends` is read off the unclamped patterns, and compared
+with what controls of its knockout would knock out: other heads of the same layers, to the same keys
+or to as many others in a row, and the same heads to other keys.
 """
 
 from __future__ import annotations
@@ -22,9 +24,19 @@ from tracer.engine.attribution.query_key import Against, qk_attribution
 from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
 from tracer.engine.measure.graph_controls import N_CONTROLS, compared, control_sets
-from tracer.engine.pattern_clamps import heads_of
+from tracer.engine.pattern_clamps import (
+    heads_of,
+    pattern_controls,
+    resolve_patterns,
+    unclamped_weight,
+    unseen_by,
+)
+from tracer.engine.patterns import Knockout, Look, PatternEdit
 from tracer.engine.resolve import MeasurementContext
 from tracer.errors import ModelUnavailable, UsageError
+from tracer.hypothesis.attention import PatternClamp
+from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.expectations.attends import Attends, PatternWeight
 from tracer.hypothesis.expectations.because import MEAN, Because, BecauseTest
 from tracer.hypothesis.expectations.carried import Carried, CarriedTest
 from tracer.hypothesis.expectations.edge import OUTPUT
@@ -36,12 +48,17 @@ ROUNDING = 1e-5
 """A sum that is less than this of its terms' magnitudes is rounding, and nothing has a share."""
 
 
-def heads_cause(context: MeasurementContext) -> list[Any]:
+def heads_cause(context: MeasurementContext, prompt: str) -> list[Any]:
     """What the claims of the graph section measure depends on beside the graph, for a key."""
-    carried, reasons = _asked(context)
+    carried, reasons, looks = _asked(context)
+    spans = context.clean[prompt].prompt.spans
+    named = {span for each in reasons for span in (each.from_, each.to, each.against)}
+    named |= {span for each in looks for span in (each.from_, each.to)}
     return [
         [(each.key, heads_of(context, each.heads)) for each in carried],
         [(each.name, heads_of(context, each.heads)) for each in reasons],
+        [(each.key, heads_of(context, each.heads)) for each in looks],
+        [(span, spans[span]) for span in sorted(named) if span in spans],
     ]
 
 
@@ -53,19 +70,31 @@ def with_claims(
     record: GraphRecord,
 ) -> GraphRecord:
     """A prompt's graph with what is claimed of its heads."""
-    carried, reasons = _asked(context)
-    shares = {each.key: _carried(context, taken, members, each) for each in carried}
-    scores = {each.name: _reason(context, prompt, taken, members, each) for each in reasons}
-    return record.model_copy(update={"carried": shares, "reasons": scores})
+    asked = _asked(context)
+    found = {
+        "carried": {each.key: _carried(context, taken, members, each) for each in asked.carried},
+        "reasons": {
+            each.name: _reason(context, prompt, taken, members, each) for each in asked.reasons
+        },
+        "looks": {each.key: _look(context, prompt, each) for each in asked.looks},
+    }
+    return record.model_copy(update=found)
 
 
-def _asked(context: MeasurementContext) -> tuple[list[CarriedTest], list[BecauseTest]]:
+class _Asked(NamedTuple):
+    carried: list[CarriedTest]
+    reasons: list[BecauseTest]
+    looks: list[PatternWeight]
+
+
+def _asked(context: MeasurementContext) -> _Asked:
     """Each once, whatever share is asked for."""
     spec = context.hypothesis.graph
     expected = spec.expect if spec else ()
     carried = {e.carried.key: e.carried for e in expected if isinstance(e, Carried)}
     reasons = {e.because.name: e.because for e in expected if isinstance(e, Because)}
-    return list(carried.values()), list(reasons.values())
+    looks = {e.attends.key: e.attends for e in expected if isinstance(e, Attends)}
+    return _Asked(list(carried.values()), list(reasons.values()), list(looks.values()))
 
 
 def _ids(heads: Sequence[HeadName]) -> tuple[str, ...]:
@@ -157,6 +186,39 @@ def _reason(
     shares = np.array(parts) / whole
     share, others = float(shares[0]), compared(float(shares[0]), shares[1:])
     return ReasonRecord(**told, part=parts[0], whole=whole, share=share, **others)
+
+
+def _look(context: MeasurementContext, prompt: str, asked: PatternWeight) -> HeadShareRecord:
+    """A weight of the unclamped patterns, a share of 1, and those of other heads and keys."""
+    clamp = PatternClamp.model_validate(
+        {"heads": asked.heads, "from": asked.from_, "to": asked.to, "set": 0}
+    )
+    spec = InterventionSpec(prompts=(prompt,), attention=(clamp,))
+    look = _look_of(resolve_patterns(context, spec, prompt))
+    told: dict[str, Any] = {"heads": _ids([HeadName(*head) for head in look.heads])}
+    unseen = unseen_by(context, look, prompt)
+    if unseen is not None:
+        return HeadShareRecord(**told, problem=unseen)
+    seed = f"{context.hypothesis.seed} attends {asked.key}"
+    others = pattern_controls(context, spec, prompt, {}, N_CONTROLS, seed)
+    weight, *theirs = (
+        unclamped_weight(context, each, prompt) for each in (look, *map(_look_of, others))
+    )
+    return HeadShareRecord(
+        **told,
+        part=weight,
+        whole=1.0,
+        share=weight,
+        is_every_set=len(theirs) < N_CONTROLS,
+        **compared(weight, np.array(theirs)),
+    )
+
+
+def _look_of(edits: Sequence[PatternEdit]) -> Look:
+    """The weight that a knockout of some heads, all of the same queries and keys, takes away."""
+    first = edits[0]
+    assert isinstance(first, Knockout)
+    return Look(tuple((each.layer, each.head) for each in edits), first.queries, first.keys)
 
 
 def _sets(

@@ -110,7 +110,7 @@ def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
         spec.max_features,
         spec.check,
         spec.head_loadings,
-        heads_cause(context),
+        heads_cause(context, prompt),
         context.hypothesis.seed,
         batch_limit(context.model, clean).rows,
     ]

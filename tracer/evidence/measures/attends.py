@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracer.evidence.case import Case, Wording
-from tracer.evidence.measures.measure import MeasureEvidence, Naming
+from tracer.evidence.case import Case, Wording, untested
+from tracer.evidence.measures.carried import drawn
+from tracer.evidence.measures.graph_share import Share, graph_of, judge_share
+from tracer.evidence.measures.measure import GraphMeasure, MeasureEvidence, Naming
 from tracer.evidence.statistics import beyond_p, controls_needed
 from tracer.evidence.wording import exact, number, p_text, signed
 from tracer.hypothesis.expectations.attends import Attends
+from tracer.hypothesis.expectations.head_share import ShareBounds
+from tracer.record.record import Record
 from tracer.record.verdict import PromptOutcome
 
 ROUNDING = 1e-6
@@ -17,6 +21,10 @@ ROUNDING = 1e-6
 
 def word(expectation: Attends, naming: Naming) -> Wording:
     """How it is written."""
+    return _word(expectation)
+
+
+def _word(expectation: Attends) -> Wording:
     asked = expectation.attends
     measure = f"attention of {asked.head} from {asked.from_} to {asked.to}"
     for words, bound in (
@@ -81,4 +89,26 @@ def _against_controls(
     )
 
 
+def judge_unclamped(record: Record, expectation: Attends, prompt: str) -> PromptOutcome:
+    """Judge it on one prompt as the model is, beside its graph."""
+    graph = graph_of(record, prompt, ())
+    if isinstance(graph, str):
+        return untested(prompt, graph)
+    found = graph.looks.get(expectation.attends.key)
+    if found is None:
+        return untested(prompt, "its weight was not read")
+    if found.share is None:
+        return untested(prompt, found.problem or "it has no weight")
+    no_others = "no other heads or keys are there"
+    share = Share(found.share, found, no_others, drawn(found, "heads or keys"), number)
+    bounds = ShareBounds(
+        expectation.above,
+        expectation.below,
+        expectation.beats_controls,
+        expectation.undercuts_controls,
+    )
+    return judge_share(prompt, share, bounds)
+
+
 MEASURE = MeasureEvidence((Attends,), word, judge)
+UNCLAMPED = GraphMeasure(Attends, _word, judge_unclamped, "unclamped,")

@@ -36,11 +36,11 @@ def judge(record: Record, expectation: Carried, prompt: str) -> PromptOutcome:
     return judge_share(prompt, share, asked.bounds)
 
 
-def drawn(found: HeadShareRecord) -> str:
+def drawn(found: HeadShareRecord, of: str = "heads") -> str:
     """How many other sets it is compared with, and whether these are all."""
     if not found.is_every_set:
         return counted(found.n_controls, "control")
-    return f"the {counted(found.n_controls, 'other set')} of heads"
+    return f"the {counted(found.n_controls, 'other set')} of {of}"
 
 
 MEASURE = GraphMeasure(Carried, word, judge)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tracer.evidence.case import untested
@@ -30,6 +30,8 @@ class Share(NamedTuple):
     """Why there are none, where there are none."""
     drawn: str
     """How many there are: '9 controls'."""
+    show: Callable[[float], str] = signed
+    """Writes it."""
 
 
 def bounds_words(bounds: ShareBounds) -> str:
@@ -79,11 +81,11 @@ def judge_share(prompt: str, share: Share, bounds: ShareBounds) -> PromptOutcome
             return untested(prompt, f"{told}, not {exact(alpha)}")
         p = share_p(found, "below" if bounds.beats_controls is None else "above")
         held = held and p <= alpha
-        compared = f", p {p_text(p)} (controls {signed(found.control_median)})"
+        compared = f", p {p_text(p)} (controls {share.show(found.control_median)})"
     return PromptOutcome(
         prompt=prompt,
         outcome="held" if held else "failed",
-        observed=signed(value) + compared,
+        observed=share.show(value) + compared,
         value=value,
         p=p,
         least_p=least,

@@ -45,3 +45,5 @@ class GraphMeasure(Generic[GraphKind]):
     """How one is written in a verdict."""
     judge: Callable[[Record, GraphKind, str], PromptOutcome]
     """Judges one on a prompt."""
+    where: str = "in the attribution graph,"
+    """Begins a sentence about it."""

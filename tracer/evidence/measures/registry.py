@@ -29,7 +29,12 @@ MEASURES: tuple[MeasureEvidence[Any], ...] = (
     python.MEASURE,
     dose.MEASURE,
 )
-GRAPH_MEASURES: tuple[GraphMeasure[Any], ...] = (edge.MEASURE, carried.MEASURE, because.MEASURE)
+GRAPH_MEASURES: tuple[GraphMeasure[Any], ...] = (
+    edge.MEASURE,
+    carried.MEASURE,
+    because.MEASURE,
+    attends.UNCLAMPED,
+)
 """Of attribution graphs."""
 _BY_KIND: dict[type[Expectation], MeasureEvidence[Any]] = {
     kind: measure for measure in MEASURES for kind in measure.kinds

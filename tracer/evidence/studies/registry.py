@@ -11,6 +11,7 @@ from tracer.evidence.origin import CIRCULAR
 from tracer.evidence.strength import by_claim, lacks_of_clamps
 from tracer.evidence.studies import circuit, mediation, necessity, shared, swaps
 from tracer.evidence.studies.study import StudyEvidence
+from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.robustness import ROBUSTNESS
 from tracer.hypothesis.studies.graph import GRAPH
 
@@ -49,6 +50,13 @@ def _lacks(context: JudgingContext, name: str, groups: Sequence[Group]) -> Itera
             yield from evidence.lacks(context, name, study, groups)
             return
     if name == GRAPH:
-        yield "an intervention: an edge is what the replacement model does, not what the model does"
+        of_edges = [g for g in groups if not isinstance(g[0].expectation, Attends)]
+        if of_edges:
+            yield (
+                "an intervention: an edge is what the replacement model does, not what the model "
+                "does"
+            )
+        if len(of_edges) < len(groups):
+            yield "an intervention: that a head looks somewhere does not say that anything needs it"
     elif name != ROBUSTNESS:
         yield f"matched controls: nothing that {name} expects is compared with them"

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.errors import KeyPath, Problem, listed
 from tracer.hypothesis.attention import HeadsForm, heads_named, heads_problems
-from tracer.hypothesis.expectations.base import Alpha, Expectation, Number, one_test_problems
+from tracer.hypothesis.expectations.base import (
+    Alpha,
+    GraphExpectation,
+    Number,
+    one_test_problems,
+)
 
 if TYPE_CHECKING:
     from tracer.hypothesis.clamps import InterventionSpec
     from tracer.hypothesis.parts import Parts
 
 _CONTROLS = ("beats_controls", "undercuts_controls")
-_TESTS = ("above", "below", "rises_by", "falls_by", *_CONTROLS)
+_CHANGES = ("rises_by", "falls_by")
+_SEEN = ("above", "below", *_CONTROLS)
+"""Tests that need no clamps."""
+_TESTS = ("above", "below", *_CHANGES, *_CONTROLS)
 
 
 class PatternWeight(BaseModel):
@@ -48,8 +56,11 @@ class PatternWeight(BaseModel):
         return f"{self.head} {self.from_} → {self.to}"
 
 
-class Attends(Expectation):
-    """How much of its attention a head gives to a span, from another one, under the clamps."""
+class Attends(GraphExpectation):
+    """How much of its attention a head gives to a span, from another one.
+
+    Of an intervention it is the weight under the clamps; of a graph that of the model as it is.
+    """
 
     KEY: ClassVar[str] = "attends"
     attends: PatternWeight
@@ -82,20 +93,37 @@ class Attends(Expectation):
     def problems(self, parts: Parts, path: KeyPath, spec: InterventionSpec) -> Iterator[Problem]:
         """None or several tests, a head or a span that is not there, bounds no weight can pass."""
         yield from one_test_problems(parts, path, self, _TESTS)
-        place, asked = (*path, "attends"), self.attends
-        found = heads_problems(parts, place, asked.heads)
-        yield from (Problem((*place, "head"), message) for _, message in found)
-        for key, span in (("from", asked.from_), ("to", asked.to)):
-            yield from parts.span_problems((*place, key), span, spec.prompts)
-        for test in _TESTS[:4]:
-            bound = getattr(self, test)
-            if bound is not None and not 0 <= bound <= 1:
-                message = f"found {bound:g}; a weight is a share, from 0 to 1"
-                yield Problem((*path, test), message)
+        yield from self._weight_problems(parts, path, spec.prompts)
         for test in _CONTROLS:
             if getattr(self, test) is not None and parts.controls.random == 0:
                 message = (
                     f"`controls.random` is 0, so there is nothing to compare with: draw some, or "
                     f"test one of {listed(_TESTS[:4])}"
                 )
+                yield Problem((*path, test), message)
+
+    def graph_problems(
+        self, parts: Parts, path: KeyPath, prompts: Sequence[str]
+    ) -> Iterator[Problem]:
+        """The same where nothing is clamped, so that nothing can rise or fall."""
+        changes = [test for test in _CHANGES if getattr(self, test) is not None]
+        for test in changes:
+            message = f"nothing is clamped here, so no weight changes: {listed(_SEEN)} test it"
+            yield Problem((*path, test), message)
+        if not changes:
+            yield from one_test_problems(parts, path, self, _SEEN)
+        yield from self._weight_problems(parts, path, prompts)
+
+    def _weight_problems(
+        self, parts: Parts, path: KeyPath, prompts: Sequence[str]
+    ) -> Iterator[Problem]:
+        place, asked = (*path, "attends"), self.attends
+        found = heads_problems(parts, place, asked.heads)
+        yield from (Problem((*place, "head"), message) for _, message in found)
+        for key, span in (("from", asked.from_), ("to", asked.to)):
+            yield from parts.span_problems((*place, key), span, prompts)
+        for test in _TESTS[:4]:
+            bound = getattr(self, test)
+            if bound is not None and not 0 <= bound <= 1:
+                message = f"found {bound:g}; a weight is a share, from 0 to 1"
                 yield Problem((*path, test), message)

@@ -36,7 +36,7 @@ EXPECTATIONS: tuple[type[Expectation], ...] = (
 """Of clamps; each is told by its key."""
 DOSE_EXPECTATIONS: tuple[type[DoseExpectation], ...] = (Rises, Falls)
 """Of a dose series."""
-GRAPH_EXPECTATIONS: tuple[type[GraphExpectation], ...] = (Edge, Carried, Because)
+GRAPH_EXPECTATIONS: tuple[type[GraphExpectation], ...] = (Edge, Carried, Because, Attends)
 """Of attribution graphs."""
 
 if TYPE_CHECKING:

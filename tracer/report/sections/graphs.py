@@ -77,6 +77,8 @@ class GraphView:
     """What heads carry of edges, where the file claims it."""
     reasons: tuple[HeadRow, ...]
     """Why heads look somewhere, where the file claims it."""
+    looks: tuple[HeadRow, ...]
+    """How much they look somewhere, where the file claims it."""
     calibrations: tuple[CalibrationView, ...]
 
 
@@ -122,6 +124,7 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
         edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
         carried=tuple(_head_row(*each) for each in graph.carried.items()),
         reasons=tuple(_head_row(*each) for each in graph.reasons.items()),
+        looks=tuple(_head_row(*each) for each in graph.looks.items()),
         calibrations=_calibrations(graph.ablations),
     )
 
