@@ -15,6 +15,7 @@ from jaxtyping import Float
 from tracer import engine
 from tracer.cli.graph_summary import Origin, WrittenGraph
 from tracer.cli.output import require_writable
+from tracer.engine.graph_request import DescribeFeatures
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, shorten
 from tracer.hypothesis.neuronpedia_ids import parse_feature
@@ -49,7 +50,9 @@ class TakenGraph(NamedTuple):
     origin: Origin | None
     """Where it was read from."""
     features: Mapping[str, FeatureTokens] = {}
-    """What is told of features, by id."""
+    """What the file that it was read from tells of features, by id."""
+    describe: DescribeFeatures | None = None
+    """Finds that, of a graph that was taken now."""
     taken: Attributed | None = None
     """With the frozen prompt; None of a graph that was read."""
     reason: HeadReason | None = None
@@ -95,6 +98,8 @@ class Writer:
                 pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
             if self.heads and found.taken is not None:
                 pruned = engine.graphs.with_heads(found.taken, pruned, progress)
+            if found.describe is not None:
+                found = found._replace(features=found.describe(pruned, progress))
             with progress.task("summing up the graph"):
                 return self._write(found, pruned)
         except MemoryError as error:

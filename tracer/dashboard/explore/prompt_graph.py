@@ -85,12 +85,13 @@ def _made(folder: Path, text: str) -> str | None:
             held = model.hold(key)
             with held.lock:
                 [found] = engine.graphs.graphs(request, Silent(), held.opened)
-            graph = prune(found.graph, *_KEPT)
+                graph = prune(found.graph, *_KEPT)
+                features = found.describe(graph, Silent())
             words = "-".join(re.findall("[a-z0-9]+", text.lower()))[:60].strip("-") or "prompt"
             cause = repr((graph.subject.fingerprint, basis, graph.subject.token_ids))
             name = f"{words}-{hashlib.sha256(cause.encode()).hexdigest()[:8]}"
             folder.mkdir(parents=True, exist_ok=True)
-            write(folder / f"{name}.json", graph, found.features)
+            write(folder / f"{name}.json", graph, features)
     except TracerError as error:
         st.warning(plain(str(error)))
         return None
