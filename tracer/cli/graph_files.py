@@ -27,6 +27,7 @@ from tracer.record.graph.neuronpedia_import import absent
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
 from tracer.record.trials import FeatureTokens
+from tracer.report.head_reason import reason_view
 from tracer.report.render import render_graph
 from tracer.report.run_graphs import SupernodePlaces, pack_graph
 
@@ -144,7 +145,8 @@ class Writer:
             path = self.pages / f"{slug}.html"
             title = shorten(found.name or pruned.subject.prompt, _LONGEST_TITLE)
             page = pack_graph(title, listed(pruned), _groups(found), found.features)
-            write_text(path, render_graph(page))
+            reason = found.reason and reason_view(found.reason, pruned.subject)
+            write_text(path, render_graph(page, reason))
             yield path
 
 

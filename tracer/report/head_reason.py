@@ -6,6 +6,7 @@ the query in question gives most to; its row is told in full.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -18,6 +19,7 @@ from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.graph.graph import Subject
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart
 from tracer.record.trials import FeatureTokens
+from tracer.report.run_graphs import pack_json
 from tracer.report.text import clean, feature_name, percent, shorten, signed, visible_token
 
 MOST_TOKENS = 64
@@ -45,6 +47,12 @@ def reason_sentence(reason: HeadReason, subject: Subject) -> str:
         other = f"{_at(against, subject)} ({paid})"
         found += f"; told is the difference to {other}, {_part(reason.total)}"
     return found
+
+
+def reason_statement(reason: HeadReason, subject: Subject) -> str:
+    """The same as a whole sentence."""
+    found = reason_sentence(reason, subject)
+    return f"{found[0].upper()}{found[1:]}."
 
 
 def _at(pos: int, subject: Subject) -> str:
@@ -128,6 +136,34 @@ def reason_tables(reason: HeadReason, subject: Subject) -> ReasonTables:
     )
 
 
+@dataclass(frozen=True)
+class ReasonView:
+    """Why a head looks somewhere, as a page shows it."""
+
+    title: str
+    sentence: str
+    row: AttentionRow
+    tables: ReasonTables
+    pattern: str
+    """`PatternData`, packed."""
+
+
+def reason_view(reason: HeadReason, subject: Subject) -> ReasonView:
+    """The page's part on a reason."""
+    head, query, key, _ = reason.asked
+    return ReasonView(
+        title=f"Why head {head} looks from {_at(query, subject)} at {_at(key, subject)}",
+        sentence=reason_statement(reason, subject),
+        row=attention_row(
+            f"Head {head} from {_at(query, subject)}",
+            subject.tokens,
+            reason.attention[: query + 1].tolist(),
+        ),
+        tables=reason_tables(reason, subject),
+        pattern=pack_json(pattern_json(reason, subject)),
+    )
+
+
 class LookedAt(NamedTuple):
     """A token, and how much of a head's attention it gets."""
 
@@ -184,8 +220,13 @@ class PatternData(TypedDict):
     """What is left out, in a sentence; empty where nothing is."""
 
 
+def pattern_json(reason: HeadReason, subject: Subject) -> str:
+    """The pattern of the head that was asked about, as JSON."""
+    return json.dumps(pattern_data(reason, subject), ensure_ascii=False, separators=(",", ":"))
+
+
 def pattern_data(reason: HeadReason, subject: Subject) -> PatternData:
-    """The pattern of the head that was asked about."""
+    """The same, not written out yet."""
     head, query, key, _ = reason.asked
     shown = _shown(reason)
     rows = reason.pattern[np.ix_(shown, shown)]

@@ -351,10 +351,8 @@ class GraphView {
       (node, event) => this.pick(node, event.ctrlKey || event.metaKey), (node) => this.hover(node), (nodes) => this.select(nodes));
   }
 
-  /** Take up the page's colours: dark where its text is light. */
   restyle() {
-    const [r, g, b] = getComputedStyle(this.root).color.match(/[\d.]+/g).map(Number);
-    this.root.toggleAttribute("data-dark", 0.3 * r + 0.6 * g + 0.1 * b > 140);
+    graphDark(this.root);
     const style = getComputedStyle(this.root);
     this.colour = Object.fromEntries(["plus", "minus"].map((name) => [name, style.getPropertyValue(`--gv-${name}`).trim()]));
     this.redraw();
