@@ -1,6 +1,6 @@
 "use strict";
 // The pattern of an attention head: a square of queries (rows) by keys (columns), darker where more is paid.
-// `mountPattern` is idempotent: the same pattern again is left as it is.
+// `mountPattern` is idempotent: the same pattern again only takes over the chosen pair.
 
 const PATTERN_LEFT = 128;
 const PATTERN_BOTTOM = 92;
@@ -13,25 +13,32 @@ const PATTERN_CELL = { least: 9, most: 24 };
  * told of the positions of a cell that a person chose; without it cells are only read.
  */
 function mountPattern(element, text, options = {}) {
-  if (element.patternView?.text !== text) {
+  const { query, key, ...data } = JSON.parse(text);
+  const drawn = JSON.stringify(data);
+  if (element.patternView?.drawn !== drawn) {
     element.patternView?.destroy();
-    element.patternView = new PatternView(element, text);
+    element.patternView = new PatternView(element, data, drawn);
   }
   element.patternView.options = options;
+  element.patternView.choose(data.positions.indexOf(query), data.positions.indexOf(key));
   return element.patternView;
 }
 
 class PatternView {
-  constructor(element, text) {
-    this.text = text;
-    this.data = JSON.parse(text);
-    this.options = {};
-    this.places = this.data.rows.flatMap((row, query) => row.map((_, key) => ({ query, key })));
-    this.chosen = this.placeOf(this.data.positions.indexOf(this.data.query), this.data.positions.indexOf(this.data.key));
-    this.at = this.chosen;
+  constructor(element, data, drawn) {
+    Object.assign(this, { data, drawn, options: {}, at: 0, chosen: 0 });
+    this.places = data.rows.flatMap((row, query) => row.map((_, key) => ({ query, key })));
     this.build(element);
     this.layOut();
-    this.tell(this.chosen);
+  }
+
+  /** Mark a pair, from outside or by a person. */
+  choose(query, key) {
+    const place = this.placeOf(query, key);
+    this.cells[this.chosen].setAttribute("aria-selected", "false");
+    this.cells[place].setAttribute("aria-selected", "true");
+    this.chosen = place;
+    this.enter(place);
   }
 
   destroy() {
@@ -62,8 +69,7 @@ class PatternView {
     this.list = graphSvg("g", { role: "listbox", "aria-label": "Queries by keys; arrows move, Enter chooses" });
     this.cells = this.places.map(({ query, key }, place) => {
       const cell = graphSvg("rect", {
-        class: "pv-cell", role: "option", tabindex: place === this.at ? 0 : -1,
-        "aria-selected": String(place === this.chosen), "aria-label": this.name(place),
+        class: "pv-cell", role: "option", tabindex: -1, "aria-selected": "false", "aria-label": this.name(place),
       });
       // The root, so that small weights are seen beside one large one.
       cell.style.fillOpacity = Math.sqrt(data.rows[query][key]).toFixed(3);
@@ -131,10 +137,8 @@ class PatternView {
     if (place < 0) return;
     this.cells[place].focus({ preventScroll: true });
     if (!this.options.onPick || place === this.chosen) return;
-    this.cells[this.chosen].setAttribute("aria-selected", "false");
-    this.chosen = place;
-    this.cells[place].setAttribute("aria-selected", "true");
     const { query, key } = this.places[place];
+    this.choose(query, key);
     this.options.onPick(this.data.positions[query], this.data.positions[key]);
   }
 
