@@ -96,13 +96,16 @@ def heads_panel(about: HeadSubject) -> None:
             st.markdown(plain(problem))
             return
         _form(about)
+        notes = st.container()  # always there: what follows keeps its place, and the focus
+        if not model.is_held(about.model):
+            notes.markdown(plain(_COST.format(about.model[0])))
         if found := st.session_state.pop(_PROBLEM, None):
-            st.warning(plain(found))
+            notes.warning(plain(found))
         if asked is None:
             return
         answer = _answer(about, asked)
         if isinstance(answer, str):
-            st.warning(plain(answer))
+            notes.warning(plain(answer))
         else:
             _told(about, answer)
 
@@ -162,15 +165,12 @@ def _form(about: HeadSubject) -> None:
         against: list[Against] = [MEAN, None, *positions]
         columns[3].selectbox("against", against, format_func=key, key=about.field("against"))
         columns[4].form_submit_button("Ask the model", on_click=_ask, args=(about,))
-    if not model.is_held(about.model):
-        st.markdown(
-            plain(
-                f"Asking loads {about.model[0]} first, which takes some seconds; then the prompt "
-                "runs once, and a question takes a second or two."
-            )
-        )
 
 
+_COST = (
+    "Asking loads {} first, which takes some seconds; then the prompt runs once, and a question "
+    "takes a second or two."
+)
 _HELP = (
     "Layer and number of an attention head, both counted from 0. Heads that carry a link stand "
     "beside it, where the graph was taken with them."
@@ -248,14 +248,18 @@ def _told(about: HeadSubject, reason: HeadReason) -> None:
     right.markdown(plain(reason_statement(reason, subject)))
     tables = reason_tables(reason, subject)
     if tables.groups:
+        right.markdown("**By supernode**")
         rows = [
             {"supernode": each.name, "query side": each.query, "key side": each.key}
             for each in tables.groups
         ]
         table(rows, "Parts of the score by supernode", right)
-    pairs = [*tables.group_pairs, *tables.pairs]
-    rows = [{"query side": e.query, "key side": e.key, "together": e.part} for e in pairs]
-    table(rows, "Pairs of supernodes, then of nodes, with the largest parts", right, height=280)
+    for words, pairs in (("supernodes", tables.group_pairs), ("nodes", tables.pairs)):
+        if pairs:
+            right.markdown(f"**Pairs of {words}**")
+            rows = [{"query side": e.query, "key side": e.key, "together": e.part} for e in pairs]
+            table(rows, f"Pairs of {words} with the largest parts", right)
+    left, right = st.columns(2)
     for on, side, rows in (
         (left, "query", tables.query_side),
         (right, "key", tables.key_side),

@@ -4,7 +4,7 @@
 
 const PATTERN_LEFT = 128;
 const PATTERN_BOTTOM = 92;
-const PATTERN_CELL = { least: 9, most: 24 };
+const PATTERN_CELL = { least: 7, most: 24 };
 
 /**
  * Show a pattern in an element.
@@ -101,6 +101,7 @@ class PatternView {
 
   /** Cells as large as the width allows; a prompt too long for that is scrolled. */
   layOut() {
+    if (!this.root.isConnected) return;
     graphDark(this.root);
     const n = this.labels.length;
     const room = (this.root.clientWidth - PATTERN_LEFT - 2) / n;
