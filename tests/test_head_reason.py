@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.opened import ids_of, open_tiny
+from tests.records import make_record
 from tests.test_head_loadings import attributed_of
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
@@ -25,6 +26,7 @@ from tracer.report.head_reason import (
     pattern_data,
     reason_sentence,
     reason_tables,
+    recorded_row,
 )
 
 ASKED = HeadQuestion(HeadName(1, 2), 13, 7, "mean")
@@ -126,3 +128,11 @@ def test_a_row_says_what_is_looked_at_most():
     row = attention_row("from last", ["<bos>", " a", " b"], [0.75, 0.0, 0.25])
     assert row.strongest == "'<bos>' (0) 75 %, ' b' (2) 25 %"
     assert [each.level for each in row.tokens] == [4, 0, round(LEVELS / 2)]
+
+
+@pytest.mark.parametrize("weights", [(), (0.5, float("nan")), (0.1,) * 99])
+def test_a_row_that_was_not_kept_is_not_shown(weights):
+    prompt = make_record()[0].prompts["dallas"]
+    assert recorded_row(prompt, "1.0", weights) is None
+    row = recorded_row(prompt, "1.0", [0.5] * 2)
+    assert row is not None and len(row.tokens) == 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.graph.graph import Subject
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart
+from tracer.record.record import PromptRecord
 from tracer.record.trials import FeatureTokens
 from tracer.report.run_graphs import pack_json
 from tracer.report.text import clean, feature_name, percent, shorten, signed, visible_token
@@ -181,6 +182,13 @@ class AttentionRow:
     tokens: tuple[LookedAt, ...]
     strongest: str
     """In words: those that get most."""
+
+
+def recorded_row(prompt: PromptRecord, title: str, weights: Sequence[float]) -> AttentionRow | None:
+    """A row as a record keeps it; None where it keeps none, or one of another prompt."""
+    if not 0 < len(weights) <= len(prompt.tokens) or not all(map(isfinite, weights)):
+        return None
+    return attention_row(title, prompt.tokens, weights)
 
 
 def attention_row(title: str, tokens: Sequence[str], weights: Iterable[float]) -> AttentionRow:

@@ -22,7 +22,7 @@ from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
 from tracer.engine.measure.graph_controls import N_CONTROLS, compared, control_sets
-from tracer.engine.pattern_clamps import heads_of
+from tracer.engine.pattern_clamps import heads_of, kept_row
 from tracer.engine.resolve import MeasurementContext
 from tracer.errors import ModelUnavailable, UsageError
 from tracer.hypothesis.expectations.because import MEAN, Because, BecauseTest
@@ -147,6 +147,7 @@ def _reason(
         ]
     except (UsageError, ModelUnavailable) as refused:
         return ReasonRecord(**told, problem=str(refused).removesuffix("."))
+    told["attention"] = kept_row(torch.stack([e.pattern[: query + 1] for e in found]).mean(0))
     whole = math.fsum(float(each.total) for each in found)
     if whole <= ROUNDING * math.fsum(abs(each.score) for each in found):
         problem = f"the score is no higher than that of {asked.against} ({whole:+.3g})"
