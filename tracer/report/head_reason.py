@@ -202,7 +202,10 @@ def attention_row(title: str, tokens: Sequence[str], weights: Iterable[float]) -
     ]
     return AttentionRow(
         title,
-        tuple(LookedAt(text, percent(weight), _level(weight)) for text, weight in found),
+        tuple(
+            LookedAt(shorten(text, _LONGEST), percent(weight), _level(weight))
+            for text, weight in found
+        ),
         ", ".join(strongest) or "nothing",
     )
 
