@@ -21,6 +21,7 @@ from tests.tiny_file import write_tiny
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.hypothesis.heads import HeadName
+from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.graph import neuronpedia_import
 from tracer.record.graph.files import read
 from tracer.record.graph.graph import source_ids
@@ -118,7 +119,7 @@ def test_heads_are_found_of_what_the_pruning_leaves(tracer_: Command):
 
 
 def test_why_a_head_looks_there_is_told(tracer_: Command, tiny: Path, whole):
-    result = tracer_(TEXT, "--why", "1.2", "last", "Dallas", "--json", "out.json")
+    result = tracer_(TEXT, "--why", "1.2", "last", "Dallas", "--json", "out.json", "--html")
     assert result.code == 0, result.err
     text = " ".join(result.out.split())
     assert "head 1.2 looks from ' Texas' (13) at ' Dallas' (7) with" in text
@@ -147,6 +148,21 @@ def test_why_a_head_looks_there_is_told(tracer_: Command, tiny: Path, whole):
         rest = marginals.sum() - sum(marginals[ids.index(each["id"])] for each in data[side])
         assert others == pytest.approx(float(rest), abs=1e-4)
     assert f"{len(ids) - 10} others" in text
+    named = [each["id"] for each in [*data["query_side"], *data["key_side"]] if "_" in each["id"]]
+    assert set(data["features"]) == set(filter(parse_feature, named))
+    [page] = Path("graphs").glob("*.html")
+    drawn = _packed(page.read_text(), "data-pattern")
+    pattern = taken.nodes.frozen.blocks[1].pattern[2].numpy()
+    assert (drawn["query"], drawn["key"], drawn["positions"]) == (13, 7, list(range(14)))
+    for n, row in enumerate(drawn["rows"]):
+        np.testing.assert_allclose(row, pattern[n, : n + 1], atol=6e-5)
+    assert "Why head 1.2 looks from" in page.read_text()
+
+
+def _packed(page: str, mark: str):
+    """The JSON that a page carries under a mark."""
+    [text] = re.findall(f"<script[^>]*{mark}>([^<]+)<", page)
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 @pytest.mark.parametrize(

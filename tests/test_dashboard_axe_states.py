@@ -12,7 +12,12 @@ from playwright.sync_api import Browser, Page, expect
 from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.dashboard_server import serving, settled
 from tests.graph_runs import large_graph, put_graph_run
+from tests.opened import ids_of, open_tiny
+from tests.test_head_loadings import attributed_of
 from tests.tiny_file import run_tiny
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.record.graph.files import write
+from tracer.record.graph.prune import prune
 
 pytestmark = [*WANTS_CHROMIUM, WANTS_AXE]
 SLOW = 60_000
@@ -22,10 +27,14 @@ NOT_OURS = ["button:disabled", "[data-testid='stFileUploaderDropzone']"]
 
 @pytest.fixture(scope="module")
 def address(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A run with a graph, and one of the tiny model that can be tried out."""
+    """A run with a graph, one of the tiny model that can be tried out, and a graph of that."""
     root = tmp_path_factory.mktemp("axe")
+    (root / "graphs").mkdir()
     put_graph_run(root / "reports", large_graph(60))
     run_tiny(root, tiny)
+    model = open_tiny(tiny)
+    graph = attributed_of(model, NeuronBasis(model), ids_of(model), 40).graph
+    write(root / "graphs" / "mine.json", prune(graph))
     with serving(root) as url:
         yield url
 
@@ -64,8 +73,28 @@ def tried(page: Page, address: str) -> None:
     expect(page.get_by_role("button", name="Save as draft")).to_be_visible(timeout=SLOW)
 
 
+def asked(page: Page, address: str) -> None:
+    """A head asked why it looks somewhere, then by a cell of its pattern, by mouse and by keys."""
+    page.goto(f"{address}/explore?graph-file=mine&why=1.2_13_7_mean")
+    page.get_by_role("button", name="Ask the model").click(timeout=SLOW)
+    cells = page.locator(".pv-cell")
+    expect(cells).to_have_count(14 * 15 // 2, timeout=2 * SLOW)
+    expect(page.locator(".pv-cell[aria-selected=true]")).to_have_attribute(
+        "aria-label", re.compile(r"^from ' Texas' \(13\) to ' Dallas' \(7\)")
+    )
+    cells.nth(12 * 13 // 2 + 5).click()
+    expect(page.get_by_text("Head 1.2 looks from ' of' (12)")).to_be_visible(timeout=SLOW)
+    assert "why=1.2_12_5_mean" in page.url
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("at ' the' (4) with")).to_be_visible(timeout=SLOW)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    expect(page.locator(".pv-cell:focus")).to_have_attribute("aria-selected", "true")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("use", [explored, mistaken, tried])
+@pytest.mark.parametrize("use", [explored, mistaken, tried, asked])
 def test_axe_finds_nothing(
     browser: Browser, address: str, use: Callable[[Page, str], None], scheme: str
 ):

@@ -96,6 +96,8 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     last, city = len(prompt.ids) - 1, prompt.spans["city"][1] - 1
     found = record.reasons["1.3 last → city (less mean): all × texas"]
     assert (found.query, found.key, found.heads) == (last, city, ("1.3",))
+    pattern = taken.nodes.frozen.blocks[1].pattern[3, last]
+    np.testing.assert_allclose(found.attention, pattern[: last + 1], atol=1e-5)
     nodes = torch.arange(taken.nodes.constant + 1)
     pairs = qk_attribution(bench.model, taken.nodes, HeadName(1, 3), last, city, "mean")
     every = pairs.pairs(nodes, nodes).double()

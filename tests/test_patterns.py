@@ -289,6 +289,12 @@ def test_attends_is_judged_with_its_controls_and_shown(tiny, tmp_path):
     assert "other sets of heads or keys exist" in (few.reason or "")
     page = (made.path / "report.html").read_text()
     assert "1.0 last ↛ city" in page and "attention of 1.0 from last to city" in page
+    prompt = made.record.prompts["dallas"]
+    start, stop = prompt.spans["city"]
+    assert len(weight.attention) == len(prompt.tokens)
+    assert sum(weight.attention) == pytest.approx(1, abs=1e-3)
+    assert sum(weight.attention[start:stop]) == pytest.approx(weight.unclamped, abs=1e-4)
+    assert "1.0 last → city, " in page and "unclamped, 0 % clamped" in page
 
 
 def test_a_weight_is_expected_of_ablations_and_checked_the_same(tiny, tmp_path):

@@ -93,6 +93,15 @@ def test_members_are_compared_as_sets_and_their_overlap_decides(old):
     assert compare(old, kept(turned, arrays)).is_same
 
 
+def test_a_supernode_that_one_file_leaves_out_is_not_one_of_no_features(old):
+    rest = {name: each for name, each in old.supernodes.items() if name != "texas"}
+    without = old.model_copy(update={"supernodes": rest})
+    gone, new = compare(old, without), compare(without, old)
+    assert told(gone, "supernode") == ["members of texas: 40 features → not there any more"]
+    assert told(new, "supernode") == ["members of texas: not there → 40 features"]
+    assert not gone and new
+
+
 def test_an_effect_may_move_within_the_larger_tolerance(old):
     now = kept(clamped={(SWAP, "dallas"): make_reading(Austin=0.2, Sacramento=0.36)})
     assert math.log(0.44 / 0.36) < 0.25

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -12,12 +13,21 @@ from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.graphs import random_graph
 from tests.records import change, make_graph_record, make_record
 from tests.test_report_render import full_verdict
+from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.graph import listed
+from tracer.record.graph.head_reason import (
+    CONSTANT,
+    HeadQuestion,
+    HeadReason,
+    NodePart,
+    PairPart,
+)
 from tracer.record.record import FeatureRef
 from tracer.record.run_folder import UnreadableRun
+from tracer.report.head_reason import reason_view
 from tracer.report.index import IndexEntry, UnreadEntry, render_index, render_unread
-from tracer.report.render import render
-from tracer.report.run_graphs import RunGraphs
+from tracer.report.render import render, render_graph
+from tracer.report.run_graphs import RunGraphs, pack_graph
 
 pytestmark = WANTS_CHROMIUM
 
@@ -282,4 +292,54 @@ def test_axe_finds_nothing(browser: Browser, report: str, tmp_path: Path, scheme
             "() => document.querySelectorAll('[aria-selected=true]').length === 1"
         )
     assert violations(page) == []
+    page.close()
+
+
+def reason_page() -> str:
+    """A page of a graph with the reason of a head, whose tokens are hostile."""
+    graph = random_graph(4)
+    tokens = ("<bos>", EVIL, " of", " Dallas", " is")
+    subject = dataclasses.replace(graph.subject, tokens=tokens)
+    pattern = np.tril(np.ones((5, 5), dtype=np.float32))
+    asked = HeadQuestion(HeadName(1, 2), 4, 3)
+    parts = (NodePart(CONSTANT, 0.5), NodePart("1_-1_3", -0.25))
+    reason = HeadReason(
+        asked=asked,
+        pattern=pattern / pattern.sum(1, keepdims=True),
+        score=0.25,
+        total=0.25,
+        slope=1.0,
+        query_side=parts,
+        key_side=parts,
+        pairs=(PairPart(CONSTANT, "1_-1_3", 0.5),),
+        n_nodes=2,
+    )
+    page = pack_graph("mine", listed(dataclasses.replace(graph, subject=subject)))
+    return render_graph(page, reason_view(reason, subject))
+
+
+@WANTS_AXE
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_pattern_is_read_by_mouse_and_keys(browser: Browser, tmp_path: Path, scheme: str):
+    (tmp_path / "page.html").write_text(reason_page(), encoding="utf-8")
+    page = open_page(browser, scheme, 390)
+    said: list[str] = []
+    page.on("console", lambda each: said.append(each.text) if each.type == "error" else None)
+    page.on("pageerror", lambda each: said.append(str(each)))
+    page.goto((tmp_path / "page.html").as_uri())
+    expect(page.locator(".pv-cell")).to_have_count(15)
+    chosen = page.locator(".pv-cell[aria-selected=true]")
+    expect(chosen).to_have_attribute("aria-label", "from ' is' (4) to ' Dallas' (3): 20.0 %")
+    page.locator(".pv-cell").first.hover()
+    expect(page.locator(".pv-told")).to_have_text("from '<bos>' (0) to '<bos>' (0): 100.0 %")
+    page.locator(".pv-cell[tabindex='0']").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".pv-cell:focus")).to_have_attribute(
+        "aria-label", "from ' Dallas' (3) to ' of' (2): 25.0 %"
+    )
+    page.keyboard.press("Escape")
+    expect(page.locator(".pv-cell:focus")).to_have_attribute("aria-selected", "true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(page) == [] and said == []
     page.close()

@@ -217,7 +217,6 @@ def attribution_graph(
         toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
         against=against,
         max_features=max_features,
-        described=0,
     )
     told = progress or Silent()
     [(_, whole, _, taken, _)] = engine.graphs.graphs(request, told)

@@ -264,12 +264,21 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("importing PyTorch and TransformerLens"):
         make = engine.graphs.graphs
     words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
-    for name, graph, features, taken, reason in make(request, progress):
+    for name, graph, describe, taken, reason in make(request, progress):
         subject = graph.subject
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
         identity = (*of_what, explained, request.kept_features)
-        yield TakenGraph(graph, name, name or words, identity, None, features, taken, reason)
+        yield TakenGraph(
+            graph,
+            name,
+            name or words,
+            identity,
+            None,
+            describe=describe,
+            taken=taken,
+            reason=reason,
+        )
 
 
 def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:

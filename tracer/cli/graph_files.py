@@ -15,6 +15,7 @@ from jaxtyping import Float
 from tracer import engine
 from tracer.cli.graph_summary import Origin, WrittenGraph
 from tracer.cli.output import require_writable
+from tracer.engine.graph_request import DescribeFeatures
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, shorten
 from tracer.hypothesis.neuronpedia_ids import parse_feature
@@ -26,6 +27,7 @@ from tracer.record.graph.neuronpedia_import import absent
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
 from tracer.record.trials import FeatureTokens
+from tracer.report.head_reason import reason_view
 from tracer.report.render import render_graph
 from tracer.report.run_graphs import SupernodePlaces, pack_graph
 
@@ -49,7 +51,9 @@ class TakenGraph(NamedTuple):
     origin: Origin | None
     """Where it was read from."""
     features: Mapping[str, FeatureTokens] = {}
-    """What is told of features, by id."""
+    """What the file that it was read from tells of features, by id."""
+    describe: DescribeFeatures | None = None
+    """Finds that, of a graph that was taken now."""
     taken: Attributed | None = None
     """With the frozen prompt; None of a graph that was read."""
     reason: HeadReason | None = None
@@ -95,6 +99,8 @@ class Writer:
                 pruned = whole if cut is None else prune(whole, cut.nodes, cut.edges)
             if self.heads and found.taken is not None:
                 pruned = engine.graphs.with_heads(found.taken, pruned, progress)
+            if found.describe is not None:
+                found = found._replace(features=found.describe(pruned, progress))
             with progress.task("summing up the graph"):
                 return self._write(found, pruned)
         except MemoryError as error:
@@ -139,7 +145,8 @@ class Writer:
             path = self.pages / f"{slug}.html"
             title = shorten(found.name or pruned.subject.prompt, _LONGEST_TITLE)
             page = pack_graph(title, listed(pruned), _groups(found), found.features)
-            write_text(path, render_graph(page))
+            reason = found.reason and reason_view(found.reason, pruned.subject)
+            write_text(path, render_graph(page, reason))
             yield path
 
 

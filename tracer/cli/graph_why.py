@@ -2,22 +2,24 @@
 
     {"layer": 9, "head": 1, "query": 10, "key": 7, "against": null, "attention": [0.01, …],
      "score": 3.2, "total": 3.2, "slope": 1, "query_side": [{"id": "12_1034_10", "part": 0.4}],
-     "key_side": […], "pairs": [{"query": "…", "key": "…", "part": 0.2}], "n_nodes": 2849}
+     "key_side": […], "pairs": [{"query": "…", "key": "…", "part": 0.2}], "n_nodes": 2849,
+     "features": {"12_1034_10": {"promotes": ["…"], "suppresses": ["…"]}}}
 
-See `tracer.record.graph.head_reason.HeadReason`; ids are those of the graph's nodes.
+See `tracer.record.graph.head_reason.HeadReason`; ids are those of the graph's nodes, and
+`attention` is the pattern's row of the query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from tracer.cli.output import percent, print_table
+from tracer.cli.output import print_table
 from tracer.errors import shorten
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.graph.graph import Subject
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart
+from tracer.report.head_reason import reason_sentence
 from tracer.report.screen import Screen
 
 _MAX_TOKEN = 16
@@ -25,16 +27,31 @@ _MAX_TOKEN = 16
 
 def reason_data(reason: HeadReason) -> dict[str, Any]:
     """For programs."""
-    return asdict(reason) | {
+    (head, query, key, against) = reason.asked
+    return {
+        "layer": head.layer,
+        "head": head.head,
+        "query": query,
+        "key": key,
+        "against": against,
+        "attention": reason.attention.tolist(),
+        "score": reason.score,
+        "total": reason.total,
+        "slope": reason.slope,
         "query_side": [each._asdict() for each in reason.query_side],
         "key_side": [each._asdict() for each in reason.key_side],
         "pairs": [each._asdict() for each in reason.pairs],
+        "n_nodes": reason.n_nodes,
+        "features": {
+            name: {"promotes": told.promotes, "suppresses": told.suppresses}
+            for name, told in reason.features.items()
+        },
     }
 
 
 def print_reason(screen: Screen, reason: HeadReason, subject: Subject) -> None:
     """A sentence, the strongest nodes of each side, and the strongest pairs."""
-    screen.paragraph(_sentence(reason, subject))
+    screen.paragraph(reason_sentence(reason, subject))
     screen.say()
     _print_side(screen, "on the query side", reason.query_side, reason, subject)
     _print_side(screen, "on the key side", reason.key_side, reason, subject)
@@ -44,23 +61,6 @@ def print_reason(screen: Screen, reason: HeadReason, subject: Subject) -> None:
     ]
     print_table(screen, [("query", 0), ("key", 0), ("together", 0)], rows)
     screen.say()
-
-
-def _sentence(reason: HeadReason, subject: Subject) -> str:
-    query, key = (_at(pos, subject) for pos in (reason.query, reason.key))
-    found = (
-        f"head {reason.layer}.{reason.head} looks from {query} at {key} with "
-        f"{percent(reason.attention[reason.key])} of its attention; score {reason.score:+.3g}"
-    )
-    if reason.slope < 1:
-        found += f", of whose change {percent(reason.slope)} is left by the soft cap"
-    if reason.against == "mean":
-        found += f"; told is the difference to the mean by attention, {reason.total:+.3g}"
-    elif reason.against is not None:
-        other = _at(reason.against, subject)
-        paid = percent(reason.attention[reason.against])
-        found += f"; told is the difference to {other} ({paid}), {reason.total:+.3g}"
-    return found
 
 
 def _print_side(
@@ -84,7 +84,3 @@ def _node(name: str, subject: Subject) -> str:
     if name.startswith("E_"):
         return f"token {token}"
     return f"{name} {token}" if parse_feature(name) else f"error {name} {token}"
-
-
-def _at(pos: int, subject: Subject) -> str:
-    return f"{shorten(repr(subject.tokens[pos]), _MAX_TOKEN)} ({pos})"

@@ -18,9 +18,11 @@ from tracer import engine
 from tracer.engine.progress import Silent
 from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.spec import ModelSpec
+from tracer.record.graph.graph import ListedGraph, Subject
 from tracer.record.record import Record
 
 if TYPE_CHECKING:
+    from tracer.engine.head_reason import AskedPrompt
     from tracer.engine.resolve import MeasurementContext
     from tracer.engine.session import Opened
 
@@ -38,6 +40,8 @@ class Held:
     lock: threading.Lock = field(default_factory=threading.Lock)
     known: MeasurementContext | None = None
     """Of the last try: its unclamped passes are not made again."""
+    frozen: tuple[ListedGraph, AskedPrompt] | None = None
+    """The graph that was last asked about, and its prompt: it is not frozen again."""
 
 
 @dataclass
@@ -56,6 +60,12 @@ def key_of(record: Record) -> Key:
     """The model and features that a run was measured with; the device is where it was asked for."""
     spec = record.hypothesis.model_spec
     return spec.name, spec.revision, spec.dtype, spec.device, record.hypothesis.features
+
+
+def key_of_graph(subject: Subject) -> Key:
+    """Those that a graph outside of runs was taken with, as far as its file tells."""
+    spec = ModelSpec(name=subject.model or "unknown")
+    return spec.name, spec.revision, spec.dtype, spec.device, subject.basis
 
 
 def is_held(key: Key) -> bool:

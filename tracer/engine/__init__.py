@@ -9,11 +9,21 @@ import lazy_loader
 if TYPE_CHECKING:
     from tracer.engine import feature_card as feature_card
     from tracer.engine import graphs as graphs
+    from tracer.engine import head_reason as head_reason
     from tracer.engine import model as model
     from tracer.engine import run as run
     from tracer.engine import session as session
     from tracer.engine import specificity as specificity
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["feature_card", "graphs", "model", "run", "session", "specificity"]
+    __name__,
+    submodules=[
+        "feature_card",
+        "graphs",
+        "head_reason",
+        "model",
+        "run",
+        "session",
+        "specificity",
+    ],
 )

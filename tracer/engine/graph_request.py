@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from tracer.engine.progress import Progress
 from tracer.errors import UsageError, shorten, unknown
 from tracer.hypothesis.heads import HeadName
 from tracer.hypothesis.load import HypothesisFile
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from tracer.engine.attribution.graph import Attributed
 
 N_READ = 150
-"""Features of a graph that are told of, where nobody says how many."""
+"""Features of a graph that are told of: what they promote."""
+DescribeFeatures = Callable[[AttributionGraph, Progress], Mapping[str, FeatureTokens]]
+"""Of what a pruning left of a graph, what its most influential features promote, by id."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,6 @@ class GraphRequest:
     """With exactly one token in `toward`: the difference of the two logits."""
     max_features: int | None = None
     why: WhyRequest | None = None
-    described: int = N_READ
-    """So many of the most influential features are told of: what they promote."""
 
     @property
     def section(self) -> GraphSpec | None:
@@ -115,8 +116,7 @@ class NamedGraph(NamedTuple):
     name: str | None
     """`hypothesis-prompt`; None for a text."""
     graph: AttributionGraph
-    features: Mapping[str, FeatureTokens]
-    """What is told of features, by id."""
+    describe: DescribeFeatures
     taken: Attributed
     """The same graph with the frozen prompt, off which more can be read."""
     reason: HeadReason | None

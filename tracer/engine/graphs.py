@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ from tracer.engine.attribution.head_loadings import edge_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import memory_told
 from tracer.engine.feature_card import described, influential
-from tracer.engine.graph_request import GraphRequest, NamedGraph
-from tracer.engine.head_reason import head_reason
+from tracer.engine.graph_request import N_READ, GraphRequest, NamedGraph
+from tracer.engine.head_reason import asked_prompt, head_reason, question_of
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
@@ -30,6 +31,7 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.hypothesis.vocabulary import read_text, reopened, token_id, token_text, told_again
 from tracer.record.graph.graph import AttributionGraph
+from tracer.record.trials import FeatureTokens
 
 
 def graphs(
@@ -54,14 +56,21 @@ def graphs(
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
         taken = attributed(model, basis, ids, toward, request.kept_features, progress)
-        told = {}
-        if request.described:
-            told = described(model, basis, influential(taken.graph, request.described), {})
         reason = None
         if request.why is not None:
+            asked = question_of(request.why, taken.graph.subject.tokens, prompt.spans)
             with progress.task("finding why the head looks there"):
-                reason = head_reason(model, taken, request.why, prompt.spans)
-        yield NamedGraph(prompt.name, taken.graph, told, taken, reason)
+                reason = head_reason(model, asked_prompt(taken), asked, {})
+        yield NamedGraph(prompt.name, taken.graph, partial(_describe, opened), taken, reason)
+
+
+def _describe(
+    opened: Opened, kept: AttributionGraph, progress: Progress
+) -> Mapping[str, FeatureTokens]:
+    """What the most influential features of a graph, or of what a pruning left of it, promote."""
+    active = influential(kept, N_READ)
+    with progress.task("reading what features promote"):
+        return described(opened.model, opened.basis, active, {})
 
 
 def with_heads(taken: Attributed, kept: AttributionGraph, progress: Progress) -> AttributionGraph:

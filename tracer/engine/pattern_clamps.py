@@ -25,6 +25,7 @@ from tracer.hypothesis.attention import HeadsForm, PatternClamp
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.heads import HeadName, head_id, parse_head
+from tracer.record.head_shares import LONGEST_ROW
 from tracer.record.trials import PatternRecord
 
 
@@ -179,6 +180,23 @@ def unclamped_weight(context: MeasurementContext, look: Look, prompt: str) -> fl
     unclamped = patterns(context, prompt)
     layers = dict.fromkeys(layer for layer, _ in look.heads)
     return float(sum(float(look.of(unclamped[layer], layer, 0)) for layer in layers))
+
+
+def unclamped_row(context: MeasurementContext, look: Look, prompt: str) -> tuple[float, ...]:
+    """What each position gets as it is without clamps; nothing of a long prompt."""
+    unclamped = patterns(context, prompt)
+    rows = [
+        unclamped[layer][head, slice(*look.queries), : look.queries[1]].mean(0)
+        for layer, head in look.heads
+    ]
+    return kept_row(torch.stack(rows).mean(0))
+
+
+def kept_row(weights: Float[Tensor, " key"]) -> tuple[float, ...]:
+    """A row of a pattern as a record keeps it."""
+    if len(weights) > LONGEST_ROW:
+        return ()
+    return tuple(round(weight, 5) for weight in weights.tolist())
 
 
 class _Choice(NamedTuple):

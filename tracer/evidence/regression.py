@@ -150,17 +150,18 @@ def _prompts(pair: Pair) -> Iterator[str]:
 
 def _supernodes(old: Essentials, new: Essentials, allowed: Tolerances) -> Iterator[Finding]:
     for name in dict.fromkeys([*old.supernodes, *new.supernodes]):
+        is_new, is_gone = name not in old.supernodes, name not in new.supernodes
         before, after = (set(each.supernodes.get(name, ())) for each in (old, new))
-        if before == after:
+        if before == after and not is_new and not is_gone:
             continue
-        overlap = len(before & after) / len(before | after)
-        is_new = name not in old.supernodes
+        overlap = len(before & after) / max(1, len(before | after))
+        shared = f"{len(before & after)} in common, overlap {overlap:.2f}"
         yield Finding(
             kind="supernode",
             what=f"members of {name}",
-            before=counted(len(before), "feature"),
-            after=counted(len(after), "feature"),
-            where=f"{len(before & after)} in common, overlap {overlap:.2f}",
+            before="not there" if is_new else counted(len(before), "feature"),
+            after="not there any more" if is_gone else counted(len(after), "feature"),
+            where="" if is_new or is_gone else shared,
             is_regression=not is_new and overlap < allowed.overlap,
         )
 

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from tracer.record.files import Recorded
 
+LONGEST_ROW = 512
+"""Tokens of a prompt of which rows of patterns are kept."""
+
 
 class HeadShareRecord(Recorded):
     """A share of something that heads have, and those of other sets in the same place."""
@@ -20,6 +23,11 @@ class HeadShareRecord(Recorded):
     n_as_low: int = 0
     control_median: float | None = Field(default=None, description="Their median share.")
     is_every_set: bool = Field(default=False, description="No other set than these exists.")
+    attention: tuple[float, ...] = Field(
+        default=(),
+        description="What the heads give to each position, the mean over them, unclamped; empty "
+        "where that is not meant or the prompt is long.",
+    )
 
 
 class ReasonRecord(HeadShareRecord):

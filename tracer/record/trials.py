@@ -104,6 +104,11 @@ class WeightRecord(Recorded):
     clamped: float
     unclamped: float
     unseen: str | None = Field(default=None, description="Why no such weight can be.")
+    attention: tuple[float, ...] = Field(
+        default=(),
+        description="What is given to each position, the mean over heads and queries, unclamped; "
+        "empty where the prompt is long.",
+    )
 
 
 class GeneratedText(Recorded):

@@ -28,6 +28,7 @@ from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report import text
 from tracer.report.circuit_diagram import CircuitDrawing
+from tracer.report.head_reason import ReasonView
 from tracer.report.headline import OUTCOMES, VerdictView, safe_link, verdict_view
 from tracer.report.plots import Bars, DosePanel, Strip
 from tracer.report.run_graphs import InlineGraph, RunGraphs
@@ -101,9 +102,10 @@ def render(
     return fill_template("report.html.j2", own, page=page)
 
 
-def render_graph(graph: InlineGraph) -> str:
-    """One graph as a page of its own, with the view that a report has."""
-    return fill_template("graph.html.j2", _GRAPHS, graph=graph)
+def render_graph(graph: InlineGraph, reason: ReasonView | None = None) -> str:
+    """One graph as a page of its own, with the view that a report has, and why a head looks."""
+    own = _GRAPHS if reason is None else _REASONS
+    return fill_template("graph.html.j2", own, graph=graph, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,22 @@ def graph_module() -> str:
 
 
 @cache
+def pattern_style() -> str:
+    """Style sheet of a drawn pattern."""
+    return f"{graph_style()}\n{_read('pattern.css')}"
+
+
+@cache
+def pattern_module() -> str:
+    """A drawn pattern as a component, like `graph_module`.
+
+    `data` is `{pattern}`, the JSON of `tracer.report.head_reason.PatternData`; it sets the trigger
+    `picked`, the positions of query and key of a chosen cell.
+    """
+    return "\n".join(map(_read, ("panel.js", "pattern.js", "pattern_component.js")))
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader((_TEMPLATES, _SECTIONS)),
@@ -222,4 +240,8 @@ _PLAIN = Own((_own("report.css"),), (_own("report.js"),))
 _GRAPHS = Own(
     (*_PLAIN.styles, Markup("\n" + graph_style())),
     (*_PLAIN.scripts, Markup("\n" + graph_script()), Markup("\n" + _read("page.js"))),
+)
+_REASONS = Own(
+    (*_GRAPHS.styles, Markup("\n" + _read("pattern.css"))),
+    (*_GRAPHS.scripts, *(Markup("\n" + _read(each)) for each in ("pattern.js", "pattern_page.js"))),
 )

@@ -202,9 +202,13 @@ def pack_graph(
 
 
 def _packed(prompt: str, data: GraphData) -> InlineGraph:
-    squeezed = gzip.compress(to_json(data).encode(), mtime=0)
-    text = base64.b64encode(squeezed).decode()
+    text = pack_json(to_json(data))
     return InlineGraph(prompt, text, data["cut"], _strongest(data), "heads" in data)
+
+
+def pack_json(text: str) -> str:
+    """JSON as a page carries it: gzip, base64."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str, str], ...]:

@@ -257,7 +257,6 @@ class Session:
             toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
             against=against,
             max_features=max_features,
-            described=0,
         )
         groups = [_places(each, self._tokenized(file)[_PROMPT]) for each in supernodes]
         [(_, whole, _, taken, _)] = graphs(request, self._progress, self._as_it_is_now())

@@ -26,8 +26,21 @@ from tracer.dashboard.explore.groups import (
     hand_groups,
     keep_panel,
 )
-from tracer.dashboard.explore.nodes import AskedLogits, choices, connections, search
+from tracer.dashboard.explore.heads import (
+    HeadSubject,
+    ask_carrying,
+    carrying_heads,
+    heads_panel,
+)
+from tracer.dashboard.explore.nodes import (
+    AskedLogits,
+    Connections,
+    choices,
+    connections,
+    search,
+)
 from tracer.dashboard.explore.prompt_graph import chosen_graph, draw_graph
+from tracer.dashboard.model import key_of
 from tracer.dashboard.opening import Shown, shown, stored
 from tracer.dashboard.runs.run import picked_prompt, picked_run
 from tracer.evidence.wording import MINUS
@@ -72,9 +85,8 @@ def _node(shown: Shown, groups: Groups, name: str, chosen: tuple[str, ...]) -> d
     }
 
 
-def links_table(shown: Shown, name: str) -> None:
+def links_table(shown: Shown, found: Connections) -> None:
     """What a node receives and sends, the strongest first."""
-    found = connections(shown.index, shown.sums, name)
     for heading, links, n in (
         ("From", found.inputs, found.n_inputs),
         ("To", found.outputs, found.n_outputs),
@@ -143,7 +155,16 @@ def _words(asked: AskedLogits, logits: tuple[Logit, ...]) -> str:
 @st.fragment
 def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> None:
     """The graph and all that follows the selection; nothing else is drawn anew with it."""
-    found = shown(run, prompt, asked, hand_groups(run.record.id, prompt))
+    by_hand = hand_groups(run.record.id, prompt)
+    found = shown(run, prompt, asked, by_hand)
+    about = HeadSubject(
+        name=f"{run.record.id}/{prompt}",
+        graph=stored(run, prompt),
+        model=key_of(run.record),
+        spans=run.record.prompts[prompt].spans,
+        groups={**found.declared, **by_hand},
+        known=run.record.graphs[prompt].features,
+    )
     if found.data["cut"]:
         st.markdown(plain(found.data["cut"]))
     graph_panel(found)
@@ -156,12 +177,13 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> N
         page = dashboard.pages["intervene"]
         st.page_link(page, label="Clamp them in Intervene", query_params=query)
     with right:
-        _card(run, prompt, found, chosen)
+        _card(run, prompt, found, chosen, about)
+    heads_panel(about)
     effects_panel(run.record, prompt, found)
-    nodes_table(found, hand_groups(run.record.id, prompt), chosen)
+    nodes_table(found, by_hand, chosen)
 
 
-def _card(run: Run, prompt: str, found: Shown, chosen: tuple[str, ...]) -> None:
+def _card(run: Run, prompt: str, found: Shown, chosen: tuple[str, ...], about: HeadSubject) -> None:
     if not chosen:
         st.header("Selected node")
         st.markdown(
@@ -176,4 +198,6 @@ def _card(run: Run, prompt: str, found: Shown, chosen: tuple[str, ...]) -> None:
         st.markdown(f"The last of {len(chosen)} selected.")
     if node.kind == "feature":
         feature_panel(run, prompt, found, name)
-    links_table(found, name)
+    links = connections(found.index, found.sums, name)
+    links_table(found, links)
+    ask_carrying(about, carrying_heads(found.index, links, name), st.container())

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.components.v2 import component
@@ -15,6 +17,7 @@ from streamlit.components.v2 import component
 from tracer import engine
 from tracer.dashboard import model
 from tracer.dashboard.dashboard import GRAPH, Dashboard, plain, put_in_address
+from tracer.dashboard.explore.heads import HeadSubject, heads_panel
 from tracer.dashboard.runs.run import CELL, shown
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.progress import Silent
@@ -22,7 +25,9 @@ from tracer.errors import TracerError
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.record.files import file_stamp
 from tracer.record.graph.files import read_features, read_listed, write
+from tracer.record.graph.graph import ListedGraph
 from tracer.record.graph.prune import prune
+from tracer.record.trials import FeatureTokens
 from tracer.report.graph_view import graph_data, to_json
 from tracer.report.render import graph_module, graph_style
 from tracer.report.run_graphs import feature_names, said_of
@@ -85,12 +90,13 @@ def _made(folder: Path, text: str) -> str | None:
             held = model.hold(key)
             with held.lock:
                 [found] = engine.graphs.graphs(request, Silent(), held.opened)
-            graph = prune(found.graph, *_KEPT)
+                graph = prune(found.graph, *_KEPT)
+                features = found.describe(graph, Silent())
             words = "-".join(re.findall("[a-z0-9]+", text.lower()))[:60].strip("-") or "prompt"
             cause = repr((graph.subject.fingerprint, basis, graph.subject.token_ids))
             name = f"{words}-{hashlib.sha256(cause.encode()).hexdigest()[:8]}"
             folder.mkdir(parents=True, exist_ok=True)
-            write(folder / f"{name}.json", graph, found.features)
+            write(folder / f"{name}.json", graph, features)
     except TracerError as error:
         st.warning(plain(str(error)))
         return None
@@ -104,18 +110,34 @@ def draw_graph(dashboard: Dashboard, name: str) -> None:
     """Draw a graph of the folder: what is selected stays in the view."""
     path = dashboard.places.graphs / f"{name}.json"
     stamp = (file_stamp(path), file_stamp(path.with_suffix(".safetensors")))
-    prompt, cut, digest, text = _read(str(path), stamp)
-    st.markdown(f"**{plain(shown(prompt, CELL))}** {plain(cut)}")
+    found = _read(str(path), stamp)
+    st.markdown(f"**{plain(shown(found.graph.subject.prompt, CELL))}** {plain(found.cut)}")
     view = component("tracer_graph", css=graph_style(), js=graph_module())
-    view(key="file graph", data={"hash": digest, "graph": text, "selected": None})
+    view(key="file graph", data={"hash": found.hash, "graph": found.text, "selected": None})
+    _heads(name, found)
+
+
+@st.fragment
+def _heads(name: str, found: _FileGraph) -> None:
+    """Why its heads look where they look; the graph is not drawn anew with it."""
+    of_model = model.key_of_graph(found.graph.subject)
+    heads_panel(HeadSubject(name, found.graph, of_model, {}, {}, found.features))
+
+
+class _FileGraph(NamedTuple):
+    graph: ListedGraph
+    features: Mapping[str, FeatureTokens]
+    cut: str
+    hash: str
+    text: str
+    """As the view reads it."""
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the graph…")
-def _read(path: str, stamp: object) -> tuple[str, str, str, str]:
-    """Prompt, what was cut, hash, and the graph as the view reads it."""
+def _read(path: str, stamp: object) -> _FileGraph:
     graph, told = read_listed(Path(path)), read_features(Path(path))
     facts = {name: said_of(each) for name, each in told.items()}
     title = f"Attribution graph of {shown(graph.subject.prompt, CELL)}"
     names = feature_names(told)
     data = graph_data(graph, title, (), facts, names, MOST_NODES, MOST_LINKS)
-    return graph.subject.prompt, data["cut"], data["hash"], to_json(data)
+    return _FileGraph(graph, told, data["cut"], data["hash"], to_json(data))

@@ -35,7 +35,7 @@ from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.vocabulary import decode, token_text
-from tracer.record.graph.graph import AttributionGraph, Nodes, Subject
+from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
 
 ChooseTargets = Callable[[Frozen], Targets]
 """Names the targets once the prompt has been run; see `tracer.engine.attribution.targets`."""
@@ -85,7 +85,7 @@ def attributed(
         _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
         graph = AttributionGraph(
             subject=_subject(model, basis, frozen, kept, relevant),
-            nodes=_nodes(frozen, kept, targets),
+            nodes=nodes_of(frozen, kept, targets.logits),
             edges=swept.edges.T.float().cpu().numpy(),
             constants=swept.constants.float().cpu().numpy(),
             values=swept.values.float().cpu().numpy(),
@@ -145,7 +145,8 @@ def _subject(
     )
 
 
-def _nodes(frozen: Frozen, kept: ChosenFeatures, targets: Targets) -> Nodes:
+def nodes_of(frozen: Frozen, kept: ChosenFeatures, logits: tuple[Logit, ...]) -> Nodes:
+    """The nodes of a graph that has these features, and every error and token."""
     carried = torch.arange(frozen.n_prefix, frozen.n_pos)
     layers = torch.arange(frozen.n_layers)
     return Nodes(
@@ -153,5 +154,5 @@ def _nodes(frozen: Frozen, kept: ChosenFeatures, targets: Targets) -> Nodes:
         activations=torch.cat([each.activations for each in kept.layers]).float().cpu().numpy(),
         errors=torch.cartesian_prod(layers, carried).numpy(),
         tokens=torch.arange(frozen.n_pos).numpy(),
-        logits=targets.logits,
+        logits=logits,
     )

@@ -41,11 +41,10 @@ from tracer.engine.attribution.passes import BackwardPass
 from tracer.engine.model.model import Model
 from tracer.errors import UsageError
 from tracer.hypothesis.heads import HeadName
+from tracer.record.graph.head_reason import Against
 
 _ROWS = 256
 """Nodes that are carried together, each in a row of its own."""
-Against = int | Literal["mean"] | None
-"""Position of another key, the mean over the keys by the head's pattern, or nothing."""
 
 
 class _Side(NamedTuple):

@@ -20,14 +20,16 @@ from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_loadings import carried_by
-from tracer.engine.attribution.query_key import Against, qk_attribution
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
 from tracer.engine.measure.graph_controls import N_CONTROLS, compared, control_sets
 from tracer.engine.pattern_clamps import (
     heads_of,
+    kept_row,
     pattern_controls,
     resolve_patterns,
+    unclamped_row,
     unclamped_weight,
     unseen_by,
 )
@@ -41,6 +43,7 @@ from tracer.hypothesis.expectations.because import MEAN, Because, BecauseTest
 from tracer.hypothesis.expectations.carried import Carried, CarriedTest
 from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.heads import HeadName
+from tracer.record.graph.head_reason import Against
 from tracer.record.head_shares import HeadShareRecord, ReasonRecord
 from tracer.record.trials import GraphRecord
 
@@ -175,6 +178,7 @@ def _reason(
         ]
     except (UsageError, ModelUnavailable) as refused:
         return ReasonRecord(**told, problem=str(refused).removesuffix("."))
+    told["attention"] = kept_row(torch.stack([e.pattern[: query + 1] for e in found]).mean(0))
     whole = math.fsum(float(each.total) for each in found)
     if whole <= ROUNDING * math.fsum(abs(each.score) for each in found):
         problem = f"the score is no higher than that of {asked.against} ({whole:+.3g})"
@@ -209,6 +213,7 @@ def _look(context: MeasurementContext, prompt: str, asked: PatternWeight) -> Hea
         part=weight,
         whole=1.0,
         share=weight,
+        attention=unclamped_row(context, look, prompt),
         is_every_set=len(theirs) < N_CONTROLS,
         **compared(weight, np.array(theirs)),
     )

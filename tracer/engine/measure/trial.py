@@ -14,6 +14,7 @@ from tracer.engine.measure.planned import PlannedTrial, at_end, sets_end
 from tracer.engine.pattern_clamps import (
     pattern_problem,
     pattern_records,
+    unclamped_row,
     unclamped_weight,
     unseen_by,
 )
@@ -70,7 +71,12 @@ def _weights(
         assert looked is not None
         unclamped = unclamped_weight(context, look, clean.prompt.name)
         unseen = unseen_by(context, look, clean.prompt.name)
-        found[key] = WeightRecord(clamped=float(looked[number]), unclamped=unclamped, unseen=unseen)
+        found[key] = WeightRecord(
+            clamped=float(looked[number]),
+            unclamped=unclamped,
+            unseen=unseen,
+            attention=unclamped_row(context, look, clean.prompt.name),
+        )
     return found
 
 

@@ -8,11 +8,31 @@ told, with those of the nodes that are not listed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from tracer.hypothesis.heads import HeadName
+from tracer.record.trials import FeatureTokens
 
 CONSTANT = "constant"
 """Stands, among ids of nodes, for biases and what the MLPs add over the special-token prefix."""
+Against = int | Literal["mean"] | None
+"""Position of another key, the mean over the keys by the head's pattern, or nothing."""
+
+
+class HeadQuestion(NamedTuple):
+    """Why a head looks from one position at another."""
+
+    head: HeadName
+    query: int
+    """Position that it looks from."""
+    key: int
+    """Position that it looks at."""
+    against: Against = None
 
 
 class NodePart(NamedTuple):
@@ -31,20 +51,22 @@ class PairPart(NamedTuple):
     part: float
 
 
-@dataclass(frozen=True)
+class GroupPart(NamedTuple):
+    """The parts of all nodes of a group together."""
+
+    name: str | None
+    """None of the nodes that are in no group."""
+    query: float
+    key: float
+
+
+@dataclass(frozen=True, eq=False)
 class HeadReason:
     """The strongest nodes and pairs of one score."""
 
-    layer: int
-    head: int
-    query: int
-    """Position that the head looks from."""
-    key: int
-    """Position that it looks at."""
-    against: int | Literal["mean"] | None
-    """Position of the key whose score is subtracted, or the mean of all by attention."""
-    attention: tuple[float, ...]
-    """What the head pays to each position from the query's, after the softmax."""
+    asked: HeadQuestion
+    pattern: Float[np.ndarray, "query key"]
+    """What the head pays from every position to every other, after the softmax."""
     score: float
     """Of query and key, before the softmax and any soft cap."""
     total: float
@@ -57,3 +79,14 @@ class HeadReason:
     pairs: tuple[PairPart, ...]
     n_nodes: int
     """On each side, listed or not."""
+    features: Mapping[str, FeatureTokens] = field(default_factory=dict[str, FeatureTokens])
+    """By id, what the listed ones promote and suppress."""
+    groups: tuple[GroupPart, ...] = ()
+    """Those that were asked for, then all that is in none."""
+    group_pairs: tuple[PairPart, ...] = ()
+    """What every two of the groups give together, by their names; the strongest."""
+
+    @property
+    def attention(self) -> Float[np.ndarray, " key"]:
+        """What the head pays to each position from the query's."""
+        return self.pattern[self.asked.query]

@@ -17,6 +17,7 @@ from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
 from tracer.report.graph_supernodes import contradiction_words, graph_diagram
+from tracer.report.head_reason import AttentionRow, recorded_row
 from tracer.report.limits import MAX_EDGES, Cut, cut
 from tracer.report.run_graphs import InlineGraph
 from tracer.report.sections.supernodes import direction
@@ -48,6 +49,8 @@ class HeadRow:
     controls: str
     part: str
     whole: str
+    looks: AttentionRow | None
+    """What the heads look at, where that was kept."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,9 @@ def _view(record: Record, prompt: str, graph: GraphRecord) -> GraphView:
         diagram=graph_diagram(record, prompt),
         contradictions=contradicted(record, prompt),
         edges=Cut(tuple(_edge(record, edge) for edge in edges.kept), edges.note),
-        carried=tuple(_head_row(*each) for each in graph.carried.items()),
-        reasons=tuple(_head_row(*each) for each in graph.reasons.items()),
-        looks=tuple(_head_row(*each) for each in graph.looks.items()),
+        carried=tuple(_head_row(record, prompt, *each) for each in graph.carried.items()),
+        reasons=tuple(_head_row(record, prompt, *each) for each in graph.reasons.items()),
+        looks=tuple(_head_row(record, prompt, *each) for each in graph.looks.items()),
         calibrations=_calibrations(graph.ablations),
     )
 
@@ -167,7 +170,7 @@ def _heads(edge: GraphEdge) -> str:
     return heads_text(shares, edge.weight) if edge.weight else ""
 
 
-def _head_row(claim: str, found: HeadShareRecord) -> HeadRow:
+def _head_row(record: Record, prompt: str, claim: str, found: HeadShareRecord) -> HeadRow:
     share = found.problem or "–"
     if found.share is not None:
         share = f"{signed(100 * found.share)} %"
@@ -178,6 +181,7 @@ def _head_row(claim: str, found: HeadShareRecord) -> HeadRow:
         controls=_controls(found),
         part=signed(found.part),
         whole=signed(found.whole),
+        looks=recorded_row(record.prompts[prompt], claim, found.attention),
     )
 
 

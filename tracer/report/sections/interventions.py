@@ -19,6 +19,7 @@ from tracer.record.testable import gives_answer
 from tracer.record.trials import ClampRecord, Trial
 from tracer.report.circuit_diagram import CircuitDrawing, circuit
 from tracer.report.effects import EffectComparison, Measure, fill, measures
+from tracer.report.head_reason import AttentionRow, recorded_row
 from tracer.report.limits import (
     MAX_CAPTION,
     MAX_NOTES,
@@ -91,6 +92,8 @@ class PromptFigure:
     text: str
     circuit: CircuitDrawing
     bars: Bars
+    looks: tuple[AttentionRow, ...]
+    """What the heads that are asked about look at, unclamped."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +243,14 @@ def _figure(record: Record, name: str, trial: Trial, limit: float, asked: Set[st
         text=middle_out(record.prompts[trial.prompt].text, MAX_CAPTION),
         circuit=circuit(record, name, trial.prompt),
         bars=output_bars(record, trial, limit, asked),
+        looks=tuple(filter(None, (_looked(record, trial, key) for key in trial.attends))),
     )
+
+
+def _looked(record: Record, trial: Trial, key: str) -> AttentionRow | None:
+    found = trial.attends[key]
+    moved = f"{key}, {percent(found.unclamped)} unclamped, {percent(found.clamped)} clamped"
+    return recorded_row(record.prompts[trial.prompt], moved, found.attention)
 
 
 def _prompt_bars(record: Record, trial: Trial, limit: float, asked: Set[str]) -> PromptBars:

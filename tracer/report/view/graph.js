@@ -6,6 +6,7 @@ const GRAPH_STRONGEST = 300;
 const GRAPH_RADIUS = 4;
 const GRAPH_DIAMETER = 9;
 const GRAPH_MANY = 12; // of so many selected nodes, links are drawn as totals
+const GRAPH_HUES = 8; // of supernodes; the outlines' dashes tell apart what an eye may not
 const GRAPH_SHAPES = {
   feature: d3.symbolCircle,
   attention: d3.symbolTriangle,
@@ -116,7 +117,7 @@ class GraphView {
     this.data.supernodes.forEach((supernode, n) => {
       const members = this.data.members[n];
       const text = `${supernode.label} (${members.length} of ${supernode.n_features})`;
-      const button = graphElement("button", { type: "button", class: `gv-hue-${n % 4}` }, text);
+      const button = graphElement("button", { type: "button", class: `gv-hue-${n % GRAPH_HUES}` }, text);
       button.disabled = !members.length;
       button.addEventListener("click", () => this.select(members));
       row.append(button);
@@ -351,10 +352,8 @@ class GraphView {
       (node, event) => this.pick(node, event.ctrlKey || event.metaKey), (node) => this.hover(node), (nodes) => this.select(nodes));
   }
 
-  /** Take up the page's colours: dark where its text is light. */
   restyle() {
-    const [r, g, b] = getComputedStyle(this.root).color.match(/[\d.]+/g).map(Number);
-    this.root.toggleAttribute("data-dark", 0.3 * r + 0.6 * g + 0.1 * b > 140);
+    graphDark(this.root);
     const style = getComputedStyle(this.root);
     this.colour = Object.fromEntries(["plus", "minus"].map((name) => [name, style.getPropertyValue(`--gv-${name}`).trim()]));
     this.redraw();
@@ -495,7 +494,7 @@ class GraphView {
       .map((members, n) => ({ n, hull: d3.polygonHull(members.filter((i) => this.inPlot(i)).flatMap(around)) }))
       .filter((group) => group.hull);
     const joined = this.hulls.selectAll("g").data(groups, (group) => group.n).join((enter) => {
-      const group = enter.append("g").attr("class", ({ n }) => `gv-hull gv-hue-${n % 4}`);
+      const group = enter.append("g").attr("class", ({ n }) => `gv-hull gv-hue-${n % GRAPH_HUES} gv-dash-${n % 3}`);
       group.append("path");
       group.append("text");
       return group;

@@ -26,6 +26,12 @@ function graphElement(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Take up the page's colours: dark where its text is light. */
+function graphDark(root) {
+  const [r, g, b] = getComputedStyle(root).color.match(/[\d.]+/g).map(Number);
+  root.toggleAttribute("data-dark", 0.3 * r + 0.6 * g + 0.1 * b > 140);
+}
+
 /** One line that says what a node is: for lists, hints and screen readers. It does not break inside of the token. */
 function graphName(node) {
   return node.kind === "token" || node.kind === "logit" ? node.label : `${node.label}, at ${node.token.replaceAll(" ", "\u00a0")}`;
