@@ -14,7 +14,7 @@ from tests.heard import Heard
 from tests.test_run import dropped
 from tests.tiny_file import write_tiny
 from tracer.engine.batches import BatchLimit, Row
-from tracer.engine.cache import MeasurementCache, code_hash, read_kept, rows_key
+from tracer.engine.cache import ROOMS, MeasurementCache, read_kept, rows_key
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.rows import read_rows
 from tracer.engine.model.model import Model
@@ -22,6 +22,7 @@ from tracer.engine.model.sites import Site
 from tracer.engine.run import measure
 from tracer.engine.session import open_both
 from tracer.engine.store import Store
+from tracer.engine.surroundings import code_hash
 from tracer.hypothesis.load import read
 from tracer.record import run_folder
 
@@ -258,15 +259,15 @@ def test_reduced_precision_comes_back_to_the_last_bit(tiny, tmp_path):
 
 def test_a_changed_line_of_engine_or_record_makes_other_entries(tmp_path):
     package = copytree(Path(tracer.__file__).parent, tmp_path / "tracer")
-    seen = {code_hash(package)}
-    assert code_hash(Path(tracer.__file__).parent) in seen
+    seen = {code_hash(package, ROOMS)}
+    assert code_hash(Path(tracer.__file__).parent, ROOMS) in seen
     for name in ("engine/forward.py", "engine/attribution/sweep.py", "record/graph/prune.py"):
         with open(package / name, "a") as file:
             file.write("# changed\n")
-        seen.add(code_hash(package))
+        seen.add(code_hash(package, ROOMS))
     (package / "engine" / "new.py").touch()
-    seen.add(code_hash(package))
+    seen.add(code_hash(package, ROOMS))
     assert len(seen) == 5
     with open(package / "report" / "render.py", "a") as file:
         file.write("# nothing that a number depends on\n")
-    assert code_hash(package) in seen
+    assert code_hash(package, ROOMS) in seen

@@ -56,7 +56,7 @@ def test_the_cache_is_filled_shown_used_and_cleared(
     assert not own_measurements.exists()
     call(capfd, "run", "tiny.yaml")
     shown = call(capfd, "cache")
-    assert shown.code == 0 and "8 entries" in shown.out and str(own_measurements) in shown.out
+    assert shown.code == 0 and "9 entries" in shown.out and str(own_measurements) in shown.out
 
     def none(*_):
         pytest.fail("was measured again")
@@ -64,5 +64,5 @@ def test_the_cache_is_filled_shown_used_and_cleared(
     monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", none)
     assert "2 of 2 trials came from the cache" in call(capfd, "run", "tiny.yaml").err
     cleared = call(capfd, "cache", "clear")
-    assert cleared.code == 0 and cleared.out.startswith("8 entries removed")
+    assert cleared.code == 0 and cleared.out.startswith("9 entries removed")
     assert not own_measurements.exists()

@@ -114,6 +114,17 @@ def changed_at(folder: Path, name: str) -> bool:
     return fingerprint(folder) != before
 
 
+def test_a_file_that_changes_in_its_place_is_read_again(folder: Path):
+    """Even where its size and the time of its last change are as they were."""
+    path = folder / "config.json"
+    before, content, times = fingerprint(folder), path.read_bytes(), path.stat()
+    path.write_bytes(content.replace(b"gelu", b"geLu", 1))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size and fingerprint(folder) != before
+    path.write_bytes(content)
+    assert fingerprint(folder) == before
+
+
 def test_the_fingerprint_is_of_every_shard_wherever_it_lies(folder: Path):
     (folder / "shards" / "deep").mkdir(parents=True)
     for name in ("shards/one.safetensors", "shards/deep/two.safetensors"):

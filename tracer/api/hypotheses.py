@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracer import engine
+from tracer.engine.known_run import measured_once
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.store import Store, root
+from tracer.engine.surroundings import surroundings
 from tracer.errors import HypothesisError, TracerError, UsageError
 from tracer.hypothesis.load import (
     FROM_PYTHON,
@@ -104,14 +106,28 @@ def run(
     file, opened = _file(hypothesis, replaced), None
     if session is not None:
         file, opened = session.opened_for(file)
-    folder = engine.run.measure(
+    store, progress = Store(root()) if cache else None, progress or Silent()
+
+    def measure() -> Path:
+        return engine.run.measure(
+            file,
+            opened=opened,
+            reports=Path(reports),
+            lock=None if lock is None else Path(lock),
+            fresh=fresh,
+            store=store,
+            progress=progress,
+        )
+
+    folder = measured_once(
         file,
-        opened=opened,
         reports=Path(reports),
-        lock=None if lock is None else Path(lock),
         fresh=fresh,
-        store=Store(root()) if cache else None,
-        progress=progress or Silent(),
+        keep_going=False,
+        store=store if lock is None and opened is None else None,
+        process=surroundings(),
+        progress=progress,
+        measure=measure,
     )
     return judge_and_save(folder)
 

@@ -31,8 +31,10 @@ from tracer.cli.output import (
 from tracer.cli.progress import progress_on
 from tracer.cli.report import write_index_of_all
 from tracer.cli.select import BrokenFile, FileFilters, hypothesis_paths, not_as_expected
+from tracer.engine.known_run import measured_once
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.store import Store, root
+from tracer.engine.surroundings import surroundings
 from tracer.errors import (
     EXIT_CONSISTENT,
     EXIT_ENGINE,
@@ -201,6 +203,8 @@ class _Job:
     baseline: Baseline
     strict: bool
     last: LastOpened[Any] = field(default_factory=LastOpened[Any])
+    process: list[Any] = field(default_factory=surroundings)
+    """As it is before torch is imported."""
 
     def run_all(self, selected: Sequence[Selected]) -> Iterator[FileResult]:
         """Run the files of every combination in turn; where one stops, all of them do."""
@@ -247,17 +251,30 @@ class _Job:
 
     def _measured(self, file: HypothesisFile) -> Run:
         with progress_on(stderr(), quiet=self.quiet) as progress:
-            with progress.task("importing PyTorch and TransformerLens"):
-                measure = engine.run.measure
-            folder = measure(
+
+            def measure() -> Path:
+                with progress.task("importing PyTorch and TransformerLens"):
+                    measure = engine.run.measure
+                return measure(
+                    file,
+                    reports=self.reports,
+                    lock=self.lock,
+                    fresh=self.fresh,
+                    keep_going=self.keep_going,
+                    store=self.store,
+                    last=self.last,
+                    progress=progress,
+                )
+
+            folder = measured_once(
                 file,
                 reports=self.reports,
-                lock=self.lock,
                 fresh=self.fresh,
                 keep_going=self.keep_going,
-                store=self.store,
-                last=self.last,
+                store=self.store if self.lock is None else None,
+                process=self.process,
                 progress=progress,
+                measure=measure,
             )
             with progress.task("judging and writing the report"):
                 return judge_and_save(folder)

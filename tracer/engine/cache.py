@@ -29,11 +29,12 @@ from tracer.engine.clean import CleanRun, ControlReadings
 from tracer.engine.features.open import OpenBasis
 from tracer.engine.freeze import LINEAR
 from tracer.engine.store import Store, StoredEntry, key_of
+from tracer.engine.surroundings import code_hash
 from tracer.errors import TracerError
 from tracer.record.record import Environment, ModelRecord
 from tracer.record.trials import Reading
 
-_ROOMS = ("engine", "record")
+ROOMS = ("engine", "record")
 """The code that turns rows and steps into numbers, and into what is kept of them."""
 
 T = TypeVar("T")
@@ -114,16 +115,7 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
 
 @cache
 def _code() -> str:
-    return code_hash(Path(__file__).parents[1])
-
-
-def code_hash(package: Path) -> str:
-    """SHA-256 over the sources of every room that numbers depend on: their names and bytes."""
-    total = hashlib.sha256()
-    for path in sorted(p for room in _ROOMS for p in (package / room).rglob("*.py")):
-        total.update(f"{path.relative_to(package).as_posix()}\0".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
+    return code_hash(Path(__file__).parents[1], ROOMS)
 
 
 class KeptRows(NamedTuple):

@@ -8,59 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from tracer.engine.clean import CleanRun, reading
 from tracer.engine.features.open import OpenBasis
 from tracer.engine.resolve import MeasurementContext, address_notes
+from tracer.engine.surroundings import environment
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes
 from tracer.record import runs
 from tracer.record.files import path_text
-from tracer.record.lock import changes
-from tracer.record.record import BasisRecord, Environment, PromptRecord, Record
-from tracer.record.registration import registered
-
-_PACKAGES = ("torch", "transformers", "transformer-lens", "safetensors", "tokenizers", "numpy")
-
-
-def environment() -> Environment:
-    """This process's environment."""
-    return Environment(
-        tracer=_version("tracer-circuits"),
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
-        packages={name: _version(name) for name in _PACKAGES},
-        threads=torch.get_num_threads(),
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def new_record(
-    file: HypothesisFile, context: MeasurementContext, opened: OpenBasis, reports: Path
-) -> Record:
-    """The record of a run, which says how its supernodes differ from the latest run's."""
-    name = file.hypothesis.hypothesis
-    older, model = runs.latest(reports, name), context.model.record.name
-    is_alike = older is not None and (older.model.name, older.basis) == (model, context.basis.name)
-    update: dict[str, Any] = {"registration": registered(reports, name)}
-    if older is not None and is_alike:
-        update["lock_notes"] = changes(older, context.supernodes)
-    return begin_record(file, context, opened).model_copy(update=update)
+from tracer.record.record import BasisRecord, PromptRecord, Record
 
 
 def begin_record(
@@ -71,7 +33,7 @@ def begin_record(
     now = datetime.now(UTC)
     declared = declared_json(hypothesis)
     lock = {name: s.model_dump(mode="json") for name, s in sorted(context.supernodes.items())}
-    here, model = environment(), context.model.record
+    here, model = environment(torch.get_num_threads()), context.model.record
     dictionary = dictionary_record(opened)
     model_key = [model.fingerprint, model.dtype, model.device]
     parts = [json.loads(declared), lock, model_key, here.tracer]

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from tracer.engine.cache import MeasurementCache, identity
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.open import OpenBasis, open_basis
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
-from tracer.engine.new_record import environment
 from tracer.engine.progress import Progress
 from tracer.engine.resolve import MeasurementContext, check_features, open_context
 from tracer.engine.store import Store
+from tracer.engine.surroundings import environment
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.tokens import tokenize
@@ -90,7 +92,7 @@ class MeasurementSession:
         prompts = tokenize(file, model.tokenizer, model.context)
         cache = None
         if self.store is not None:
-            of = identity(model.record, features, environment())
+            of = identity(model.record, features, environment(torch.get_num_threads()))
             cache = MeasurementCache(self.store, of)
         return open_context(file, model, features.basis, prompts, lock, self.progress, cache, known)
 

@@ -16,7 +16,7 @@ from tracer.engine.clean import CleanRun
 from tracer.engine.features.places import Place
 from tracer.engine.forward import run_rows
 from tracer.engine.measure.neutral import kl_from, neutral_run
-from tracer.engine.new_record import dictionary_record, environment
+from tracer.engine.new_record import dictionary_record
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.session import Opened, open_both
 from tracer.engine.specificity_subject import (
@@ -25,6 +25,7 @@ from tracer.engine.specificity_subject import (
     make_subject,
     placements,
 )
+from tracer.engine.surroundings import environment
 from tracer.errors import EngineError, HypothesisError, UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.neutral import TEXTS
@@ -69,7 +70,7 @@ def measure_specificity(
         model=opened.model.record,
         basis=opened.basis.name,
         dictionary=dictionary_record(opened.features),
-        environment=environment(),
+        environment=environment(torch.get_num_threads()),
         tasks=tuple(subject.task for subject in subjects),
         effects=tuple(effects),
         neutral_texts=TEXTS,

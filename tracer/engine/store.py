@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,9 +74,25 @@ class Store:
     failed: OSError | None = field(default=None, init=False)
     """Why an entry could not be written, the first time; nothing is written after it."""
     _bytes: int | None = field(default=None, init=False)
+    _noted: dict[str, bool] | None = field(default=None, init=False)
+
+    @contextmanager
+    def noted(self) -> Generator[Mapping[str, bool], None, None]:
+        """Notes every key that is asked for meanwhile, and whether its entry is there by then."""
+        self._noted = {}
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
 
     def read(self, key: str) -> StoredEntry | None:
         """An entry, which counts as used now; None where there is no sound one."""
+        entry = self._read(key)
+        if self._noted is not None:
+            self._noted[key] = entry is not None
+        return entry
+
+    def _read(self, key: str) -> StoredEntry | None:
         path = self._path(key)
         try:
             if path.stat().st_size > _MAX_ENTRY:
@@ -87,22 +103,32 @@ class Store:
             return None
         return entry
 
+    def use(self, keys: Iterable[str]) -> None:
+        """Let entries count as used now; some may be there no more."""
+        for key in keys:
+            with suppress(OSError):
+                os.utime(self._path(key))
+
     def holds(self, key: str) -> bool:
         """Whether there is such an entry, sound or not."""
         return self._path(key).is_file()
 
     def write(self, key: str, arrays: Arrays, about: Any) -> None:
-        """Keep an entry, or note in `failed` why that cannot be."""
+        """Keep an entry, unless it is too large, or note in `failed` why that cannot be."""
         if self.failed is not None:
             return
         path = self._path(key)
         data = _serialise(arrays, about)
+        if len(data) > _MAX_ENTRY:
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, data)
             self._bytes = len(data) + (self.size().bytes if self._bytes is None else self._bytes)
             if self._bytes > self.max_bytes:
                 self._trim()
+            if self._noted is not None:
+                self._noted[key] = True
         except OSError as error:
             self.failed = error
 

@@ -9,6 +9,9 @@ from tracer.hypothesis.clamps import InterventionSpec, long_form, taken_from
 from tracer.record.record import PromptRecord, Record
 from tracer.record.trials import Reading, Trial
 
+NOT_MEASURED = "it was not measured: nothing of it can be tested (`--keep-going` measures all)"
+"""The problem of a trial that was left out."""
+
 
 def is_top(reading: Reading, token: str) -> bool:
     """Whether this token is the most probable one: by id, and it was asked for."""

@@ -24,6 +24,7 @@ from tracer.engine.store import StoredEntry, key_of
 from tracer.hypothesis.implied import measured_together
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.arrays import control_key, procedure_key, trial_name
+from tracer.record.testable import NOT_MEASURED
 from tracer.record.trials import Trial
 
 
@@ -95,9 +96,6 @@ def _measure_together(
         if context.hypothesis.prompts[prompt].held_out and _is_known(context, name, plan, clean):
             whole.known.append(trial_name(name, prompt))
         start = end
-
-
-NOT_MEASURED = "it was not measured: nothing of it can be tested (`--keep-going` measures all)"
 
 
 def _not_measured(context: MeasurementContext, clean: CleanRun) -> Trial:

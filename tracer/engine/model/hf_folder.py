@@ -6,10 +6,12 @@ import hashlib
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 from tracer.errors import ModelUnavailable, show
+from tracer.record.files import FileStamp, file_stamp
 
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
@@ -191,8 +193,14 @@ def fingerprint(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted({*_found(folder), *_shards(folder, read_config(folder))}):
         name = path.relative_to(folder).as_posix()
-        total.update(f"{name}\0{file_sha256(path)}\n".encode())
+        total.update(f"{name}\0{_sha256_as_of(path, file_stamp(path))}\n".encode())
     return total.hexdigest()
+
+
+@lru_cache(maxsize=1000)
+def _sha256_as_of(path: Path, stamp: FileStamp | None) -> str:
+    """Read once as long as the stamp stays: a run asks what a model is before it opens it."""
+    return file_sha256(path)
 
 
 def _found(folder: Path) -> Iterator[Path]:

@@ -24,6 +24,35 @@ class ReadyModel(NamedTuple):
     """SHA-256 of package or folder, commit on the hub."""
 
 
+class ModelIdentity(NamedTuple):
+    """What tells a model with its tokenizer from every other; see `ReadyModel`."""
+
+    source: str
+    revision: str | None
+    fingerprint: str
+
+
+def identify(spec: ModelSpec, progress: Progress) -> ModelIdentity:
+    """What `ready_model` would say of a model, without reading the weights where that can be.
+
+    What was converted from a package is verified whenever it is loaded. The hub is asked as it is
+    there, for all files but the weights.
+
+    Raises:
+        ModelUnavailable: It cannot be had, with what to do about it.
+    """
+    source = find_source(spec)
+    match source:
+        case PackageSource():
+            return ModelIdentity(source.place, None, source.package.sha256)
+        case FolderSource(folder=folder):
+            with progress.task(f"reading {folder}"):
+                return ModelIdentity(source.place, None, fingerprint(folder))
+        case HubSource():
+            commit = download(source, TOKENIZER_PATTERNS, progress).name
+            return ModelIdentity(source.place, commit, commit)
+
+
 def ready_model(spec: ModelSpec, progress: Progress) -> ReadyModel:
     """The folder with the model's weights and tokenizer, every byte verified where we wrote it.
 
