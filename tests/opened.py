@@ -89,6 +89,36 @@ def edges_by_autograd(model, basis, graph, ids, more=()):
     return np.stack([_row(model, basis, nodes, leaves, seen, grads) for grads in rows])
 
 
+def kept_by(sites, seen):
+    """Hooks that keep what the sites hold."""
+    return [(site, lambda x, site=site: seen.__setitem__(site, x.clone())) for site in sites]
+
+
+def held_at(sites, seen):
+    """Hooks that hold sites at what was kept."""
+    return [(site, lambda x, site=site: seen[site]) for site in sites]
+
+
+def held_outputs(basis, layers, seen):
+    """Hooks that hold the MLPs' outputs at what was kept, but for what passes their skip paths."""
+    now, hooks = {}, []
+
+    def output(layer):
+        def hook(x):
+            W_skip, read = basis.W_skip(layer), basis.input_site(layer)
+            kept = seen[basis.output_site(layer)]
+            return kept if W_skip is None else kept + (now[read] - seen[read]) @ W_skip.T
+
+        return hook
+
+    for layer in layers:
+        hooks += [
+            *kept_by([basis.input_site(layer)], now),
+            (basis.output_site(layer), output(layer)),
+        ]
+    return hooks
+
+
 def _held_patterns():
     """Every softmax gives a constant.
 

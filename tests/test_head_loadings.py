@@ -1,13 +1,16 @@
 """Loadings of heads: what an edge loses when a head of the model passes nothing on."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from tests.dictionaries import write_clt, write_gemma_scope_2
-from tests.opened import edges_by_autograd, ids_of
+from tests.opened import edges_by_autograd, held_at, held_outputs, ids_of, kept_by
 from tracer.engine.attribution import head_loadings as loadings
 from tracer.engine.attribution import node_streams
+from tracer.engine.attribution.edge_matrix import prefix_streams
 from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
 from tracer.engine.attribution.targets import salient
@@ -100,6 +103,71 @@ def test_a_layers_loadings_and_its_residual_stream_are_the_edge(found):
         )
         heads = every[layer * N_HEADS : (layer + 1) * N_HEADS].sum(0)
         assert error_of(graph, heads + past, graph.edges) < REL
+
+
+@pytest.mark.parametrize("head", [(0, 1), (1, 2)], ids=["0.1", "1.2"])
+def test_a_heads_ablation_is_the_sum_of_what_its_edges_lose(found, head):
+    """In the model, all frozen, each position's z set to what it makes of constants alone."""
+    model, basis, ids, (graph, nodes), every = found
+    layer, number = head
+    constant = constant_stream(nodes, layer)
+    z = constant_z(nodes.frozen.blocks[layer], constant, number)
+    logits = [explained(model, graph, basis, ids, layer, number, each) for each in (None, z)]
+    lost = every[layer * N_HEADS + number, graph.nodes.n_features :].sum(1)
+    scale = np.abs(graph.edges[graph.nodes.n_features :]).max()
+    assert np.abs(lost).max() > 1e-3 * scale
+    np.testing.assert_allclose(logits[0] - logits[1], lost, atol=REL * scale, rtol=0)
+
+
+def constant_stream(nodes, layer):
+    """What biases, and all but the embeddings at the special-token prefix, put before a layer."""
+    frozen = nodes.frozen
+    x, here, n = torch.zeros_like(frozen.resid_pre[0]), slice(0, frozen.n_pos), frozen.n_prefix
+    rests = [each.rest for each in prefix_streams(nodes.basis, frozen)]
+    for below in range(layer):
+        x[:n] = rests[below]
+        block = frozen.blocks[below]
+        middle = x + block.attend(x)
+        skipped = nodes.skip_jvp(below, (x if block.is_parallel else middle)[None], here)
+        x = middle if skipped is None else middle + skipped[0]
+        bias = nodes.mlp_bias(below)
+        x = x if bias is None else x + bias
+    x[:n] = rests[layer]
+    return x
+
+
+def constant_z(block, x, head):
+    """A head's z where it reads a stream."""
+    group = head // block.n_shared
+    v = block.before(x) @ block.weights.W_V[group].to(x.dtype)
+    if block.weights.b_V is not None:
+        v = v + block.weights.b_V[group]
+    return block.pattern[head] @ v
+
+
+def explained(model, graph, basis, ids, layer, head, z):
+    """The explained logits, less the mean, with patterns, scales and features held.
+
+    One head's z is set, if it is given.
+    """
+    seen, last, layers = {}, {}, range(model.n_layers)
+    held = [*model.scale_sites, *(Site("pattern", each) for each in layers)]
+    outputs = [site(each) for site in (basis.input_site, basis.output_site) for each in layers]
+
+    def put_in(x):
+        x = x.clone()
+        if z is not None:
+            x[0, :, head] = z
+        return x
+
+    hooks = [*held_at(held, seen), *held_outputs(basis, layers, seen), (Site("z", layer), put_in)]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.forward(ids, kept_by([*held, *outputs], seen))
+        model.forward(ids, [*hooks, *kept_by([Site("unembed_in", 0)], last)])
+    logits = (last[Site("unembed_in", 0)][0, -1] @ model.unembedding.W_U).double()
+    tokens = [logit.token for logit in graph.nodes.logits]
+    return (logits[tokens] - logits.mean()).numpy()
 
 
 def test_a_groups_loadings_are_those_of_its_edges_together(found):

@@ -93,7 +93,7 @@ def test_they_read_as_sentences():
     assert found.test == "above controls, p ≤ 0.05"
     found = because.word(reason(share_below=0.1, query="said"))
     assert found.measure == (
-        "share of the score 1.2 last → city (less mean) that comes of said at the query and texas "
+        "share of the score 1.2 last → city (minus mean) that comes of said at the query and texas "
         "at the key"
     )
 
@@ -111,7 +111,7 @@ def test_a_run_that_did_not_measure_it_is_refused():
     with pytest.raises(UsageError) as refused:
         judge_run(record, arrays, hypothesis=asked)
     assert "the part 1.2 of texas → output was not measured" in str(refused.value)
-    assert "the reason 1.2 last → city (less mean): all × texas was not" in str(refused.value)
+    assert "the reason 1.2 last → city (minus mean): all × texas was not" in str(refused.value)
     assert "the attention 1.2 last → city was not read" in str(refused.value)
 
 

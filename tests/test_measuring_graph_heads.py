@@ -94,7 +94,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
     taken, prompt = again(bench), bench.clean["dallas"].prompt
     texas = rows_of(bench, taken.graph, "texas")
     last, city = len(prompt.ids) - 1, prompt.spans["city"][1] - 1
-    found = record.reasons["1.3 last → city (less mean): all × texas"]
+    found = record.reasons["1.3 last → city (minus mean): all × texas"]
     assert (found.query, found.key, found.heads) == (last, city, ("1.3",))
     pattern = taken.nodes.frozen.blocks[1].pattern[3, last]
     np.testing.assert_allclose(found.attention, pattern[: last + 1], atol=1e-5)
@@ -109,7 +109,7 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
         assert found.share == pytest.approx(found.part / found.whole)
         assert found.n_controls == 99
     early = prompt.spans["early"][1] - 1
-    both = record.reasons["movers last → city (less early): texas × texas"]
+    both = record.reasons["movers last → city (minus early): texas × texas"]
     each = [
         qk_attribution(bench.model, taken.nodes, HeadName(*head), last, city, early).pairs(
             nodes, nodes
@@ -157,7 +157,7 @@ def test_a_look_is_a_sum_of_the_pattern_held_against_other_heads_and_keys(measur
 
 
 def test_a_query_before_its_key_has_no_reason(measured):
-    found = measured[1].reasons["1.0 early → city (less mean): all × texas"]
+    found = measured[1].reasons["1.0 early → city (minus mean): all × texas"]
     assert found.share is None and "that comes later" in found.problem
 
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
-from tracer.engine.attribution import frozen_block, node_streams, sweep
+from tracer.engine.attribution import node_streams, sweep, tiles
 from tracer.engine.attribution.frozen import freeze
 from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.nodes import most_relevant, relevance
@@ -121,7 +121,7 @@ def test_a_neurons_value_is_its_activation(neurons):
 
 def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
     model, basis, graph = neurons
-    monkeypatch.setattr(frozen_block, "STRIP", 2)
+    monkeypatch.setattr(tiles, "STRIP", 2)
     monkeypatch.setattr(node_streams, "BATCH_CELLS", 30)
     monkeypatch.setattr(node_streams, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
@@ -132,12 +132,12 @@ def test_small_pieces_and_a_small_budget_change_nothing(neurons, monkeypatch):
 
 def test_a_strip_of_a_pattern_has_the_span_that_is_not_zero(monkeypatch):
     """Six positions, each attends to itself and the two before it."""
-    monkeypatch.setattr(frozen_block, "STRIP", 2)
+    monkeypatch.setattr(tiles, "STRIP", 2)
     window = torch.ones(6, 6).tril().triu(-2).bool()
-    whole = frozen_block.tiles(frozen_block.extents(window), slice(0, 6))
+    whole = tiles.tiles(tiles.extents(window), slice(0, 6))
     strips = [slice(0, 2), slice(2, 4), slice(4, 6)]
     assert whole == [*zip(strips, [slice(0, 2), slice(0, 4), slice(2, 6)], strict=True)]
-    part = frozen_block.tiles(frozen_block.extents(window.T), slice(1, 4))
+    part = tiles.tiles(tiles.extents(window.T), slice(1, 4))
     assert part == [(slice(1, 3), slice(1, 4)), (slice(3, 4), slice(3, 4))]
 
 

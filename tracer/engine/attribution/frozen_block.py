@@ -7,55 +7,21 @@ linear part of its attention and the transpose of that are
     VJP (backward):  g[src] += Σ_head,dst A[head, dst, src] · V[group of head]ᵀ U[head] g[dst]
 
 with U and V the output and value maps, the norms' weights folded in, both [d_head, d_model], and A
-the pattern over the norms' scales. A long prompt's pattern is taken in strips of positions, each
-with the span of positions beside it outside of which the pattern is zero (causal mask, windows).
+the pattern over the norms' scales. A long prompt's pattern is taken in strips (see `tiles`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.attribution.node_streams import SparseStream
+from tracer.engine.attribution.tiles import extents, shifted, tiles
 from tracer.engine.model.blocks import Block, Norm
-
-STRIP = 128
-"""Positions at once: fewer leave out more, and make products too small to be fast."""
-
-
-class Tile(NamedTuple):
-    """A strip of positions, and the span beside it outside of which all is zero."""
-
-    strip: slice
-    span: slice
-
-
-def extents(reached: Bool[Tensor, "pos other"]) -> list[tuple[int, int]]:
-    """By position, the first of the others that it reaches, and one past the last."""
-    n = reached.shape[1]
-    first = reached.int().argmax(1)
-    last = n - reached.flip(1).int().argmax(1)
-    return list(zip(first.tolist(), last.tolist(), strict=True))
-
-
-def tiles(reach: list[tuple[int, int]], within: slice) -> list[Tile]:
-    """Strips of the positions `within`, their spans cut to these positions too."""
-    found: list[Tile] = []
-    for start in range(within.start, within.stop, STRIP):
-        stop = min(start + STRIP, within.stop)
-        first = max(within.start, min(each for each, _ in reach[start:stop]))
-        last = min(within.stop, max(each for _, each in reach[start:stop]))
-        found.append(Tile(slice(start, stop), slice(first, max(first, last))))
-    return found
-
-
-def _shifted(span: slice, by: int) -> slice:
-    return slice(span.start - by, span.stop - by)
 
 
 @dataclass(frozen=True)
@@ -204,7 +170,7 @@ class FrozenBlock:
             of_heads = z.view(n_rows, n_pos, self.n_shared, -1)
             # mixed[src] = Σ_dst,head A[src, dst, head] · z[dst, head]   [row, src, d_head]
             mixed = [
-                A[strip, span].flatten(1) @ of_heads[:, _shifted(span, n_prefix)].flatten(1, 2)
+                A[strip, span].flatten(1) @ of_heads[:, shifted(span, n_prefix)].flatten(1, 2)
                 for strip, span in strips
             ]
             flat.addmm_(torch.cat(mixed, 1).view(len(flat), -1), V)  # g[src] += Vᵀ mixed[src]
@@ -226,7 +192,7 @@ class FrozenBlock:
         for A, U, v in zip(self.A, self.U_groups, by_group, strict=True):
             # mixed[dst, head] = Σ_src A[src, dst, head] · v[src]   [row, dst · shared, d_head]
             mixed = [
-                A[span, strip].flatten(1).T @ v[:, _shifted(span, positions.start)]
+                A[span, strip].flatten(1).T @ v[:, shifted(span, positions.start)]
                 for strip, span in strips
             ]
             flat.addmm_(torch.cat(mixed, 1).view(len(flat), -1), U)  # x[dst] += Uᵀ mixed[dst]
@@ -239,46 +205,72 @@ class FrozenBlock:
         return [(stream @ V.T).flatten(1) for V in self.V]
 
     def value_gradients(
-        self, gradient: Float[Tensor, "row pos d_model"]
-    ) -> Float[Tensor, "group shared row _"]:
-        """Gradients by what each head reads through its values, from those by its layer's output.
+        self,
+        gradient: Float[Tensor, "row pos d_model"],
+        into: Float[Tensor, "group shared row pos d_head"],
+    ) -> None:
+        """Write the gradients by what each head reads through its values, [.., head in group, ..].
 
         Of head h at source position k that is Σ_dst A[h, k, dst] · U[h] g[dst]: so the sum over k
-        of its products with `values` is what goes through the head. As
-        [group, head in group, row, pos · d_head].
+        of its products with `values` is what goes through the head.
 
         Args:
-            gradient: By the residual stream at the positions from the first one on.
+            gradient: By the residual stream after attention, at positions from the first one on.
+            into: Where they are written.
         """
-        n_pos = gradient.shape[1]
-        found: list[Tensor] = []
-        for A, U in zip(self.A, self.U_groups, strict=True):
-            z = (gradient @ U.T).unflatten(-1, (self.n_shared, -1))
-            mixed = torch.einsum("kqh,rqhe->hrke", A[:n_pos, :n_pos], z)
-            found.append(mixed.flatten(2))
-        return torch.stack(found)
+        n_rows, n_pos, d_model = gradient.shape
+        flat = gradient.view(-1, d_model)
+        for A, U, of_group in zip(self.A, self.U_groups, into, strict=True):
+            z = (flat @ U.T).view(n_rows, n_pos, self.n_shared, into.shape[-1])
+            here = A[:n_pos, :n_pos].permute(2, 0, 1).contiguous()
+            for pattern, mine, found in zip(here, z.unbind(2), of_group, strict=True):
+                torch.bmm(pattern.expand(n_rows, -1, -1), mine, out=found)
 
-    def values_vjp(
-        self, gradients: Float[Tensor, "group shared row _"]
-    ) -> Float[Tensor, "row pos d_model"]:
-        """Gradients by the residual stream from those by what heads read: Σ Vᵀ gradient."""
-        by_group = gradients.sum(1).unflatten(-1, (-1, self.V.shape[1]))
-        return torch.einsum("grpe,ged->rpd", by_group, self.V)
+    def add_values_vjp(
+        self,
+        gradient: Float[Tensor, "row pos d_model"],
+        by_values: Float[Tensor, "group shared row pos d_head"],
+    ) -> None:
+        """Add to gradients, in place, Σ Vᵀ (gradient by what heads read) of `value_gradients`."""
+        flat = gradient.view(-1, gradient.shape[-1])
+        for V, of_heads in zip(self.V, by_values.sum(1).flatten(1, 2), strict=True):
+            flat.addmm_(of_heads, V)
+
+    def value_gradients_sparse(
+        self,
+        stream: SparseStream,
+        into: Float[Tensor, "group shared row pos d_head"],
+    ) -> SparseStream:
+        """`value_gradients` of sparse streams, and the streams below the layer."""
+        z, mixed = self._images(stream, 0)
+        # found[src, head] = Σ_term mixed[src, head, term, row] · z[head, term, row]
+        by_group = z.unflatten(0, into.shape[:2]).unflatten(2, stream.terms.shape[:2])
+        into.copy_(torch.einsum("sghkr,ghkre->ghrse", mixed, by_group))
+        return stream.with_terms(self._through_values(z), mixed)
 
     def attend_vjp_sparse(
         self, stream: SparseStream, n_prefix: int
     ) -> tuple[SparseStream, Float[Tensor, "row prefix d_model"]]:
         """`attend_vjp` of sparse streams: the streams, and the gradient at the prefix."""
-        n_pos, n_terms, n_rows = stream.coefficients.shape
-        here = slice(n_prefix, n_prefix + n_pos)
-        # images[head, term, row] = V[group of head]ᵀ U[head] terms[term, row]
-        z = (stream.terms.flatten(0, 1) @ self.U.mT).unflatten(0, (-1, self.n_shared))
-        images = (z @ self.V[:, None]).flatten(0, 1)
-        # mixed[src, head, term, row] = Σ_dst A[src, dst, head] · coefficients[dst, term, row]
-        mixed = torch.einsum("gsth,tkr->sghkr", self.A[:, : here.stop, here], stream.coefficients)
+        _, n_terms, n_rows = stream.coefficients.shape
+        z, mixed = self._images(stream, n_prefix)
+        images = self._through_values(z)
         grown = stream.with_terms(images, mixed[n_prefix:])
         at_prefix = mixed[:n_prefix].reshape(n_prefix, len(self.U) * n_terms, n_rows)
         return grown, at_prefix.permute(2, 0, 1) @ grown.terms[n_terms:].transpose(0, 1)
+
+    def _images(self, stream: SparseStream, n_prefix: int) -> tuple[Tensor, Tensor]:
+        """What heads' outputs make of terms, and where heads put it: see `attend_vjp_sparse`."""
+        here = slice(n_prefix, n_prefix + len(stream.coefficients))
+        # z[head, term · row] = U[head] terms[term, row]
+        z = stream.terms.flatten(0, 1) @ self.U.mT
+        # mixed[src, head, term, row] = Σ_dst A[src, dst, head] · coefficients[dst, term, row]
+        mixed = torch.einsum("gsth,tkr->sghkr", self.A[:, : here.stop, here], stream.coefficients)
+        return z, mixed
+
+    def _through_values(self, z: Float[Tensor, "head n d_head"]) -> Float[Tensor, "head n d_model"]:
+        """V[group of head]ᵀ z[head]."""
+        return (z.unflatten(0, (-1, self.n_shared)) @ self.V[:, None]).flatten(0, 1)
 
     def attend_jvp_sparse(self, stream: SparseStream, positions: slice) -> SparseStream:
         """`attend_jvp` of sparse streams."""

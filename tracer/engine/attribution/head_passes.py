@@ -20,12 +20,15 @@ from tracer.engine.attribution.carried_rows import (
     nowhere,
     streams_of,
 )
+from tracer.engine.attribution.frozen_block import FrozenBlock
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
-from tracer.engine.attribution.node_streams import NodePlaces, ordered
+from tracer.engine.attribution.node_streams import NodeBatch, NodePlaces, ordered
 from tracer.engine.attribution.nodes import Writes
 
 HeadValues = list[list[Float[Tensor, "_ _"]]]
 """Of the rows that have entered, [row, pos · d_head] by layer and value head."""
+HeadGradients = Float[Tensor, "group shared entered pos d_head"]
+"""Of targets that have entered, by what each head reads at each position."""
 
 
 def head_batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> list[CarriedRows]:
@@ -60,56 +63,69 @@ def source_values(graph: FrozenGraph, batch: CarriedRows, writes: dict[int, Writ
 
 def value_gradients_of(
     graph: FrozenGraph, batch: CarriedRows, passes: Float[Tensor, "layer head row"] | None = None
-) -> Iterator[tuple[int, Float[Tensor, "group shared row _"]]]:
+) -> Iterator[tuple[int, HeadGradients]]:
     """Carry targets backward: from the last layer, the gradients by what its heads read.
 
     With `passes` every row is the same target, and has its own share of what each head passes on to
     the layers below; what it yields of the head itself is whole.
     """
     frozen, here = graph.frozen, batch.positions
-    gradient = frozen.resid_post.new_zeros(len(batch.layer), here.stop, len(frozen.resid_post))
+    n_rows, d_model = len(batch.layer), len(frozen.resid_post)
+    storage = frozen.resid_post.new_zeros(n_rows, here.stop, d_model)
+    carried = NodeBatch(slice(0, n_rows), batch.layer.tolist(), here, storage)
     last = torch.full((len(graph.targets.logits),), frozen.n_pos - 1, device=frozen.device)
-    _read(gradient, batch, graph.chosen.n, last, graph.logit_reads())
+    _enter(carried, batch, frozen.n_layers, graph.chosen.n, last, graph.logit_reads())
     for layer in reversed(range(frozen.n_layers)):
         block, features = frozen.blocks[layer], graph.chosen.layers[layer]
-        above, mine = batch.n_from(layer + 1), gradient[: batch.n_from(layer)]
-        skipped = graph.skip_vjp(layer, gradient[:above], here)
+        if graph.basis.W_skip(layer) is not None:
+            carried.make_dense()
+        skipped = graph.skip_vjp(layer, carried.stream, here)
         if block.is_parallel:
-            mine = gradient[:above]
-            found = block.value_gradients(mine)
-            yield layer, found
-            mine += block.values_vjp(_passed(found, layer, passes))
+            yield layer, _pass_heads(block, carried, None if passes is None else passes[layer])
         if skipped is not None:
-            gradient[:above] += skipped
-        _read(gradient, batch, features.start, features.pos, graph.feature_reads(layer))
+            carried.stream.add_(skipped)
+        _enter(carried, batch, layer, features.start, features.pos, graph.feature_reads(layer))
         if not block.is_parallel:
-            found = block.value_gradients(mine)
-            yield layer, found
-            mine += block.values_vjp(_passed(found, layer, passes))
+            yield layer, _pass_heads(block, carried, None if passes is None else passes[layer])
 
 
-def _passed(
-    gradients: Float[Tensor, "group shared row _"],
-    layer: int,
-    passes: Float[Tensor, "layer head row"] | None,
-) -> Float[Tensor, "group shared row _"]:
-    if passes is None:
-        return gradients
-    n_groups, n_shared, n_rows, _ = gradients.shape
-    share = passes[layer, :, :n_rows].unflatten(0, (n_groups, n_shared))
-    return gradients * share[..., None]
+def _pass_heads(
+    block: FrozenBlock, carried: NodeBatch, passes: Float[Tensor, "head row"] | None
+) -> HeadGradients:
+    """The gradients by what a layer's heads read; what they pass on is added to the rows'."""
+    carried.make_costly_dense(len(block.U))
+    n_dense, n_rows = carried.n_dense, carried.n_entered
+    n_groups, d_head, _ = block.V.shape
+    shape = n_groups, block.n_shared, n_rows, carried.n_pos, d_head
+    found = carried.storage.new_empty(shape)
+    dense = found[:, :, :n_dense]
+    block.value_gradients(carried.stream, dense)
+    for number, (members, stream) in enumerate(carried.sparse_streams()):
+        carried.sparse[number] = block.value_gradients_sparse(stream, found[:, :, members])
+    if passes is not None:
+        dense = dense * passes[:, :n_dense].unflatten(0, (n_groups, -1))[..., None, None]
+    block.add_values_vjp(carried.stream, dense)
+    return found
 
 
-def _read(
-    gradient: Float[Tensor, "row pos d_model"],
+def _enter(
+    carried: NodeBatch,
     batch: CarriedRows,
+    layer: int,
     first: int,
     pos: Int[Tensor, " n"],
     reads: Reads,
 ) -> None:
-    """Let targets enter whose rows of the graph begin at `first`."""
-    rows = torch.arange(first, first + len(pos), device=pos.device)
-    add_vectors(gradient, batch, rows, pos, reads.vectors)
+    """Let a layer's targets enter, whose rows of the graph begin at `first`."""
+    if batch.is_one:
+        carried.n_dense = batch.n_from(layer)
+        rows = torch.arange(first, first + len(pos), device=pos.device)
+        add_vectors(carried.stream, batch, rows, pos, reads.vectors)
+        return
+    row = batch.row_of[first : first + len(pos)]
+    which = (row >= 0).nonzero()[:, 0]
+    which = which[torch.argsort(row[which])]
+    carried.enter(pos[which], reads.vectors[which])
 
 
 def head_products(
@@ -117,20 +133,19 @@ def head_products(
     starts: Sequence[CarriedRows],
     values: Sequence[HeadValues],
     end: CarriedRows,
-    gradients: Float[Tensor, "group shared entered _"],
+    gradients: HeadGradients,
 ) -> Float[Tensor, "head source target"]:
     """loading_h = Σ_k V_h x_s(k) · ∂t/∂(V_h x)(k) at one layer; 0 of what has not entered."""
-    n_groups, n_shared, n_targets, width = gradients.shape
-    d_head = width // end.positions.stop
+    n_groups, n_shared, n_targets, n_pos, d_head = gradients.shape
     n_rows = sum(len(batch.layer) for batch in starts)
     found = gradients.new_zeros(n_groups, n_rows, n_shared, len(end.layer))
     first = 0
     for batch, by_layer in zip(starts, values, strict=True):
         begin = batch.positions.start
-        n_shared_pos = max(0, end.positions.stop - begin)
+        width = max(0, n_pos - begin) * d_head
         for group, value in enumerate(by_layer[layer]):
-            x = value[:, : n_shared_pos * d_head]
-            g = gradients[group].flatten(0, 1)[:, begin * d_head :]
+            x = value[:, :width]
+            g = gradients[group].flatten(0, 1)[:, begin:].flatten(1)
             product = (x @ g.T).unflatten(1, (n_shared, n_targets))
             found[group, first : first + len(x), :, :n_targets] = product
         first += len(batch.layer)

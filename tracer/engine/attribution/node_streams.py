@@ -220,9 +220,14 @@ class NodeBatch:
             yield slice(start, start + stream.n_rows), stream
             start += stream.n_rows
 
+    @property
+    def n_entered(self) -> int:
+        """How many members have entered."""
+        return self.n_dense + sum(stream.n_rows for stream in self.sparse)
+
     def entering(self, layer: int) -> slice:
         """The members that enter at a layer, the next after those that have entered."""
-        start = self.dense.stop + sum(stream.n_rows for stream in self.sparse)
+        start = self.members.start + self.n_entered
         return slice(start, start + self.layer.count(layer))
 
     def enter(self, pos: Int[Tensor, " row"], vectors: Float[Tensor, "row d_model"]) -> None:

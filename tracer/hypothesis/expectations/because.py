@@ -53,8 +53,8 @@ class BecauseTest(HeadShareTest):
 
     @property
     def score(self) -> str:
-        """What is explained: '9.1 last → name (less mean)'."""
-        return f"{self.head} {self.from_} → {self.to} (less {self.against})"
+        """What is explained: '9.1 last → name (minus mean)'."""
+        return f"{self.head} {self.from_} → {self.to} (minus {self.against})"
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class BecauseTest(HeadShareTest):
 class Because(GraphExpectation):
     """How much of a head's score comes from one supernode at the query and one at the key.
 
-    The score S(q, k) before the softmax, less that of another key or of the mean over the keys, is
+    The score S(q, k) before the softmax, minus that of another key or of the mean over the keys, is
     a sum over pairs of nodes; the share is that of the pairs between the two supernodes.
     """
 
