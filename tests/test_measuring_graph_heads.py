@@ -28,18 +28,19 @@ EXPECT = [
     {"carried": {"edge": TO_OTHER, "heads": ["0.1", "1.0"], "share_above": 0}},
     {"because": LOOKS | {"head": "1.3", "key": "texas"}},
     {"because": LOOKS | {"head": "movers", "key": "texas", "query": "texas", "against": "early"}},
-    {"because": LOOKS | {"head": "1.0", "from": "early", "key": "texas"}},
+    {"because": LOOKS | {"head": "0.0", "to": "start", "key": "texas"}},
 ]
 MOVERS = [(0, 1), (1, 1), (1, 2)]
 
 
 def file(expect=EXPECT):
-    spans = {"spans": {"early": "the capital"}}
+    spans = {"spans": {"start": "the capital", "early": " containing"}}
     prompts = {name: each | spans for name, each in TINY["prompts"].items()}
     graph = GRAPH | {"check": 0, "expect": expect}
     movers = {"heads": [f"{layer}.{head}" for layer, head in MOVERS]}
     nodes = TINY["supernodes"] | {"movers": movers}
-    return TINY | {"prompts": prompts, "supernodes": nodes, "graph": graph}
+    text = "the capital of the state containing {city} is in the city of"
+    return TINY | {"template": text, "prompts": prompts, "supernodes": nodes, "graph": graph}
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +120,9 @@ def test_a_reason_is_the_sum_of_its_pairs(measured):
         assert both.share == pytest.approx(part / total, abs=1e-4)
 
 
-def test_a_query_before_its_key_has_no_reason(measured):
-    found = measured[1].reasons["1.0 early → city (minus mean): all × texas"]
-    assert found.share is None and "that comes later" in found.problem
+def test_a_key_outside_of_the_window_has_no_reason(measured):
+    found = measured[1].reasons["0.0 last → start (minus mean): all × texas"]
+    assert found.share is None and "head 0.0 does not see position 2" in found.problem
 
 
 def test_other_heads_are_measured_anew(measured):
@@ -139,9 +140,20 @@ def test_other_heads_are_measured_anew(measured):
     [
         ({"carried": {"edge": TO_OUTPUT, "heads": ["1.2", "9.1"], "share_above": 0}}, "layer 9"),
         ({"because": LOOKS | {"head": "1.7", "key": "texas"}}, "layer 1 has heads 0 to 3"),
+        (
+            {"because": LOOKS | {"head": "1.0", "from": "early", "key": "texas"}},
+            "to: on prompt 'dallas': 'city' comes after 'early', and a token sees none",
+        ),
+        (
+            {
+                "because": LOOKS
+                | {"head": "1.0", "from": "city", "to": "early", "against": "last", "key": "texas"}
+            },
+            "against: on prompt 'dallas': 'last' comes after 'city'",
+        ),
     ],
 )
-def test_a_head_that_the_model_has_not_is_told(tiny, expected, sentence):
+def test_a_head_or_key_that_cannot_be_is_told(tiny, expected, sentence):
     asked = file([EXPECT[2], expected])
     with pytest.raises(HypothesisError, match=rf"graph\.expect\[1\].*{sentence}"):
         open_heads(open_tiny(tiny), asked)

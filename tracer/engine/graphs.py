@@ -21,7 +21,7 @@ from tracer.engine.attribution.targets import ExplainedTarget, Targets, explaine
 from tracer.engine.batches import memory_told
 from tracer.engine.feature_card import described, influential
 from tracer.engine.graph_request import GraphRequest, NamedGraph
-from tracer.engine.head_reason import head_reason
+from tracer.engine.head_reason import AskedScore, asked_score, head_reason
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
@@ -53,14 +53,15 @@ def graphs(
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
+        asked = _asked_score(request, model, prompt)
         taken = attributed(model, basis, ids, toward, request.kept_features, progress)
         told = {}
         if request.described:
             told = described(model, basis, influential(taken.graph, request.described), {})
         reason = None
-        if request.why is not None:
+        if asked is not None:
             with progress.task("finding why the head looks there"):
-                reason = head_reason(model, taken, request.why, prompt.spans)
+                reason = head_reason(model, taken, asked)
         yield NamedGraph(prompt.name, taken.graph, told, taken, reason)
 
 
@@ -107,6 +108,13 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_P
         _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found), found.spans)
         for name, found in ((name, tokenized[name]) for name in request.names)
     ]
+
+
+def _asked_score(request: GraphRequest, model: Model, prompt: _Prompt) -> AskedScore | None:
+    if request.why is None:
+        return None
+    tokens = [token_text(each, model.tokenizer) for each in prompt.ids]
+    return asked_score(model, request.why, tokens, prompt.spans)
 
 
 def _declared(file: HypothesisFile, prompt: TokenizedPrompt) -> ExplainedTarget | None:

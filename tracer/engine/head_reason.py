@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
-from tracer.engine.attribution.query_key import Against, QkAttribution, qk_attribution
+from tracer.engine.attribution.head_scores import Against, require_places
+from tracer.engine.attribution.query_key import QkAttribution, qk_attribution
 from tracer.engine.graph_request import WhyRequest
 from tracer.engine.model.model import Model
 from tracer.errors import UsageError, show
+from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.graph import source_ids
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart, PairPart
 
@@ -21,28 +24,55 @@ MOST = 10
 LAST, MEAN = "last", "mean"
 
 
-def head_reason(
-    model: Model, taken: Attributed, asked: WhyRequest, spans: Mapping[str, tuple[int, int]]
-) -> HeadReason:
+class AskedScore(NamedTuple):
+    """A head's score, by positions of one prompt."""
+
+    head: HeadName
+    query: int
+    key: int
+    against: Against
+
+
+def asked_score(
+    model: Model,
+    asked: WhyRequest,
+    tokens: Sequence[str],
+    spans: Mapping[str, tuple[int, int]],
+) -> AskedScore:
+    """Find the tokens that a request names, before any graph is taken.
+
+    Args:
+        model: What the graph is to be taken on.
+        asked: Which head, and which tokens.
+        tokens: The prompt's.
+        spans: Of the prompt, by name; the last token of one stands for it.
+
+    Raises:
+        UsageError: A head that the model has not; a token that the prompt has not, or has more than
+            once; a key that comes after the query.
+    """
+    query, key = (position_of(each, tokens, spans) for each in (asked.query, asked.key))
+    against: Against = None
+    if asked.against is not None:
+        is_mean = asked.against == MEAN
+        against = MEAN if is_mean else position_of(asked.against, tokens, spans)
+    require_places(model, len(tokens), asked.head, query, key, against)
+    return AskedScore(asked.head, query, key, against)
+
+
+def head_reason(model: Model, taken: Attributed, asked: AskedScore) -> HeadReason:
     """Why a head looks from one token at another.
 
     Args:
         model: What the graph was taken on.
         taken: The graph.
         asked: Which head, and which tokens.
-        spans: Of the prompt, by name; the last token of one stands for it.
 
     Raises:
-        UsageError: A token that the prompt has not, or has more than once; see `qk_attribution`.
+        UsageError: The head does not see that far; see `qk_attribution`.
         ModelUnavailable: See `qk_attribution`.
     """
-    tokens = taken.graph.subject.tokens
-    query, key = (position_of(each, tokens, spans) for each in (asked.query, asked.key))
-    against: Against = None
-    if asked.against is not None:
-        is_mean = asked.against == MEAN
-        against = MEAN if is_mean else position_of(asked.against, tokens, spans)
-    head = asked.head
+    head, query, key, against = asked
     found = qk_attribution(model, taken.nodes, head, query, key, against)
     ids = [*source_ids(taken.graph.nodes, taken.graph.subject), CONSTANT]
     queries, keys = _strongest(found.query_marginals), _strongest(found.key_marginals)
@@ -67,7 +97,7 @@ def position_of(text: str, tokens: Sequence[str], spans: Mapping[str, tuple[int,
     """The position that a span's name, `last`, a token or a number means, in this order.
 
     Raises:
-        UsageError: There is none, or several tokens read so.
+        UsageError: There is none, several tokens read so, or the prompt has no such position.
     """
     if text in spans:
         return spans[text][1] - 1
@@ -82,7 +112,9 @@ def position_of(text: str, tokens: Sequence[str], spans: Mapping[str, tuple[int,
         raise UsageError(f"{show(text)} is at positions {places} of the prompt: name one of them.")
     if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 10:
         pos = int(text)
-        return pos + len(tokens) if pos < 0 else pos
+        if not -len(tokens) <= pos < len(tokens):
+            raise UsageError(f"position {text}: the prompt has positions 0 to {len(tokens) - 1}.")
+        return pos % len(tokens)
     known = ", ".join(["a position", "a token", LAST, *spans])
     raise UsageError(f"{show(text)} is no token of the prompt; {known} can be named.")
 

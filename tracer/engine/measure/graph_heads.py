@@ -18,7 +18,8 @@ from torch import Tensor
 
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_loadings import carried_by
-from tracer.engine.attribution.query_key import Against, qk_attribution
+from tracer.engine.attribution.head_scores import Against
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
 from tracer.engine.measure.graph_controls import N_CONTROLS, compared, control_sets
