@@ -172,6 +172,8 @@ def _packed(page: str, mark: str):
         (("1.2", "last", "Paris"), "'Paris' is no token of the prompt; a position, a token, last"),
         (("1.2", "last", " the"), "' the' is at positions 4, 10 of the prompt: name one"),
         (("1.2", "last", "99"), "position 99: the prompt has positions 0 to 13."),
+        (("1.2", "last", "-40"), "position -40: the prompt has positions 0 to 13."),
+        (("1.2", "last", "5", "--against", "5"), "position 5 against itself is no difference."),
         (("1.2", "3", "-2"), "head 1.2 cannot look from position 3 at 12: that comes later."),
         (("7.2", "last", "3"), "head 7.2: the model has layers 0 to 1, each with heads 0 to 3."),
     ],
@@ -180,6 +182,7 @@ def test_a_head_or_token_that_is_none_is_a_sentence(tracer_: Command, more, sent
     result = tracer_(TEXT, "--why", *more)
     assert result.code == 4
     assert sentence in " ".join(result.err.split())
+    assert "sweeping" not in result.err
 
 
 def test_why_against_another_key_and_a_span_of_a_file(tracer_: Command, tiny: Path):

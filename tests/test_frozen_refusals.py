@@ -18,15 +18,20 @@ from transformers import (
     PhiConfig,
 )
 
+from tests.bench import ATOL
 from tests.dictionaries import skip, threshold, write_transcoders
 from tests.opened import TEXT, edges_by_autograd, graph_of, ids_of, open_tiny, relative_error
+from tests.test_heads import open_heads, run
+from tests.test_patterns import KNOCKOUT, by_hand, file_with
 from tests.tiny_models import CONTEXT, save_gemma3, save_other
 from tracer.engine.attribution.frozen import freeze
 from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.targets import salient
+from tracer.engine.batches import Row
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
-from tracer.engine.freeze import require_freezable
+from tracer.engine.freeze import require_freezable, require_patterns
+from tracer.engine.pattern_clamps import resolve_patterns
 from tracer.engine.progress import Silent
 from tracer.errors import EngineError, ModelUnavailable, UsageError
 from tracer.record.graph.influence import influence, scores, supernode_scores
@@ -256,14 +261,44 @@ def test_no_features_at_all_can_be_asked_for(model):
     is_autograd(model, basis, graph, ids_of(model))
 
 
-HELD = {"phi": True, "olmo": False, "olmo2": True, "gpt-j": False, "gpt-neo": False}
+HELD = {
+    "phi": (True, True),
+    "olmo": (True, False),
+    "olmo2": (True, True),
+    "gpt-j": (False, True),
+    "gpt-neo": (False, True),
+}
+"""Whether hooks set patterns, and norm scales."""
 
 
 @pytest.mark.parametrize("name", HELD)
 def test_what_cannot_be_held_is_not_frozen(name, tmp_path_factory):
     model = opened(tmp_path_factory, SUPPORTED[name])
-    if HELD[name]:
-        require_freezable(model, "freeze: all")
-    else:
-        with pytest.raises(ModelUnavailable, match="freeze: all needs attention patterns"):
-            require_freezable(model, "freeze: all")
+    patterns, scales = HELD[name]
+    for require, purpose, holds in (
+        (require_freezable, "freeze: all", patterns and scales),
+        (require_patterns, "freeze: attention", patterns),
+    ):
+        if holds:
+            require(model, purpose)
+        else:
+            with pytest.raises(ModelUnavailable, match=f"{purpose} needs attention patterns"):
+                require(model, purpose)
+
+
+def test_patterns_are_set_where_norms_cannot_be_held(tmp_path_factory):
+    """Without weights in its norms (OLMo), by hand with TransformerLens."""
+    model = opened(tmp_path_factory, SUPPORTED["olmo"])
+    context = open_heads(model, file_with(KNOCKOUT))
+    edits = resolve_patterns(context, context.hypothesis.interventions["it"], "dallas")
+    clean = context.clean["dallas"]
+    start, stop = clean.prompt.spans["city"]
+
+    def mask(scores, layer):
+        scores[:, (1, 3)[layer], -1, start:stop] = torch.finfo(scores.dtype).min
+        return scores
+
+    [(logits, _)] = run(context, [Row({}, patterns=edits)])
+    wanted = by_hand(model, clean.ids, "hook_attn_scores", mask)
+    assert torch.allclose(logits, wanted, atol=ATOL)
+    assert not torch.allclose(logits, clean.logits, atol=1e-3)

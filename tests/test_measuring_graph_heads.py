@@ -30,20 +30,21 @@ EXPECT = [
     {"carried": {"edge": TO_OTHER, "heads": ["0.1", "1.0"], "share_above": 0}},
     {"because": LOOKS | {"head": "1.3", "key": "texas"}},
     {"because": LOOKS | {"head": "movers", "key": "texas", "query": "texas", "against": "early"}},
-    {"because": LOOKS | {"head": "1.0", "from": "early", "key": "texas"}},
     {"attends": {"head": "1.3", "from": "last", "to": "city"}, "above": 0.1},
     {"attends": {"head": "movers", "from": "city", "to": "early"}, "beats_controls": 0.05},
+    {"because": LOOKS | {"head": "0.0", "to": "start", "key": "texas"}},
 ]
 MOVERS = [(0, 1), (1, 1), (1, 2)]
 
 
 def file(expect=EXPECT):
-    spans = {"spans": {"early": "the capital"}}
+    spans = {"spans": {"start": "the capital", "early": " containing"}}
     prompts = {name: each | spans for name, each in TINY["prompts"].items()}
     graph = GRAPH | {"check": 0, "expect": expect}
     movers = {"heads": [f"{layer}.{head}" for layer, head in MOVERS]}
     nodes = TINY["supernodes"] | {"movers": movers}
-    return TINY | {"prompts": prompts, "supernodes": nodes, "graph": graph}
+    text = "the capital of the state containing {city} is in the city of"
+    return TINY | {"template": text, "prompts": prompts, "supernodes": nodes, "graph": graph}
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +157,9 @@ def test_a_look_is_a_sum_of_the_pattern_held_against_other_heads_and_keys(measur
     )
 
 
-def test_a_query_before_its_key_has_no_reason(measured):
-    found = measured[1].reasons["1.0 early → city (minus mean): all × texas"]
-    assert found.share is None and "that comes later" in found.problem
+def test_a_key_outside_of_the_window_has_no_reason(measured):
+    found = measured[1].reasons["0.0 last → start (minus mean): all × texas"]
+    assert found.share is None and "head 0.0 does not see position 2" in found.problem
 
 
 def test_other_heads_and_spans_are_measured_anew(measured):
@@ -186,9 +187,20 @@ def test_other_heads_and_spans_are_measured_anew(measured):
             {"attends": TO_CITY | {"head": "1.1", "from": "early"}, "above": 0},
             "comes after 'early'",
         ),
+        (
+            {"because": LOOKS | {"head": "1.0", "from": "early", "key": "texas"}},
+            "to: on prompt 'dallas': 'city' comes after 'early', and a token sees none",
+        ),
+        (
+            {
+                "because": LOOKS
+                | {"head": "1.0", "from": "city", "to": "early", "against": "last", "key": "texas"}
+            },
+            "against: on prompt 'dallas': 'last' comes after 'city'",
+        ),
     ],
 )
-def test_a_head_that_the_model_has_not_is_told(tiny, expected, sentence):
+def test_a_head_or_key_that_cannot_be_is_told(tiny, expected, sentence):
     asked = file([EXPECT[2], expected])
     with pytest.raises(HypothesisError, match=rf"graph\.expect\[1\].*{sentence}"):
         open_heads(open_tiny(tiny), asked)

@@ -9,13 +9,15 @@ logits themselves, along the residual stream of the last token.
 
 Where TransformerLens leaves attention to Hugging Face (GPT-J, GPT-Neo), the hook on a pattern comes
 too late and does nothing; a norm without weights (OLMo's) breaks when its scale is set. Whether a
-model is like that is found by trying, on two tokens, once for each model.
+model is like that is found by trying, on two tokens, once for each model. What needs patterns alone
+is not refused for a model's norms.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -30,7 +32,17 @@ from tracer.errors import ModelUnavailable
 Freeze = Literal["none", "attention", "all", "residual"]
 LINEAR: tuple[Freeze, ...] = ("all", "residual")
 """Modes in which nothing but the clamps changes what is written."""
-_TRIED: WeakKeyDictionary[Model, bool] = WeakKeyDictionary()
+
+
+class Holdable(NamedTuple):
+    """What hooks can set of a model."""
+
+    patterns: bool
+    scales: bool
+    """Of the norms."""
+
+
+_TRIED: WeakKeyDictionary[Model, Holdable] = WeakKeyDictionary()
 
 
 def held_hooks(
@@ -43,7 +55,8 @@ def held_hooks(
     """
     if freeze == "none":
         return []
-    require_freezable(model, f"freeze: {freeze}")
+    require = require_patterns if freeze == "attention" else require_freezable
+    require(model, f"freeze: {freeze}")
     held_of_attention: SiteKind = "attn_out" if freeze == "residual" else "pattern"
     sites = [Site(held_of_attention, layer) for layer in range(model.n_layers)]
     inputs: list[Site] = []
@@ -92,33 +105,60 @@ def require_freezable(model: Model, purpose: str) -> None:
         ModelUnavailable: With the reason.
     """
     if not can_be_frozen(model):
-        raise ModelUnavailable(
-            f"{model.record.name}: {purpose} needs attention patterns and norm scales that can be "
-            f"held, which TransformerLens does not offer for {model.record.architecture}."
-        )
+        raise _unheld(model, purpose, "attention patterns and norm scales")
+
+
+def require_patterns(model: Model, purpose: str) -> None:
+    """Refuse a model whose patterns hooks cannot set.
+
+    Raises:
+        ModelUnavailable: With the reason.
+    """
+    if not _holdable(model).patterns:
+        raise _unheld(model, purpose, "attention patterns")
 
 
 def can_be_frozen(model: Model) -> bool:
     """Whether hooks can set a model's patterns and norm scales."""
+    return all(_holdable(model))
+
+
+def _unheld(model: Model, purpose: str, what: str) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{model.record.name}: {purpose} needs {what} that can be held, which TransformerLens does "
+        f"not offer for {model.record.architecture}."
+    )
+
+
+def _holdable(model: Model) -> Holdable:
     if model not in _TRIED:
-        _TRIED[model] = _try(model)
+        _TRIED[model] = Holdable(_sets_patterns(model), _sets_scales(model))
     return _TRIED[model]
 
 
-def _try(model: Model) -> bool:
+def _sets_patterns(model: Model) -> bool:
     """Without patterns, attention must give the same at both of two positions: its bias."""
     layers, seen = range(model.n_layers), dict[int, Tensor]()
 
     def keep(layer: int) -> Hook:
         return lambda x: seen.__setitem__(layer, x)
 
-    hooks: list[tuple[Site, Hook]] = [(site, torch.clone) for site in model.scale_sites]
-    hooks += [(Site("pattern", layer), torch.zeros_like) for layer in layers]
-    hooks += [(Site("attn_out", layer), keep(layer)) for layer in layers]
+    hooks: list[tuple[Site, Hook]] = [
+        (Site("pattern", layer), torch.zeros_like) for layer in layers
+    ]
+    _run_two(model, [*hooks, *((Site("attn_out", layer), keep(layer)) for layer in layers)])
+    return all(bool(torch.equal(x[:, 0], x[:, 1])) for x in seen.values())
+
+
+def _sets_scales(model: Model) -> bool:
+    try:
+        _run_two(model, [(site, torch.clone) for site in model.scale_sites])
+    except AttributeError:  # it asks the norm for its weight
+        return False
+    return True
+
+
+def _run_two(model: Model, hooks: Sequence[tuple[Site, Hook]]) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TransformerLens tells of every edited norm scale
-        try:
-            model.forward(torch.tensor([0, 1]), hooks)
-        except AttributeError:  # it asks the norm for its weight
-            return False
-    return all(bool(torch.equal(x[:, 0], x[:, 1])) for x in seen.values())
+        model.forward(torch.tensor([0, 1]), hooks)

@@ -31,6 +31,7 @@ from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.hypothesis.vocabulary import read_text, reopened, token_id, token_text, told_again
 from tracer.record.graph.graph import AttributionGraph
+from tracer.record.graph.head_reason import HeadQuestion
 from tracer.record.trials import FeatureTokens
 
 
@@ -55,10 +56,10 @@ def graphs(
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
+        asked = _question(request, model, prompt)
         taken = attributed(model, basis, ids, toward, request.kept_features, progress)
         reason = None
-        if request.why is not None:
-            asked = question_of(request.why, taken.graph.subject.tokens, prompt.spans)
+        if asked is not None:
             with progress.task("finding why the head looks there"):
                 reason = head_reason(model, asked_prompt(taken), asked, {})
         yield NamedGraph(prompt.name, taken.graph, partial(_describe, opened), taken, reason)
@@ -116,6 +117,13 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_P
         _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found), found.spans)
         for name, found in ((name, tokenized[name]) for name in request.names)
     ]
+
+
+def _question(request: GraphRequest, model: Model, prompt: _Prompt) -> HeadQuestion | None:
+    if request.why is None:
+        return None
+    tokens = [token_text(each, model.tokenizer) for each in prompt.ids]
+    return question_of(model, request.why, tokens, prompt.spans)
 
 
 def _declared(file: HypothesisFile, prompt: TokenizedPrompt) -> ExplainedTarget | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from tracer.engine.attribution.frozen import freeze
 from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.graph import Attributed, nodes_of
+from tracer.engine.attribution.head_scores import require_places
 from tracer.engine.attribution.nodes import chosen
 from tracer.engine.attribution.query_key import QkAttribution, qk_attribution
 from tracer.engine.attribution.targets import Targets
@@ -124,18 +125,26 @@ def head_reason(
 
 
 def question_of(
-    asked: WhyRequest, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]]
+    model: Model, asked: WhyRequest, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]]
 ) -> HeadQuestion:
-    """The positions that a question by words means; the last token of a span stands for it.
+    """The positions that a question by words means, before any graph is taken.
+
+    Args:
+        model: What the graph is to be taken on.
+        asked: Which head, and which tokens.
+        tokens: The prompt's.
+        spans: Of the prompt, by name; the last token of one stands for it.
 
     Raises:
-        UsageError: A token that the prompt has not, or has more than once.
+        UsageError: A head that the model has not; a token that the prompt has not, or has more than
+            once; a key that comes after the query.
     """
     query, key = (position_of(each, tokens, spans) for each in (asked.query, asked.key))
     against: Against = None
     if asked.against is not None:
         is_mean = asked.against == MEAN
         against = MEAN if is_mean else position_of(asked.against, tokens, spans)
+    require_places(model, len(tokens), asked.head, query, key, against)
     return HeadQuestion(asked.head, query, key, against)
 
 
@@ -143,7 +152,7 @@ def position_of(text: str, tokens: Sequence[str], spans: Mapping[str, tuple[int,
     """The position that a span's name, `last`, a token or a number means, in this order.
 
     Raises:
-        UsageError: There is none, or several tokens read so.
+        UsageError: There is none, several tokens read so, or the prompt has no such position.
     """
     if text in spans:
         return spans[text][1] - 1
@@ -158,7 +167,9 @@ def position_of(text: str, tokens: Sequence[str], spans: Mapping[str, tuple[int,
         raise UsageError(f"{show(text)} is at positions {places} of the prompt: name one of them.")
     if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 10:
         pos = int(text)
-        return pos + len(tokens) if pos < 0 else pos
+        if not -len(tokens) <= pos < len(tokens):
+            raise UsageError(f"position {text}: the prompt has positions 0 to {len(tokens) - 1}.")
+        return pos % len(tokens)
     known = ", ".join(["a position", "a token", LAST, *spans])
     raise UsageError(f"{show(text)} is no token of the prompt; {known} can be named.")
 

@@ -16,7 +16,7 @@ from tracer.engine.clean import CleanRun, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.places import HEADS, Places, layer_of
-from tracer.engine.freeze import require_freezable
+from tracer.engine.freeze import require_patterns
 from tracer.engine.members import from_head_ids, from_ids, places_of, with_maxima, with_widths
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
@@ -113,7 +113,7 @@ def open_context(
     basis = beside_heads(basis, model, wanted=hypothesis.uses_heads)
     check_features(file, basis)
     if hypothesis.uses_patterns:
-        require_freezable(model, "an attention pattern that is set or read")
+        require_patterns(model, "an attention pattern that is set or read")
     ids = {name: prompt.ids for name, prompt in prompts.items()}
     misplaced = list(position_mistakes(file, ids, basis.n_layers))
     if misplaced:

@@ -1,10 +1,11 @@
-"""Pattern clamps and weights held against the tokens of the prompts that they are used on."""
+"""Pattern clamps, weights and scores held against the tokens of the prompts they are used on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from tracer.errors import KeyPath, Mistake, prompts_named
+from tracer.hypothesis.expectations.because import MEAN, Because
 from tracer.hypothesis.load import HypothesisFile
 
 Sizes = Mapping[str, tuple[int, Mapping[str, tuple[int, int]]]]
@@ -23,6 +24,25 @@ def pattern_mistakes(file: HypothesisFile, sizes: Sizes) -> Iterator[Mistake]:
                 yield from _too_early(file, place, spans, spec.prompts, sizes)
     for path, prompts, asked in file.hypothesis.weights_asked():
         yield from _too_early(file, (*path, "to"), (asked.from_, asked.to), prompts, sizes)
+    yield from _score_mistakes(file, sizes)
+
+
+def _score_mistakes(file: HypothesisFile, sizes: Sizes) -> Iterator[Mistake]:
+    """Scores of queries that come before a key."""
+    graph = file.hypothesis.graph
+    of_last = {prompt: (n, _last_tokens(spans)) for prompt, (n, spans) in sizes.items()}
+    for number, each in enumerate(graph.expect if graph else ()):
+        if graph and isinstance(each, Because):
+            asked = each.because
+            keys = {"to": asked.to} | ({} if asked.against == MEAN else {"against": asked.against})
+            for key, span in keys.items():
+                path = ("graph", "expect", number, "because", key)
+                yield from _too_early(file, path, (asked.from_, span), graph.prompts, of_last)
+
+
+def _last_tokens(spans: Mapping[str, tuple[int, int]]) -> Mapping[str, tuple[int, int]]:
+    """A score is of the spans' last tokens."""
+    return {name: (stop - 1, stop) for name, (_, stop) in spans.items()}
 
 
 def _other_length(

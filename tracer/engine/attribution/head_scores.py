@@ -10,6 +10,7 @@ models have on queries and keys are held at their scales too. 1/√d_head is par
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,8 +24,52 @@ from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.model.blocks import Norm, QueryKey
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, SiteKind
-from tracer.errors import ModelUnavailable
+from tracer.errors import ModelUnavailable, UsageError
 from tracer.hypothesis.heads import HeadName
+from tracer.record.graph.head_reason import Against
+
+
+def require_places(
+    model: Model, n_pos: int, head: HeadName, query_pos: int, key_pos: int, against: Against
+) -> None:
+    """Refuse a head that the model has not, and positions between which no head has a score.
+
+    Raises:
+        UsageError: With the reason.
+    """
+    n_heads = len(model.W_O(0))
+    if not (0 <= head.layer < model.n_layers and 0 <= head.head < n_heads):
+        raise UsageError(
+            f"head {head}: the model has layers 0 to {model.n_layers - 1}, each with heads 0 to "
+            f"{n_heads - 1}."
+        )
+    keys = [key_pos, *([against] if isinstance(against, int) else [])]
+    for pos in (query_pos, *keys):
+        if not 0 <= pos < n_pos:
+            raise UsageError(f"position {pos}: the prompt has positions 0 to {n_pos - 1}.")
+    for pos in keys:
+        if pos > query_pos:
+            raise UsageError(
+                f"head {head} cannot look from position {query_pos} at {pos}: that comes later."
+            )
+    if against == key_pos:
+        raise UsageError(f"position {key_pos} against itself is no difference.")
+
+
+def require_seen(graph: FrozenGraph, head: HeadName, query_pos: int, keys: Sequence[int]) -> None:
+    """Refuse keys outside of the window that a head sees.
+
+    Raises:
+        UsageError: With the window.
+    """
+    pattern = graph.frozen.blocks[head.layer].pattern[head.head, query_pos]
+    seen = pattern[: query_pos + 1].nonzero()[:, 0].tolist()
+    for pos in keys:
+        if pattern[pos] == 0:
+            raise UsageError(
+                f"head {head} does not see position {pos} from {query_pos}: it looks at positions "
+                f"{seen[0]} to {seen[-1]} there."
+            )
 
 
 class Readings(NamedTuple):

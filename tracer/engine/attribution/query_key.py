@@ -35,11 +35,15 @@ from tracer.engine.attribution.carried_rows import (
 )
 from tracer.engine.attribution.edge_matrix import EdgeAccumulator, prefix_streams
 from tracer.engine.attribution.frozen_graph import FrozenGraph
-from tracer.engine.attribution.head_scores import Readings, frozen_scores
+from tracer.engine.attribution.head_scores import (
+    Readings,
+    frozen_scores,
+    require_places,
+    require_seen,
+)
 from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder
 from tracer.engine.attribution.passes import BackwardPass
 from tracer.engine.model.model import Model
-from tracer.errors import UsageError
 from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.head_reason import Against
 
@@ -179,8 +183,9 @@ def qk_attribution(
         UsageError: A head that the model has not, or positions that the head does not connect.
         ModelUnavailable: The score is made of more than the module knows of.
     """
+    require_places(model, graph.frozen.n_pos, head, query_pos, key_pos, against)
     others = [against] if isinstance(against, int) else []
-    require_places(graph, head, query_pos, [key_pos, *others])
+    require_seen(graph, head, query_pos, [key_pos, *others])
     scores = frozen_scores(model, graph, head)
     pattern = graph.frozen.blocks[head.layer].pattern[head.head, query_pos]
     for pos in (key_pos, *others):
@@ -214,36 +219,6 @@ def qk_attribution(
         graph=graph,
         sides=(query, key),
     )
-
-
-def require_places(graph: FrozenGraph, head: HeadName, query_pos: int, keys: list[int]) -> None:
-    """Refuse a head, or positions, for which there is no score.
-
-    Raises:
-        UsageError: See `qk_attribution`.
-    """
-    frozen = graph.frozen
-    n_heads, n_pos = len(frozen.blocks[0].weights.W_O), frozen.n_pos
-    if not (0 <= head.layer < frozen.n_layers and 0 <= head.head < n_heads):
-        raise UsageError(
-            f"head {head}: the model has layers 0 to {frozen.n_layers - 1}, each with heads 0 to "
-            f"{n_heads - 1}."
-        )
-    for pos in (query_pos, *keys):
-        if not 0 <= pos < n_pos:
-            raise UsageError(f"position {pos}: the prompt has positions 0 to {n_pos - 1}.")
-    pattern = frozen.blocks[head.layer].pattern[head.head, query_pos]
-    for pos in keys:
-        if pos > query_pos:
-            raise UsageError(
-                f"head {head} cannot look from position {query_pos} at {pos}: that comes later."
-            )
-        seen = pattern[: query_pos + 1].nonzero()[:, 0].tolist()
-        if pattern[pos] == 0:
-            raise UsageError(
-                f"head {head} does not see position {pos} from {query_pos}: it looks at positions "
-                f"{seen[0]} to {seen[-1]} there."
-            )
 
 
 def _backward(
