@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from tests.dashboards import put_run, start, texts
+from tests.graph_runs import large_graph
 from tests.graphs import hand_graph
 from tests.opened import ids_of, open_tiny
 from tests.test_head_loadings import attributed_of
 from tracer.dashboard import model
-from tracer.dashboard.explore.heads import question_in, question_text
+from tracer.dashboard.explore.heads import carrying_heads, question_in, question_text
+from tracer.dashboard.explore.nodes import connections, entering, index_of
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.files import write
 from tracer.record.graph.head_reason import HeadQuestion
+from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.prune import prune
 from tracer.report.text import signed
 
@@ -119,3 +125,30 @@ def test_an_address_holds_a_question(text, wanted):
     assert question_in(text, 18) == wanted
     if wanted is not None:
         assert question_text(wanted) == text
+
+
+def test_heads_that_carry_links_are_listed_with_what_they_look_at():
+    graph = large_graph(20)
+    edges = np.zeros_like(graph.edges)
+    layer, pos, _ = graph.nodes.features[-1].tolist()
+    rows = np.flatnonzero(graph.nodes.errors[:, 0] < layer)
+    there = next(row for row in rows if graph.nodes.errors[row, 1] < pos)
+    same = next(row for row in rows if graph.nodes.errors[row, 1] == pos)
+    first = graph.nodes.n_features
+    edges[graph.nodes.n_features - 1, [first + there, first + same]] = 1.0, 3.0
+    order = np.argsort([there, same])
+    heads = HeadLoadings(
+        4,
+        np.array([[5, -1], [6, -1]])[order],
+        np.array([[0.5, 0], [1.5, 0]], dtype=np.float32)[order],
+    )
+    index = index_of(replace(graph, edges=edges, heads=heads))
+    name = index.ids[graph.nodes.n_features - 1]
+    found = carrying_heads(index, connections(index, entering(index.graph), name), name)
+    key = int(graph.nodes.errors[there, 1])
+    assert [(each.head, each.query, each.key) for each in found] == [
+        (HeadName(1, 1), pos, key),
+        (HeadName(1, 2), pos, pos),
+    ]
+    assert [each.size for each in found] == pytest.approx([0.5 / 4, 1.5 / 4])
+    assert "1.1 +50 % of what comes from" in found[0].label
