@@ -30,7 +30,8 @@ ASKED = HeadQuestion(HeadName(1, 2), 13, 7, "mean")
 @pytest.fixture(scope="module")
 def taken(tiny):
     opened = open_tiny(tiny)
-    return opened, attributed_of(opened, NeuronBasis(opened), ids_of(opened), 40)
+    yield opened, attributed_of(opened, NeuronBasis(opened), ids_of(opened), 40)
+    model.free()
 
 
 @pytest.fixture
@@ -38,8 +39,7 @@ def place(tmp_path, taken):
     """A graph of the tiny model among the files."""
     (tmp_path / "graphs").mkdir()
     write(tmp_path / "graphs" / "mine.json", prune(taken[1].graph))
-    yield tmp_path
-    model.free()
+    return tmp_path
 
 
 def ask(app, head, **fields):
@@ -82,19 +82,16 @@ def test_the_model_is_asked_about_a_graph_file(place, monkeypatch, taken):
     assert len(sides) == 2
 
 
-@pytest.mark.parametrize(
-    ("head", "fields", "sentence"),
-    [
+def test_what_cannot_be_asked_is_a_sentence(place, monkeypatch):
+    app = start(monkeypatch, place, "explore", {"graph-file": "mine"})
+    for head, fields, sentence in (
         ("nine", {}, "'nine' is no head: its layer and its number are expected, as in 9.1."),
         ("7.1", {}, "head 7.1: the model has layers 0 to 1, each with heads 0 to 3."),
         ("1.0", {"Looks from": 3, "at": 8}, "cannot look from position 3 at 8"),
-    ],
-)
-def test_what_cannot_be_asked_is_a_sentence(place, monkeypatch, head, fields, sentence):
-    app = start(monkeypatch, place, "explore", {"graph-file": "mine"})
-    ask(app, head, **fields)
-    assert not app.exception, app.exception
-    assert sentence in app.warning[0].value.replace("\\", "").replace("\u2060", "")
+    ):
+        ask(app, head, **fields)
+        assert not app.exception, app.exception
+        assert sentence in app.warning[0].value.replace("\\", "").replace("\u2060", "")
 
 
 def test_a_graph_that_tells_no_weights_cannot_be_asked(tmp_path, monkeypatch):
