@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from tests.dashboards import put_run, start, texts
+from tests.graph_runs import large_graph
 from tests.graphs import hand_graph
 from tests.opened import ids_of, open_tiny
 from tests.test_head_loadings import attributed_of
 from tracer.dashboard import model
-from tracer.dashboard.explore.heads import question_in, question_text
+from tracer.dashboard.explore.heads import carrying_heads, question_in, question_text
+from tracer.dashboard.explore.nodes import connections, entering, index_of
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.files import write
 from tracer.record.graph.head_reason import HeadQuestion
+from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.prune import prune
 from tracer.report.text import signed
 
@@ -24,7 +30,8 @@ ASKED = HeadQuestion(HeadName(1, 2), 13, 7, "mean")
 @pytest.fixture(scope="module")
 def taken(tiny):
     opened = open_tiny(tiny)
-    return opened, attributed_of(opened, NeuronBasis(opened), ids_of(opened), 40)
+    yield opened, attributed_of(opened, NeuronBasis(opened), ids_of(opened), 40)
+    model.free()
 
 
 @pytest.fixture
@@ -32,8 +39,7 @@ def place(tmp_path, taken):
     """A graph of the tiny model among the files."""
     (tmp_path / "graphs").mkdir()
     write(tmp_path / "graphs" / "mine.json", prune(taken[1].graph))
-    yield tmp_path
-    model.free()
+    return tmp_path
 
 
 def ask(app, head, **fields):
@@ -76,19 +82,16 @@ def test_the_model_is_asked_about_a_graph_file(place, monkeypatch, taken):
     assert len(sides) == 2
 
 
-@pytest.mark.parametrize(
-    ("head", "fields", "sentence"),
-    [
+def test_what_cannot_be_asked_is_a_sentence(place, monkeypatch):
+    app = start(monkeypatch, place, "explore", {"graph-file": "mine"})
+    for head, fields, sentence in (
         ("nine", {}, "'nine' is no head: its layer and its number are expected, as in 9.1."),
         ("7.1", {}, "head 7.1: the model has layers 0 to 1, each with heads 0 to 3."),
         ("1.0", {"Looks from": 3, "at": 8}, "cannot look from position 3 at 8"),
-    ],
-)
-def test_what_cannot_be_asked_is_a_sentence(place, monkeypatch, head, fields, sentence):
-    app = start(monkeypatch, place, "explore", {"graph-file": "mine"})
-    ask(app, head, **fields)
-    assert not app.exception, app.exception
-    assert sentence in app.warning[0].value.replace("\\", "").replace("\u2060", "")
+    ):
+        ask(app, head, **fields)
+        assert not app.exception, app.exception
+        assert sentence in app.warning[0].value.replace("\\", "").replace("\u2060", "")
 
 
 def test_a_graph_that_tells_no_weights_cannot_be_asked(tmp_path, monkeypatch):
@@ -119,3 +122,30 @@ def test_an_address_holds_a_question(text, wanted):
     assert question_in(text, 18) == wanted
     if wanted is not None:
         assert question_text(wanted) == text
+
+
+def test_heads_that_carry_links_are_listed_with_what_they_look_at():
+    graph = large_graph(20)
+    edges = np.zeros_like(graph.edges)
+    layer, pos, _ = graph.nodes.features[-1].tolist()
+    rows = np.flatnonzero(graph.nodes.errors[:, 0] < layer)
+    there = next(row for row in rows if graph.nodes.errors[row, 1] < pos)
+    same = next(row for row in rows if graph.nodes.errors[row, 1] == pos)
+    first = graph.nodes.n_features
+    edges[graph.nodes.n_features - 1, [first + there, first + same]] = 1.0, 3.0
+    order = np.argsort([there, same])
+    heads = HeadLoadings(
+        4,
+        np.array([[5, -1], [6, -1]])[order],
+        np.array([[0.5, 0], [1.5, 0]], dtype=np.float32)[order],
+    )
+    index = index_of(replace(graph, edges=edges, heads=heads))
+    name = index.ids[graph.nodes.n_features - 1]
+    found = carrying_heads(index, connections(index, entering(index.graph), name), name)
+    key = int(graph.nodes.errors[there, 1])
+    assert [(each.head, each.query, each.key) for each in found] == [
+        (HeadName(1, 1), pos, key),
+        (HeadName(1, 2), pos, pos),
+    ]
+    assert [each.size for each in found] == pytest.approx([0.5 / 4, 1.5 / 4])
+    assert "1.1 +50 % of what comes from" in found[0].label

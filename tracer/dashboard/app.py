@@ -48,14 +48,19 @@ def main() -> None:
     st.set_page_config(page_title="tracer", page_icon="🔬", layout="wide")
     st.html(STYLE)
     pages: dict[PageName, Page] = {}
+    front = SLOTS[0]
     for slot in SLOTS:
         pages[slot.name] = st.Page(
             _drawing(slot, pages),
             title=slot.title,
-            url_path=slot.name,
-            default=slot is SLOTS[0],
+            url_path="front" if slot is front else slot.name,
+            default=slot is front,
         )
-    st.navigation(list(pages.values()), position="top").run()
+    # The front page's address is the root; who writes its name finds it all the same.
+    named = st.Page(
+        _drawing(front, pages), title=front.title, url_path=front.name, visibility="hidden"
+    )
+    st.navigation([*pages.values(), named], position="top").run()
 
 
 def _drawing(slot: Slot, pages: Mapping[PageName, Page]) -> Callable[[], None]:

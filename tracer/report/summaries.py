@@ -41,7 +41,7 @@ class InterventionSummary:
 
     name: str
     clamps: tuple[tuple[str, str], ...]
-    """Supernode and pill."""
+    """Supernode and pill, then what was done to patterns."""
     measure: str | None
     discovery: SplitSummary | None
     held_out: SplitSummary | None
@@ -70,10 +70,14 @@ def intervention_summary(
     """The line of one intervention; without arrays, nothing is said of its controls."""
     leading = leading_measure(record, name, arrays, judged)
     trials = usable_trials(record, name)
-    clamps = trials[0].clamps if trials else ()
+    first = trials[0] if trials else None
+    clamps, patterns = (first.clamps, first.patterns) if first else ((), ())
     return InterventionSummary(
         name=name,
-        clamps=tuple((record.supernodes[c.supernode].label, c.amount.words()) for c in clamps),
+        clamps=(
+            *((record.supernodes[c.supernode].label, c.amount.words()) for c in clamps),
+            *(("attention", each.words) for each in patterns),
+        ),
         measure=leading.measure.title if leading else None,
         discovery=split_summary(record, trials, leading, held_out=False),
         held_out=split_summary(record, trials, leading, held_out=True),

@@ -250,4 +250,4 @@ def _run(dashboard: Dashboard, found: CheckedDraft, text: str) -> None:
     if pressed:
         jobs().start(path, dashboard.places.reports)
         st.rerun()
-    st.code(f"tracer run {path}", language="sh")
+    st.code(f"tracer run {path}", language="sh", wrap_lines=True)

@@ -11,9 +11,26 @@ from streamlit.delta_generator import DeltaGenerator
 
 from tracer.dashboard.compare import tables
 from tracer.dashboard.compare.graphs import draw_graphs
-from tracer.dashboard.dashboard import OTHER, RUN, Dashboard, chosen_view, file_code, plain, table
+from tracer.dashboard.dashboard import (
+    OTHER,
+    RUN,
+    Dashboard,
+    author_link,
+    chosen_view,
+    file_code,
+    plain,
+    table,
+)
 from tracer.dashboard.opening import entries, opened
-from tracer.dashboard.runs.run import CELL, ICONS, chosen_run, facts, outcome_counts, shown
+from tracer.dashboard.runs.run import (
+    CELL,
+    ICONS,
+    chosen_run,
+    facts,
+    no_runs,
+    outcome_counts,
+    shown,
+)
 from tracer.evidence.baseline_run import Essentials
 from tracer.evidence.regression import RunComparison
 from tracer.record.record import Record
@@ -109,6 +126,11 @@ def render(dashboard: Dashboard) -> None:
     known = entries(dashboard.places.reports)
     if len(known) < 2:
         st.markdown("Comparing takes two runs; there are not that many yet.")
+        if known:
+            st.markdown("Run its hypothesis again, changed or on another model:")
+            author_link(dashboard, f"run/{next(iter(known))}")
+        else:
+            no_runs()
         return
     _on_two_models(known)
     left, right = st.columns(2)

@@ -97,8 +97,9 @@ def heads_panel(about: HeadSubject) -> None:
             return
         _form(about)
         notes = st.container()  # always there: what follows keeps its place, and the focus
+        cost = notes.empty()
         if not model.is_held(about.model):
-            notes.markdown(plain(_COST.format(about.model[0])))
+            cost.markdown(plain(_COST.format(about.model[0])))
         if found := st.session_state.pop(_PROBLEM, None):
             notes.warning(plain(found))
         if asked is None:
@@ -107,6 +108,7 @@ def heads_panel(about: HeadSubject) -> None:
         if isinstance(answer, str):
             notes.warning(plain(answer))
         else:
+            cost.empty()
             _told(about, answer)
 
 
@@ -281,20 +283,27 @@ class Carrying(NamedTuple):
     query: int
     key: int
     label: str
+    size: float
+    """Share of the link's target that passes the head, without its sign."""
 
 
 def carrying_heads(index: GraphIndex, found: Connections, name: str) -> list[Carrying]:
-    """The heads that carry most of each of a node's links, in the order of the links."""
+    """The strongest head of each of a node's links.
+
+    Those that move something to another token come first, then those that carry most.
+    """
     here, heads = index.node(name), list[Carrying]()
     links = [(link, True) for link in found.inputs] + [(link, False) for link in found.outputs]
     for link, is_input in links:
         other = index.node(link.id)
         query, key = (here.pos, other.pos) if is_input else (other.pos, here.pos)
         for each in link.heads[:1]:
-            told = f"{heads_text([each], link.weight)} of what "
-            told += "comes from" if is_input else "goes to"
+            way = "comes from" if is_input else "goes to"
+            told = f"{heads_text([each], link.weight)} of what {way}"
             label = f"{told} {shorten(str(clean(other.label)), 60)}"
-            heads.append(Carrying(HeadName(each.layer, each.head), query, key, label))
+            size = abs(link.share * each.weight / link.weight)
+            heads.append(Carrying(HeadName(each.layer, each.head), query, key, label, size))
+    heads.sort(key=lambda each: (each.query == each.key, -each.size))
     return heads[:_MOST_CARRYING]
 
 

@@ -186,7 +186,7 @@ def draft_panel(dashboard: Dashboard, record: Record, each: Try, number: int) ->
     except TracerError as error:
         tell_mistakes(error)
         return
-    st.code(snippet(hypothesis, record), language="yaml")
+    st.code(snippet(hypothesis, record), language="yaml", wrap_lines=True)
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     stem = f"{record.hypothesis.hypothesis.lower()[:58]}_draft"
     draft = left.text_input("Name of the draft", stem, key=f"draft-{number}", max_chars=64)

@@ -178,7 +178,7 @@ def _report(dashboard: Dashboard, run: Run) -> None:
     data = base64.b64encode(html.encode()).decode()
     st.iframe(f"data:text/html;charset=utf-8;base64,{data}", height=_HEIGHT, alt="Report")
     st.markdown(f"Also in the run's folder, as {REPORT}:")
-    st.code(shown(str(run.path)), language=None)
+    st.code(shown(str(run.path)), language=None, wrap_lines=True)
 
 
 def _hypothesis(dashboard: Dashboard, run: Run) -> None:
@@ -189,8 +189,8 @@ def _hypothesis(dashboard: Dashboard, run: Run) -> None:
 
 def no_runs() -> None:
     """Say that there is no run, and how to make one."""
-    st.markdown("There are no runs yet. Make one:")
-    st.code("tracer run hypotheses/two_hop.yaml", language="sh")
+    st.markdown("There are no runs yet. Run a hypothesis on the page Author, or in a terminal:")
+    st.code("tracer run hypotheses/two_hop.yaml", language="sh", wrap_lines=True)
 
 
 def picked_run(dashboard: Dashboard, at: DeltaGenerator) -> Run | None:
