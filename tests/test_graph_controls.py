@@ -5,7 +5,7 @@ import pytest
 
 from tests.opened import graph_of
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.measure.graph_controls import N_CONTROLS, control_shares
+from tracer.engine.measure.graph_controls import control_shares
 from tracer.record.graph.influence import entering
 
 

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from tracer.engine.cost import ModelSize
-from tracer.engine.measure.graph_controls import N_CONTROLS
 from tracer.hypothesis.attention import HeadsForm
 from tracer.hypothesis.expectations.because import Because, BecauseTest
 from tracer.hypothesis.expectations.carried import Carried
 from tracer.hypothesis.heads import parse_head
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.graph import GraphSpec
+from tracer.hypothesis.studies.graph import N_CONTROLS, GraphSpec
 
 PRUNED = 0.4
 """Share of the features that a pruning leaves: 840 of 2,048 for gemma-3-270m and 40 tokens."""
