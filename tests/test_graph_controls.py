@@ -5,7 +5,8 @@ import pytest
 
 from tests.opened import graph_of
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.measure.graph_controls import N_CONTROLS, control_shares
+from tracer.engine.measure.graph_controls import control_shares
+from tracer.hypothesis.studies.graph import N_CONTROLS
 from tracer.record.graph.influence import entering
 
 

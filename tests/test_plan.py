@@ -10,6 +10,7 @@ from tests.bench import make_bench
 from tests.records import HYPOTHESIS
 from tracer.engine.batches import batch_limit
 from tracer.engine.cost import MAX_ROWS, ModelSize, PromptSize
+from tracer.engine.graph_cost import PRUNED, graphs_flops
 from tracer.engine.plan import BYTES_PER_SECOND, FLOPS_PER_CORE, make_plan
 from tracer.hypothesis.spec import Hypothesis
 
@@ -99,6 +100,33 @@ def test_graphs_are_counted_and_take_time():
     assert (without.graphs, plan.graphs) == (0, 2)
     assert plan.seconds is not None and without.seconds is not None
     assert plan.seconds > without.seconds
+
+
+def test_what_is_claimed_of_heads_takes_time():
+    """Rows × layers × positions, each as one pass through a layer's attention at one position."""
+    heads = {"movers": {"select": HYPOTHESIS["supernodes"]["texas"]["select"] | {"unit": "heads"}}}
+    more = {"supernodes": HYPOTHESIS["supernodes"] | heads}
+    graph = {"prompts": ["dallas"], "max_features": 500}
+    edge, look = {"from": "texas", "to": "output"}, {"from": "last", "to": "city"}
+    top = HYPOTHESIS["supernodes"]["texas"]["select"]["top"]
+
+    def seconds(*expect: Any, **rest: Any) -> float:
+        asked = graph | rest | {"expect": list(expect)}
+        spec = hypothesis(graph=asked, **more)
+        return graphs_flops(spec, {"dallas": 10}, GEMMA)
+
+    through = GEMMA.n_attention * 18 * 10
+    plain = seconds()
+    one = {"carried": {"edge": edge, "heads": ["3.1", "4.2"], "share_above": 0.1}}
+    again = {"carried": {"edge": edge, "heads": ["3.1", "4.2"], "share_above": 0.2}}
+    assert seconds(one, again) - plain == pytest.approx((2 + 3 * 3) * through)
+    found = {"carried": {"edge": edge, "heads": "movers", "beats_controls": 0.1}}
+    assert seconds(found) - plain == pytest.approx((2 + 99) * through)
+    why = {"because": look | {"head": "9.1", "key": "texas", "share_above": 0.1}}
+    rows = 2 + min(500, 100 * top) / 4
+    assert seconds(why) - plain == pytest.approx(GEMMA.flops(10) + rows * through * 9 / 18)
+    # Of the features that a pruning leaves, half of the layers below and above, and positions.
+    assert seconds(head_loadings=True) - plain == pytest.approx(PRUNED * 500 * through / 2)
 
 
 def test_rows_per_batch_is_the_engines_own(tiny: Path):

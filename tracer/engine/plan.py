@@ -28,6 +28,7 @@ from tracer.engine.cost import (
     n_ranked,
     planned_texts,
 )
+from tracer.engine.graph_cost import graphs_flops
 from tracer.engine.single_passes import NEUTRAL_TOKENS, SinglePasses, single_passes
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.implied import Variation, measurable_variations
@@ -164,7 +165,7 @@ def _seconds(
     work += sum(model.flops(lengths[name]) for name in shared)
     texts = planned_texts(hypothesis)
     work += sum(_writing(how, lengths[prompt], model) for prompt, how in texts)
-    graphs = _graphs(hypothesis, lengths, model)
+    graphs = graphs_flops(hypothesis, lengths, model)
     passes = plan.prompts + len(shared) + 3 * plan.backward + (plan.batches or 0)
     ascending = sorted(texts, key=lambda text: text[1].tokens)
     longest_text = {prompt: how.tokens for prompt, how in ascending}
@@ -197,20 +198,6 @@ def _single(
 def _writing(how: Generation, n_tokens: int, model: ModelSize) -> float:
     """The prompt once for each sample, then every token by a pass of its own."""
     return how.samples * (model.flops(n_tokens) + how.tokens * model.flops(1))
-
-
-def _graphs(hypothesis: Hypothesis, lengths: Mapping[str, int], model: ModelSize) -> float:
-    """FLOP of the attribution graphs and of the ablations that check them, in three freeze modes.
-
-    A kept feature is carried through a quarter of the layers, at half of the positions.
-    """
-    spec = hypothesis.graph
-    if spec is None:
-        return 0.0
-    kept = spec.max_features * model.n_layers / 4 * model.n_attention
-    ablated = 3 * (1 + spec.check + len(hypothesis.supernodes))
-    n_tokens = [lengths[prompt] for prompt in spec.prompts]
-    return sum(kept * n / 2 + ablated * model.flops(n) for n in n_tokens)
 
 
 def make_whole_plan(

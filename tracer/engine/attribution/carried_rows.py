@@ -70,30 +70,43 @@ def writes_of(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, 
     }
 
 
+class CarriedStream(NamedTuple):
+    """What the rows that have entered put into the residual stream before a layer."""
+
+    stream: Float[Tensor, "entered pos d_model"]
+    """Valid until the next is asked for."""
+    values: list[Float[Tensor, "entered pos d_head"]]
+    """What each of the layer's value heads reads of it (`FrozenBlock.values`)."""
+
+
 def streams_of(
     graph: FrozenGraph, rows: CarriedRows, writes: dict[int, Writes]
-) -> Iterator[Float[Tensor, "entered pos d_model"]]:
-    """Carry sources forward: before every layer, what those that have entered put into the stream.
-
-    It is valid until the next is asked for.
-    """
+) -> Iterator[CarriedStream]:
+    """Carry sources forward, one layer after the other."""
     frozen, here = graph.frozen, rows.positions
     shape = len(rows.layer), here.stop - here.start, len(frozen.resid_post)
     stream = frozen.resid_post.new_zeros(shape)
     add_vectors(stream, rows, *writes[EMBEDDING])
     for layer in range(frozen.n_layers):
-        if layer:
-            _pass_layer(graph, layer - 1, stream[: rows.n_below(layer - 1)], here)
-            add_vectors(stream, rows, *writes[layer - 1])
-        yield stream[: rows.n_below(layer)]
+        entered = stream[: rows.n_below(layer)]
+        values = frozen.blocks[layer].values(entered)
+        yield CarriedStream(entered, values)
+        if layer + 1 == frozen.n_layers:
+            return
+        _pass_layer(graph, layer, entered, values, here)
+        add_vectors(stream, rows, *writes[layer])
 
 
 def _pass_layer(
-    graph: FrozenGraph, layer: int, stream: Float[Tensor, "row pos d_model"], here: slice
+    graph: FrozenGraph,
+    layer: int,
+    stream: Float[Tensor, "row pos d_model"],
+    values: list[Float[Tensor, "row pos d_head"]],
+    here: slice,
 ) -> None:
     block = graph.frozen.blocks[layer]
     skipped = graph.skip_jvp(layer, stream, here) if block.is_parallel else None
-    block.attend_jvp(stream, here)
+    block.add_attended(stream, values, here)
     if not block.is_parallel:
         skipped = graph.skip_jvp(layer, stream, here)
     if skipped is not None:

@@ -182,27 +182,35 @@ class FrozenBlock:
 
         They stand at `positions`, which end with the prompt.
         """
-        n_rows, n_pos, d_model = stream.shape
-        if n_rows == 0:
+        self.add_attended(stream, self.values(stream), positions)
+
+    def values(
+        self, stream: Float[Tensor, "row pos d_model"]
+    ) -> list[Float[Tensor, "row pos d_head"]]:
+        """Each value head's reading of parts of the stream, V x.
+
+        The scales of the norms are not in it: they are in the pattern `A`.
+        """
+        return [(stream.flatten(0, 1) @ V.T).view(*stream.shape[:2], len(V)) for V in self.V]
+
+    def add_attended(
+        self,
+        stream: Float[Tensor, "row pos d_model"],
+        values: list[Float[Tensor, "row pos d_head"]],
+        positions: slice,
+    ) -> None:
+        """`attend_jvp` of a stream whose `values` are known."""
+        if not len(stream):
             return
-        flat = stream.view(-1, d_model)
+        flat = stream.view(-1, stream.shape[-1])
         strips = tiles(self._attends_to, positions)
-        # v[src] = V x[src]   [row, src, d_head], before anything is added to x
-        by_group = [(flat @ V.T).view(n_rows, n_pos, -1) for V in self.V]
-        for A, U, v in zip(self.A, self.U_groups, by_group, strict=True):
+        for A, U, v in zip(self.A, self.U_groups, values, strict=True):
             # mixed[dst, head] = Σ_src A[src, dst, head] · v[src]   [row, dst · shared, d_head]
             mixed = [
                 A[span, strip].flatten(1).T @ v[:, shifted(span, positions.start)]
                 for strip, span in strips
             ]
             flat.addmm_(torch.cat(mixed, 1).view(len(flat), -1), U)  # x[dst] += Uᵀ mixed[dst]
-
-    def values(self, stream: Float[Tensor, "row pos d_model"]) -> list[Float[Tensor, "_ _"]]:
-        """Each value head's reading of parts of the stream, V x, as [row, pos · d_head].
-
-        The scales of the norms are not in it: they are in the pattern `A`.
-        """
-        return [(stream @ V.T).flatten(1) for V in self.V]
 
     def value_gradients(
         self,

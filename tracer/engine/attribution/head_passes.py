@@ -57,8 +57,8 @@ def together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool, n: int = 
 
 def source_values(graph: FrozenGraph, batch: CarriedRows, writes: dict[int, Writes]) -> HeadValues:
     """Carry sources forward; what each layer's value heads read of them."""
-    blocks, streams = graph.frozen.blocks, streams_of(graph, batch, writes)
-    return [block.values(mine) for block, mine in zip(blocks, streams, strict=True)]
+    carried = streams_of(graph, batch, writes)
+    return [[value.flatten(1) for value in values] for _, values in carried]
 
 
 def value_gradients_of(

@@ -262,7 +262,7 @@ def _read(
 ) -> Float[Tensor, "row d_head"]:
     """What a side reads of rows before a layer."""
     writes = writes_of(graph, (rows.row_of >= 0).nonzero()[:, 0])
-    stream = next(islice(streams_of(graph, rows, writes), layer, None))
+    stream, _ = next(islice(streams_of(graph, rows, writes), layer, None))
     found = stream.new_zeros(len(rows.layer), side.constant.shape[0])
     found[: len(stream)] = side.linear(stream, rows.positions.start)
     return found

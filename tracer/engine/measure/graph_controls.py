@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from tracer.hypothesis.studies.graph import N_CONTROLS
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import Entering
-
-N_CONTROLS = 99
 
 
 def control_shares(

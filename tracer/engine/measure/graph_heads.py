@@ -23,7 +23,7 @@ from tracer.engine.attribution.head_loadings import carried_by
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
-from tracer.engine.measure.graph_controls import N_CONTROLS, compared, control_sets
+from tracer.engine.measure.graph_controls import compared, control_sets
 from tracer.engine.pattern_clamps import (
     heads_of,
     kept_row,
@@ -43,6 +43,7 @@ from tracer.hypothesis.expectations.because import MEAN, Because, BecauseTest
 from tracer.hypothesis.expectations.carried import Carried, CarriedTest
 from tracer.hypothesis.expectations.edge import OUTPUT
 from tracer.hypothesis.heads import HeadName
+from tracer.hypothesis.studies.graph import N_CONTROLS
 from tracer.record.graph.head_reason import Against
 from tracer.record.head_shares import HeadShareRecord, ReasonRecord
 from tracer.record.trials import GraphRecord

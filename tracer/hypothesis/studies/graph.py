@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 GRAPH = "graph"
 """The key of the section; stands for an intervention's name in the outcomes of its expectations."""
+N_CONTROLS = 99
+"""Other sets that an edge, or what is claimed of heads, is compared with."""
 KEPT_FEATURES = 2048
 """Features kept where nobody says otherwise."""
 MAX_FEATURES = 50_000
