@@ -22,7 +22,7 @@ from tracer.engine.attribution.carried_rows import (
 )
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
 from tracer.engine.attribution.node_streams import NodePlaces, ordered
-from tracer.engine.attribution.nodes import Writes
+from tracer.engine.attribution.nodes import LayerHeads, Writes
 
 HeadValues = list[list[Float[Tensor, "_ _"]]]
 """Of the rows that have entered, [row, pos · d_head] by layer and value head."""
@@ -38,7 +38,7 @@ def head_batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> li
         row_of = nowhere(graph)
         row_of[row] = torch.arange(len(row), device=row.device)
         positions = slice(0, width) if backward else slice(n_pos - width, n_pos)
-        batches.append(CarriedRows(row_of, order.layer[members], positions))
+        batches.append(CarriedRows(row_of, order.depth[members], positions))
     return batches
 
 
@@ -46,10 +46,10 @@ def together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool, n: int = 
     """A batch whose only row is the sum of some nodes, or which has that row `n` times."""
     row_of = nowhere(graph)
     row_of[nodes.row] = 0
-    layer = (nodes.layer.amax if backward else nodes.layer.amin)(0, keepdim=True).expand(n)
+    depth = (nodes.depth.amax if backward else nodes.depth.amin)(0, keepdim=True).expand(n)
     if backward:
-        return CarriedRows(row_of, layer, slice(0, int(nodes.pos.max()) + 1), is_one=True)
-    return CarriedRows(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos), is_one=True)
+        return CarriedRows(row_of, depth, slice(0, int(nodes.pos.max()) + 1), is_one=True)
+    return CarriedRows(row_of, depth, slice(int(nodes.pos.min()), graph.frozen.n_pos), is_one=True)
 
 
 def source_values(graph: FrozenGraph, batch: CarriedRows, writes: dict[int, Writes]) -> HeadValues:
@@ -67,12 +67,12 @@ def value_gradients_of(
     the layers below; what it yields of the head itself is whole.
     """
     frozen, here = graph.frozen, batch.positions
-    gradient = frozen.resid_post.new_zeros(len(batch.layer), here.stop, len(frozen.resid_post))
+    gradient = frozen.resid_post.new_zeros(len(batch.depth), here.stop, len(frozen.resid_post))
     last = torch.full((len(graph.targets.logits),), frozen.n_pos - 1, device=frozen.device)
     _read(gradient, batch, graph.chosen.n, last, graph.logit_reads())
     for layer in reversed(range(frozen.n_layers)):
         block, features = frozen.blocks[layer], graph.chosen.layers[layer]
-        above, mine = batch.n_from(layer + 1), gradient[: batch.n_from(layer)]
+        above, mine = batch.n_from(2 * layer + 2), gradient[: batch.n_from(2 * layer + 1)]
         skipped = graph.skip_vjp(layer, gradient[:above], here)
         if block.is_parallel:
             mine = gradient[:above]
@@ -86,6 +86,8 @@ def value_gradients_of(
             found = block.value_gradients(mine)
             yield layer, found
             mine += block.values_vjp(_passed(found, layer, passes))
+        if (heads := graph.chosen.heads_at(layer)) is not None:
+            _read_heads(gradient, batch, heads)
 
 
 def _passed(
@@ -112,6 +114,19 @@ def _read(
     add_vectors(gradient, batch, rows, pos, reads.vectors)
 
 
+def _read_heads(
+    gradient: Float[Tensor, "row pos d_model"], batch: CarriedRows, heads: LayerHeads
+) -> None:
+    """Let heads enter: gradient[row, k] += spread[k] · vector, of those that are carried."""
+    row = batch.row_of[heads.rows]
+    spread, vectors = heads.spread[row >= 0, : batch.positions.stop], heads.vectors[row >= 0]
+    found = spread[..., None] * vectors[:, None]
+    if batch.is_one:
+        gradient += found.sum(0)
+    else:
+        gradient.index_add_(0, row[row >= 0], found)
+
+
 def head_products(
     layer: int,
     starts: Sequence[CarriedRows],
@@ -122,8 +137,8 @@ def head_products(
     """loading_h = Σ_k V_h x_s(k) · ∂t/∂(V_h x)(k) at one layer; 0 of what has not entered."""
     n_groups, n_shared, n_targets, width = gradients.shape
     d_head = width // end.positions.stop
-    n_rows = sum(len(batch.layer) for batch in starts)
-    found = gradients.new_zeros(n_groups, n_rows, n_shared, len(end.layer))
+    n_rows = sum(len(batch.depth) for batch in starts)
+    found = gradients.new_zeros(n_groups, n_rows, n_shared, len(end.depth))
     first = 0
     for batch, by_layer in zip(starts, values, strict=True):
         begin = batch.positions.start
@@ -133,5 +148,5 @@ def head_products(
             g = gradients[group].flatten(0, 1)[:, begin * d_head :]
             product = (x @ g.T).unflatten(1, (n_shared, n_targets))
             found[group, first : first + len(x), :, :n_targets] = product
-        first += len(batch.layer)
+        first += len(batch.depth)
     return found.transpose(1, 2).flatten(0, 1)

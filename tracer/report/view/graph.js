@@ -8,6 +8,7 @@ const GRAPH_DIAMETER = 9;
 const GRAPH_MANY = 12; // of so many selected nodes, links are drawn as totals
 const GRAPH_SHAPES = {
   feature: d3.symbolCircle,
+  head: d3.symbolStar,
   attention: d3.symbolTriangle,
   error: d3.symbolDiamond,
   "attention-error": d3.symbolDiamond,
