@@ -63,7 +63,7 @@ def test_influence_counts_paths_through_heads_as_any_others():
 
 
 def test_pruning_keeps_heads_that_carry_something():
-    left = prune(headed(), 1, 1).nodes
+    left = prune(headed(), 1.0, 1.0).nodes
     assert left.feature_ids() == [IDS[n] for n in (0, 1, 2, 4)]
     assert left.attention.tolist() == [0, 2]
     assert left.heads == HeadNodes(8, 0.75)
@@ -107,11 +107,7 @@ def test_pages_give_them_a_mark_and_a_name_of_their_own():
     graph = headed()
     nodes = graph_data(listed(graph), "it")["nodes"]
     assert [node["kind"] for node in nodes[:3]] == ["head", "feature", "head"]
-    assert (nodes[2]["label"], nodes[2]["token"], nodes[2]["activation"]) == (
-        "L1 head 0",
-        "' t1'".replace(" ", "·"),
-        -2,
-    )
+    assert [nodes[2][key] for key in ("label", "token", "activation")] == ["L1 head 0", "' t1'", -2]
     assert nodes[2]["facts"] == []
     index = index_of(graph)
     head = index.node(IDS[2])
@@ -138,7 +134,7 @@ def test_no_head_is_described_as_a_feature():
 
 def test_the_summary_counts_them_apart():
     whole = headed()
-    left = prune(whole, 1, 1)
+    left = prune(whole, 1.0, 1.0)
     summary = summarise(whole, left, kept_influence(whole, left))
     assert (summary.n_kept, summary.n_heads, summary.n_attention) == (2, 2, 0)
     assert IDS[2] in [each.id for each in summary.features]

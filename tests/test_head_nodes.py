@@ -14,15 +14,19 @@ from tracer.engine.attribution import frozen_block, node_streams, sweep
 from tracer.engine.attribution import head_loadings as loadings
 from tracer.engine.attribution.graph import with_head_nodes
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
+from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Silent
+from tracer.hypothesis.heads import HeadName
 
 REL = 1e-4
 """fp32, over the row's largest edge: sums of some thousand products in another order."""
 N_FEATURES, N_HEADS = 14, 20
 EVERY = 10**6
+IN_ALL_LAYERS = pytest.mark.parametrize("found", ["clt"], indirect=True)
+"""Features that write to several layers, and what goes around them."""
 
 
 @pytest.fixture(scope="module", params=["neurons", "jumprelu", "clt"])
@@ -139,6 +143,7 @@ def test_heads_change_no_sources_total_effect(found):
     assert np.allclose(after[heads], graph.values[heads], atol=atol)
 
 
+@IN_ALL_LAYERS
 def test_with_every_head_a_node_nothing_else_passes_between_positions(found):
     _, _, plain, _ = found
     graph = with_head_nodes(plain, EVERY, Silent()).graph
@@ -154,6 +159,7 @@ def test_with_every_head_a_node_nothing_else_passes_between_positions(found):
     assert np.allclose(after, before, atol=REL * np.abs(before).max())
 
 
+@IN_ALL_LAYERS
 def test_the_most_relevant_heads_are_kept(found):
     model, basis, _, (graph, _) = found
     nodes = graph.nodes
@@ -172,6 +178,7 @@ def test_the_most_relevant_heads_are_kept(found):
     assert nodes.heads.relevance_share == pytest.approx(kept.sum() / relevant.sum(), rel=1e-4)
 
 
+@IN_ALL_LAYERS
 @pytest.mark.parametrize("split", [0, 2])
 def test_neither_the_split_layer_nor_small_pieces_matter(found, monkeypatch, split):
     _, _, plain, (graph, _) = found
@@ -189,6 +196,19 @@ def same(again, graph):
     assert np.allclose(again.values, graph.values, atol=1e-5)
 
 
+@IN_ALL_LAYERS
+def test_a_score_is_the_sum_of_pairs_of_nodes_with_heads_among_them(found):
+    model, _, _, (graph, nodes) = found
+    score = qk_attribution(model, nodes, HeadName(1, 2), len(graph.subject.tokens) - 1, 4)
+    every = torch.arange(nodes.constant + 1)
+    pairs = score.pairs(every, every)
+    atol = 1e-5 * float(pairs.abs().max())
+    assert float(score.total) == pytest.approx(score.score, abs=atol)
+    assert float(pairs.sum()) == pytest.approx(score.score, abs=10 * atol)
+    assert torch.allclose(pairs.sum(1), score.query_marginals, atol=10 * atol)
+    assert (pairs[graph.nodes.attention] != 0).any()
+
+
 def detached_elsewhere(graph, layer, head):
     """A head passes nothing on where it is no node."""
     places = graph.nodes.features[graph.nodes.attention]
@@ -203,6 +223,7 @@ def detached_elsewhere(graph, layer, head):
     return [(Site("z", layer), hook)]
 
 
+@IN_ALL_LAYERS
 def test_loadings_are_of_what_passes_no_node(found):
     """Also into a head and out of one; a head at a place where it is a node carries nothing."""
     model, basis, _, whole = found

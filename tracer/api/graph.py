@@ -155,9 +155,10 @@ class Graph(AttributionGraph):
     def __repr__(self) -> str:
         nodes, n_edges = self.nodes, int((self.edges != 0).sum())
         explained = ", ".join(repr(each.label) for each in nodes.logits)
+        heads = f"{nodes.n_heads:,} heads, " if nodes.heads else ""
         return (
-            f"Graph({shorten(self.subject.prompt, 60)!r} → {explained}: {nodes.n_features:,} "
-            f"features, {len(nodes.errors):,} errors, {n_edges:,} edges; .show() draws it)"
+            f"Graph({shorten(self.subject.prompt, 60)!r} → {explained}: "
+            f"{nodes.n_features - nodes.n_heads:,} features, {heads}{len(nodes.errors):,} errors, {n_edges:,} edges; .show() draws it)"
         )
 
 
@@ -171,6 +172,7 @@ def attribution_graph(
     max_features: int = KEPT_FEATURES,
     prune: tuple[float, float] | None = (0.8, 0.98),
     heads: bool = False,
+    max_heads: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
     progress: Progress | None = None,
@@ -188,6 +190,8 @@ def attribution_graph(
         prune: Shares of the nodes' and of the edges' influence to keep (see
             `tracer.record.graph.prune`); None keeps all.
         heads: Also find which attention heads carry each edge (`graph.heads`).
+        max_heads: So many attention heads are nodes, the most relevant at their positions; None
+            makes none (see `tracer.record.graph.heads.HeadNodes`).
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, `bfloat16`, `float16` or `float64`.
         progress: Told of every step; silent by default.
@@ -219,6 +223,7 @@ def attribution_graph(
         toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
         against=against,
         max_features=max_features,
+        max_heads=max_heads,
         described=0,
     )
     told = progress or Silent()

@@ -53,7 +53,8 @@ def graphs(
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
-        taken = attributed(model, basis, ids, toward, request.kept_features, progress)
+        n_features, n_heads = request.kept_features, request.kept_heads
+        taken = attributed(model, basis, ids, toward, n_features, progress, n_heads=n_heads)
         told = {}
         if request.described:
             told = described(model, basis, influential(taken.graph, request.described), {})

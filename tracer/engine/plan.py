@@ -207,7 +207,9 @@ def _graphs(hypothesis: Hypothesis, lengths: Mapping[str, int], model: ModelSize
     spec = hypothesis.graph
     if spec is None:
         return 0.0
-    kept = spec.max_features * model.n_layers / 4 * model.n_attention
+    # heads as nodes take a second sweep
+    n_kept = spec.max_features + (spec.max_features + spec.heads if spec.heads else 0)
+    kept = n_kept * model.n_layers / 4 * model.n_attention
     ablated = 3 * (1 + spec.check + len(hypothesis.supernodes))
     n_tokens = [lengths[prompt] for prompt in spec.prompts]
     return sum(kept * n / 2 + ablated * model.flops(n) for n in n_tokens)

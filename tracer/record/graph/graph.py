@@ -76,8 +76,13 @@ class Nodes:
 
     @property
     def n_features(self) -> int:
-        """How many features."""
+        """How many features, heads among them."""
         return len(self.features)
+
+    @property
+    def n_heads(self) -> int:
+        """How many of the features are heads."""
+        return 0 if self.heads is None else len(self.attention)
 
     @property
     def n_targets(self) -> int:

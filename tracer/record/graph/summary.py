@@ -74,12 +74,11 @@ def summarise(
         n: How many features the summary lists.
     """
     nodes = pruned.nodes
-    n_attention, n_heads = (0, len(nodes.attention)) if nodes.heads else (len(nodes.attention), 0)
     order = np.argsort(-influences[: nodes.n_features], kind="stable")[:n]
     return Summary(
-        n_kept=whole.nodes.n_features - (len(whole.nodes.attention) if nodes.heads else 0),
-        n_attention=n_attention,
-        n_heads=n_heads,
+        n_kept=whole.nodes.n_features - whole.nodes.n_heads,
+        n_attention=len(nodes.attention) - nodes.n_heads,
+        n_heads=nodes.n_heads,
         n_nodes=nodes.n_sources + len(nodes.logits),
         n_edges=int(np.count_nonzero(pruned.edges)),
         scores=scores(whole),
