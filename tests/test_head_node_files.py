@@ -10,6 +10,8 @@ from tests.graphs import dense_influence, make_graph, make_subject, square
 from tests.test_graph_files import assert_equal
 from tracer.api.graph import Graph
 from tracer.dashboard.compare.graphs import edge_rows, matched
+from tracer.dashboard.compare.tables import node_rows
+from tracer.dashboard.explore.feature import _fires
 from tracer.dashboard.explore.nodes import index_of
 from tracer.dashboard.explore.supernodes import with_group
 from tracer.engine.feature_card import influential
@@ -121,6 +123,17 @@ def test_two_graphs_are_compared_by_their_heads_names():
     other = replace(graph, edges=graph.edges * 2)
     names = {row["from"] for row in edge_rows(matched(listed(graph), listed(other)))}
     assert any(name.startswith("L1 head 0 on") for name in names)
+
+
+def test_features_of_a_heads_number_are_not_taken_for_it():
+    """L1/3 is a neuron and head 3 of layer 1 stands at the same token."""
+    found = _fires(listed(headed()), 1, 3)
+    assert [each.activation for each in found] == [3]
+    rows = node_rows(listed(headed()), listed(headed()))
+    assert [(row["layer"], row["feature"], row["activation in A"]) for row in rows] == [
+        (0, 5, 1),
+        (1, 3, 3),
+    ]
 
 
 def test_networkx_tells_them_from_features():

@@ -158,7 +158,8 @@ class Graph(AttributionGraph):
         heads = f"{nodes.n_heads:,} heads, " if nodes.heads else ""
         return (
             f"Graph({shorten(self.subject.prompt, 60)!r} → {explained}: "
-            f"{nodes.n_features - nodes.n_heads:,} features, {heads}{len(nodes.errors):,} errors, {n_edges:,} edges; .show() draws it)"
+            f"{nodes.n_features - nodes.n_heads:,} features, {heads}{len(nodes.errors):,} errors, "
+            f"{n_edges:,} edges; .show() draws it)"
         )
 
 

@@ -36,7 +36,7 @@ function graphFacts(data, node) {
   return [
     ["Id", node.id],
     ["At", `${node.token} (token ${node.position})`],
-    ...(node.activation === null ? [] : [["Activation", graphNumber(node.activation)]]),
+    ...(node.activation === null ? [] : [[node.kind === "head" ? "Adds to what is explained" : "Activation", graphNumber(node.activation)]]),
     ["Influence on the output", `${(100 * node.influence).toFixed(2)} %`],
     ...(groups.length ? [["Supernode", groups.join(", ")]] : []),
     ...node.facts,
