@@ -26,6 +26,8 @@ from tracer.record.graph.neuronpedia_import import read_either
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
 from tracer.report.graph_view import graph_data
+from tracer.report.render import render_graph
+from tracer.report.run_graphs import pack_graph
 
 IDS = ["0_head_2_1", "0_5_1", "1_head_0_1", "1_head_3_1", "1_3_1"]
 
@@ -111,6 +113,9 @@ def test_pages_give_them_a_mark_and_a_name_of_their_own():
     assert [node["kind"] for node in nodes[:3]] == ["head", "feature", "head"]
     assert [nodes[2][key] for key in ("label", "token", "activation")] == ["L1 head 0", "' t1'", -2]
     assert nodes[2]["facts"] == []
+    assert "★ a head of attention" in render_graph(pack_graph("it", listed(graph)))
+    plain = replace(graph, nodes=replace(graph.nodes, heads=None))
+    assert "★" not in render_graph(pack_graph("it", listed(plain)))
     index = index_of(graph)
     head = index.node(IDS[2])
     assert (head.kind, head.activation) == ("head", -2)
