@@ -1,7 +1,5 @@
 """Loadings of heads: what an edge loses when a head of the model passes nothing on."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -102,85 +100,6 @@ def test_a_layers_loadings_and_its_residual_stream_are_the_edge(found):
         )
         heads = every[layer * N_HEADS : (layer + 1) * N_HEADS].sum(0)
         assert error_of(graph, heads + past, graph.edges) < REL
-
-
-@pytest.mark.parametrize("head", [(0, 1), (1, 2)], ids=["0.1", "1.2"])
-def test_a_heads_ablation_is_the_sum_of_what_its_edges_lose(found, head):
-    """In the model, all frozen, each position's z set to what it makes of constants alone."""
-    model, basis, ids, (graph, nodes), every = found
-    layer, number = head
-    constant = constant_stream(nodes, layer)
-    z = constant_z(nodes.frozen.blocks[layer], constant, number)
-    logits = [explained(model, graph, basis, ids, layer, number, each) for each in (None, z)]
-    lost = every[layer * N_HEADS + number, graph.nodes.n_features :].sum(1)
-    scale = np.abs(graph.edges[graph.nodes.n_features :]).max()
-    assert np.abs(lost).max() > 1e-3 * scale
-    np.testing.assert_allclose(logits[0] - logits[1], lost, atol=REL * scale, rtol=0)
-
-
-def constant_stream(nodes, layer):
-    """What biases alone put into the stream before a layer."""
-    x = torch.zeros_like(nodes.frozen.resid_pre[0])
-    for below in range(layer):
-        block, here = nodes.frozen.blocks[below], slice(0, nodes.frozen.n_pos)
-        middle = x + block.attend(x)
-        skipped = nodes.skip_jvp(below, x if block.is_parallel else middle, here)
-        added = [each for each in (skipped, nodes.mlp_bias(below)) if each is not None]
-        x = middle + sum(added)
-    return x
-
-
-def constant_z(block, x, head):
-    """A head's z where it reads a stream."""
-    group = head // block.n_shared
-    v = block.before(x) @ block.weights.W_V[group].to(x.dtype)
-    if block.weights.b_V is not None:
-        v = v + block.weights.b_V[group]
-    return block.pattern[head] @ v
-
-
-def explained(model, graph, basis, ids, layer, head, z):
-    """The explained logits, less the mean, with patterns, scales and features held.
-
-    One head's z is set, if it is given.
-    """
-    seen, last = {}, {}
-    layers = range(model.n_layers)
-    outputs = [basis.output_site(each) for each in layers]
-    held = [*model.scale_sites, *(Site("pattern", each) for each in layers), *outputs]
-    reads = [basis.input_site(each) for each in layers]
-    now = {}
-
-    def run(hooks):
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.forward(ids, hooks)
-
-    def output(each):
-        def hook(_):
-            W_skip, before = basis.W_skip(each), seen[outputs[each]]
-            if W_skip is None:
-                return before
-            return before + (now[reads[each]] - seen[reads[each]]) @ W_skip.T
-
-        return hook
-
-    def put_in(x):
-        x = x.clone()
-        if z is not None:
-            x[0, :, head] = z
-        return x
-
-    run([(site, lambda x, s=site: seen.__setitem__(s, x.clone())) for site in [*held, *reads]])
-    hooks = [(site, lambda x, s=site: seen[s]) for site in held if site not in outputs]
-    hooks += [(site, lambda x, s=site: now.__setitem__(s, x)) for site in reads]
-    hooks += [(site, output(each)) for each, site in enumerate(outputs)]
-    hooks += [(Site("z", layer), put_in)]
-    hooks += [(Site("unembed_in", 0), lambda x: last.__setitem__("x", x[0, -1].clone()))]
-    run(hooks)
-    logits = (last["x"] @ model.unembedding.W_U).double()
-    tokens = [logit.token for logit in graph.nodes.logits]
-    return (logits[tokens] - logits.mean()).numpy()
 
 
 def test_a_groups_loadings_are_those_of_its_edges_together(found):
