@@ -3,7 +3,8 @@
     python benchmarks/attention.py [--tokens 40] [--features 2048] [--rounds 3]
 
 Takes the graph of a prompt, prunes it as `tracer graph` does, finds the heads of every edge that is
-left, tells why some heads look from the last token at others, and sets 64 heads, and 64 neurons of
+left, takes the graph again with heads as nodes, tells why some heads look from the last token at
+others, and sets 64 heads, and 64 neurons of
 the same layers, to 0, one in each row. By turns; medians over rounds, in seconds of the clock and,
 for machines with other work, in seconds of the processor. The other way to the heads is one
 backward pass for each of them: a batched one of autograd through the frozen model, targets sorted
@@ -27,7 +28,7 @@ from clamps import INTERVENTION, Places, open_all
 from graph_task import TEXT, open_model, prompt, start, toward
 from rival import from_above, run
 
-from tracer.engine.attribution.graph import Attributed, attributed
+from tracer.engine.attribution.graph import Attributed, attributed, with_head_nodes
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.batches import Row, batch_limit
@@ -39,6 +40,7 @@ from tracer.engine.head_reason import MOST
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
 from tracer.hypothesis.heads import HeadName
+from tracer.hypothesis.studies.graph import KEPT_HEADS
 from tracer.record.graph.prune import prune
 
 MODEL = "gemma-3-270m"
@@ -143,6 +145,7 @@ def main() -> None:
         "heads of one edge": partial(
             head_loadings, taken.nodes, [0], [taken.graph.nodes.n_features]
         ),
+        f"{KEPT_HEADS} heads as nodes": partial(with_head_nodes, taken, KEPT_HEADS, Silent()),
         **reasons(model, taken),
         **clamps(),
     }

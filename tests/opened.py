@@ -1,6 +1,7 @@
 """A tiny model opened for attribution graphs, and their edges by autograd on the model itself."""
 
 import warnings
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import numpy as np
@@ -28,11 +29,16 @@ def ids_of(model, text=TEXT):
     return torch.tensor(model.tokenizer(text)["input_ids"])
 
 
-def graph_of(model, basis, n=80, text=TEXT, toward=None, required=()):
-    """The graph of a text."""
+def attributed_of(model, basis, n=80, text=TEXT, toward=None, required=(), n_heads=0):
+    """The graph of a text, and what it was read off."""
     toward = toward or (lambda frozen: salient(frozen, model.tokenizer))
     ids, places = ids_of(model, text), as_places(required)
-    return attributed(model, basis, ids, toward, n, Silent(), places).graph
+    return attributed(model, basis, ids, toward, n, Silent(), places, n_heads)
+
+
+def graph_of(*args, **more):
+    """The graph alone."""
+    return attributed_of(*args, **more).graph
 
 
 def relative_error(found, wanted):
@@ -41,13 +47,15 @@ def relative_error(found, wanted):
     return float((np.abs(found - wanted) / np.where(scale == 0, 1, scale)).max())
 
 
-def edges_by_autograd(model, basis, graph, ids, more=()):
+def edges_by_autograd(model, basis, graph, ids, more=(), toward=None):
     """Every edge from gradients through the model, with patterns, scales and MLPs detached.
 
-    More hooks take away paths: a detached tensor passes none on.
+    More hooks take away paths: a detached tensor passes none on. Heads that are nodes are read
+    `toward` a gradient by z, by layer.
     """
     seen, leaves = {}, {}
     nodes = graph.nodes
+    heads = nodes.features[nodes.attention]
 
     def keep(site):
         return lambda x: seen.__setitem__(site, x)
@@ -67,16 +75,29 @@ def edges_by_autograd(model, basis, graph, ids, more=()):
         leaves["embedding"] = x.detach().requires_grad_()
         return leaves["embedding"]
 
+    def cut_heads(layer):
+        def hook(z):
+            seen["z", layer] = z
+            leaves["z", layer] = z.detach().requires_grad_()
+            mine = torch.zeros(z.shape[1:3], dtype=torch.bool)
+            for _, pos, head in heads[heads[:, 0] == layer].tolist():
+                mine[pos, head] = True
+            return torch.where(mine[None, :, :, None], leaves["z", layer], z)
+
+        return hook
+
     layers = range(model.n_layers)
     hooks = [(Site("resid_pre", 0), embed), (Site("unembed_in", 0), keep(Site("unembed_in", 0)))]
     hooks += [(site, torch.Tensor.detach) for site in model.scale_sites]
     hooks += [(basis.input_site(layer), keep(basis.input_site(layer))) for layer in layers]
     hooks += [(basis.output_site(layer), cut(layer)) for layer in layers]
-    with torch.enable_grad(), _held_patterns(), warnings.catch_warnings():
+    hooks += [(Site("z", layer), cut_heads(layer)) for layer in layers if len(heads)]
+    with held(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.forward(ids, [*hooks, *more])
-        targets = _targets(model, basis, nodes, seen)
+        targets = _targets(model, basis, nodes, seen, toward)
         order = [leaves[layer] for layer in layers] + [leaves["embedding"]]
+        order += [leaves["z", layer] for layer in layers if len(heads)]
         rows = []
         for target in targets:
             found = torch.autograd.grad(target, order, retain_graph=True, allow_unused=True)
@@ -119,19 +140,25 @@ def held_outputs(basis, layers, seen):
     return hooks
 
 
-def _held_patterns():
-    """Every softmax gives a constant.
+@contextmanager
+def held():
+    """With gradients, and every softmax a constant.
 
     A hook on the pattern would do nothing where TransformerLens leaves attention to Hugging Face.
     """
     softmax = torch.nn.functional.softmax
-    return patch("torch.nn.functional.softmax", lambda *x, **more: softmax(*x, **more).detach())
+    constant = patch("torch.nn.functional.softmax", lambda *x, **more: softmax(*x, **more).detach())
+    with torch.enable_grad(), constant:
+        yield
 
 
-def _targets(model, basis, nodes, seen):
+def _targets(model, basis, nodes, seen, toward):
     found = []
     features = zip(nodes.features.tolist(), nodes.activations.tolist(), strict=True)
-    for (layer, pos, index), active in features:
+    for row, ((layer, pos, index), active) in enumerate(features):
+        if row in nodes.attention:
+            found.append(toward[layer][pos, index] @ seen["z", layer][0, pos, index])
+            continue
         x = seen[basis.input_site(layer)][0]
         one = torch.tensor([pos]), torch.tensor([index]), torch.tensor([active])
         reader = basis.readers(layer, x.detach(), *one).vectors[0]
@@ -146,9 +173,13 @@ def _row(model, basis, nodes, leaves, seen, grads):
     """One target's edges: every source's write times the gradient where it writes."""
     left = [leaves[layer][0].detach().clone() for layer in range(model.n_layers)]
     row = []
-    for (layer, pos, index), active in zip(
-        nodes.features.tolist(), nodes.activations.tolist(), strict=True
-    ):
+    embedded = model.n_layers
+    features = zip(nodes.features.tolist(), nodes.activations.tolist(), strict=True)
+    for number, ((layer, pos, index), active) in enumerate(features):
+        if number in nodes.attention:
+            z = leaves["z", layer][0, pos, index].detach()
+            row.append(float(z @ grads[embedded + 1 + layer][pos, index]))
+            continue
         edge = 0.0
         for to in basis.write_layers(layer):
             write = active * basis.W_dec(layer, torch.tensor([index]), to)[0]
@@ -162,5 +193,5 @@ def _row(model, basis, nodes, leaves, seen, grads):
             left[layer] -= seen[basis.input_site(layer)][0].detach() @ basis.W_skip(layer).T
     row += [float(left[layer][pos] @ grads[layer][pos]) for layer, pos in nodes.errors.tolist()]
     return row + [
-        float(grads[-1][pos] @ leaves["embedding"][0, pos].detach()) for pos in nodes.tokens
+        float(grads[embedded][pos] @ leaves["embedding"][0, pos].detach()) for pos in nodes.tokens
     ]

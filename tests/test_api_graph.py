@@ -38,6 +38,13 @@ def test_heads_are_found_where_they_are_asked_for(session: Session, graph: trace
     assert "Heads, share of the link" in told.show().html
 
 
+def test_heads_are_nodes_where_they_are_asked_for(session: Session):
+    told = session.graph("the capital of Dallas is", max_features=20, max_heads=6, prune=None)
+    kinds = list(dict(told.to_networkx().nodes(data="kind")).values())
+    assert (kinds.count("head"), kinds.count("feature")) == (6, 20)
+    assert "6 heads" in repr(told)
+
+
 def test_networkx_has_every_node_and_every_edge(graph: tracer.Graph):
     whole, nodes = graph.to_networkx(), graph.nodes
     assert whole.number_of_nodes() == nodes.n_sources + len(nodes.logits)

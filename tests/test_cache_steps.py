@@ -114,6 +114,7 @@ CHANGES = {
     ),
     "what is checked": (graph(check=4), GRAPH_STEPS),
     "how many features are kept": (graph(max_features=50), GRAPH_STEPS),
+    "how many heads are nodes": (graph(heads=3), GRAPH_STEPS),
     "what is explained": (graph(toward={"token": " Austin"}), GRAPH_STEPS),
     "which prompt has a graph": (graph(prompts=["oakland"]), GRAPH_STEPS),
     "what a circuit is scored by": (circuit(metric={"token": " Austin"}), {"run_rows"}),

@@ -7,7 +7,7 @@ from tests.bench import TINY
 from tracer.errors import HypothesisError
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.studies.graph import MAX_FEATURES
+from tracer.hypothesis.studies.graph import KEPT_HEADS, MAX_FEATURES, MAX_HEADS, GraphSpec
 from tracer.record.graph.format import Counts
 from tracer.record.graph.soundness import too_large
 
@@ -33,6 +33,27 @@ def test_a_section_asks_for_no_more_than_a_graph_may_have():
     features, others = MAX_FEATURES, MAX_FEATURES - 20
     counts = Counts(features=features, errors=others, tokens=0, logits=10, edges=0)
     assert too_large(counts) is None
+
+
+@pytest.mark.parametrize(("written", "n"), [(True, KEPT_HEADS), (False, 0), (0, 0), (12, 12)])
+def test_heads_are_asked_for_by_number_or_not(written, n):
+    section = GraphSpec.model_validate({"prompts": ["dallas"], "heads": written})
+    assert section.heads == n
+    assert GraphSpec.model_validate(section.model_dump()) == section
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("many", "found 'many'; true or a whole number is expected"),
+        (2.5, "found 2.5; true or a whole number is expected"),
+        (-1, "greater than or equal to 0"),
+        (MAX_HEADS + 1, "less than or equal to 10000"),
+    ],
+)
+def test_no_other_number_of_heads_is_taken(written, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        told({"prompts": ["dallas"], "heads": written})
 
 
 def test_a_sound_section_is_accepted():

@@ -216,14 +216,17 @@ def test_a_file_s_graph_section_is_taken_unless_an_option_says_otherwise(
     tiny: Path, tmp_path, capfd
 ):
     section = {"prompts": ["oakland"], "toward": {"token": " Austin"}, "max_features": 9}
-    file = write_tiny(tmp_path, tiny, graph=section)
+    file = write_tiny(tmp_path, tiny, graph=section | {"heads": 5})
     told = ("graph", str(file), "--out", str(tmp_path), "--json")
     [graph] = json.loads(call(capfd, *told).out)["graphs"]
     assert (graph["name"], graph["n_kept"]) == ("tiny-oakland", 9)
+    assert graph["heads"]["n_all"] == 2 * 4 * 5
+    assert 0 < graph["heads"]["n_left"] <= 5
+    assert 0 < graph["heads"]["relevance_share"] < 1
     assert [target["label"] for target in graph["targets"]] == [" Austin"]
-    other = ("--prompt", "dallas", "--toward", " Texas", "--max-features", "5")
+    other = ("--prompt", "dallas", "--toward", " Texas", "--max-features", "5", "--max-heads", "0")
     [graph] = json.loads(call(capfd, *told, *other).out)["graphs"]
-    assert (graph["name"], graph["n_kept"]) == ("tiny-dallas", 5)
+    assert (graph["name"], graph["n_kept"], graph["heads"]) == ("tiny-dallas", 5, None)
     assert [target["label"] for target in graph["targets"]] == [" Texas"]
 
 

@@ -149,6 +149,7 @@ def test_a_section_says_nothing_of_other_prompts(tiny):
         (TEXT, {"toward": " Texas", "against": " Texas"}, "against itself is no difference"),
         (TEXT, {"max_features": 0}, "from 1 to 50,000 features can be kept, not 0"),
         (TEXT, {"max_features": 10**9}, "from 1 to 50,000 features"),
+        (TEXT, {"max_heads": -1}, "from 0 to 10,000 heads can be nodes, not -1"),
         ("\udc80", {}, r"'\\udc80' is not valid Unicode"),
         (TEXT, {"toward": "\udc80"}, "is not valid Unicode"),
         (TEXT, {"features": "neuron"}, "Did you mean 'neurons'"),

@@ -104,6 +104,22 @@ def test_heads_of_supernodes_are_those_of_their_edges_together(tiny):
         assert weights == pytest.approx(wanted[order][: len(heads)].tolist(), abs=1e-5)
 
 
+def test_heads_as_nodes_are_shown_and_change_nothing_that_is_judged(tiny):
+    plain, headed = (
+        measure_graphs(
+            make_bench(tiny, hypothesis=TINY | {"graph": GRAPH | {"heads": heads, "check": 2}}),
+            ["dallas"],
+            Silent(),
+        )["dallas"]
+        for heads in (False, 12)
+    )
+    assert headed.pruned.nodes.n_heads > 0
+    assert plain.pruned.nodes.heads is None
+    mine, same = headed.record, {"n_pruned": plain.record.n_pruned, "features": {}}
+    assert mine.n_pruned == headed.pruned.nodes.n_features - headed.pruned.nodes.n_heads
+    assert mine.model_copy(update=same) == plain.record.model_copy(update={"features": {}})
+
+
 def again(bench):
     """The same graph again, with what it was read off."""
     required = joined(bench.feature_places("dallas").values())

@@ -16,7 +16,7 @@ from tests.graphs import dense_influence, square
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds, read_url
 from tracer.record.graph import files
-from tracer.record.graph.graph import AttributionGraph, id_of_row, listed, source_ids
+from tracer.record.graph.graph import AttributionGraph, listed, source_ids
 from tracer.record.graph.influence import influence, inputs, listed_influence, supernode_scores
 from tracer.record.graph.neuronpedia_export import export
 from tracer.record.graph.neuronpedia_import import read_either
@@ -83,7 +83,7 @@ def test_the_nodes_stand_where_their_ids_say(tmp_path: Path):
     assert nodes.features.tolist() == [[0, 1, 3], [1, 2, 7], [1, 2, 5]]
     assert nodes.activations.tolist() == [1.5, 3.0, 2.0]
     assert nodes.feature_ids() == ["0_3_1", LORSA, "1_5_2"]
-    assert [id_of_row(nodes, row) for row in range(3)] == nodes.feature_ids()
+    assert [nodes.id_of_row(row) for row in range(3)] == nodes.feature_ids()
     assert nodes.errors.tolist() == [[1, 2], [1, 2]]
     assert nodes.error_ids() == ["1_error_attn_2", "1_-1_2"]
     assert nodes.find(np.array([[1, 2, 5], [1, 2, 7]])).tolist() == [2, -1]

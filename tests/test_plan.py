@@ -100,6 +100,8 @@ def test_graphs_are_counted_and_take_time():
     assert (without.graphs, plan.graphs) == (0, 2)
     assert plan.seconds is not None and without.seconds is not None
     assert plan.seconds > without.seconds
+    headed = make_plan(hypothesis(graph=graph | {"heads": 1000}), sizes=SIZES, model=GEMMA, cores=2)
+    assert headed.seconds is not None and headed.seconds > plan.seconds
 
 
 def test_what_is_claimed_of_heads_takes_time():

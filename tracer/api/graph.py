@@ -17,7 +17,7 @@ from tracer.engine.progress import Progress, Silent
 from tracer.hypothesis.neuronpedia_ids import embedding_id, error_id
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.record import files
-from tracer.record.graph.graph import AttributionGraph, Nodes, id_of_row, listed
+from tracer.record.graph.graph import AttributionGraph, Nodes, listed
 from tracer.record.graph.prune import prune as prune_graph
 from tracer.report.graph_view import SupernodePlaces
 from tracer.report.render import render_graph
@@ -86,11 +86,12 @@ class Graph(AttributionGraph):
     def to_networkx(self) -> Any:
         """A `networkx.DiGraph`: nodes by id, edges from source to target with a signed `weight`.
 
-        A node's `kind` is feature, error, token or logit; `layer` is −1 for a token and the number
-        of layers for a logit, `position` counts from 0. A feature has its `activation`, a logit its
-        `token` and `weight` (see `tracer.record.graph.graph.Logit`). Ids are those of the files:
-        `layer_index_position`, `layer_-1_position` for an error, `E_token_position`, and `L_n` for
-        the n-th logit.
+        A node's `kind` is feature, head, error, token or logit; `layer` is −1 for a token and the
+        number of layers for a logit, `position` counts from 0. A feature has its `activation`, a
+        head its value for one, a logit its `token` and `weight` (see
+        `tracer.record.graph.graph.Logit`). Ids are those of the files: `layer_index_position`,
+        `layer_head_number_position`, `layer_-1_position` for an error, `E_token_position`, and
+        `L_n` for the n-th logit.
 
         Example:
             >>> graph = tracer.attribution_graph(
@@ -117,13 +118,14 @@ class Graph(AttributionGraph):
         return found
 
     def _features(self) -> list[tuple[str, dict[str, Any]]]:
-        active = self.nodes.activations.tolist()
+        active, nodes = self.nodes.activations.tolist(), self.nodes
+        heads = set(nodes.attention.tolist()) if nodes.heads else set[int]()
+        kinds = ["head" if row in heads else "feature" for row in range(nodes.n_features)]
         return [
-            (
-                id_of_row(self.nodes, row),
-                self._node("feature", layer, pos, index=index, activation=active[row]),
+            (name, self._node(kind, layer, pos, index=index, activation=value))
+            for name, kind, value, (layer, pos, index) in zip(
+                nodes.feature_ids(), kinds, active, nodes.features.tolist(), strict=True
             )
-            for row, (layer, pos, index) in enumerate(self.nodes.features.tolist())
         ]
 
     def _errors(self) -> list[tuple[str, dict[str, Any]]]:
@@ -153,9 +155,11 @@ class Graph(AttributionGraph):
     def __repr__(self) -> str:
         nodes, n_edges = self.nodes, int((self.edges != 0).sum())
         explained = ", ".join(repr(each.label) for each in nodes.logits)
+        heads = f"{nodes.n_heads:,} heads, " if nodes.heads else ""
         return (
-            f"Graph({shorten(self.subject.prompt, 60)!r} → {explained}: {nodes.n_features:,} "
-            f"features, {len(nodes.errors):,} errors, {n_edges:,} edges; .show() draws it)"
+            f"Graph({shorten(self.subject.prompt, 60)!r} → {explained}: "
+            f"{nodes.n_features - nodes.n_heads:,} features, {heads}{len(nodes.errors):,} errors, "
+            f"{n_edges:,} edges; .show() draws it)"
         )
 
 
@@ -169,6 +173,7 @@ def attribution_graph(
     max_features: int = KEPT_FEATURES,
     prune: tuple[float, float] | None = (0.8, 0.98),
     heads: bool = False,
+    max_heads: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
     progress: Progress | None = None,
@@ -186,6 +191,8 @@ def attribution_graph(
         prune: Shares of the nodes' and of the edges' influence to keep (see
             `tracer.record.graph.prune`); None keeps all.
         heads: Also find which attention heads carry each edge (`graph.heads`).
+        max_heads: So many attention heads are nodes, the most relevant at their positions; None
+            makes none (see `tracer.record.graph.heads.HeadNodes`).
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, `bfloat16`, `float16` or `float64`.
         progress: Told of every step; silent by default.
@@ -217,6 +224,7 @@ def attribution_graph(
         toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
         against=against,
         max_features=max_features,
+        max_heads=max_heads,
     )
     told = progress or Silent()
     [(_, whole, _, taken, _)] = engine.graphs.graphs(request, told)

@@ -93,6 +93,15 @@ def graph(
             show_default=False,
         ),
     ] = None,
+    max_heads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Make so many heads of attention nodes, the most relevant at their positions. "
+            "Default: as many as the file's graph section, or none.",
+            show_default=False,
+        ),
+    ] = None,
     pruning: Annotated[
         str | None,
         typer.Option(
@@ -149,6 +158,8 @@ def graph(
 
     tracer graph "The opposite of small is" --open
 
+    tracer graph "The opposite of small is" --max-heads 256 --open
+
     tracer graph "The opposite of small is" --why 9.1 last small --against mean
 
     tracer graph downloaded.json --out graphs
@@ -160,7 +171,7 @@ def graph(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
             | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features}
-            | {"heads": heads or None, "why": why},
+            | {"max-heads": max_heads, "heads": heads or None, "why": why},
         )
         writer = Writer(_pruning(pruning, None), out, export, pages)
         return _run(partial(_read, Path(prompt)), writer, json_=json_, opens=open_)
@@ -173,6 +184,7 @@ def graph(
         tuple(toward or ()),
         None if why else against,
         max_features,
+        max_heads,
         None if why is None else _why(why, against),
     )
     request.check()
@@ -269,6 +281,8 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
         identity = (*of_what, explained, request.kept_features)
+        if request.kept_heads:
+            identity = (*identity, request.kept_heads)
         yield TakenGraph(
             graph,
             name,

@@ -120,6 +120,7 @@ class Writer:
             logits=pruned.nodes.logits,
             pruning=pruned.pruning,
             summary=summary,
+            heads=pruned.nodes.heads,
             origin=found.origin,
             absent=absent([name for group in groups for name in group.ids], pruned),
             reason=found.reason,

@@ -3,6 +3,7 @@
     {"schema": "tracer.graphs/1", "tracer": "0.1.0", "graphs": [
       {"name": null, "prompt": "…", "tokens": ["…"], "model": "…", "basis": "neurons",
        "n_active": 430000, "n_kept": 2048, "n_attention": 0, "relevance_share": 0.21,
+       "heads": {"n_all": 720, "n_left": 90, "relevance_share": 0.8},
        "pruning": {"nodes": 0.8, "edges": 0.98}, "n_nodes": 812, "n_edges": 33410,
        "replacement": 0.31, "completeness": 0.72,
        "without_dropped": {"replacement": 0.55, "completeness": 0.8},
@@ -14,7 +15,8 @@
        "files": ["graphs/….json", "graphs/….safetensors"]}]}
 
 `n_attention` counts the features left that are of attention dictionaries; only graphs made
-elsewhere have such. Of a graph that was read, `source` is its file and `supernodes` are the file's,
+elsewhere have such. `heads` is null where heads are no nodes; where they are, they stand among the
+`features`. Of a graph that was read, `source` is its file and `supernodes` are the file's,
 [{"label": "Texas", "ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the
 graph. Where the file does not tell them, `n_active`, `relevance_share` and `without_dropped` (the
 scores as circuit-tracer counts, see `tracer.engine.attribution.dropped`) are null.
@@ -33,6 +35,7 @@ from tracer.evidence.wording import counted
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph.graph import Logit, Pruning, Subject
 from tracer.record.graph.head_reason import HeadReason
+from tracer.record.graph.heads import HeadNodes
 from tracer.record.graph.neuronpedia_export import PageMarks
 from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
 from tracer.report.screen import Screen
@@ -68,6 +71,8 @@ class WrittenGraph:
     logits: tuple[Logit, ...]
     pruning: Pruning | None
     summary: Summary
+    heads: HeadNodes | None
+    """Of a graph with heads as nodes."""
     origin: Origin | None
     """None of a graph that was taken now."""
     absent: frozenset[str]
@@ -95,6 +100,7 @@ def _data(each: WrittenGraph) -> dict[str, Any]:
         "n_kept": summary.n_kept,
         "n_attention": summary.n_attention,
         "relevance_share": subject.relevance_share if told else None,
+        "heads": each.heads and {**asdict(each.heads), "n_left": summary.n_heads},
         "pruning": each.pruning and asdict(each.pruning),
         "n_nodes": summary.n_nodes,
         "n_edges": summary.n_edges,
@@ -196,6 +202,8 @@ def _sentences(each: WrittenGraph) -> Iterator[str]:
             f"{features} of attention (lorsa): shown with their connections, but no clamp can set "
             "them, as tracer has no dictionary of attention"
         )
+    if each.heads:
+        yield _heads_carried(each.heads, summary.n_heads)
     whole = "the graph in the file" if each.origin else "the whole graph"
     yield (
         f"replacement score {_score(summary.scores.replacement)}, completeness score "
@@ -220,6 +228,13 @@ def _carried(each: WrittenGraph) -> str:
     if subject.relevance_share < _ALL:
         carried += "; the rest is in the error nodes"
     return f"{n_kept} of {subject.n_active:,} active {what} {carried}"
+
+
+def _heads_carried(heads: HeadNodes, n_left: int) -> str:
+    of_all = f"{n_left:,} of {heads.n_all:,} heads at positions are nodes"
+    if not heads.relevance_share:
+        return of_all
+    return f"{of_all}, left of those that carry {percent(heads.relevance_share)} of theirs"
 
 
 def _cut(each: WrittenGraph) -> str:

@@ -60,8 +60,9 @@ def logit_effects(
 
 
 def influential(graph: AttributionGraph, n: int) -> dict[Place, float]:
-    """Activations of a graph's `n` most influential features, by their places."""
-    rows = np.argsort(-influence(graph).features, kind="stable")[:n]
+    """Activations of a graph's `n` most influential features, by their places; heads are none."""
+    order = np.argsort(-influence(graph).features, kind="stable")
+    rows = order[~np.isin(order, graph.nodes.attention)][:n]
     places = tuples_of(graph.nodes.features[rows])
     return dict(zip(places, graph.nodes.activations[rows].tolist(), strict=True))
 

@@ -35,10 +35,12 @@ def graphs_flops(hypothesis: Hypothesis, lengths: Mapping[str, int], model: Mode
     if spec is None:
         return 0.0
     ablated = 3 * (1 + spec.check + len(hypothesis.supernodes))
+    # With heads as nodes there is a second sweep.
+    n_kept = spec.max_features + (spec.max_features + spec.heads if spec.heads else 0)
     total = 0.0
     for n in (lengths[prompt] for prompt in spec.prompts):
         # A kept feature is carried through a quarter of the layers, at half of the positions.
-        total += spec.max_features * model.n_layers / 4 * model.n_attention * n / 2
+        total += n_kept * model.n_layers / 4 * model.n_attention * n / 2
         total += ablated * model.flops(n)
         if spec.head_loadings:
             # As a target through the layers below it, and as a source through those above it.

@@ -12,7 +12,7 @@ from tracer.hypothesis.heads import HeadName
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import ModelSpec
-from tracer.hypothesis.studies.graph import KEPT_FEATURES, MAX_FEATURES, GraphSpec
+from tracer.hypothesis.studies.graph import KEPT_FEATURES, MAX_FEATURES, MAX_HEADS, GraphSpec
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.head_reason import HeadReason
 from tracer.record.trials import FeatureTokens
@@ -57,6 +57,7 @@ class GraphRequest:
     against: str | None = None
     """With exactly one token in `toward`: the difference of the two logits."""
     max_features: int | None = None
+    max_heads: int | None = None
     why: WhyRequest | None = None
 
     @property
@@ -80,6 +81,13 @@ class GraphRequest:
         return self.section.max_features if self.section else KEPT_FEATURES
 
     @property
+    def kept_heads(self) -> int:
+        """So many heads of attention at positions are nodes, the most relevant; 0 for none."""
+        if self.max_heads is not None:
+            return self.max_heads
+        return self.section.heads if self.section else 0
+
+    @property
     def _named_tokens(self) -> tuple[str | None, ...]:
         why = self.why
         return () if why is None else (why.query, why.key, why.against)
@@ -88,14 +96,16 @@ class GraphRequest:
         """Refuse what no model could answer.
 
         Raises:
-            UsageError: A prompt the file does not have, unknown features or too many of them,
-                tokens that do not go together, or a text that is none.
+            UsageError: A prompt the file does not have, unknown features, too many features or
+                heads, tokens that do not go together, or a text that is none.
         """
         if self.against is not None and len(self.toward) != 1:
             raise UsageError("`against` goes with exactly one token in `toward`.")
         n = self.kept_features
         if not 1 <= n <= MAX_FEATURES:
             raise UsageError(f"from 1 to {MAX_FEATURES:,} features can be kept, not {n}.")
+        if not 0 <= self.kept_heads <= MAX_HEADS:
+            raise UsageError(f"from 0 to {MAX_HEADS:,} heads can be nodes, not {self.kept_heads}.")
         require_possible(self.features)
         for text in (*self.toward, *filter(None, [self.against, *self._named_tokens])):
             _require_text(text)

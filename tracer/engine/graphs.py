@@ -57,7 +57,8 @@ def graphs(
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)
         asked = _question(request, model, prompt)
-        taken = attributed(model, basis, ids, toward, request.kept_features, progress)
+        n_features, n_heads = request.kept_features, request.kept_heads
+        taken = attributed(model, basis, ids, toward, n_features, progress, n_heads=n_heads)
         reason = None
         if asked is not None:
             with progress.task("finding why the head looks there"):

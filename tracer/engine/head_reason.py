@@ -64,6 +64,8 @@ def asked_prompt(taken: Attributed) -> AskedPrompt:
 def refrozen(model: Model, basis: FeatureBasis, graph: ListedGraph) -> AskedPrompt:
     """That of a graph from a file: what its features do not write is in the error nodes.
 
+    Heads that are nodes of the file are none here.
+
     Raises:
         UsageError: The graph is of another model, or of other features.
         ModelUnavailable, EngineError: See `freeze`.
@@ -76,7 +78,8 @@ def refrozen(model: Model, basis: FeatureBasis, graph: ListedGraph) -> AskedProm
         )
     with memory_told(f"the prompt of {len(subject.token_ids):,} tokens"):
         frozen = freeze(model, basis, torch.tensor(subject.token_ids))
-        kept = chosen(frozen, map(tuple, graph.nodes.features.tolist()))
+        of_mlps = np.delete(graph.nodes.features, graph.nodes.attention, axis=0)
+        kept = chosen(frozen, map(tuple, of_mlps.tolist()))
     width = frozen.resid_post.shape[0]
     nothing = Targets((), frozen.resid_post.new_zeros(0, width), frozen.resid_post.new_zeros(0))
     nodes = source_ids(nodes_of(frozen, kept, ()), subject)
@@ -217,7 +220,7 @@ def _features(
     model: Model, prompt: AskedPrompt, rows: Sequence[int], known: Mapping[str, FeatureTokens]
 ) -> dict[str, FeatureTokens]:
     """What the features among some nodes promote: read now where it is not known."""
-    activations = torch.cat([each.activations for each in prompt.nodes.chosen.layers])
+    activations = prompt.nodes.chosen.activations
     active, found = dict[Place, float](), dict[str, FeatureTokens]()
     for row in rows:
         name = prompt.ids[row]

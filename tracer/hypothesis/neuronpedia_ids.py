@@ -11,6 +11,10 @@ pattern of its own) have the names
     attention feature   layer_lor_index_pos      error of the attention  layer_error_attn_pos
 
 and the logits of such files stand in layer n_layers. Names without the middle word are read too.
+Heads of attention that are nodes of ours have the type of attention features, and names that no
+feature has:
+
+    head                layer_head_number_pos
 
 Numbers are plain decimals without leading zeros, so that a node has one name. Ids that people give,
 in a file or to a command, may leave out the position.
@@ -40,10 +44,12 @@ _INDEX = r"(0|[1-9][0-9]{0,8})"
 _TOKEN = r"(0|[1-9][0-9]{0,10})"
 _POS = r"(0|[1-9][0-9]{0,6})"
 _WORDED_FEATURE = "cro"
+_HEAD = "head"
 _PATTERNS = {
     FEATURE: re.compile(f"{_LAYER}_{_INDEX}_{_POS}", re.ASCII),
     _WORDED_FEATURE: re.compile(f"{_LAYER}_cro_{_INDEX}_{_POS}", re.ASCII),
     LORSA: re.compile(f"{_LAYER}(?:_lor)?_{_INDEX}_{_POS}", re.ASCII),
+    _HEAD: re.compile(f"{_LAYER}_head_{_INDEX}_{_POS}", re.ASCII),
     LOGIT: re.compile(f"{_LAYER}_{_TOKEN}_{_POS}", re.ASCII),
     EMBEDDING: re.compile(f"E_{_TOKEN}_{_POS}", re.ASCII),
     ERROR: re.compile(f"(?:{_LAYER}_(?:-1|error_mlp)|0_{_LAYER})_{_POS}", re.ASCII),
@@ -64,7 +70,7 @@ class GivenFeature(NamedTuple):
 
 
 class FeatureName(NamedTuple):
-    """What a feature's id says."""
+    """What a feature's id says, or a head's: its number is the feature."""
 
     layer: int
     feature: int
@@ -106,6 +112,11 @@ def error_id(layer: int, pos: int) -> str:
 def attention_feature_id(layer: int, index: int, pos: int) -> str:
     """Name of a feature of an attention dictionary."""
     return f"{layer}_lor_{index}_{pos}"
+
+
+def head_id(layer: int, head: int, pos: int) -> str:
+    """Name of a head of attention at a position."""
+    return f"{layer}_head_{head}_{pos}"
 
 
 def attention_error_id(layer: int, pos: int) -> str:
@@ -171,6 +182,12 @@ def parse_error(text: str) -> ErrorName | None:
 def parse_attention_feature(text: str) -> FeatureName | None:
     """Read the id of an attention dictionary's feature; None where it is none."""
     numbers = _numbers(LORSA, text)
+    return FeatureName(*numbers) if numbers else None
+
+
+def parse_head(text: str) -> FeatureName | None:
+    """Read the id of a head at a position; None where it is none."""
+    numbers = _numbers(_HEAD, text)
     return FeatureName(*numbers) if numbers else None
 
 

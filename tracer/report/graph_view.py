@@ -20,11 +20,11 @@ from tracer.hypothesis.neuronpedia_ids import (
     embedding_id,
     error_id,
 )
-from tracer.record.graph.graph import ListedGraph, Nodes, id_of_row
+from tracer.record.graph.graph import ListedGraph, Nodes
 from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.influence import inputs, listed_influence
 from tracer.report.graph_tracing import TracedList, traced_lists
-from tracer.report.text import clean, feature_name, heads_text, shorten, visible_token
+from tracer.report.text import clean, feature_name, head_name, heads_text, shorten, visible_token
 
 MAX_NODES = 1_000
 MAX_LINKS = 5_000
@@ -42,7 +42,7 @@ class NodeData(TypedDict):
 
     id: str
     kind: str
-    """`feature`, `error`, `token` or `logit`; of attention dictionaries `attention` and
+    """`feature`, `head`, `error`, `token` or `logit`; of attention dictionaries `attention` and
     `attention-error`."""
     layer: int
     position: int
@@ -252,10 +252,11 @@ def _source(graph: ListedGraph, column: int, influence: float, rank: float) -> N
     nodes, subject = graph.nodes, graph.subject
     if column < nodes.n_features:
         layer, position, index = nodes.features[column].tolist()
-        kind, name = "feature", id_of_row(nodes, column)
+        kind, name = "feature", nodes.id_of_row(column)
         label = feature_name(layer, index)
         if column in nodes.attention:
-            kind, label = "attention", f"attention {label}"
+            of_heads = "head", head_name(layer, index)
+            kind, label = of_heads if nodes.heads else ("attention", f"attention {label}")
         activation = _short(float(nodes.activations[column]))
     elif column < nodes.error_columns.stop:
         layer, position = nodes.errors[column - nodes.n_features].tolist()

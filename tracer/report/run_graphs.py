@@ -174,6 +174,8 @@ class InlineGraph:
     """(from, to, share, heads) of its most influential links: what is read without a script."""
     tells_heads: bool
     """Whether it is known which heads carry the links."""
+    has_heads: bool
+    """Whether heads are nodes of it."""
 
 
 def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
@@ -203,7 +205,8 @@ def pack_graph(
 
 def _packed(prompt: str, data: GraphData) -> InlineGraph:
     text = pack_json(to_json(data))
-    return InlineGraph(prompt, text, data["cut"], _strongest(data), "heads" in data)
+    has_heads = any(node["kind"] == "head" for node in data["nodes"])
+    return InlineGraph(prompt, text, data["cut"], _strongest(data), "heads" in data, has_heads)
 
 
 def pack_json(text: str) -> str:

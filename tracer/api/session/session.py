@@ -227,6 +227,7 @@ class Session:
         max_features: int = KEPT_FEATURES,
         prune: tuple[float, float] | None = (0.8, 0.98),
         heads: bool = False,
+        max_heads: int | None = None,
         supernodes: Iterable[Supernode] = (),
         template: str | None = None,
     ) -> Graph:
@@ -240,6 +241,7 @@ class Session:
             max_features: So many of the active features are kept, the most relevant.
             prune: Shares of the nodes' and of the edges' influence to keep; None keeps all.
             heads: Also find which attention heads carry each edge.
+            max_heads: So many attention heads are nodes, the most relevant at their positions.
             supernodes: What `show` marks in it; the prompt must have their spans.
             template: The text of a prompt that has none.
 
@@ -257,6 +259,7 @@ class Session:
             toward=(toward,) if isinstance(toward, str) else tuple(toward or ()),
             against=against,
             max_features=max_features,
+            max_heads=max_heads,
         )
         groups = [_places(each, self._tokenized(file)[_PROMPT]) for each in supernodes]
         [(_, whole, _, taken, _)] = graphs(request, self._progress, self._as_it_is_now())

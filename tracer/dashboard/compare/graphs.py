@@ -103,7 +103,8 @@ def _sources(graph: ListedGraph) -> Iterator[tuple[Hashable, str]]:
     nodes, tokens = graph.nodes, [_word(each) for each in graph.subject.tokens]
     attention, errors = set(nodes.attention.tolist()), set(nodes.attention_errors.tolist())
     for row, (layer, pos, index) in enumerate(nodes.features.tolist()):
-        what = "attention feature" if row in attention else "feature"
+        of_attention = "head" if nodes.heads else "attention feature"
+        what = of_attention if row in attention else "feature"
         yield (what, layer, pos, index), f"L{layer} {what} {index} on {tokens[pos]}"
     for place, (layer, pos) in enumerate(nodes.errors.tolist()):
         what = "error of attention" if place in errors else "error"

@@ -143,10 +143,15 @@ def node_rows(a: ListedGraph, b: ListedGraph) -> list[Cells]:
 
 
 def _nodes(graph: ListedGraph) -> dict[tuple[int, int, int], float]:
-    """Activations by layer, position and feature."""
+    """Activations by layer, position and feature, which no head is."""
     nodes = graph.nodes
-    places = ((layer, pos, feature) for layer, pos, feature in nodes.features.tolist())
-    return dict(zip(places, nodes.activations.tolist(), strict=True))
+    heads = set(nodes.attention.tolist()) if nodes.heads else set[int]()
+    every = enumerate(zip(nodes.features.tolist(), nodes.activations.tolist(), strict=True))
+    return {
+        (layer, pos, feature): activation
+        for row, ((layer, pos, feature), activation) in every
+        if row not in heads
+    }
 
 
 def file_diff(a: str, b: str) -> str:

@@ -80,8 +80,8 @@ def facts_of(
 
 
 def _fires(stored: ListedGraph, layer: int, number: int) -> tuple[TokenFiring, ...]:
-    features = stored.nodes.features
-    rows = ((features[:, 0] == layer) & (features[:, 2] == number)).nonzero()[0]
+    features, depths = stored.nodes.features, stored.nodes.homes[:, 0]
+    rows = ((depths == 2 * layer + 1) & (features[:, 2] == number)).nonzero()[0]
     found: list[TokenFiring] = []
     for row in rows.tolist():
         pos, activation = int(features[row, 1]), float(stored.nodes.activations[row])

@@ -29,7 +29,7 @@ from tracer.record.graph.graph import (
 )
 from tracer.record.graph.heads import HeadShare
 from tracer.record.graph.influence import rows_of
-from tracer.report.text import feature_name, shorten, visible_token
+from tracer.report.text import feature_name, head_name, shorten, visible_token
 
 LONGEST = 120
 """Characters of a token."""
@@ -37,7 +37,7 @@ MOST_FOUND = 200
 """Nodes that a search gives back."""
 MOST_LINKS = 40
 """Links told of on each side."""
-Kind = Literal["feature", "attention", "error", "attention-error", "token", "logit"]
+Kind = Literal["feature", "head", "attention", "error", "attention-error", "token", "logit"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Node:
     """What stands at its position, spaces visible."""
     label: str
     activation: float | None = None
-    """Of features."""
+    """Of features; of heads, their value."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class GraphIndex:
         return self.ids[row if row < nodes.n_features else row - nodes.n_features + nodes.n_sources]
 
     def is_feature(self, name: str) -> bool:
-        """Whether the id names a feature of this graph."""
-        return self.places.get(name, len(self.ids)) < self.graph.nodes.n_features
+        """Whether the id names a feature of this graph, which no head is."""
+        nodes, place = self.graph.nodes, self.places.get(name, len(self.ids))
+        return place < nodes.n_features and not (nodes.heads and place in nodes.attention)
 
     def node(self, name: str) -> Node:
         """What is told of a node."""
@@ -101,6 +102,9 @@ class GraphIndex:
             layer, pos, index = nodes.features[place].tolist()
             token, activation = _short(tokens[pos]), float(nodes.activations[place])
             label = f"{self.names.get(name) or feature_name(layer, index)} on {token}"
+            if place in nodes.attention and nodes.heads:
+                label = f"{head_name(layer, index)} on {token}"
+                return Node(name, "head", layer, pos, token, label, activation)
             if place in nodes.attention:
                 label = f"attention {label}"
                 return Node(name, "attention", layer, pos, token, label, activation)

@@ -26,20 +26,20 @@ class CarriedRows(NamedTuple):
 
     row_of: Int[Tensor, " node"]
     """By row of the graph, the row here; −1 of what is not carried."""
-    layer: Int[Tensor, " row"]
-    """At which each row enters."""
+    depth: Int[Tensor, " row"]
+    """At which each row enters (see `NodePlaces`)."""
     positions: slice
     """Sources are carried from a position on, targets from the first one."""
     is_one: bool = False
     """Whether all rows are the same sum of nodes."""
 
-    def n_below(self, layer: int) -> int:
-        """Sources that have entered before a layer's attention: those from layers below it."""
-        return int((self.layer < layer).sum())
+    def n_below(self, depth: int) -> int:
+        """Sources that have entered before a depth: those from below it."""
+        return int((self.depth < depth).sum())
 
-    def n_from(self, layer: int) -> int:
-        """Targets at a layer or above it."""
-        return int((self.layer >= layer).sum())
+    def n_from(self, depth: int) -> int:
+        """Targets at a depth or above it."""
+        return int((self.depth >= depth).sum())
 
 
 def sources_of(graph: FrozenGraph) -> NodePlaces:
@@ -58,15 +58,18 @@ def nowhere(graph: FrozenGraph) -> Int[Tensor, " node"]:
 
 
 def writes_of(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, Writes]:
-    """What some sources write into the stream, by layer; the embeddings at `EMBEDDING`."""
+    """What some sources write into the stream, by depth; the embeddings at `EMBEDDING`."""
     frozen, wanted = graph.frozen, nowhere(graph) >= 0
     wanted[sources] = True
     pos = torch.arange(frozen.n_pos, device=frozen.device)
     found = {EMBEDDING: Writes(graph.first_token + pos, pos, frozen.resid_pre[0])}
-    found |= {layer: graph.writes(layer) for layer in range(frozen.n_layers)}
+    for layer in range(frozen.n_layers):
+        if (heads := graph.chosen.heads_at(layer)) is not None:
+            found[2 * layer] = Writes(heads.rows, heads.pos, heads.writes)
+        found[2 * layer + 1] = graph.writes(layer)
     return {
-        layer: Writes(*(each[wanted[writes.rows]] for each in writes))
-        for layer, writes in found.items()
+        depth: Writes(*(each[wanted[writes.rows]] for each in writes))
+        for depth, writes in found.items()
     }
 
 
@@ -84,33 +87,38 @@ def streams_of(
 ) -> Iterator[CarriedStream]:
     """Carry sources forward, one layer after the other."""
     frozen, here = graph.frozen, rows.positions
-    shape = len(rows.layer), here.stop - here.start, len(frozen.resid_post)
+    shape = len(rows.depth), here.stop - here.start, len(frozen.resid_post)
     stream = frozen.resid_post.new_zeros(shape)
     add_vectors(stream, rows, *writes[EMBEDDING])
     for layer in range(frozen.n_layers):
-        entered = stream[: rows.n_below(layer)]
+        entered = stream[: rows.n_below(2 * layer)]
         values = frozen.blocks[layer].values(entered)
         yield CarriedStream(entered, values)
         if layer + 1 == frozen.n_layers:
             return
-        _pass_layer(graph, layer, entered, values, here)
-        add_vectors(stream, rows, *writes[layer])
+        _pass_layer(graph, layer, stream, values, rows, writes)
 
 
 def _pass_layer(
     graph: FrozenGraph,
     layer: int,
     stream: Float[Tensor, "row pos d_model"],
-    values: list[Float[Tensor, "row pos d_head"]],
-    here: slice,
+    values: list[Float[Tensor, "entered pos d_head"]],
+    rows: CarriedRows,
+    writes: dict[int, Writes],
 ) -> None:
-    block = graph.frozen.blocks[layer]
-    skipped = graph.skip_jvp(layer, stream, here) if block.is_parallel else None
-    block.add_attended(stream, values, here)
+    block, here, depth = graph.frozen.blocks[layer], rows.positions, 2 * layer
+    entered = stream[: rows.n_below(depth)]
+    skipped = graph.skip_jvp(layer, entered, here) if block.is_parallel else None
+    block.add_attended(entered, values, here)
+    if depth in writes:
+        add_vectors(stream, rows, *writes[depth])
     if not block.is_parallel:
-        skipped = graph.skip_jvp(layer, stream, here)
+        entered = stream[: rows.n_below(depth + 1)]
+        skipped = graph.skip_jvp(layer, entered, here)
     if skipped is not None:
-        stream += skipped
+        entered += skipped
+    add_vectors(stream, rows, *writes[depth + 1])
 
 
 def add_vectors(

@@ -35,7 +35,7 @@ def scores_without_dropped(
 ) -> Scores:
     """The scores of a graph with what dropped features write neither in errors nor anywhere."""
     basis, frozen, kept = nodes.basis, nodes.frozen, nodes.chosen
-    if kept.n == graph.subject.n_active:
+    if kept.n_features == graph.subject.n_active:
         return scores(graph)
     written = [_written(basis, frozen, layer) for layer in range(frozen.n_layers)]
     if not _has_errors(basis, frozen, written):

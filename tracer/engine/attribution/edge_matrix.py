@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
+from tracer.engine.attribution.nodes import LayerHeads
 from tracer.engine.features.basis import FeatureBasis
 
 
@@ -40,6 +41,32 @@ class EdgeAccumulator:
         """Keep targets' values and own constants."""
         self.values[columns] = reads.values[which]
         self.edges[self.graph.constant, columns] += reads.constants[which]
+
+    def add_prefix_edges(
+        self, columns: slice, gradient: Float[Tensor, "row prefix d_model"], prefix: PrefixStream
+    ) -> None:
+        """edges[prefix token f, t] += Σ_pos stream_f[pos] · gradient_t[pos]; the rest: constant.
+
+        Args:
+            columns: Of the targets.
+            gradient: Their gradients by the residual stream before a layer, at the prefix.
+            prefix: The stream there.
+        """
+        first, n = self.graph.first_token, self.graph.frozen.n_prefix
+        tokens = torch.einsum("rpd,fpd->fr", gradient, prefix.of_token)
+        self.edges[first : first + n, columns] += tokens
+        rest = torch.einsum("rpd,pd->r", gradient, prefix.rest)
+        self.edges[self.graph.constant, columns] += rest
+
+    def add_head_targets(
+        self, columns: slice, heads: LayerHeads, which: Tensor | slice, prefix: PrefixStream
+    ) -> None:
+        """Keep values and constants of heads, and their edges from the special-token prefix."""
+        self.values[columns] = heads.values[which]
+        self.edges[self.graph.constant, columns] += heads.constants[which]
+        at_prefix = heads.spread[which, : self.graph.frozen.n_prefix]
+        gradient = at_prefix[..., None] * heads.vectors[which][:, None]
+        self.add_prefix_edges(columns, gradient, prefix)
 
     def restore_order(self) -> None:
         """Put the targets into the graph's order, a block of sources at a time."""

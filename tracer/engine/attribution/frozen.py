@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracer.engine.attribution.frozen_block import FrozenBlock, FrozenNorm
+from tracer.engine.attribution.frozen_block import FrozenBlock
+from tracer.engine.attribution.frozen_norm import FrozenNorm
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.blocks import Block, Unembedding
 from tracer.engine.model.model import Hook, Model

@@ -16,48 +16,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tracer.engine.attribution.frozen_norm import FrozenNorm
 from tracer.engine.attribution.node_streams import SparseStream
 from tracer.engine.attribution.tiles import extents, shifted, tiles
-from tracer.engine.model.blocks import Block, Norm
-
-
-@dataclass(frozen=True)
-class FrozenNorm:
-    """A norm whose scale is held: y = w · (x − mean if it centres) / scale + b."""
-
-    norm: Norm | None
-    """None for the identity."""
-    scale: Float[Tensor, "pos 1"]
-
-    def __call__(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
-        """The whole affine map, at every position."""
-        return self.linear(x, slice(None)) + self.bias
-
-    def linear(
-        self, x: Float[Tensor, "*batch n d_model"], pos: slice | Tensor
-    ) -> Float[Tensor, "*batch n d_model"]:
-        """The linear part (JVP), for vectors at the given positions."""
-        if self.norm is None:
-            return x
-        return self.norm.linear(x) / self.scale[pos]
-
-    def back(
-        self, gradient: Float[Tensor, "*batch d_model"], scale: Float[Tensor, "*#batch 1"]
-    ) -> Float[Tensor, "*batch d_model"]:
-        """The transpose of the linear part (VJP), for gradients at positions of these scales."""
-        if self.norm is None:
-            return gradient
-        return self.norm.back(gradient) / scale
-
-    @property
-    def bias(self) -> Tensor:
-        """What it adds whatever it is given; one number 0 for the identity."""
-        if self.norm is None:
-            return torch.zeros(1, dtype=self.scale.dtype, device=self.scale.device)
-        return self.norm.b.to(self.scale.dtype)
+from tracer.engine.model.blocks import Block
 
 
 @dataclass(frozen=True)
@@ -75,6 +40,8 @@ class FrozenBlock:
     """From the residual stream to the features' input site."""
     write: FrozenNorm
     """From the features' output site to the residual stream."""
+    cut: Bool[Tensor, "head pos"] | None = None
+    """Heads at positions that are nodes of a graph: they pass nothing on; None where none is."""
 
     @property
     def is_parallel(self) -> bool:
@@ -86,13 +53,19 @@ class FrozenBlock:
         """Query heads that share one value head."""
         return len(self.weights.W_O) // len(self.weights.W_V)
 
-    def attend(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
-        """What attention adds to a residual stream, biases included."""
+    def z(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "head pos d_head"]:
+        """What every head reads of a residual stream, biases of values included."""
         block = self.weights
         v = torch.einsum("pd,gdk->gpk", self.before(x), block.W_V.to(x.dtype))
         if block.b_V is not None:
             v = v + block.b_V.to(x.dtype)[:, None]
-        z = self.pattern @ v.repeat_interleave(self.n_shared, 0)
+        return self.pattern @ v.repeat_interleave(self.n_shared, 0)
+
+    def attend(self, x: Float[Tensor, "pos d_model"]) -> Float[Tensor, "pos d_model"]:
+        """What attention passes on to a residual stream, biases included."""
+        block, z = self.weights, self.z(x)
+        if self.cut is not None:
+            z = z.masked_fill(self.cut[..., None], 0)
         out = torch.einsum("hpk,hkd->pd", z, block.W_O.to(x.dtype))
         if block.b_O is not None:
             out = out + block.b_O.to(x.dtype)
@@ -125,14 +98,22 @@ class FrozenBlock:
         norm, value = self.before.norm, self.weights.W_V.to(self.pattern.dtype).transpose(1, 2)
         return (value if norm is None else norm.back(value)).contiguous()
 
-    @cached_property
-    def A(self) -> Float[Tensor, "group pos pos shared"]:
-        """The pattern by [group, source, destination, head in group], over the norms' scales."""
+    @property
+    def scaled_pattern(self) -> Float[Tensor, "head pos pos"]:
+        """[head, destination, source], over the norms' scales."""
         pattern = self.pattern
         if self.after.norm is not None:
             pattern = pattern / self.after.scale
         if self.before.norm is not None:
             pattern = pattern / self.before.scale.T
+        return pattern
+
+    @cached_property
+    def A(self) -> Float[Tensor, "group pos pos shared"]:
+        """What passes on, [group, source, destination, head in group], over the norms' scales."""
+        pattern = self.scaled_pattern
+        if self.cut is not None:
+            pattern = pattern.masked_fill(self.cut[..., None], 0)
         grouped = pattern.unflatten(0, (-1, self.n_shared))
         return grouped.permute(0, 3, 2, 1).contiguous()
 

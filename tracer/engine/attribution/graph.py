@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -25,6 +26,7 @@ from torch import Tensor
 from tracer.engine.attribution.dropped import scores_without_dropped
 from tracer.engine.attribution.frozen import Frozen, freeze
 from tracer.engine.attribution.frozen_graph import FrozenGraph
+from tracer.engine.attribution.head_nodes import with_heads
 from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.attribution.targets import Targets
@@ -36,6 +38,7 @@ from tracer.engine.progress import Progress
 from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.vocabulary import decode, token_text
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
+from tracer.record.graph.heads import HeadNodes
 
 ChooseTargets = Callable[[Frozen], Targets]
 """Names the targets once the prompt has been run; see `tracer.engine.attribution.targets`."""
@@ -56,12 +59,13 @@ def attributed(
     max_features: int,
     progress: Progress,
     required: Places | None = None,
+    n_heads: int = 0,
 ) -> Attributed:
     """The attribution graph of a prompt, nothing pruned.
 
     At most `max_features` are kept, the most relevant; what the others write is in the error nodes.
     Features that are `required` are kept whatever their relevance, where they are active. `toward`
-    names the targets.
+    names the targets. At most `n_heads` attention heads at positions are nodes too.
 
     Raises:
         UsageError: A prompt of one token has nothing to attribute to.
@@ -79,20 +83,48 @@ def attributed(
         _require_finite(basis, *relevant)
         kept = chosen(frozen, _places(frozen, relevant, max_features, required))
         nodes = FrozenGraph(basis, frozen, kept, targets)
-        plan = plan_sweep(nodes)
-        with progress.task("sweeping", plan.n_steps(frozen)) as advance:
-            swept = sweep(nodes, plan, advance)
-        _require_finite(basis, swept.edges.sum(0), swept.constants, swept.values)
-        graph = AttributionGraph(
-            subject=_subject(model, basis, frozen, kept, relevant),
-            nodes=nodes_of(frozen, kept, targets.logits),
-            edges=swept.edges.T.float().cpu().numpy(),
-            constants=swept.constants.float().cpu().numpy(),
-            values=swept.values.float().cpu().numpy(),
-        )
-        theirs = scores_without_dropped(nodes, plan, graph, progress)
-        subject = replace(graph.subject, without_dropped=theirs)
-        return Attributed(replace(graph, subject=subject), nodes)
+        subject = _subject(model, basis, frozen, kept, relevant)
+        if n_heads:
+            return _swept_with_heads(nodes, subject, n_heads, progress)
+        return _swept(nodes, subject, None, progress)
+
+
+def with_head_nodes(taken: Attributed, n_heads: int, progress: Progress) -> Attributed:
+    """The same graph with its most relevant attention heads, so many at most, as nodes.
+
+    Raises:
+        EngineError: Too little memory.
+    """
+    n_tokens = len(taken.graph.subject.tokens)
+    with memory_told(f"the graph of {n_tokens:,} tokens with its heads"):
+        return _swept_with_heads(taken.nodes, taken.graph.subject, n_heads, progress)
+
+
+def _swept_with_heads(
+    nodes: FrozenGraph, subject: Subject, n_heads: int, progress: Progress
+) -> Attributed:
+    with progress.task("ranking heads"):
+        found = with_heads(nodes, n_heads)
+    return _swept(found.graph, subject, found.told, progress)
+
+
+def _swept(
+    nodes: FrozenGraph, subject: Subject, heads: HeadNodes | None, progress: Progress
+) -> Attributed:
+    plan = plan_sweep(nodes)
+    with progress.task("sweeping", plan.n_steps(nodes.frozen)) as advance:
+        swept = sweep(nodes, plan, advance)
+    _require_finite(nodes.basis, swept.edges.sum(0), swept.constants, swept.values)
+    graph = AttributionGraph(
+        subject=subject,
+        nodes=nodes_of(nodes.frozen, nodes.chosen, nodes.targets.logits, heads),
+        edges=swept.edges.T.float().cpu().numpy(),
+        constants=swept.constants.float().cpu().numpy(),
+        values=swept.values.float().cpu().numpy(),
+    )
+    theirs = scores_without_dropped(nodes, plan, graph, progress)
+    subject = replace(subject, without_dropped=theirs)
+    return Attributed(replace(graph, subject=subject), nodes)
 
 
 def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:
@@ -145,14 +177,22 @@ def _subject(
     )
 
 
-def nodes_of(frozen: Frozen, kept: ChosenFeatures, logits: tuple[Logit, ...]) -> Nodes:
-    """The nodes of a graph that has these features, and every error and token."""
+def nodes_of(
+    frozen: Frozen,
+    kept: ChosenFeatures,
+    logits: tuple[Logit, ...],
+    heads: HeadNodes | None = None,
+) -> Nodes:
+    """The nodes of a graph that has these features and heads, and every error and token."""
     carried = torch.arange(frozen.n_prefix, frozen.n_pos)
     layers = torch.arange(frozen.n_layers)
+    table = kept.table().cpu().numpy()
     return Nodes(
-        features=kept.table().cpu().numpy(),
-        activations=torch.cat([each.activations for each in kept.layers]).float().cpu().numpy(),
+        features=np.concatenate([table[:, :1] // 2, table[:, 1:]], axis=1),
+        activations=kept.activations.float().cpu().numpy(),
         errors=torch.cartesian_prod(layers, carried).numpy(),
         tokens=torch.arange(frozen.n_pos).numpy(),
         logits=logits,
+        attention=np.flatnonzero(table[:, 0] % 2 == 0),
+        heads=heads,
     )

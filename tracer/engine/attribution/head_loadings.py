@@ -140,7 +140,7 @@ def _groups(graph: FrozenGraph, batches: Sequence[CarriedRows]) -> Iterator[list
     of_cell = graph.frozen.n_layers * len(value) * value.shape[1] * size
 
     def n_bytes(batch: CarriedRows) -> int:
-        return len(batch.layer) * (batch.positions.stop - batch.positions.start) * of_cell
+        return len(batch.depth) * (batch.positions.stop - batch.positions.start) * of_cell
 
     return within_budget(batches, n_bytes)
 
@@ -166,7 +166,7 @@ class _Strongest:
         row_of, first = nowhere(self._graph), 0
         for batch in starts:
             row_of = torch.where(batch.row_of >= 0, batch.row_of + first, row_of)
-            first += len(batch.layer)
+            first += len(batch.depth)
         row, column = row_of[self._sources], end.row_of[self._targets]
         edges = ((row >= 0) & (column >= 0)).nonzero()[:, 0]
         row, column = row[edges], column[edges]

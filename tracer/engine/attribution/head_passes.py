@@ -23,7 +23,7 @@ from tracer.engine.attribution.carried_rows import (
 from tracer.engine.attribution.frozen_block import FrozenBlock
 from tracer.engine.attribution.frozen_graph import FrozenGraph, Reads
 from tracer.engine.attribution.node_streams import NodeBatch, NodePlaces, ordered
-from tracer.engine.attribution.nodes import Writes
+from tracer.engine.attribution.nodes import LayerHeads, Writes
 
 HeadValues = list[list[Float[Tensor, "_ _"]]]
 """Of the rows that have entered, [row, pos · d_head] by layer and value head."""
@@ -41,7 +41,7 @@ def head_batches(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool) -> li
         row_of = nowhere(graph)
         row_of[row] = torch.arange(len(row), device=row.device)
         positions = slice(0, width) if backward else slice(n_pos - width, n_pos)
-        batches.append(CarriedRows(row_of, order.layer[members], positions))
+        batches.append(CarriedRows(row_of, order.depth[members], positions))
     return batches
 
 
@@ -49,10 +49,10 @@ def together(graph: FrozenGraph, nodes: NodePlaces, *, backward: bool, n: int = 
     """A batch whose only row is the sum of some nodes, or which has that row `n` times."""
     row_of = nowhere(graph)
     row_of[nodes.row] = 0
-    layer = (nodes.layer.amax if backward else nodes.layer.amin)(0, keepdim=True).expand(n)
+    depth = (nodes.depth.amax if backward else nodes.depth.amin)(0, keepdim=True).expand(n)
     if backward:
-        return CarriedRows(row_of, layer, slice(0, int(nodes.pos.max()) + 1), is_one=True)
-    return CarriedRows(row_of, layer, slice(int(nodes.pos.min()), graph.frozen.n_pos), is_one=True)
+        return CarriedRows(row_of, depth, slice(0, int(nodes.pos.max()) + 1), is_one=True)
+    return CarriedRows(row_of, depth, slice(int(nodes.pos.min()), graph.frozen.n_pos), is_one=True)
 
 
 def source_values(graph: FrozenGraph, batch: CarriedRows, writes: dict[int, Writes]) -> HeadValues:
@@ -70,11 +70,11 @@ def value_gradients_of(
     the layers below; what it yields of the head itself is whole.
     """
     frozen, here = graph.frozen, batch.positions
-    n_rows, d_model = len(batch.layer), len(frozen.resid_post)
+    n_rows, d_model = len(batch.depth), len(frozen.resid_post)
     storage = frozen.resid_post.new_zeros(n_rows, here.stop, d_model)
-    carried = NodeBatch(slice(0, n_rows), batch.layer.tolist(), here, storage)
+    carried = NodeBatch(slice(0, n_rows), batch.depth.tolist(), here, storage)
     last = torch.full((len(graph.targets.logits),), frozen.n_pos - 1, device=frozen.device)
-    _enter(carried, batch, frozen.n_layers, graph.chosen.n, last, graph.logit_reads())
+    _enter(carried, batch, 2 * frozen.n_layers, graph.chosen.n, last, graph.logit_reads())
     for layer in reversed(range(frozen.n_layers)):
         block, features = frozen.blocks[layer], graph.chosen.layers[layer]
         if graph.basis.W_skip(layer) is not None:
@@ -84,9 +84,12 @@ def value_gradients_of(
             yield layer, _pass_heads(block, carried, None if passes is None else passes[layer])
         if skipped is not None:
             carried.stream.add_(skipped)
-        _enter(carried, batch, layer, features.start, features.pos, graph.feature_reads(layer))
+        reads = graph.feature_reads(layer)
+        _enter(carried, batch, 2 * layer + 1, features.start, features.pos, reads)
         if not block.is_parallel:
             yield layer, _pass_heads(block, carried, None if passes is None else passes[layer])
+        if (heads := graph.chosen.heads_at(layer)) is not None:
+            _enter_heads(carried, batch, 2 * layer, heads)
 
 
 def _pass_heads(
@@ -111,14 +114,14 @@ def _pass_heads(
 def _enter(
     carried: NodeBatch,
     batch: CarriedRows,
-    layer: int,
+    depth: int,
     first: int,
     pos: Int[Tensor, " n"],
     reads: Reads,
 ) -> None:
-    """Let a layer's targets enter, whose rows of the graph begin at `first`."""
+    """Let the features of a layer, or the logits, enter; their rows begin at `first`."""
     if batch.is_one:
-        carried.n_dense = batch.n_from(layer)
+        carried.n_dense = batch.n_from(depth)
         rows = torch.arange(first, first + len(pos), device=pos.device)
         add_vectors(carried.stream, batch, rows, pos, reads.vectors)
         return
@@ -126,6 +129,19 @@ def _enter(
     which = (row >= 0).nonzero()[:, 0]
     which = which[torch.argsort(row[which])]
     carried.enter(pos[which], reads.vectors[which])
+
+
+def _enter_heads(carried: NodeBatch, batch: CarriedRows, depth: int, heads: LayerHeads) -> None:
+    """Let the heads of a layer enter: gradient[row, k] = spread[k] · vector."""
+    row = batch.row_of[heads.rows]
+    which = (row >= 0).nonzero()[:, 0]
+    which = which[torch.argsort(row[which])]
+    spread, vectors = heads.spread[which][:, batch.positions], heads.vectors[which]
+    if not batch.is_one:
+        carried.enter_spread(spread, vectors)
+        return
+    carried.n_dense = batch.n_from(depth)
+    carried.stream.add_(spread.T @ vectors)
 
 
 def head_products(
@@ -137,8 +153,8 @@ def head_products(
 ) -> Float[Tensor, "head source target"]:
     """loading_h = Σ_k V_h x_s(k) · ∂t/∂(V_h x)(k) at one layer; 0 of what has not entered."""
     n_groups, n_shared, n_targets, n_pos, d_head = gradients.shape
-    n_rows = sum(len(batch.layer) for batch in starts)
-    found = gradients.new_zeros(n_groups, n_rows, n_shared, len(end.layer))
+    n_rows = sum(len(batch.depth) for batch in starts)
+    found = gradients.new_zeros(n_groups, n_rows, n_shared, len(end.depth))
     first = 0
     for batch, by_layer in zip(starts, values, strict=True):
         begin = batch.positions.start
@@ -148,5 +164,5 @@ def head_products(
             g = gradients[group].flatten(0, 1)[:, begin:].flatten(1)
             product = (x @ g.T).unflatten(1, (n_shared, n_targets))
             found[group, first : first + len(x), :, :n_targets] = product
-        first += len(batch.layer)
+        first += len(batch.depth)
     return found.transpose(1, 2).flatten(0, 1)

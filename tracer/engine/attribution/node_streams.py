@@ -2,7 +2,7 @@
 
 Targets are carried backward, sources forward. A target at position p is carried at the positions up
 to p, a source at those from p on; their number is the node's *width*. Nodes are sorted by width and
-cut into batches, and each batch is sorted by the layer at which its nodes enter, so that those that
+cut into batches, and each batch is sorted by the depth at which its nodes enter, so that those that
 have entered are always its first rows: dense streams first, then sparse ones.
 
 A node enters with one vector at one position. A pass through attention adds every head's image of
@@ -54,7 +54,7 @@ def within_budget(
 
 @dataclass(frozen=True)
 class SparseStream:
-    """The streams of nodes that entered at the same layer."""
+    """The streams of nodes that entered at the same depth."""
 
     terms: Float[Tensor, "term row d_model"]
     coefficients: Float[Tensor, "pos term row"]
@@ -79,6 +79,13 @@ class SparseStream:
         """stream[row, at[n]] · vectors[n] for every row."""
         products = self.terms @ vectors.T
         return torch.einsum("krn,nkr->nr", products, self.coefficients[at])
+
+    def sums(
+        self, vectors: Float[Tensor, "n d_model"], spread: Float[Tensor, "n pos"]
+    ) -> Float[Tensor, "n row"]:
+        """Σ_pos spread[n, pos] · stream[row, pos] · vectors[n] for every row."""
+        shares = torch.einsum("np,pkr->krn", spread, self.coefficients)
+        return torch.einsum("krn,krn->nr", self.terms @ vectors.T, shares)
 
     def with_terms(
         self, terms: Float[Tensor, "... d_model"], coefficients: Float[Tensor, "pos ... row"]
@@ -122,11 +129,12 @@ def n_sparse_passes(width: Int[Tensor, " n"], n_heads: int) -> Int[Tensor, " n"]
 
 
 class NodePlaces(NamedTuple):
-    """Row in the graph's order, layer and position of targets, or of sources."""
+    """Row in the graph's order, depth and position of targets, or of sources."""
 
     row: Int[Tensor, " n"]
-    layer: Int[Tensor, " n"]
-    """At which the node enters; −1 for embeddings, n_layers for logits."""
+    depth: Int[Tensor, " n"]
+    """At which the node enters: 2 · layer at a layer's attention, 2 · layer + 1 at its MLP; −1 for
+    embeddings, 2 · n_layers for logits."""
     pos: Int[Tensor, " n"]
 
     def where(self, mask: Tensor) -> NodePlaces:
@@ -139,7 +147,7 @@ class NodeOrder:
     """Nodes in the order in which they are carried."""
 
     row: Int[Tensor, " n"]
-    layer: Int[Tensor, " n"]
+    depth: Int[Tensor, " n"]
     pos: Int[Tensor, " n"]
     width: Int[Tensor, " n"]
     batches: tuple[slice, ...]
@@ -152,13 +160,13 @@ class NodeOrder:
         """The batch of these nodes, before any of them has entered."""
         n_rows, n_pos = members.stop - members.start, positions.stop - positions.start
         storage = like.new_empty(n_rows, n_pos, len(like))
-        return NodeBatch(members, self.layer[members].tolist(), positions, storage)
+        return NodeBatch(members, self.depth[members].tolist(), positions, storage)
 
 
 def ordered(nodes: NodePlaces, width: Int[Tensor, " n"], *, backward: bool) -> NodeOrder:
-    """Cut nodes into batches of `BATCH_CELLS` cells, and sort each by the layer of entry."""
+    """Cut nodes into batches of `BATCH_CELLS` cells, and sort each by the depth of entry."""
     by_width = torch.argsort(width, stable=True)
-    entry = -nodes.layer if backward else nodes.layer
+    entry = -nodes.depth if backward else nodes.depth
     batches = tuple(_cut(width[by_width]))
     members = [by_width[batch] for batch in batches]
     by_entry = [each[torch.argsort(entry[each], stable=True)] for each in members]
@@ -189,14 +197,14 @@ class NodeBatch:
 
     members: slice
     """Which nodes of the `NodeOrder`."""
-    layer: list[int]
+    depth: list[int]
     positions: slice
     """Where they are carried."""
     storage: Float[Tensor, "row pos d_model"]
     """Room for the dense streams of all of them."""
     n_dense: int = 0
     sparse: list[SparseStream] = field(default_factory=list[SparseStream])
-    """Of those that entered last, by layer of entry."""
+    """Of those that entered last, by depth of entry."""
 
     @property
     def n_pos(self) -> int:
@@ -225,15 +233,22 @@ class NodeBatch:
         """How many members have entered."""
         return self.n_dense + sum(stream.n_rows for stream in self.sparse)
 
-    def entering(self, layer: int) -> slice:
-        """The members that enter at a layer, the next after those that have entered."""
+    def entering(self, depth: int) -> slice:
+        """The members that enter at a depth, the next after those that have entered."""
         start = self.members.start + self.n_entered
-        return slice(start, start + self.layer.count(layer))
+        return slice(start, start + self.depth.count(depth))
 
     def enter(self, pos: Int[Tensor, " row"], vectors: Float[Tensor, "row d_model"]) -> None:
         """Take in the next members, each with a vector at a position."""
         if len(vectors):
             self.sparse.append(sparse_stream(pos - self.positions.start, vectors, self.n_pos))
+
+    def enter_spread(
+        self, spread: Float[Tensor, "row pos"], vectors: Float[Tensor, "row d_model"]
+    ) -> None:
+        """Take in the next members, each with multiples of a vector at the carried positions."""
+        if len(vectors):
+            self.sparse.append(SparseStream(vectors[None], spread.T[:, None].contiguous()))
 
     def products(
         self, at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]
@@ -245,6 +260,12 @@ class NodeBatch:
         for stream, (some, into) in zip(self.stream.unbind(1), by_pos, strict=True):
             torch.mm(some, stream.T, out=into)
         return found
+
+    def sums(
+        self, vectors: Float[Tensor, "n d_model"], spread: Float[Tensor, "n pos"]
+    ) -> Float[Tensor, "n row"]:
+        """Σ_pos spread[n, pos] · stream[row, pos] · vectors[n] for every row of `stream`."""
+        return torch.einsum("rpn,np->nr", self.stream @ vectors.T, spread)
 
     def make_costly_dense(self, n_heads: int) -> None:
         """Make the sparse streams dense for which terms no longer are cheaper."""

@@ -41,25 +41,85 @@ class LayerFeatures:
 
 
 @dataclass(frozen=True)
+class LayerHeads:
+    """Heads of one layer that are nodes, a run of rows before its features': by position, head.
+
+    A head at a position reads value = Σ_k spread[k] · vectors · x(k) + constants of the residual
+    stream x before the layer (see `head_nodes`).
+    """
+
+    start: int
+    """The first row."""
+    pos: Int[Tensor, " n"]
+    index: Int[Tensor, " n"]
+    """The head in its layer."""
+    writes: Float[Tensor, "n d_model"]
+    """What it adds to the residual stream at its position."""
+    vectors: Float[Tensor, "n d_model"]
+    """By the residual stream, before the pattern."""
+    spread: Float[Tensor, "n pos"]
+    """The head's pattern at its position, over the norms' scales."""
+    constants: Float[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+    @property
+    def rows(self) -> Int[Tensor, " n"]:
+        """In the graph's order."""
+        return torch.arange(self.start, self.start + len(self.pos), device=self.pos.device)
+
+
+@dataclass(frozen=True)
 class ChosenFeatures:
-    """The features that a graph has, layer by layer."""
+    """The features that a graph has, layer by layer, and the heads where it has some."""
 
     layers: tuple[LayerFeatures, ...]
+    heads: tuple[LayerHeads, ...] = ()
+    """By layer; nothing where heads are no nodes."""
 
     @property
     def n(self) -> int:
-        """How many."""
+        """Rows of features and heads."""
         last = self.layers[-1]
         return last.start + len(last.pos)
 
-    def table(self) -> Int[Tensor, "feature 3"]:
-        """(layer, position, index), sorted."""
-        return torch.cat(
-            [
-                torch.stack([torch.full_like(x.pos, layer), x.pos, x.index], 1)
-                for layer, x in enumerate(self.layers)
-            ]
-        )
+    @property
+    def n_features(self) -> int:
+        """How many features."""
+        return sum(len(each.pos) for each in self.layers)
+
+    @property
+    def activations(self) -> Float[Tensor, " row"]:
+        """By row; of a head, its value."""
+        found = torch.cat([each.activations for each in self.layers])
+        if not any(len(each.pos) for each in self.heads):
+            return found
+        whole = found.new_zeros(self.n)
+        for each in self.layers:
+            whole[each.start : each.start + len(each.pos)] = each.activations
+        for heads in self.heads:
+            whole[heads.rows] = heads.values.to(whole.dtype)
+        return whole
+
+    def heads_at(self, layer: int) -> LayerHeads | None:
+        """A layer's heads; None where it has none."""
+        return self.heads[layer] if self.heads and len(self.heads[layer].pos) else None
+
+    def table(self) -> Int[Tensor, "row 3"]:
+        """(depth, position, index) by row, sorted.
+
+        The depth is 2 · layer + 1 of a feature and 2 · layer of a head, as in
+        `tracer.record.graph.places`.
+        """
+        found: list[Tensor] = []
+        for layer, features in enumerate(self.layers):
+            if (heads := self.heads_at(layer)) is not None:
+                found.append(_places_at(2 * layer, heads))
+            found.append(_places_at(2 * layer + 1, features))
+        return torch.cat(found)
+
+
+def _places_at(depth: int, nodes: LayerFeatures | LayerHeads) -> Int[Tensor, "n 3"]:
+    return torch.stack([torch.full_like(nodes.pos, depth), nodes.pos, nodes.index], 1)
 
 
 def chosen(frozen: Frozen, places: Iterable[Place]) -> ChosenFeatures:

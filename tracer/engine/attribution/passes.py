@@ -26,7 +26,7 @@ from tracer.engine.attribution.nodes import Writes
 from tracer.engine.progress import Advance
 
 EMBEDDING = -1
-"""The layer at which embeddings enter."""
+"""The depth at which embeddings enter."""
 
 
 def batch_groups(frozen: Frozen, order: NodeOrder) -> Iterator[list[slice]]:
@@ -51,12 +51,13 @@ class BackwardPass:
     def start(self, group: list[slice]) -> list[NodeBatch]:
         """Batches in which the logits have entered: they read the stream after the last layer."""
         frozen, reads = self._graph.frozen, self._graph.logit_reads()
+        end = 2 * frozen.n_layers
         first = frozen.n_prefix
         batches: list[NodeBatch] = []
         for members in group:
             positions = slice(first, first + self._order.n_pos(members))
             batch = self._order.batch(members, positions, frozen.resid_post)
-            self._enter(batch, frozen.n_layers, reads, self._graph.chosen.n)
+            self._enter(batch, end, reads, self._graph.chosen.n)
             batches.append(batch)
         return batches
 
@@ -72,9 +73,10 @@ class BackwardPass:
                 self._pass_attention(layer, batch, attention_bias)
             if skipped is not None:
                 batch.stream.add_(skipped)
-            self._enter(batch, layer, reads, first_row)
+            self._enter(batch, 2 * layer + 1, reads, first_row)
             if not block.is_parallel:
                 self._pass_attention(layer, batch, attention_bias)
+            self._enter_heads(batch, layer)
 
     def add_token_edges(self, batches: list[NodeBatch]) -> None:
         """Add the edges from the embeddings, which are the stream before the first layer."""
@@ -87,12 +89,21 @@ class BackwardPass:
             found = torch.einsum("rpd,pd->pr", batch.stream, here)
             edges[first : first + batch.n_pos, batch.dense] += found
 
-    def _enter(self, batch: NodeBatch, layer: int, reads: Reads, first_row: int) -> None:
-        """Let the batch's targets of a layer enter: g_t[pos of t] = read vector of t."""
-        columns = batch.entering(layer)
+    def _enter(self, batch: NodeBatch, depth: int, reads: Reads, first_row: int) -> None:
+        """Let the batch's features or logits enter: g_t[pos of t] = read vector of t."""
+        columns = batch.entering(depth)
         which = self._order.row[columns] - first_row
         self._accumulator.add_targets(columns, reads, which)
         batch.enter(self._order.pos[columns], reads.vectors[which])
+
+    def _enter_heads(self, batch: NodeBatch, layer: int) -> None:
+        """Let the batch's heads of a layer enter: g_t[k] = spread[k] · vector of t."""
+        heads = self._graph.chosen.heads_at(layer)
+        if heads is not None:
+            columns = batch.entering(2 * layer)
+            which = self._order.row[columns] - heads.start
+            self._accumulator.add_head_targets(columns, heads, which, self._prefix[layer])
+            batch.enter_spread(heads.spread[which][:, batch.positions], heads.vectors[which])
 
     def _add_edges(self, batch: NodeBatch, writes: Writes) -> None:
         """edges[s, t] += write[s, pos] · g_t[pos], by position of what is written."""
@@ -112,17 +123,19 @@ class BackwardPass:
     def _pass_attention(
         self, layer: int, batch: NodeBatch, bias: Float[Tensor, "pos d_model"] | None
     ) -> None:
-        """G += J_attentionᵀ g, after the edges from what attention adds of itself."""
+        """G += J_attentionᵀ g, after the edges from heads, and from attention's own constants."""
         frozen = self._graph.frozen
         block, n_prefix = frozen.blocks[layer], frozen.n_prefix
+        if (heads := self._graph.chosen.heads_at(layer)) is not None:
+            self._add_edges(batch, Writes(heads.rows, heads.pos, heads.writes))
         if bias is not None:
             self._add_constants(batch, bias[batch.positions])
         batch.make_costly_dense(len(block.U))
         at_prefix = block.attend_vjp(batch.stream, n_prefix)
-        self.add_prefix_edges(layer, batch.dense, at_prefix)
+        self._accumulator.add_prefix_edges(batch.dense, at_prefix, self._prefix[layer])
         for number, (columns, stream) in enumerate(batch.sparse_streams()):
             batch.sparse[number], at_prefix = block.attend_vjp_sparse(stream, n_prefix)
-            self.add_prefix_edges(layer, columns, at_prefix)
+            self._accumulator.add_prefix_edges(columns, at_prefix, self._prefix[layer])
 
     def _add_constants(self, batch: NodeBatch, bias: Float[Tensor, "pos d_model"]) -> None:
         """edges[constant, t] += Σ_pos bias[pos] · g_t[pos]."""
@@ -131,16 +144,6 @@ class BackwardPass:
         every = torch.arange(batch.n_pos, device=bias.device)
         for columns, stream in batch.sparse_streams():
             edges[columns] += stream.products(every, bias).sum(0)
-
-    def add_prefix_edges(
-        self, layer: int, columns: slice, gradient: Float[Tensor, "row prefix d_model"]
-    ) -> None:
-        """edges[prefix token f, t] += Σ_pos stream_f[pos] · gradient_t[pos]; the rest: constant."""
-        edges, prefix = self._accumulator.edges, self._prefix[layer]
-        first, n = self._graph.first_token, self._graph.frozen.n_prefix
-        tokens = torch.einsum("rpd,fpd->fr", gradient, prefix.of_token)
-        edges[first : first + n, columns] += tokens
-        edges[self._graph.constant, columns] += torch.einsum("rpd,pd->r", gradient, prefix.rest)
 
 
 class ForwardPass:
@@ -195,6 +198,7 @@ class ForwardPass:
         first = int(accumulator.column[features.start]) if len(features.pos) else 0
         columns = slice(first, first + len(features.pos))
         accumulator.add_targets(columns, reads, slice(None))
+        self._add_head_edges(layer, batches)
         for batch in batches:
             if not block.is_parallel:
                 self._pass_attention(layer, batch)
@@ -207,10 +211,10 @@ class ForwardPass:
             if batch is self._from_prefix:
                 self._add_constant(mlp_bias)
             else:
-                self._write(batch, layer, writes)
+                self._write(batch, 2 * layer + 1, writes)
 
     def _pass_attention(self, layer: int, batch: NodeBatch) -> None:
-        """X += J_attention x; to the constant row also the bias of attention."""
+        """X += J_attention x, then heads enter; to the constant row also the bias of attention."""
         block = self._graph.frozen.blocks[layer]
         batch.make_costly_dense(len(block.U))
         block.attend_jvp(batch.stream, batch.positions)
@@ -220,6 +224,24 @@ class ForwardPass:
             stream = torch.cat([of_token, rest[None]])
             batch.stream.add_(block.attend_from_prefix(stream, batch.positions))
             self._add_constant(block.attention_bias)
+        elif (heads := self._graph.chosen.heads_at(layer)) is not None:
+            self._write(batch, 2 * layer, Writes(heads.rows, heads.pos, heads.writes))
+
+    def _add_head_edges(self, layer: int, batches: list[NodeBatch]) -> None:
+        """edges[s, t] += Σ_k spread_t[k] · x_s[k] · vector of t, of the layer's heads t."""
+        heads, accumulator = self._graph.chosen.heads_at(layer), self._accumulator
+        if heads is None:
+            return
+        first = int(accumulator.column[heads.start])
+        columns = slice(first, first + len(heads.pos))
+        accumulator.add_head_targets(columns, heads, slice(None), self._prefix[layer])
+        edges = accumulator.edges[:, columns]
+        for batch in batches:
+            spread = heads.spread[:, batch.positions]
+            edges.index_add_(0, self.rows(batch), batch.sums(heads.vectors, spread).T)
+            for members, stream in batch.sparse_streams():
+                found = stream.sums(heads.vectors, spread)
+                edges.index_add_(0, self._order.row[members], found.T)
 
     def _add_edges(self, layer: int, batch: NodeBatch, reads: Reads, columns: slice) -> None:
         """edges[s, t] += x_s[pos of t] · read vector of t   [source, target]."""
@@ -241,8 +263,8 @@ class ForwardPass:
         if bias is not None:
             self._from_prefix.stream[-1] += bias[self._from_prefix.positions]
 
-    def _write(self, batch: NodeBatch, layer: int, writes: Writes) -> None:
-        """x_s[pos] += what s writes at a layer; the sources that enter there start with it."""
+    def _write(self, batch: NodeBatch, depth: int, writes: Writes) -> None:
+        """x_s[pos] += what s writes at a depth; the sources that enter there start with it."""
         place = self._place[writes.rows]
 
         def of(members: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -254,6 +276,6 @@ class ForwardPass:
         batch.stream.index_put_((row, at), vectors, accumulate=True)
         for number, (members, stream) in enumerate(batch.sparse_streams()):
             batch.sparse[number] = stream.with_writes(*of(members))
-        row, at, vectors = of(batch.entering(layer))
+        row, at, vectors = of(batch.entering(depth))
         order = torch.argsort(row)
         batch.enter(at[order] + batch.positions.start, vectors[order])

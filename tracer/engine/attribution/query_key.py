@@ -228,13 +228,15 @@ def _backward(
     frozen, n_prefix, n_rows = graph.frozen, graph.frozen.n_prefix, len(gradients)
     rows, every = torch.arange(n_rows, device=frozen.device), slice(0, n_rows)
     accumulator = EdgeAccumulator(graph, rows)
-    places = NodeOrder(rows, torch.full_like(rows, layer), rows, rows, ())
-    backward = BackwardPass(accumulator, places, prefix_streams(graph.basis, frozen))
-    backward.add_prefix_edges(layer, every, gradients[:, :n_prefix])
+    depth = torch.full_like(rows, 2 * layer)
+    places = NodeOrder(rows, depth, rows, rows, ())
+    prefix = prefix_streams(graph.basis, frozen)
+    backward = BackwardPass(accumulator, places, prefix)
+    accumulator.add_prefix_edges(every, gradients[:, :n_prefix], prefix[layer])
     carried = gradients[:, n_prefix:].contiguous()
     if carried.shape[1]:
         here = slice(n_prefix, n_prefix + carried.shape[1])
-        batch = NodeBatch(every, [layer] * n_rows, here, carried, n_dense=n_rows)
+        batch = NodeBatch(every, depth.tolist(), here, carried, n_dense=n_rows)
         for below in reversed(range(layer)):
             backward.pass_layer(below, [batch])
         backward.add_token_edges([batch])
@@ -248,8 +250,8 @@ def _rows(
     nodes = sources_of(graph)
     members = nodes.where((group[nodes.row] >= 0) & (nodes.pos < n_pos))
     number, row = group[members.row].unique(return_inverse=True)
-    first = torch.full_like(number, graph.frozen.n_layers)
-    first.scatter_reduce_(0, row, members.layer, "amin")
+    first = torch.full_like(number, 2 * graph.frozen.n_layers)
+    first.scatter_reduce_(0, row, members.depth, "amin")
     order = torch.argsort(first, stable=True)
     row_of = nowhere(graph)
     row_of[members.row] = torch.argsort(order)[row]
@@ -263,6 +265,6 @@ def _read(
     """What a side reads of rows before a layer."""
     writes = writes_of(graph, (rows.row_of >= 0).nonzero()[:, 0])
     stream, _ = next(islice(streams_of(graph, rows, writes), layer, None))
-    found = stream.new_zeros(len(rows.layer), side.constant.shape[0])
+    found = stream.new_zeros(len(rows.depth), side.constant.shape[0])
     found[: len(stream)] = side.linear(stream, rows.positions.start)
     return found

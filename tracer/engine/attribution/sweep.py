@@ -135,29 +135,30 @@ def plan_sweep(graph: FrozenGraph) -> SweepPlan:
     frozen = graph.frozen
     readers, sources = target_nodes(graph), source_nodes(graph)
     split = split_layer(frozen, readers, sources)
-    above, below = readers.where(readers.layer >= split), sources.where(sources.layer < split)
+    above = readers.where(readers.depth >= 2 * split)
+    below = sources.where(sources.depth < 2 * split)
     return SweepPlan(
         split_layer=split,
         backward=ordered(above, above.pos + 1 - frozen.n_prefix, backward=True),
-        reached=readers.row[readers.layer < split],
+        reached=readers.row[readers.depth < 2 * split],
         forward=ordered(below, frozen.n_pos - below.pos, backward=False),
     )
 
 
 def target_nodes(graph: FrozenGraph) -> NodePlaces:
-    """Features, then logits, which read after the last layer: the order of their rows."""
+    """Features and heads, then logits, which read after the last layer: the order of their rows."""
     frozen, n_logits = graph.frozen, len(graph.targets.logits)
-    ends = torch.tensor([[frozen.n_layers, frozen.n_pos - 1]] * n_logits, device=frozen.device)
+    ends = torch.tensor([[2 * frozen.n_layers, frozen.n_pos - 1]] * n_logits, device=frozen.device)
     places = torch.cat([graph.chosen.table()[:, :2], ends.view(-1, 2)])
     return NodePlaces(torch.arange(len(places), device=frozen.device), *places.unbind(1))
 
 
 def source_nodes(graph: FrozenGraph) -> NodePlaces:
-    """Features, errors, and the tokens that are carried, which write before the first layer."""
+    """Features and heads, errors, and the tokens that are carried, which write before any layer."""
     frozen = graph.frozen
     carried = torch.arange(frozen.n_prefix, frozen.n_pos, device=frozen.device)
-    layers = torch.arange(frozen.n_layers, device=frozen.device)
-    errors = torch.cartesian_prod(layers, carried)
+    depths = 2 * torch.arange(frozen.n_layers, device=frozen.device) + 1
+    errors = torch.cartesian_prod(depths, carried)
     tokens = torch.stack([torch.full_like(carried, -1), carried], 1)
     places = torch.cat([graph.chosen.table()[:, :2], errors, tokens])
     row = torch.arange(len(places), device=frozen.device)
@@ -192,17 +193,18 @@ class _Load(NamedTuple):
 
 
 def _backward(frozen: Frozen, targets: NodePlaces, split: int) -> _Load:
-    mine = targets.where(targets.layer >= split)
-    layers = (mine.layer + 1).clamp_max(frozen.n_layers) - split
+    mine = targets.where(targets.depth >= 2 * split)
+    layers = torch.div(mine.depth + 1, 2, rounding_mode="floor") - split
     n_at = torch.bincount(mine.pos, minlength=frozen.n_pos).double()
     passed = _passed(frozen, layers, mine.pos + 1 - frozen.n_prefix)
     return _Load(passed, n_at.flip(0).cumsum(0).flip(0))
 
 
 def _forward(frozen: Frozen, sources: NodePlaces, split: int) -> _Load:
-    mine = sources.where(sources.layer < split)
+    mine = sources.where(sources.depth < 2 * split)
     n_at = torch.bincount(mine.pos, minlength=frozen.n_pos).double()
-    passed = _passed(frozen, split - 1 - mine.layer, frozen.n_pos - mine.pos)
+    layers = split - 1 - torch.div(mine.depth, 2, rounding_mode="floor")
+    passed = _passed(frozen, layers, frozen.n_pos - mine.pos)
     return _Load(passed, n_at.cumsum(0))
 
 

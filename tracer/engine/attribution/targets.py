@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.frozen_block import FrozenNorm
+from tracer.engine.attribution.frozen_norm import FrozenNorm
 from tracer.hypothesis.clamps import Direction, LogitDiffDirection, TokenDirection, Toward
 from tracer.hypothesis.spec import PromptSpec
 from tracer.hypothesis.template import render_token

@@ -24,7 +24,7 @@ from tracer.engine.forward import run_rows
 from tracer.engine.freeze import Freeze
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.resolve import MeasurementContext
-from tracer.record.graph.graph import AttributionGraph, id_of_row
+from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import ablation_effects, influence
 from tracer.record.trials import Ablation
 
@@ -90,7 +90,7 @@ def _items(graph: AttributionGraph, members: Members, n: int, seed: int) -> list
     drawn = np.random.default_rng(seed).permutation(rest)[: n // 2]
     named = [_Item(name, True, rows) for name, rows in members.items() if len(rows)]
     singles = [int(row) for row in (*top, *drawn)]
-    return named + [_Item(id_of_row(graph.nodes, n), False, np.array([n])) for n in singles]
+    return named + [_Item(graph.nodes.id_of_row(n), False, np.array([n])) for n in singles]
 
 
 def _measured(

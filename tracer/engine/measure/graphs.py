@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from tracer.engine.attribution import targets
 from tracer.engine.attribution.frozen import Frozen
-from tracer.engine.attribution.graph import Attributed, attributed
+from tracer.engine.attribution.graph import Attributed, attributed, with_head_nodes
 from tracer.engine.attribution.head_loadings import MOST_HEADS, head_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.batches import BatchLimit, batch_limit
@@ -110,6 +110,7 @@ def _cause(context: MeasurementContext, prompt: str) -> list[Any]:
         spec.max_features,
         spec.check,
         spec.head_loadings,
+        spec.heads,
         heads_cause(context, prompt),
         context.hypothesis.seed,
         batch_limit(context.model, clean).rows,
@@ -151,10 +152,12 @@ def _measure(
     graph = taken.graph
     members = {name: _rows(graph, each) for name, each in places.items()}
     ablations = measure_ablations(context, prompt, graph, members, target, limit, progress)
-    pruned = prune(graph)
+    # What is judged is read off the graph without heads as nodes; the file may show one with them.
+    shown = with_head_nodes(taken, spec.heads, progress) if spec.heads else taken
+    pruned = prune(shown.graph)
     record = _record(prompt, graph, pruned, members, ablations, context.hypothesis.seed)
     if spec.head_loadings:
-        pruned = with_heads(taken, pruned, progress)
+        pruned = with_heads(shown, pruned, progress)
         edges = tuple(_with_heads(taken, members, edge) for edge in record.edges)
         record = record.model_copy(update={"edges": edges})
     return MeasuredGraph(with_claims(context, prompt, taken, members, record), pruned)
@@ -200,7 +203,7 @@ def _record(
         n_active=graph.subject.n_active,
         n_features=graph.nodes.n_features,
         relevance_share=graph.subject.relevance_share,
-        n_pruned=pruned.nodes.n_features,
+        n_pruned=pruned.nodes.n_features - pruned.nodes.n_heads,
         replacement=whole.replacement,
         completeness=whole.completeness,
         kept_replacement=theirs.replacement,

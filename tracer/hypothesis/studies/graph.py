@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from tracer.errors import KeyPath, Problem, prompts_named
+from tracer.errors import KeyPath, Problem, prompts_named, show
 from tracer.hypothesis.clamps import Toward
 from tracer.hypothesis.declared import Declared, Name
 from tracer.hypothesis.expectations.registry import GraphExpectationForm
@@ -24,12 +25,37 @@ KEPT_FEATURES = 2048
 """Features kept where nobody says otherwise."""
 MAX_FEATURES = 50_000
 """The edge matrix grows with the square: 10 GB."""
+KEPT_HEADS = 256
+"""Heads of attention, each at a position, that are nodes where nobody says how many."""
+MAX_HEADS = 10_000
+"""More rows and columns of the same matrix."""
 MAX_CELLS = 2 * MAX_FEATURES**2
 """Of the edge matrix: as many features, with as many errors and tokens; 20 GB."""
 LARGEST = 1e30
 """No edge, activation or value is larger; sums of edges stay far inside float32."""
 MAX_JSON_BYTES = 100_000_000
 """Of a graph JSON; Neuronpedia takes no larger one."""
+
+
+def _count_of_heads(written: object) -> int:
+    if not isinstance(written, int):
+        raise PydanticCustomError(
+            "head_count",
+            "found {found}; true or a whole number is expected.",
+            {"found": show(written)},
+        )
+    return KEPT_HEADS * written if isinstance(written, bool) else written
+
+
+HeadCount = Annotated[
+    int,
+    BeforeValidator(_count_of_heads),
+    Field(ge=0, le=MAX_HEADS),
+    WithJsonSchema(
+        {"anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 0, "maximum": MAX_HEADS}]}
+    ),
+]
+"""How many heads are nodes; a file may also say true or false."""
 
 
 class GraphSpec(Declared):
@@ -56,6 +82,11 @@ class GraphSpec(Declared):
     head_loadings: bool = Field(
         default=False,
         description="Find which attention heads carry each edge, and those between supernodes.",
+    )
+    heads: HeadCount = Field(
+        default=0,
+        description="Show heads of attention as nodes, the most relevant at their positions: so "
+        f"many at most, {KEPT_HEADS} for true.",
     )
     expect: tuple[GraphExpectationForm, ...] = ()
 

@@ -26,6 +26,7 @@ from tracer.record.graph.format import (
     Tensors,
     describe,
     from_graph,
+    head_nodes_of,
     heads_of,
     logits_of,
     pruning_of,
@@ -70,7 +71,8 @@ def write(
     data = safetensors.numpy.save(found)
     about = _describe(path, graph, found, hashlib.sha256(data).hexdigest(), features or {})
     write_bytes(path.with_suffix(".safetensors"), data)
-    empty = {name for name in ("features", "attention") if not getattr(about, name)}
+    optional = "features", "attention", "head_nodes"
+    empty = {name for name in optional if not getattr(about, name)}
     write_text(path, about.model_dump_json(by_alias=True, indent=1, exclude=empty) + "\n")
     return path
 
@@ -230,11 +232,12 @@ def _whole(path: Path, about: GraphDocument, found: Tensors) -> _Whole:
         found["errors"].astype(np.int64),
         found["tokens"].astype(np.int64),
         logits_of(about),
-        *(
-            found[name].astype(np.int64)
+        **{
+            name: found[name].astype(np.int64)
             for name in ("attention", "attention_errors")
             if name in found
-        ),
+        },
+        heads=head_nodes_of(about),
     )
     wrong = misfit(found, nodes, about)
     if wrong:

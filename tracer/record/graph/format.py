@@ -19,7 +19,7 @@ from tracer.record.graph.graph import (
     Scores,
     Subject,
 )
-from tracer.record.graph.heads import HeadLoadings
+from tracer.record.graph.heads import HeadLoadings, HeadNodes
 from tracer.record.graph.influence import rows_of
 from tracer.record.graph.qk_tracing import QkTracings
 from tracer.record.trials import FeatureTokens
@@ -76,11 +76,18 @@ class HeadsPart(Part):
 
 
 class AttentionPart(Part):
-    """Features and errors of attention dictionaries among the others."""
+    """Features and errors of attention dictionaries among the others, or heads."""
 
     features: _Count
     errors: _Count
     tracings: QkTracings | None = None
+
+
+class HeadNodesPart(Part):
+    """See `tracer.record.graph.heads.HeadNodes`; the features of attention are heads."""
+
+    n_all: _Count
+    relevance_share: _Share
 
 
 class Counts(Part):
@@ -102,7 +109,9 @@ class GraphDocument(Part):
     pruning: PruningPart | None
     heads: HeadsPart | None = None
     attention: AttentionPart | None = None
-    """A graph without attention dictionaries has no such key."""
+    """A graph without attention dictionaries, or heads as nodes, has no such key."""
+    head_nodes: HeadNodesPart | None = None
+    """A graph without heads as nodes has no such key."""
     n_nodes: _Count
     counts: Counts
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -134,6 +143,7 @@ def describe(
         pruning=None if pruning is None else PruningPart(**vars(pruning)),
         heads=carry,
         attention=_attention(graph, ids),
+        head_nodes=None if nodes.heads is None else HeadNodesPart(**vars(nodes.heads)),
         n_nodes=nodes.n_sources + len(nodes.logits),
         counts=counts,
         tensors_sha256=sha256,
@@ -172,6 +182,11 @@ def heads_of(document: GraphDocument, tensors: Tensors) -> HeadLoadings | None:
         return None
     heads = tensors["loadings.head"].astype(np.int64)
     return HeadLoadings(document.heads.n_heads, heads, tensors["loadings.weight"])
+
+
+def head_nodes_of(document: GraphDocument) -> HeadNodes | None:
+    """What is told of heads as nodes, where the graph has some."""
+    return None if document.head_nodes is None else HeadNodes(**dict(document.head_nodes))
 
 
 def tracings_of(document: GraphDocument) -> QkTracings | None:

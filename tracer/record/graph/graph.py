@@ -14,12 +14,14 @@ A pruned graph has fewer nodes and edges, and its constants no longer close that
 Targets are rows: features, then logits. Sources are columns: features, then errors, then tokens.
 Features are sorted by (layer, position, index), errors by (layer, position), tokens by position.
 
-A graph made elsewhere may also explain attention by a dictionary. Its features and errors stand
-among the others, in front of those of their layer's MLP, which reads what attention has written.
+A graph may also have heads of attention as nodes (see `tracer.record.graph.heads`), and one made
+elsewhere may explain attention by a dictionary. These stand among the features (and errors), in
+front of those of their layer's MLP, which reads what attention has written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -33,9 +35,10 @@ from tracer.hypothesis.neuronpedia_ids import (
     embedding_id,
     error_id,
     feature_id,
+    head_id,
 )
 from tracer.record.graph import places
-from tracer.record.graph.heads import HeadLoadings, HeadShare
+from tracer.record.graph.heads import HeadLoadings, HeadNodes, HeadShare
 from tracer.record.graph.qk_tracing import QkTracings
 
 
@@ -58,20 +61,28 @@ class Nodes:
     features: Int[np.ndarray, "feature 3"]
     """(layer, position, index), sorted; those of a layer's attention before those of its MLP."""
     activations: Float[np.ndarray, " feature"]
+    """Of a head, its value."""
     errors: Int[np.ndarray, "error 2"]
     """(layer, position), sorted; those of a layer's attention before those of its MLP."""
     tokens: Int[np.ndarray, " token"]
     """Positions, ascending."""
     logits: tuple[Logit, ...]
     attention: Int[np.ndarray, " some"] = field(default_factory=places.none)
-    """Rows of the features that are of attention dictionaries, ascending."""
+    """Rows of the features that are of attention dictionaries, or are heads, ascending."""
     attention_errors: Int[np.ndarray, " others"] = field(default_factory=places.none)
     """Numbers of the errors that are of attention dictionaries, ascending."""
+    heads: HeadNodes | None = None
+    """Where those rows are not features of dictionaries but heads."""
 
     @property
     def n_features(self) -> int:
-        """How many features."""
+        """How many features, heads among them."""
         return len(self.features)
+
+    @property
+    def n_heads(self) -> int:
+        """How many of the features are heads."""
+        return 0 if self.heads is None else len(self.attention)
 
     @property
     def n_targets(self) -> int:
@@ -136,13 +147,20 @@ class Nodes:
 
     def feature_ids(self) -> list[str]:
         """The id of each feature, in order."""
-        attention = set(self.attention.tolist())
+        attention, of_attention = set(self.attention.tolist()), self._attention_id
         return [
-            attention_feature_id(layer, index, pos)
-            if row in attention
-            else feature_id(layer, index, pos)
+            (of_attention if row in attention else feature_id)(layer, index, pos)
             for row, (layer, pos, index) in enumerate(self.features.tolist())
         ]
+
+    @property
+    def _attention_id(self) -> Callable[[int, int, int], str]:
+        return attention_feature_id if self.heads is None else head_id
+
+    def id_of_row(self, row: int) -> str:
+        """The id of the feature in a row of the edge matrix."""
+        layer, pos, index = self.features[row].tolist()
+        return (self._attention_id if row in self.attention else feature_id)(layer, index, pos)
 
     def error_ids(self) -> list[str]:
         """The id of each error, in order."""
@@ -181,6 +199,7 @@ class Nodes:
             self.logits,
             places.kept(self.attention, features),
             places.kept(self.attention_errors, errors),
+            self.heads,
         )
 
 
@@ -277,13 +296,6 @@ def heads_of_edge(graph: AttributionGraph, row: int, column: int) -> tuple[HeadS
         return ()
     edge = np.count_nonzero(graph.edges[:row]) + np.count_nonzero(graph.edges[row, :column])
     return graph.heads.strongest(int(edge))
-
-
-def id_of_row(nodes: Nodes, row: int) -> str:
-    """The id of the feature in a row of the edge matrix."""
-    layer, pos, index = nodes.features[row].tolist()
-    of_attention = row in nodes.attention
-    return (attention_feature_id if of_attention else feature_id)(layer, index, pos)
 
 
 def source_ids(nodes: Nodes, subject: Subject) -> list[str]:

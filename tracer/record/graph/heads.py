@@ -20,6 +20,21 @@ class HeadShare(NamedTuple):
 
 
 @dataclass(frozen=True)
+class HeadNodes:
+    """What is told of the heads of a graph that has heads as nodes.
+
+    A head at a position is a row and a column of the graph, its index the head in its layer. What
+    it reads is read toward what the graph explains: its value is what it adds to Σ weight · logit
+    by all paths of the graph, and an incoming edge the part that the source has in that.
+    """
+
+    n_all: int
+    """Heads at positions, nodes or not."""
+    relevance_share: float
+    """Share of all heads' relevance to the logits that those of the whole graph carry, 0 to 1."""
+
+
+@dataclass(frozen=True)
 class HeadLoadings:
     """Which attention heads carry each edge: its strongest loadings, in the edge's unit.
 

@@ -35,6 +35,7 @@ from tracer.hypothesis.neuronpedia_ids import (
     parse_error,
     parse_feature,
     parse_file_feature,
+    parse_head,
     parse_logit,
 )
 from tracer.record.graph.neuronpedia_format import NodeEntry
@@ -60,6 +61,8 @@ class Entries:
     tokens: tuple[PlacedEntry[EmbeddingName], ...]
     logits: tuple[PlacedEntry[LogitName], ...]
     n_layers: int
+    has_heads: bool
+    """Whether those of attention are heads."""
 
     @cached_property
     def renamed(self) -> dict[str, str]:
@@ -106,9 +109,10 @@ def read_entries(nodes: Sequence[NodeEntry], n_tokens: int) -> Entries:
     logits = _of_kind(nodes, LOGIT, parse_logit)
     if not logits:
         raise UsageError("it has no logit nodes, so it explains nothing.")
+    has_heads = _has_heads(nodes)
     features = [
         *_of_kind(nodes, FEATURE, parse_file_feature),
-        *_of_kind(nodes, LORSA, parse_attention_feature, True),
+        *_of_kind(nodes, LORSA, parse_head if has_heads else parse_attention_feature, True),
     ]
     errors = [
         *_of_kind(nodes, ERROR, parse_error),
@@ -121,10 +125,24 @@ def read_entries(nodes: Sequence[NodeEntry], n_tokens: int) -> Entries:
         tuple(sorted(tokens, key=lambda each: (each.name.pos, each.name.token))),
         tuple(logits),
         _n_layers(logits, [*features, *errors]),
+        has_heads,
     )
     _check_places(found, n_tokens)
     _check_ids(found)
     return found
+
+
+def _has_heads(nodes: Sequence[NodeEntry]) -> bool:
+    """Whether the nodes of the attention features' type are heads, as tracer writes them."""
+    names = [node.node_id for node in nodes if node.feature_type == LORSA]
+    heads = [name for name in names if parse_head(name)]
+    if heads and len(heads) < len(names):
+        other = next(name for name in names if not parse_head(name))
+        raise UsageError(
+            f"it has heads ({show(heads[0])}) and features of an attention dictionary "
+            f"({show(other)}) as nodes; only the ones or the others are read."
+        )
+    return bool(heads)
 
 
 def _place_of_feature(each: PlacedEntry[FeatureName]) -> tuple[int, ...]:

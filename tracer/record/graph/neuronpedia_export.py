@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from jaxtyping import Float
 
 from tracer import __version__
 from tracer.errors import UsageError
+from tracer.hypothesis.heads import head_id
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.hypothesis.neuronpedia_ids import (
     BIAS,
@@ -154,6 +155,8 @@ def _metadata(graph: AttributionGraph, slug: str, scan: str | None) -> dict[str,
             "generator": {"name": "tracer", "version": __version__},
         },
     }
+    if graph.nodes.heads:
+        metadata["info"]["head_nodes"] = asdict(graph.nodes.heads)
     if pruning:
         metadata["pruning_settings"] = {
             "node_threshold": pruning.nodes,
@@ -198,6 +201,8 @@ def _sources(
         number, js_id = cantor(layer, index), f"{layer}_{index}-0"
         kind, js_id = (LORSA, name) if row in attention else (FEATURE, js_id)
         node = _node(name, kind, str(layer), pos, number, js_id)
+        if nodes.heads and row in attention:
+            node["clerp"] = f"head {head_id(layer, index)}"
         yield node | {"influence": rank, "activation": activations[row]}
     for number, (layer, pos) in enumerate(nodes.errors.tolist()):
         name, rank = next(rest)

@@ -96,10 +96,18 @@ class PruningSettings(BaseModel):
     edge_threshold: Share | None = None
 
 
+class HeadNodesEntry(BaseModel):
+    """See `tracer.record.graph.heads.HeadNodes`; only tracer writes it."""
+
+    n_all: Annotated[Whole, Field(ge=0)]
+    relevance_share: Share
+
+
 class Info(BaseModel):
-    """Who made it and of what; only the basis is of use here."""
+    """Who made it and of what; only the basis, and what is told of heads, is of use here."""
 
     transcoder_set: Text | None = None
+    head_nodes: HeadNodesEntry | None = None
 
 
 class Metadata(BaseModel):

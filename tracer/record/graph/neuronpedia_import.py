@@ -31,10 +31,12 @@ from tracer.hypothesis.neuronpedia_ids import (
 from tracer.record.graph import files, neuronpedia_format
 from tracer.record.graph.format import SCHEMA
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Pruning, Subject, source_ids
+from tracer.record.graph.heads import HeadNodes
 from tracer.record.graph.neuronpedia_entries import Entries, our_id, read_entries
 from tracer.record.graph.neuronpedia_export import NO_MARKS, PageMarks, logit_ids
 from tracer.record.graph.neuronpedia_format import (
     GraphFile,
+    HeadNodesEntry,
     LinkEntry,
     Metadata,
     NodeEntry,
@@ -140,7 +142,7 @@ def _parse(data: object) -> GraphFile:
 
 
 def _graph(file: GraphFile, entries: Entries) -> AttributionGraph:
-    nodes = _nodes(entries)
+    nodes = _nodes(entries, file.metadata.info.head_nodes)
     if nodes.n_targets * nodes.n_sources > MAX_EDGES:
         raise UsageError(
             f"{nodes.n_targets:,} × {nodes.n_sources:,} edges are possible between its nodes; at "
@@ -176,7 +178,7 @@ def _constants(
     return found
 
 
-def _nodes(entries: Entries) -> Nodes:
+def _nodes(entries: Entries, told: HeadNodesEntry | None) -> Nodes:
     features = [(each.name.layer, each.name.pos, each.name.feature) for each in entries.features]
     activations = [each.entry.activation or 0.0 for each in entries.features]
     errors = [(each.name.layer, each.name.pos) for each in entries.errors]
@@ -188,7 +190,15 @@ def _nodes(entries: Entries) -> Nodes:
         logits=tuple(_logit(each.name, each.entry) for each in entries.logits),
         attention=np.flatnonzero([each.of_attention for each in entries.features]),
         attention_errors=np.flatnonzero([each.of_attention for each in entries.errors]),
+        heads=_heads(entries, told),
     )
+
+
+def _heads(entries: Entries, told: HeadNodesEntry | None) -> HeadNodes | None:
+    if not entries.has_heads:
+        return None
+    n = sum(each.of_attention for each in entries.features)
+    return HeadNodes(n, 0.0) if told is None else HeadNodes(told.n_all, told.relevance_share)
 
 
 def _logit(name: LogitName, entry: NodeEntry) -> Logit:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tracer.record.graph.graph import AttributionGraph, heads_of_edge, id_of_row
+from tracer.record.graph.graph import AttributionGraph, heads_of_edge
 from tracer.record.graph.heads import HeadShare
 from tracer.record.graph.influence import Scores, influence, scores
 
@@ -28,10 +28,10 @@ class Strongest(NamedTuple):
 
 
 class InfluentialFeature(NamedTuple):
-    """One of the most influential features."""
+    """One of the most influential features, or a head, whose value is its activation."""
 
     id: str
-    """`layer_index_position`."""
+    """`layer_index_position`; of a head, `layer_head_number_position`."""
     token: str
     """What stands at its position."""
     activation: float
@@ -46,9 +46,11 @@ class Summary:
     """The counts, scores and strongest features of a graph."""
 
     n_kept: int
-    """Features of the whole graph."""
+    """Features of the whole graph; heads are none."""
     n_attention: int
     """Of those that are left, how many are of attention dictionaries."""
+    n_heads: int
+    """Heads that are left."""
     n_nodes: int
     """Features, errors, tokens and logits left."""
     n_edges: int
@@ -74,8 +76,9 @@ def summarise(
     nodes = pruned.nodes
     order = np.argsort(-influences[: nodes.n_features], kind="stable")[:n]
     return Summary(
-        n_kept=whole.nodes.n_features,
-        n_attention=len(nodes.attention),
+        n_kept=whole.nodes.n_features - whole.nodes.n_heads,
+        n_attention=len(nodes.attention) - nodes.n_heads,
+        n_heads=nodes.n_heads,
         n_nodes=nodes.n_sources + len(nodes.logits),
         n_edges=int(np.count_nonzero(pruned.edges)),
         scores=scores(whole),
@@ -92,7 +95,7 @@ def kept_influence(
 
 def _feature(graph: AttributionGraph, row: int, influence: float) -> InfluentialFeature:
     return InfluentialFeature(
-        id=id_of_row(graph.nodes, row),
+        id=graph.nodes.id_of_row(row),
         token=graph.subject.tokens[int(graph.nodes.features[row, 1])],
         activation=float(graph.nodes.activations[row]),
         influence=influence,
@@ -109,4 +112,4 @@ def _strongest(graph: AttributionGraph, column: int) -> Strongest | None:
     heads = heads_of_edge(graph, target, column)
     if target >= n_features:
         return Strongest(graph.nodes.logits[target - n_features].label, True, weight, heads)
-    return Strongest(id_of_row(graph.nodes, target), False, weight, heads)
+    return Strongest(graph.nodes.id_of_row(target), False, weight, heads)

@@ -9,6 +9,7 @@ const GRAPH_MANY = 12; // of so many selected nodes, links are drawn as totals
 const GRAPH_HUES = 8; // of supernodes; the outlines' dashes tell apart what an eye may not
 const GRAPH_SHAPES = {
   feature: d3.symbolCircle,
+  head: d3.symbolStar,
   attention: d3.symbolTriangle,
   error: d3.symbolDiamond,
   "attention-error": d3.symbolDiamond,

@@ -84,6 +84,7 @@ function graphConnections(data, adjacency, selected) {
 function graphTotals(data, rows, receives) {
   const kinds = {
     feature: "other features",
+    head: "heads",
     attention: "attention features",
     error: "errors",
     "attention-error": "errors of attention",

@@ -42,7 +42,7 @@ function graphFacts(data, node) {
   return [
     ["Id", node.id],
     ["At", `${node.token} (token ${node.position})`],
-    ...(node.activation === null ? [] : [["Activation", graphNumber(node.activation)]]),
+    ...(node.activation === null ? [] : [[node.kind === "head" ? "Adds to what is explained" : "Activation", graphNumber(node.activation)]]),
     ["Influence on the output", `${(100 * node.influence).toFixed(2)} %`],
     ...(groups.length ? [["Supernode", groups.join(", ")]] : []),
     ...node.facts,
@@ -94,7 +94,7 @@ function graphTraced({ title, rows, n_more }, level) {
 
 /** The most influential features: where to begin. */
 function graphFirst(data, shown, pick, hover, level) {
-  const features = [...data.nodes.keys()].filter((i) => ["feature", "attention"].includes(data.nodes[i].kind) && shown(i));
+  const features = [...data.nodes.keys()].filter((i) => ["feature", "head", "attention"].includes(data.nodes[i].kind) && shown(i));
   const first = d3.sort(features, (i) => -data.nodes[i].influence).slice(0, GRAPH_FIRST);
   const list = graphElement("ul", { "aria-label": "Most influential features" });
   for (const node of first) {
