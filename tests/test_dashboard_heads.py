@@ -13,7 +13,8 @@ from tests.graphs import hand_graph
 from tests.opened import ids_of, open_tiny
 from tests.test_head_loadings import attributed_of
 from tracer.dashboard import model
-from tracer.dashboard.explore.heads import carrying_heads, question_in, question_text
+from tracer.dashboard.explore.carrying_heads import carrying_heads
+from tracer.dashboard.explore.heads import question_in, question_text
 from tracer.dashboard.explore.nodes import connections, entering, index_of
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis

@@ -17,6 +17,7 @@ from tracer.dashboard.dashboard import (
     put_in_address,
     table,
 )
+from tracer.dashboard.explore.carrying_heads import ask_carrying, carrying_heads
 from tracer.dashboard.explore.feature import feature_panel
 from tracer.dashboard.explore.graph import graph_panel, select, selection, take_up_address
 from tracer.dashboard.explore.groups import (
@@ -26,12 +27,7 @@ from tracer.dashboard.explore.groups import (
     hand_groups,
     keep_panel,
 )
-from tracer.dashboard.explore.heads import (
-    HeadSubject,
-    ask_carrying,
-    carrying_heads,
-    heads_panel,
-)
+from tracer.dashboard.explore.heads import HeadSubject, heads_panel
 from tracer.dashboard.explore.nodes import (
     AskedLogits,
     Connections,

@@ -7,37 +7,34 @@ question stands in the address; who comes with one finds it filled in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import streamlit as st
 from streamlit.components.v2 import component
-from streamlit.delta_generator import DeltaGenerator
 
 from tracer import engine
 from tracer.dashboard import model
 from tracer.dashboard.dashboard import plain, put_in_address, table
-from tracer.dashboard.explore.nodes import Connections, GraphIndex
 from tracer.dashboard.explore.supernodes import Groups
 from tracer.errors import TracerError
-from tracer.hypothesis.heads import HeadName, find_head
+from tracer.hypothesis.heads import find_head
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.graph.head_reason import Against, HeadQuestion, HeadReason
 from tracer.record.trials import FeatureTokens
 from tracer.report.head_reason import pattern_json, reason_statement, reason_tables
 from tracer.report.render import pattern_module, pattern_style
-from tracer.report.text import clean, heads_text, shorten, visible_token
+from tracer.report.text import clean, shorten, visible_token
 
 WHY = "why"
 """In the address: '9.1_17_16_mean', the head, the positions of query and key, and against what."""
 MEAN = "mean"
 _ADDRESS = re.compile(r"([0-9.]{1,9})_([0-9]{1,6})_([0-9]{1,6})(?:_(mean|[0-9]{1,6}))?", re.ASCII)
-_QUESTION, _ANSWER, _PATTERN, _CARRYING = "head question", "head answer", "head pattern", "carrying"
+_QUESTION, _ANSWER, _PATTERN = "head question", "head answer", "head pattern"
 _PROBLEM, _SHOWN, _OPEN = "head problem", "heads of", "heads open"
 _LONGEST = 24
-_MOST_CARRYING = 20
 
 
 @dataclass(frozen=True)
@@ -125,14 +122,14 @@ def _asked(about: HeadSubject) -> HeadQuestion | None:
         st.session_state[_SHOWN] = about.name
         given = question_in(str(st.query_params.get(WHY, "")), len(about.tokens))
         if given is not None:
-            _fill(about, given)
+            fill_in(about, given)
     name, asked = st.session_state.get(_QUESTION, (None, None))
     mine = asked if name == about.name else None
     put_in_address(WHY, None if mine is None else question_text(mine))
     return mine
 
 
-def _fill(about: HeadSubject, asked: HeadQuestion) -> None:
+def fill_in(about: HeadSubject, asked: HeadQuestion) -> None:
     """Put a question into the fields; before they are drawn."""
     values = (str(asked.head), asked.query, asked.key, asked.against)
     for name, value in zip(("head", "query", "key", "against"), values, strict=True):
@@ -201,7 +198,7 @@ def _picked(about: HeadSubject) -> None:
     if asked is None or name != about.name or len(places) != 2:
         return
     new = HeadQuestion(asked.head, places[0], places[1], asked.against)
-    _fill(about, new)
+    fill_in(about, new)
     st.session_state[_QUESTION] = (about.name, new)
 
 
@@ -274,63 +271,6 @@ def _told(about: HeadSubject, reason: HeadReason) -> None:
             "a side add up to what is told. Features that the graph does not have are in errors."
         )
     )
-
-
-class Carrying(NamedTuple):
-    """A head that carries much of a link, and the link."""
-
-    head: HeadName
-    query: int
-    key: int
-    label: str
-    size: float
-    """Share of the link's target that passes the head, without its sign."""
-
-
-def carrying_heads(index: GraphIndex, found: Connections, name: str) -> list[Carrying]:
-    """The strongest head of each of a node's links.
-
-    Those that move something to another token come first, then those that carry most.
-    """
-    here, heads = index.node(name), list[Carrying]()
-    links = [(link, True) for link in found.inputs] + [(link, False) for link in found.outputs]
-    for link, is_input in links:
-        other = index.node(link.id)
-        query, key = (here.pos, other.pos) if is_input else (other.pos, here.pos)
-        for each in link.heads[:1]:
-            way = "comes from" if is_input else "goes to"
-            told = f"{heads_text([each], link.weight)} of what {way}"
-            label = f"{told} {shorten(str(clean(other.label)), 60)}"
-            size = abs(link.share * each.weight / link.weight)
-            heads.append(Carrying(HeadName(each.layer, each.head), query, key, label, size))
-    heads.sort(key=lambda each: (each.query == each.key, -each.size))
-    return heads[:_MOST_CARRYING]
-
-
-def ask_carrying(about: HeadSubject, heads: Sequence[Carrying], at: DeltaGenerator) -> None:
-    """Draw the heads that carry a node's links; one that is chosen is filled in as a question."""
-    if not heads:
-        return
-    at.selectbox(
-        "Why does a head that carries a link look there?",
-        heads,
-        index=None,
-        format_func=_label,
-        key=_CARRYING,
-        placeholder="Choose a head, then ask below",
-        on_change=_fill_carrying,
-        args=(about,),
-    )
-
-
-def _label(each: Carrying) -> str:
-    return each.label
-
-
-def _fill_carrying(about: HeadSubject) -> None:
-    chosen: Carrying | None = st.session_state.get(_CARRYING)
-    if chosen is not None:
-        _fill(about, HeadQuestion(chosen.head, chosen.query, chosen.key, MEAN))
 
 
 def _token(about: HeadSubject, pos: int) -> str:
