@@ -14,8 +14,9 @@ from tracer.engine.clean import activation
 from tracer.engine.controls import draw_controls
 from tracer.engine.features.heads import WithHeads
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.features.places import HEADS, joined
+from tracer.engine.features.places import HEADS, PlaceValues, joined
 from tracer.engine.forward import run_rows
+from tracer.engine.other_sets import n_other_sets, other_sets, standing_for
 from tracer.engine.progress import Silent
 from tracer.engine.resolve import open_context
 from tracer.errors import HypothesisError
@@ -257,30 +258,57 @@ def heads_in(values):
     return {unit: units.count(unit) for unit in units}
 
 
-def test_controls_are_whole_other_heads_of_the_same_layers_and_size(context):
-    set_, controls = controls_of(context, {"movers": 0}, 5, context.members(["movers"]))
+def written(context, values, heads):
+    """Norm of what the change of some heads, (layer, head), writes at the last token."""
     clean = context.clean["dallas"]
+    mine = {p: v for p, v in values.items() if (p[0] - HEADS, p[2] // 8) in heads}
+    return float(sum(writes(context.basis, clean, PlaceValues.of(mine)).values()).norm())
+
+
+def test_controls_are_whole_heads_of_the_same_layers_as_large_as_those_they_replace(context):
+    set_, controls = controls_of(context, {"movers": 0}, 99, context.members(["movers"]))
     real = heads_in(set_.values)
-    size = {key: float(w.norm()) for key, w in writes(context.basis, clean, set_.values).items()}
     assert controls is not None
-    assert len({tuple(sorted(heads_in(each))) for each in controls}) == 5
     for control in controls:
         drawn = heads_in(control)
-        assert set(drawn.values()) == {8}
+        assert set(drawn.values()) == {8} and drawn != real
         assert sorted((la, p) for la, p, _ in drawn) == sorted((la, p) for la, p, _ in real)
-        assert not drawn.keys() & real.keys()
-        for key, write in writes(context.basis, clean, control).items():
-            assert float(write.norm()) == pytest.approx(size[key], rel=1e-4)
+        for layer, own in ((0, 1), (1, 3)):
+            [(_, _, head)] = [each for each in drawn if each[0] == layer]
+            size = written(context, set_.values, {(layer, own)})
+            assert written(context, control, {(layer, head)}) == pytest.approx(size, rel=1e-4)
+            if head == own:  # a shared one is set to what it is set to in the real set
+                shared = [p for p in control if (p[0] - HEADS, p[2] // 8) == (layer, own)]
+                assert [control[p] for p in shared] == [set_.values[p] for p in shared]
 
 
 def test_no_set_of_heads_is_drawn_twice_and_all_are_taken_where_they_are_few(context):
     _, controls = controls_of(context, {"movers": 0}, 99)
     assert controls is not None
-    wanted = set(itertools.product((0, 2, 3), (0, 1, 2)))
+    wanted = set(itertools.product(range(4), range(4))) - {(1, 3)}
     found = [tuple(head for _, _, head in sorted(heads_in(each))) for each in controls]
     assert sorted(found) == sorted(wanted)
-    _, none = controls_of(context, {"movers": 0}, 9, {HEADS + 1: frozenset({0, 1, 2, 3})})
+    without = {HEADS + 1: frozenset({0, 1, 2, 3})}
+    _, kept = controls_of(context, {"movers": 0}, 9, without)
+    assert kept is not None and len(kept) == 3  # 1.3 itself, beside another head of layer 0
+    _, none = controls_of(context, {"single": 0}, 9, {HEADS + 1: frozenset({1, 2, 3})})
     assert none is None
+
+
+def test_two_of_a_layer_are_exchanged_one_or_both():
+    assert [standing_for((1, 3), drawn) for drawn in ((0, 1), (0, 3), (2, 3), (0, 2))] == [
+        [1, 0],
+        [0, 3],
+        [2, 3],
+        [0, 2],
+    ]
+    pools, own = [range(4), range(3)], [[3, 1], [2]]
+    found = other_sets(pools, own, 99, "seed")
+    assert len(set(found)) == len(found) == n_other_sets(pools, own) == 6 * 3 - 1
+    assert ((1, 3), (2,)) not in found
+    some = other_sets(pools, own, 16, "seed")
+    assert len(set(some)) == 16 and set(some) < set(found)
+    assert n_other_sets([[0, 1]], [[2]]) == 2  # what is not of the pool is no choice of it
 
 
 def test_beside_features_heads_do_not_limit_the_number_of_controls(context):
@@ -334,8 +362,7 @@ def test_a_file_with_heads_is_measured_judged_and_reported(tiny, tmp_path):
     }
     run = tracer.run(Hypothesis.model_validate(file), reports=tmp_path, cache=False)
     trial = run.record.interventions["no_movers"].trials["dallas"]
-    # Three other heads stand for each of two: 9 sets, of which none reads another supernode.
-    assert trial.n_controls == 9
+    assert trial.n_controls == 15  # four heads stand for each of two, and these are one choice
     [outcome, *_] = [o for o in run.verdict.outcomes if o.intervention == "no_movers"]
     assert outcome.outcome != "untested"
     assert run.record.graphs["dallas"].members == {"texas": 4}
@@ -356,11 +383,11 @@ def test_where_too_few_heads_exist_the_sentence_says_so(tiny, tmp_path):
     run = tracer.run(Hypothesis.model_validate(file), reports=tmp_path, cache=False)
     reasons = {each.intervention: each.reason for each in run.verdict.outcomes}
     assert reasons["one"] == (
-        "19 controls are needed for p ≤ 0.05; no more than 9 other sets of heads exist"
+        "19 controls are needed for p ≤ 0.05; no more than 15 other sets of heads exist"
     )
     assert reasons["together"] == (
-        "9 controls can reach p 0.1 at best, not 0.05; 19 are needed, and no more than 9 other "
-        "sets of heads exist"
+        "15 controls can reach p 0.062 at best, not 0.05; 19 are needed, and no more than 15 "
+        "other sets of heads exist"
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.records import make_graph_record, make_record
+from tests.records import make_confirmable, make_graph_record, make_record
 from tracer.errors import UsageError
 from tracer.evidence.judge import judge_run
 from tracer.evidence.measures import attends, because, carried
@@ -12,6 +12,7 @@ from tracer.hypothesis.expectations.because import Because
 from tracer.hypothesis.expectations.carried import Carried
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.head_shares import HeadShareRecord, ReasonRecord
+from tracer.record.trials import GraphEdge
 
 FOUND = {"heads": ("1.2",), "part": 0.6, "whole": 1.5, "share": 0.4, "n_controls": 3}
 COMPARED = FOUND | {"n_as_high": 0, "n_as_low": 3, "control_median": 0.1, "is_every_set": True}
@@ -32,7 +33,7 @@ def look(share_above=None, share_below=None, **tests):
     return Attends.model_validate(asked | {"above": share_above, "below": share_below})
 
 
-def outcome(expectation, members=None, **changes):
+def outcome(expectation, members=None, edges=(), **changes):
     """Of a graph whose shares are these."""
     record, _ = make_record()
     prompt = next(iter(record.prompts))
@@ -40,6 +41,7 @@ def outcome(expectation, members=None, **changes):
     where = {"query": 5, "key": 3}
     graph = make_graph_record(
         members={"texas": 2} if members is None else members,
+        edges=edges,
         carried={carrying().carried.key: HeadShareRecord(**told)},
         reasons={reason().because.name: ReasonRecord(**told, **where)},
         looks={look().attends.key: HeadShareRecord(**told)},
@@ -74,6 +76,33 @@ def test_where_too_few_other_heads_exist_it_is_untested():
     assert told == "no controls: too few other features where those of texas are"
 
 
+def edge_with(**others):
+    return GraphEdge(source="texas", target="output", weight=1.0, share=0.2, **others)
+
+
+@pytest.mark.parametrize(
+    ("n", "as_high", "as_low", "is_told"),
+    [
+        (99, 40, 59, True),  # like any other set
+        (99, 2, 97, False),  # above them
+        (99, 97, 2, False),  # below them: it takes away
+        (99, 5, 94, True),  # p 0.06
+        (9, 5, 4, False),  # too few sets to tell
+    ],
+)
+def test_of_an_edge_like_any_other_nobody_is_asked_what_carries_it(n, as_high, as_low, is_told):
+    compared = {"n_controls": n, "n_as_high": as_high, "n_as_low": as_low, "control_median": 0.2}
+    found = outcome(carrying(share_above=0.3), edges=(edge_with(**compared),))
+    assert found.outcome == ("untested" if is_told else "held")
+    if is_told:
+        p = "0.41" if as_high == 40 else "0.06"
+        assert found.reason == (
+            "the edge texas → output is no stronger than those of other sets in the place of "
+            f"texas (p {p}), so what carries it says nothing"
+        )
+    assert outcome(carrying(share_above=0.3), edges=(edge_with(),)).outcome == "held"
+
+
 @pytest.mark.parametrize("make", [carrying, reason, look])
 def test_what_has_no_share_is_untested(make):
     none = {"share": None, "problem": "head 1.2 does not see position 3"}
@@ -82,6 +111,39 @@ def test_what_has_no_share_is_untested(make):
     if make is not look:
         silent = outcome(make(share_above=0), members={"texas": 0})
         assert silent.reason == "no active feature: texas is silent on this prompt"
+
+
+@pytest.mark.parametrize("make", [carrying, reason])
+def test_a_bound_asks_for_a_part(make):
+    for tests, where in (
+        ({"share_above": -0.1}, "share_above"),
+        ({"share_below": 2}, "share_below"),
+    ):
+        expectation = make(**tests)
+        told = getattr(expectation, expectation.KEY).share_problems(("it",))
+        [(path, message)] = told
+        assert path == ("it", where) and "which asks for no part of it" in message
+    for tests in ({"share_above": 0}, {"share_below": 1}):
+        expectation = make(**tests)
+        assert not list(getattr(expectation, expectation.KEY).share_problems(("it",)))
+
+
+@pytest.mark.parametrize("n_others", [0, 3])
+def test_all_heads_of_a_layer_are_told(n_others):
+    record, arrays = make_confirmable()
+    heads = [f"1.{head}" for head in range(4)]
+    asked = {"edge": {"from": "texas", "to": "output"}, "heads": heads, "share_above": 0.3}
+    data = record.hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    data["graph"] = {"prompts": ["dallas"], "expect": [{"carried": asked}]}
+    key = Carried.model_validate({"carried": asked}).carried.key
+    found = COMPARED | {"heads": tuple(heads), "n_controls": n_others}
+    graph = make_graph_record(members={"texas": 2}, carried={key: HeadShareRecord(**found)})
+    bent = {"hypothesis": Hypothesis.model_validate(data), "graphs": {"dallas": graph}}
+    verdict = judge_run(record.model_copy(update=bent | {"registration": None}), arrays)
+    told = [each for each in verdict.missing if each.startswith("other heads: ")]
+    assert verdict.verdict == "consistent" and len(told) == (n_others == 0)
+    if told:
+        assert told[0].startswith("other heads: 1.0, 1.1, 1.2, 1.3 are all of their layers")
 
 
 def test_they_read_as_sentences():

@@ -87,7 +87,7 @@ def test_what_heads_carry_is_what_the_edge_loses_without_them(measured):
     assert one.n_as_high == sum(other >= one.share for other in others)
     assert one.n_as_low == sum(other <= one.share for other in others)
     assert one.control_median == pytest.approx(np.median(others), abs=1e-4)
-    assert record.carried["movers of texas → output"].n_controls == 3  # one of 3, and one pair
+    assert record.carried["movers of texas → output"].n_controls == 4 * 6 - 1
 
 
 def test_a_reason_is_the_sum_of_its_pairs(measured):

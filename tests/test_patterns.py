@@ -278,7 +278,9 @@ def test_attends_is_judged_with_its_controls_and_shown(tiny, tmp_path):
     by = {(each.expected.split(" on ")[0], each.split): each for each in outcomes}
     # Below 0.99 it is without the knockout as well.
     assert by["< 0.99", "discovery"].outcome == "vacuous"
-    assert by["falls by > 0.00", "discovery"].outcome == "held"
+    own = by["falls by > 0.00", "discovery"]
+    assert own.outcome == "vacuous"
+    assert own.reason == "the intervention sets the pattern of 1.0 itself"
     beats = by["above controls, p ≤ 0.50", "discovery"]
     theirs = made.arrays["controls/it/dallas/attends"][:, 0]
     assert beats.p == pytest.approx((1 + (theirs >= 0).sum()) / (len(theirs) + 1))

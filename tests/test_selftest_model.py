@@ -7,13 +7,15 @@ import torch
 
 from tracer.cli.selftest import oracle
 from tracer.cli.selftest.planted import build
-from tracer.cli.selftest.sentences import CITY
+from tracer.cli.selftest.sentences import CITY, LENGTH
 from tracer.cli.selftest.world import (
     CITIES_PER_VALUE,
     N_ANSWER,
     N_CITIES,
     N_DETECTORS,
+    N_LOOK,
     N_VALUES,
+    HeadRole,
     Role,
     make_plan,
     make_world,
@@ -97,8 +99,9 @@ def test_planted_neurons_fire_where_they_are_meant_to(planted):
         return
     for role, places in planted.places.items():
         wanted = {"detector": N_DETECTORS, "answer": N_ANSWER, "lens": N_ANSWER}
+        wanted |= {"asker": N_LOOK, "mark": N_LOOK}
         assert len(places) == wanted.get(role.part, planted.plan.wirings[role.relation].n_value)
-        if role.part in ("value", "dead end"):
+        if role.part in ("value", "dead end", "asker", "mark"):
             fires = planted.sentences.fires(role)
             found = torch.stack(
                 [
@@ -142,6 +145,39 @@ def test_brute_force_swaps_by_the_values_and_by_nothing_else(planted):
     assert oracle.swap(planted, 0, "dead end", 0, 1).rise.abs().max() < 1.5
     if path_of(planted) == "two_hop":
         assert oracle.swap(planted, 0, "lens", 0, 1).rise.abs().max() == 0
+
+
+def test_movers_carry_the_fact_and_lookers_do_not(planted):
+    """By setting z, by masking the look, and by what reads what they write."""
+    by_word = path_of(planted) == "memory"
+    pairs = [(0, 1), (1, 2), (2, 3)]
+    found = [oracle.head_swap(planted, 0, *pair) for pair in pairs]
+    swapped = torch.stack([each.swapped_top for each in found])
+    wanted = torch.tensor([planted.answer_id(0, other) for _, other in pairs])[:, None]
+    assert (swapped == wanted).float().mean() > 0.9
+    for (one, _), each in zip(pairs, found, strict=True):
+        own = planted.answer_id(0, one)
+        assert (each.ablated_top != own).all()
+        if not by_word:
+            assert (each.blind_top != own).all() and (each.look_lost > 0.3).all()
+        ids = oracle.rows_of(planted, 0, one)
+        before = oracle.logits(planted, ids).argmax(-1) == own
+        lookers = planted.heads[HeadRole(0, "looker")]
+        blind = oracle.blinded(planted, ids, lookers, CITY).argmax(-1) == own
+        assert (blind == before).float().mean() > 0.9
+        left = each.left.mean()
+        assert left < 0.4 if path_of(planted) == "two_hop" else left > 0.9
+    layer = planted.heads[HeadRole(0, "looker")][0][0]
+    read = [W @ planted.directions["dead"].T for W in readers_after(planted, layer)]
+    assert max(float(each.abs().max()) for each in read) < 1e-5
+
+
+def test_a_mask_of_what_is_not_seen_changes_nothing(planted):
+    """Beyond the end there is no key; the mask is the causal one."""
+    ids = oracle.rows_of(planted, 0, 2)
+    movers = planted.heads[HeadRole(0, "mover")]
+    later = oracle.blinded(planted, ids, movers, slice(LENGTH, None))
+    assert torch.allclose(later, oracle.logits(planted, ids), atol=1e-4)
 
 
 def test_setting_nothing_changes_nothing(planted):

@@ -9,10 +9,12 @@ import pytest
 import tracer.cli.selftest
 from tests.command import call
 from tracer.cli.selftest.calibration import Level
-from tracer.cli.selftest.claims import Family, claims_about
+from tracer.cli.selftest.claims import claims_about
+from tracer.cli.selftest.family import Family
 from tracer.cli.selftest.rates import ClaimResult
 from tracer.cli.selftest.scenes import make_scenes
 from tracer.cli.selftest.trials import hypothesis_of, run_trials, try_claim
+from tracer.cli.selftest.world import HeadRole
 from tracer.engine.progress import Silent
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis
@@ -24,6 +26,14 @@ FAST = {
     "vacuous_by_activation_false_top": "inconclusive",
     "twins_by_activation_false_swap": "consistent",
     "large_sets_by_activation_false_ablation": "consistent",
+    "movers_by_rule_by_answer_true_swap": "confirmed",
+    "movers_taken_away_by_answer_true_knockout": "consistent",
+    "askers_of_a_look_by_activation_true_look": "confirmed",
+    "edge_by_movers_by_id_true_carried": "consistent",
+    "askers_and_marks_by_id_true_because": "consistent",
+    "one_head_of_16_by_id_false_ablation": "inconclusive",
+    "look_of_other_heads_by_activation_false_look": "refuted",
+    "edge_by_random_heads_by_id_false_carried": "refuted",
 }
 """Claims of the first model of seed 0, and what must become of them."""
 
@@ -41,11 +51,16 @@ def test_every_claim_is_a_valid_hypothesis(scenes, path):
     for claim in claims_about(path):
         parsed = Hypothesis.model_validate(hypothesis_of(claim, scene))
         file = from_hypothesis(parsed)
+        if claim.kind in ("carried", "because"):
+            assert claim.family.best == "consistent"
+            assert parsed.graph is not None and len(parsed.graph.prompts) == 3
+            continue
         [spec] = file.hypothesis.interventions.values()
         held_out = [file.hypothesis.prompts[prompt].held_out for prompt in spec.prompts]
         unseen = 5 if claim.family.twins else 6
         assert (held_out.count(False), held_out.count(True)) == (2, unseen)
         assert spec.is_compared != (claim.family.name == "vacuous")
+        assert parsed.uses_heads == claim.is_of_heads
         assert spec.is_procedure_compared == (claim.family.donors != "none")
 
 
@@ -89,7 +104,9 @@ def test_ablations_keep_their_controls_in_range(scenes):
     _, scene = scenes["two_hop"]
     for claim in claims_about("two_hop"):
         data = hypothesis_of(claim, scene)
-        only_takes = set(data["interventions"]["test"]["clamp"]) == {"one"}
+        if claim.kind in ("carried", "because"):
+            continue
+        only_takes = set(data["interventions"]["test"].get("clamp", {"one"})) == {"one"}
         assert (data["controls"].get("matched") == "range") == only_takes
 
 
@@ -102,6 +119,31 @@ def test_explicit_neurons_are_those_of_the_construction(scenes):
             assert read == places[(0, group, value)]
     drawn = {tuple(map(int, text.split("_"))) for side in scene.groups["random"] for text in side}
     assert not drawn & set().union(*places.values())
+
+
+def test_explicit_heads_are_those_of_the_construction(scenes):
+    planted, scene = scenes["two_hop"]
+    read = {k: {tuple(map(int, i.split("."))) for i in ids} for k, ids in scene.heads.items()}
+    assert read["mover"] == set(planted.heads[HeadRole(0, "mover")])
+    assert read["looker"] == set(planted.heads[HeadRole(0, "looker")])
+    assert read["other mover"] == set(planted.heads[HeadRole(1, "mover")])
+    assert not read["random"] & set().union(*planted.heads.values())
+    assert {layer for layer, _ in read["random"]} == {layer for layer, _ in read["mover"]}
+    assert [len(each) for each in read.values()] == [2] * 4
+
+
+def test_false_claims_of_heads_are_written_as_the_true_ones_are(scenes):
+    _, scene = scenes["two_hop"]
+    claims = {claim.name: hypothesis_of(claim, scene) for claim in claims_about("two_hop")}
+    for true, false in (
+        ("edge_by_movers_by_id_true_carried", "edge_of_dead_ends_by_id_false_carried"),
+        ("movers_taken_away_by_answer_true_knockout", "lookers_by_id_false_knockout"),
+        ("askers_and_marks_by_id_true_because", "other_reasons_by_id_false_because"),
+    ):
+        first, second = claims[true], claims[false]
+        assert first.get("interventions") == second.get("interventions")
+        assert first.get("graph") == second.get("graph")
+        assert first["supernodes"]["one"] != second["supernodes"]["one"]
 
 
 def test_wrong_labels_are_of_other_values(scenes):
@@ -150,6 +192,8 @@ def test_the_command_prints_rates_and_ends_by_them(
             *[ClaimResult("values, by rule, difference", "swap", "true", "confirmed")] * 10,
             ClaimResult("twins", "swap", "false", "consistent", ("held-out prompts",)),
             ClaimResult("shortcut, moved", "shift", "open", "confirmed"),
+            *[ClaimResult("lookers", "knockout", "false", "refuted", (), True, "consistent")] * 5,
+            *[ClaimResult("movers", "knockout", "true", "consistent", (), True, "consistent")] * 9,
         ]
 
     fake = type("Trials", (), {"run_trials": staticmethod(trials)})
@@ -159,12 +203,16 @@ def test_the_command_prints_rates_and_ends_by_them(
     path = tmp_path / "rates.json"
     result = call(capfd, "selftest", "--models", "2", "--seed", "7", "--json", str(path))
     assert result.code == code
-    assert f"false positives: {confirmed} of 100" in result.out
-    assert "false negatives: 0 of 10, 0.0 % (0.0 to 27.8 %); goal ≤ 10.0 %" in result.out
+    assert f"false positives, features: {confirmed} of 100" in result.out
+    assert "negatives, features: 0 of 10, 0.0 % (0.0 to 30.8 %); goal ≤ 10.0 %" in result.out
+    assert "false positives, heads: 0 of 5, 0.0 % (0.0 to 52.2 %)" in result.out
+    assert "  of true ones 0 confirmed, 9 consistent, 0 refuted, 0 inconclusive" in result.out
     assert all(len(line) <= 80 for line in result.out.splitlines())
     data = json.loads(path.read_text())
     assert data["exit_code"] == code
-    assert data["false"]["all"]["errors"] == confirmed
-    assert data["false"]["all"]["consistent"] == 1
-    assert data["false"]["lacks"] == {"held-out prompts": 1, "only held-out prompts": 1}
+    found = data["features"]["false"]
+    assert found["all"]["errors"] == confirmed
+    assert found["all"]["consistent"] == 1
+    assert data["heads"]["true"]["all"]["errors"] == 0
+    assert found["lacks"] == {"held-out prompts": 1, "only held-out prompts": 1}
     assert data["calibration"][0]["n_wrong"] == too_often

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import combinations, product
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +14,7 @@ from tracer.engine.clamps import Assignment, Clamp, writes, written_by_sets
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import PlaceValues, groups_of
+from tracer.engine.other_sets import other_sets, seed_of, standing_for
 
 
 def draw_controls(
@@ -39,8 +37,9 @@ def draw_controls(
     norm of the real one; matched by `range` it is left as it is. Prompts whose clamps sit alike
     draw the same features under the same seed.
 
-    A head is drawn whole, and stands for the same head at every position. Where nothing but heads
-    is clamped, no set of them comes twice: of few heads all other sets may be fewer than `n`.
+    A head is drawn whole, and stands for the same head at every position. A layer has few, so a
+    control may share some with the real set (see `other_sets`). Where nothing but heads is
+    clamped, no set of them comes twice: of few heads all other sets may be fewer than `n`.
 
     Returns:
         None where a layer has too few features, or heads, with a change to draw from.
@@ -54,7 +53,7 @@ def draw_controls(
         for layer, pos, rows in groups_of(real.values.where)
     ]
     heads = [group for group in groups if group.width > 1]
-    sets = _head_sets(heads, excluded, n, generator)
+    sets = _head_sets(heads, excluded, n, seed)
     if len(heads) == len(groups):
         n = len(sets)
     if heads and not sets:
@@ -73,7 +72,9 @@ def draw_controls(
                 [pool[torch.randperm(len(pool), generator=generator)[:k]] for _ in range(n)]
             )
         change = changes[role, drawn]
-        if matched == "write":
+        if matched == "write" and group.width > 1:
+            change = group.as_large(drawn, change, basis)
+        elif matched == "write":
             norm = written_by_sets(basis, layer, drawn, change).norm(dim=-1)
             change = change * (sizes[layer, pos] / norm)[:, None]
         chosen = drawn.cpu().numpy()
@@ -129,9 +130,31 @@ class _Group(NamedTuple):
 
     def coordinates(self, drawn: _HeadSet) -> Int[Tensor, " role"]:
         """Of the heads that stand for these, one after the other."""
-        head = torch.tensor(drawn[self.layer, self.heads], device=self.clean.device)
+        return self._of_heads(standing_for(self.heads, drawn[self.layer, self.heads]))
+
+    def _of_heads(self, heads: Sequence[int]) -> Int[Tensor, " role"]:
         within = torch.arange(self.width, device=self.clean.device)
+        head = torch.tensor(heads, device=self.clean.device)
         return (head[:, None] * self.width + within).flatten()
+
+    def as_large(
+        self,
+        drawn: Int[Tensor, "control role"],
+        change: Float[Tensor, "control role"],
+        basis: FeatureBasis,
+    ) -> Float[Tensor, "control role"]:
+        """Changes of drawn heads, scaled together to the norm that those they stand for write.
+
+        One that is shared with the real set changes as it does there.
+        """
+        own = self._of_heads(self.heads).expand_as(drawn)
+        real = self.changes[self.role, own]
+        is_other = drawn != own
+        norms = [
+            written_by_sets(basis, self.layer, index, torch.where(is_other, each, 0)).norm(dim=-1)
+            for index, each in ((own, real), (drawn, change))
+        ]
+        return torch.where(is_other, change * (norms[0] / norms[1])[:, None], change)
 
 
 _HeadSet = Mapping[tuple[int, tuple[int, ...]], tuple[int, ...]]
@@ -142,52 +165,20 @@ def _head_sets(
     groups: Sequence[_Group],
     excluded: Mapping[int, frozenset[int]],
     n: int,
-    generator: torch.Generator,
+    seed: str,
 ) -> list[_HeadSet]:
     """At most `n` different sets of other heads; all there are where these are fewer."""
     pools: dict[tuple[int, tuple[int, ...]], frozenset[int]] = {}
     for group in groups:
         key = group.layer, group.heads
-        others = group.usable() - excluded.get(group.layer, frozenset()) - set(group.heads)
-        pools[key] = pools.get(key, others) & others
+        usable = group.usable() - (excluded.get(group.layer, frozenset()) - set(group.heads))
+        pools[key] = pools.get(key, usable) & usable
     keys = list(pools)
     if not keys:
         return []
-    ordered, sizes = [sorted(pools[key]) for key in keys], [len(key[1]) for key in keys]
-    found = sets_of_heads(ordered, sizes, n, generator)
+    own = [key[1] for key in keys]
+    found = other_sets([sorted(pools[key]) for key in keys], own, n, seed)
     return [dict(zip(keys, each, strict=True)) for each in found]
-
-
-HeadSet = tuple[tuple[int, ...], ...]
-"""So many heads of each pool."""
-
-
-def n_sets_of_heads(pools: Sequence[Sequence[int]], sizes: Sequence[int]) -> int:
-    """How many choices there are of so many heads of each pool."""
-    return math.prod(math.comb(len(pool), k) for pool, k in zip(pools, sizes, strict=True))
-
-
-def every_set_of_heads(pools: Sequence[Sequence[int]], sizes: Sequence[int]) -> Iterator[HeadSet]:
-    """All of them."""
-    return product(*(combinations(pool, k) for pool, k in zip(pools, sizes, strict=True)))
-
-
-def sets_of_heads(
-    pools: Sequence[Sequence[int]], sizes: Sequence[int], n: int, generator: torch.Generator
-) -> list[HeadSet]:
-    """At most `n` different ones; all there are, if fewer."""
-    if n_sets_of_heads(pools, sizes) <= n:
-        return list(every_set_of_heads(pools, sizes))
-    found: dict[HeadSet, None] = {}
-    while len(found) < n:
-        found[tuple(some_of(p, k, generator) for p, k in zip(pools, sizes, strict=True))] = None
-    return list(found)
-
-
-def some_of(heads: Sequence[int], k: int, generator: torch.Generator) -> tuple[int, ...]:
-    """So many of them, in order."""
-    chosen = torch.randperm(len(heads), generator=generator)[:k].tolist()
-    return tuple(sorted(heads[each] for each in chosen))
 
 
 def _natural_changes(
@@ -206,11 +197,6 @@ def _natural_changes(
             kinds[kind] = natural_change(clamp, member, clean)
         role.append(numbers[kind])
     return torch.stack(list(kinds.values())), torch.tensor(role, device=clean.device)
-
-
-def seed_of(text: str) -> int:
-    """A generator's seed from a sentence that names what is drawn."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def natural_change(

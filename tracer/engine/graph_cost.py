@@ -62,11 +62,11 @@ def _claims(hypothesis: Hypothesis, spec: GraphSpec, model: ModelSize, n: int) -
 
 
 def _n_other_sets(heads: HeadsForm, model: ModelSize) -> int:
-    """As many other heads of the same layers: all there are, at most `N_CONTROLS`."""
+    """Other sets of as many heads of the same layers: all there are, at most `N_CONTROLS`."""
     if isinstance(heads, str):
         return N_CONTROLS
     named = Counter(parse_head(each).layer for each in heads)
-    return min(N_CONTROLS, math.prod(math.comb(model.n_heads - k, k) for k in named.values()))
+    return min(N_CONTROLS, math.prod(math.comb(model.n_heads, k) for k in named.values()) - 1)
 
 
 def _reason(hypothesis: Hypothesis, asked: BecauseTest, model: ModelSize, n: int) -> float:

@@ -1,24 +1,23 @@
 """From declared pattern clamps to patterns on one prompt, and controls that are matched to them.
 
-A control knocks out as much elsewhere: other heads of the same layers, from the same queries, to
-the same keys or to as many others in a row; or the same heads, to other keys. The first token,
-which models use as a place to attend to, is no control's key. A pattern taken from another prompt
-is compared with that of other heads alone.
+A control knocks out as much elsewhere: another set of heads of the same layers, from the same
+queries, to the same keys or to as many others in a row; or the same heads, to other keys. The first
+token, which models use as a place to attend to, is no control's key. A pattern taken from another
+prompt is compared with that of other heads alone. A set of heads may share some with the real one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import islice, product
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.controls import every_set_of_heads, n_sets_of_heads, seed_of, some_of
 from tracer.engine.features.places import HEADS, Place, PlaceValues
+from tracer.engine.other_sets import MemberSet, other_sets, standing_for
 from tracer.engine.patterns import Knockout, Look, PatternEdit, Replaced, Span, patterns_of
 from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.attention import HeadsForm, PatternClamp
@@ -200,12 +199,12 @@ def kept_row(weights: Float[Tensor, " key"]) -> tuple[float, ...]:
 
 
 class _Choice(NamedTuple):
-    """What one control has in place of the real one; None for the real one's own."""
+    """What one control has in place of the real one."""
 
-    heads: tuple[tuple[int, ...], ...] | None
+    heads: MemberSet
     """By layer, those that stand for its named ones."""
     keys: tuple[Span | None, ...]
-    """By clamp."""
+    """By clamp; None for the real one's own."""
 
 
 def pattern_controls(
@@ -218,7 +217,8 @@ def pattern_controls(
 ) -> list[list[PatternEdit]]:
     """At most `n` different matched controls; all there are where these are fewer.
 
-    `excluded` are the heads, by the number of their layer, that no control has.
+    `excluded` are the heads, by the number of their layer, that no control has beside the named
+    ones.
     """
     if not spec.attention or n == 0:
         return []
@@ -227,57 +227,45 @@ def pattern_controls(
     for layer, head in sorted({head for heads in own for head in heads}):
         named.setdefault(layer, []).append(head)
     pools = [
-        _others(context, prompt, layer, excluded.get(HEADS + layer, frozenset()) | set(heads))
+        _usable(context, prompt, layer, excluded.get(HEADS + layer, frozenset()) - set(heads))
         for layer, heads in named.items()
     ]
-    sizes = [len(heads) for heads in named.values()]
     runs = [_runs(context, clamp, prompt, own[i]) for i, clamp in enumerate(spec.attention)]
     controls: list[list[PatternEdit]] = []
-    for choice in _choices(pools, sizes, runs, n, seed):
+    for choice in _choices(pools, list(named.values()), runs, n, seed):
         stands = {
             HeadName(layer, old): HeadName(layer, new)
-            for (layer, olds), news in zip(named.items(), choice.heads or (), strict=False)
-            for old, new in zip(olds, news, strict=True)
+            for (layer, olds), news in zip(named.items(), choice.heads, strict=True)
+            for old, new in zip(olds, standing_for(olds, news), strict=True)
         }
         edits = list[PatternEdit]()
         for clamp, heads, run in zip(spec.attention, own, choice.keys, strict=True):
-            edits += _edits(context, clamp, prompt, [stands.get(h, h) for h in heads], run)
+            edits += _edits(context, clamp, prompt, [stands[h] for h in heads], run)
         controls.append(edits)
     return controls
 
 
 def _choices(
     pools: Sequence[Sequence[int]],
-    sizes: Sequence[int],
+    own: Sequence[Sequence[int]],
     runs: Sequence[Sequence[Span]],
     n: int,
     seed: str,
 ) -> list[_Choice]:
-    """All there are, or `n` different ones at random."""
+    """All there are, or `n` different ones at random: heads and keys, not both the real ones."""
+    numbers = [*pools, *(range(len(each) + 1) for each in runs)]
+    real = [*own, *([0] for _ in runs)]
     keys: list[list[Span | None]] = [[None, *each] for each in runs]
-    n_keys = math.prod(map(len, keys))
-    n_heads = n_sets_of_heads(pools, sizes)
-    exist = n_heads * n_keys + n_keys - 1
-    if exist <= n:
-        heads = every_set_of_heads(pools, sizes)
-        found = [_Choice(each, run) for each in heads for run in product(*keys)]
-        return found + [_Choice(None, run) for run in islice(product(*keys), 1, None)]
-    generator = torch.Generator().manual_seed(seed_of(seed))
-
-    def below(end: int) -> int:
-        return int(torch.randint(end, (1,), generator=generator))
-
-    drawn: dict[_Choice, None] = {}
-    while len(drawn) < n:
-        is_same = below(exist) >= n_heads * n_keys
-        run = tuple(each[below(len(each))] for each in keys)
-        some = [some_of(p, k, generator) for p, k in zip(pools, sizes, strict=True) if not is_same]
-        if not is_same or any(run):
-            drawn[_Choice(None if is_same else tuple(some), run)] = None
-    return list(drawn)
+    return [
+        _Choice(
+            found[: len(pools)],
+            tuple(of[k] for of, (k,) in zip(keys, found[len(pools) :], strict=True)),
+        )
+        for found in other_sets(numbers, real, n, seed)
+    ]
 
 
-def _others(context: MeasurementContext, prompt: str, layer: int, without: Set[int]) -> list[int]:
+def _usable(context: MeasurementContext, prompt: str, layer: int, without: Set[int]) -> list[int]:
     """Heads of a layer that may stand for others."""
     n_heads = len(patterns(context, prompt)[layer])
     return [head for head in range(n_heads) if head not in without]

@@ -9,6 +9,7 @@ from functools import cached_property
 from tracer.evidence.case import NO_CONTROLS, Case, ControlValues, Wording, untested, vacuous
 from tracer.evidence.measures.measure import Naming
 from tracer.evidence.measures.registry import measure_of
+from tracer.evidence.own_patterns import decided_by_patterns
 from tracer.evidence.wording import show_token, show_written
 from tracer.hypothesis.clamps import InterventionSpec
 from tracer.hypothesis.expectations.base import Expectation
@@ -62,7 +63,9 @@ class JudgingContext:
         problem = self._reads_problem(expectation)
         if problem is not None:
             return untested(prompt, problem)
-        return self.judge_case(expectation, self.case(intervention, trial))
+        found = self.judge_case(expectation, self.case(intervention, trial))
+        decided = decided_by_patterns(self.record, self.specs[intervention], expectation, prompt)
+        return vacuous(found, decided) if decided and found.outcome == "held" else found
 
     def judge_case(self, expectation: Expectation, case: Case) -> PromptOutcome:
         """Judge an expectation on a trial, and on the same prompt as it is without the clamps."""

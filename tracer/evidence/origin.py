@@ -53,9 +53,22 @@ def of_origin(
         )
     yield from of_sources(context, spec.set_supernodes)
     if specific:
+        yield from _looks_by_rule(context, spec)
         yield from _several_put_in(context, name, spec)
         yield from _few_concepts(context, name, spec, specific)
     yield from _copied(context, spec, expectations)
+
+
+def _looks_by_rule(context: JudgingContext, spec: InterventionSpec) -> Iterator[str]:
+    """Heads that a rule chose toward an output, whose patterns are set: no wrong donors do that."""
+    nodes = context.asked.supernodes
+    named = [each for each in spec.attention if isinstance(each.heads, str)]
+    ruled = [each for each in named if (r := nodes[str(each.heads)].select) and not r.is_blind]
+    if ruled:
+        yield (
+            f"{CIRCULAR}: the heads of {', '.join(each.words() for each in ruled)} were chosen "
+            "toward an output, and no wrong donors take their place"
+        )
 
 
 def of_choice(
@@ -240,20 +253,34 @@ def _answers_of_matrices(context: JudgingContext) -> Mapping[str, str]:
 def _copied(
     context: JudgingContext, spec: InterventionSpec, expectations: Sequence[Expectation]
 ) -> Iterator[str]:
-    """Donors whose own place holds the word that is expected: it is copied, not carried."""
+    """Donors whose own place holds the word that is expected: it is copied, not carried.
+
+    A head copies from all that stands before it. A word that the recipients say as well is there
+    without being brought.
+    """
     brought = (first_token(each) for each in expectations if not takes_away(each))
     words = {word for token in brought if token for word in read_on(context, token, spec)}
     said = {word.strip().casefold() for word in words}
+    common = set[str].intersection(*(_words(context, prompt) for prompt in spec.prompts))
     for name, clamp in spec.clamp.items():
         node, long = context.record.supernodes[name], long_form(clamp)
         donors = [each for each in long.from_ or node.source if each != HERE]
         for donor in donors if brings(clamp) else ():
-            prompt = context.record.prompts[donor]
-            start, end = prompt.spans.get(node.at, (0, 0))
-            held = said & {each.strip().casefold() for each in prompt.tokens[start:end]}
+            start, end = context.record.prompts[donor].spans.get(node.at, (0, 0))
+            held = said & _words(context, donor, 0 if node.heads else start, end)
+            held -= common if node.heads else set()
             if held:
+                where = "in sight of where" if node.heads else "where"
                 yield (
-                    f"donors that do not say it: {named(map(repr, sorted(held)))} stands where "
+                    f"donors that do not say it: {named(map(repr, sorted(held)))} stands {where} "
                     f"{name} is taken from, in {donor}"
                 )
                 break
+
+
+def _words(
+    context: JudgingContext, prompt: str, start: int = 0, end: int | None = None
+) -> set[str]:
+    """Tokens of a prompt, without blanks and case."""
+    tokens = context.record.prompts[prompt].tokens[start:end]
+    return {each.strip().casefold() for each in tokens}

@@ -29,6 +29,7 @@ from tracer.evidence.origin import of_origin, of_specificity, read_on
 from tracer.evidence.statistics import wilson
 from tracer.evidence.wording import MINUS, named
 from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.expectations.attends import Attends
 from tracer.hypothesis.expectations.base import Expectation
 from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.held_out import n_independent, spans_of
@@ -105,11 +106,19 @@ def of_controls(
         for each in expectations
         if (tokens := tokens_of(each)) and not read_on(context, tokens[0], spec) & held
     ]
+    open_ += _open_looks(expectations)
     if open_:
         told = ", ".join(dict.fromkeys(open_))
         yield f"matched controls: nothing that {name} says of {told} is compared with them"
     if context.asked.controls.matched == "range":
         yield from _beyond_range(context, name, spec)
+
+
+def _open_looks(expectations: Sequence[Expectation]) -> list[str]:
+    """Weights of patterns that are said to be so much, and that are compared with no controls."""
+    looks = [each for each in expectations if isinstance(each, Attends)]
+    held = {each.attends.key for each in looks if each.is_compared}
+    return [f"the attention of {e.attends.key}" for e in looks if e.attends.key not in held]
 
 
 def _beyond_range(context: JudgingContext, name: str, spec: InterventionSpec) -> Iterator[str]:
@@ -152,7 +161,7 @@ def of_held_out(
     for group in groups:
         for one in group:
             outcome = one.outcome
-            if outcome.split != "held out" or not outcome.prompts:
+            if outcome.split != "held out" or not outcome.prompts or outcome.outcome == "vacuous":
                 continue
             low, _ = wilson(outcome.n_held, len(outcome.prompts))
             if low <= 0.5:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tracer.engine.other_sets import other_sets
 from tracer.evidence.case import Wording
 from tracer.evidence.outcomes import split_outcome
 from tracer.evidence.resampling import LEVEL, subset_interval
@@ -24,6 +25,9 @@ SHARES = (0.1, 0.5, 0.9)
 """Of the prompts, that an expectation must hold on."""
 GROUPS = {6: 4_000, 9: 4_000, 20: 1_000}
 """How many values an interval is made of, and how often."""
+N_HEADS = 16
+HEADS = {"2 of 16 heads": (2,), "3 of 16 heads": (3,), "1 of 16 in each of 2 layers": (1, 1)}
+"""By layer, how many heads are claimed."""
 N_TESTS = 20_000
 N_OUTCOMES = 4_000
 _FINE = 999
@@ -68,6 +72,7 @@ def levels(seed: int) -> list[Level]:
         _one_prompt(rng),
         _all_prompts(rng, "sum over 10 prompts", shift=0.0),
         _all_prompts(rng, "sum, controls move one way", shift=-1.0),
+        *_heads(rng),
         *_most_prompts(rng),
         *_intervals(rng),
     ]
@@ -94,6 +99,22 @@ def _all_prompts(rng: np.random.Generator, name: str, *, shift: float) -> Level:
         p = sum_p(values[:, 0], clean, list(values[:, 1:]), "above", ALPHA, 0.0)
         wrong += p <= ALPHA
     return Level(name, ALPHA, n_tests, wrong)
+
+
+def _heads(rng: np.random.Generator) -> Iterator[Level]:
+    """Other sets of few heads: each head has an effect of its own, and those of a set add up.
+
+    The claimed set is one at random, which is one given set of heads whose effects are random.
+    """
+    for name, own in HEADS.items():
+        pools = [range(N_HEADS * layer, N_HEADS * (layer + 1)) for layer in range(len(own))]
+        named = [pool[:k] for pool, k in zip(pools, own, strict=True)]
+        sets = np.array([sum(each, ()) for each in other_sets(pools, named, N_CONTROLS, name)])
+        real = np.array([head for heads in named for head in heads])
+        effects = rng.standard_normal((N_TESTS // 2, N_HEADS * len(own)))
+        drawn = zip(effects[:, real].sum(1), effects[:, sets].sum(2), strict=True)
+        wrong = sum(monte_carlo_p(float(x), theirs, "above") <= ALPHA for x, theirs in drawn)
+        yield Level(name, ALPHA, N_TESTS // 2, wrong)
 
 
 def _most_prompts(rng: np.random.Generator) -> Iterator[Level]:

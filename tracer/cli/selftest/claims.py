@@ -1,6 +1,6 @@
 """Which claims are made of a planted model, and whether each is true.
 
-A claim is what is stated (`Kind`) of which neurons (`Family`), true or false by the model's
+A claim is what is stated (`Kind`) of which neurons or heads (`Family`), true or false by
 construction. Of what a *false* claim states, at least one part is false, could not have failed, or
 is what any set chosen so would do: it must not be confirmed. Where something may be true of the
 behaviour though no circuit was planted for it (a set that a rule chose for its effect has it), the
@@ -8,75 +8,20 @@ claim is `open`: reported, not counted.
 
 So is what names the value neurons by their ids: it is true, and can never be confirmed, since a
 file does not show how its author came by a list of features.
+
+Some of what is stated of heads is never more than *consistent*: what they lose or no longer see is
+lost for every value, so no wrong donors do less, and a graph is no intervention (`Family.best`).
+There a false claim must not come out consistent either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from tracer.cli.selftest.family import Family, Kind
+from tracer.cli.selftest.head_claims import HEAD_FAMILIES
 from tracer.cli.selftest.world import CircuitPath
-
-Kind = Literal[
-    "ablation", "swap", "downstream", "size", "dose", "shift",
-    "top", "rank", "probability", "fraction", "nothing",
-]  # fmt: skip
-"""What is stated. Of the first six, each time that matched random sets do it less:
-
-- ablation: without *one*, its answer is not first any more;
-- swap: with *one* off and *other* on, the other's answer comes first;
-- downstream: without *one*, the neurons that say its answer fall below half;
-- size: the swap moves the logit difference by more than a number;
-- dose: the other's answer rises with the dose of *other*;
-- shift: the swap moves the logit difference at all.
-
-Of the others, what holds unclamped as well:
-
-- top, rank, probability, fraction: without *one*, its answer is first, or among the first 50, the
-  other's answer has a probability above 0, the neurons that say the answer stay above half;
-- nothing: with both set to what they are on the prompt, the answer is first.
-"""
-Truth = Literal["true", "false", "open"]
-Source = Literal[
-    "values", "answers", "wrong labels", "wrong donors",
-    "value", "dead end", "lens", "another concept", "random", "answer",
-]  # fmt: skip
-"""Where the neurons come from. Found by a rule on cities: those of the two values (at the city, or
-at the end of the sentence), of no value, or of a third one. By id, from the construction: the rest.
-"""
-Method = Literal["answer", "difference", "activation", "id"]
-"""How: toward the answer, toward a difference of answers, without looking at them, or by id."""
-Donors = Literal["none", "given", "hidden"]
-"""Wrong donors for a comparison with the same rule: none, and no such comparison; those that an
-author would name; or, of `wrong donors`, all but the one that would show what is wrong."""
-DOSES = (0, 0.25, 0.5, 0.75, 1)
-QUIET = 0.5
-"""Share of their activation that silenced answer neurons fall below."""
-
-
-class Family(NamedTuple):
-    """A way to name neurons in models of one path, and what is made of it."""
-
-    name: str
-    path: CircuitPath
-    source: Source
-    method: Method
-    kinds: tuple[Kind, ...]
-    truth: Truth = "false"
-    donors: Donors = "none"
-    elsewhere: bool = False
-    """Clamped at the word that names the relation, not at the city."""
-    wrong_answer: bool = False
-    """A third value's answer is expected."""
-    too_much: bool = False
-    """A size is expected that no city reaches."""
-    steered: bool = False
-    """The other's set is put in three times as strong, and nothing is taken away."""
-    twins: bool = False
-    """The held-out prompts are one text under five names."""
-    part: float | None = None
-    """The share of all features that are taken; None for a small set."""
-
 
 KINDS: tuple[Kind, ...] = ("ablation", "swap", "downstream", "size", "dose", "shift")
 _STRICT: tuple[Kind, ...] = ("ablation", "swap", "downstream")
@@ -170,7 +115,7 @@ _MEMORY = (
     Family("no circuit, moved", "memory", "values", "activation", ("shift",), "open", "given"),
 )
 FAMILIES: tuple[Family, ...] = (
-    *_TRUE, *_DECOYS, *_MISUSED, *_CIRCULAR, *_EMPTY, *_SHORTCUT, *_MEMORY,
+    *_TRUE, *_DECOYS, *_MISUSED, *_CIRCULAR, *_EMPTY, *_SHORTCUT, *_MEMORY, *HEAD_FAMILIES,
 )  # fmt: skip
 
 
@@ -179,6 +124,11 @@ class Claim(NamedTuple):
 
     family: Family
     kind: Kind
+
+    @property
+    def is_of_heads(self) -> bool:
+        """Whether heads are clamped, or told of."""
+        return self.family in HEAD_FAMILIES
 
     @property
     def name(self) -> str:

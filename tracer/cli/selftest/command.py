@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +21,14 @@ from tracer.cli.output import (
 )
 from tracer.cli.progress import progress_on
 from tracer.cli.selftest.calibration import Level, levels
-from tracer.cli.selftest.claims import Truth
+from tracer.cli.selftest.family import Truth
 from tracer.cli.selftest.rates import (
     FALSE_NEGATIVES,
     FALSE_POSITIVES,
     ClaimResult,
     Tally,
     by,
+    of_unit,
     stoppers,
     tally,
     to_data,
@@ -36,9 +37,14 @@ from tracer.cli.selftest.rates import (
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
 from tracer.report.screen import Screen
 
-SCHEMA = "tracer.selftest/2"
-_HEADINGS = ("n", "conf.", "cons.", "ref.", "inc.", "wrong", "95 % Wilson")
-_TITLES: dict[Truth, str] = {"false": "false claims", "true": "true claims", "open": "not counted"}
+SCHEMA = "tracer.selftest/3"
+_HEADINGS = ("n", "conf.", "cons.", "ref.", "inc.", "wrong", "95 % exact")
+_TITLES: dict[Truth, str] = {
+    "false": "false claims of {}",
+    "true": "true claims of {}",
+    "open": "of {}, not counted",
+}
+_UNITS = {"features": False, "heads": True}
 
 
 def selftest_(
@@ -86,18 +92,22 @@ def selftest_(
 
 def _print(screen: Screen, verdicts: Sequence[ClaimResult]) -> None:
     rows: list[list[Text]] = []
-    for truth, title in _TITLES.items():
-        groups = by(verdicts, truth, lambda one: one.family)
-        if groups:
-            rows.append([screen.text(title, "dim italic")])
-            rows += [_row(screen, f"  {name}", each) for name, each in groups.items()]
-    for truth in ("false", "true"):
-        kinds = by(verdicts, truth, lambda one: one.kind)
-        rows.append([screen.text(f"{truth}, as stated", "dim italic")])
-        rows += [_row(screen, f"  {name}", each) for name, each in kinds.items()]
+    for unit, heads in _UNITS.items():
+        own = of_unit(verdicts, heads=heads)
+        for truth, title in _TITLES.items():
+            rows += _rows(screen, title.format(unit), by(own, truth, lambda one: one.family))
+        for truth in ("false", "true"):
+            title = f"{truth}, of {unit}, as stated"
+            rows += _rows(screen, title, by(own, truth, lambda one: one.kind))
     screen.table([("claims", 1), *((heading, 0) for heading in _HEADINGS)], rows)
-    screen.say()
-    _print_rates(screen, verdicts)
+    for unit, heads in _UNITS.items():
+        screen.say()
+        _print_rates(screen, unit, of_unit(verdicts, heads=heads))
+
+
+def _rows(screen: Screen, title: str, groups: Mapping[str, Tally]) -> list[list[Text]]:
+    heading = [[screen.text(title, "dim italic")]] if groups else []
+    return [*heading, *(_row(screen, f"  {name}", each) for name, each in groups.items())]
 
 
 def _row(screen: Screen, name: str, each: Tally) -> list[Text]:
@@ -113,22 +123,24 @@ def _row(screen: Screen, name: str, each: Tally) -> list[Text]:
     ]
 
 
-def _print_rates(screen: Screen, verdicts: Sequence[ClaimResult]) -> None:
+def _print_rates(screen: Screen, unit: str, verdicts: Sequence[ClaimResult]) -> None:
     false, true = tally(verdicts, "false"), tally(verdicts, "true")
     for name, each, goal in (
         ("false positives", false, FALSE_POSITIVES),
         ("false negatives", true, FALSE_NEGATIVES),
     ):
         if each.rate is None or each.interval is None:
-            screen.say(f"{name}: no claim was tried")
+            screen.say(f"{name}, {unit}: no claim was tried")
             continue
         kept = each.rate <= goal
         told = f"{each.errors} of {each.n}, {_percent(each.rate)} ({_between(each.interval)})"
         mark = "✔" if kept else "✘"
-        screen.say(f"{mark} {name}: {told}; goal ≤ {_percent(goal)}", "green" if kept else "red")
+        screen.say(
+            f"{mark} {name}, {unit}: {told}; goal ≤ {_percent(goal)}", "green" if kept else "red"
+        )
     screen.say(
-        f"  of true ones {true.refuted} refuted, {true.inconclusive} inconclusive, "
-        f"{true.consistent} consistent"
+        f"  of true ones {true.confirmed} confirmed, {true.consistent} consistent, "
+        f"{true.refuted} refuted, {true.inconclusive} inconclusive"
     )
     screen.say(f"  false claims of which all held, which lack evidence: {false.consistent}")
     for lack, n in stoppers(verdicts, "false").items():

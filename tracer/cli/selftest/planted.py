@@ -36,11 +36,12 @@ from tracer.cli.selftest.weights import (
     ROPE_BASE,
     Directions,
     Neuron,
+    PlantedHeads,
     layer_attention,
     layer_neurons,
     make_directions,
 )
-from tracer.cli.selftest.world import PlantedPlan, Role
+from tracer.cli.selftest.world import HeadRole, PlantedPlan, Role
 from tracer.engine.model.hf_load import quiet
 
 ONE = 3.0
@@ -53,7 +54,7 @@ NORM_SPREAD = 0.1
 """Standard deviation of the logarithm of the norms' weights."""
 
 Place = tuple[int, int]
-"""Layer and index of a neuron."""
+"""Layer and index of a neuron, or layer and head."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Planted:
     places: Mapping[Role, tuple[Place, ...]]
     random: Mapping[int, tuple[int, ...]]
     """Random neurons, by layer."""
+    heads: Mapping[HeadRole, tuple[Place, ...]]
 
     def save(self, folder: Path) -> None:
         """Write it as any model is kept: config, safetensors, tokenizer."""
@@ -100,8 +102,13 @@ def build(plan: PlantedPlan) -> Planted:
         make_tokenizer(plan.world),
         directions,
         sentences,
-        _places(layers),
-        {n: tuple(i for i, x in enumerate(own) if x.role is None) for n, own in enumerate(layers)},
+        _places([neurons for neurons, _ in layers]),
+        {n: tuple(i for i, x in enumerate(o) if x.role is None) for n, (o, _) in enumerate(layers)},
+        {
+            role: tuple((layer, head) for head in heads)
+            for layer, (_, own) in enumerate(layers)
+            for role, heads in own.items()
+        },
     )
 
 
@@ -123,6 +130,7 @@ def _empty(plan: PlantedPlan, generator: torch.Generator) -> LlamaForCausalLM:
     )
     with torch.random.fork_rng():
         model = LlamaForCausalLM(config)
+        model.set_attn_implementation("eager")  # which gives its patterns out
     for parameter in model.requires_grad_(False).parameters():
         if parameter.ndim == 1:
             parameter.copy_((NORM_SPREAD * torch.randn(D_MODEL, generator=generator)).exp())
@@ -142,12 +150,12 @@ def _fill(
     directions: Directions,
     sentences: Sentences,
     generator: torch.Generator,
-) -> list[Neuron]:
-    """Put the weights of a layer whose predecessors are in place; gives its neurons."""
+) -> tuple[list[Neuron], PlantedHeads]:
+    """Put the weights of a layer whose predecessors are in place; gives its neurons and heads."""
     here = f"model.layers.{layer}"
     before = model.get_parameter(f"{here}.input_layernorm.weight")
     x = after_norm(model, f"{here}.input_layernorm", sentences)
-    attention = layer_attention(plan, layer, directions, x, generator)
+    attention, heads = layer_attention(plan, layer, directions, x, generator)
     for kind, W in zip("qkv", attention[:3], strict=True):
         _set(model, f"{here}.self_attn.{kind}_proj.weight", W.flatten(0, 1) / before)
     _set(model, f"{here}.self_attn.o_proj.weight", attention.W_O.transpose(0, 1).flatten(1))
@@ -157,7 +165,7 @@ def _fill(
     _set(model, f"{here}.mlp.gate_proj.weight", torch.stack([n.gate for n in neurons]) / after)
     _set(model, f"{here}.mlp.up_proj.weight", torch.stack([n.up for n in neurons]) / after)
     _set(model, f"{here}.mlp.down_proj.weight", torch.stack([n.write for n in neurons], dim=1))
-    return neurons
+    return neurons, heads
 
 
 def _places(layers: Sequence[Sequence[Neuron]]) -> dict[Role, tuple[Place, ...]]:

@@ -1,6 +1,7 @@
 """The error rates of verdicts on claims whose truth is known.
 
-The rates are of false claims confirmed, and of true ones not confirmed. A false claim of which all
+The rates are of false claims confirmed, and of true ones not confirmed; where a claim of its kind
+is consistent at best, of those that come out so. A false claim of which all
 that it expects held is *consistent*, where it lacks the evidence to be called confirmed; by what it
 lacks is told what stopped it.
 """
@@ -11,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tracer.cli.selftest.claims import Kind, Truth
-from tracer.evidence.statistics import wilson
+from tracer.cli.selftest.family import Kind, Truth
+from tracer.hypothesis.binomial import at_least, at_most
 from tracer.record.verdict import VerdictName
 
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.01, 0.10
-"""The goals: rates that are not to be passed."""
+"""The goals: rates that are not to be passed, of features and of heads."""
+_TAIL = 0.025
+_HALVINGS = 40
 
 
 class ClaimResult(NamedTuple):
@@ -28,6 +31,14 @@ class ClaimResult(NamedTuple):
     verdict: VerdictName
     lacks: tuple[str, ...] = ()
     """What it lacks to be confirmed, where it is consistent: the words before the colon."""
+    is_of_heads: bool = False
+    best: VerdictName = "confirmed"
+    """What such a claim comes to, where it is true."""
+
+    @property
+    def is_upheld(self) -> bool:
+        """Whether it came to the best that it can."""
+        return self.verdict in ("confirmed", self.best)
 
 
 class Tally(NamedTuple):
@@ -39,11 +50,12 @@ class Tally(NamedTuple):
     consistent: int
     refuted: int
     inconclusive: int
+    upheld: int
 
     @property
     def errors(self) -> int | None:
-        """Confirmed false claims, or true ones not confirmed; None where there is no telling."""
-        return {"true": self.n - self.confirmed, "false": self.confirmed, "open": None}[self.truth]
+        """False claims upheld, or true ones that are not; None where there is no telling."""
+        return {"true": self.n - self.upheld, "false": self.upheld, "open": None}[self.truth]
 
     @property
     def rate(self) -> float | None:
@@ -52,13 +64,14 @@ class Tally(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the rate."""
-        return None if self.errors is None or self.n == 0 else wilson(self.errors, self.n)
+        """95 % interval of the rate."""
+        return None if self.errors is None or self.n == 0 else clopper_pearson(self.errors, self.n)
 
 
 def tally(results: Iterable[ClaimResult], truth: Truth) -> Tally:
     """Count the claims of one truth."""
-    found = Counter(one.verdict for one in results if one.truth == truth)
+    own = [one for one in results if one.truth == truth]
+    found = Counter(one.verdict for one in own)
     return Tally(
         truth,
         n=found.total(),
@@ -66,7 +79,29 @@ def tally(results: Iterable[ClaimResult], truth: Truth) -> Tally:
         consistent=found["consistent"],
         refuted=found["refuted"],
         inconclusive=found["inconclusive"],
+        upheld=sum(one.is_upheld for one in own),
     )
+
+
+def clopper_pearson(k: int, n: int) -> tuple[float, float]:
+    """95 % interval of a proportion by exact binomial tails (Clopper & Pearson 1934)."""
+
+    def limit(is_below: Callable[[float], bool]) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if is_below(middle) else (low, middle)
+        return low
+
+    return (
+        0.0 if k == 0 else limit(lambda q: at_least(k, n, q) < _TAIL),
+        1.0 if k == n else limit(lambda q: at_most(k, n, q) > _TAIL),
+    )
+
+
+def of_unit(results: Iterable[ClaimResult], *, heads: bool) -> list[ClaimResult]:
+    """Those of heads, or those of features alone."""
+    return [one for one in results if one.is_of_heads == heads]
 
 
 def by(
@@ -91,6 +126,10 @@ def stoppers(results: Iterable[ClaimResult], truth: Truth) -> dict[str, int]:
 
 def within_goals(results: Sequence[ClaimResult]) -> bool:
     """Whether both rates keep their goal; without a claim of either truth nothing is shown."""
+    return all(_is_within(of_unit(results, heads=heads)) for heads in (False, True))
+
+
+def _is_within(results: Sequence[ClaimResult]) -> bool:
     positives, negatives = tally(results, "false").rate, tally(results, "true").rate
     if positives is None or negatives is None:
         return False
@@ -98,13 +137,18 @@ def within_goals(results: Sequence[ClaimResult]) -> bool:
 
 
 def to_data(results: Sequence[ClaimResult]) -> dict[str, Any]:
-    """All tallies, for JSON."""
+    """All tallies, for JSON: of features and of heads."""
+    units = {"features": False, "heads": True}
+    return {unit: _of_truths(of_unit(results, heads=heads)) for unit, heads in units.items()}
+
+
+def _of_truths(results: Sequence[ClaimResult]) -> dict[str, Any]:
     truths: tuple[Truth, ...] = ("false", "true", "open")
     return {
         truth: {
             "all": _data(tally(results, truth)),
             "by_kind": {k: _data(t) for k, t in by(results, truth, lambda v: v.kind).items()},
-            "by_neurons": {k: _data(t) for k, t in by(results, truth, lambda v: v.family).items()},
+            "by_family": {k: _data(t) for k, t in by(results, truth, lambda v: v.family).items()},
             "lacks": stoppers(results, truth),
         }
         for truth in truths
@@ -112,5 +156,5 @@ def to_data(results: Sequence[ClaimResult]) -> dict[str, Any]:
 
 
 def _data(tallied: Tally) -> dict[str, Any]:
-    rates = {"errors": tallied.errors, "rate": tallied.rate, "wilson_95": tallied.interval}
+    rates = {"errors": tallied.errors, "rate": tallied.rate, "interval_95": tallied.interval}
     return tallied._asdict() | rates

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tracer.cli.selftest import oracle
-from tracer.cli.selftest.oracle import Swap
+from tracer.cli.selftest.oracle import HeadSwap, Swap
 from tracer.cli.selftest.planted import Planted, build
+from tracer.cli.selftest.weights import N_HEADS
 from tracer.cli.selftest.world import (
     N_CITIES,
     N_VALUES,
     CircuitPath,
+    HeadGroup,
+    HeadPart,
+    HeadRole,
     Relation,
     Role,
     make_plan,
@@ -26,8 +30,8 @@ from tracer.cli.selftest.world import (
 N_DISCOVERY = 2
 """Cities of a value that supernodes are found on; the others are held out."""
 
-Group = Literal["value", "dead end", "lens", "answer", "another concept", "random"]
-"""Neurons that a claim may name by their ids."""
+Group = Literal["value", "dead end", "lens", "answer", "another concept", "random", "asker", "mark"]
+"""Neurons that a claim may name by their ids; askers and marks are the same for both values."""
 
 
 class Sides(NamedTuple):
@@ -44,6 +48,8 @@ class Scene:
     folder: str
     path: CircuitPath
     relation: Relation
+    elsewhere: Relation
+    """The other fact of the same cities."""
     cities: tuple[str, ...]
     order: tuple[int, ...]
     """All cities, shuffled: the first of a value are for discovery."""
@@ -52,10 +58,14 @@ class Scene:
     other: int
     rest: tuple[int, ...]
     groups: Mapping[Group, Sides]
+    heads: Mapping[HeadGroup, tuple[str, ...]]
+    """Ids, as many of each group as there are movers."""
     gap: float
     """Least logit(one's answer) − logit(other's) on a city of one: a swap closes it, or is none."""
     largest_rise: float
     """Largest rise of logit(other's) − logit(one's) that the planted swap makes on a city."""
+    largest_rise_by_heads: float
+    """The same, by what the movers carry."""
     seed: int
 
     def discovery(self, value: int) -> list[int]:
@@ -88,6 +98,7 @@ class _Found(NamedTuple):
     one: int
     other: int
     swap: Swap | None
+    head_swap: HeadSwap | None
 
 
 def paths(n: int) -> list[CircuitPath]:
@@ -118,21 +129,24 @@ def _sound(planted: Planted, rng: random.Random) -> _Found | None:
     rng.shuffle(pairs)
     for one, other in pairs:
         if planted.plan.wirings[CLAIMED].path != "two_hop":
-            return _Found(planted, one, other, None)
+            return _Found(planted, one, other, None, None)
         swap = oracle.swap(planted, CLAIMED, "value", one, other)
         if oracle.does_swap(planted, CLAIMED, swap, one, other):
-            return _Found(planted, one, other, swap)
+            by_heads = oracle.head_swap(planted, CLAIMED, one, other)
+            if oracle.does_carry(planted, CLAIMED, by_heads, one, other):
+                return _Found(planted, one, other, swap, by_heads)
     return None
 
 
 def _scene(found: _Found, home: Path, rng: random.Random) -> Scene:
-    planted, one, other, swap = found
+    planted, one, other, swap, by_heads = found
     order = tuple(rng.sample(range(N_CITIES), N_CITIES))
     rest = [value for value in range(N_VALUES) if value not in (one, other)]
     return Scene(
         folder=str(home),
         path=planted.plan.wirings[CLAIMED].path,
         relation=planted.plan.world.relations[CLAIMED],
+        elsewhere=planted.plan.world.relations[1 - CLAIMED],
         cities=planted.plan.world.cities,
         order=order,
         n_layers=planted.plan.n_layers,
@@ -140,8 +154,10 @@ def _scene(found: _Found, home: Path, rng: random.Random) -> Scene:
         other=other,
         rest=tuple(rng.sample(rest, len(rest))),
         groups=dict(_groups(planted, one, other, order, rng)),
+        heads=_heads(planted, rng),
         gap=oracle.gap(planted, CLAIMED, one, other),
         largest_rise=float("inf") if swap is None else float(swap.rise.max()),
+        largest_rise_by_heads=float("inf") if by_heads is None else float(by_heads.rise.max()),
         seed=rng.randrange(2**31),
     )
 
@@ -150,10 +166,13 @@ def _groups(
     planted: Planted, one: int, other: int, order: tuple[int, ...], rng: random.Random
 ) -> Iterator[tuple[Group, Sides]]:
     """Neurons of the construction by id, as far as the model has them."""
-    parts: tuple[Literal["value", "dead end", "lens", "answer"], ...]
-    parts = ("value", "dead end", "lens", "answer")
-    for part in parts:
-        roles = [Role(CLAIMED, part, value) for value in (one, other)]
+    parts: tuple[tuple[Literal["value", "dead end", "lens", "answer", "asker", "mark"], bool], ...]
+    parts = (
+        ("value", True), ("dead end", True), ("lens", True), ("answer", True),
+        ("asker", False), ("mark", False),
+    )  # fmt: skip
+    for part, by_value in parts:
+        roles = [Role(CLAIMED, part, value if by_value else 0) for value in (one, other)]
         if all(role in planted.places for role in roles):
             first, second = (_ids(planted.places[role]) for role in roles)
             yield part, Sides(first, second)
@@ -164,6 +183,25 @@ def _groups(
     if planted.plan.wirings[second].path == "two_hop":
         sides = (_elsewhere(planted, second, value, order) for value in (one, other))
         yield "another concept", Sides(*sides)
+
+
+def _heads(planted: Planted, rng: random.Random) -> dict[HeadGroup, tuple[str, ...]]:
+    """Heads of the construction by id, and random ones of the movers' layer."""
+    parts: tuple[tuple[HeadGroup, int, HeadPart], ...] = (
+        ("mover", CLAIMED, "mover"),
+        ("looker", CLAIMED, "looker"),
+        ("other mover", 1 - CLAIMED, "mover"),
+    )
+    found: dict[HeadGroup, tuple[tuple[int, int], ...]] = {
+        group: planted.heads[HeadRole(relation, part)] for group, relation, part in parts
+    }
+    layer, n = found["mover"][0][0], len(found["mover"])
+    taken = {place for places in planted.heads.values() for place in places}
+    free = [head for head in range(N_HEADS) if (layer, head) not in taken]
+    found["random"] = tuple((layer, head) for head in rng.sample(free, n))
+    return {
+        group: tuple(f"{layer}.{head}" for layer, head in each[:n]) for group, each in found.items()
+    }
 
 
 def _elsewhere(

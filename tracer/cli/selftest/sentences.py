@@ -57,13 +57,17 @@ class Sentences:
     def fires(self, role: Role) -> Bool[Tensor, "row pos"]:
         """Where a planted neuron is meant to fire."""
         relations = self.plan.world.relations
-        cities = (
-            [role.which] if role.part == "detector" else relations[role.relation].cities(role.which)
-        )
+        match role.part:
+            case "detector":
+                cities = [role.which]
+            case "asker" | "mark":
+                cities = list(range(N_CITIES))
+            case _:
+                cities = relations[role.relation].cities(role.which)
         found = torch.zeros_like(self.ids, dtype=torch.bool)
         for relation in range(len(relations)):
             rows = [relation * N_CITIES + city for city in cities]
-            if role.part != "answer":
+            if role.part not in ("answer", "asker"):
                 found[rows, CITY] = True
             elif relation == role.relation:
                 found[rows, END] = True

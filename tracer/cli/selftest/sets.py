@@ -9,40 +9,54 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tracer.cli.selftest.claims import Claim, Family
+from tracer.cli.selftest.claims import Claim
+from tracer.cli.selftest.family import Family
 from tracer.cli.selftest.scenes import N_DISCOVERY, Group, Scene
-from tracer.cli.selftest.weights import D_MLP
+from tracer.cli.selftest.weights import D_MLP, N_HEADS
+from tracer.cli.selftest.world import HeadGroup
 
 N_DONORS = 5
 """Cities of each wrong donor: ten pairs of them, so that one list may be as good by chance."""
 _SIZES = (8, 12, 16)
 _BLIND_SIZES = (24, 28, 32)
 """A rule that does not look at the output also keeps what nothing reads."""
+_TOP_HEADS = 2
+"""As many as there are movers: a third one that carries nothing costs power."""
+ELSEWHERE = "_elsewhere"
+"""Ends the name of a city's prompt that asks for the other fact."""
 Data = dict[str, Any]
 
 
 def supernodes(claim: Claim, scene: Scene, rng: random.Random) -> dict[str, Data]:
     """All supernodes of a claim."""
-    nodes = _clamped(claim.family, scene, rng)
+    nodes = _clamped(claim, scene, rng)
     if claim.kind in ("downstream", "fraction"):
         say = _toward_answer(scene, scene.one, scene.other) | {"at": "last", "top": 3}
         nodes = nodes | {"say": {"select": say}}
+    if claim.kind == "carrier":
+        say = _toward_answer(scene, scene.one, scene.other) | {"at": "last", "top": _TOP_HEADS}
+        nodes = nodes | {"say": {"select": say | {"unit": "heads"}}}
     unused = unused_side(claim)
     return {name: node for name, node in nodes.items() if name != unused}
 
 
 def unused_side(claim: Claim) -> str | None:
-    """The side that a claim does not clamp, if any."""
-    if claim.family.steered:
+    """The side that a claim does not clamp, or name, if any.
+
+    Heads that carry one value carry the other one in its place: to put that in is the whole swap.
+    """
+    is_swap = claim.kind in ("swap", "size", "dose", "shift")
+    if claim.family.steered or (is_swap and claim.family.unit == "heads"):
         return "one"
-    return None if claim.kind in ("swap", "size", "dose", "shift", "nothing") else "other"
+    return None if is_swap or claim.kind in ("nothing", "because") else "other"
 
 
-def _clamped(family: Family, scene: Scene, rng: random.Random) -> dict[str, Data]:
+def _clamped(claim: Claim, scene: Scene, rng: random.Random) -> dict[str, Data]:
     """`one` and `other`."""
+    family = claim.family
     match family.source:
         case "wrong labels":
-            return _mislabelled(scene, _how(family, scene, rng), rng)
+            return _mislabelled(family, scene, _how(family, scene, rng), rng)
         case "wrong donors":
             how = _how(family, scene, rng)
             nodes = _by_rule(family, scene, how)
@@ -53,8 +67,22 @@ def _clamped(family: Family, scene: Scene, rng: random.Random) -> dict[str, Data
             last = scene.n_layers - 1
             how = _how(family, scene, rng) | {"layers": [last, last]}
             return _by_rule(family, scene, how)
+        case "asker" if family.method == "activation":
+            return {"one": {"select": _askers(scene, rng)}}
+        case source if claim.kind == "because":
+            given = scene.groups["random" if source == "random" else "asker"].one
+            marks = scene.groups["mark"].other
+            own = scene.names(scene.discovery(scene.one))
+            return {
+                "one": {"features": list(given), "at": "last", "source": own},
+                "other": {"features": list(marks), "at": "city", "source": own},
+            }
+        case source if family.unit == "heads":
+            assert source in ("mover", "looker", "other mover", "random")
+            return _heads_by_id(family, scene, source)
         case group:
-            return _by_id(scene, group)
+            assert group not in ("mover", "looker", "other mover")
+            return _by_id(scene, group, "last" if claim.kind == "look" else None)
 
 
 def _how(family: Family, scene: Scene, rng: random.Random) -> Data:
@@ -62,19 +90,25 @@ def _how(family: Family, scene: Scene, rng: random.Random) -> Data:
 
     By activation, without the last layer where it is the city's: nothing carries on what that says.
     """
-    is_blind = family.method == "activation"
+    is_blind, is_heads = family.method == "activation", family.unit == "heads"
     found: Data = {"by": "activation" if is_blind else rng.choice(("gradient", "half"))}
+    if is_heads:
+        found["unit"] = "heads"
     if family.part is not None:
-        n_all = scene.n_layers * D_MLP
+        n_all = scene.n_layers * (N_HEADS if is_heads else D_MLP)
         return found | ({"share": 1.0} if family.part == 1 else {"top": int(family.part * n_all)})
-    found["top"] = rng.choice(_BLIND_SIZES if is_blind else _SIZES)
+    found["top"] = _TOP_HEADS if is_heads else rng.choice(_BLIND_SIZES if is_blind else _SIZES)
     if is_blind and family.source != "answers":
         found["layers"] = [0, scene.n_layers - 2]
     return found
 
 
+def _place(family: Family) -> str:
+    """Where a rule looks: heads carry to the sentence's end what neurons of the city wrote."""
+    return "last" if family.source == "answers" or family.unit == "heads" else "city"
+
+
 def _by_rule(family: Family, scene: Scene, how: Data) -> dict[str, Data]:
-    at = "last" if family.source == "answers" else "city"
     nodes: dict[str, Data] = {}
     for name, (value, against) in _sides(scene).items():
         match family.method:
@@ -85,17 +119,27 @@ def _by_rule(family: Family, scene: Scene, how: Data) -> dict[str, Data]:
                 found = _toward_answer(scene, value, against) | {"toward": {"logit_diff": pair}}
             case _:
                 found = _toward_answer(scene, value, against)
-        nodes[name] = {"select": found | {"at": at} | how}
+        nodes[name] = {"select": found | {"at": _place(family)} | how}
     return nodes
+
+
+def _askers(scene: Scene, rng: random.Random) -> Data:
+    """A rule that does not look at the output: this fact asked for against the other one."""
+    own = scene.names(scene.discovery(scene.one))
+    against = [f"{name}{ELSEWHERE}" for name in own]
+    layers = [0, scene.n_layers - 2]
+    found: Data = {"on": own, "against": against, "at": "last", "by": "activation"}
+    return found | {"top": rng.choice(_BLIND_SIZES), "layers": layers}
 
 
 def _third(family: Family, scene: Scene) -> Data:
     """The other's set as found on the cities of a third value; by gradient, toward its answer."""
+    at = _place(family)
     if family.method == "activation":
-        return _unlike_all(scene, scene.rest[0]) | {"at": "city"}
+        return _unlike_all(scene, scene.rest[0]) | {"at": at}
     found: Data = {
         "on": scene.names(scene.discovery(scene.rest[0])),
-        "at": "city",
+        "at": at,
         "toward": {"token": scene.answer(scene.other)},
     }
     if family.donors == "hidden":
@@ -119,22 +163,31 @@ def _toward_answer(scene: Scene, on: int, against: int) -> Data:
     return {"on": mine, "against": theirs}
 
 
-def _mislabelled(scene: Scene, how: Data, rng: random.Random) -> dict[str, Data]:
+def _mislabelled(family: Family, scene: Scene, how: Data, rng: random.Random) -> dict[str, Data]:
     """Found on cities of neither value: what they have in common is of other values."""
     pool = scene.names([city for value in scene.rest for city in scene.discovery(value)])
     nodes: dict[str, Data] = {}
     for name in _sides(scene):
         dealt = rng.sample(pool, 2 * N_DISCOVERY)
         on, against = dealt[:N_DISCOVERY], dealt[N_DISCOVERY:]
-        nodes[name] = {"select": {"on": on, "against": against, "at": "city", **how}}
+        nodes[name] = {"select": {"on": on, "against": against, "at": _place(family), **how}}
     return nodes
 
 
-def _by_id(scene: Scene, group: Group) -> dict[str, Data]:
-    at = "last" if group == "answer" else "city"
+def _by_id(scene: Scene, group: Group, at: str | None) -> dict[str, Data]:
+    place = at or ("last" if group == "answer" else "city")
     return {
-        name: {"features": list(ids), "at": at, "source": scene.names(scene.discovery(value))}
+        name: {"features": list(ids), "at": place, "source": scene.names(scene.discovery(value))}
         for (name, (value, _)), ids in zip(_sides(scene).items(), scene.groups[group], strict=True)
+    }
+
+
+def _heads_by_id(family: Family, scene: Scene, group: HeadGroup) -> dict[str, Data]:
+    """The same heads on both sides: they carry either value."""
+    heads = list(scene.heads[group])[: 1 if family.alone else None]
+    return {
+        name: {"heads": heads, "at": "last", "source": scene.names(scene.discovery(value))}
+        for name, (value, _) in _sides(scene).items()
     }
 
 

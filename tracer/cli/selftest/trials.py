@@ -18,8 +18,8 @@ from typing import Any
 from tracer.cli.selftest.claims import Claim, claims_about
 from tracer.cli.selftest.rates import ClaimResult
 from tracer.cli.selftest.scenes import Scene, make_scenes, paths
-from tracer.cli.selftest.sets import donors, supernodes
-from tracer.cli.selftest.statements import NOUN, clamp, controls, stated
+from tracer.cli.selftest.sets import ELSEWHERE, donors, supernodes
+from tracer.cli.selftest.statements import NOUN, controls, tested
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.run import measure
 from tracer.hypothesis.load import read
@@ -29,6 +29,8 @@ from tracer.report.run import judge_and_save
 
 N_TWINS = 5
 """Names of the one held-out text."""
+N_GRAPHS = 2
+"""Held-out prompts of a claim about graphs, which is consistent at best, however many there are."""
 Data = dict[str, Any]
 
 
@@ -71,7 +73,15 @@ def try_claim(claim: Claim, scene: Scene, folder: Path) -> ClaimResult:
     verdict = judge_and_save(measure(read(str(path)), reports=folder, progress=Silent())).verdict
     lacks = tuple(each.split(":", 1)[0] for each in verdict.missing)
     family = claim.family
-    return ClaimResult(family.name, claim.kind, family.truth, verdict.verdict, lacks)
+    return ClaimResult(
+        family.name,
+        claim.kind,
+        family.truth,
+        verdict.verdict,
+        lacks,
+        claim.is_of_heads,
+        family.best,
+    )
 
 
 def hypothesis_of(claim: Claim, scene: Scene) -> Data:
@@ -80,7 +90,6 @@ def hypothesis_of(claim: Claim, scene: Scene) -> Data:
     nodes, wrong = supernodes(claim, scene, rng), donors(claim.family, scene)
     recipients = _recipients(claim, scene)
     sources = _prompts(scene, {*_sources(nodes), *wrong})
-    spec = {"prompts": list(recipients), "clamp": clamp(claim), **stated(claim, scene)}
     return {
         "hypothesis": claim.name,
         "claim": f"{claim.kind}: {claim.family.name}",
@@ -89,7 +98,7 @@ def hypothesis_of(claim: Claim, scene: Scene) -> Data:
         "template": scene.relation.template.replace(scene.relation.noun, f"{{{NOUN}}}", 1),
         "prompts": sources | recipients,
         "supernodes": nodes,
-        "interventions": {"test": spec},
+        **tested(claim, scene, list(recipients)),
         "controls": controls(claim, wrong),
     }
 
@@ -97,6 +106,8 @@ def hypothesis_of(claim: Claim, scene: Scene) -> Data:
 def _recipients(claim: Claim, scene: Scene) -> dict[str, Data]:
     """The prompts of the value that is to go: those it was found on, and those held out."""
     seen, unseen = scene.discovery(scene.one), scene.held_out(scene.one)
+    if claim.kind in ("carried", "because"):
+        seen, unseen = seen[:1], unseen[:N_GRAPHS]
     found = _prompts(scene, scene.names(seen))
     if claim.family.twins:
         twin = {**_prompt(scene, unseen[0]), "held_out": True}
@@ -107,8 +118,15 @@ def _recipients(claim: Claim, scene: Scene) -> dict[str, Data]:
 
 def _prompts(scene: Scene, used: Collection[str]) -> dict[str, Data]:
     """Prompts by the names of their cities, in the order of the cities."""
-    names = scene.names(range(len(scene.cities)))
-    return {name: _prompt(scene, city) for city, name in enumerate(names) if name in used}
+    found: dict[str, Data] = {}
+    for city, name in enumerate(scene.names(range(len(scene.cities)))):
+        if name in used:
+            found[name] = _prompt(scene, city)
+        if (other := f"{name}{ELSEWHERE}") in used:
+            fact = scene.elsewhere
+            answer = f" {fact.answers[fact.value_of[city]]}"
+            found[other] = {"text": fact.template, "city": scene.cities[city], "answer": answer}
+    return found
 
 
 def _prompt(scene: Scene, city: int) -> Data:

@@ -2,9 +2,10 @@
 
 - Residual stream: named orthonormal directions in a random rotation. Random readers are projected
   off the directions that nothing may read.
-- Attention: one head per relation carries a fact from the city to the sentence's last word, and
-  looks at the first token elsewhere. Its queries and keys use rotary dimensions that turn by less
-  than a thousandth over a sentence. All heads also attend and copy at random.
+- Attention: a few heads per relation carry a fact from the city to the sentence's last word, and
+  look at the first token elsewhere; as many look and carry nothing. Their queries and keys use
+  rotary dimensions that turn by less than a thousandth over a sentence. All heads also attend at
+  random, and all others copy at random.
 - MLPs: the plan's neurons, decoys, and random neurons. A planted gate opens where its direction
   stands out; the constant in every token is its bias and what the up projection reads. Threshold
   and strength are fitted to the sentences, so that neurons of a kind write the asked norm together.
@@ -13,8 +14,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -27,8 +29,12 @@ from tracer.cli.selftest.world import (
     N_ANSWER,
     N_CITIES,
     N_DETECTORS,
+    N_LOOK,
+    N_LOOKERS,
+    N_MOVERS,
     N_VALUES,
     CircuitPath,
+    HeadRole,
     Part,
     PlantedPlan,
     Role,
@@ -83,12 +89,13 @@ def _blocks(path: CircuitPath) -> dict[str, int]:
     """The directions that a path needs; `is_end` marks the sentence's last word."""
     if path == "memory":
         return {"is_end": 1, "recalled": N_CITIES}
-    blocks = {"is_end": 1} | dict.fromkeys(("heard", "value", "carried", "said"), N_VALUES)
+    blocks = dict.fromkeys(("is_end", "asks", "marked"), 1)
+    blocks |= dict.fromkeys(("heard", "value", "carried", "said"), N_VALUES)
     return blocks | ({"direct": N_VALUES} if path == "shortcut" else {})
 
 
-N_HEADS = 4
-D_HEAD = 48
+N_HEADS = 16
+D_HEAD = 16
 ROPE_BASE = 1e6
 _TO_CITY, _TO_FIRST = D_HEAD // 2 - 1, D_HEAD // 2 - 2
 """The slowest two pairs of rotary dimensions."""
@@ -96,9 +103,9 @@ _CITY_SCORE, _FIRST_SCORE = 9.0, 4.0
 _RANDOM_SCORE = 0.4
 """Standard deviation of random attention scores."""
 _COPIED = 2.0
-"""Norm with which a copied fact arrives."""
+"""Norm with which a copied fact arrives, from all heads that copy it together."""
 _COPY_NOISE = 0.1
-"""Random part of what a planted copy reads, in units of a random reader's."""
+"""Random part of what a planted head reads, in units of a random reader's."""
 _CARRIES: dict[CircuitPath, tuple[str, str]] = {
     "two_hop": ("{}.value", "{}.carried"),
     "shortcut": ("{}.direct", "{}.carried"),
@@ -115,21 +122,31 @@ class Attention(NamedTuple):
     W_O: Float[Tensor, "head d_model d_head"]
 
 
+PlantedHeads = dict[HeadRole, tuple[int, ...]]
+
+
 def layer_attention(
     plan: PlantedPlan,
     layer: int,
     directions: Directions,
     x: Float[Tensor, "row pos d_model"],
     generator: torch.Generator,
-) -> Attention:
-    """Random heads, and a planted one for each relation; `x` is what they see on the sentences."""
+) -> tuple[Attention, PlantedHeads]:
+    """Random heads, and planted ones for each relation; `x` is what they see on the sentences."""
     attention = _random(plan, directions, generator)
+    free = iter(torch.randperm(N_HEADS, generator=generator).tolist())
+    planted: PlantedHeads = {}
     for relation, wiring in enumerate(plan.wirings):
         if wiring.move == layer:
             rows = x.unflatten(0, (len(plan.wirings), -1))[relation]
-            _plant_look(attention, relation, directions, rows)
-            _plant_copy(attention, relation, wiring.path, directions, rows)
-    return attention
+            movers = tuple(islice(free, N_MOVERS[wiring.path]))
+            lookers = tuple(islice(free, N_LOOKERS))
+            for head in (*movers, *lookers):
+                _plant_look(attention, head, relation, wiring.path, directions, rows)
+            _plant_copies(attention, movers, lookers, relation, wiring.path, directions, rows)
+            planted[HeadRole(relation, "mover")] = movers
+            planted[HeadRole(relation, "looker")] = lookers
+    return attention, planted
 
 
 def _random(plan: PlantedPlan, directions: Directions, generator: torch.Generator) -> Attention:
@@ -141,13 +158,25 @@ def _random(plan: PlantedPlan, directions: Directions, generator: torch.Generato
 
 
 def _plant_look(
-    attention: Attention, head: int, directions: Directions, x: Float[Tensor, "row pos d_model"]
+    attention: Attention,
+    head: int,
+    relation: int,
+    path: CircuitPath,
+    directions: Directions,
+    x: Float[Tensor, "row pos d_model"],
 ) -> None:
-    """Scores: the city from the relation's end, and from everywhere, less, the first token."""
-    asks_city, is_city = directions[f"{head}.is_end"][0], directions["is_city"][0]
+    """Scores: the city from the relation's end, and from everywhere, less, the first token.
+
+    The end asks by its askers, and the city is marked half by its word and half by its marks, each
+    of which counts with its mean on the sentences. In a memory both are words alone.
+    """
     one, is_first = directions["one"][0], directions["is_bos"][0]
+    is_city, by_word = directions["is_city"][0], path == "memory"
+    asks = directions[f"{relation}.is_end" if by_word else f"{relation}.asks"][0]
+    marks = [is_city] if by_word else [is_city, directions[f"{relation}.marked"][0]]
+    seen = torch.stack([each / float((x[:, CITY] @ each).mean()) for each in marks]).sum(0)
     for dim, query, key, at, score in (
-        (_TO_CITY, asks_city, is_city, (END, CITY), _CITY_SCORE),
+        (_TO_CITY, asks, seen, (END, CITY), _CITY_SCORE),
         (_TO_FIRST, one, is_first, (END, 0), _FIRST_SCORE),
     ):
         strength = float((x[:, at[0]] @ query).mean() * (x[:, at[1]] @ key).mean())
@@ -156,19 +185,33 @@ def _plant_look(
         attention.W_K[head, dim] += half * key
 
 
-def _plant_copy(
+def _plant_copies(
     attention: Attention,
-    head: int,
+    movers: Sequence[int],
+    lookers: Sequence[int],
+    relation: int,
     path: CircuitPath,
     directions: Directions,
     x: Float[Tensor, "row pos d_model"],
 ) -> None:
-    """From what the path reads at the city to what it has at the end, each direction by itself."""
-    read, write = (directions[name.format(head)] for name in _CARRIES[path])
+    """From what the path reads at the city to what it has at the end, each direction by itself.
+
+    Lookers read the same, as far as there are dead ends for it.
+    """
+    read, write = (directions[name.format(relation)] for name in _CARRIES[path])
     present = float((x[:, CITY] @ read.T).max(dim=1).values.mean())
-    attention.W_V[head, : len(read)] *= _COPY_NOISE
-    attention.W_V[head, : len(read)] += _COPIED * read / present
-    attention.W_O[head, :, : len(write)] += write.T
+    read = _COPIED * read / present
+    if path == "memory":
+        n = len(read) // len(movers)
+        parts = list(zip(movers, read.split(n), write.split(n), strict=True))
+    else:
+        parts = [(head, read / len(movers), write) for head in movers]
+    dead = directions["dead"]
+    parts += [(head, read[: len(dead)] / len(lookers), dead) for head in lookers]
+    for head, own, to in parts:
+        attention.W_V[head] *= _COPY_NOISE
+        attention.W_V[head, : len(own)] += own
+        attention.W_O[head, :, : len(to)] += to.T
 
 
 D_MLP = 384
@@ -239,6 +282,7 @@ def _of_layer(
     named = {k: directions[f"{relation}.{k}"] for k in ("heard", "value", "carried", "said")}
     if layer == wiring.detect:
         yield from _detectors(plan, relation, directions)
+        yield from _for_looks(relation, directions)
     if layer == wiring.value:
         ends = torch.randn(N_VALUES, len(directions["dead"]), generator=generator)
         ends = ends / ends.norm(dim=1, keepdim=True) @ directions["dead"]
@@ -261,6 +305,18 @@ def _detectors(plan: PlantedPlan, relation: int, directions: Directions) -> Iter
         for _ in range(N_DETECTORS):
             role = Role(relation, "detector", city)
             yield _Wanted(role, directions["city"][city], FACT * to, N_DETECTORS)
+
+
+def _for_looks(relation: int, directions: Directions) -> Iterator[_Wanted]:
+    """Askers at the relation's end, and marks at every city."""
+    parts: tuple[tuple[Part, str, str], ...] = (
+        ("asker", f"{relation}.is_end", f"{relation}.asks"),
+        ("mark", "is_city", f"{relation}.marked"),
+    )
+    for part, on, to in parts:
+        for _ in range(N_LOOK):
+            role = Role(relation, part, 0)
+            yield _Wanted(role, directions[on][0], FACT * directions[to][0], N_LOOK)
 
 
 def _by_value(relation: int, part: Part, on: Tensor, to: Tensor, n: int) -> Iterator[_Wanted]:

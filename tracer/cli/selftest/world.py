@@ -3,12 +3,17 @@
 Words are drawn from syllables, so that no existing tokenizer or model has seen them together. A
 fact of a city reaches the end of the sentence in one of three ways:
 
-- `two_hop`: detectors of cities write the value (the state), **value neurons** read it, one head
-  carries what they write to the sentence's end, **answer neurons** say the answer (the capital).
-- `shortcut`: the head carries what the detectors of single cities write themselves. The value
+- `two_hop`: detectors of cities write the value (the state), **value neurons** read it, heads carry
+  what they write to the sentence's end, **answer neurons** say the answer (the capital).
+- `shortcut`: the heads carry what the detectors of single cities write themselves. The value
   neurons are there and fire as before, but nothing reads them.
-- `memory`: the head carries the city's own code, and the unembedding knows the answer by heart. No
+- `memory`: heads carry the city's own code, and the unembedding knows the answer by heart. No
   neuron has a part in it.
+
+What carries are **movers**, a few heads of one layer. They look from the sentence's end at the city
+because **askers** fire at the end, and at the city its word and **marks**; in a memory, because of
+the words. Beside them **lookers** look the same way for the same reason, and write where nothing
+reads.
 """
 
 from __future__ import annotations
@@ -98,16 +103,27 @@ def _words(rng: random.Random, n: int) -> list[str]:
 
 
 CircuitPath = Literal["two_hop", "shortcut", "memory"]
-Part = Literal["detector", "value", "answer", "dead end", "lens"]
+Part = Literal["detector", "value", "answer", "dead end", "lens", "asker", "mark"]
 """What a planted neuron is: a step of the path, or a decoy.
 
 A dead end fires with the value neurons and writes where nothing reads. A lens writes the answer at
-the city, in the last layer, from where no head carries it on.
+the city, in the last layer, from where no head carries it on. Askers and marks are what movers look
+for, and are the same for all values.
 """
+HeadPart = Literal["mover", "looker"]
+"""What a planted head is: it carries the fact, or only looks as if."""
+HeadGroup = Literal["mover", "looker", "other mover", "random"]
+"""Heads that a claim may name: planted for its fact, movers of the other one, or random ones."""
+N_MOVERS: dict[CircuitPath, int] = {"two_hop": 2, "shortcut": 2, "memory": 3}
+"""Of each relation; of two, each carries half of every value, of three, each a third of the cities.
+"""
+N_LOOKERS = 2
 N_DETECTORS = 2
 """Of each city and relation."""
 N_ANSWER = 4
 """Answer neurons, and lenses, of each value."""
+N_LOOK = 4
+"""Askers, and marks, of each relation."""
 
 
 class Role(NamedTuple):
@@ -116,7 +132,14 @@ class Role(NamedTuple):
     relation: int
     part: Part
     which: int
-    """A city for detectors, else a value."""
+    """A city for detectors, 0 for askers and marks, else a value."""
+
+
+class HeadRole(NamedTuple):
+    """What a planted head does."""
+
+    relation: int
+    part: HeadPart
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from torch import Tensor
 from tracer.engine.ablation import Reference, mean_of, observe
 from tracer.engine.attribution.patching import feature_gradients
 from tracer.engine.attribution.targets import direction_of
-from tracer.engine.controls import seed_of
 from tracer.engine.cost import circuit_scope
 from tracer.engine.measure.circuit_members import (
     Member,
@@ -23,6 +22,7 @@ from tracer.engine.measure.circuit_members import (
     grouped,
     members_of,
 )
+from tracer.engine.other_sets import seed_of
 from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.studies.circuit import CircuitSpec
 

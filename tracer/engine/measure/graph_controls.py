@@ -1,18 +1,19 @@
 """Edges of other sets of the same size: what an edge between supernodes is compared with.
 
-A control of A → B is a random set of the graph's features in place of A: as many at each layer and
-position, none of A or B.
+A control of A → B is another set of the graph's features in place of A: as many at each layer and
+position, none of B. It may share some with A, as a graph has few features at a place.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from tracer.engine.other_sets import other_sets
 from tracer.hypothesis.studies.graph import N_CONTROLS
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import Entering
@@ -23,9 +24,9 @@ def control_shares(
     sources: Int[np.ndarray, " n"],
     targets: Int[np.ndarray, " m"],
     enters: Entering,
-    seed: int,
+    seed: str,
 ) -> Float[np.ndarray, " control"]:
-    """Shares of `N_CONTROLS` sets in place of the sources; none where a place has too few others.
+    """Shares of `N_CONTROLS` sets in place of the sources; of all others, where these are fewer.
 
     Args:
         graph: Nothing pruned.
@@ -36,31 +37,32 @@ def control_shares(
     """
     if enters.size == 0:
         return np.empty(0)
-    sets = control_sets(graph, sources, targets, np.random.default_rng(seed))
-    return np.array([enters.of(each).share for each in sets])
+    sets = control_sets(graph, [sources], targets, seed)
+    return np.array([enters.of(each).share for [each] in sets])
 
 
 def control_sets(
     graph: AttributionGraph,
-    members: Int[np.ndarray, " n"],
+    members: Sequence[Int[np.ndarray, " n"]],
     others: Int[np.ndarray, " m"],
-    draw: np.random.Generator,
-) -> list[Int[np.ndarray, " n"]]:
-    """`N_CONTROLS` sets in place of some features; none where a place has too few others.
+    seed: str,
+) -> list[list[Int[np.ndarray, " n"]]]:
+    """`N_CONTROLS` different draws in place of some sets; all others, where these are fewer.
 
     Args:
         graph: Nothing pruned.
-        members: Rows of the features.
-        others: Further rows that no set has.
-        draw: What draws them.
+        members: Rows of the features of each set.
+        others: Further rows that no draw has.
+        seed: Of the draws.
     """
-    pools = list(_pools(graph, members, others))
-    if any(len(pool) < n for pool, n in pools):
-        return []
-    return [
-        np.concatenate([draw.choice(pool, n, replace=False) for pool, n in pools])
-        for _ in range(N_CONTROLS)
-    ]
+    taken = np.concatenate([*members, others])
+    places = [list(_pools(graph, each, taken)) for each in members]
+    pools, own = zip(*(place for each in places for place in each), strict=True)
+    found: list[list[Int[np.ndarray, " n"]]] = []
+    for drawn in other_sets(pools, own, N_CONTROLS, seed):
+        rows = iter(drawn)
+        found.append([np.array(sum(islice(rows, len(each)), start=())) for each in places])
+    return found
 
 
 def compared(share: float, others: Float[np.ndarray, " control"]) -> dict[str, Any]:
@@ -76,13 +78,14 @@ def compared(share: float, others: Float[np.ndarray, " control"]) -> dict[str, A
 
 
 def _pools(
-    graph: AttributionGraph, sources: Int[np.ndarray, " n"], targets: Int[np.ndarray, " m"]
-) -> Iterator[tuple[Int[np.ndarray, " other"], int]]:
-    """By layer and position, the other features there, and how many are drawn."""
+    graph: AttributionGraph, sources: Int[np.ndarray, " n"], taken: Int[np.ndarray, " m"]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """By layer and position, the features that may stand there, and those of the set."""
     places = graph.nodes.features[:, :2]
-    taken = np.zeros(len(places), dtype=bool)
-    taken[sources] = True
-    taken[targets[targets < len(places)]] = True
-    for place, n in Counter(map(tuple, places[sources].tolist())).items():
+    usable = np.ones(len(places), dtype=bool)
+    usable[taken[taken < len(places)]] = False
+    usable[sources] = True
+    for place in np.unique(places[sources], axis=0):
         here = (places == place).all(1)
-        yield np.flatnonzero(here & ~taken), n
+        mine = np.intersect1d(np.flatnonzero(here), sources)
+        yield np.flatnonzero(here & usable).tolist(), mine.tolist()

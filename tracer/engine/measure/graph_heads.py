@@ -1,10 +1,11 @@
 """Measure what is claimed of heads in an attribution graph, with other sets in their place.
 
-`carried` is compared with as many other heads of the same layers: all other sets where these are
-few. `because` is compared with as many other features of the graph at each layer and position, in
-place of every supernode that it names. `attends` is read off the unclamped patterns, and compared
-with what controls of its knockout would knock out: other heads of the same layers, to the same keys
-or to as many others in a row, and the same heads to other keys.
+`carried` is compared with other sets of as many heads of the same layers: all where these are few.
+`because` is compared with as many other features of the graph at each layer and position, in place
+of every supernode that it names. Such a set may share members with the one that is claimed.
+`attends` is read off the unclamped patterns, and compared with what controls of its knockout would
+knock out: other heads of the same layers, to the same keys or to as many others in a row, and the
+same heads to other keys.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from torch import Tensor
 from tracer.engine.attribution.graph import Attributed
 from tracer.engine.attribution.head_loadings import carried_by
 from tracer.engine.attribution.query_key import qk_attribution
-from tracer.engine.controls import n_sets_of_heads, seed_of, sets_of_heads
 from tracer.engine.measure.graph_ablations import Members
 from tracer.engine.measure.graph_controls import compared, control_sets
+from tracer.engine.other_sets import n_other_sets, other_sets
 from tracer.engine.pattern_clamps import (
     heads_of,
     kept_row,
@@ -141,19 +142,17 @@ class _OtherHeads(NamedTuple):
 def _other_heads(
     context: MeasurementContext, taken: Attributed, heads: Sequence[HeadName], key: str
 ) -> _OtherHeads:
-    """As many heads of the same layers, none of these: `N_CONTROLS` sets, or all there are."""
+    """Other sets of as many heads of the same layers: `N_CONTROLS`, or all there are."""
     n_heads = len(taken.nodes.frozen.blocks[0].weights.W_O)
     layers = sorted({layer for layer, _ in heads})
-    named = [{head for at, head in heads if at == layer} for layer in layers]
-    pools = [[head for head in range(n_heads) if head not in each] for each in named]
-    sizes = list(map(len, named))
-    generator = torch.Generator().manual_seed(seed_of(f"{context.hypothesis.seed} carried {key}"))
-    drawn = sets_of_heads(pools, sizes, N_CONTROLS, generator)
+    named = [sorted({head for at, head in heads if at == layer}) for layer in layers]
+    pools = [range(n_heads)] * len(layers)
+    drawn = other_sets(pools, named, N_CONTROLS, f"{context.hypothesis.seed} carried {key}")
     sets = [
         [HeadName(layer, head) for layer, some in zip(layers, each, strict=True) for head in some]
         for each in drawn
     ]
-    return _OtherHeads(sets, n_sets_of_heads(pools, sizes) <= N_CONTROLS)
+    return _OtherHeads(sets, n_other_sets(pools, named) <= N_CONTROLS)
 
 
 def _reason(
@@ -241,9 +240,7 @@ def _other_features(
     rows: dict[str, Int[np.ndarray, " n"]],
     asked: BecauseTest,
 ) -> list[dict[str, Int[np.ndarray, " n"]]]:
-    """By draw, other features in place of each supernode; none where one has too few."""
-    members = np.concatenate(list(rows.values()))
-    draw = np.random.default_rng(seed_of(f"{context.hypothesis.seed} because {asked.name}"))
-    sets = {name: control_sets(taken.graph, each, members, draw) for name, each in rows.items()}
-    names = list(sets)
-    return [dict(zip(names, each, strict=True)) for each in zip(*sets.values(), strict=False)]
+    """By draw, other features in place of each supernode."""
+    none, seed = np.empty(0, dtype=np.int64), f"{context.hypothesis.seed} because {asked.name}"
+    sets = control_sets(taken.graph, list(rows.values()), none, seed)
+    return [dict(zip(rows, each, strict=True)) for each in sets]

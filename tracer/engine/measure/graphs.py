@@ -225,7 +225,7 @@ def _edges(graph: AttributionGraph, members: Members, seed: int) -> Iterator[Gra
             if source != target and len(from_rows) and len(to_rows):
                 weight, share = sums[target].of(from_rows)
                 found = GraphEdge(source=source, target=target, weight=weight, share=share)
-                controls = control_shares(graph, from_rows, to_rows, sums[target], seed)
+                controls = control_shares(graph, from_rows, to_rows, sums[target], str(seed))
                 against = {} if share is None else compared(share, controls)
                 yield found.model_copy(update=against)
 

@@ -11,7 +11,7 @@ from tracer.engine.batches import Row
 from tracer.engine.clamps import Assignment, Clamp, assign, resolve_clamps
 from tracer.engine.clean import CleanRun
 from tracer.engine.controls import draw_controls
-from tracer.engine.features.places import PlaceValues, joined
+from tracer.engine.features.places import HEADS, PlaceValues, joined
 from tracer.engine.freeze import can_be_frozen
 from tracer.engine.pattern_clamps import (
     looks_of,
@@ -62,7 +62,8 @@ def plan_rows(
     read = joined(context.places(prompt).values())
     seed = f"{context.hypothesis.seed}/{name}"
     n_controls = context.hypothesis.n_controls(spec)
-    excluded = context.members(_concerned(spec))
+    looks = looks_of(context, spec, prompt)
+    excluded = _without(context, spec, looks)
     drawn = draw_controls(
         clamps,
         assignment,
@@ -74,7 +75,6 @@ def plan_rows(
         context.hypothesis.controls.matched,
     )
     patterns = resolve_patterns(context, spec, prompt)
-    looks = looks_of(context, spec, prompt)
     asked = tuple(looks.values())
     set_otherwise = pattern_controls(context, spec, prompt, excluded, n_controls, seed)
     note = None
@@ -152,10 +152,15 @@ def at_end(values: PlaceValues, clean: CleanRun) -> PlaceValues:
     return values.only(values.where[:, 1] == len(clean.ids) - 1)
 
 
-def _concerned(spec: InterventionSpec) -> list[str]:
-    """The supernodes that are clamped or read: no control of the intervention holds any of them."""
+def _without(
+    context: MeasurementContext, spec: InterventionSpec, looks: Mapping[str, Look]
+) -> Mapping[int, frozenset[int]]:
+    """By layer, what is clamped or read: no control of the intervention holds any of it."""
     read = (name for expectation in spec.expect for name in expectation.supernodes())
-    return list(dict.fromkeys((*spec.set_supernodes, *read)))
+    found = dict(context.members(list(dict.fromkeys((*spec.set_supernodes, *read)))))
+    for layer, head in (head for look in looks.values() for head in look.heads):
+        found[HEADS + layer] = found.get(HEADS + layer, frozenset()) | {head}
+    return found
 
 
 def _dose_rows(

@@ -11,7 +11,9 @@ from tracer.evidence.origin import CIRCULAR
 from tracer.evidence.strength import by_claim, lacks_of_clamps
 from tracer.evidence.studies import circuit, mediation, necessity, shared, swaps
 from tracer.evidence.studies.study import StudyEvidence
+from tracer.hypothesis.attention import heads_words
 from tracer.hypothesis.expectations.attends import Attends
+from tracer.hypothesis.expectations.carried import Carried
 from tracer.hypothesis.robustness import ROBUSTNESS
 from tracer.hypothesis.studies.graph import GRAPH
 
@@ -38,6 +40,19 @@ def missing(context: JudgingContext, judged: Sequence[Judged]) -> tuple[str, ...
     return tuple(sorted(dict.fromkeys(found), key=lambda clause: not clause.startswith(CIRCULAR)))
 
 
+def _all_heads(context: JudgingContext) -> Iterator[str]:
+    """Heads of a graph's edge that are all of their layers, so that no others can be compared."""
+    spec = context.asked.graph
+    for each in spec.expect if spec else ():
+        if isinstance(each, Carried):
+            found = [g.carried.get(each.carried.key) for g in context.record.graphs.values()]
+            if any(x and x.is_every_set and x.n_controls == 0 for x in found):
+                yield (
+                    f"other heads: {heads_words(each.carried.heads)} are all of their layers, so "
+                    "what passes them is what passes attention there"
+                )
+
+
 def _lacks(context: JudgingContext, name: str, groups: Sequence[Group]) -> Iterator[str]:
     """What one claim lacks."""
     asked = context.asked
@@ -50,6 +65,7 @@ def _lacks(context: JudgingContext, name: str, groups: Sequence[Group]) -> Itera
             yield from evidence.lacks(context, name, study, groups)
             return
     if name == GRAPH:
+        yield from _all_heads(context)
         of_edges = [g for g in groups if not isinstance(g[0].expectation, Attends)]
         if of_edges:
             yield (

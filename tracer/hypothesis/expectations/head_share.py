@@ -46,6 +46,13 @@ class HeadShareTest(BaseModel):
 
     def share_problems(self, path: KeyPath) -> Iterator[Problem]:
         """No test, or tests that exclude each other; `path` is its own."""
+        for key, wrong, bounds in (
+            ("share_above", self.share_above is not None and self.share_above < 0, "0 or more"),
+            ("share_below", self.share_below is not None and self.share_below > 1, "1 or less"),
+        ):
+            if wrong:
+                message = f"found {getattr(self, key):g}, which asks for no part of it: {bounds}"
+                yield Problem((*path, key), message)
         if self.beats_controls is not None and self.undercuts_controls is not None:
             yield Problem(path, "no share is both above its controls and below them")
         if self.bounds.alpha is None or (self.share_above, self.share_below) != (None, None):
