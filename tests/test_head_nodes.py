@@ -10,7 +10,7 @@ import torch
 from tests.dictionaries import write_clt, write_gemma_scope_2
 from tests.opened import attributed_of, edges_by_autograd, held, ids_of, relative_error
 from tests.test_head_loadings import dense, error_of
-from tracer.engine.attribution import frozen_block, node_streams, sweep
+from tracer.engine.attribution import node_streams, sweep, tiles
 from tracer.engine.attribution import head_loadings as loadings
 from tracer.engine.attribution.graph import with_head_nodes
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
@@ -183,7 +183,7 @@ def test_the_most_relevant_heads_are_kept(found):
 def test_neither_the_split_layer_nor_small_pieces_matter(found, monkeypatch, split):
     _, _, plain, (graph, _) = found
     monkeypatch.setattr(sweep, "split_layer", lambda *nodes: split)
-    monkeypatch.setattr(frozen_block, "STRIP", 2)
+    monkeypatch.setattr(tiles, "STRIP", 2)
     monkeypatch.setattr(node_streams, "BATCH_CELLS", 30)
     monkeypatch.setattr(node_streams, "BUDGET", 20_000)
     monkeypatch.setattr(sweep, "SLAB", 3)
