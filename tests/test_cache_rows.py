@@ -5,6 +5,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+import torch
 
 import tracer.engine.forward
 import tracer.engine.measure.rows
@@ -220,7 +221,7 @@ def test_rows_that_did_not_fit_together_are_not_kept(bench, tmp_path, monkeypatc
 def test_logits_are_made_again_to_the_last_bit(each_model):
     """Whatever stands after the unembedding: biases, soft caps."""
     ids = each_model.tokenizer("the capital of Dallas is", return_tensors="pt")["input_ids"][0]
-    for rows in (1, 7):
+    for rows in (1, 7, 11):
         ends = []
         hooks = [
             (Site("resid_pre", 1), lambda x: x * (1 + ones(x) / 10)),
@@ -230,6 +231,15 @@ def test_logits_are_made_again_to_the_last_bit(each_model):
         np.testing.assert_array_equal(
             each_model.unembed(ends[0]).detach().numpy(), logits.detach().numpy()
         )
+
+
+def test_logits_of_a_few_rows_are_those_of_each_alone(each_model):
+    """And of many, though these three take the product with the unembedding in three ways."""
+    d_model = each_model.record.d_model
+    ends = torch.randn(11, d_model, generator=torch.Generator().manual_seed(1))
+    alone = torch.cat([each_model.unembed(end[None]) for end in ends])
+    for n in (2, 8, 11):
+        torch.testing.assert_close(each_model.unembed(ends[:n]), alone[:n], atol=1e-5, rtol=1e-5)
 
 
 def ones(x):

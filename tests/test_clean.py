@@ -13,13 +13,14 @@ class Words:
 
 def test_a_reading_is_softmax_rank_and_the_ten_best():
     logits = torch.randn(50, generator=torch.Generator().manual_seed(1))
-    found = reading(logits, {"a": 7}, Words())
+    found = reading(logits, {"a": 7, **{str(n): n for n in range(50)}}, Words())
     probabilities = logits.softmax(0)
     order = probabilities.argsort(descending=True).tolist()
     assert [t.id for t in found.top] == order[:10]
     assert [t.rank for t in found.top] == list(range(1, 11))
     assert found.tokens["a"].probability == pytest.approx(float(probabilities[7]), rel=1e-5)
     assert found.tokens["a"].rank == order.index(7) + 1
+    assert [found.tokens[str(n)].rank - 1 for n in order] == list(range(50))
     assert found.top[0].token == f"<{order[0]}>"
 
 

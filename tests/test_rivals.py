@@ -134,7 +134,7 @@ def test_effect_wrong_donors_and_size_stand_beside_the_claims():
 
 def counted(monkeypatch, model, call):
     """How often each kind of pass is made."""
-    calls = dict.fromkeys(("clean", "forward"), 0)
+    calls = dict.fromkeys(("read", "forward"), 0)
 
     def counting(name, make):
         def passing(*args, **named):
@@ -164,7 +164,7 @@ def test_as_many_passes_are_planned_as_are_made(tiny, monkeypatch):
             with_rivals(bench, name, found[name], limits[name])
 
     calls = counted(monkeypatch, bench.model, measure)
-    assert calls == {"clean": len(planned.sources), "forward": planned.n_rivals}
+    assert calls == {"read": len(planned.sources), "forward": planned.n_rivals}
     assert planned.n_rivals == 2 * len(prompts) * len(rivals_of(bench))
     assert planned.neutral == 0
     assert single_passes(bench_of(tiny, rivals=False).hypothesis).total == 0

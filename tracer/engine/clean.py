@@ -116,17 +116,24 @@ class ControlReadings(NamedTuple):
 
 def reading(logits: Float[Tensor, " vocab"], asked: Mapping[str, int], tokenizer: Any) -> Reading:
     """The most probable tokens, and the asked ones, of one row."""
-    total = float(torch.logsumexp(logits, dim=-1))
+    total, best = float(torch.logsumexp(logits, dim=-1)), _best(logits)
+    ranks = {token_id: rank for rank, token_id in enumerate(best, 1)}
 
     def read(token: str, token_id: int) -> TokenReading:
         logit = logits[token_id]
-        before = int((logits > logit).sum()) + int((logits[:token_id] == logit).sum())
+        if token_id not in ranks:
+            before = int((logits > logit).sum()) + int((logits[:token_id] == logit).sum())
+            ranks[token_id] = before + 1
         probability = math.exp(float(logit) - total)
         return TokenReading(
-            token=token, id=token_id, logit=float(logit), probability=probability, rank=before + 1
+            token=token,
+            id=token_id,
+            logit=float(logit),
+            probability=probability,
+            rank=ranks[token_id],
         )
 
-    top = tuple(read(token_text(n, tokenizer), n) for n in _best(logits))
+    top = tuple(read(token_text(n, tokenizer), n) for n in best)
     return Reading(top=top, tokens={token: read(token, n) for token, n in asked.items()})
 
 

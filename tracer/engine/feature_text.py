@@ -140,7 +140,7 @@ def activations_of(
         return site, lambda x: seen.__setitem__(site, x.detach())
 
     sites = sorted({basis.read_site(layer) for layer, _ in features})
-    model.clean(torch.tensor(ids), [keep(site) for site in sites])
+    model.read(torch.tensor(ids), [keep(site) for site in sites])
     pos = torch.arange(len(ids), device=model.device)
     row = torch.zeros_like(pos)
     encoded: list[Tensor] = []

@@ -184,7 +184,9 @@ def _collect(
 ) -> Float[Tensor, " read"]:
     """A row's activations, in the order asked for: clamped, as read, or (earlier) clean."""
     found = clean.at(row.read).to(clean.logits.dtype)
-    for layer, flat in wanted.items() if len(row.read) else ():
+    if not len(found):
+        return found
+    for layer, flat in wanted.items():
         # Both are in the order of the row's places.
         there = (row.read[:, 0] == layer) & (row.read[:, 1] >= start)
         found[torch.from_numpy(there)] = read[layer][flat.row == number].to(found).cpu()

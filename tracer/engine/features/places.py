@@ -101,4 +101,6 @@ class PlaceValues(Mapping[Place, float]):
 
     def has(self, where: Places) -> Bool[np.ndarray, " m"]:
         """Which of some places have a value."""
-        return np.isin(keys_of(where), keys_of(self.where))
+        keys, wanted = np.sort(keys_of(self.where)), keys_of(where)
+        at = np.searchsorted(keys, wanted)
+        return np.append(keys, -1)[at] == wanted

@@ -38,6 +38,7 @@ SiteKind = Literal[
     "resid_post",
     "final_scale",
     "unembed_in",
+    "unembed_out",
 ]
 HOOK_NAMES: dict[SiteKind, str] = {
     "resid_pre": "blocks.{layer}.hook_in",
@@ -64,6 +65,7 @@ HOOK_NAMES: dict[SiteKind, str] = {
     "resid_post": "blocks.{layer}.hook_out",
     "final_scale": "ln_final.hook_scale",
     "unembed_in": "unembed.hook_in",
+    "unembed_out": "unembed.hook_out",
 }
 
 
