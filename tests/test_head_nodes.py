@@ -10,8 +10,8 @@ import torch
 from tests.dictionaries import write_clt, write_gemma_scope_2
 from tests.opened import attributed_of, edges_by_autograd, held, ids_of, relative_error
 from tests.test_head_loadings import dense, error_of
-from tracer.engine.attribution import node_streams, sweep, tiles
 from tracer.engine.attribution import head_loadings as loadings
+from tracer.engine.attribution import node_streams, sweep, tiles
 from tracer.engine.attribution.graph import with_head_nodes
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
 from tracer.engine.attribution.query_key import qk_attribution
