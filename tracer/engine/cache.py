@@ -109,8 +109,15 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
     """What tells engines, models and bases apart that may differ in any bit."""
     about = environment.model_dump(mode="json", exclude={"python"})
     dictionary = (features.basis.name, features.fingerprint, features.revision)
-    kinds = torch.backends.cpu.get_cpu_capability()
-    return (_code(), about, kinds, model.fingerprint, model.dtype, model.device, *dictionary)
+    weights = (model.fingerprint, model.dtype, model.device)
+    return (_code(), about, _processor(torch.device(model.device)), *weights, *dictionary)
+
+
+def _processor(device: torch.device) -> str:
+    """Its kind: of a GPU its name, of a CPU the instructions that torch takes."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.cpu.get_cpu_capability()
 
 
 @cache
