@@ -1,6 +1,7 @@
 """Why a head looks there, asked of a graph that was read from a file, and how it is told."""
 
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import torch
 from tests.opened import ids_of, open_tiny
 from tests.records import make_record
 from tests.test_head_loadings import attributed_of
+from tracer.cli.graph_why import print_reason
+from tracer.engine.attribution.graph import with_head_nodes
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.head_reason import asked_prompt, head_reason, refrozen
+from tracer.engine.progress import Silent
 from tracer.errors import UsageError
 from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.graph import listed, source_ids
@@ -28,6 +32,7 @@ from tracer.report.head_reason import (
     reason_tables,
     recorded_row,
 )
+from tracer.report.screen import Screen
 
 ASKED = HeadQuestion(HeadName(1, 2), 13, 7, "mean")
 
@@ -54,6 +59,25 @@ def test_a_graph_that_was_kept_is_asked_anew(opened):
         if each.id in there:
             assert each.part == pytest.approx(float(marginals[ids.index(each.id)]), abs=1e-4)
     assert found.n_nodes < whole.n_nodes
+
+
+def test_heads_that_are_nodes_have_parts_and_names(opened):
+    model, basis, taken = opened
+    plain = head_reason(model, asked_prompt(taken), ASKED, {})
+    with_heads = with_head_nodes(taken, 10**6, Silent())
+    found = head_reason(model, asked_prompt(with_heads), ASKED, {})
+    assert found.total == pytest.approx(plain.total, abs=1e-4)
+    [name, *_] = [each.id for each in found.query_side if "_head_" in each.id]
+    layer, head = name.split("_head_")[0], name.split("_")[2]
+    subject = with_heads.graph.subject
+    assert node_name(name, subject, {}).startswith(f"L{layer} head {head} on ")
+    screen = Screen(buffer := StringIO(), width=80)
+    print_reason(screen, found, subject)
+    assert f"head {layer}.{head} " in buffer.getvalue() and "_head_" not in buffer.getvalue()
+    kept = listed(prune(with_heads.graph, 0.9, 0.9))
+    assert kept.nodes.n_heads
+    again = head_reason(model, refrozen(model, basis, kept), ASKED, {})
+    assert again.total == pytest.approx(plain.total, abs=1e-4)
 
 
 def test_groups_are_sums_over_their_members(opened):

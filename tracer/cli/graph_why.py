@@ -16,7 +16,8 @@ from typing import Any
 
 from tracer.cli.output import print_table
 from tracer.errors import shorten
-from tracer.hypothesis.neuronpedia_ids import parse_feature
+from tracer.hypothesis.heads import HeadName
+from tracer.hypothesis.neuronpedia_ids import parse_feature, parse_head_node
 from tracer.record.graph.graph import Subject
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart
 from tracer.report.head_reason import reason_sentence
@@ -83,4 +84,6 @@ def _node(name: str, subject: Subject) -> str:
     token = shorten(repr(subject.tokens[pos]), _MAX_TOKEN)
     if name.startswith("E_"):
         return f"token {token}"
+    if (head := parse_head_node(name)) is not None:
+        return f"head {HeadName(head.layer, head.feature)} {token}"
     return f"{name} {token}" if parse_feature(name) else f"error {name} {token}"

@@ -31,7 +31,7 @@ from tracer.hypothesis.neuronpedia_ids import (
     parse_error,
     parse_feature,
     parse_file_feature,
-    parse_head,
+    parse_head_node,
     parse_logit,
 )
 from tracer.hypothesis.spec import SupernodeSpec
@@ -290,7 +290,7 @@ def _why_no_feature(text: str) -> str | None:
         return "is an error, no feature"
     if parse_logit(text):
         return "is a logit, no feature"
-    if parse_head(text):
+    if parse_head_node(text):
         return "is a head of attention, no feature"
     if parse_attention_feature(text):
         return "is an attention feature, for which tracer has no dictionary"

@@ -114,7 +114,7 @@ def attention_feature_id(layer: int, index: int, pos: int) -> str:
     return f"{layer}_lor_{index}_{pos}"
 
 
-def head_id(layer: int, head: int, pos: int) -> str:
+def head_node_id(layer: int, head: int, pos: int) -> str:
     """Name of a head of attention at a position."""
     return f"{layer}_head_{head}_{pos}"
 
@@ -185,7 +185,7 @@ def parse_attention_feature(text: str) -> FeatureName | None:
     return FeatureName(*numbers) if numbers else None
 
 
-def parse_head(text: str) -> FeatureName | None:
+def parse_head_node(text: str) -> FeatureName | None:
     """Read the id of a head at a position; None where it is none."""
     numbers = _numbers(_HEAD, text)
     return FeatureName(*numbers) if numbers else None

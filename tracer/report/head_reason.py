@@ -15,13 +15,21 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from jaxtyping import Float, Int
 
-from tracer.hypothesis.neuronpedia_ids import parse_feature
+from tracer.hypothesis.neuronpedia_ids import parse_feature, parse_head_node
 from tracer.record.graph.graph import Subject
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart
 from tracer.record.record import PromptRecord
 from tracer.record.trials import FeatureTokens
 from tracer.report.run_graphs import pack_json
-from tracer.report.text import clean, feature_name, percent, shorten, signed, visible_token
+from tracer.report.text import (
+    clean,
+    feature_name,
+    head_name,
+    percent,
+    shorten,
+    signed,
+    visible_token,
+)
 
 MOST_TOKENS = 64
 """Queries and keys of a drawn pattern."""
@@ -71,6 +79,8 @@ def node_name(name: str, subject: Subject, features: Mapping[str, FeatureTokens]
     pos = int(name.rsplit("_", 1)[1])
     if name.startswith("E_"):
         return f"token {_at(pos, subject)}"
+    if (head := parse_head_node(name)) is not None:
+        return f"{head_name(head.layer, head.feature)} on {_at(pos, subject)}"
     place = parse_feature(name)
     if place is None:
         return f"L{name.partition('_')[0]} error on {_at(pos, subject)}"

@@ -35,7 +35,7 @@ from tracer.hypothesis.neuronpedia_ids import (
     embedding_id,
     error_id,
     feature_id,
-    head_id,
+    head_node_id,
 )
 from tracer.record.graph import places
 from tracer.record.graph.heads import HeadLoadings, HeadNodes, HeadShare
@@ -155,7 +155,7 @@ class Nodes:
 
     @property
     def _attention_id(self) -> Callable[[int, int, int], str]:
-        return attention_feature_id if self.heads is None else head_id
+        return attention_feature_id if self.heads is None else head_node_id
 
     def id_of_row(self, row: int) -> str:
         """The id of the feature in a row of the edge matrix."""

@@ -35,7 +35,7 @@ from tracer.hypothesis.neuronpedia_ids import (
     parse_error,
     parse_feature,
     parse_file_feature,
-    parse_head,
+    parse_head_node,
     parse_logit,
 )
 from tracer.record.graph.neuronpedia_format import NodeEntry
@@ -112,7 +112,7 @@ def read_entries(nodes: Sequence[NodeEntry], n_tokens: int) -> Entries:
     has_heads = _has_heads(nodes)
     features = [
         *_of_kind(nodes, FEATURE, parse_file_feature),
-        *_of_kind(nodes, LORSA, parse_head if has_heads else parse_attention_feature, True),
+        *_of_kind(nodes, LORSA, parse_head_node if has_heads else parse_attention_feature, True),
     ]
     errors = [
         *_of_kind(nodes, ERROR, parse_error),
@@ -135,9 +135,9 @@ def read_entries(nodes: Sequence[NodeEntry], n_tokens: int) -> Entries:
 def _has_heads(nodes: Sequence[NodeEntry]) -> bool:
     """Whether the nodes of the attention features' type are heads, as tracer writes them."""
     names = [node.node_id for node in nodes if node.feature_type == LORSA]
-    heads = [name for name in names if parse_head(name)]
+    heads = [name for name in names if parse_head_node(name)]
     if heads and len(heads) < len(names):
-        other = next(name for name in names if not parse_head(name))
+        other = next(name for name in names if not parse_head_node(name))
         raise UsageError(
             f"it has heads ({show(heads[0])}) and features of an attention dictionary "
             f"({show(other)}) as nodes; only the ones or the others are read."
