@@ -11,7 +11,6 @@ FILES = sorted((Path(__file__).parent.parent / "hypotheses").glob("*.yaml"))
 QUICK = (
     "capitals_mediation",
     "multilingual",
-    "shared_languages",
     "two_hop",
 )
 """Run by every test session; all of them take twenty minutes: `pytest -m library`."""

@@ -121,7 +121,7 @@ def test_what_is_claimed_of_heads_takes_time():
     plain = seconds()
     one = {"carried": {"edge": edge, "heads": ["3.1", "4.2"], "share_above": 0.1}}
     again = {"carried": {"edge": edge, "heads": ["3.1", "4.2"], "share_above": 0.2}}
-    assert seconds(one, again) - plain == pytest.approx((2 + 3 * 3) * through)
+    assert seconds(one, again) - plain == pytest.approx((2 + 4 * 4 - 1) * through)
     found = {"carried": {"edge": edge, "heads": "movers", "beats_controls": 0.1}}
     assert seconds(found) - plain == pytest.approx((2 + 99) * through)
     why = {"because": look | {"head": "9.1", "key": "texas", "share_above": 0.1}}
