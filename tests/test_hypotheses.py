@@ -8,11 +8,7 @@ import tracer
 from tracer.hypothesis.load import read
 
 FILES = sorted((Path(__file__).parent.parent / "hypotheses").glob("*.yaml"))
-QUICK = (
-    "capitals_mediation",
-    "multilingual",
-    "two_hop",
-)
+QUICK = ("capitals_mediation", "two_hop")
 """Run by every test session; all of them take twenty minutes: `pytest -m library`."""
 RUNS = [
     pytest.param(
