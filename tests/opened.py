@@ -7,8 +7,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from tests.dictionaries import write_clt, write_gemma_scope_2
 from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.targets import salient
+from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.open import open_basis
 from tracer.engine.features.places import as_places
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
@@ -27,6 +30,18 @@ def open_tiny(folder, dtype="float32"):
 def ids_of(model, text=TEXT):
     """Its tokens."""
     return torch.tensor(model.tokenizer(text)["input_ids"])
+
+
+BASES = ["neurons", "jumprelu", "clt"]
+"""Kinds of features that edges and scores are held exact for."""
+
+
+def basis_of(kind, model, folder):
+    """One of the `BASES` of a tiny model; a dictionary is written into the folder."""
+    if kind == "neurons":
+        return NeuronBasis(model)
+    write = {"jumprelu": write_gemma_scope_2, "clt": write_clt}[kind]
+    return open_basis(str(write(folder)), model, Silent()).basis
 
 
 def attributed_of(model, basis, n=80, text=TEXT, toward=None, required=(), n_heads=0):

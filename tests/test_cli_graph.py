@@ -15,8 +15,7 @@ import pytest
 
 from tests.command import Result, call
 from tests.graphs import empty_graph, hand_graph
-from tests.opened import TEXT, graph_of, ids_of, open_tiny
-from tests.test_head_loadings import attributed_of
+from tests.opened import TEXT, attributed_of, graph_of, open_tiny
 from tests.tiny_file import write_tiny
 from tracer.engine.attribution.query_key import qk_attribution
 from tracer.engine.features.neurons import NeuronBasis
@@ -125,7 +124,7 @@ def test_why_a_head_looks_there_is_told(tracer_: Command, tiny: Path, whole):
     assert "head 1.2 looks from ' Texas' (13) at ' Dallas' (7) with" in text
     data = json.loads(Path("out.json").read_text())["graphs"][0]["why"]
     model = open_tiny(tiny)
-    taken = attributed_of(model, NeuronBasis(model), ids_of(model), 40)
+    taken = attributed_of(model, NeuronBasis(model), 40)
     found = qk_attribution(model, taken.nodes, HeadName(1, 2), 13, 7)
     assert (data["query"], data["key"], data["against"]) == (13, 7, None)
     assert data["score"] == pytest.approx(found.score, abs=1e-4)

@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.chromium import WANTS_AXE, WANTS_CHROMIUM, open_page, violations
 from tests.dashboard_server import serving, settled
 from tests.graph_runs import large_graph, put_graph_run
-from tests.opened import ids_of, open_tiny
-from tests.test_head_loadings import attributed_of
+from tests.opened import attributed_of, open_tiny
 from tests.tiny_file import run_tiny
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.record.graph.files import write
@@ -33,7 +32,7 @@ def address(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     put_graph_run(root / "reports", large_graph(60))
     run_tiny(root, tiny)
     model = open_tiny(tiny)
-    graph = attributed_of(model, NeuronBasis(model), ids_of(model), 40).graph
+    graph = attributed_of(model, NeuronBasis(model), 40).graph
     write(root / "graphs" / "mine.json", prune(graph))
     with serving(root) as url:
         yield url
@@ -84,7 +83,7 @@ def asked(page: Page, address: str) -> None:
     )
     cells.nth(12 * 13 // 2 + 5).click()
     expect(page.get_by_text("Head 1.2 looks from ' of' (12)")).to_be_visible(timeout=SLOW)
-    assert "why=1.2_12_5_mean" in page.url
+    expect(page).to_have_url(re.compile("why=1.2_12_5_mean"), timeout=SLOW)
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     expect(page.get_by_text("at ' the' (4) with")).to_be_visible(timeout=SLOW)

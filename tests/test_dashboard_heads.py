@@ -10,8 +10,7 @@ import pytest
 from tests.dashboards import put_run, start, texts
 from tests.graph_runs import large_graph
 from tests.graphs import hand_graph
-from tests.opened import ids_of, open_tiny
-from tests.test_head_loadings import attributed_of
+from tests.opened import attributed_of, open_tiny
 from tracer.dashboard import model
 from tracer.dashboard.explore.carrying_heads import carrying_heads
 from tracer.dashboard.explore.heads import question_in, question_text
@@ -31,7 +30,7 @@ ASKED = HeadQuestion(HeadName(1, 2), 13, 7, "mean")
 @pytest.fixture(scope="module")
 def taken(tiny):
     opened = open_tiny(tiny)
-    yield opened, attributed_of(opened, NeuronBasis(opened), ids_of(opened), 40)
+    yield opened, attributed_of(opened, NeuronBasis(opened), 40)
     model.free()
 
 

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from tests.dictionaries import write_clt, write_gemma_scope_2
-from tests.opened import edges_by_autograd, held_at, held_outputs, ids_of, kept_by
+from tests.opened import (
+    BASES,
+    attributed_of,
+    basis_of,
+    edges_by_autograd,
+    held_at,
+    held_outputs,
+    ids_of,
+    kept_by,
+)
 from tracer.engine.attribution import head_loadings as loadings
 from tracer.engine.attribution import node_streams
 from tracer.engine.attribution.edge_matrix import prefix_streams
-from tracer.engine.attribution.graph import attributed
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
-from tracer.engine.attribution.targets import salient
-from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.features.open import open_basis
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Silent
 from tracer.record.graph.prune import prune
@@ -25,20 +29,12 @@ REL = 1e-5
 N_HEADS = 4
 
 
-def attributed_of(model, basis, ids, n=14):
-    return attributed(model, basis, ids, lambda at: salient(at, model.tokenizer), n, Silent())
-
-
-@pytest.fixture(scope="module", params=["neurons", "jumprelu", "clt"])
+@pytest.fixture(scope="module", params=BASES)
 def found(request, each_model, tmp_path_factory):
     """A whole graph of every architecture, of each kind of features, with all of its loadings."""
-    basis = NeuronBasis(each_model)
-    if request.param != "neurons":
-        folder = tmp_path_factory.mktemp("dictionary")
-        write = {"jumprelu": write_gemma_scope_2, "clt": write_clt}[request.param]
-        basis = open_basis(str(write(folder)), each_model, Silent()).basis
+    basis = basis_of(request.param, each_model, tmp_path_factory.mktemp("dictionary"))
     ids = ids_of(each_model)
-    whole = attributed_of(each_model, basis, ids)
+    whole = attributed_of(each_model, basis, 14)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loadings, "MOST_HEADS", 10**6)
         every = edge_loadings(whole, whole.graph, Silent())

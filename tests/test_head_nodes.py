@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from tests.dictionaries import write_clt, write_gemma_scope_2
-from tests.opened import attributed_of, edges_by_autograd, held, ids_of, relative_error
+from tests.opened import (
+    BASES,
+    attributed_of,
+    basis_of,
+    edges_by_autograd,
+    held,
+    ids_of,
+    relative_error,
+)
 from tests.test_head_loadings import dense, error_of
 from tracer.engine.attribution import head_loadings as loadings
 from tracer.engine.attribution import node_streams, sweep, tiles
 from tracer.engine.attribution.graph import with_head_nodes
 from tracer.engine.attribution.head_loadings import edge_loadings, head_loadings
 from tracer.engine.attribution.query_key import qk_attribution
-from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.features.open import open_basis
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Silent
 from tracer.hypothesis.heads import HeadName
@@ -29,14 +34,10 @@ IN_ALL_LAYERS = pytest.mark.parametrize("found", ["clt"], indirect=True)
 """Features that write to several layers, and what goes around them."""
 
 
-@pytest.fixture(scope="module", params=["neurons", "jumprelu", "clt"])
+@pytest.fixture(scope="module", params=BASES)
 def found(request, each_model, tmp_path_factory):
     """Without heads and with some, on every architecture, with each kind of features."""
-    basis = NeuronBasis(each_model)
-    if request.param != "neurons":
-        folder = tmp_path_factory.mktemp("dictionary")
-        write = {"jumprelu": write_gemma_scope_2, "clt": write_clt}[request.param]
-        basis = open_basis(str(write(folder)), each_model, Silent()).basis
+    basis = basis_of(request.param, each_model, tmp_path_factory.mktemp("dictionary"))
     plain = attributed_of(each_model, basis, N_FEATURES)
     return each_model, basis, plain, with_head_nodes(plain, N_HEADS, Silent())
 

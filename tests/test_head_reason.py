@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.opened import ids_of, open_tiny
+from tests.opened import attributed_of, open_tiny
 from tests.records import make_record
-from tests.test_head_loadings import attributed_of
 from tracer.cli.graph_why import print_reason
 from tracer.engine.attribution.graph import with_head_nodes
 from tracer.engine.attribution.query_key import qk_attribution
@@ -41,7 +40,7 @@ ASKED = HeadQuestion(HeadName(1, 2), 13, 7, "mean")
 def opened(tiny):
     model = open_tiny(tiny)
     basis = NeuronBasis(model)
-    return model, basis, attributed_of(model, basis, ids_of(model), 40)
+    return model, basis, attributed_of(model, basis, 40)
 
 
 def test_a_graph_that_was_kept_is_asked_anew(opened):

@@ -23,7 +23,7 @@ from tracer.engine.batches import BatchLimit
 from tracer.engine.known_run import measured_once
 from tracer.engine.run import measure
 from tracer.engine.store import Store
-from tracer.engine.surroundings import code_hash, surroundings
+from tracer.engine.surroundings import own_code, surroundings
 from tracer.errors import EngineError
 from tracer.hypothesis.load import read
 from tracer.record import run_folder
@@ -206,8 +206,8 @@ def test_a_change_of_anything_else_is_seen(kept, tiny, tmp_path, monkeypatch):
         else:
             (other / name).write_text((other / name).read_text() + " ")
         assert not is_found(kept, write_tiny(tmp_path, other, **VARIED))
-    real = code_hash
-    monkeypatch.setattr(tracer.engine.known_run, "code_hash", lambda *a: real(*a) + "x")
+    real = own_code
+    monkeypatch.setattr(tracer.engine.known_run, "own_code", lambda *a: real(*a) + "x")
     assert not is_found(kept)
 
 

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.dictionaries import write_clt, write_gemma_scope_2
-from tests.opened import held_at, held_outputs, ids_of, kept_by
-from tests.test_head_loadings import attributed_of
+from tests.opened import BASES, attributed_of, basis_of, held_at, held_outputs, ids_of, kept_by
 from tracer.engine.attribution.query_key import qk_attribution
-from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.features.open import open_basis
 from tracer.engine.model.sites import Site
-from tracer.engine.progress import Silent
 from tracer.errors import UsageError
 from tracer.hypothesis.heads import HeadName
 
@@ -24,14 +19,10 @@ LAST = 13
 """Position of the last token; the sliding layers of Gemma see 8."""
 
 
-@pytest.fixture(scope="module", params=["neurons", "jumprelu", "clt"])
+@pytest.fixture(scope="module", params=BASES)
 def case(request, each_model, tmp_path_factory):
-    basis = NeuronBasis(each_model)
-    if request.param != "neurons":
-        folder = tmp_path_factory.mktemp("dictionary")
-        write = {"jumprelu": write_gemma_scope_2, "clt": write_clt}[request.param]
-        basis = open_basis(str(write(folder)), each_model, Silent()).basis
-    taken = attributed_of(each_model, basis, ids_of(each_model), 40)
+    basis = basis_of(request.param, each_model, tmp_path_factory.mktemp("dictionary"))
+    taken = attributed_of(each_model, basis, 40)
     return each_model, basis, taken
 
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -29,7 +27,7 @@ from tracer.engine.clean import CleanRun, ControlReadings
 from tracer.engine.features.open import OpenBasis
 from tracer.engine.freeze import LINEAR
 from tracer.engine.store import Store, StoredEntry, key_of
-from tracer.engine.surroundings import code_hash
+from tracer.engine.surroundings import own_code
 from tracer.errors import TracerError
 from tracer.record.record import Environment, ModelRecord
 from tracer.record.trials import Reading
@@ -110,7 +108,7 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
     about = environment.model_dump(mode="json", exclude={"python"})
     dictionary = (features.basis.name, features.fingerprint, features.revision)
     weights = (model.fingerprint, model.dtype, model.device)
-    return (_code(), about, _processor(torch.device(model.device)), *weights, *dictionary)
+    return (own_code(ROOMS), about, _processor(torch.device(model.device)), *weights, *dictionary)
 
 
 def _processor(device: torch.device) -> str:
@@ -118,11 +116,6 @@ def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return torch.backends.cpu.get_cpu_capability()
-
-
-@cache
-def _code() -> str:
-    return code_hash(Path(__file__).parents[1], ROOMS)
 
 
 class KeptRows(NamedTuple):

@@ -28,6 +28,8 @@ from tracer.engine.features.places import Place
 from tracer.engine.graph_request import WhyRequest
 from tracer.engine.model.model import Model
 from tracer.errors import UsageError, show
+from tracer.hypothesis.clamps import LAST
+from tracer.hypothesis.expectations.because import MEAN
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.graph.graph import ListedGraph, source_ids
 from tracer.record.graph.head_reason import (
@@ -43,7 +45,6 @@ from tracer.record.trials import FeatureTokens
 
 MOST = 10
 """Nodes of a side, and pairs, that are told."""
-LAST, MEAN = "last", "mean"
 
 
 @dataclass(frozen=True)

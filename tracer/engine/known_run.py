@@ -21,7 +21,7 @@ from tracer.engine.model.hf_folder import leads_out
 from tracer.engine.model.ready import identify
 from tracer.engine.progress import Clock, Progress
 from tracer.engine.store import Store, StoredEntry, key_of
-from tracer.engine.surroundings import code_hash, environment, may_have_gpu
+from tracer.engine.surroundings import environment, may_have_gpu, own_code
 from tracer.errors import ModelUnavailable
 from tracer.hypothesis.expectations.python import Python
 from tracer.hypothesis.implied import all_interventions, measured_together
@@ -105,9 +105,8 @@ def _key(
         model = identify(spec, progress)
     except ModelUnavailable:  # told where it is opened
         return None
-    code = code_hash(Path(__file__).parents[1], _ROOMS)
     declared = hypothesis.model_dump_json(by_alias=True)  # as text, which keeps the order of names
-    return key_of(["run", code, process, model, declared, keep_going])
+    return key_of(["run", own_code(_ROOMS), process, model, declared, keep_going])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ def code_hash(package: Path, rooms: tuple[str, ...]) -> str:
         total.update(f"{path.relative_to(package).as_posix()}\0".encode())
         total.update(path.read_bytes())
     return total.hexdigest()
+
+
+@cache
+def own_code(rooms: tuple[str, ...]) -> str:
+    """`code_hash` of this package, read once a process."""
+    return code_hash(Path(__file__).parents[1], rooms)
 
 
 def surroundings() -> list[Any]:

@@ -114,3 +114,8 @@ def heads_problems(parts: Parts, path: KeyPath, heads: HeadsForm) -> Iterator[Pr
         yield Problem(path, unknown("supernode of heads", heads, known))
     elif node is not None and not node.is_heads:
         yield Problem(path, f"the supernode {heads!r} holds features, which attend to nothing")
+
+
+def named_head_problems(parts: Parts, path: KeyPath, heads: HeadsForm) -> Iterator[Problem]:
+    """The same of `heads_named`: where one name is written, a mistake has no place in a list."""
+    return (Problem(path, message) for _, message in heads_problems(parts, path, heads))

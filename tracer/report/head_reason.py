@@ -15,6 +15,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from jaxtyping import Float, Int
 
+from tracer.hypothesis.expectations.because import MEAN
 from tracer.hypothesis.neuronpedia_ids import parse_feature, parse_head_node
 from tracer.record.graph.graph import Subject
 from tracer.record.graph.head_reason import CONSTANT, HeadReason, NodePart
@@ -49,7 +50,7 @@ def reason_sentence(reason: HeadReason, subject: Subject) -> str:
     )
     if reason.slope < 1:
         found += f", of whose change {percent(reason.slope)} is left by the soft cap"
-    if against == "mean":
+    if against == MEAN:
         found += f"; told is the difference to the mean by attention, {_part(reason.total)}"
     elif against is not None:
         paid = percent(float(attention[against]))

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from tracer.dashboard.explore.heads import MEAN, HeadSubject, fill_in
+from tracer.dashboard.explore.heads import HeadSubject, fill_in
 from tracer.dashboard.explore.nodes import Connections, GraphIndex
+from tracer.hypothesis.expectations.because import MEAN
 from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.head_reason import HeadQuestion
 from tracer.report.text import clean, heads_text, shorten

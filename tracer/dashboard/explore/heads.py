@@ -20,6 +20,8 @@ from tracer.dashboard import model
 from tracer.dashboard.dashboard import plain, put_in_address, table
 from tracer.dashboard.explore.supernodes import Groups
 from tracer.errors import TracerError
+from tracer.hypothesis.clamps import LAST
+from tracer.hypothesis.expectations.because import MEAN
 from tracer.hypothesis.heads import find_head
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.graph.head_reason import Against, HeadQuestion, HeadReason
@@ -30,7 +32,6 @@ from tracer.report.text import clean, shorten, visible_token
 
 WHY = "why"
 """In the address: '9.1_17_16_mean', the head, the positions of query and key, and against what."""
-MEAN = "mean"
 _ADDRESS = re.compile(r"([0-9.]{1,9})_([0-9]{1,6})_([0-9]{1,6})(?:_(mean|[0-9]{1,6}))?", re.ASCII)
 _QUESTION, _ANSWER, _PATTERN = "head question", "head answer", "head pattern"
 _PROBLEM, _SHOWN, _OPEN = "head problem", "heads of", "heads open"
@@ -140,7 +141,7 @@ def fill_in(about: HeadSubject, asked: HeadQuestion) -> None:
 def _form(about: HeadSubject) -> None:
     """The fields; nothing happens before the button."""
     positions = list(range(len(about.tokens)))
-    spans = {end - 1: name for name, (_, end) in about.spans.items() if name != "last"}
+    spans = {end - 1: name for name, (_, end) in about.spans.items() if name != LAST}
     last = positions[-1]
     first = {"query": last, "key": next(iter(spans), max(0, last - 1)), "against": MEAN}
     for name, value in first.items():

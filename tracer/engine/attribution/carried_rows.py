@@ -64,8 +64,8 @@ def writes_of(graph: FrozenGraph, sources: Int[Tensor, " source"]) -> dict[int, 
     pos = torch.arange(frozen.n_pos, device=frozen.device)
     found = {EMBEDDING: Writes(graph.first_token + pos, pos, frozen.resid_pre[0])}
     for layer in range(frozen.n_layers):
-        if (heads := graph.chosen.heads_at(layer)) is not None:
-            found[2 * layer] = Writes(heads.rows, heads.pos, heads.writes)
+        if (of_heads := graph.head_writes(layer)) is not None:
+            found[2 * layer] = of_heads
         found[2 * layer + 1] = graph.writes(layer)
     return {
         depth: Writes(*(each[wanted[writes.rows]] for each in writes))

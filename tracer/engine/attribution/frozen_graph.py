@@ -102,6 +102,11 @@ class FrozenGraph:
         order = torch.argsort(pos, stable=True)
         return Writes(rows[order], pos[order], vectors[order])
 
+    def head_writes(self, layer: int) -> Writes | None:
+        """What a layer's heads that are nodes add to the residual stream; None where none is."""
+        heads = self.chosen.heads_at(layer)
+        return None if heads is None else Writes(heads.rows, heads.pos, heads.writes)
+
     def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"] | None:
         """What a layer's MLP adds to the stream whatever fires; None for nothing.
 

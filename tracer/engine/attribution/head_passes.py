@@ -125,23 +125,25 @@ def _enter(
         rows = torch.arange(first, first + len(pos), device=pos.device)
         add_vectors(carried.stream, batch, rows, pos, reads.vectors)
         return
-    row = batch.row_of[first : first + len(pos)]
-    which = (row >= 0).nonzero()[:, 0]
-    which = which[torch.argsort(row[which])]
+    which = _in_order(batch.row_of[first : first + len(pos)])
     carried.enter(pos[which], reads.vectors[which])
 
 
 def _enter_heads(carried: NodeBatch, batch: CarriedRows, depth: int, heads: LayerHeads) -> None:
     """Let the heads of a layer enter: gradient[row, k] = spread[k] · vector."""
-    row = batch.row_of[heads.rows]
-    which = (row >= 0).nonzero()[:, 0]
-    which = which[torch.argsort(row[which])]
+    which = _in_order(batch.row_of[heads.rows])
     spread, vectors = heads.spread[which][:, batch.positions], heads.vectors[which]
     if not batch.is_one:
         carried.enter_spread(spread, vectors)
         return
     carried.n_dense = batch.n_from(depth)
     carried.stream.add_(spread.T @ vectors)
+
+
+def _in_order(row: Int[Tensor, " n"]) -> Int[Tensor, " carried"]:
+    """Which of some nodes are carried, in the order of their rows."""
+    which = (row >= 0).nonzero()[:, 0]
+    return which[torch.argsort(row[which])]
 
 
 def head_products(

@@ -126,8 +126,8 @@ class BackwardPass:
         """G += J_attentionᵀ g, after the edges from heads, and from attention's own constants."""
         frozen = self._graph.frozen
         block, n_prefix = frozen.blocks[layer], frozen.n_prefix
-        if (heads := self._graph.chosen.heads_at(layer)) is not None:
-            self._add_edges(batch, Writes(heads.rows, heads.pos, heads.writes))
+        if (of_heads := self._graph.head_writes(layer)) is not None:
+            self._add_edges(batch, of_heads)
         if bias is not None:
             self._add_constants(batch, bias[batch.positions])
         batch.make_costly_dense(len(block.U))
@@ -224,8 +224,8 @@ class ForwardPass:
             stream = torch.cat([of_token, rest[None]])
             batch.stream.add_(block.attend_from_prefix(stream, batch.positions))
             self._add_constant(block.attention_bias)
-        elif (heads := self._graph.chosen.heads_at(layer)) is not None:
-            self._write(batch, 2 * layer, Writes(heads.rows, heads.pos, heads.writes))
+        elif (of_heads := self._graph.head_writes(layer)) is not None:
+            self._write(batch, 2 * layer, of_heads)
 
     def _add_head_edges(self, layer: int, batches: list[NodeBatch]) -> None:
         """edges[s, t] += Σ_k spread_t[k] · x_s[k] · vector of t, of the layer's heads t."""

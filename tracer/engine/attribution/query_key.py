@@ -44,6 +44,7 @@ from tracer.engine.attribution.head_scores import (
 from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder
 from tracer.engine.attribution.passes import BackwardPass
 from tracer.engine.model.model import Model
+from tracer.hypothesis.expectations.because import MEAN
 from tracer.hypothesis.heads import HeadName
 from tracer.record.graph.head_reason import Against
 
@@ -191,7 +192,7 @@ def qk_attribution(
     for pos in (key_pos, *others):
         scores.check(model, query_pos, pos)
     weights = torch.zeros_like(pattern)
-    if against == "mean":
+    if against == MEAN:
         weights -= pattern
     for pos in others:
         weights[pos] -= 1

@@ -165,7 +165,7 @@ def _reason(
     """The part of two supernodes in the scores of some heads together."""
     spans, heads = context.clean[prompt].prompt.spans, heads_of(context, asked.heads)
     query, key = spans[asked.from_][1] - 1, spans[asked.to][1] - 1
-    against: Against = "mean" if asked.against == MEAN else spans[asked.against][1] - 1
+    against: Against = MEAN if asked.against == MEAN else spans[asked.against][1] - 1
     told: dict[str, Any] = {"heads": _ids(heads), "query": query, "key": key}
     rows = {name: members.get(name, np.empty(0, dtype=np.int64)) for name in asked.sides}
     if not all(map(len, rows.values())):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.errors import KeyPath, Problem, listed
-from tracer.hypothesis.attention import HeadsForm, heads_named, heads_problems
+from tracer.hypothesis.attention import HeadsForm, heads_named, named_head_problems
 from tracer.hypothesis.expectations.base import (
     Alpha,
     GraphExpectation,
@@ -118,8 +118,7 @@ class Attends(GraphExpectation):
         self, parts: Parts, path: KeyPath, prompts: Sequence[str]
     ) -> Iterator[Problem]:
         place, asked = (*path, "attends"), self.attends
-        found = heads_problems(parts, place, asked.heads)
-        yield from (Problem((*place, "head"), message) for _, message in found)
+        yield from named_head_problems(parts, (*place, "head"), asked.heads)
         for key, span in (("from", asked.from_), ("to", asked.to)):
             yield from parts.span_problems((*place, key), span, prompts)
         for test in _TESTS[:4]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
 
 from tracer.errors import KeyPath, Problem
-from tracer.hypothesis.attention import HeadsForm, heads_named, heads_problems
+from tracer.hypothesis.attention import HeadsForm, heads_named, named_head_problems
 from tracer.hypothesis.declared import Name
 from tracer.hypothesis.expectations.base import GraphExpectation
 from tracer.hypothesis.expectations.head_share import HeadShareTest
@@ -16,7 +16,7 @@ from tracer.hypothesis.expectations.head_share import HeadShareTest
 if TYPE_CHECKING:
     from tracer.hypothesis.parts import Parts
 
-MEAN = "mean"
+MEAN: Final = "mean"
 """In `against`: the mean over all keys, as the head weights them."""
 
 
@@ -87,8 +87,7 @@ class Because(GraphExpectation):
     ) -> Iterator[Problem]:
         """A head, a span or a supernode that is not there, and tests that no share can pass."""
         path, asked = (*path, "because"), self.because
-        found = heads_problems(parts, path, asked.heads)
-        yield from (Problem((*path, "head"), message) for _, message in found)
+        yield from named_head_problems(parts, (*path, "head"), asked.heads)
         spans = {"from": asked.from_, "to": asked.to}
         if asked.against != MEAN:
             spans["against"] = asked.against
