@@ -146,7 +146,7 @@ def test_features_of_a_dictionary_add_what_differs_from_their_means(tiny, tmp_pa
 
     hooks = [(basis.read_site(n), read(n)) for n in LAYERS]
     hooks += [(basis.output_site(n), write_out(n)) for n in LAYERS]
-    theirs = model.clean(torch.tensor(prompt.ids), hooks).logits
+    theirs = model.clean(torch.tensor([prompt.ids]), hooks).logits[0]
     torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=0)
 
 

@@ -1,9 +1,12 @@
 """Readings recomputed with a plain softmax."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from tracer.engine.clean import activation, control_readings, reading
+from tracer.engine.clean import Wanted, activation, clean_run, clean_runs, control_readings, reading
+from tracer.engine.model.model import batched_by_length
 
 
 class Words:
@@ -57,3 +60,28 @@ def test_the_mean_of_the_features_own_shares():
     assert found.of_clean == (1 * 2 + 6 * 4) / (2**2 + 4**2)
     assert activation(clean, torch.zeros(3), None).mean_of_clean is None
     assert activation(clean, clean, None).mean_of_source is None
+
+
+def test_prompts_that_share_a_pass_come_out_as_each_does_alone(bench):
+    prompt = bench.clean["dallas"].prompt
+    more = [replace(prompt, ids=(prompt.ids[0], n, *prompt.ids[2:])) for n in range(300, 304)]
+    kept = [(1, 3), (), (0, 1, 2, 3, 4, 5), (5,)]
+    wanted = [Wanted(*each) for each in zip(more, kept, strict=True)]
+    for each, found in zip(wanted, clean_runs(bench.model, bench.basis, wanted), strict=True):
+        alone = clean_run(bench.model, bench.basis, *each)
+        assert (found.prompt, found.positions) == (alone.prompt, alone.positions)
+        torch.testing.assert_close(found.logits, alone.logits)
+        for mine, theirs in (
+            (found.activations, alone.activations),
+            (found.output_norms, alone.output_norms),
+            (dict(enumerate(found.prefix.keys)), dict(enumerate(alone.prefix.keys))),
+        ):
+            assert mine.keys() == theirs.keys()
+            for layer, x in mine.items():
+                torch.testing.assert_close(x, theirs[layer])
+
+
+def test_a_pass_takes_prompts_of_one_length_and_not_too_many():
+    prompts = [[0] * length for length in (3, 5, 3, 600, 3, 600, *[2] * 9)]
+    found = list(batched_by_length(prompts))
+    assert found == [[0, 2, 4], [1], [3], [5], [6, 7, 8, 9, 10, 11, 12, 13], [14]]

@@ -148,7 +148,7 @@ def errors_by_hand(case):
 
     layers = range(N_LAYERS)
     sites = {f(layer) for layer in layers for f in (basis.input_site, basis.output_site)}
-    model.clean(case.clean.ids, [(site, keep(site)) for site in sites])
+    model.clean(case.clean.ids[None], [(site, keep(site)) for site in sites])
     left = [seen[basis.output_site(layer)].clone() for layer in layers]
     for layer in layers:
         if (b_dec := basis.b_dec(layer)) is not None:
@@ -194,7 +194,7 @@ def test_doubling_an_error_moves_every_logit_by_its_edge(case):
 def test_doubling_an_embedding_moves_every_logit_by_its_edge(case):
     """The opening token's too: its MLPs are held, its keys and values move."""
     site, seen = Site("resid_pre", 0), {}
-    case.model.clean(case.clean.ids, [(site, lambda x: seen.__setitem__("x", x[0]))])
+    case.model.clean(case.clean.ids[None], [(site, lambda x: seen.__setitem__("x", x[0]))])
     wanted = moved(case, site, seen["x"])
     edges = case.edges(case.graph.nodes.logit_rows, case.graph.nodes.token_columns)
     assert relative_error(edges, wanted.T) < REL

@@ -241,7 +241,7 @@ def test_required_features_that_are_off_are_left_out(model, tmp_path):
     basis = open_basis(str(write_transcoders(tmp_path, more=JUMPRELU)), model, Silent()).basis
     x = {}
     site = basis.read_site(1)
-    model.clean(ids_of(model), [(site, lambda seen: x.__setitem__(0, seen[0]))])
+    model.clean(ids_of(model)[None], [(site, lambda seen: x.__setitem__(0, seen[0]))])
     off = (basis.encode(1, x[0])[5] == 0).nonzero()[:, 0].tolist()
     on = (basis.encode(1, x[0])[5] != 0).nonzero()[:, 0].tolist()
     assert off

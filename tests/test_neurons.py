@@ -13,7 +13,9 @@ def test_writes_sum_to_the_mlp_output(bench):
         site = bench.basis.output_site(layer)
         assert site == Site("mlp_out", layer)
         assert list(bench.basis.write_layers(layer)) == [layer]
-        bench.model.clean(clean.ids, [(site, lambda x, n=layer: seen.__setitem__(n, x[0, 4]))])
+        bench.model.clean(
+            clean.ids[None], [(site, lambda x, n=layer: seen.__setitem__(n, x[0, 4]))]
+        )
         index = torch.arange(bench.basis.n_features(layer))
         summed = clean.activation(layer, 4) @ bench.basis.W_dec(layer, index, layer)
         torch.testing.assert_close(summed, seen[layer], atol=ATOL, rtol=0)

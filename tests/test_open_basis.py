@@ -59,7 +59,7 @@ def test_a_folder_becomes_a_basis_that_the_model_can_feed(model: Model, tmp_path
     assert (opened.source, opened.revision) == (str(folder), None)
     assert opened.fingerprint is not None and len(opened.fingerprint) == 64
     seen: list[torch.Tensor] = []
-    model.clean(torch.tensor([2, 300, 301]), [(basis.read_site(1), seen.append)])
+    model.clean(torch.tensor([[2, 300, 301]]), [(basis.read_site(1), seen.append)])
     acts = basis.encode(1, seen[0])
     weights = transcoder(1)
     expected = (seen[0] @ weights["W_enc"].T + weights["b_enc"]).clamp(min=0)

@@ -6,6 +6,7 @@ import pytest
 
 import tracer.engine.reuse
 from tests.test_robustness_run import BASE
+from tracer.engine.clean import Wanted
 from tracer.engine.progress import Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.reuse import reused_run
@@ -28,11 +29,11 @@ def rules(**texas):
 def watched(monkeypatch):
     """Prompts that are run unclamped and supernodes that are found by rule, in order."""
     seen = []
-    for what in ("clean_run", "select"):
+    for what in ("clean_runs", "select"):
         real = getattr(tracer.engine.reuse, what)
 
         def once(*args, real=real, what=what):
-            seen.append(args[2].name if what == "clean_run" else args[0])
+            seen.extend([args[0]] if what == "select" else [each.prompt.name for each in args[2]])
             return real(*args)
 
         monkeypatch.setattr(tracer.engine.reuse, what, once)
@@ -72,9 +73,9 @@ def test_only_what_changed_is_made_again(bench, counted, changes, made):
 def test_a_pass_with_other_positions_is_made_again(bench):
     known = opened(bench)
     run = known.clean["dallas"]
-    assert reused_run(known.clean, run.prompt, run.positions).logits is run.logits
-    assert reused_run(known.clean, run.prompt, run.positions[1:]) is None
-    assert (
-        reused_run(known.clean, replace(run.prompt, ids=run.prompt.ids[1:]), run.positions) is None
-    )
-    assert reused_run({}, run.prompt, run.positions) is None
+    wanted = Wanted(run.prompt, run.positions)
+    shorter = replace(run.prompt, ids=run.prompt.ids[1:])
+    assert reused_run(known.clean, wanted).logits is run.logits
+    assert reused_run(known.clean, wanted._replace(positions=run.positions[1:])) is None
+    assert reused_run(known.clean, wanted._replace(prompt=shorter)) is None
+    assert reused_run({}, wanted) is None

@@ -88,7 +88,7 @@ def observe(
 
     hooks: list[tuple[Site, Hook]] = [(basis.read_site(n), encode(n)) for n in layers]
     hooks += [(basis.output_site(n), see(n)) for n in layers]
-    model.clean(torch.tensor(ids), hooks)
+    model.clean(torch.tensor([ids]), hooks)
     return Reference(positions.start, outputs, features)
 
 

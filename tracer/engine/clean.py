@@ -66,28 +66,54 @@ class CleanRun:
         return found
 
 
+class Wanted(NamedTuple):
+    """A prompt, and the positions, in order, whose features are kept."""
+
+    prompt: TokenizedPrompt
+    positions: tuple[int, ...]
+
+
 def clean_run(
     model: Model, basis: FeatureBasis, prompt: TokenizedPrompt, positions: Iterable[int]
 ) -> CleanRun:
     """Run a prompt unclamped and keep its features at `positions`."""
-    kept = tuple(sorted(set(positions)))
-    seen: dict[int, Tensor] = {}
+    return clean_runs(model, basis, [Wanted(prompt, tuple(sorted(set(positions))))])[0]
+
+
+def clean_runs(model: Model, basis: FeatureBasis, prompts: Sequence[Wanted]) -> list[CleanRun]:
+    """Run prompts of one length together, unclamped."""
+    lengths = [len(each.positions) for each in prompts]
+    kept = [(row, pos) for row, each in enumerate(prompts) for pos in each.positions]
+    rows, pos = torch.tensor(kept, dtype=torch.long, device=model.device).reshape(-1, 2).T
+    seen: dict[int, tuple[Tensor, ...]] = {}
+    norms: dict[int, tuple[Tensor, ...]] = {}
 
     def keep(layer: int) -> Hook:
-        return lambda x: seen.__setitem__(layer, basis.encode(layer, x[0, list(kept)]))
+        def hook(x: Tensor) -> None:
+            seen[layer] = basis.encode(layer, x[rows, pos]).split(lengths)
 
-    norms: dict[int, Tensor] = {}
+        return hook
 
     def measure(layer: int) -> Hook:
-        return lambda x: norms.__setitem__(layer, x[0, list(kept)].float().norm(dim=-1))
+        def hook(x: Tensor) -> None:
+            norms[layer] = x[rows, pos].float().norm(dim=-1).split(lengths)
 
-    ids = torch.tensor(prompt.ids)
+        return hook
+
+    ids = torch.tensor([each.prompt.ids for each in prompts])
     layers = [*range(basis.n_layers), *basis.d_heads]
     hooks = [(basis.read_site(n), keep(n)) for n in layers]
     hooks += [(basis.output_site(n), measure(n)) for n in layers]
-    logits, prefix = model.clean(ids, hooks)
-    d_keys = sum(keys.shape[1] * keys.shape[3] for keys in prefix.keys)
-    return CleanRun(prompt, ids, logits, lambda: prefix, d_keys, kept, seen, norms)
+    logits, prefixes = model.clean(ids, hooks)
+
+    def run(n: int) -> CleanRun:
+        d_keys = sum(keys.shape[1] * keys.shape[3] for keys in prefixes[n].keys)
+        mine = [{layer: x[n] for layer, x in found.items()} for found in (seen, norms)]
+        prompt, positions = prompts[n]
+        prefix = prefixes[n]
+        return CleanRun(prompt, ids[n], logits[n], lambda: prefix, d_keys, positions, *mine)
+
+    return [run(n) for n in range(len(prompts))]
 
 
 def require_finite(logits: Float[Tensor, "*row vocab"], prompt: str, when: str) -> None:

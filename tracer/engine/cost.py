@@ -23,8 +23,9 @@ from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
 from tracer.hypothesis.studies.circuit import SHARES, CircuitSpec
 from tracer.hypothesis.tokens import shared_prefix
 
-ROW_BUDGET = 512 * 2**20
-"""Bytes the engine lets one batch of rows use."""
+ROW_BUDGET = 640 * 2**20
+"""Bytes the engine lets one batch of rows use: on the model that is installed, a clamp and its 99
+controls go through at once."""
 MAX_ROWS = 256
 Spans = Mapping[str, tuple[int, int]]
 """Token ranges by name, end excluded."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from tracer.engine.attribution.frozen import n_prefix
 from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.model import Hook, Model
+from tracer.engine.model.model import Hook, Model, batched_by_length
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
@@ -61,7 +61,7 @@ def on_text(
             if ids:
                 first = n_prefix(ids, tokenizer.all_special_ids)
                 read = _Read(line.number, ids, first, tokenizer)
-                for tally, mine in zip(tallies, of_line(ids), strict=True):
+                for tally, mine in zip(tallies, of_line([ids])[0], strict=True):
                     tally.add(mine[first:], read)
             advance(1)
     if n_cut:
@@ -127,9 +127,9 @@ class _Tally:
 
 
 def activations_of(
-    model: Model, basis: FeatureBasis, features: Sequence[FeatureId], ids: Sequence[int]
-) -> Float[Tensor, "feature pos"]:
-    """Of single features at every position of one line.
+    model: Model, basis: FeatureBasis, features: Sequence[FeatureId], ids: Sequence[Sequence[int]]
+) -> Float[Tensor, "line feature pos"]:
+    """Of single features at every position of lines of one length.
 
     Raises:
         EngineError: One is not finite.
@@ -141,13 +141,13 @@ def activations_of(
 
     sites = sorted({basis.read_site(layer) for layer, _ in features})
     model.read(torch.tensor(ids), [keep(site) for site in sites])
-    pos = torch.arange(len(ids), device=model.device)
-    row = torch.zeros_like(pos)
+    n_lines, length = len(ids), len(ids[0])
+    row, pos = torch.cartesian_prod(torch.arange(n_lines), torch.arange(length)).to(model.device).T
     encoded: list[Tensor] = []
     for layer, index in features:
         x = seen[basis.read_site(layer)]
         encoded.append(basis.encode_at(layer, x, row, pos, torch.full_like(pos, index)))
-    found = torch.stack(encoded)
+    found = torch.stack(encoded).reshape(-1, n_lines, length).transpose(0, 1)
     if not bool(torch.isfinite(found).all()):
         raise EngineError("activations are not finite on this text. Try dtype float32.")
     return found.float().cpu()
@@ -173,12 +173,15 @@ def firings(
     found: list[list[Firing]] = [[] for _ in features]
     ids = [each.feature for each in features]
     signs = torch.tensor([[float(each.sign)] for each in features])
-    for prompt in prompts:
+    active: dict[int, Float[Tensor, "feature pos"]] = {}
+    for batch in batched_by_length([prompt.ids for prompt in prompts]):
+        values = activations_of(model, basis, ids, [prompts[n].ids for n in batch])
+        active.update(zip(batch, signs * values, strict=True))
+    for number, prompt in enumerate(prompts):
         first = n_prefix(prompt.ids, model.tokenizer.all_special_ids)
         if first >= len(prompt.ids):
             continue
-        active = signs * activations_of(model, basis, ids, prompt.ids)[:, first:]
-        for mine, values in zip(found, active, strict=True):
+        for mine, values in zip(found, active[number][:, first:], strict=True):
             mine += _strongest(model, prompt, first, values)
     pairs = zip(features, found, strict=True)
     return {each: _first(mine, top, each.sign) for each, mine in pairs}

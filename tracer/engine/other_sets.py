@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 from collections.abc import Iterator, Sequence
-from itertools import combinations, product
+from itertools import combinations, islice, product
+
+import numpy as np
+from jaxtyping import Int
 
 
 def standing_for(own: Sequence[int], drawn: Sequence[int]) -> list[int]:
@@ -53,15 +55,22 @@ def other_sets(
     """At most `n` different ones; all there are, if fewer. Pools are in order."""
     if n_other_sets(pools, own) <= n:
         return list(every_other_set(pools, own))
-    draw = random.Random(seed_of(seed))  # noqa: S311 # no secret
+    draw = np.random.default_rng(seed_of(seed))
+    numbers = [np.asarray(pool) for pool in pools]
     real, found = _in_order(own), dict[MemberSet, None]()
     while len(found) < n:
-        one = tuple(
-            tuple(sorted(draw.sample(pool, len(k)))) for pool, k in zip(pools, own, strict=True)
-        )
-        if one != real:
-            found[one] = None
-    return list(found)
+        drawn = [_draws(pool, len(k), n, draw) for pool, k in zip(numbers, own, strict=True)]
+        found.update((one, None) for one in zip(*drawn, strict=True) if one != real)
+    return list(islice(found, n))
+
+
+def _draws(
+    pool: Int[np.ndarray, " m"], k: int, n: int, draw: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """`n` choices of `k` members of a pool that is in order: those of the `k` least of a row."""
+    least = draw.random((n, len(pool))).argsort(axis=1)[:, :k]
+    least.sort(axis=1)
+    return [tuple(each) for each in pool[least].tolist()]
 
 
 def _in_order(own: Sequence[Sequence[int]]) -> MemberSet:

@@ -136,5 +136,7 @@ def patterns_of(model: Model, ids: Tensor) -> Mapping[int, Float[Tensor, "head q
     def keep(layer: int) -> Hook:
         return lambda x: found.__setitem__(layer, x[0].float().cpu())
 
-    model.clean(ids, [(Site("pattern", layer), keep(layer)) for layer in range(model.n_layers)])
+    model.clean(
+        ids[None], [(Site("pattern", layer), keep(layer)) for layer in range(model.n_layers)]
+    )
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracer.engine.cache import MeasurementCache
-from tracer.engine.clean import CleanRun, require_finite
+from tracer.engine.clean import CleanRun, Wanted, require_finite
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.places import HEADS, Places, layer_of
@@ -20,7 +20,7 @@ from tracer.engine.freeze import require_patterns
 from tracer.engine.members import from_head_ids, from_ids, places_of, with_maxima, with_widths
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
-from tracer.engine.reuse import kept_run, kept_supernode, reused_run, rule_cause
+from tracer.engine.reuse import kept_supernode, rule_cause, unclamped_runs
 from tracer.engine.supernodes import RuleScores
 from tracer.errors import EngineError, HypothesisError, KeyPath, Mistake
 from tracer.hypothesis.clamps import ClampSpec
@@ -118,14 +118,13 @@ def open_context(
     misplaced = list(position_mistakes(file, ids, basis.n_layers))
     if misplaced:
         raise HypothesisError(file.path, misplaced)
-    clean: dict[str, CleanRun] = {}
-    with progress.task("running the prompts unclamped", len(prompts)) as advance:
-        for name, prompt in prompts.items():
-            positions = _positions(hypothesis, prompt)
-            run = reused_run(known.clean if known else {}, prompt, positions)
-            clean[name] = run or kept_run(cache, model, basis, prompt, positions)
-            require_finite(clean[name].logits, name, "before any clamp")
-            advance(1)
+    wanted = {
+        name: Wanted(prompt, _positions(hypothesis, prompt)) for name, prompt in prompts.items()
+    }
+    with progress.task("running the prompts unclamped", len(wanted)) as advance:
+        clean = unclamped_runs(known.clean if known else {}, cache, model, basis, wanted, advance)
+    for name, run in clean.items():
+        require_finite(run.logits, name, "before any clamp")
     if lock is None:
         with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
             lock = _find(hypothesis, model, basis, clean, advance, cache, known)
@@ -304,8 +303,8 @@ def _own_positions(node: SupernodeSpec) -> list[int]:
     return [pos for pos in given if pos is not None]
 
 
-def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]:
-    """Every token position a supernode may be read or written at on this prompt."""
+def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> tuple[int, ...]:
+    """Every token position a supernode may be read or written at on this prompt, in order."""
     nodes = hypothesis.supernodes.values()
     spans = {"last", *(node.span for node in nodes)}
     for intervention in all_interventions(hypothesis).values():
@@ -314,4 +313,4 @@ def _positions(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> Iterable[int]
     positions = {p for span in spans & prompt.spans.keys() for p in range(*prompt.spans[span])}
     positions.update(range(_onward_from(hypothesis, prompt), len(prompt.ids)))
     positions.update(p for node in nodes for p in _own_positions(node) if p < len(prompt.ids))
-    return positions
+    return tuple(sorted(positions))

@@ -1,15 +1,16 @@
 """What resolving a hypothesis need not make again: clean passes, and what rules find.
 
 Both are taken from another hypothesis's context, where a variation shares them with it, or from the
-measurement cache. A clean pass depends on a prompt's tokens and on the positions whose features are
-kept; what a rule finds depends on the rule, and on the clean passes and declared answers of the
-prompts it names.
+measurement cache. A clean pass depends on a prompt's tokens and on the positions whose features
+are kept: which prompts go through the model with it changes its last bits at most, and none on the
+CPUs that were tried (see `Model.clean`). What a rule finds depends on the rule, and on the clean
+passes and declared answers of the prompts it names.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,47 +19,58 @@ import torch
 from torch import Tensor
 
 from tracer.engine.cache import MeasurementCache, StepForm, remembered
-from tracer.engine.clean import CleanRun, clean_run
+from tracer.engine.clean import CleanRun, Wanted, clean_runs
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.model import Model
+from tracer.engine.model.model import Model, batched_by_length
+from tracer.engine.progress import Advance
 from tracer.engine.store import StoredEntry
 from tracer.engine.supernodes import RuleScores, select
 from tracer.hypothesis.spec import Hypothesis
-from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import SupernodeRecord
 
 
-def reused_run(
-    known: Mapping[str, CleanRun], prompt: TokenizedPrompt, positions: Iterable[int]
-) -> CleanRun | None:
-    """The clean pass of a prompt, with the tokens that are asked about now; None if not there."""
-    run = known.get(prompt.name)
-    if run is None or run.prompt.ids != prompt.ids or set(run.positions) != set(positions):
-        return None
-    return replace(run, prompt=prompt)
-
-
-def kept_run(
+def unclamped_runs(
+    known: Mapping[str, CleanRun],
     cache: MeasurementCache | None,
     model: Model,
     basis: FeatureBasis,
-    prompt: TokenizedPrompt,
-    positions: Iterable[int],
-) -> CleanRun:
-    """The clean pass of a prompt, from the cache or made and kept.
+    prompts: Mapping[str, Wanted],
+    advance: Advance,
+) -> dict[str, CleanRun]:
+    """The clean passes of prompts, by name: known ones, from the cache, or made and kept.
 
-    Its keys and values are not kept, which are the most of it: a row that needs them makes the pass
-    again.
+    Prompts of one length go through the model together, which takes a third of the time. Keys and
+    values are not kept, which are the most of a pass: a row that needs them makes the pass again.
     """
-    at = sorted(set(positions))
-    form = StepForm(_pack, partial(_unpack, model=model, prompt=prompt, positions=tuple(at)))
+    found = {name: run for name, each in prompts.items() if (run := reused_run(known, each))}
+    keys: dict[str, str] = {}
+    if cache:
+        heads = sorted(basis.d_heads)
+        for name in [name for name in prompts if name not in found]:
+            ids, positions = prompts[name].prompt.ids, prompts[name].positions
+            keys[name] = cache.key("clean", [ids, positions, heads])
+            run = cache.read(keys[name], partial(_unpack, model=model, wanted=prompts[name]))
+            found |= {name: run} if run else {}
+    advance(len(found))
+    missing = [name for name in prompts if name not in found]
+    for batch in batched_by_length([prompts[name].prompt.ids for name in missing]):
+        names = [missing[n] for n in batch]
+        made = clean_runs(model, basis, [prompts[name] for name in names])
+        found.update(zip(names, made, strict=True))
+        if cache:
+            for name in names:
+                cache.store.write(keys[name], *_pack(found[name]))
+        advance(len(names))
+    return {name: found[name] for name in prompts}
 
-    def cause() -> list[Any]:
-        return [prompt.ids, at, sorted(basis.d_heads)]
 
-    return remembered(
-        cache, "clean", cause, form, None, lambda: clean_run(model, basis, prompt, at)
-    ).result
+def reused_run(known: Mapping[str, CleanRun], wanted: Wanted) -> CleanRun | None:
+    """The clean pass of a prompt, with the tokens that are asked about now; None if not there."""
+    prompt, positions = wanted
+    run = known.get(prompt.name)
+    if run is None or run.prompt.ids != prompt.ids or run.positions != positions:
+        return None
+    return replace(run, prompt=prompt)
 
 
 def _pack(run: CleanRun) -> StoredEntry:
@@ -71,9 +83,7 @@ def _pack(run: CleanRun) -> StoredEntry:
     return StoredEntry(arrays, {"d_keys": run.d_keys, "dtypes": dtypes})
 
 
-def _unpack(
-    entry: StoredEntry, model: Model, prompt: TokenizedPrompt, positions: tuple[int, ...]
-) -> CleanRun:
+def _unpack(entry: StoredEntry, model: Model, wanted: Wanted) -> CleanRun:
     """The pass an entry holds.
 
     Raises:
@@ -89,11 +99,12 @@ def _unpack(
     for name, x in tensors.items():
         kind, _, layer = name.partition(".")
         kinds[kind][int(layer)] = x
-        if len(x) != len(positions):
+        if len(x) != len(wanted.positions):
             raise ValueError("an entry of other positions")
-    ids, d_keys = torch.tensor(prompt.ids), int(entry.about["d_keys"])
-    keys_values = functools.cache(lambda: model.clean(ids, []).prefix)
+    ids, d_keys = torch.tensor(wanted.prompt.ids), int(entry.about["d_keys"])
+    keys_values = functools.cache(lambda: model.clean(ids[None], []).prefixes[0])
     by_layer = {kind: dict(sorted(found.items())) for kind, found in kinds.items()}
+    prompt, positions = wanted
     return CleanRun(prompt, ids, logits, keys_values, d_keys, positions, *by_layer.values())
 
 

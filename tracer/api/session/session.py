@@ -333,7 +333,7 @@ class Session:
 
     def _answer(self, prompt: TokenizedPrompt, answer: str | None) -> Answer:
         model = self._opened.model
-        logits = model.clean(torch.tensor(prompt.ids), []).logits
+        logits = model.clean(torch.tensor([prompt.ids]), []).logits[0]
         require_finite(logits, prompt.name, "before any clamp")
         found = reading(logits, prompt.asked, model.tokenizer)
         return Answer(prompt.name, prompt.text, prompt.tokens, prompt.ids, answer, found)

@@ -172,7 +172,7 @@ def _record(
 
         return hook
 
-    logits = model.clean(ids, [(site, keep(site)) for site in sorted(sites)]).logits
+    logits = model.clean(ids[None], [(site, keep(site)) for site in sorted(sites)]).logits[0]
     return seen, logits
 
 

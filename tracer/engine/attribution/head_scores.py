@@ -129,7 +129,7 @@ def frozen_scores(model: Model, graph: FrozenGraph, head: HeadName) -> FrozenSco
 
     kinds: tuple[SiteKind, ...] = ("attn_scores", "q_scale", "k_scale", "rotary_cos", "rotary_sin")
     sites = [site for site in (Site(kind, layer) for kind in kinds) if model.has_at(site)]
-    model.clean(torch.tensor(frozen.ids), [(site, keep(site.kind)) for site in sites])
+    model.clean(torch.tensor([frozen.ids]), [(site, keep(site.kind)) for site in sites])
     group = head.head // (len(weights.W_Q) // len(weights.W_K))
     rotary = (seen["rotary_cos"], seen["rotary_sin"]) if "rotary_cos" in seen else None
 

@@ -191,6 +191,6 @@ def _vectors(context: MeasurementContext, swap: _Swap, run: CleanRun) -> _Vector
         return hook
 
     sites = [*_sites(context, swap, "mlp"), *_sites(context, swap, "residual")]
-    context.model.read(run.ids, [(site, keep(site)) for site in sites])
+    context.model.read(run.ids[None], [(site, keep(site)) for site in sites])
     context.kept[key] = found
     return found

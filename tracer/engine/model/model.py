@@ -9,7 +9,7 @@ one row and lets the others enter at the first layer where they can differ.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -38,8 +38,10 @@ from tracer.record.record import ModelRecord
 
 _SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
 _ENDS, _LOGITS = Site("unembed_in", 0), Site("unembed_out", 0)
-_FEW_ROWS = 8
+_FEW_ROWS, _TILE = 8, 4
 """Up to so many, logits are W_U x of the rows side by side; see `Model._few_rows`."""
+_PROMPTS_AT_ONCE, _TOKENS_AT_ONCE = _FEW_ROWS, 512
+"""What one pass over whole prompts takes at most; more would take no less time for each."""
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
 
@@ -53,10 +55,22 @@ class MlpParts(NamedTuple):
 
 
 class CleanPass(NamedTuple):
-    """What one unclamped pass over a whole prompt leaves behind."""
+    """What one unclamped pass over whole prompts leaves behind."""
 
-    logits: Float[Tensor, " vocab"]
-    prefix: Prefix
+    logits: Float[Tensor, "prompt vocab"]
+    prefixes: tuple[Prefix, ...]
+    """By prompt."""
+
+
+def batched_by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Numbers of prompts, given by their tokens, that one pass takes: those of one length."""
+    by_length: dict[int, list[int]] = {}
+    for number, ids in enumerate(prompts):
+        by_length.setdefault(len(ids), []).append(number)
+    for length, numbers in by_length.items():
+        at_once = max(1, min(_PROMPTS_AT_ONCE, _TOKENS_AT_ONCE // length))
+        for first in range(0, len(numbers), at_once):
+            yield numbers[first : first + at_once]
 
 
 class Model:
@@ -167,27 +181,30 @@ class Model:
         """The last norm and what turns its output into logits, before any soft cap."""
         return read_unembedding(self._bridge)
 
-    def clean(self, ids: Int[Tensor, " pos"], hooks: Sequence[tuple[Site, Hook]]) -> CleanPass:
-        """One pass over a whole prompt that keeps every layer's keys and values.
+    def clean(
+        self, ids: Int[Tensor, "prompt pos"], hooks: Sequence[tuple[Site, Hook]]
+    ) -> CleanPass:
+        """One pass over whole prompts of one length that keeps every layer's keys and values.
 
-        Logits are taken at the last position only.
+        Logits are taken at the last position only. In float32 on a CPU up to eight prompts of eight
+        tokens or more come out as each does alone, to the last bit, as far as was seen; anywhere
+        else the last bits may differ.
         """
         cache = DynamicCache()
-        with torch.no_grad(), self._hooked(hooks):
-            out = self._bridge.original_model(
-                ids[None].to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=1
-            )
+        with torch.no_grad():
+            logits = self.go_on(ids, hooks, cache)
         layers: list[Any] = list(cache.layers)
-        prefix = Prefix(tuple(x.keys for x in layers), tuple(x.values for x in layers))
-        return CleanPass(_precise(out.logits[0, -1]), prefix)
 
-    def read(self, ids: Int[Tensor, " pos"], hooks: Sequence[tuple[Site, Hook]]) -> None:
-        """One pass over a whole prompt for what hooks see of it; no logits are made."""
+        def prefix(row: slice) -> Prefix:
+            return Prefix(tuple(x.keys[row] for x in layers), tuple(x.values[row] for x in layers))
+
+        return CleanPass(logits, tuple(prefix(slice(n, n + 1)) for n in range(len(ids))))
+
+    def read(self, ids: Int[Tensor, "prompt pos"], hooks: Sequence[tuple[Site, Hook]]) -> None:
+        """One pass over whole prompts for what hooks see of them; no logits are made."""
         nothing: tuple[Site, Hook] = (_ENDS, lambda x: x[:, :0])
         with torch.no_grad(), self._hooked([*hooks, nothing]):
-            self._bridge.original_model(
-                ids[None].to(self.device), use_cache=False, logits_to_keep=1
-            )
+            self._bridge.original_model(ids.to(self.device), use_cache=False, logits_to_keep=1)
 
     def forward(
         self,
@@ -246,8 +263,9 @@ class Model:
         """Hooks that make the logits of a few rows faster: W_U x with the rows as columns of x.
 
         The library's product of a few rows with a weight of 262,144 rows goes through the weight
-        more than once. What the model does with its logits afterwards, such as a soft cap, it does
-        with these.
+        more than once. Columns of zeros fill the last tile, so that the logits of a row are the
+        same to the last bit, whichever rows stand beside it. What the model does with its logits
+        afterwards, such as a soft cap, it does with these.
         """
         end: Any = self._bridge.unembed.original_component
         if self.device.type != "cpu" or not isinstance(end, torch.nn.Linear):
@@ -256,7 +274,7 @@ class Model:
         held: list[Tensor] = []
 
         def take(x: Tensor) -> Tensor | None:
-            if x.dtype != torch.float32 or not 1 < len(x) <= _FEW_ROWS or x.shape[1] != 1:
+            if x.dtype != torch.float32 or not 0 < len(x) <= _FEW_ROWS or x.shape[1] != 1:
                 return None
             held.append(x[:, 0])
             return x[:0]
@@ -264,7 +282,9 @@ class Model:
         def give(logits: Tensor) -> Tensor | None:
             if not held:
                 return None
-            logits = (W_U @ held.pop().T).T.contiguous()
+            rows = held.pop()
+            columns = torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % _TILE)).T
+            logits = (W_U @ columns).T[: len(rows)].contiguous()
             return (logits if b_U is None else logits + b_U)[:, None]
 
         return [(_ENDS, take), (_LOGITS, give)]

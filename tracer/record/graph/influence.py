@@ -247,8 +247,9 @@ class Entering(NamedTuple):
 
 def entering(graph: AttributionGraph, targets: Int[np.ndarray, " m"]) -> Entering:
     """What enters some targets (rows)."""
-    rows = graph.edges[targets].astype(np.float64)
-    return Entering(rows.sum(0), float(np.abs(rows).sum()))
+    rows = graph.edges[targets]
+    size = float(np.abs(rows).sum(dtype=np.float64))
+    return Entering(rows.sum(0, dtype=np.float64), size)
 
 
 class Predicted(NamedTuple):
