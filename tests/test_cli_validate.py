@@ -63,6 +63,20 @@ def test_validate_tells_tokens_too(tracer_: Command, here: list[Mistake]):
     assert "a.yaml:7:3: prompts.dallas.answer: 'Austin' is two tokens" in result.err
 
 
+def test_validate_tells_what_the_model_does_not_have(tracer_: Command, here: list[Mistake]):
+    write_file(Path("a.yaml"))
+    ids = 'supernodes.texas={features: ["18_0", "17_2048", "17_2047"], at: city}'
+    result = tracer_("validate", "a.yaml", "--set", ids)
+    assert result.code == 4
+    assert "'18_0': layer 18 is out of range; the last is 17." in result.err
+    assert "'17_2048': layer 17 has features 0 to 2047." in result.err
+    assert "features[2]" not in result.err
+    result = tracer_("validate", "a.yaml", "--set", ids, "--set", "features=org/set")
+    assert "features[1]" not in result.err  # nobody knows how wide a set is before it is opened
+    heads = 'supernodes.texas={heads: ["3.4", "17.3"], at: last}'
+    assert "'3.4': layer 3 has heads 0 to 3." in tracer_("validate", "a.yaml", "--set", heads).err
+
+
 def test_validate_says_what_was_not_checked(tracer_: Command):
     file = str(write_file(Path("a.yaml")))
     result = tracer_("validate", file, "--model", "nobody/nothing-here")

@@ -1,6 +1,7 @@
 """`tracer validate`: every mistake in hypothesis files, without running anything.
 
-Tokens are checked where the model's tokenizer is on this machine; nothing is downloaded.
+Tokens, layers, heads and neurons are checked where the model's tokenizer and configuration are on
+this machine; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, HypothesisError, Mistake, TracerError
 from tracer.hypothesis.implied import measurable_variations
 from tracer.hypothesis.load import HypothesisFile, Replacements
+from tracer.hypothesis.model_limits import ModelLimits, limit_mistakes
+from tracer.hypothesis.names import NEURONS
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.report.screen import Screen
@@ -52,7 +55,8 @@ def validate(
 ) -> int:
     """Find every mistake in hypothesis files, without running anything.
 
-    Tokens are checked where the model's tokenizer is already here; nothing is downloaded.
+    Tokens, layers, heads and neurons are checked where the model's tokenizer is already here;
+    nothing is downloaded.
 
     tracer validate
 
@@ -121,11 +125,25 @@ def tokenize_here(
     spec = file.hypothesis.model_spec
     opened = last.get(spec, lambda: _open(spec, progress))
     context = opened.context or NO_LIMIT
-    return Tokenized(
-        tokenize(file, opened.tokenizer, context),
-        _paraphrased(file, opened.tokenizer, context),
-        ModelSize.from_config(opened.config),
-    )
+    size = ModelSize.from_config(opened.config)
+    found = tokenize(file, opened.tokenizer, context)
+    if size is not None:
+        _check_limits(file, size)
+    return Tokenized(found, _paraphrased(file, opened.tokenizer, context), size)
+
+
+def _check_limits(file: HypothesisFile, size: ModelSize) -> None:
+    """Refuse layers, neurons and heads that the model does not have.
+
+    Raises:
+        HypothesisError: There is one.
+    """
+    n_layers, is_neurons = size.n_layers, file.hypothesis.features == NEURONS
+    widths = [size.d_mlp] * n_layers if is_neurons else None
+    limits = ModelLimits(n_layers, widths, dict.fromkeys(range(n_layers), size.n_heads))
+    mistakes = list(limit_mistakes(file, limits))
+    if mistakes:
+        raise HypothesisError(file.path, mistakes)
 
 
 def why_not_here(file: HypothesisFile) -> str | None:

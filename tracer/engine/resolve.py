@@ -7,7 +7,7 @@ made again: see `tracer.engine.reuse`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,17 +22,15 @@ from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.reuse import kept_supernode, rule_cause, unclamped_runs
 from tracer.engine.supernodes import RuleScores
-from tracer.errors import EngineError, HypothesisError, KeyPath, Mistake
+from tracer.errors import EngineError, HypothesisError
 from tracer.hypothesis.clamps import ClampSpec
-from tracer.hypothesis.heads import parse_head
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
+from tracer.hypothesis.model_limits import ModelLimits, limit_mistakes
 from tracer.hypothesis.neuronpedia import explicit_features, fitting_features, foreign
 from tracer.hypothesis.neuronpedia_ids import parse_given
 from tracer.hypothesis.positions import position_mistakes, position_notes
 from tracer.hypothesis.spec import Hypothesis, SupernodeSpec
-from tracer.hypothesis.studies.circuit import CircuitSpec
-from tracer.hypothesis.studies.shared import SharedSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.lock import Lock
 from tracer.record.record import SupernodeRecord
@@ -187,6 +185,11 @@ def address_notes(context: MeasurementContext) -> tuple[str, ...]:
     )
 
 
+def _limits(basis: FeatureBasis) -> ModelLimits:
+    n_heads = {layer_of(n): basis.n_features(n) // d_head for n, d_head in basis.d_heads.items()}
+    return ModelLimits(basis.n_layers, _widths(basis), n_heads)
+
+
 def _widths(basis: FeatureBasis) -> list[int]:
     return [basis.n_features(layer) for layer in range(basis.n_layers)]
 
@@ -197,91 +200,9 @@ def check_features(file: HypothesisFile, basis: FeatureBasis) -> None:
     Raises:
         HypothesisError: There is one.
     """
-    mistakes = [
-        *_supernode_mistakes(file, basis),
-        *_pattern_mistakes(file, basis),
-        *_study_mistakes(file, basis.n_layers - 1),
-    ]
+    mistakes = list(limit_mistakes(file, _limits(basis)))
     if mistakes:
         raise HypothesisError(file.path, mistakes)
-
-
-def _supernode_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mistake]:
-    last = basis.n_layers - 1
-    for name, spec in file.hypothesis.supernodes.items():
-        if spec.select and spec.select.layers and spec.select.layers[1] > last:
-            where = ("supernodes", name, "select", "layers")
-            yield file.mistake(where, _beyond(spec.select.layers[1], last))
-        if spec.neuronpedia is not None:
-            where = ("supernodes", name, "neuronpedia", "url")
-            told = "".join(f"{note} " for note in foreign(spec, file.hypothesis.model_spec.name))
-            kept, _, misfits = fitting_features(spec, _widths(basis))
-            if misfits and (told or not kept):
-                n_ids = misfits + len(kept)
-                message = f"{told}Of {n_ids} features in this group the model has {len(kept)}."
-                yield file.mistake(where, message)
-        for n, text in enumerate(spec.features or ()):
-            layer, index, _ = parse_given(text)
-            where = ("supernodes", name, "features", n)
-            if layer > last:
-                yield file.mistake(where, f"{text!r}: {_beyond(layer, last)}")
-            elif index >= basis.n_features(layer):
-                most = basis.n_features(layer) - 1
-                yield file.mistake(where, f"{text!r}: layer {layer} has features 0 to {most}.")
-        for n, text in enumerate(spec.heads or ()):
-            message = _head_mistake(text, basis)
-            if message is not None:
-                yield file.mistake(("supernodes", name, "heads", n), message)
-
-
-def _pattern_mistakes(file: HypothesisFile, basis: FeatureBasis) -> Iterator[Mistake]:
-    """Heads of pattern clamps and expectations that the model does not have."""
-    for name, spec in file.hypothesis.interventions.items():
-        named: list[tuple[KeyPath, str]] = []
-        for number, clamp in enumerate(spec.attention):
-            path = ("interventions", name, "attention", number, "heads")
-            ids = () if isinstance(clamp.heads, str) else clamp.heads
-            named += [((*path, n), text) for n, text in enumerate(ids)]
-        for path, text in named:
-            message = _head_mistake(text, basis)
-            if message is not None:
-                yield file.mistake(path, message)
-    for path, _, asked in file.hypothesis.weights_asked():
-        message = None if asked.supernode else _head_mistake(asked.head, basis)
-        if message is not None:
-            yield file.mistake((*path, "head"), message)
-    for path, text in file.hypothesis.graph_heads():
-        message = _head_mistake(text, basis)
-        if message is not None:
-            yield file.mistake(path, message)
-
-
-def _head_mistake(text: str, basis: FeatureBasis) -> str | None:
-    """Why the model has no such head; None where it has it. The basis has heads beside it."""
-    layer, head = parse_head(text)
-    n_heads = {layer_of(n): basis.n_features(n) // d_head for n, d_head in basis.d_heads.items()}
-    if layer not in n_heads:
-        return f"{text!r}: {_beyond(layer, max(n_heads))}"
-    if head >= n_heads[layer]:
-        return f"{text!r}: layer {layer} has heads 0 to {n_heads[layer] - 1}."
-    return None
-
-
-def _study_mistakes(file: HypothesisFile, last: int) -> Iterator[Mistake]:
-    """Layers of circuits and shared representations that lie beyond the last."""
-    for name, circuit in file.hypothesis.studies_of(CircuitSpec).items():
-        if circuit.within.layers and circuit.within.layers[1] > last:
-            where = ("circuit", name, "within", "layers")
-            yield file.mistake(where, _beyond(circuit.within.layers[1], last))
-    for name, shared in file.hypothesis.studies_of(SharedSpec).items():
-        for n, expectation in enumerate(shared.expect):
-            if expectation.overlap[1] > last:
-                where = ("shared", name, "expect", n, "overlap")
-                yield file.mistake(where, _beyond(expectation.overlap[1], last))
-
-
-def _beyond(layer: int, last: int) -> str:
-    return f"layer {layer} is out of range; the last is {last}."
 
 
 def _onward_from(hypothesis: Hypothesis, prompt: TokenizedPrompt) -> int:
