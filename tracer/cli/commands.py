@@ -53,6 +53,12 @@ COMMANDS = (
         "Ablate each hypothesis's supernodes on every other's prompts, and on neutral text.",
     ),
     Command(
+        "ask",
+        "Look inside",
+        "ask:ask",
+        "Ask a model for its next token, and see how prompts are cut into tokens.",
+    ),
+    Command(
         "graph",
         "Look inside",
         "graph:graph",

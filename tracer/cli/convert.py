@@ -28,7 +28,7 @@ from pydantic import (
 from tracer.cli.output import stderr, write_stdout
 from tracer.errors import EXIT_OK, UsageError, dotted, listed
 from tracer.hypothesis.clamps import HERE
-from tracer.hypothesis.declared import NAME_PATTERN
+from tracer.hypothesis.declared import is_name
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
@@ -343,7 +343,7 @@ def convert(
 
     tracer convert steering.json >> hypotheses/mine.yaml
     """
-    if not re.match(NAME_PATTERN, prompt):
+    if not is_name(prompt):
         raise UsageError(f"--prompt {prompt}: a name is letters, digits, _ and -, e.g. dallas.")
     made = fragment(read_settings(file), prompt)
     write_stdout(made.yaml())

@@ -13,11 +13,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from tracer.errors import did_you_mean, listed
-from tracer.hypothesis.declared import NAME_PATTERN
+from tracer.hypothesis.declared import is_name
 from tracer.hypothesis.spec import PromptSpec
 
 _MARKUP = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_NAME = re.compile(NAME_PATTERN)
 
 
 class TemplateMistake(ValueError):
@@ -55,7 +54,7 @@ def _pieces(template: str) -> tuple[_Piece, ...]:
         markup, name = match.group(), match.group(1)
         if markup in ("{{", "}}"):
             pieces.append(_Piece(markup[0], None))
-        elif name is not None and _NAME.match(name):
+        elif name is not None and is_name(name):
             pieces.append(_Piece("", name))
         else:
             raise TemplateMistake(

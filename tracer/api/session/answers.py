@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, overload
@@ -25,6 +25,8 @@ class Answer:
     tokens: tuple[str, ...]
     """As the model reads it, special tokens included, each decoded by itself."""
     token_ids: tuple[int, ...]
+    spans: Mapping[str, tuple[int, int]]
+    """Ranges of positions, end excluded: `last`, and what the prompt names."""
     answer: str | None
     """The token that it was declared to give."""
     reading: Reading

@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from tracer.api.session.clamped import Clamped
-from tracer.api.session.prompts import Prompt, declared, merged, prompt_of
 from tracer.api.session.supernode import Supernode
 from tracer.engine.batches import Row, batch_limit
 from tracer.engine.clamps import assign, resolve_clamps
@@ -21,6 +20,7 @@ from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
 from tracer.errors import HypothesisError, UsageError, show
 from tracer.hypothesis.clamps import InterventionSpec, clamp_problems
+from tracer.hypothesis.given import Prompt, declared, merged, prompt_of
 from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, place_mistake
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.partial import parts_of, validated

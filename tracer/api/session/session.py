@@ -15,7 +15,6 @@ from tracer.api.graph import Graph
 from tracer.api.session.answers import Answer, Answers
 from tracer.api.session.clamped import Clamped
 from tracer.api.session.clamping import KeyedClamps, clamp_prompt
-from tracer.api.session.prompts import Prompt, Prompts, declared, prompt_of, prompt_table
 from tracer.api.session.supernode import Supernode
 from tracer.engine.clean import reading, require_finite
 from tracer.engine.features.open import open_basis
@@ -25,7 +24,7 @@ from tracer.engine.graphs import graphs, with_heads
 from tracer.engine.members import places_of
 from tracer.engine.model.held import hashed, held_weights, require_as_it_is
 from tracer.engine.model.hf_load import load_tokenizer
-from tracer.engine.model.model import Model
+from tracer.engine.model.model import Model, batched_by_length
 from tracer.engine.model.sources import named_model
 from tracer.engine.model.tokenizer import PlainTokenizer
 from tracer.engine.model.weights import open_weights
@@ -33,6 +32,7 @@ from tracer.engine.progress import Progress, Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
 from tracer.errors import UsageError
+from tracer.hypothesis.given import Prompt, Prompts, declared, prompt_of, prompt_table
 from tracer.hypothesis.load import HypothesisFile, Replacements
 from tracer.hypothesis.names import NEURONS
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
@@ -135,9 +135,24 @@ class Session:
             (('<bos>', 'the', ' capital', ' of', ' Texas'), 10)
         """
         table = prompt_table(prompts, template)
-        file = declared(self.spec, self.features, table)
-        found = self._tokenized(file)
-        return Answers([self._answer(found[name], table[name].get("answer")) for name in table])
+        return self.answers(declared(self.spec, self.features, table))
+
+    def answers(self, file: HypothesisFile) -> Answers:
+        """What this model answers to the prompts of a file that was read; see `ask`.
+
+        Raises:
+            HypothesisError: A prompt that is too long, an answer that is not one token.
+            EngineError: The logits are not finite.
+        """
+        model, prompts = self._opened.model, self._tokenized(file)
+        names, logits = list(prompts), dict[str, torch.Tensor]()
+        with self._progress.task("running the prompts unclamped", len(names)) as advance:
+            for batch in batched_by_length([prompts[name].ids for name in names]):
+                ids = torch.tensor([prompts[names[n]].ids for n in batch])
+                found = model.clean(ids, []).logits
+                logits.update(zip([names[n] for n in batch], found, strict=True))
+                advance(len(batch))
+        return Answers([self._answer(prompts[name], logits[name]) for name in names])
 
     def find(
         self,
@@ -331,12 +346,13 @@ class Session:
         self._check()
         return tokenize(file, self._tokenizer, self._opened.model.context)
 
-    def _answer(self, prompt: TokenizedPrompt, answer: str | None) -> Answer:
-        model = self._opened.model
-        logits = model.clean(torch.tensor([prompt.ids]), []).logits[0]
+    def _answer(self, prompt: TokenizedPrompt, logits: torch.Tensor) -> Answer:
         require_finite(logits, prompt.name, "before any clamp")
-        found = reading(logits, prompt.asked, model.tokenizer)
-        return Answer(prompt.name, prompt.text, prompt.tokens, prompt.ids, answer, found)
+        found = reading(logits, prompt.asked, self._opened.model.tokenizer)
+        declared_ones = (text for text, n in prompt.asked.items() if n == prompt.answer_id)
+        answer = next(declared_ones, None)
+        tokens, ids, spans = prompt.tokens, prompt.ids, prompt.spans
+        return Answer(prompt.name, prompt.text, tokens, ids, spans, answer, found)
 
 
 def _require_none(**given: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracer.api.session.prompts import Table
+from tracer.hypothesis.given import Table
 from tracer.hypothesis.heads import head_id
 from tracer.record.record import SupernodeRecord
 from tracer.report.screen import clean

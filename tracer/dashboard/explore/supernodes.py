@@ -5,7 +5,6 @@ The scores (`tracer.record.graph.influence`) count every feature outside the gro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from tracer.dashboard.explore.nodes import GraphIndex
-from tracer.hypothesis.declared import NAME_PATTERN
+from tracer.hypothesis.declared import is_name
 from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.record.graph.influence import Scores, entering, supernode_scores
 from tracer.record.record import Record
@@ -21,8 +20,6 @@ from tracer.report.run_graphs import supernode_groups
 
 Groups = Mapping[str, tuple[str, ...]]
 """Ids of features by the supernode's name."""
-
-_NAME = re.compile(NAME_PATTERN)
 
 
 class GroupLink(NamedTuple):
@@ -47,7 +44,7 @@ def declared(record: Record, prompt: str, index: GraphIndex) -> dict[str, tuple[
 
 def misnamed(name: str, taken: Collection[str]) -> str | None:
     """Why a new supernode cannot have a name, as a sentence."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         return (
             f"{name!r} is no name: letters, digits, '_' and '-' are allowed, at most 64 of them, "
             "a letter or '_' first."

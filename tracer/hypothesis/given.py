@@ -8,13 +8,15 @@ own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from tracer.errors import HypothesisError, UsageError
+from tracer.errors import HypothesisError, KeyPath, UsageError
 from tracer.hypothesis.check import meaning_problems
 from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, place_mistake
 from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import ModelSpec
+from tracer.hypothesis.yaml_text import Mark
 
 Prompt = str | Mapping[str, Any]
 Prompts = Prompt | Iterable[str] | Mapping[str, Prompt]
@@ -62,14 +64,24 @@ def declared(
     features: str,
     prompts: Table,
     supernodes: Mapping[str, Mapping[str, Any]] | None = None,
+    path: str = FROM_PYTHON,
+    marks: Mapping[KeyPath, Mark] = MappingProxyType({}),
 ) -> HypothesisFile:
     """A hypothesis that claims nothing: prompts and supernodes, checked.
+
+    Args:
+        model: What it is about.
+        features: The feature basis.
+        prompts: By name, each with a text of its own.
+        supernodes: By name.
+        path: Of the file they come from, which mistakes are told of.
+        marks: Where each is in that file.
 
     Raises:
         HypothesisError: Every mistake in them.
     """
     data = {
-        "hypothesis": "session",
+        "hypothesis": "given",
         "claim": "none",
         "model": model.model_dump(),
         "features": features,
@@ -79,5 +91,5 @@ def declared(
     reading = read_parts(data)
     problems = reading.problems or list(dict.fromkeys(meaning_problems(reading.parts)))
     if problems or reading.hypothesis is None:
-        raise HypothesisError(FROM_PYTHON, [place_mistake(p, {}, ()) for p in problems])
-    return HypothesisFile(FROM_PYTHON, "", reading.hypothesis, (), {})
+        raise HypothesisError(path, [place_mistake(p, marks, ()) for p in problems])
+    return HypothesisFile(path, "", reading.hypothesis, (), marks)
