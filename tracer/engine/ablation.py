@@ -22,6 +22,7 @@ from torch import Tensor
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
+from tracer.engine.sums import add_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,7 @@ def ablation_hooks(
             out[:, here] = base.outputs[layer].to(x.dtype)
             flat = out.view(-1, out.shape[-1])
             for cells, written in pending.pop(layer, ()):
-                flat.index_add_(0, cells, written.to(x.dtype))
+                add_rows(flat, cells, written.to(x.dtype))
             return out
 
         return hook
@@ -150,6 +151,8 @@ def _flat(rows: Sequence[Kept], layer: int) -> tuple[Tensor, Tensor, Tensor]:
     """Row, position and index of every feature that a batch keeps in a layer."""
     found = [row.places[layer] for row in rows if layer in row.places]
     sizes = [len(row.places[layer]) if layer in row.places else 0 for row in rows]
-    places = torch.cat(found).to(rows[0].base.outputs[min(rows[0].base.outputs)].device)
+    device = rows[0].base.outputs[min(rows[0].base.outputs)].device
+    # Members are named on the CPU, what a ranking finds is on the model's device.
+    places = torch.cat([each.to(device) for each in found])
     row = torch.repeat_interleave(torch.tensor(sizes, device=places.device))
     return row, places[:, 0], places[:, 1]

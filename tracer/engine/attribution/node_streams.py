@@ -141,6 +141,10 @@ class NodePlaces(NamedTuple):
         """Some of them."""
         return NodePlaces(*(each[mask] for each in self))
 
+    def to(self, device: torch.device | str) -> NodePlaces:
+        """The same on a device: what is planned by them is planned on the CPU."""
+        return NodePlaces(*torch.stack([*self]).to(device))
+
 
 @dataclass(frozen=True)
 class NodeOrder:
@@ -148,8 +152,10 @@ class NodeOrder:
 
     row: Int[Tensor, " n"]
     depth: Int[Tensor, " n"]
+    """On the CPU."""
     pos: Int[Tensor, " n"]
     width: Int[Tensor, " n"]
+    """On the CPU."""
     batches: tuple[slice, ...]
 
     def n_pos(self, members: slice) -> int:
@@ -165,13 +171,16 @@ class NodeOrder:
 
 def ordered(nodes: NodePlaces, width: Int[Tensor, " n"], *, backward: bool) -> NodeOrder:
     """Cut nodes into batches of `BATCH_CELLS` cells, and sort each by the depth of entry."""
+    device, nodes, width = nodes.row.device, nodes.to("cpu"), width.cpu()
     by_width = torch.argsort(width, stable=True)
     entry = -nodes.depth if backward else nodes.depth
     batches = tuple(_cut(width[by_width]))
     members = [by_width[batch] for batch in batches]
     by_entry = [each[torch.argsort(entry[each], stable=True)] for each in members]
     order = torch.cat(by_entry) if by_entry else by_width
-    return NodeOrder(*nodes.where(order), width[order], batches)
+    found = nodes.where(order)
+    row, _, pos = found.to(device)
+    return NodeOrder(row, found.depth, pos, width[order], batches)
 
 
 def _cut(width: Int[Tensor, " n"]) -> Iterator[slice]:

@@ -24,6 +24,7 @@ from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place
+from tracer.engine.sums import add_rows
 
 BLOCK_CELLS = 1 << 24
 """Positions × targets × features taken at once."""
@@ -166,7 +167,7 @@ def errors(
 ) -> Float[Tensor, "pos d_model"]:
     """Error = MLP output − Σ_s a_s · W_dec[s] − b_dec − W_skip x, at the layer's output site."""
     left = frozen.outputs[layer].clone()
-    left.index_add_(0, features.pos, -features.vectors)
+    add_rows(left, features.pos, -features.vectors)
     if (b_dec := basis.b_dec(layer)) is not None:
         left -= b_dec.to(left.dtype)
     if (W_skip := basis.W_skip(layer)) is not None:

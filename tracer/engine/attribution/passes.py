@@ -24,6 +24,7 @@ from tracer.engine.attribution.frozen_graph import Reads
 from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder, within_budget
 from tracer.engine.attribution.nodes import Writes
 from tracer.engine.progress import Advance
+from tracer.engine.sums import add_rows
 
 EMBEDDING = -1
 """The depth at which embeddings enter."""
@@ -110,9 +111,9 @@ class BackwardPass:
         edges = self._accumulator.edges
         at = writes.pos[writes.pos < batch.positions.stop] - batch.positions.start
         rows, vectors = writes.rows[: len(at)], writes.vectors[: len(at)]
-        edges[:, batch.dense].index_add_(0, rows, batch.products(at, vectors))
+        add_rows(edges[:, batch.dense], rows, batch.products(at, vectors))
         for columns, stream in batch.sparse_streams():
-            edges[:, columns].index_add_(0, rows, stream.products(at, vectors))
+            add_rows(edges[:, columns], rows, stream.products(at, vectors))
 
     def _skip(self, layer: int, batch: NodeBatch) -> Float[Tensor, "row pos d_model"] | None:
         """What goes back around the features: readᵀ W_skipᵀ writeᵀ g."""
@@ -238,10 +239,10 @@ class ForwardPass:
         edges = accumulator.edges[:, columns]
         for batch in batches:
             spread = heads.spread[:, batch.positions]
-            edges.index_add_(0, self.rows(batch), batch.sums(heads.vectors, spread).T)
+            add_rows(edges, self.rows(batch), batch.sums(heads.vectors, spread).T)
             for members, stream in batch.sparse_streams():
                 found = stream.sums(heads.vectors, spread)
-                edges.index_add_(0, self._order.row[members], found.T)
+                add_rows(edges, self._order.row[members], found.T)
 
     def _add_edges(self, layer: int, batch: NodeBatch, reads: Reads, columns: slice) -> None:
         """edges[s, t] += x_s[pos of t] · read vector of t   [source, target]."""
@@ -249,9 +250,9 @@ class ForwardPass:
         n_before = int((pos < batch.positions.start).sum())
         at, vectors = pos[n_before:] - batch.positions.start, reads.vectors[n_before:]
         edges = self._accumulator.edges[:, columns.start + n_before : columns.stop]
-        edges.index_add_(0, self.rows(batch), batch.products(at, vectors).T)
+        add_rows(edges, self.rows(batch), batch.products(at, vectors).T)
         for members, stream in batch.sparse_streams():
-            edges.index_add_(0, self._order.row[members], stream.products(at, vectors).T)
+            add_rows(edges, self._order.row[members], stream.products(at, vectors).T)
 
     def _skip(self, layer: int, batch: NodeBatch) -> Float[Tensor, "row pos d_model"] | None:
         """What passes around the features: write W_skip read x."""

@@ -39,6 +39,7 @@ from tracer.engine.attribution.node_streams import (
 )
 from tracer.engine.attribution.passes import BackwardPass, ForwardPass, batch_groups
 from tracer.engine.progress import Advance
+from tracer.engine.sums import add_rows
 
 SLAB = 64
 """Positions in one product at the split layer: both sides are copied for it."""
@@ -99,7 +100,7 @@ def _add_edges_at_split(
                 for x, g in slabs:
                     found.addmm_(x.flatten(1), g.flatten(1).T)
                 columns = slice(run[0].dense.start, run[-1].dense.stop)
-                accumulator.edges[:, columns].index_add_(0, rows, found)
+                add_rows(accumulator.edges[:, columns], rows, found)
 
 
 def _runs(batches: list[NodeBatch]) -> list[list[NodeBatch]]:
@@ -134,7 +135,7 @@ def plan_sweep(graph: FrozenGraph) -> SweepPlan:
     """The plan that takes the least work."""
     frozen = graph.frozen
     readers, sources = target_nodes(graph), source_nodes(graph)
-    split = split_layer(frozen, readers, sources)
+    split = split_layer(frozen, readers.to("cpu"), sources.to("cpu"))
     above = readers.where(readers.depth >= 2 * split)
     below = sources.where(sources.depth < 2 * split)
     return SweepPlan(
