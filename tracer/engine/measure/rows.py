@@ -81,10 +81,11 @@ def _read(
         found = control_readings(logits, list(asked.values()))
         for column, values in zip(columns, found, strict=True):
             column[numbers] = values
-        for number, row, active in zip(numbers, logits, read, strict=True):
-            if not rows[number].is_control:
-                readings[number] = reading(row, asked, model.tokenizer)
-                activations[number] = active
+        shown = [n for n, number in enumerate(numbers) if not rows[number].is_control]
+        at = torch.tensor(shown, dtype=torch.long, device=logits.device)
+        for n, row in zip(shown, logits[at].cpu(), strict=True):
+            readings[numbers[n]] = reading(row, asked, model.tokenizer)
+            activations[numbers[n]] = read[n]
         ends.update(zip(numbers, unembed_in.cpu(), strict=True))
         order.append(numbers)
         advance(len(numbers))
