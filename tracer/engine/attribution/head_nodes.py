@@ -159,7 +159,8 @@ def _layer_heads(
     start: int,
 ) -> LayerHeads:
     block, x = graph.frozen.blocks[layer], graph.frozen.resid_pre[layer]
-    pos, index = kept.T.nonzero().unbind(1)
+    where = kept.T.cpu().nonzero()
+    pos, index = where.to(x.device).unbind(1)
     U, V = block.U[index], block.V[index // block.n_shared]
 
     def written(z: Float[Tensor, "head pos d_head"]) -> Float[Tensor, "n d_model"]:
@@ -178,4 +179,5 @@ def _layer_heads(
         spread=block.scaled_pattern[index, pos],
         constants=(biases * goal[pos]).sum(1),
         values=(writes * goal[pos]).sum(1),
+        n_at=tuple(torch.bincount(where[:, 0], minlength=len(x)).tolist()),
     )

@@ -75,7 +75,7 @@ def salient(frozen: Frozen, tokenizer: Any) -> Targets:
 
 def tokens(frozen: Frozen, tokenizer: Any, ids: Sequence[int]) -> Targets:
     """Named tokens; influence starts at each with its probability."""
-    probabilities = torch.softmax(frozen.logits.double(), 0)
+    probabilities = torch.softmax(frozen.logits.double(), 0).cpu()
     logits = [Logit(_decoded(tokenizer, id_), id_, float(probabilities[id_])) for id_ in ids]
     return _targets(frozen, logits, [[(id_, 1.0)] for id_ in ids])
 

@@ -188,6 +188,10 @@ class ReLU:
         """The same for every feature."""
         return self
 
+    def to(self, device: torch.device) -> ReLU:
+        """The same on every device."""
+        return self
+
 
 @dataclass(frozen=True)
 class JumpReLU:
@@ -197,11 +201,15 @@ class JumpReLU:
 
     def __call__(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
         """The pre-activations, and 0 for those not above their threshold."""
-        return pre.masked_fill(pre <= self.threshold.to(pre.device), 0)
+        return pre.masked_fill(pre <= self.threshold, 0)
 
     def of(self, index: Int[Tensor, " n"]) -> JumpReLU:
         """The function with the thresholds of features `index`."""
-        return JumpReLU(self.threshold[index.to(self.threshold.device)])
+        return JumpReLU(self.threshold[index])
+
+    def to(self, device: torch.device) -> JumpReLU:
+        """The function with its thresholds on a device."""
+        return JumpReLU(self.threshold.to(device))
 
 
 @dataclass(frozen=True)
@@ -217,6 +225,10 @@ class TopK:
 
     def of(self, index: Int[Tensor, " n"]) -> None:
         """None: a feature's activation depends on all features of its row."""
+
+    def to(self, device: torch.device) -> TopK:
+        """The same on every device."""
+        return self
 
 
 ActivationFunction = ReLU | JumpReLU | TopK
