@@ -31,7 +31,7 @@ from tracer.engine.progress import Silent
 from tracer.engine.run import measure
 from tracer.engine.session import open_both
 from tracer.engine.surroundings import environment
-from tracer.errors import UsageError
+from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record import run_folder
@@ -203,6 +203,51 @@ def test_a_model_that_a_program_holds_there_is_measured_there(root):
 
     write_tiny(root, "./model")
     assert_alike(asked(DEVICE), asked(torch.device("cpu")))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")],
+    ids=repr,
+)
+def test_a_batch_that_the_device_does_not_hold_is_halved_and_the_run_goes_on(error, root):
+    """Nothing larger than the logits of five rows is given; a run has fourteen and more."""
+    wanted = run_on(root, "cpu")
+    with pretended() as device:
+        opened = open_both(spec_on("cuda"), "neurons", Silent())
+        logits, device.n_emptied = 4 * opened.model.record.d_vocab, 0
+        device.refuse = lambda n_bytes: error if n_bytes > 5 * logits else None
+        file = read(str(write_tiny(root, "./model", model={"name": "./model", "device": "cuda"})))
+        reports = root / "scarce"
+        found = measure(file, reports=reports, opened=opened, progress=Silent(), fresh=True)
+    notes = run_folder.read_record(found).notes
+    assert "dallas: memory ran out; batches were cut to 3 rows" in notes
+    assert device.n_emptied > 1
+    (record, _, arrays), (theirs, _, other_arrays) = told(found), told(wanted)
+    assert_alike(record["interventions"], theirs["interventions"])
+    assert_alike(arrays, other_arrays)
+
+
+def test_memory_that_runs_out_elsewhere_is_a_sentence(root):
+    with pretended() as device:
+        opened = open_both(spec_on("cuda"), "neurons", Silent())
+        file = read(str(write_tiny(root, "./model")))
+        device.refuse = lambda n_bytes: torch.OutOfMemoryError("CUDA out of memory.")
+        with pytest.raises(EngineError, match="memory does not hold an unclamped prompt; try"):
+            measure(file, reports=root, opened=opened, progress=Silent(), fresh=True)
+
+
+def test_products_of_float32_are_float32_there(root):
+    """TF32 by environment, by an old setting or by a new one: off before anything is computed."""
+    before = torch.backends.cuda.matmul.fp32_precision
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        with pretended():
+            opened = open_both(spec_on("cuda"), "neurons", Silent())
+            opened.model.read(torch.tensor([[2, 3]]), [])
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
 
 
 def test_a_device_that_is_not_there_is_a_sentence(root):

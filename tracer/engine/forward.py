@@ -11,10 +11,10 @@ logits are taken at the last position only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.engine.patterns import pattern_hooks
 from tracer.engine.transfer import moved, on_cpu
+
+Read = TypeVar("Read")
 
 
 class Measured(NamedTuple):
@@ -71,9 +73,25 @@ def run_rows(
     Raises:
         EngineError: Logits are not finite, or one row alone does not fit into memory.
     """
+    return read_of_rows(model, basis, clean, rows, limit, lambda measured: measured)
 
-    def run(batch: list[int]) -> Measured:
-        return _run_batch(model, basis, clean, batch, [rows[n] for n in batch])
+
+def read_of_rows(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    rows: Sequence[Row],
+    limit: BatchLimit,
+    read: Callable[[Measured], Read],
+) -> Iterator[Read]:
+    """What is read of each batch of `run_rows`.
+
+    A batch is also halved where memory runs out while it is read, and its logits are let go of
+    before the next one is run.
+    """
+
+    def run(batch: list[int]) -> Read:
+        return read(_run_batch(model, basis, clean, batch, [rows[n] for n in batch]))
 
     return in_batches(rows, clean, limit, run)
 

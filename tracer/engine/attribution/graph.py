@@ -30,9 +30,9 @@ from tracer.engine.attribution.head_nodes import with_heads
 from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.attribution.targets import Targets
-from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place, Places
+from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.transfer import on_cpu
