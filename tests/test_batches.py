@@ -4,9 +4,11 @@ import pytest
 import torch
 
 import tracer.engine.forward
+import tracer.engine.memory
 from tests.bench import ATOL, logits_by_hand, make_bench
 from tracer.engine.batches import BatchLimit, Row, batch_limit
-from tracer.engine.forward import run_rows
+from tracer.engine.forward import read_of_rows, run_rows
+from tracer.engine.memory import in_halves
 from tracer.errors import EngineError
 
 ROWS = [
@@ -104,12 +106,22 @@ def test_activations_come_back_clamped_reacting_or_clean(bench):
     assert earlier == pytest.approx(float(clean.activation(0, 1)[2]), abs=ATOL)
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(bench, monkeypatch):
+EXHAUSTED = [
+    torch.OutOfMemoryError("full"),
+    MemoryError(),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+]
+
+
+@pytest.mark.parametrize("error", EXHAUSTED, ids=repr)
+def test_out_of_memory_halves_the_batch_and_goes_on(error, bench, monkeypatch):
     real = tracer.engine.forward._run_batch
 
     def scarce(model, basis, clean, numbers, rows):
         if len(rows) > 2:
-            raise torch.OutOfMemoryError("full")
+            raise error
         return real(model, basis, clean, numbers, rows)
 
     rows = [Row(values) for values in ROWS]
@@ -125,6 +137,46 @@ def test_out_of_memory_halves_the_batch_and_goes_on(bench, monkeypatch):
     assert limit.rows == 2
     assert limit.halved == 1
     torch.testing.assert_close(torch.stack([found[n] for n in range(4)]), expected)
+
+
+def test_what_is_read_of_a_batch_counts_to_it(bench):
+    """Memory that runs out while logits are read halves the batch, too."""
+    limit, seen = BatchLimit(64), []
+
+    def read(measured):
+        seen.append(len(measured.rows))
+        if len(measured.rows) > 1:
+            raise torch.OutOfMemoryError("full")
+        return measured.rows
+
+    rows, clean = [Row(values) for values in ROWS], bench.clean["dallas"]
+    found = list(read_of_rows(bench.model, bench.basis, clean, rows, limit, read))
+    assert sorted(n for numbers in found for n in numbers) == [0, 1, 2, 3]
+    assert seen[:3] == [4, 2, 1] and limit.rows == 1
+
+
+def test_prompts_that_memory_does_not_hold_together_are_passed_by_halves(monkeypatch):
+    freed = []
+    monkeypatch.setattr(tracer.engine.memory, "free_memory", lambda: freed.append(1))
+
+    def run(items):
+        if len(items) > 2:
+            raise RuntimeError("CUDA error: out of memory")
+        return [10 * item for item in items]
+
+    assert in_halves(range(7), run) == [0, 10, 20, 30, 40, 50, 60]
+    assert len(freed) == 3
+    with pytest.raises(RuntimeError, match="shapes"):
+        in_halves(range(2), lambda items: (_ for _ in ()).throw(RuntimeError("shapes")))
+
+
+def test_other_errors_are_ours(bench, monkeypatch):
+    def wrong(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(tracer.engine.forward, "_run_batch", wrong)
+    with pytest.raises(RuntimeError, match="shapes"):
+        all_logits(bench, [Row(ROWS[0]), Row(ROWS[1])])
 
 
 def test_out_of_memory_with_one_row_is_a_sentence(bench, monkeypatch):

@@ -6,7 +6,6 @@ Opening another model frees the first one before, because memory may not hold bo
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import threading
 from dataclasses import dataclass, field
@@ -103,9 +102,11 @@ def free() -> None:
 
 
 def _let_go() -> None:
+    was_held = _holding().key is not None
     _held.clear()
     _holding().key = None
-    gc.collect()
+    if was_held:
+        engine.memory.free_memory()
 
 
 @st.cache_resource(show_spinner=False)

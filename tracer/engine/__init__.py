@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tracer.engine import feature_card as feature_card
     from tracer.engine import graphs as graphs
     from tracer.engine import head_reason as head_reason
+    from tracer.engine import memory as memory
     from tracer.engine import model as model
     from tracer.engine import run as run
     from tracer.engine import session as session
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "feature_card",
         "graphs",
         "head_reason",
+        "memory",
         "model",
         "run",
         "session",

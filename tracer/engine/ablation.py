@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,8 @@ from torch import Tensor
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
+from tracer.engine.sums import add_rows
+from tracer.engine.transfer import moved, on_cpu
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +33,9 @@ class Reference:
 
     start: int
     outputs: Mapping[int, Float[Tensor, "pos d_model"]]
-    """What stands at the layer's output site, from position `start` on."""
+    """What stands at the layer's output site, from position `start` on; on the model's device."""
     features: Mapping[int, Float[Tensor, "pos feature"]]
-    """Activations, from position `start` on."""
+    """Activations, from position `start` on; on the CPU."""
 
     @property
     def stop(self) -> int:
@@ -47,10 +50,11 @@ class Reference:
     def digest(self) -> str:
         """SHA-256 over every number."""
         total = hashlib.sha256(str(self.start).encode())
-        for kind in (self.outputs, self.features):
+        outputs = dict(zip(self.outputs, on_cpu([*self.outputs.values()]), strict=True))
+        for kind in (outputs, self.features):
             for layer, mean in sorted(kind.items()):
                 total.update(f"\0{layer}\0{mean.dtype}\0{tuple(mean.shape)}\0".encode())
-                total.update(mean.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                total.update(mean.contiguous().view(torch.uint8).numpy().tobytes())
         return total.hexdigest()
 
     def between(self, start: int, stop: int) -> Reference:
@@ -69,7 +73,7 @@ class Kept:
 
     base: Reference
     places: Mapping[int, Int[Tensor, "n 2"]]
-    """Position and index, by layer; all of them where the base reaches."""
+    """Position and index, by layer; all of them where the base reaches. On the CPU."""
 
 
 def observe(
@@ -89,7 +93,8 @@ def observe(
     hooks: list[tuple[Site, Hook]] = [(basis.read_site(n), encode(n)) for n in layers]
     hooks += [(basis.output_site(n), see(n)) for n in layers]
     model.clean(torch.tensor([ids]), hooks)
-    return Reference(positions.start, outputs, features)
+    here_too = on_cpu([*features.values()])
+    return Reference(positions.start, outputs, dict(zip(features, here_too, strict=True)))
 
 
 def mean_of(prompts: Sequence[Reference]) -> Reference:
@@ -102,31 +107,46 @@ def mean_of(prompts: Sequence[Reference]) -> Reference:
     return Reference(prompts[0].start, mean(outputs), mean(features))
 
 
+@dataclass(frozen=True)
+class _KeptOfLayer:
+    """What the rows of a batch keep in a layer, by entry."""
+
+    row: Int[Tensor, " n"]
+    pos: Int[Tensor, " n"]
+    """From the first that is computed."""
+    index: Int[Tensor, " n"]
+    cells: Int[Tensor, " cell"]
+    """Which (row, position) pairs there are, as row · number of positions + position."""
+    features: Int[Tensor, " feature"]
+    """The features, each once."""
+    place: Int[Tensor, " n"]
+    """Cell and feature of each entry, in the table of both."""
+    mean: Float[Tensor, " n"]
+
+
 def ablation_hooks(
-    basis: FeatureBasis, rows: Sequence[Kept], start: int
+    basis: FeatureBasis, rows: Sequence[Kept], start: int, n_pos: int
 ) -> list[tuple[Site, Hook]]:
     """Hooks that ablate everything that is not kept; rows share their base.
 
-    `start` is the position that the pass begins at, not after that of the base.
+    The pass computes `n_pos` positions from `start` on, which is not after the base's.
     """
-    base = rows[0].base
+    base, kept = rows[0].base, _kept_by_layer(rows, start, n_pos)
     here = slice(base.start - start, base.stop - start)
     pending: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def keep(layer: int) -> Hook:
-        row, pos, index = _flat(rows, layer)
+        flat = kept[layer]
 
         def hook(x: Tensor) -> None:
-            now = basis.encode_at(layer, x, row, pos - start, index)
-            change = now - base.features[layer][pos - base.start, index].to(now.dtype)
-            cells, at_cell = (row * x.shape[1] + pos - start).unique(return_inverse=True)
-            features, at_feature = index.unique(return_inverse=True)
-            said = change.new_zeros(len(cells), len(features))
-            said.index_put_((at_cell, at_feature), change, accumulate=True)
+            now = basis.encode_at(layer, x, flat.row, flat.pos, flat.index)
+            change = now - flat.mean.to(now.dtype)
+            said = change.new_zeros(len(flat.cells) * len(flat.features))
+            said = said.index_put_((flat.place,), change).view(len(flat.cells), -1)
             for to in basis.write_layers(layer):
                 if to in base.outputs:
-                    written = said @ basis.W_dec(layer, features, to).to(said.dtype)
-                    pending.setdefault(to, []).append((cells, written))
+                    written = said @ basis.W_dec(layer, flat.features, to).to(said.dtype)
+                    pending.setdefault(to, []).append((flat.cells, written))
 
         return hook
 
@@ -136,20 +156,29 @@ def ablation_hooks(
             out[:, here] = base.outputs[layer].to(x.dtype)
             flat = out.view(-1, out.shape[-1])
             for cells, written in pending.pop(layer, ()):
-                flat.index_add_(0, cells, written.to(x.dtype))
+                add_rows(flat, cells, written.to(x.dtype))
             return out
 
         return hook
 
-    kept = sorted({layer for row in rows for layer in row.places})
     hooks: list[tuple[Site, Hook]] = [(basis.read_site(n), keep(n)) for n in kept]
     return hooks + [(basis.output_site(n), ablate(n)) for n in base.outputs]
 
 
-def _flat(rows: Sequence[Kept], layer: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Row, position and index of every feature that a batch keeps in a layer."""
-    found = [row.places[layer] for row in rows if layer in row.places]
-    sizes = [len(row.places[layer]) if layer in row.places else 0 for row in rows]
-    places = torch.cat(found).to(rows[0].base.outputs[min(rows[0].base.outputs)].device)
-    row = torch.repeat_interleave(torch.tensor(sizes, device=places.device))
-    return row, places[:, 0], places[:, 1]
+def _kept_by_layer(rows: Sequence[Kept], start: int, n_pos: int) -> dict[int, _KeptOfLayer]:
+    """What is kept, layer by layer, sent to the model's device together."""
+    base = rows[0].base
+    layers = sorted({layer for row in rows for layer in row.places})
+    columns: list[Tensor] = []
+    for layer in layers:
+        found = [row.places.get(layer, torch.zeros(0, 2, dtype=torch.long)) for row in rows]
+        pos, index = torch.cat(found).unbind(1)
+        row = torch.repeat_interleave(torch.tensor([len(each) for each in found]))
+        cells, cell = (row * n_pos + pos - start).unique(return_inverse=True)
+        features, feature = index.unique(return_inverse=True)
+        mean = base.features[layer][pos - base.start, index]
+        place = cell * len(features) + feature
+        columns += [row, pos - start, index, cells, features, place, mean]
+    device = next(iter(base.outputs.values())).device
+    sent = iter(moved(columns, device))
+    return {layer: _KeptOfLayer(*islice(sent, 7)) for layer in layers}

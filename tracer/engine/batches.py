@@ -6,18 +6,16 @@ that memory does not hold is halved and run again. Running out of memory is a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-
-import torch
 
 from tracer.engine.ablation import Kept
 from tracer.engine.clean import CleanRun
 from tracer.engine.cost import ROW_BUDGET, row_bytes, rows_per_batch
 from tracer.engine.features.places import HEADS, Place, Places, PlaceValues, as_places
 from tracer.engine.freeze import Freeze
+from tracer.engine.memory import EXHAUSTED, free_memory, is_exhausted
 from tracer.engine.model.model import Model
 from tracer.engine.patterns import Look, PatternEdit
 from tracer.errors import EngineError
@@ -100,40 +98,32 @@ def in_batches(
     while order:
         same = [n for n in order if rows[n].kind == rows[order[0]].kind]
         batch = same[: limit.rows]
-        try:
-            yield run(batch)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                raise EngineError(
-                    f"out of memory with a single row of prompt {clean.prompt.name!r} "
-                    f"({len(clean.ids)} tokens). Use a smaller model, dtype or prompt."
-                ) from error
+        found = _if_it_fits(run, batch, clean)
+        if found is None:
+            free_memory()
             limit.rows = len(batch) // 2
             limit.halved += 1
             continue
         order = order[len(batch) :]
+        yield found[0]
 
 
-@contextmanager
-def memory_told(of: str) -> Generator[None]:
-    """Running out of memory inside is a sentence about what was being computed.
+def _if_it_fits(
+    run: Callable[[list[int]], Result], batch: list[int], clean: CleanRun
+) -> tuple[Result] | None:
+    """What a batch gives; None where memory does not hold it.
 
     Raises:
-        EngineError: Memory ran out.
+        EngineError: One row alone does not fit.
     """
     try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        return (run(batch),)
+    except EXHAUSTED as error:
+        if not is_exhausted(error):
             raise
+        if len(batch) > 1:
+            return None
         raise EngineError(
-            f"memory does not hold {of}; try fewer features, a shorter text or `--dtype bfloat16`."
+            f"out of memory with a single row of prompt {clean.prompt.name!r} "
+            f"({len(clean.ids)} tokens). Use a smaller model, dtype or prompt."
         ) from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; what allocation on the CPU fails with has no class of its own."""
-    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or "can't allocate memory" in str(error)

@@ -112,9 +112,18 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
 
 
 def _processor(device: torch.device) -> str:
-    """Its kind: of a GPU its name, of a CPU the instructions that torch takes."""
+    """Its kind: of a GPU its name and how it adds up, of a CPU the instructions that torch takes.
+
+    Products of float32 are full ones on every GPU, see `Model`.
+    """
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        products = torch.backends.cuda.matmul
+        half = (
+            products.allow_bf16_reduced_precision_reduction,
+            products.allow_fp16_reduced_precision_reduction,
+        )
+        name = torch.cuda.get_device_name(device)
+        return f"{name}, CUDA {torch.version.cuda}, half sums reduced {half}"
     return torch.backends.cpu.get_cpu_capability()
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracer.engine.clean import CleanRun
-from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.basis import FeatureBasis, Groups
 from tracer.engine.features.places import (
     HEADS,
     Place,
@@ -23,6 +23,7 @@ from tracer.engine.features.places import (
     n_members,
 )
 from tracer.engine.members import Placed, places_of, position_of, table_of
+from tracer.engine.transfer import moved, on_cpu
 from tracer.hypothesis.clamps import HERE, Amount, InterventionSpec, long_form, taken_from
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.record import HeadRef, SupernodeRecord
@@ -129,7 +130,7 @@ class Ranges:
     def _n_longer(self, layer: int, values: PlaceValues, d_head: int) -> int:
         if layer not in self._found:
             seen = torch.cat([run.activations[layer] for run in self._runs])
-            lengths = seen.unflatten(1, (-1, d_head)).float().norm(dim=2).cpu()
+            lengths = seen.unflatten(1, (-1, d_head)).float().norm(dim=2)
             self._found[layer] = (lengths.amin(0), lengths.amax(0))
         order = np.argsort(keys_of(values.where), kind="stable")
         z = values.value[order].reshape(-1, d_head)
@@ -140,7 +141,7 @@ class Ranges:
     def _n_outside(self, layer: int, values: PlaceValues) -> int:
         if layer not in self._found:
             seen = torch.cat([run.activations[layer] for run in self._runs])
-            self._found[layer] = (seen.amin(0).cpu(), seen.amax(0).cpu())
+            self._found[layer] = (seen.amin(0), seen.amax(0))
         index = torch.from_numpy(values.where[:, 2])
         low, high = (bound[index].double().numpy() for bound in self._found[layer])
         slack = 1e-4 * np.maximum(abs(low), abs(high))
@@ -235,8 +236,8 @@ def _values(clamp: Clamp, placed: Placed, prompt: CleanRun) -> Float[np.ndarray,
         return np.zeros(n)
     found = np.full(n, np.nan)
     for members, means in clamp.source_means(placed.member):
-        index = torch.from_numpy(placed.where[members, 2]).to(means.device)
-        found[members] = amount.value * means[index].double().cpu().numpy()
+        index = torch.from_numpy(placed.where[members, 2])
+        found[members] = amount.value * means[index].double().numpy()
     return found
 
 
@@ -254,7 +255,7 @@ def clamp_records(
         n_wanted = n_members(wanted, basis.d_heads)
         mine = assignment.values.only(assignment.clamp == number)
         written = writes(basis, prompt, mine)
-        norms = [float(w.norm()) ** 2 for w in written.values()]
+        norms = [float(norm) ** 2 for norm in on_cpu([w.norm() for w in written.values()])]
         outputs = [
             float(prompt.output_norms[layer][prompt.positions.index(pos)]) ** 2
             for layer, pos in written
@@ -283,23 +284,37 @@ def writes(
 
     The writes of a cross-layer feature to its several sites are joined end to end.
     """
-    summed: dict[tuple[int, int], Tensor] = {}
-    device = prompt.logits.device
-    for layer, pos, rows in groups_of(values.where):
-        index = torch.from_numpy(values.where[rows, 2]).to(device)
-        target = torch.from_numpy(values.value[rows]).to(device, torch.float32)
+    places = groups_of(values.where)
+    sets: list[ChangedSets] = []
+    for layer, pos, rows in places:
+        index = torch.from_numpy(values.where[rows, 2])
+        target = torch.from_numpy(values.value[rows]).float()
         change = target - prompt.activation(layer, pos)[index].float()
-        summed[layer, pos] = written_by_sets(basis, layer, index[None], change[None])[0]
-    return summed
+        sets.append(ChangedSets(layer, index[None], change[None]))
+    found = written_by_sets(basis, sets, prompt.logits.device)
+    return {(layer, pos): each[0] for (layer, pos, _), each in zip(places, found, strict=True)}
+
+
+class ChangedSets(NamedTuple):
+    """Sets of features of one layer, and by how much each is changed; on the CPU."""
+
+    layer: int
+    features: Int[Tensor, "set n"]
+    change: Float[Tensor, "set n"]
 
 
 def written_by_sets(
-    basis: FeatureBasis, layer: int, index: Int[Tensor, "set n"], change: Float[Tensor, "set n"]
-) -> Float[Tensor, "set d_written"]:
-    """What each set of changed features writes, over all layers that it writes to."""
-    n_sets, n = index.shape
-    group = torch.arange(n_sets, device=index.device).repeat_interleave(n)
-    to = basis.write_layers(layer)
-    flat, amounts = index.flatten(), change.flatten()
-    parts = [basis.written(layer, flat, amounts, group, n_sets, each).float() for each in to]
-    return torch.cat(parts, dim=-1)
+    basis: FeatureBasis, many: Sequence[ChangedSets], device: torch.device
+) -> Iterator[Float[Tensor, "set d_written"]]:
+    """What each set of changed features writes, over all layers that it writes to; on a device."""
+    sent = list[Tensor]()
+    for _, index, change in many:
+        n_sets, n = index.shape
+        group = np.arange(n_sets).repeat(n)
+        sent += [*Groups.of(index.flatten().numpy(), group, n_sets), change.flatten()]
+    there = moved(sent, device)
+    for number, (layer, _, _) in enumerate(many):
+        *groups, amounts = there[5 * number : 5 * number + 5]
+        to = basis.write_layers(layer)
+        parts = [basis.written(layer, Groups(*groups), amounts, each).float() for each in to]
+        yield torch.cat(parts, dim=-1)

@@ -19,6 +19,7 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Places
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Prefix
+from tracer.engine.transfer import on_cpu
 from tracer.errors import EngineError
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.hypothesis.vocabulary import token_text
@@ -38,9 +39,9 @@ class CleanRun:
     """Length of one token's keys, all layers together."""
     positions: tuple[int, ...]
     activations: Mapping[int, Float[Tensor, "_ feature"]]
-    """By layer, at `positions` only."""
+    """By layer, at `positions` only; on the CPU."""
     output_norms: Mapping[int, Float[Tensor, " _"]]
-    """By layer, L2 norm of what stands at its output site, at `positions` only."""
+    """By layer, L2 norm of what stands at its output site, at `positions` only; on the CPU."""
 
     @property
     def prefix(self) -> Prefix:
@@ -52,7 +53,7 @@ class CleanRun:
         return self.activations[layer][self.positions.index(pos)]
 
     def at(self, where: Places) -> Float[Tensor, " n"]:
-        """Activations of single features, on the CPU; all positions are kept ones."""
+        """Activations of single features; all positions are kept ones."""
         found = torch.zeros(len(where), dtype=self.activations[0].dtype)
         kept = np.array(self.positions)
         for layer in np.unique(where[:, 0]).tolist():
@@ -61,8 +62,7 @@ class CleanRun:
             assert (kept[pos] == where[rows, 1]).all(), "a position that was not kept"
             of_layer = self.activations[layer]
             entry = pos * of_layer.shape[1] + where[rows, 2]
-            at = torch.from_numpy(entry).to(of_layer.device)
-            found[torch.from_numpy(rows)] = of_layer.reshape(-1)[at].cpu()
+            found[torch.from_numpy(rows)] = of_layer.reshape(-1)[torch.from_numpy(entry)]
         return found
 
 
@@ -85,18 +85,18 @@ def clean_runs(model: Model, basis: FeatureBasis, prompts: Sequence[Wanted]) -> 
     lengths = [len(each.positions) for each in prompts]
     kept = [(row, pos) for row, each in enumerate(prompts) for pos in each.positions]
     rows, pos = torch.tensor(kept, dtype=torch.long, device=model.device).reshape(-1, 2).T
-    seen: dict[int, tuple[Tensor, ...]] = {}
-    norms: dict[int, tuple[Tensor, ...]] = {}
+    seen: dict[int, Tensor] = {}
+    norms: dict[int, Tensor] = {}
 
     def keep(layer: int) -> Hook:
         def hook(x: Tensor) -> None:
-            seen[layer] = basis.encode(layer, x[rows, pos]).split(lengths)
+            seen[layer] = basis.encode(layer, x[rows, pos])
 
         return hook
 
     def measure(layer: int) -> Hook:
         def hook(x: Tensor) -> None:
-            norms[layer] = x[rows, pos].float().norm(dim=-1).split(lengths)
+            norms[layer] = x[rows, pos].float().norm(dim=-1)
 
         return hook
 
@@ -105,10 +105,13 @@ def clean_runs(model: Model, basis: FeatureBasis, prompts: Sequence[Wanted]) -> 
     hooks = [(basis.read_site(n), keep(n)) for n in layers]
     hooks += [(basis.output_site(n), measure(n)) for n in layers]
     logits, prefixes = model.clean(ids, hooks)
+    here = iter(on_cpu([*seen.values(), *norms.values()]))
+    activations = {layer: next(here).split(lengths) for layer in seen}
+    of_outputs = {layer: next(here).split(lengths) for layer in norms}
 
     def run(n: int) -> CleanRun:
         d_keys = sum(keys.shape[1] * keys.shape[3] for keys in prefixes[n].keys)
-        mine = [{layer: x[n] for layer, x in found.items()} for found in (seen, norms)]
+        mine = [{layer: x[n] for layer, x in found.items()} for found in (activations, of_outputs)]
         prompt, positions = prompts[n]
         prefix = prefixes[n]
         return CleanRun(prompt, ids[n], logits[n], lambda: prefix, d_keys, positions, *mine)
@@ -142,6 +145,7 @@ class ControlReadings(NamedTuple):
 
 def reading(logits: Float[Tensor, " vocab"], asked: Mapping[str, int], tokenizer: Any) -> Reading:
     """The most probable tokens, and the asked ones, of one row."""
+    logits = logits.cpu()
     total, best = float(torch.logsumexp(logits, dim=-1)), _best(logits)
     ranks = {token_id: rank for rank, token_id in enumerate(best, 1)}
 
@@ -183,11 +187,9 @@ def empty_readings(n_rows: int, n_tokens: int, dtype: torch.dtype) -> ControlRea
 
 def control_readings(logits: Float[Tensor, "row vocab"], ids: Sequence[int]) -> ControlReadings:
     """The numbers a control is compared by: asked logits, their normaliser, and the top token."""
-    return ControlReadings(
-        logits[:, list(ids)].cpu(),
-        torch.logsumexp(logits, dim=-1).cpu(),
-        logits.argmax(dim=-1).cpu(),
-    )
+    columns = torch.tensor(ids, dtype=torch.long, device=logits.device)
+    found = (logits[:, columns], torch.logsumexp(logits, dim=-1), logits.argmax(dim=-1))
+    return ControlReadings(*on_cpu(found))
 
 
 def activation(

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tracer.engine.clamps import Assignment, Clamp, writes, written_by_sets
+from tracer.engine.clamps import Assignment, ChangedSets, Clamp, writes, written_by_sets
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import PlaceValues, groups_of
 from tracer.engine.other_sets import other_sets, seed_of, standing_for
+from tracer.engine.transfer import on_cpu
 
 
 def draw_controls(
@@ -46,7 +47,10 @@ def draw_controls(
     """
     if n == 0 or not len(real.values):
         return []
-    sizes = {key: float(w.norm()) for key, w in writes(basis, prompt, real.values).items()}
+    device = prompt.logits.device
+    written = writes(basis, prompt, real.values)
+    of_real = on_cpu([each.norm() for each in written.values()])
+    sizes = dict(zip(written, map(float, of_real), strict=True))
     generator = torch.Generator().manual_seed(seed_of(seed))
     groups = [
         _Group.of(clamps, real, prompt, layer, pos, rows, basis.d_heads.get(layer, 1))
@@ -58,32 +62,81 @@ def draw_controls(
         n = len(sets)
     if heads and not sets:
         return None
-    where: list[Int[np.ndarray, "control _ 3"]] = []
-    values: list[Float[np.ndarray, "control _"]] = []
+    draws: list[_Draw] = []
     for group in groups:
-        layer, pos, clean, changes, role = group[:5]
         if group.width > 1:
             drawn = torch.stack([group.coordinates(sets[k % len(sets)]) for k in range(n)])
         else:
-            pool, k = _pool(changes, excluded.get(layer, frozenset())), len(role)
+            pool = _pool(group.changes, excluded.get(group.layer, frozenset()))
+            k = len(group.role)
             if len(pool) < k:
                 return None
             drawn = torch.stack(
                 [pool[torch.randperm(len(pool), generator=generator)[:k]] for _ in range(n)]
             )
-        change = changes[role, drawn]
-        if matched == "write" and group.width > 1:
-            change = group.as_large(drawn, change, basis)
-        elif matched == "write":
-            norm = written_by_sets(basis, layer, drawn, change).norm(dim=-1)
-            change = change * (sizes[layer, pos] / norm)[:, None]
-        chosen = drawn.cpu().numpy()
-        places = np.broadcast_to([layer, pos, 0], (*chosen.shape, 3)).copy()
-        places[..., 2] = chosen
-        where.append(places)
-        values.append((clean[drawn] + change).double().cpu().numpy())
-    columns = zip(np.concatenate(where, 1), np.concatenate(values, 1), strict=True)
+        draws.append(_Draw(group, drawn, group.changes[group.role, drawn]))
+    if matched == "write":
+        draws = _as_large(draws, sizes, basis, device)
+    where, value = zip(*map(_places, draws), strict=True)
+    columns = zip(np.concatenate(where, 1), np.concatenate(value, 1), strict=True)
     return [PlaceValues(*each) for each in columns]
+
+
+class _Draw(NamedTuple):
+    """What stands for the members of a group, control by control."""
+
+    group: _Group
+    drawn: Int[Tensor, "control role"]
+    change: Float[Tensor, "control role"]
+
+    @property
+    def own(self) -> Int[Tensor, "control role"]:
+        """The coordinates of the group's own heads."""
+        return self.group.of_heads(self.group.heads).expand_as(self.drawn)
+
+    def compared(self) -> tuple[ChangedSets, ...]:
+        """What is to write as much as the real one; of heads, the real one of these, too.
+
+        A head that is shared with the real set changes as it does there, and is left out.
+        """
+        group, is_other = self.group, self.drawn != self.own if self.group.heads else None
+        if is_other is None:
+            return (ChangedSets(group.layer, self.drawn, self.change),)
+        pairs = ((self.own, group.changes[group.role, self.own]), (self.drawn, self.change))
+        return tuple(
+            ChangedSets(group.layer, index, torch.where(is_other, each, 0)) for index, each in pairs
+        )
+
+
+def _as_large(
+    draws: Sequence[_Draw],
+    sizes: Mapping[tuple[int, int], float],
+    basis: FeatureBasis,
+    device: torch.device,
+) -> list[_Draw]:
+    """Changes scaled together to the norm that those they stand for write."""
+    compared = [each.compared() for each in draws]
+    written = written_by_sets(basis, [one for each in compared for one in each], device)
+    norms, found = iter(on_cpu([each.norm(dim=-1) for each in written])), list[_Draw]()
+    for draw in draws:
+        group, change = draw.group, draw.change
+        if group.heads:
+            scale = (next(norms) / next(norms))[:, None]
+            change = torch.where(draw.drawn != draw.own, change * scale, change)
+        else:
+            change = change * (sizes[group.layer, group.pos] / next(norms))[:, None]
+        found.append(draw._replace(change=change))
+    return found
+
+
+def _places(
+    draw: _Draw,
+) -> tuple[Int[np.ndarray, "control role 3"], Float[np.ndarray, "control role"]]:
+    """Where a draw sets features, and to what."""
+    group, chosen = draw.group, draw.drawn.numpy()
+    places = np.broadcast_to([group.layer, group.pos, 0], (*chosen.shape, 3)).copy()
+    places[..., 2] = chosen
+    return places, (group.clean[draw.drawn] + draw.change).double().numpy()
 
 
 class _Group(NamedTuple):
@@ -130,31 +183,12 @@ class _Group(NamedTuple):
 
     def coordinates(self, drawn: _HeadSet) -> Int[Tensor, " role"]:
         """Of the heads that stand for these, one after the other."""
-        return self._of_heads(standing_for(self.heads, drawn[self.layer, self.heads]))
+        return self.of_heads(standing_for(self.heads, drawn[self.layer, self.heads]))
 
-    def _of_heads(self, heads: Sequence[int]) -> Int[Tensor, " role"]:
-        within = torch.arange(self.width, device=self.clean.device)
-        head = torch.tensor(heads, device=self.clean.device)
-        return (head[:, None] * self.width + within).flatten()
-
-    def as_large(
-        self,
-        drawn: Int[Tensor, "control role"],
-        change: Float[Tensor, "control role"],
-        basis: FeatureBasis,
-    ) -> Float[Tensor, "control role"]:
-        """Changes of drawn heads, scaled together to the norm that those they stand for write.
-
-        One that is shared with the real set changes as it does there.
-        """
-        own = self._of_heads(self.heads).expand_as(drawn)
-        real = self.changes[self.role, own]
-        is_other = drawn != own
-        norms = [
-            written_by_sets(basis, self.layer, index, torch.where(is_other, each, 0)).norm(dim=-1)
-            for index, each in ((own, real), (drawn, change))
-        ]
-        return torch.where(is_other, change * (norms[0] / norms[1])[:, None], change)
+    def of_heads(self, heads: Sequence[int]) -> Int[Tensor, " role"]:
+        """The coordinates of some heads, one after the other."""
+        within = torch.arange(self.width)
+        return (torch.tensor(heads)[:, None] * self.width + within).flatten()
 
 
 _HeadSet = Mapping[tuple[int, tuple[int, ...]], tuple[int, ...]]
@@ -196,7 +230,7 @@ def _natural_changes(
             numbers[kind] = len(kinds)
             kinds[kind] = natural_change(clamp, member, clean)
         role.append(numbers[kind])
-    return torch.stack(list(kinds.values())), torch.tensor(role, device=clean.device)
+    return torch.stack(list(kinds.values())), torch.tensor(role)
 
 
 def natural_change(

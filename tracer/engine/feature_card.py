@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tracer.engine.batches import memory_told
 from tracer.engine.feature_text import Signed, on_text
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place, tuples_of
+from tracer.engine.memory import memory_told
 from tracer.engine.model.blocks import Norm
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress

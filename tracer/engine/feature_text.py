@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import n_prefix
-from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Hook, Model, batched_by_length
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress

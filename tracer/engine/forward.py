@@ -11,9 +11,10 @@ logits are taken at the last position only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,12 +24,15 @@ from torch import Tensor
 from tracer.engine.ablation import ablation_hooks
 from tracer.engine.batches import BatchLimit, Row, in_batches
 from tracer.engine.clean import CleanRun, require_finite
-from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.basis import FeatureBasis, Groups
 from tracer.engine.features.places import PlaceValues, keys_of
 from tracer.engine.freeze import LINEAR, held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.engine.patterns import pattern_hooks
+from tracer.engine.transfer import moved, on_cpu
+
+Read = TypeVar("Read")
 
 
 class Measured(NamedTuple):
@@ -53,10 +57,12 @@ class Flat:
     pos: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
     value: Float[Tensor, " n"]
-
-    def cells(self, n_pos: int) -> tuple[Int[Tensor, " cell"], Int[Tensor, " n"]]:
-        """Which (row, position) pairs there are, as row · n_pos + position, and each entry's."""
-        return (self.row * n_pos + self.pos).unique(return_inverse=True)
+    cells: Int[Tensor, " cell"]
+    """Which (row, position) pairs there are, as row · number of positions + position."""
+    groups: Groups
+    """The entries by cell."""
+    where: Int[np.ndarray, "n 3"]
+    """Row, position from the first that is computed, and index: the same on the CPU."""
 
 
 def run_rows(
@@ -67,9 +73,25 @@ def run_rows(
     Raises:
         EngineError: Logits are not finite, or one row alone does not fit into memory.
     """
+    return read_of_rows(model, basis, clean, rows, limit, lambda measured: measured)
 
-    def run(batch: list[int]) -> Measured:
-        return _run_batch(model, basis, clean, batch, [rows[n] for n in batch])
+
+def read_of_rows(
+    model: Model,
+    basis: FeatureBasis,
+    clean: CleanRun,
+    rows: Sequence[Row],
+    limit: BatchLimit,
+    read: Callable[[Measured], Read],
+) -> Iterator[Read]:
+    """What is read of each batch of `run_rows`.
+
+    A batch is also halved where memory runs out while it is read, and its logits are let go of
+    before the next one is run.
+    """
+
+    def run(batch: list[int]) -> Read:
+        return read(_run_batch(model, basis, clean, batch, [rows[n] for n in batch]))
 
     return in_batches(rows, clean, limit, run)
 
@@ -79,8 +101,9 @@ def _run_batch(
 ) -> Measured:
     starts, layers = zip(*(row.start(clean) for row in rows), strict=True)
     start = min(starts)
-    clamps = flatten([row.values for row in rows], start, clean.logits)
-    wanted = flatten([PlaceValues.zeros(row.read) for row in rows], start, clean.logits)
+    n_pos = len(clean.ids) - start
+    clamps = flatten([row.values for row in rows], start, n_pos, clean.logits)
+    wanted = flatten([PlaceValues.zeros(row.read) for row in rows], start, n_pos, clean.logits)
     read: dict[int, Tensor] = {}
     ends: list[Tensor] = []
     with torch.no_grad(), warnings.catch_warnings():
@@ -88,10 +111,11 @@ def _run_batch(
         frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
         base = _clean_values(clean, clamps, start) if rows[0].freeze in LINEAR else None
         kept = [row.kept for row in rows if row.kept is not None]
-        ablated = ablation_hooks(basis, kept, start) if kept else []
+        ablated = ablation_hooks(basis, kept, start, n_pos) if kept else []
         hooks = [*frozen, *ablated, *clamp_hooks(basis, clamps, wanted, read, base)]
         looks = [row.looks for row in rows]
-        looked = [[torch.zeros(()) for _ in each] for each in looks]
+        nothing = torch.zeros((), device=clean.logits.device)
+        looked = [[nothing for _ in each] for each in looks]
         hooks += pattern_hooks([row.patterns for row in rows], looks, looked, start)
         hooks.append((Site("unembed_in", 0), lambda x: ends.append(x[:, -1])))
         logits = model.forward(
@@ -102,28 +126,39 @@ def _run_batch(
             rows_from=min(layers),
         )
     require_finite(logits, clean.prompt.name, "under a clamp")
-    activations = [_collect(row, n, wanted, read, clean, start) for n, row in enumerate(rows)]
-    seen = [torch.tensor([float(value) for value in row]) for row in looked]
-    return Measured(numbers, logits, activations, seen, ends[0])
+    seen = dict(zip(read, on_cpu([*read.values()]), strict=True))
+    activations = [_collect(row, n, wanted, seen, clean, start) for n, row in enumerate(rows)]
+    weights = on_cpu([torch.stack(row) if row else torch.zeros(0) for row in looked])
+    return Measured(numbers, logits, activations, weights, ends[0])
 
 
-def flatten(entries: Sequence[PlaceValues], start: int, like: Tensor) -> dict[int, Flat]:
-    """Entries of all rows, by layer; positions count from `start`, earlier ones are dropped.
+def flatten(
+    entries: Sequence[PlaceValues], start: int, n_pos: int, like: Tensor
+) -> dict[int, Flat]:
+    """Entries of all rows, by layer; `n_pos` positions from `start`, earlier ones are dropped.
 
-    Tensors are on the device of `like`, values in its dtype.
+    Tensors are on the device of `like`, values in its dtype. All layers' are sent there together.
     """
     row = np.repeat(np.arange(len(entries)), [len(each) for each in entries])
     where = np.concatenate([each.where for each in entries])
-    value = np.concatenate([each.value for each in entries])
-
-    def flat(layer: int) -> Flat:
+    value = torch.from_numpy(np.concatenate([each.value for each in entries])).to(like.dtype)
+    layers = np.unique(where[where[:, 1] >= start, 0]).tolist()
+    places: list[Int[np.ndarray, "n 3"]] = []
+    columns: list[Tensor] = []
+    for layer in layers:
         of = np.flatnonzero((where[:, 0] == layer) & (where[:, 1] >= start))
-        columns = (row[of], where[of, 1] - start, where[of, 2])
-        rows, pos, index = (torch.from_numpy(column).to(like.device) for column in columns)
-        return Flat(rows, pos, index, torch.from_numpy(value[of]).to(like.device, like.dtype))
-
-    layers = np.unique(where[where[:, 1] >= start, 0])
-    return {layer: flat(layer) for layer in layers.tolist()}
+        here = np.stack([row[of], where[of, 1] - start, where[of, 2]], axis=1)
+        cells, cell = np.unique(here[:, 0] * n_pos + here[:, 1], return_inverse=True)
+        whole = torch.from_numpy(here)
+        columns += [*whole.unbind(1), value[of], torch.from_numpy(cells)]
+        columns += Groups.of(here[:, 2], cell, len(cells))
+        places.append(here)
+    sent = iter(moved(columns, like.device))
+    flats: list[Flat] = []
+    for here in places:
+        rows, pos, index, values, cells, *groups = islice(sent, 9)
+        flats.append(Flat(rows, pos, index, values, cells, Groups(*groups), here))
+    return dict(zip(layers, flats, strict=True))
 
 
 def clamp_hooks(
@@ -148,10 +183,9 @@ def clamp_hooks(
                 at = (flat.row, flat.pos, flat.index)
                 now = basis.encode_at(layer, x, *at) if base is None else base[layer]
                 change = (flat.value - now).to(x.dtype)
-                cells, cell = flat.cells(x.shape[1])
                 for to in basis.write_layers(layer):
-                    added = basis.written(layer, flat.index, change, cell, len(cells), to)
-                    pending.setdefault(basis.output_site(to), []).append((cells, added))
+                    added = basis.written(layer, flat.groups, change, to)
+                    pending.setdefault(basis.output_site(to), []).append((flat.cells, added))
 
         return hook
 
@@ -189,7 +223,8 @@ def _collect(
     for layer, flat in wanted.items():
         # Both are in the order of the row's places.
         there = (row.read[:, 0] == layer) & (row.read[:, 1] >= start)
-        found[torch.from_numpy(there)] = read[layer][flat.row == number].to(found).cpu()
+        first, stop = np.searchsorted(flat.where[:, 0], [number, number + 1])
+        found[torch.from_numpy(there)] = read[layer][first:stop].to(found)
     order = np.argsort(keys_of(row.values.where))
     keys, wanted_keys = keys_of(row.values.where)[order], keys_of(row.read)
     is_set = np.flatnonzero(np.isin(wanted_keys, keys))
@@ -200,10 +235,9 @@ def _collect(
 
 def _clean_values(clean: CleanRun, clamps: dict[int, Flat], start: int) -> dict[int, Tensor]:
     """Clean activations of the clamped features, by layer."""
-
-    def values(layer: int, flat: Flat) -> Tensor:
-        pos, index = (flat.pos + start).cpu().numpy(), flat.index.cpu().numpy()
-        where = np.stack([np.full_like(pos, layer), pos, index], axis=1)
-        return clean.at(where).to(flat.value.device)
-
-    return {layer: values(layer, flat) for layer, flat in clamps.items()}
+    found: list[Tensor] = []
+    for layer, flat in clamps.items():
+        where = flat.where + [0, start, 0]
+        where[:, 0] = layer
+        found.append(clean.at(where))
+    return dict(zip(clamps, moved(found, clean.logits.device), strict=True))

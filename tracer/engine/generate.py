@@ -83,7 +83,7 @@ def _write_batch(
     rows = [text.row for text in texts]
     start = min(row.start(clean)[0] for row in rows)
     cache = cache_of(clean.prefix.until(start), len(rows), 0)
-    clamps = flatten([row.values for row in rows], start, clean.logits)
+    clamps = flatten([row.values for row in rows], start, len(clean.ids) - start, clean.logits)
     frozen = held_hooks(model, basis, clean, start, rows[0].freeze)
     hooks = [*frozen, *clamp_hooks(basis, clamps, {}, {}, None)]
     hooks += pattern_hooks([row.patterns for row in rows], [()] * len(rows), [], start)
@@ -104,8 +104,8 @@ def _onward_hooks(
 ) -> list[tuple[Site, Hook]]:
     """Hooks that set what goes on at the one position of a further pass."""
     like = clean.logits
-    sets = flatten([_there(text.onward.values) for text in texts], 0, like)
-    adds = flatten([_there(text.onward.added) for text in texts], 0, like)
+    sets = flatten([_there(text.onward.values) for text in texts], 0, 1, like)
+    adds = flatten([_there(text.onward.added) for text in texts], 0, 1, like)
     zero = {layer: torch.zeros_like(flat.value) for layer, flat in adds.items()}
     return [*clamp_hooks(basis, sets, {}, {}, None), *clamp_hooks(basis, adds, {}, {}, zero)]
 

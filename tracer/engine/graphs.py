@@ -19,10 +19,10 @@ from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.graph import Attributed, ChooseTargets, attributed
 from tracer.engine.attribution.head_loadings import edge_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
-from tracer.engine.batches import memory_told
 from tracer.engine.feature_card import described, influential
 from tracer.engine.graph_request import N_READ, GraphRequest, NamedGraph
 from tracer.engine.head_reason import asked_prompt, head_reason, question_of
+from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both

@@ -21,11 +21,11 @@ from tracer.engine.attribution.head_scores import require_places
 from tracer.engine.attribution.nodes import chosen
 from tracer.engine.attribution.query_key import QkAttribution, qk_attribution
 from tracer.engine.attribution.targets import Targets
-from tracer.engine.batches import memory_told
 from tracer.engine.feature_card import described
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place
 from tracer.engine.graph_request import WhyRequest
+from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Model
 from tracer.errors import UsageError, show
 from tracer.hypothesis.clamps import LAST

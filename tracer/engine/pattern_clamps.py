@@ -155,7 +155,7 @@ def written_at_end(
         group = len(patterns(context, prompt)[layer]) // len(kept)
         v = kept[head // group].float().cpu()
         d_head = v.shape[1]
-        z = clean.activation(HEADS + layer, last).float().cpu()[head * d_head :][:d_head]
+        z = clean.activation(HEADS + layer, last).float()[head * d_head :][:d_head]
         if not torch.allclose(before[last] @ v, z, rtol=1e-3, atol=1e-3 * float(z.norm())):
             return None
         new = (after[last] @ v).tolist()

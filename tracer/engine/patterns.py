@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
+from tracer.engine.transfer import moved, on_cpu
 
 LEAST_SINK = 1e-3
 """A query whose weights lack this much of 1 gives it to an attention sink (GPT-OSS), no key."""
@@ -86,8 +87,8 @@ class Look:
 
     def of(self, pattern: Float[Tensor, "head query key"], layer: int, start: int) -> Tensor:
         """The share of it that is read in one layer; queries begin at position `start`."""
-        here = [head for at, head in self.heads if at == layer]
-        rows = pattern[here, self.queries[0] - start : self.queries[1] - start]
+        queries = slice(self.queries[0] - start, self.queries[1] - start)
+        rows = torch.stack([pattern[head, queries] for at, head in self.heads if at == layer])
         return rows[..., slice(*self.keys)].sum(-1).mean(-1).sum() / len(self.heads)
 
 
@@ -105,10 +106,13 @@ def pattern_hooks(
         read: By row and look; what a layer gives is added.
         start: The position that the pass begins at, not after that of any edit or look.
     """
+    sent: list[list[list[PatternEdit]]] = []
 
     def hook_at(layer: int) -> Hook:
         def hook(x: Tensor) -> Tensor | None:
-            mine = [[edit for edit in row if edit.layer == layer] for row in edits]
+            if not sent:
+                sent.append(_sent(edits, x.device))
+            mine = [[edit for edit in row if edit.layer == layer] for row in sent[0]]
             out = x
             if any(mine):
                 out = x.float().clone()
@@ -129,14 +133,24 @@ def pattern_hooks(
     return [(Site("pattern", layer), hook_at(layer)) for layer in sorted(layers)]
 
 
+def _sent(edits: Sequence[Sequence[PatternEdit]], device: torch.device) -> list[list[PatternEdit]]:
+    """The same with the weights of other prompts on a device, all moved at once."""
+    every = [edit for row in edits for edit in row if isinstance(edit, Replaced)]
+    weights = iter(moved([edit.weights for edit in every], device))
+    return [
+        [replace(e, weights=next(weights)) if isinstance(e, Replaced) else e for e in row]
+        for row in edits
+    ]
+
+
 def patterns_of(model: Model, ids: Tensor) -> Mapping[int, Float[Tensor, "head query key"]]:
-    """The unclamped patterns of a prompt, by layer."""
+    """The unclamped patterns of a prompt, by layer, on the CPU."""
     found: dict[int, Tensor] = {}
 
     def keep(layer: int) -> Hook:
-        return lambda x: found.__setitem__(layer, x[0].float().cpu())
+        return lambda x: found.__setitem__(layer, x[0].float())
 
     model.clean(
         ids[None], [(Site("pattern", layer), keep(layer)) for layer in range(model.n_layers)]
     )
-    return found
+    return dict(zip(found, on_cpu([*found.values()]), strict=True))

@@ -18,6 +18,7 @@ from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.places import HEADS, Places, layer_of
 from tracer.engine.freeze import require_patterns
 from tracer.engine.members import from_head_ids, from_ids, places_of, with_maxima, with_widths
+from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.reuse import kept_supernode, rule_cause, unclamped_runs
@@ -119,12 +120,14 @@ def open_context(
     wanted = {
         name: Wanted(prompt, _positions(hypothesis, prompt)) for name, prompt in prompts.items()
     }
-    with progress.task("running the prompts unclamped", len(wanted)) as advance:
+    task = progress.task("running the prompts unclamped", len(wanted))
+    with task as advance, memory_told("an unclamped prompt"):
         clean = unclamped_runs(known.clean if known else {}, cache, model, basis, wanted, advance)
     for name, run in clean.items():
         require_finite(run.logits, name, "before any clamp")
     if lock is None:
-        with progress.task("finding supernodes", len(hypothesis.supernodes)) as advance:
+        task = progress.task("finding supernodes", len(hypothesis.supernodes))
+        with task as advance, memory_told("what a rule reads"):
             lock = _find(hypothesis, model, basis, clean, advance, cache, known)
     supernodes = {
         name: with_widths(with_maxima(each, hypothesis.supernodes[name]), basis)

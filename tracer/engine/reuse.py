@@ -91,10 +91,10 @@ def _unpack(entry: StoredEntry, model: Model, wanted: Wanted) -> CleanRun:
     """
     dtypes: dict[str, str] = entry.about["dtypes"]
     tensors = {
-        name: torch.tensor(x, dtype=getattr(torch, dtypes[name]), device=model.device)
+        name: torch.tensor(x, dtype=getattr(torch, dtypes[name]))
         for name, x in entry.arrays.items()
     }
-    logits = tensors.pop("logits")
+    logits = tensors.pop("logits").to(model.device)
     kinds: dict[str, dict[int, Tensor]] = {"activations": {}, "norms": {}}
     for name, x in tensors.items():
         kind, _, layer = name.partition(".")

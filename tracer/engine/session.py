@@ -15,6 +15,7 @@ from tracer.engine.cache import MeasurementCache, identity
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.open import OpenBasis, open_basis
+from tracer.engine.memory import free_memory
 from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Progress
@@ -43,10 +44,13 @@ class Opened(NamedTuple):
 def open_both(spec: ModelSpec, features: str, progress: Progress) -> Opened:
     """Load a model, then its features; the first time this may download or convert them.
 
+    What a model that was let go of took is given back before.
+
     Raises:
         ModelUnavailable: One cannot be had here.
         UsageError: No such device or features, or features of another model.
     """
+    free_memory()
     weights = open_weights(spec, progress)
     with progress.task("wrapping the model"):
         model = Model(weights)

@@ -24,6 +24,7 @@ from tracer.engine.features.places import HEADS, layer_of
 from tracer.engine.members import Anchor, anchor_position
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
+from tracer.engine.transfer import on_cpu
 from tracer.hypothesis.spec import PromptSpec, Selection, SupernodeSpec
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.record.graph.influence import influence
@@ -154,8 +155,10 @@ class RuleScores:
         """`blind_scores` · ‖W_dec‖."""
         contrasts = [[active[name] for name in group] for group in rule.contrasts]
         scores = blind_scores(torch.stack([active[name] for name in rule.on]), contrasts)
-        for layer, index, columns in self._candidates(scores, layers):
-            scores[:, columns] *= decoder_norms(self._basis, layer, index)
+        candidates = list(self._candidates(scores, layers))
+        norms = on_cpu([decoder_norms(self._basis, layer, index) for layer, index, _ in candidates])
+        for (_, _, columns), norm in zip(candidates, norms, strict=True):
+            scores[:, columns] *= norm
         return scores
 
     def _patched(
@@ -167,8 +170,9 @@ class RuleScores:
         candidates = list(self._candidates(contrast, layers))
         for name in rule.on:
             at_outputs = self._gradient(self._clean[name], rule, offsets)
-            for layer, index, columns in candidates:
-                gradients[:, columns] += self._basis.gradient(layer, at_outputs, index)
+            found = [self._basis.gradient(n, at_outputs, index) for n, index, _ in candidates]
+            for (_, _, columns), gradient in zip(candidates, on_cpu(found), strict=True):
+                gradients[:, columns] += gradient
         return contrast * gradients / len(rule.on)
 
     def _candidates(

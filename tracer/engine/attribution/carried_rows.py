@@ -19,6 +19,7 @@ from tracer.engine.attribution.node_streams import NodePlaces
 from tracer.engine.attribution.nodes import Writes
 from tracer.engine.attribution.passes import EMBEDDING
 from tracer.engine.attribution.sweep import source_nodes
+from tracer.engine.sums import add_rows
 
 
 class CarriedRows(NamedTuple):
@@ -134,9 +135,9 @@ def add_vectors(
     """
     row = carried.row_of[rows]
     here = (row >= 0) & (pos < carried.positions.stop)
-    at = row[here], pos[here] - carried.positions.start
+    row, at, vectors = row[here], pos[here] - carried.positions.start, vectors[here]
     if not carried.is_one:
-        stream.index_put_(at, vectors[here], accumulate=True)
-    elif here.any():
-        one = stream.new_zeros(1, *stream.shape[1:])
-        stream += one.index_put_(at, vectors[here], accumulate=True)
+        n_rows, n_pos, d_model = stream.shape
+        add_rows(stream.view(n_rows * n_pos, d_model), row * n_pos + at, vectors)
+    elif len(row):
+        stream += add_rows(stream.new_zeros(stream.shape[1:]), at, vectors)

@@ -21,6 +21,7 @@ from tracer.engine.attribution.nodes import ChosenFeatures, Writes, errors, feat
 from tracer.engine.attribution.sweep import SweepPlan, sweep
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.progress import Progress
+from tracer.engine.sums import add_rows
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import Scores, scores
 
@@ -71,7 +72,7 @@ def _without_dropped(
     outputs: list[Tensor] = []
     for layer, output in enumerate(frozen.outputs):
         writes = feature_writes(basis, frozen, kept, layer)
-        outputs.append((output - written[layer]).index_add_(0, writes.pos, writes.vectors))
+        outputs.append(add_rows(output - written[layer], writes.pos, writes.vectors))
     return replace(frozen, outputs=tuple(outputs))
 
 

@@ -29,13 +29,13 @@ class EdgeAccumulator:
     """The edges [source, target] that a sweep adds up."""
 
     def __init__(self, graph: FrozenGraph, order: Int[Tensor, " target"]) -> None:
-        """`order` lists the targets' rows of the graph in the order of the columns."""
+        """`order` lists the targets' rows of the graph in the order of the columns; on the CPU."""
         self.graph = graph
         shape = graph.constant + 1, len(order)
         self.edges = torch.zeros(shape, dtype=graph.frozen.dtype, device=graph.frozen.device)
         self.values = torch.zeros_like(self.edges[0])
         self.column = torch.argsort(order)
-        """Of each target."""
+        """Of each target; on the CPU."""
 
     def add_targets(self, columns: Tensor | slice, reads: Reads, which: Tensor | slice) -> None:
         """Keep targets' values and own constants."""
@@ -70,9 +70,10 @@ class EdgeAccumulator:
 
     def restore_order(self) -> None:
         """Put the targets into the graph's order, a block of sources at a time."""
+        column = self.column.to(self.edges.device)
         for block in self.edges.split(64):
-            block.copy_(block.gather(1, self.column.expand(len(block), -1)))
-        self.values = self.values[self.column]
+            block.copy_(block.gather(1, column.expand(len(block), -1)))
+        self.values = self.values[column]
 
 
 class PrefixStream(NamedTuple):

@@ -10,7 +10,7 @@ active.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -32,14 +32,15 @@ class ActiveFeatures:
     pos: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
     values: Float[Tensor, " n"]
+    n_features: int
+    """Of the layer, active or not."""
 
     def at(self, pos: Int[Tensor, " m"], index: Int[Tensor, " m"]) -> Float[Tensor, " m"]:
         """Activations at places; 0 where the feature is not active."""
         if not len(self.values):
             return self.values.new_zeros(len(pos))
-        width = int(max(self.index.max(), index.max() if len(index) else 0)) + 1
-        keys = self.pos.long() * width + self.index
-        wanted = pos.long() * width + index
+        keys = self.pos.long() * self.n_features + self.index
+        wanted = pos.long() * self.n_features + index
         place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
         return torch.where(keys[place] == wanted, self.values[place], 0.0)
 
@@ -48,7 +49,7 @@ def _active(activations: Float[Tensor, "pos feature"], first: int) -> ActiveFeat
     """What is not zero from position `first` on."""
     places = (activations[first:] != 0).nonzero()
     pos, index = places[:, 0] + first, places[:, 1]
-    return ActiveFeatures(pos.int(), index.int(), activations[pos, index])
+    return ActiveFeatures(pos.int(), index.int(), activations[pos, index], activations.shape[1])
 
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-4}
@@ -124,7 +125,7 @@ def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Froze
     model.require(("resid_pre", "pattern", "resid_post", "mlp_out"), "an attribution graph")
     seen, logits = _record(model, basis, ids)
     layers = range(model.n_layers)
-    blocks = tuple(_block(model, basis, layer, seen) for layer in layers)
+    blocks = _with_biases([_block(model, basis, layer, seen) for layer in layers])
     first = n_prefix(ids.tolist(), model.tokenizer.all_special_ids)
     frozen = Frozen(
         ids=tuple(ids.tolist()),
@@ -193,7 +194,21 @@ def _block(model: Model, basis: FeatureBasis, layer: int, seen: dict[Site, Tenso
         after=norm("ln1_post", "ln1_post_scale"),
         read=_read_norm(weights, basis.input_site(layer), seen, identity),
         write=norm("ln2_post", "ln2_post_scale") if post else identity,
+        is_biased=False,
     )
+
+
+def _with_biases(blocks: Sequence[FrozenBlock]) -> tuple[FrozenBlock, ...]:
+    """The blocks, which know whether their attention is biased: read of all layers at once."""
+    found: list[Tensor] = []
+    for block in blocks:
+        norms = [each.norm.b for each in (block.before, block.after) if each.norm is not None]
+        biases = [*norms, block.weights.b_V, block.weights.b_O]
+        some = [(each != 0).any() for each in biases if each is not None]
+        none = torch.zeros((), dtype=torch.bool, device=block.pattern.device)
+        found.append(torch.stack([none, *some]).any())
+    are_biased = torch.stack(found).tolist()
+    return tuple(replace(b, is_biased=each) for b, each in zip(blocks, are_biased, strict=True))
 
 
 def _read_norm(
@@ -213,7 +228,7 @@ def _read_norm(
 
 def _check_finite(frozen: Frozen) -> None:
     tensors = [frozen.logits, *(each.values for each in frozen.active)]
-    if not all(bool(torch.isfinite(x).all()) for x in tensors):
+    if not bool(torch.stack([torch.isfinite(x).all() for x in tensors]).all()):
         raise EngineError(
             "the model's logits or activations are not finite (NaN or infinite) on this prompt. "
             "Try dtype float32."
@@ -221,20 +236,29 @@ def _check_finite(frozen: Frozen) -> None:
 
 
 def _check(model: Model, frozen: Frozen, seen: dict[Site, Tensor]) -> None:
-    """Compare every layer, and the end, with what the model computed."""
+    """Compare every layer, and the end, with what the model computed.
+
+    Raises:
+        ModelUnavailable: They differ.
+    """
     resid_post = seen[Site("resid_post", frozen.n_layers - 1)]
-    after = [*frozen.resid_pre[1:], resid_post]
+    after, parts, errors = [*frozen.resid_pre[1:], resid_post], list[str](), list[Tensor]()
+
+    def compare(part: str, ours: Tensor, theirs: Tensor) -> None:
+        parts.append(part)
+        errors.append((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
+
     for layer, (block, resid_pre) in enumerate(zip(frozen.blocks, frozen.resid_pre, strict=True)):
-        part = _LAYER.format(layer)
         # resid_mid = resid_pre + attention(resid_pre), resid_post = resid_mid + write(output)
         resid_mid = resid_pre + block.attend(resid_pre)
         read = block.read(resid_pre if block.is_parallel else resid_mid)
-        _compare(model, part, read, frozen.inputs[layer])
-        _compare(model, part, resid_mid + block.write(frozen.outputs[layer]), after[layer])
+        compare(_LAYER.format(layer), read, frozen.inputs[layer])
+        compare(_LAYER.format(layer), resid_mid + block.write(frozen.outputs[layer]), after[layer])
     normed = seen[Site("unembed_in", 0)][-1:]
     final = FrozenNorm(frozen.unembedding.ln_final, frozen.final_scale)
-    _compare(model, _END, final(resid_post[-1:]), normed)
-    _compare(model, _END, _logits(model, frozen, normed[0]), frozen.logits)
+    compare(_END, final(resid_post[-1:]), normed)
+    compare(_END, _logits(model, frozen, normed[0]), frozen.logits)
+    _require_alike(model, parts, torch.stack([each.double() for each in errors]).tolist())
 
 
 def _logits(
@@ -250,10 +274,11 @@ def _logits(
     return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
-def _compare(model: Model, part: str, ours: Tensor, theirs: Tensor) -> None:
-    error = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
-    if error > TOLERANCE.get(model.dtype, LOW_PRECISION):
-        raise ModelUnavailable(
-            f"{model.record.name}: no attribution graph, because {part} (it differs by "
-            f"{error:.1g} of its largest entry; the model is {model.record.architecture})."
-        )
+def _require_alike(model: Model, parts: Sequence[str], errors: Sequence[float]) -> None:
+    """Refuse a model at the first part that differs by too much of its largest entry."""
+    for part, error in zip(parts, errors, strict=True):
+        if error > TOLERANCE.get(model.dtype, LOW_PRECISION):
+            raise ModelUnavailable(
+                f"{model.record.name}: no attribution graph, because {part} (it differs by "
+                f"{error:.1g} of its largest entry; the model is {model.record.architecture})."
+            )

@@ -40,6 +40,8 @@ class FrozenBlock:
     """From the residual stream to the features' input site."""
     write: FrozenNorm
     """From the features' output site to the residual stream."""
+    is_biased: bool
+    """Whether attention adds anything whatever it reads: biases, of norms too, that are not 0."""
     cut: Bool[Tensor, "head pos"] | None = None
     """Heads at positions that are nodes of a graph: they pass nothing on; None where none is."""
 
@@ -74,9 +76,7 @@ class FrozenBlock:
     @property
     def attention_bias(self) -> Float[Tensor, "pos d_model"] | None:
         """What attention adds whatever it reads; None for nothing."""
-        norms = [each.norm.b for each in (self.before, self.after) if each.norm is not None]
-        biases = [*norms, self.weights.b_V, self.weights.b_O]
-        if not any(bias is not None and bool((bias != 0).any()) for bias in biases):
+        if not self.is_biased:
             return None
         n_pos, d_model = self.pattern.shape[-1], self.weights.W_O.shape[-1]
         return self.attend(self.pattern.new_zeros(n_pos, d_model))

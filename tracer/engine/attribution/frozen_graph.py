@@ -12,10 +12,12 @@ position after the special-token prefix), then tokens; one row more stands for a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from operator import add
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tracer.engine.attribution.frozen import Frozen
@@ -107,19 +109,45 @@ class FrozenGraph:
         heads = self.chosen.heads_at(layer)
         return None if heads is None else Writes(heads.rows, heads.pos, heads.writes)
 
+    def n_writes_at(self, layer: int) -> list[int]:
+        """How many vectors of `writes` there are at each position."""
+        frozen, layers = self.frozen, self.chosen.layers
+        each = 1 + self._has_mlp_bias[layer]
+        found = [0] * frozen.n_prefix + [each] * self.n_carried
+        for below in range(layer + 1):
+            if layer in self.basis.write_layers(below):
+                found = list(map(add, found, layers[below].n_at))
+        return found
+
+    def writes_again(self, layer: int) -> Bool[Tensor, " source"]:
+        """Which sources of layers below write at a layer's MLP, too; on the CPU."""
+        found = torch.zeros(self.constant + 1, dtype=torch.bool)
+        for below, features in enumerate(self.chosen.layers[:layer]):
+            if layer in self.basis.write_layers(below):
+                found[features.start : features.start + len(features.pos)] = True
+        return found
+
     def mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"] | None:
         """What a layer's MLP adds to the stream whatever fires; None for nothing.
 
         That is write(b_dec + W_skip · bias of the read norm).
         """
+        return self._mlp_bias(layer) if self._has_mlp_bias[layer] else None
+
+    @cached_property
+    def _has_mlp_bias(self) -> list[bool]:
+        """By layer, whether anything of `_mlp_bias` is not zero; read at once."""
+        layers = range(self.frozen.n_layers)
+        return torch.stack([(self._mlp_bias(layer) != 0).any() for layer in layers]).tolist()
+
+    def _mlp_bias(self, layer: int) -> Float[Tensor, "pos d_model"]:
         frozen, block = self.frozen, self.frozen.blocks[layer]
         bias = torch.zeros_like(frozen.inputs[layer])
         if (b_dec := self.basis.b_dec(layer)) is not None:
             bias = bias + b_dec.to(bias.dtype)
         if (W_skip := self.basis.W_skip(layer)) is not None:
             bias = bias + block.read.bias.expand(bias.shape[1]) @ W_skip.to(bias.dtype).T
-        added = block.write(bias)
-        return added if bool((added != 0).any()) else None
+        return block.write(bias)
 
     def skip_vjp(
         self, layer: int, gradient: Float[Tensor, "row pos d_model"], here: slice

@@ -30,11 +30,12 @@ from tracer.engine.attribution.head_nodes import with_heads
 from tracer.engine.attribution.nodes import ChosenFeatures, chosen, most_relevant, relevance
 from tracer.engine.attribution.sweep import plan_sweep, sweep
 from tracer.engine.attribution.targets import Targets
-from tracer.engine.batches import memory_told
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place, Places
+from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
+from tracer.engine.transfer import on_cpu
 from tracer.errors import EngineError, UsageError
 from tracer.hypothesis.vocabulary import decode, token_text
 from tracer.record.graph.graph import AttributionGraph, Logit, Nodes, Subject
@@ -129,7 +130,7 @@ def _swept(
 
 def _require_finite(basis: FeatureBasis, *found: Tensor) -> None:
     """Weights that nothing was encoded with, decoders and biases, show only here."""
-    if not all(bool(torch.isfinite(x).all()) for x in found):
+    if not bool(torch.stack([torch.isfinite(x).all() for x in found]).all()):
         raise EngineError(
             f"edges of features: {basis.name} are not finite (NaN or infinite): its decoders, "
             "biases or skip matrices hold such numbers, or numbers too large for the dtype."
@@ -159,11 +160,12 @@ def _subject(
     kept: ChosenFeatures,
     relevant: tuple[Tensor, ...],
 ) -> Subject:
-    total = sum(float(each.double().sum()) for each in relevant)
-    carried = sum(
-        float(replace(active, values=found).at(layer.pos, layer.index).double().sum())
+    total = sum(float(each) for each in on_cpu([each.double().sum() for each in relevant]))
+    of_kept = [
+        replace(active, values=found).at(layer.pos, layer.index).double().sum()
         for active, found, layer in zip(frozen.active, relevant, kept.layers, strict=True)
-    )
+    ]
+    carried = sum(float(each) for each in on_cpu(of_kept))
     return Subject(
         prompt=decode(frozen.ids, model.tokenizer),
         tokens=tuple(token_text(token, model.tokenizer) for token in frozen.ids),

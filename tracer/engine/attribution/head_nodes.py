@@ -31,6 +31,7 @@ from torch import Tensor
 from tracer.engine.attribution.frozen_block import FrozenBlock
 from tracer.engine.attribution.frozen_graph import FrozenGraph
 from tracer.engine.attribution.nodes import ChosenFeatures, LayerFeatures, LayerHeads
+from tracer.engine.sums import add_rows
 from tracer.record.graph.heads import HeadNodes
 
 
@@ -92,7 +93,7 @@ def _relevance(graph: FrozenGraph) -> Iterator[_LayerGoal]:
     for layer in reversed(range(frozen.n_layers)):
         block, writes = frozen.blocks[layer], graph.writes(layer)
         found = torch.einsum("tnd,nd->tn", gradient[:, writes.pos - first], writes.vectors)
-        effects.index_add_(1, writes.rows, found)
+        add_rows(effects.T, writes.rows, found.T)
         skipped = graph.skip_vjp(layer, gradient, here)
         if block.is_parallel:
             yield _at_heads(block, frozen.resid_pre[layer], gradient, weights)
@@ -116,7 +117,8 @@ def _pass_features(
     rows = slice(features.start, features.start + len(features.pos))
     slopes = effects[:, rows] / features.activations.to(effects.dtype)
     added = slopes[..., None] * graph.feature_reads(layer).vectors
-    gradient.index_add_(1, features.pos - graph.frozen.n_prefix, added)
+    at = features.pos - graph.frozen.n_prefix
+    add_rows(gradient.transpose(0, 1), at, added.transpose(0, 1))
 
 
 def _at_heads(
@@ -157,7 +159,8 @@ def _layer_heads(
     start: int,
 ) -> LayerHeads:
     block, x = graph.frozen.blocks[layer], graph.frozen.resid_pre[layer]
-    pos, index = kept.T.nonzero().unbind(1)
+    where = kept.T.cpu().nonzero()
+    pos, index = where.to(x.device).unbind(1)
     U, V = block.U[index], block.V[index // block.n_shared]
 
     def written(z: Float[Tensor, "head pos d_head"]) -> Float[Tensor, "n d_model"]:
@@ -176,4 +179,5 @@ def _layer_heads(
         spread=block.scaled_pattern[index, pos],
         constants=(biases * goal[pos]).sum(1),
         values=(writes * goal[pos]).sum(1),
+        n_at=tuple(torch.bincount(where[:, 0], minlength=len(x)).tolist()),
     )

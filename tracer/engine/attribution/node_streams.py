@@ -16,7 +16,7 @@ and attention's value and output maps are applied to the terms only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -98,16 +98,12 @@ class SparseStream:
         )
 
     def with_writes(
-        self, row: Int[Tensor, " n"], at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]
+        self, at: Int[Tensor, " row"], vectors: Float[Tensor, "row d_model"]
     ) -> SparseStream:
-        """One vector more for some of the nodes, each at one position."""
-        if not len(row):
-            return self
-        terms = torch.zeros_like(self.terms[:1])
+        """One vector more for each of the nodes, at one position; it may be 0."""
         coefficients = torch.zeros_like(self.coefficients[:, :1])
-        terms[0, row] = vectors
-        coefficients[at, 0, row] = 1.0
-        return self.with_terms(terms, coefficients)
+        coefficients[at, 0, torch.arange(self.n_rows, device=at.device)] = 1.0
+        return self.with_terms(vectors[None], coefficients)
 
 
 def sparse_stream(
@@ -141,15 +137,22 @@ class NodePlaces(NamedTuple):
         """Some of them."""
         return NodePlaces(*(each[mask] for each in self))
 
+    def to(self, device: torch.device | str) -> NodePlaces:
+        """The same on a device: what is planned by them is planned on the CPU."""
+        return NodePlaces(*torch.stack([*self]).to(device))
+
 
 @dataclass(frozen=True)
 class NodeOrder:
     """Nodes in the order in which they are carried."""
 
     row: Int[Tensor, " n"]
+    row_on_cpu: Int[Tensor, " n"]
     depth: Int[Tensor, " n"]
+    """On the CPU."""
     pos: Int[Tensor, " n"]
     width: Int[Tensor, " n"]
+    """On the CPU."""
     batches: tuple[slice, ...]
 
     def n_pos(self, members: slice) -> int:
@@ -165,13 +168,16 @@ class NodeOrder:
 
 def ordered(nodes: NodePlaces, width: Int[Tensor, " n"], *, backward: bool) -> NodeOrder:
     """Cut nodes into batches of `BATCH_CELLS` cells, and sort each by the depth of entry."""
+    device, nodes, width = nodes.row.device, nodes.to("cpu"), width.cpu()
     by_width = torch.argsort(width, stable=True)
     entry = -nodes.depth if backward else nodes.depth
     batches = tuple(_cut(width[by_width]))
     members = [by_width[batch] for batch in batches]
     by_entry = [each[torch.argsort(entry[each], stable=True)] for each in members]
     order = torch.cat(by_entry) if by_entry else by_width
-    return NodeOrder(*nodes.where(order), width[order], batches)
+    found = nodes.where(order)
+    row, _, pos = found.to(device)
+    return NodeOrder(row, found.row, found.depth, pos, width[order], batches)
 
 
 def _cut(width: Int[Tensor, " n"]) -> Iterator[slice]:
@@ -251,11 +257,13 @@ class NodeBatch:
             self.sparse.append(SparseStream(vectors[None], spread.T[:, None].contiguous()))
 
     def products(
-        self, at: Int[Tensor, " n"], vectors: Float[Tensor, "n d_model"]
+        self, vectors: Float[Tensor, "n d_model"], counts: Sequence[int]
     ) -> Float[Tensor, "n row"]:
-        """stream[row, at[n]] · vectors[n] for every row of `stream`; `at` ascends."""
+        """stream[row, pos of n] · vectors[n] for every row of `stream`.
+
+        The vectors are in the order of their positions, `counts` of them at each.
+        """
         found = vectors.new_empty(len(vectors), self.n_dense)
-        counts = torch.bincount(at, minlength=self.n_pos).tolist()
         by_pos = zip(vectors.split(counts), found.split(counts), strict=True)
         for stream, (some, into) in zip(self.stream.unbind(1), by_pos, strict=True):
             torch.mm(some, stream.T, out=into)

@@ -24,6 +24,8 @@ from tracer.engine.attribution.frozen import Frozen
 from tracer.engine.attribution.targets import Targets
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place
+from tracer.engine.sums import add_rows
+from tracer.engine.transfer import moved
 
 BLOCK_CELLS = 1 << 24
 """Positions × targets × features taken at once."""
@@ -38,6 +40,8 @@ class LayerFeatures:
     pos: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
     activations: Float[Tensor, " n"]
+    n_at: tuple[int, ...]
+    """How many there are at each position."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class LayerHeads:
     """The head's pattern at its position, over the norms' scales."""
     constants: Float[Tensor, " n"]
     values: Float[Tensor, " n"]
+    n_at: tuple[int, ...]
+    """How many there are at each position."""
 
     @property
     def rows(self) -> Int[Tensor, " n"]:
@@ -129,11 +135,13 @@ def chosen(frozen: Frozen, places: Iterable[Place]) -> ChosenFeatures:
         by_layer[layer].append((pos, index))
     layers: list[LayerFeatures] = []
     start = 0
-    for layer, found in enumerate(by_layer):
-        table = torch.tensor(found, dtype=torch.long, device=frozen.device).view(-1, 2)
+    tables = [torch.tensor(found, dtype=torch.long).view(-1, 2) for found in by_layer]
+    for layer, table in enumerate(moved(tables, frozen.device)):
         pos, index = table[:, 0], table[:, 1]
-        layers.append(LayerFeatures(start, pos, index, frozen.active[layer].at(pos, index)))
-        start += len(found)
+        n_at = tuple(torch.bincount(tables[layer][:, 0], minlength=frozen.n_pos).tolist())
+        activations = frozen.active[layer].at(pos, index)
+        layers.append(LayerFeatures(start, pos, index, activations, n_at))
+        start += len(table)
     return ChosenFeatures(tuple(layers))
 
 
@@ -166,7 +174,7 @@ def errors(
 ) -> Float[Tensor, "pos d_model"]:
     """Error = MLP output − Σ_s a_s · W_dec[s] − b_dec − W_skip x, at the layer's output site."""
     left = frozen.outputs[layer].clone()
-    left.index_add_(0, features.pos, -features.vectors)
+    add_rows(left, features.pos, -features.vectors)
     if (b_dec := basis.b_dec(layer)) is not None:
         left -= b_dec.to(left.dtype)
     if (W_skip := basis.W_skip(layer)) is not None:

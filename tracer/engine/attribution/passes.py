@@ -12,7 +12,7 @@ the special-token prefix and all that is constant: these get something new at ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from tracer.engine.attribution.frozen_graph import Reads
 from tracer.engine.attribution.node_streams import NodeBatch, NodeOrder, within_budget
 from tracer.engine.attribution.nodes import Writes
 from tracer.engine.progress import Advance
+from tracer.engine.sums import add_rows
 
 EMBEDDING = -1
 """The depth at which embeddings enter."""
@@ -66,8 +67,9 @@ class BackwardPass:
         graph, block = self._graph, self._graph.frozen.blocks[layer]
         reads, writes = graph.feature_reads(layer), graph.writes(layer)
         attention_bias, first_row = block.attention_bias, graph.chosen.layers[layer].start
+        n_at = graph.n_writes_at(layer)
         for batch in batches:
-            self._add_edges(batch, writes)
+            self._add_edges(batch, writes, n_at)
             skipped = self._skip(layer, batch)
             if block.is_parallel:
                 self._pass_attention(layer, batch, attention_bias)
@@ -105,14 +107,18 @@ class BackwardPass:
             self._accumulator.add_head_targets(columns, heads, which, self._prefix[layer])
             batch.enter_spread(heads.spread[which][:, batch.positions], heads.vectors[which])
 
-    def _add_edges(self, batch: NodeBatch, writes: Writes) -> None:
-        """edges[s, t] += write[s, pos] · g_t[pos], by position of what is written."""
-        edges = self._accumulator.edges
-        at = writes.pos[writes.pos < batch.positions.stop] - batch.positions.start
-        rows, vectors = writes.rows[: len(at)], writes.vectors[: len(at)]
-        edges[:, batch.dense].index_add_(0, rows, batch.products(at, vectors))
+    def _add_edges(self, batch: NodeBatch, writes: Writes, n_at: Sequence[int]) -> None:
+        """edges[s, t] += write[s, pos] · g_t[pos], by position of what is written.
+
+        `n_at` says how many vectors are written at each position.
+        """
+        edges, counts = self._accumulator.edges, n_at[batch.positions]
+        n = sum(counts)
+        at = writes.pos[:n] - batch.positions.start
+        rows, vectors = writes.rows[:n], writes.vectors[:n]
+        add_rows(edges[:, batch.dense], rows, batch.products(vectors, counts))
         for columns, stream in batch.sparse_streams():
-            edges[:, columns].index_add_(0, rows, stream.products(at, vectors))
+            add_rows(edges[:, columns], rows, stream.products(at, vectors))
 
     def _skip(self, layer: int, batch: NodeBatch) -> Float[Tensor, "row pos d_model"] | None:
         """What goes back around the features: readᵀ W_skipᵀ writeᵀ g."""
@@ -126,8 +132,8 @@ class BackwardPass:
         """G += J_attentionᵀ g, after the edges from heads, and from attention's own constants."""
         frozen = self._graph.frozen
         block, n_prefix = frozen.blocks[layer], frozen.n_prefix
-        if (of_heads := self._graph.head_writes(layer)) is not None:
-            self._add_edges(batch, of_heads)
+        if (heads := self._graph.chosen.heads_at(layer)) is not None:
+            self._add_edges(batch, Writes(heads.rows, heads.pos, heads.writes), heads.n_at)
         if bias is not None:
             self._add_constants(batch, bias[batch.positions])
         batch.make_costly_dense(len(block.U))
@@ -155,8 +161,6 @@ class ForwardPass:
         self._accumulator, self._order, self._prefix = accumulator, order, prefix
         self._graph = graph = accumulator.graph
         frozen, first = graph.frozen, graph.first_token
-        self._place = torch.full((graph.constant + 1,), -1, device=frozen.device)
-        self._place[order.row] = torch.arange(len(order.row), device=frozen.device)
         self._batches = [self._batch(members) for members in order.batches]
         self._prefix_rows = torch.tensor(
             [*range(first, first + frozen.n_prefix), graph.constant],
@@ -238,20 +242,21 @@ class ForwardPass:
         edges = accumulator.edges[:, columns]
         for batch in batches:
             spread = heads.spread[:, batch.positions]
-            edges.index_add_(0, self.rows(batch), batch.sums(heads.vectors, spread).T)
+            add_rows(edges, self.rows(batch), batch.sums(heads.vectors, spread).T)
             for members, stream in batch.sparse_streams():
                 found = stream.sums(heads.vectors, spread)
-                edges.index_add_(0, self._order.row[members], found.T)
+                add_rows(edges, self._order.row[members], found.T)
 
     def _add_edges(self, layer: int, batch: NodeBatch, reads: Reads, columns: slice) -> None:
         """edges[s, t] += x_s[pos of t] · read vector of t   [source, target]."""
         pos = self._graph.chosen.layers[layer].pos
-        n_before = int((pos < batch.positions.start).sum())
+        n_at = self._graph.chosen.layers[layer].n_at
+        n_before = sum(n_at[: batch.positions.start])
         at, vectors = pos[n_before:] - batch.positions.start, reads.vectors[n_before:]
         edges = self._accumulator.edges[:, columns.start + n_before : columns.stop]
-        edges.index_add_(0, self.rows(batch), batch.products(at, vectors).T)
+        add_rows(edges, self.rows(batch), batch.products(vectors, n_at[batch.positions]).T)
         for members, stream in batch.sparse_streams():
-            edges.index_add_(0, self._order.row[members], stream.products(at, vectors).T)
+            add_rows(edges, self._order.row[members], stream.products(at, vectors).T)
 
     def _skip(self, layer: int, batch: NodeBatch) -> Float[Tensor, "row pos d_model"] | None:
         """What passes around the features: write W_skip read x."""
@@ -265,17 +270,25 @@ class ForwardPass:
 
     def _write(self, batch: NodeBatch, depth: int, writes: Writes) -> None:
         """x_s[pos] += what s writes at a depth; the sources that enter there start with it."""
-        place = self._place[writes.rows]
+        order = torch.argsort(writes.rows, stable=True)
+        rows = writes.rows[order]
 
-        def of(members: slice) -> tuple[Tensor, Tensor, Tensor]:
-            here = (place >= members.start) & (place < members.stop)
-            at = writes.pos[here] - batch.positions.start
-            return place[here] - members.start, at, writes.vectors[here]
+        def of(members: slice) -> tuple[Tensor, Tensor]:
+            """Position and vector of each member; vectors of 0 for those that write nothing."""
+            wanted = self._order.row[members]
+            at = torch.searchsorted(rows, wanted).clamp_max(len(rows) - 1)
+            is_there, entry = rows[at] == wanted, order[at]
+            pos = torch.where(is_there, writes.pos[entry] - batch.positions.start, 0)
+            return pos, torch.where(is_there[:, None], writes.vectors[entry], 0)
 
-        row, at, vectors = of(batch.dense)
-        batch.stream.index_put_((row, at), vectors, accumulate=True)
-        for number, (members, stream) in enumerate(batch.sparse_streams()):
-            batch.sparse[number] = stream.with_writes(*of(members))
-        row, at, vectors = of(batch.entering(depth))
-        order = torch.argsort(row)
-        batch.enter(at[order] + batch.positions.start, vectors[order])
+        if depth % 2 and depth > 0:  # at an MLP
+            again = self._graph.writes_again(depth // 2)[self._order.row_on_cpu]
+            if bool(again[batch.dense].any()):
+                pos, vectors = of(batch.dense)
+                row = torch.arange(len(pos), device=pos.device)
+                batch.stream.index_put_((row, pos), vectors, accumulate=True)
+            for number, (members, stream) in enumerate(batch.sparse_streams()):
+                if bool(again[members].any()):
+                    batch.sparse[number] = stream.with_writes(*of(members))
+        pos, vectors = of(batch.entering(depth))
+        batch.enter(pos + batch.positions.start, vectors)

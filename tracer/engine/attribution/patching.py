@@ -84,7 +84,7 @@ def output_gradients(
             clean.ids[start:], [leaf, *frozen, *watch], prefix=clean.prefix.until(start)
         )
         grads = torch.autograd.grad(metric(logits[0]), [written[site] for site in sites])
-    columns = [pos - start for pos in positions]
+    columns = torch.tensor(positions, device=logits.device) - start
     return {layer: grad[0, columns] for layer, grad in zip(layers, grads, strict=True)}
 
 

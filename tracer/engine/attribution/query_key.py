@@ -228,9 +228,10 @@ def _backward(
     """Σ_pos gradient · V_s of every source, and of all that is constant, below a layer."""
     frozen, n_prefix, n_rows = graph.frozen, graph.frozen.n_prefix, len(gradients)
     rows, every = torch.arange(n_rows, device=frozen.device), slice(0, n_rows)
-    accumulator = EdgeAccumulator(graph, rows)
-    depth = torch.full_like(rows, 2 * layer)
-    places = NodeOrder(rows, depth, rows, rows, ())
+    accumulator = EdgeAccumulator(graph, torch.arange(n_rows))
+    here = torch.arange(n_rows)
+    depth = torch.full_like(here, 2 * layer)
+    places = NodeOrder(rows, here, depth, rows, here, ())
     prefix = prefix_streams(graph.basis, frozen)
     backward = BackwardPass(accumulator, places, prefix)
     accumulator.add_prefix_edges(every, gradients[:, :n_prefix], prefix[layer])

@@ -39,6 +39,7 @@ from tracer.engine.attribution.node_streams import (
 )
 from tracer.engine.attribution.passes import BackwardPass, ForwardPass, batch_groups
 from tracer.engine.progress import Advance
+from tracer.engine.sums import add_rows
 
 SLAB = 64
 """Positions in one product at the split layer: both sides are copied for it."""
@@ -58,7 +59,7 @@ def sweep(graph: FrozenGraph, plan: SweepPlan, advance: Advance) -> Swept:
     Costs 2·d_head·d_model·(heads + groups) operations for each node, layer and position, and
     2·d_model for each edge (times the positions where both are carried, for those at the split).
     """
-    order = torch.cat([plan.backward.row, plan.reached])
+    order = torch.cat([plan.backward.row_on_cpu, plan.reached])
     accumulator, frozen = EdgeAccumulator(graph, order), graph.frozen
     prefix = prefix_streams(graph.basis, frozen)
     forward = ForwardPass(accumulator, plan.forward, prefix)
@@ -99,7 +100,7 @@ def _add_edges_at_split(
                 for x, g in slabs:
                     found.addmm_(x.flatten(1), g.flatten(1).T)
                 columns = slice(run[0].dense.start, run[-1].dense.stop)
-                accumulator.edges[:, columns].index_add_(0, rows, found)
+                add_rows(accumulator.edges[:, columns], rows, found)
 
 
 def _runs(batches: list[NodeBatch]) -> list[list[NodeBatch]]:
@@ -120,7 +121,7 @@ class SweepPlan(NamedTuple):
     backward: NodeOrder
     """Targets that are carried."""
     reached: Int[Tensor, " target"]
-    """Targets below the split layer, which sources reach, in the graph's order."""
+    """Targets below the split layer, which sources reach, in the graph's order; on the CPU."""
     forward: NodeOrder
     """Sources that are carried."""
 
@@ -134,13 +135,14 @@ def plan_sweep(graph: FrozenGraph) -> SweepPlan:
     """The plan that takes the least work."""
     frozen = graph.frozen
     readers, sources = target_nodes(graph), source_nodes(graph)
-    split = split_layer(frozen, readers, sources)
+    at_targets = readers.to("cpu")
+    split = split_layer(frozen, at_targets, sources.to("cpu"))
     above = readers.where(readers.depth >= 2 * split)
     below = sources.where(sources.depth < 2 * split)
     return SweepPlan(
         split_layer=split,
         backward=ordered(above, above.pos + 1 - frozen.n_prefix, backward=True),
-        reached=readers.row[readers.depth < 2 * split],
+        reached=at_targets.row[at_targets.depth < 2 * split],
         forward=ordered(below, frozen.n_pos - below.pos, backward=False),
     )
 

@@ -66,7 +66,7 @@ class Targets(NamedTuple):
 
 def salient(frozen: Frozen, tokenizer: Any) -> Targets:
     """The most probable tokens: at most `N_SALIENT`, as few as reach `SALIENT_SHARE`."""
-    probabilities = torch.softmax(frozen.logits.double(), 0)
+    probabilities = torch.softmax(frozen.logits.double(), 0).cpu()
     top = torch.topk(probabilities, min(N_SALIENT, len(probabilities)))
     reached = (top.values.cumsum(0) >= SALIENT_SHARE).nonzero()
     n = int(reached[0]) + 1 if len(reached) else len(top.values)
@@ -75,7 +75,7 @@ def salient(frozen: Frozen, tokenizer: Any) -> Targets:
 
 def tokens(frozen: Frozen, tokenizer: Any, ids: Sequence[int]) -> Targets:
     """Named tokens; influence starts at each with its probability."""
-    probabilities = torch.softmax(frozen.logits.double(), 0)
+    probabilities = torch.softmax(frozen.logits.double(), 0).cpu()
     logits = [Logit(_decoded(tokenizer, id_), id_, float(probabilities[id_])) for id_ in ids]
     return _targets(frozen, logits, [[(id_, 1.0)] for id_ in ids])
 

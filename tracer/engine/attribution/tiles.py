@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def extents(reached: Bool[Tensor, "pos other"]) -> list[tuple[int, int]]:
     n = reached.shape[1]
     first = reached.int().argmax(1)
     last = n - reached.flip(1).int().argmax(1)
-    return list(zip(first.tolist(), last.tolist(), strict=True))
+    return [(start, stop) for start, stop in torch.stack([first, last], 1).tolist()]
 
 
 def tiles(reach: list[tuple[int, int]], within: slice) -> list[Tile]:

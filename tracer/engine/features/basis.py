@@ -24,6 +24,7 @@ from functools import reduce
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -37,6 +38,27 @@ class Readers(NamedTuple):
 
     vectors: Float[Tensor, "n d_model"]
     constants: Float[Tensor, " n"]
+
+
+class Groups(NamedTuple):
+    """Features in groups whose writes are added up, as a sum of weighted rows takes them."""
+
+    order: Int[Tensor, " n"]
+    """Of the entries, by group."""
+    used: Int[Tensor, " used"]
+    """The features, each once."""
+    entry: Int[Tensor, " n"]
+    """Of the ordered entries, the feature among `used`."""
+    starts: Int[Tensor, " group"]
+    """Where the entries of each group begin."""
+
+    @classmethod
+    def of(cls, index: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"], n: int) -> Groups:
+        """Features and the groups that they are in, `n` of these; on the CPU."""
+        order = np.argsort(group, kind="stable")
+        used, entry = np.unique(index[order], return_inverse=True)
+        starts = np.searchsorted(group[order], np.arange(n))
+        return cls(*(torch.from_numpy(each) for each in (order, used, entry, starts)))
 
 
 class FeatureBasis(ABC):
@@ -121,26 +143,17 @@ class FeatureBasis(ABC):
         """Derivative by the input site, from that by features' pre-activations: Σ gradient · e."""
 
     def written(
-        self,
-        layer: int,
-        index: Int[Tensor, " n"],
-        amounts: Float[Tensor, " n"],
-        group: Int[Tensor, " n"],
-        n_groups: int,
-        to: int,
+        self, layer: int, groups: Groups, amounts: Float[Tensor, " n"], to: int
     ) -> Float[Tensor, "group d_model"]:
         """Σ amount·W_dec by group: what amounts of features add at layer `to`'s output site.
 
         Rows of the decoder are weighted and summed in one step: a product of each row would take
         as much memory as all entries times `d_model`, and many times as long.
         """
-        order = group.argsort(stable=True)
-        used, entry = index[order].unique(return_inverse=True)
-        starts = torch.searchsorted(group[order], torch.arange(n_groups, device=group.device))
-        rows = self.W_dec(layer, used, to)
-        weights = amounts[order].to(rows.dtype)
+        rows = self.W_dec(layer, groups.used, to)
+        weights = amounts[groups.order].to(rows.dtype)
         return embedding_bag(
-            entry, rows.contiguous(), starts, mode="sum", per_sample_weights=weights
+            groups.entry, rows.contiguous(), groups.starts, mode="sum", per_sample_weights=weights
         )
 
     def gradient(
@@ -175,6 +188,10 @@ class ReLU:
         """The same for every feature."""
         return self
 
+    def to(self, device: torch.device) -> ReLU:
+        """The same on every device."""
+        return self
+
 
 @dataclass(frozen=True)
 class JumpReLU:
@@ -184,11 +201,15 @@ class JumpReLU:
 
     def __call__(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
         """The pre-activations, and 0 for those not above their threshold."""
-        return pre.masked_fill(pre <= self.threshold.to(pre.device), 0)
+        return pre.masked_fill(pre <= self.threshold, 0)
 
     def of(self, index: Int[Tensor, " n"]) -> JumpReLU:
         """The function with the thresholds of features `index`."""
-        return JumpReLU(self.threshold[index.to(self.threshold.device)])
+        return JumpReLU(self.threshold[index])
+
+    def to(self, device: torch.device) -> JumpReLU:
+        """The function with its thresholds on a device."""
+        return JumpReLU(self.threshold.to(device))
 
 
 @dataclass(frozen=True)
@@ -204,6 +225,10 @@ class TopK:
 
     def of(self, index: Int[Tensor, " n"]) -> None:
         """None: a feature's activation depends on all features of its row."""
+
+    def to(self, device: torch.device) -> TopK:
+        """The same on every device."""
+        return self
 
 
 ActivationFunction = ReLU | JumpReLU | TopK

@@ -3,9 +3,10 @@
 A per-layer transcoder's features write to their own layer's output, a cross-layer transcoder's to
 that of their own and of every later layer.
 
-The weights are views of memory-mapped files. An encoder stays loaded once it has been used, in the
-type it is stored in, on the model's device; on the CPU that is the file's own pages. Of a decoder,
-only the rows asked for are read, each time. Every product is taken in the type of its input.
+The weights are views of memory-mapped files. An encoder, a bias and a skip matrix stay loaded once
+they have been used, in the type they are stored in, on the model's device; on the CPU that is the
+file's own pages. Of a decoder, only the rows asked for are read, each time. Every product is taken
+in the type of its input.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class Encoder(NamedTuple):
 
     W: Float[Tensor, "feature d_model"]
     b: Float[Tensor, " feature"]
+    activation: ActivationFunction
 
     def pre(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch feature"]:
         """Pre-activations of all features."""
@@ -118,6 +120,8 @@ class DictionaryBasis(FeatureBasis):
         self._layers = dictionary.layers
         self._device = device
         self._encoders: dict[int, Encoder] = {}
+        self._beside: dict[tuple[str, int], Tensor] = {}
+        """Biases and skip matrices that have been used, on the device."""
 
     def n_features(self, layer: int) -> int:
         """See `FeatureBasis.n_features`."""
@@ -139,7 +143,8 @@ class DictionaryBasis(FeatureBasis):
         self, layer: int, x: Float[Tensor, "*batch d_read"]
     ) -> Float[Tensor, "*batch feature"]:
         """See `FeatureBasis.encode`."""
-        return self._layers[layer].activation(self._encoder(layer).pre(x))
+        encoder = self._encoder(layer)
+        return encoder.activation(encoder.pre(x))
 
     def encode_at(
         self,
@@ -150,7 +155,8 @@ class DictionaryBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, " n"]:
         """See `FeatureBasis.encode_at`."""
-        encoder, activation = self._encoder(layer), self._layers[layer].activation
+        encoder = self._encoder(layer)
+        activation = encoder.activation
         if (single := activation.of(index)) is not None:
             return single(encoder.pre_at(x[row, pos], index))
         places, inverse = torch.unique(row * x.shape[1] + pos, return_inverse=True)
@@ -167,12 +173,17 @@ class DictionaryBasis(FeatureBasis):
 
     def b_dec(self, layer: int) -> Float[Tensor, " d_model"]:
         """See `FeatureBasis.b_dec`."""
-        return self._layers[layer].b_dec.to(self._device)
+        return self._there("b_dec", layer, self._layers[layer].b_dec)
 
     def W_skip(self, layer: int) -> Float[Tensor, "d_model d_model"] | None:
         """See `FeatureBasis.W_skip`."""
         W_skip = self._layers[layer].W_skip
-        return None if W_skip is None else W_skip.to(self._device)
+        return None if W_skip is None else self._there("W_skip", layer, W_skip)
+
+    def _there(self, name: str, layer: int, weight: Tensor) -> Tensor:
+        if (name, layer) not in self._beside:
+            self._beside[name, layer] = weight.to(self._device)
+        return self._beside[name, layer]
 
     def readers(
         self,
@@ -200,7 +211,9 @@ class DictionaryBasis(FeatureBasis):
         if layer not in self._encoders:
             weights = self._layers[layer]
             self._encoders[layer] = Encoder(
-                weights.W_enc.to(self._device), weights.b_enc.to(self._device)
+                weights.W_enc.to(self._device),
+                weights.b_enc.to(self._device),
+                weights.activation.to(self._device),
             )
         return self._encoders[layer]
 

@@ -125,13 +125,14 @@ class NeuronBasis(FeatureBasis):
 
 
 def _rows(W: Float[Tensor, "feature d_model"], index: Int[Tensor, " n"]) -> Tensor:
-    """Rows of a weight; all of them without a copy.
+    """Rows of a weight, on its device, wherever `index` is; all of them without a copy.
 
     A weight that is stored by columns is gathered along these: read row by row, each number would
     come from another part of memory.
     """
     if len(index) == len(W):
         return W
+    index = index.to(W.device)
     return W.T.index_select(1, index).T.contiguous() if W.stride(0) == 1 else W[index]
 
 

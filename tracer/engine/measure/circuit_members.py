@@ -26,6 +26,7 @@ from tracer.engine.ablation import Reference
 from tracer.engine.features.places import Place
 from tracer.engine.members import position_of
 from tracer.engine.resolve import MeasurementContext
+from tracer.engine.transfer import on_cpu
 from tracer.hypothesis.studies.circuit import SHARES
 from tracer.record.record import SupernodeRecord
 
@@ -145,7 +146,7 @@ class Pool:
         positions = sorted({pos - self._start for m in members for pos in m.positions.values()})
         usable = self._changed[slot[0]][positions].any(0)
         usable[list(self._excluded.get(slot[0], frozenset()))] = False
-        return usable.nonzero()[:, 0].cpu()
+        return usable.nonzero()[:, 0]
 
 
 @dataclass(frozen=True)
@@ -190,10 +191,11 @@ class RankingScores:
         candidates: Sequence[Int[Tensor, " _"]],
     ) -> None:
         """One prompt, from position `start` on."""
+        here = on_cpu(gradients)
         for layer, change in changes.items():
             rows = slice(start - self._start, start - self._start + len(change))
             index = candidates[layer]
-            found = change[:, index] * gradients[layer].to(change)
+            found = change[:, index] * here[layer].to(change)
             self._sums[layer][rows, index] += found
             self._changed[layer][rows] |= change != 0
 

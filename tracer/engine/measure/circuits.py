@@ -20,7 +20,7 @@ from tracer.engine.attribution.targets import direction_of
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.cache import StepForm, cause_of, remembered
 from tracer.engine.features.places import Place
-from tracer.engine.forward import run_rows
+from tracer.engine.forward import Measured, read_of_rows
 from tracer.engine.measure.circuit_members import Member
 from tracer.engine.measure.circuit_setup import PreparedCircuit, metric_of
 from tracer.engine.progress import Advance
@@ -141,9 +141,14 @@ def _run(
 
     def values() -> np.ndarray:
         found = torch.zeros(len(rows), dtype=torch.float64)
-        for measured in run_rows(context.model, context.basis, clean, rows, limit):
-            found[measured.rows] = read(measured.logits).double().cpu()
-            advance(len(measured.rows))
+
+        def score(measured: Measured) -> tuple[list[int], Tensor]:
+            return measured.rows, read(measured.logits).double().cpu()
+
+        of = (context.model, context.basis, clean, rows, limit)
+        for numbers, scores in read_of_rows(*of, score):
+            found[numbers] = scores
+            advance(len(numbers))
         return found.numpy()
 
     def cause() -> list[Any]:

@@ -20,6 +20,7 @@ from tracer.engine.measure.python import with_python
 from tracer.engine.measure.rivals import with_rivals
 from tracer.engine.measure.shared import measure_shared
 from tracer.engine.measure.texts import n_texts, with_texts
+from tracer.engine.memory import memory_told
 from tracer.engine.progress import Clock, Progress
 from tracer.engine.resolve import MeasurementContext
 from tracer.hypothesis.implied import all_interventions
@@ -59,7 +60,8 @@ def measure_declared(
         progress.note(_NOTHING)
         steps = {"measure": steps["measure"]}
     for name, measure in steps.items():
-        observed = measure(folder, observed, context, progress)
+        with memory_told(f"what the step {name!r} takes outside of its batches"):
+            observed = measure(folder, observed, context, progress)
         clock.stop(name)
     return observed
 

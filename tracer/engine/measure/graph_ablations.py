@@ -20,7 +20,7 @@ from tracer.engine.attribution.targets import ExplainedTarget
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.clean import CleanRun, clean_run
 from tracer.engine.features.places import PlaceValues, joined
-from tracer.engine.forward import run_rows
+from tracer.engine.forward import Measured, read_of_rows
 from tracer.engine.freeze import Freeze
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.resolve import MeasurementContext
@@ -110,8 +110,13 @@ def _measured(
     before = float(read(clean.logits[None])[0])
     rows = [Row(PlaceValues.zeros(each), freeze) for freeze in FREEZES for each in places]
     after = torch.zeros(len(rows), dtype=torch.float64)
-    for numbers, logits, *_ in run_rows(context.model, context.basis, clean, rows, limit):
-        after[numbers] = read(logits).double().cpu()
+
+    def explained(measured: Measured) -> tuple[list[int], Tensor]:
+        return measured.rows, read(measured.logits).double().cpu()
+
+    of = (context.model, context.basis, clean, rows, limit)
+    for numbers, values in read_of_rows(*of, explained):
+        after[numbers] = values
         advance(len(numbers))
     changes = (after - before).view(len(FREEZES), len(groups)).tolist()
     return dict(zip(FREEZES, changes, strict=True))

@@ -95,10 +95,10 @@ def _of_layer(
         return np.zeros(activations.shape[1], dtype=bool)
     greatest = activations.abs().amax(0)
     if basis.is_sparse:
-        return (greatest > 0).cpu().numpy()
-    index = torch.arange(len(greatest), device=greatest.device)
-    strength = greatest * basis.W_dec(layer, index, layer).float().norm(dim=1)
+        return (greatest > 0).numpy()
+    norms = basis.W_dec(layer, torch.arange(len(greatest)), layer).float().norm(dim=1)
+    strength = greatest * norms.cpu()
     order = torch.sort(strength, descending=True, stable=True).indices
     found = np.zeros(len(greatest), dtype=bool)
-    found[order[: math.ceil(share * len(greatest))].cpu().numpy()] = True
+    found[order[: math.ceil(share * len(greatest))].numpy()] = True
     return found

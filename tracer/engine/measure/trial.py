@@ -126,6 +126,6 @@ def _source(context: MeasurementContext, name: str, places: Places) -> Tensor | 
         member = np.arange(len(supernode.members)).repeat(supernode.width)
         for members, means in clamp.source_means(member):
             rows = torch.from_numpy(members)
-            found[rows] = means[index[rows].to(means.device)].float().cpu()
+            found[rows] = means[index[rows]].float()
         context.kept[key] = found
     return context.kept[key]

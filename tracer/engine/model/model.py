@@ -300,6 +300,10 @@ class Model:
             return self.forward(torch.zeros(1, dtype=torch.long), [(_ENDS, lambda x: whole)])
 
     def _hooked(self, hooks: Sequence[tuple[Site, Hook]]) -> AbstractContextManager[Any]:
+        if self.device.type == "cuda":
+            # Products of float32 are float32, whatever the environment or the program says of
+            # TF32, whose factors have 10 bits: in passes, and in all that is made of them.
+            torch.set_float32_matmul_precision("highest")
         return self._bridge.hooks(
             fwd_hooks=[
                 (HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook))
