@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracer.cli.output import json_text
-from tracer.errors import HypothesisError
+from tracer.errors import HypothesisError, Mistake
 from tracer.evidence.regression import RunComparison
 from tracer.record.verdict import Verdict
 from tracer.report.junit import Skipped, junit_xml
 from tracer.report.matrix import CombinationResult
+from tracer.report.terminal import RunFacts
 
 SCHEMA = "tracer.verdicts/1"
 
@@ -34,9 +35,10 @@ class FileResult(NamedTuple):
     code: int
     run: Path | None = None
     verdict: Verdict | None = None
-    error: BaseException | None = None
     sentence: str | None = None
     """The error, as the user read it."""
+    mistakes: tuple[Mistake, ...] | None = None
+    """Those of the file, where they are the error."""
     skipped: str | None = None
     """Why the file was left out, where it asked for that."""
     case: CombinationResult | None = None
@@ -45,6 +47,13 @@ class FileResult(NamedTuple):
     """With the blessed run, where that was asked for and there is one."""
     notes: tuple[str, ...] = ()
     """What a reader should know, though it is no mistake."""
+    facts: RunFacts | None = None
+    """What is printed of the run beside its verdict."""
+
+
+def mistakes_of(error: BaseException) -> tuple[Mistake, ...] | None:
+    """Those of a hypothesis file, where they are the error."""
+    return tuple(error.mistakes) if isinstance(error, HypothesisError) else None
 
 
 def to_json(results: Sequence[FileResult], code: int, schema: str = SCHEMA) -> str:
@@ -75,8 +84,8 @@ def _data(result: FileResult) -> dict[str, Any]:
         data["notes"] = list(result.notes)
     if result.sentence is not None:
         data["error"] = result.sentence
-    if isinstance(result.error, HypothesisError):
-        data["mistakes"] = [mistake._asdict() for mistake in result.error.mistakes]
+    if result.mistakes is not None:
+        data["mistakes"] = [mistake._asdict() for mistake in result.mistakes]
     return data
 
 

@@ -33,15 +33,15 @@ class Selected:
     names: Mapping[str, str]
     """Hypotheses by file, as some combination could read them."""
 
-    def place(self, result: FileResult) -> FileResult:
-        """The result with its combination of model and features."""
+    def place(self, result: FileResult, run: Run | None) -> FileResult:
+        """The result with its combination of model and features, and with its run."""
         file = next((f for f in self.files if str(f.path) == result.file), None)
         model, features = self.combination
         case = CombinationResult(
             hypothesis=self.names.get(result.file, result.file),
             model=file.hypothesis.model_spec.name if file else model or _OF_THE_FILE,
             features=file.hypothesis.features if file else features or _OF_THE_FILE,
-            run=Run.open(result.run) if result.run else None,
+            run=run,
             problem=result.sentence or result.skipped,
         )
         return result._replace(case=case)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
@@ -26,14 +26,25 @@ EVERY = 30.0
 @contextmanager
 def progress_on(screen: Screen, *, quiet: bool) -> Generator[Progress, None, None]:
     """Draw on this screen while the block runs; `quiet` leaves only the notes."""
+    with progress_of_several(screen, 1, quiet=quiet) as alone:
+        yield alone[0]
+
+
+@contextmanager
+def progress_of_several(
+    screen: Screen, n: int, *, quiet: bool
+) -> Generator[Sequence[Progress], None, None]:
+    """The progress of n that work at the same time, drawn as one; each tells its own steps."""
     if quiet:
-        yield _NotesOnly(screen)
+        yield [_NotesOnly(screen)] * n
     elif screen.live:
         with _spinner(screen) as bars:
-            yield _Live(screen, bars)
+            yield [_Live(screen, bars)] * n
     else:
-        plain = PlainProgress(screen)
-        with plain.ticking():
+        plain = [PlainProgress(screen) for _ in range(n)]
+        with ExitStack() as ticking:
+            for each in plain:
+                ticking.enter_context(each.ticking())
             yield plain
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from tracer.cli import options
-from tracer.cli.json_output import FileResult, to_json
+from tracer.cli.json_output import FileResult, mistakes_of, to_json
 from tracer.cli.output import (
     STDOUT,
     nothing_selected,
@@ -80,7 +80,7 @@ def validate(
 
 def _refused(path: str, name: str | None, error: TracerError) -> FileResult:
     stderr().say(str(error))
-    return FileResult(path, name, error.exit_code, error=error, sentence=str(error))
+    return FileResult(path, name, error.exit_code, sentence=str(error), mistakes=mistakes_of(error))
 
 
 def _check(
