@@ -1,4 +1,7 @@
-"""Every way in which the hub refuses is a sentence with a way out."""
+"""Every way in which the hub refuses is a sentence with a way out.
+
+The client is a stand-in here; `test_hub_downloads` has the real one.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import are_progress_bars_disabled
 
 from tracer.engine.model import hub
-from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
+from tracer.engine.model.hub import TOKENIZER_PATTERNS, download
 from tracer.engine.model.sources import HubSource
 from tracer.errors import ModelUnavailable, OutOfReach
 
@@ -48,7 +51,11 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         (HfHubHTTPError("", response=response(503)), r"HTTP 503\); try again later"),
         (LocalEntryNotFoundError(""), "HF_HUB_OFFLINE forbids a download"),
         (OSError(errno.ENOSPC, "No space left"), "cannot be stored .* No space left. HF_HOME"),
-        (httpx2.ReadTimeout("slow"), "broke off: slow. Run again to resume it"),
+        (
+            httpx2.ReadTimeout("slow"),
+            "broke off: the hub did not go on in time. Run again; whole f",
+        ),
+        (httpx2.ReadError("cut"), "broke off: cut. Run again; whole files are kept"),
         (OfflineModeIsEnabled("offline"), "broke off: offline"),
         (KeyError("siblings"), "org/name cannot be got from the hub .KeyError: 'siblings'.. Try"),
         (ValueError("no JSON"), "org/name cannot be got from the hub .ValueError: no JSON.. Try"),
@@ -59,7 +66,7 @@ def test_each_refusal_is_a_sentence(
 ):
     fail_with(monkeypatch, error)
     with pytest.raises(ModelUnavailable, match=sentence) as caught:
-        download(SOURCE, MODEL_PATTERNS, Heard())
+        download(SOURCE, TOKENIZER_PATTERNS, Heard())
     assert str(caught.value).endswith("Or install the package.")
 
 
@@ -67,26 +74,26 @@ def test_no_network_is_told_as_such(monkeypatch: pytest.MonkeyPatch):
     fail_with(monkeypatch, LocalEntryNotFoundError(""))
     monkeypatch.setattr(hub.huggingface_hub, "is_offline_mode", lambda: False)
     with pytest.raises(ModelUnavailable, match="cannot be reached: no network"):
-        download(SOURCE, MODEL_PATTERNS, Heard())
+        download(SOURCE, TOKENIZER_PATTERNS, Heard())
 
 
 def test_the_real_client_offline():
     with pytest.raises(ModelUnavailable, match="org/name is not in the hub's cache"):
-        download(HubSource("org/name", None), MODEL_PATTERNS, Heard())
+        download(HubSource("org/name", None), TOKENIZER_PATTERNS, Heard())
 
 
 def test_only_safe_files_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     asked: dict[str, Any] = {}
 
-    def keep(repo: str, **how: Any) -> str:
+    def keep(repo: str, *, dry_run: bool = False, **how: Any) -> str | list[object]:
         asked.update(how, repo=repo, quiet=are_progress_bars_disabled())
-        return str(tmp_path)
+        return [] if dry_run else str(tmp_path)
 
     monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", keep)
     before = are_progress_bars_disabled()
     heard = Heard()
     assert download(SOURCE, TOKENIZER_PATTERNS, heard) == tmp_path
-    assert heard.labels == ["getting org/name from the hub"]
+    assert heard.labels == ["asking the hub about org/name", "getting org/name from the hub"]
     assert (asked["repo"], asked["revision"], asked["quiet"]) == ("org/name", "v9", True)
     assert not any(p.endswith((".bin", ".py", ".safetensors")) for p in asked["allow_patterns"])
     assert are_progress_bars_disabled() == before
@@ -111,5 +118,5 @@ def test_only_what_the_hub_may_have_is_out_of_reach(
 ):
     fail_with(monkeypatch, error)
     with pytest.raises(ModelUnavailable) as caught:
-        download(SOURCE, MODEL_PATTERNS, Heard())
+        download(SOURCE, TOKENIZER_PATTERNS, Heard())
     assert isinstance(caught.value, OutOfReach) == absent

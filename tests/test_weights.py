@@ -164,3 +164,20 @@ def test_the_embedded_model_answers():
         logits = opened.hf_model(torch.tensor([read.ids]), logits_to_keep=1).logits[0, -1]
     assert token_text(int(logits.argmax()), tokenizer) == " basketball"
     assert float(logits.softmax(-1).max()) == pytest.approx(0.76, abs=0.02)
+
+
+def test_a_model_larger_than_all_memory_is_told_before_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stored = (folder / "model.safetensors").stat().st_size
+    monkeypatch.setattr(weights, "main_memory", lambda: 2 * stored - 1)
+    heard = Heard()
+    wide = spec(folder).model_copy(update={"dtype": "float64"})
+    with pytest.raises(ModelUnavailable) as caught:
+        open_weights(wide, heard)
+    assert str(caught.value) == (
+        f"{folder}: its weights take 0.0 GB in float64, and cpu has 0.0 GB of memory in all. "
+        "`--dtype bfloat16` takes 0.0 GB. Use a smaller model, or a machine with more memory."
+    )
+    assert heard.labels == []
+    assert open_weights(spec(folder), heard).record.dtype == "float32"

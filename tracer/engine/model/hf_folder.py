@@ -14,6 +14,7 @@ from tracer.errors import ModelUnavailable, show
 from tracer.record.files import FileStamp, file_stamp
 
 INDEX = "model.safetensors.index.json"
+PLAIN = "model.safetensors"
 ADAPTER = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -118,6 +119,16 @@ def _check_weights(folder: Path, config: dict[str, Any]) -> None:
             )
 
 
+def weight_names(folder: Path) -> list[str]:
+    """The files that the weights would be read from, by path in the folder, be they there or not.
+
+    Raises:
+        ModelUnavailable: Config or index is unsound.
+    """
+    named = [path.relative_to(folder).as_posix() for path in _shards(folder, read_config(folder))]
+    return named or [PLAIN]
+
+
 def _weights_named(folder: Path, config: dict[str, Any]) -> str | None:
     """The index or the file that the weights are read from, where the folder says."""
     name = config.get("transformers_weights")
@@ -148,7 +159,7 @@ def _shards(folder: Path, config: dict[str, Any]) -> list[Path]:
 def weight_files(folder: Path) -> list[Path]:
     """The files that the weights are read from."""
     config = read_config(folder)
-    plain = folder / "model.safetensors"
+    plain = folder / PLAIN
     if plain.is_file() and config.get("transformers_weights") is None:
         return [plain]
     return _shards(folder, config)

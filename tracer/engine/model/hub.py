@@ -1,37 +1,44 @@
-"""Fetch a repository's files from the Hugging Face hub, or say why they cannot be had."""
+"""Fetch a repository's files from the Hugging Face hub, or say why they cannot be had.
+
+The hub is asked first what there is and how much of it is to be fetched. Where it does not answer,
+what was fetched before is used, and that is said; so is a branch that has another commit than when
+it was fetched. A file that was broken off is fetched anew by the next command, whole files are
+kept: `huggingface_hub` goes on inside a file only while it runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import shutil
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+from huggingface_hub import constants
 from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
+    CachedRepoTreeNotFoundError,
+    DryRunError,
     HTTPError,  # pyright: ignore[reportPrivateImportUsage] -- of whichever HTTP library the hub uses
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
-    RevisionNotFoundError,
+    RevisionResolutionError,
     XetDownloadError,
-)
-from huggingface_hub.utils import (
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
 )
 
 from tracer.engine.model.foreign import guarded
-from tracer.engine.model.sources import HubSource, not_fetched
+from tracer.engine.model.hub_client import MB, no_bars, set_patience, telling_bar, warnings_told
+from tracer.engine.model.hub_refusals import in_short, refusal
+from tracer.engine.model.sources import HubSource
 from tracer.engine.progress import Progress
-from tracer.errors import ModelUnavailable, OutOfReach
+from tracer.errors import ModelUnavailable
 
 TOKENIZER_PATTERNS = ("*.json", "*.jinja", "tokenizer.model", "merges.txt")
-MODEL_PATTERNS = (*TOKENIZER_PATTERNS, "*.safetensors")
 _SUBFOLDERS = "*/*"
+_GB = 10**9
+_OLD = 3600.0
+"""Seconds; nobody is writing to a file that was not written to for so long."""
 _hub: Any = huggingface_hub
 
 
@@ -61,73 +68,108 @@ def download_files(source: HubSource, files: Sequence[str], progress: Progress) 
     return _snapshot(source, files, None, progress)
 
 
+def file_bytes(source: HubSource, files: Sequence[str]) -> int | None:
+    """How large files of a commit are together; None where its listing is not at hand.
+
+    The listing is kept by every download from that commit. The hub is not asked.
+    """
+    try:
+        tree = _hub.get_cached_repo_tree(source.repo, revision=source.revision)
+    except CachedRepoTreeNotFoundError:
+        return None
+    return sum(each.size for each in tree if each.path in files)
+
+
 def _snapshot(
     source: HubSource, wanted: Sequence[str], unwanted: str | None, progress: Progress
 ) -> Path:
     what = f"{source.repo} cannot be got from the hub"
     advice = f"Try again, or look at it there. {source.hint}".strip()
-    with progress.task(f"getting {source.repo} from the hub"), _no_bars(), guarded(what, advice):
+    asked = {
+        "revision": source.revision,
+        "allow_patterns": list(wanted),
+        "ignore_patterns": unwanted,
+    }
+    set_patience()
+    with no_bars(), warnings_told(progress), guarded(what, advice):
         try:
-            folder: str = _hub.snapshot_download(
-                source.repo,
-                revision=source.revision,
-                allow_patterns=list(wanted),
-                ignore_patterns=unwanted,
-            )
+            return _fetched(source, asked, progress)
         except (HTTPError, OSError, XetDownloadError) as error:
-            kind, why = _refusal(error, source)
+            kind, why = refusal(error, source)
             raise kind(f"{why} {source.hint}".strip()) from error
-    return Path(folder)
 
 
-def _refusal(error: Exception, source: HubSource) -> tuple[type[ModelUnavailable], str]:
-    """What the user can do about a failed download.
-
-    `OutOfReach`: the hub may well have it, but not for this machine or this account.
-    """
-    repo = source.repo
-    broke_off = f"The download of {repo} broke off: {error}. Run again to resume it."
-    match error:
-        case GatedRepoError():
-            return OutOfReach, (
-                f"{repo} is gated: accept its licence at https://huggingface.co/{repo} and log in "
-                "with `hf auth login` (or set HF_TOKEN)."
-            )
-        case RepositoryNotFoundError():
-            return ModelUnavailable, (
-                f"The hub has no model {repo!r}, or it is private: check the spelling, or log in "
-                "with `hf auth login` (or set HF_TOKEN)."
-            )
-        case RevisionNotFoundError():
-            return ModelUnavailable, f"{repo} has no revision {source.revision!r} on the hub."
-        case HfHubHTTPError(response=response) if response.status_code in (401, 403):
-            return OutOfReach, (
-                f"The hub refuses {repo} (HTTP {response.status_code}): log in with "
-                f"`hf auth login` and check that you may read https://huggingface.co/{repo}."
-            )
-        case HfHubHTTPError(response=response):
-            status = f"HTTP {response.status_code}"
-            return ModelUnavailable, f"The hub failed on {repo} ({status}); try again later."
-        case LocalEntryNotFoundError():
-            return OutOfReach, not_fetched(repo)
-        case OfflineModeIsEnabled():
-            return OutOfReach, broke_off
-        case OSError() if error.errno is not None and not isinstance(error, ConnectionError):
-            return ModelUnavailable, (
-                f"{repo} cannot be stored in the hub's cache: {error.strerror or error}. "
-                "HF_HOME moves it to another folder."
-            )
-        case _:
-            return ModelUnavailable, broke_off
+def _fetched(source: HubSource, asked: dict[str, Any], progress: Progress) -> Path:
+    """Ask what is to be fetched, fetch it, and tell what a user should not miss."""
+    before = _commit_before(source)
+    with progress.task(f"asking the hub about {source.repo}"):
+        try:
+            planned = _hub.snapshot_download(source.repo, **asked, dry_run=True)
+        except DryRunError as error:
+            return _from_cache(source, asked, error.__cause__, progress)
+    missing = sum(each.file_size or 0 for each in planned if each.will_download)
+    if missing:
+        _require_disk(source.repo, missing)
+        _tell_left_behind(source.repo, progress)
+    label, n_mb = f"getting {source.repo} from the hub", missing // MB
+    with progress.task(f"{label}, MB", n_mb) if n_mb else progress.task(label) as advance:
+        bar = telling_bar(advance)
+        folder = Path(_hub.snapshot_download(source.repo, **asked, tqdm_class=bar))
+    if before not in (None, folder.name):
+        progress.note(
+            f"{source.repo} has changed on the hub: {source.revision or 'main'} is commit "
+            f"{folder.name} now, and was {before} when it was fetched before; name that as the "
+            "revision to stay with it"
+        )
+    return folder
 
 
-@contextmanager
-def _no_bars() -> Generator[None, None, None]:
-    if are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+def _commit_before(source: HubSource) -> str | None:
+    """The commit that a branch had when it was fetched last; None for one that never was."""
     try:
-        yield
-    finally:
-        enable_progress_bars()
+        found = _hub.resolve_revision(source.repo, revision=source.revision, local_files_only=True)
+    except RevisionResolutionError:
+        return None
+    return str(found.resolved)
+
+
+def _from_cache(
+    source: HubSource, asked: dict[str, Any], why: BaseException | None, progress: Progress
+) -> Path:
+    """What was fetched before, where the hub did not say what there is now."""
+    if isinstance(why, RepositoryNotFoundError):
+        raise why
+    try:
+        folder = Path(_hub.snapshot_download(source.repo, **asked, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        raise error from why
+    if not isinstance(why, OfflineModeIsEnabled):
+        progress.note(
+            f"the hub could not be asked about {source.repo} ({in_short(why)}); commit "
+            f"{folder.name}, which was fetched before, is used"
+        )
+    return folder
+
+
+def _require_disk(repo: str, n_bytes: int) -> None:
+    """Refuse a download that the disk has no room for before it begins."""
+    cache = Path(constants.HF_HUB_CACHE)
+    there = next(each for each in (cache, *cache.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    if free < n_bytes:
+        raise ModelUnavailable(
+            f"{repo}: {n_bytes / _GB:.1f} GB are to be fetched into the hub's cache {cache}, where "
+            f"{free / _GB:.1f} GB are free. HF_HOME moves it to another folder."
+        )
+
+
+def _tell_left_behind(repo: str, progress: Progress) -> None:
+    """Tell of files that downloads left half done when they were killed: nothing reads them."""
+    blobs = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}", "blobs")
+    found = [path.stat() for path in blobs.glob("*.incomplete")]
+    old = [each.st_size for each in found if time.time() - each.st_mtime > _OLD]
+    if old:
+        progress.note(
+            f"{len(old)} file(s) of downloads that were killed, {sum(old) / _GB:.1f} GB, lie in "
+            f"{blobs}; what ends in .incomplete there can be removed"
+        )

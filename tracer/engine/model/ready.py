@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tracer.engine import model
 from tracer.engine.model.converted import ensure
-from tracer.engine.model.hf_folder import check_folder, fingerprint
-from tracer.engine.model.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, download
+from tracer.engine.model.hf_folder import (
+    check_folder,
+    fingerprint,
+    read_config,
+    weight_files,
+    weight_names,
+)
+from tracer.engine.model.hub import TOKENIZER_PATTERNS, download, download_files, file_bytes
+from tracer.engine.model.room import loaded_bytes, require_room
 from tracer.engine.model.sources import FolderSource, HubSource, PackageSource, find_source
 from tracer.engine.progress import Progress
 from tracer.hypothesis.spec import ModelSpec
@@ -22,6 +30,14 @@ class ReadyModel(NamedTuple):
     revision: str | None
     fingerprint: str
     """SHA-256 of package or folder, commit on the hub."""
+
+
+class Memory(NamedTuple):
+    """Where a model is to be loaded."""
+
+    device: str
+    n_bytes: int | None
+    """All that it has; None where that is not known."""
 
 
 class ModelIdentity(NamedTuple):
@@ -53,8 +69,11 @@ def identify(spec: ModelSpec, progress: Progress) -> ModelIdentity:
             return ModelIdentity(source.place, commit, commit)
 
 
-def ready_model(spec: ModelSpec, progress: Progress) -> ReadyModel:
+def ready_model(spec: ModelSpec, memory: Memory, progress: Progress) -> ReadyModel:
     """The folder with the model's weights and tokenizer, every byte verified where we wrote it.
+
+    A model that is larger than all memory is refused by the sizes of its files, before these are
+    read or fetched. Of the weights on the hub, those are fetched that are loaded.
 
     Raises:
         ModelUnavailable: It cannot be had, with what to do about it.
@@ -65,12 +84,30 @@ def ready_model(spec: ModelSpec, progress: Progress) -> ReadyModel:
             folder = _converted(source, progress)
             return ReadyModel(folder, source.place, None, source.package.sha256)
         case FolderSource(folder=folder):
+            files = sum(path.stat().st_size for path in weight_files(folder))
+            _require_room(spec, folder, files, memory)
             with progress.task(f"reading {folder}"):
                 return ReadyModel(folder, source.place, None, fingerprint(folder))
         case HubSource():
-            folder = download(source, MODEL_PATTERNS, progress)
-            check_folder(folder)
+            folder = _from_hub(spec, source, memory, progress)
             return ReadyModel(folder, source.place, folder.name, folder.name)
+
+
+def _from_hub(spec: ModelSpec, source: HubSource, memory: Memory, progress: Progress) -> Path:
+    """Configuration and tokenizer first, which say which weights there are, then these."""
+    folder = download(source, TOKENIZER_PATTERNS, progress)
+    check_folder(folder, weights=False)
+    commit, weights = replace(source, revision=folder.name), weight_names(folder)
+    if (files := file_bytes(commit, weights)) is not None:
+        _require_room(spec, folder, files, memory)
+    folder = download_files(commit, weights, progress)
+    check_folder(folder)
+    return folder
+
+
+def _require_room(spec: ModelSpec, folder: Path, n_file_bytes: int, memory: Memory) -> None:
+    n_bytes = loaded_bytes(read_config(folder), n_file_bytes, spec.dtype)
+    require_room(spec, n_bytes, memory.n_bytes, memory.device)
 
 
 def ready_tokenizer(spec: ModelSpec, progress: Progress) -> Path:

@@ -221,11 +221,12 @@ def _locate_on_hub(source: HubSource) -> Location:
     return Location("to download", source.place)
 
 
-def not_fetched(repo: str) -> str:
-    """Why a repository that is not in the hub's cache cannot be fetched now, as a sentence."""
+def not_fetched(repo: str, *, in_part: bool = False) -> str:
+    """Why a repository that is not, or only in part, in the hub's cache cannot be fetched now."""
+    where = "only in part in the hub's cache" if in_part else "not in the hub's cache"
     if huggingface_hub.is_offline_mode():
-        return f"{repo} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download."
-    return f"{repo} is not in the hub's cache, and the hub cannot be reached: no network."
+        return f"{repo} is {where}, and HF_HUB_OFFLINE forbids a download."
+    return f"{repo} is {where}, and the hub cannot be reached: no network."
 
 
 _DTYPES = get_args(ModelSpec.model_fields["dtype"].annotation)

@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from tracer.engine.model.hf_load import load_model, quiet, require_usable
-from tracer.engine.model.ready import ready_model
+from tracer.engine.model.ready import Memory, ready_model
+from tracer.engine.model.room import main_memory
 from tracer.engine.model.tokenizer import read_tokenizer
 from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, UsageError, show
@@ -58,7 +59,7 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
         UsageError: The device is not there.
     """
     device = choose_device(spec.device)
-    ready = ready_model(spec, progress)
+    ready = ready_model(spec, Memory(str(device), _memory_of(device)), progress)
     require_usable(ready.folder)
     with progress.task("loading the tokenizer"):
         tokenizer = read_tokenizer(spec, ready.folder)
@@ -93,6 +94,11 @@ def choose_device(name: str) -> torch.device:
             "`--device auto` takes what there is."
         )
     return torch.device(device.type, device.index or 0)
+
+
+def _memory_of(device: torch.device) -> int | None:
+    """Bytes that a device has in all."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else main_memory()
 
 
 def _count(kind: str) -> int:
