@@ -35,7 +35,9 @@ Model = Annotated[
     ),
 ]
 Features = Annotated[str | None, typer.Option(metavar="NAME", help="Another feature basis.")]
-Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:0, mps, …")]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:0, mps, balanced, …")
+]
 Dtype = Annotated[
     str | None, typer.Option(metavar="NAME", help="float32, bfloat16, float16 or float64.")
 ]

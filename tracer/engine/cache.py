@@ -108,23 +108,26 @@ def identity(model: ModelRecord, features: OpenBasis, environment: Environment) 
     about = environment.model_dump(mode="json", exclude={"python"})
     dictionary = (features.basis.name, features.fingerprint, features.revision)
     weights = (model.fingerprint, model.dtype, model.device)
-    return (own_code(ROOMS), about, _processor(torch.device(model.device)), *weights, *dictionary)
+    return (own_code(ROOMS), about, _processor(model.device), *weights, *dictionary)
 
 
-def _processor(device: torch.device) -> str:
-    """Its kind: of a GPU its name and how it adds up, of a CPU the instructions that torch takes.
+def _processor(devices: str) -> str:
+    """The kind of each device: of a GPU its name and how it adds up, of a CPU its instructions.
 
     Products of float32 are full ones on every GPU, see `Model`.
     """
-    if device.type == "cuda":
-        products = torch.backends.cuda.matmul
-        half = (
-            products.allow_bf16_reduced_precision_reduction,
-            products.allow_fp16_reduced_precision_reduction,
-        )
-        name = torch.cuda.get_device_name(device)
-        return f"{name}, CUDA {torch.version.cuda}, half sums reduced {half}"
-    return torch.backends.cpu.get_cpu_capability()
+    products = torch.backends.cuda.matmul
+    half = (
+        products.allow_bf16_reduced_precision_reduction,
+        products.allow_fp16_reduced_precision_reduction,
+    )
+    gpu = f"CUDA {torch.version.cuda}, half sums reduced {half}"
+    return ", ".join(
+        f"{torch.cuda.get_device_name(device)}, {gpu}"
+        if device.startswith("cuda")
+        else torch.backends.cpu.get_cpu_capability()
+        for device in devices.split(", ")
+    )
 
 
 class KeptRows(NamedTuple):

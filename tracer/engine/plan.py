@@ -174,7 +174,7 @@ def _seconds(
     work += _single(single, plan.rows, lengths, model)
     passes += single.total
     weights = _weight_bytes(hypothesis, model)
-    if hypothesis.model_spec.device.startswith("cuda"):
+    if hypothesis.model_spec.device.startswith(("cuda", "balanced")):
         return OPEN_SECONDS + (work + graphs) / FLOPS_GPU + passes * weights / GPU_BYTES_PER_SECOND
     at_work = work / (cores * FLOPS_PER_CORE) + graphs / (cores * FLOPS_SWEEP)
     return OPEN_SECONDS + at_work + passes * weights / BYTES_PER_SECOND

@@ -37,7 +37,7 @@ class ModelSpec(Declared):
         default=None, description="Git revision on the hub; None is its default."
     )
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:0, mps, …")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:0, mps, balanced, …")
 
 
 ModelForm = Annotated[

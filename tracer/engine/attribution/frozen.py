@@ -58,7 +58,7 @@ TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-4}
 Many norms compute in float32 even in a float64 model, which alone makes 1e-7.
 """
 LOW_PRECISION = 0.05
-"""The same for models that compute in half precision."""
+"""The same for models that compute in half precision, or whose weights are quantised."""
 _LAYER = "layer {} does more than attention, norms and an MLP added to a residual stream"
 _END = "after the last layer it does more than a norm, an unembedding and a soft cap"
 
@@ -276,8 +276,9 @@ def _logits(
 
 def _require_alike(model: Model, parts: Sequence[str], errors: Sequence[float]) -> None:
     """Refuse a model at the first part that differs by too much of its largest entry."""
+    exact = None if model.is_quantised else TOLERANCE.get(model.dtype)
     for part, error in zip(parts, errors, strict=True):
-        if error > TOLERANCE.get(model.dtype, LOW_PRECISION):
+        if error > (LOW_PRECISION if exact is None else exact):
             raise ModelUnavailable(
                 f"{model.record.name}: no attribution graph, because {part} (it differs by "
                 f"{error:.1g} of its largest entry; the model is {model.record.architecture})."

@@ -176,6 +176,18 @@ class FeatureBasis(ABC):
         return reduce(torch.add, parts)
 
 
+def rows_of(weight: Float[Tensor, "feature ..."], index: Int[Tensor, " n"]) -> Tensor:
+    """Rows of a weight, copied, on its device, wherever `index` is.
+
+    A matrix that is stored by columns is gathered along these: read row by row, each number would
+    come from another part of memory.
+    """
+    index = index.to(weight.device)
+    if weight.ndim == 2 and weight.stride(0) == 1:
+        return weight.T.index_select(1, index).T.contiguous()
+    return weight[index]
+
+
 @dataclass(frozen=True)
 class ReLU:
     """On above 0."""

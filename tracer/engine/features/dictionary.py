@@ -3,10 +3,11 @@
 A per-layer transcoder's features write to their own layer's output, a cross-layer transcoder's to
 that of their own and of every later layer.
 
-The weights are views of memory-mapped files. An encoder, a bias and a skip matrix stay loaded once
-they have been used, in the type they are stored in, on the model's device; on the CPU that is the
-file's own pages. Of a decoder, only the rows asked for are read, each time. Every product is taken
-in the type of its input.
+The weights are views of memory-mapped files. On the CPU they are used where they are: pages of the
+file, which the system takes back where it needs them. On a GPU an encoder, a bias and a skip matrix
+are brought when they are first used, in the type they are stored in, and stay there; encoders only
+while half of the memory that was free holds them. Of decoders, and of encoders without such room,
+only the rows asked for are read, each time. Every product is taken in the type of its input.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 
-from tracer.engine.features.basis import ActivationFunction, FeatureBasis, Readers
+from tracer.engine.features.basis import (
+    ActivationFunction,
+    FeatureBasis,
+    Readers,
+    TopK,
+    rows_of,
+)
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site, SiteKind
 from tracer.errors import UsageError
@@ -89,7 +96,7 @@ def check_model(dictionary: Dictionary, model: Model) -> None:
 
 
 class Encoder(NamedTuple):
-    """A layer's encoder on the device where it is used."""
+    """A layer's encoder, or rows of it, on the device where it is used."""
 
     W: Float[Tensor, "feature d_model"]
     b: Float[Tensor, " feature"]
@@ -99,13 +106,11 @@ class Encoder(NamedTuple):
         """Pre-activations of all features."""
         return linear(x, self.W.to(x.dtype), self.b.to(x.dtype))
 
-    def pre_at(
-        self, x: Float[Tensor, "n d_model"], index: Int[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Pre-activation of one feature for each input."""
+    def pre_each(self, x: Float[Tensor, "feature d_model"]) -> Float[Tensor, " feature"]:
+        """Pre-activation of each feature for an input of its own."""
         # A matrix product accumulates in float32 where an elementwise sum would round each term.
-        products = x[:, None] @ _rows(self.W, index).to(x.dtype)[:, :, None]
-        return products[:, 0, 0] + _rows(self.b, index).to(x.dtype)
+        products = x[:, None] @ self.W.to(x.dtype)[:, :, None]
+        return products[:, 0, 0] + self.b.to(x.dtype)
 
 
 @final
@@ -120,6 +125,7 @@ class DictionaryBasis(FeatureBasis):
         self._layers = dictionary.layers
         self._device = device
         self._encoders: dict[int, Encoder] = {}
+        self._room = _room_for_encoders(device)
         self._beside: dict[tuple[str, int], Tensor] = {}
         """Biases and skip matrices that have been used, on the device."""
 
@@ -155,12 +161,11 @@ class DictionaryBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, " n"]:
         """See `FeatureBasis.encode_at`."""
-        encoder = self._encoder(layer)
-        activation = encoder.activation
-        if (single := activation.of(index)) is not None:
-            return single(encoder.pre_at(x[row, pos], index))
+        if not isinstance(self._layers[layer].activation, TopK):
+            rows = self._rows_of_encoder(layer, index)
+            return rows.activation(rows.pre_each(x[row, pos]))
         places, inverse = torch.unique(row * x.shape[1] + pos, return_inverse=True)
-        return activation(encoder.pre(x.flatten(0, 1)[places]))[inverse, index]
+        return self.encode(layer, x.flatten(0, 1)[places])[inverse, index]
 
     def write_layers(self, layer: int) -> range:
         """Its own and, of a cross-layer transcoder, all later ones."""
@@ -169,7 +174,7 @@ class DictionaryBasis(FeatureBasis):
     def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
         """See `FeatureBasis.W_dec`; only the rows for layer `to` are read."""
         assert to in self.write_layers(layer)
-        return _rows(self._layers[layer].W_dec[:, to - layer], index).to(self._device)
+        return rows_of(self._layers[layer].W_dec[:, to - layer], index).to(self._device)
 
     def b_dec(self, layer: int) -> Float[Tensor, " d_model"]:
         """See `FeatureBasis.b_dec`."""
@@ -194,8 +199,8 @@ class DictionaryBasis(FeatureBasis):
         activations: Float[Tensor, " n"],
     ) -> Readers:
         """Rows of the encoder and its biases, the same at every position."""
-        encoder = self._encoder(layer)
-        return Readers(_rows(encoder.W, index).to(x.dtype), _rows(encoder.b, index).to(x.dtype))
+        rows = self._rows_of_encoder(layer, index)
+        return Readers(rows.W.to(x.dtype), rows.b.to(x.dtype))
 
     def pull_back(
         self,
@@ -205,22 +210,43 @@ class DictionaryBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, "pos row d_model"]:
         """See `FeatureBasis.pull_back`."""
-        return gradient @ _rows(self._encoder(layer).W, index).to(gradient.dtype)
+        return gradient @ self._rows_of_encoder(layer, index).W.to(gradient.dtype)
 
     def _encoder(self, layer: int) -> Encoder:
-        if layer not in self._encoders:
+        """The whole of a layer, kept where there is room for it."""
+        if (kept := self._encoders.get(layer)) is not None:
+            return kept
+        weights, device = self._layers[layer], self._device
+        encoder = Encoder(
+            weights.W_enc.to(device), weights.b_enc.to(device), weights.activation.to(device)
+        )
+        if self._has_room(layer):
+            self._room -= weights.W_enc.nbytes
+            self._encoders[layer] = encoder
+        return encoder
+
+    def _has_room(self, layer: int) -> bool:
+        return layer in self._encoders or self._layers[layer].W_enc.nbytes <= self._room
+
+    def _rows_of_encoder(self, layer: int, index: Int[Tensor, " n"]) -> Encoder:
+        """Some features of a layer: from its encoder if that can be kept, else from the file."""
+        if self._has_room(layer):
+            whole = self._encoder(layer)
+        else:
             weights = self._layers[layer]
-            self._encoders[layer] = Encoder(
-                weights.W_enc.to(self._device),
-                weights.b_enc.to(self._device),
-                weights.activation.to(self._device),
-            )
-        return self._encoders[layer]
+            whole = Encoder(weights.W_enc, weights.b_enc, weights.activation)
+        device, index = self._device, index.to(whole.W.device)
+        activation = whole.activation.of(index) or whole.activation
+        return Encoder(
+            rows_of(whole.W, index).to(device), whole.b[index].to(device), activation.to(device)
+        )
 
 
-def _rows(weights: Float[Tensor, "feature ..."], index: Int[Tensor, " n"]) -> Tensor:
-    """Rows of `weights`, on their device, wherever `index` is."""
-    return weights[index.to(weights.device)]
+def _room_for_encoders(device: torch.device) -> float:
+    """Bytes of a device that encoders may take; on the CPU they take none of their own."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return float("inf")
+    return torch.cuda.mem_get_info(device)[0] / 2
 
 
 _SAMPLES = 32

@@ -10,16 +10,29 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracer.engine.features.basis import FeatureBasis, Readers
+from tracer.engine.features.basis import FeatureBasis, Readers, rows_of
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
+from tracer.errors import ModelUnavailable
 
 
 class NeuronBasis(FeatureBasis):
     """Hidden units of gated or plain MLPs."""
 
     def __init__(self, model: Model) -> None:
+        """Look whether the model has such units, and weights that can be read.
+
+        Raises:
+            ModelUnavailable: Its MLPs are mixtures of experts, or quantised, or unlike others.
+        """
+        if model.has("experts"):
+            raise ModelUnavailable(
+                f"{model.record.name}: its MLPs are mixtures of experts, and which of these a "
+                "token goes through depends on the token, so there are no neurons that are the "
+                "same everywhere. Use a dictionary as features."
+            )
         model.require(("mlp_in", "mlp_up", "mlp_hidden", "mlp_out"), "features: neurons")
+        model.W_out(0)
         self._model = model
         self.name = "neurons"
         self.is_sparse = False
@@ -125,15 +138,8 @@ class NeuronBasis(FeatureBasis):
 
 
 def _rows(W: Float[Tensor, "feature d_model"], index: Int[Tensor, " n"]) -> Tensor:
-    """Rows of a weight, on its device, wherever `index` is; all of them without a copy.
-
-    A weight that is stored by columns is gathered along these: read row by row, each number would
-    come from another part of memory.
-    """
-    if len(index) == len(W):
-        return W
-    index = index.to(W.device)
-    return W.T.index_select(1, index).T.contiguous() if W.stride(0) == 1 else W[index]
+    """Rows of a weight, wherever `index` is; all of them without a copy."""
+    return W if len(index) == len(W) else rows_of(W, index)
 
 
 def _ratio(hidden: Float[Tensor, "*n"], factor: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:

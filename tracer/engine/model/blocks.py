@@ -7,13 +7,17 @@ right.
 
 from __future__ import annotations
 
-import copy
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tracer.engine.model.placement import alone
+
+SLICE = 1 << 14
+"""Tokens whose columns of W_U are converted at once."""
 PROBE = 1e4
 """Size of the probe: large, so that a norm's epsilon is lost in it."""
 
@@ -80,20 +84,88 @@ class Unembedding(NamedTuple):
     W_U: Float[Tensor, "d_model vocab"]
     b_U: Float[Tensor, " vocab"] | None
 
+    def products(self, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "n vocab"]:
+        """The product x W_U, in the type of x."""
+        parts = [x @ self.W_U[:, part].to(x.dtype) for part in self._slices(x.dtype)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+    def back(self, weights: Float[Tensor, "n vocab"]) -> Float[Tensor, "n d_model"]:
+        """The product of weights and W_Uᵀ, in the type of the weights."""
+        parts = (
+            weights[:, part] @ self.W_U[:, part].to(weights.dtype).T
+            for part in self._slices(weights.dtype)
+        )
+        return reduce(torch.add, parts)
+
+    def _slices(self, dtype: torch.dtype) -> list[slice]:
+        """Of the vocabulary: a copy of all of W_U in another type would be the largest tensor."""
+        n_vocab = self.W_U.shape[1]
+        size = n_vocab if dtype == self.W_U.dtype else SLICE
+        return [slice(start, start + size) for start in range(0, n_vocab, size)]
+
 
 def read_block(bridge: Any) -> Block:
     """Read one block of a TransformerLens bridge."""
     attn = bridge.attn
-    like = attn.W_O[0, 0]
+    W_V, W_O = read_values(attn)
+    like = W_O[0, 0]
     norms = {name: _norm(bridge, name, like) for name in ("ln1", "ln1_post", "ln2", "ln2_post")}
     return Block(
-        W_V=attn.W_V.detach(),
+        W_V=W_V,
         b_V=_detached(attn.b_V),
-        W_O=attn.W_O.detach(),
+        W_O=W_O,
         b_O=_detached(attn.b_O),
         is_parallel="Parallel" in type(bridge).__name__,
         **norms,
     )
+
+
+class Values(NamedTuple):
+    """What attention carries, without its pattern."""
+
+    W_V: Float[Tensor, "group d_model d_head"]
+    W_O: Float[Tensor, "head d_head d_model"]
+
+
+def read_values(attn: Any) -> Values:
+    """Value and output maps; of quantised ones, the matrices that they multiply with.
+
+    TransformerLens reads no quantised storage. A projection that is quantised is still a linear
+    map, x ↦ x W + b, and the rows of W are what it makes of the unit vectors.
+
+    Raises:
+        NotImplementedError: The weights are not in memory, or attention has no such projections.
+    """
+    try:
+        return Values(attn.W_V.detach(), attn.W_O.detach())
+    except NotImplementedError:
+        v, o = (getattr(attn, name, None) for name in ("v", "o"))
+        if not _is_quantised(v) or not _is_quantised(o):
+            raise
+        W_O, d_head = _dense(o), int(attn.config.d_head)
+        W_V = _dense(v)
+        by_group = W_V.view(len(W_V), -1, d_head).transpose(0, 1)
+        return Values(by_group, W_O.view(-1, d_head, W_O.shape[1]))
+
+
+def _is_quantised(linear: Any) -> bool:
+    """Whether a projection is there, and its weight in memory as packed integers."""
+    weight = getattr(getattr(linear, "original_component", None), "weight", None)
+    return isinstance(weight, Tensor) and weight.device.type != "meta"
+
+
+def _dense(linear: Any) -> Float[Tensor, "d_in d_out"]:
+    """The matrix of a linear map, from its outputs."""
+    module = linear.original_component
+    unit = torch.eye(module.in_features, dtype=_float_of(module), device=module.weight.device)
+    with torch.no_grad():
+        rows = module(unit)
+    return rows if module.bias is None else rows - module.bias.to(rows.dtype)
+
+
+def _float_of(module: torch.nn.Module) -> torch.dtype:
+    """What a quantised projection computes in."""
+    return getattr(module, "compute_dtype", None) or torch.float32
 
 
 def read_query_key(bridge: Any) -> QueryKey:
@@ -134,7 +206,7 @@ def _norm(parent: Any, name: str, like: Float[Tensor, " d_model"]) -> Norm | Non
         return None
     some = next(bridge.original_component.parameters(), like)
     dtype = torch.promote_types(some.dtype, torch.float32)
-    module = copy.deepcopy(bridge.original_component).to(dtype)
+    module = alone(bridge.original_component).to(dtype)
     sign = torch.ones(like.shape[-1], device=like.device, dtype=dtype)
     sign[::2] = -1
     with torch.no_grad():

@@ -20,6 +20,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tracer.engine.model.model import Model
+from tracer.engine.model.placement import devices, named_tensors
 from tracer.engine.model.weights import Weights, record_of
 from tracer.errors import UsageError, listed, shorten
 from tracer.hypothesis.spec import ModelSpec
@@ -110,8 +111,7 @@ def weights_hash(weights: Weights) -> str:
     backend = weights.tokenizer.backend_tokenizer  # only fast ones get here
     for text in (config.to_json_string(use_diff=False), backend.to_str()):
         total.update(f"{text}\0".encode())
-    model = weights.hf_model
-    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+    for name, tensor in named_tensors(weights.hf_model):
         total.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         total.update(memoryview(_bytes_of(tensor)))
     return total.hexdigest()
@@ -131,16 +131,19 @@ def _spec(hf_model: Any, name: str | None) -> ModelSpec:
     """How a hypothesis would name it.
 
     Raises:
-        UsageError: It lies on several devices, or its weights are no floating-point numbers.
+        UsageError: It lies on several devices without a device map, or computes in no floats.
     """
-    devices = sorted({str(each.device) for each in hf_model.parameters()})
-    if len(devices) != 1:
-        raise UsageError(f"the model lies on {listed(devices)}; one device is expected.")
-    dtype = str(next(hf_model.parameters()).dtype).removeprefix("torch.")
+    held_on = devices(hf_model)
+    if len(held_on) != 1 and getattr(hf_model, "hf_device_map", None) is None:
+        raise UsageError(
+            f"the model lies on {listed(held_on)}, and nothing moves what goes from one to the "
+            "other; load it with device_map."
+        )
+    dtype = str(hf_model.dtype).removeprefix("torch.")
     if dtype not in ("float32", "bfloat16", "float16", "float64"):
         raise UsageError(f"the model's weights are {dtype}; floating-point ones are expected.")
     own = name or getattr(hf_model.config, "_name_or_path", "") or type(hf_model).__name__
-    return ModelSpec(name=own, device=devices[0], dtype=dtype)
+    return ModelSpec(name=own, device=", ".join(held_on), dtype=dtype)
 
 
 def _usable(tokenizer: object) -> PreTrainedTokenizerBase:

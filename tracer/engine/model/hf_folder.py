@@ -58,7 +58,7 @@ def context_length(config: dict[str, Any]) -> int | None:
 
 
 def check_folder(folder: Path, *, weights: bool = True) -> None:
-    """Refuse what is no dense causal language model with safetensors and a tokenizer.
+    """Refuse what is no causal language model with safetensors and a tokenizer.
 
     Args:
         folder: Where `config.json` must be.
@@ -97,13 +97,6 @@ def _check_config(folder: Path) -> dict[str, Any]:
     if isinstance(n_layers, int) and n_layers > MAX_LAYERS:
         raise ModelUnavailable(
             f"{path}: num_hidden_layers is {n_layers:.3g}; up to {MAX_LAYERS:,} are read."
-        )
-    quantised = config.get("quantization_config")
-    if isinstance(quantised, dict):
-        method = cast(dict[str, Any], quantised).get("quant_method", "unknown method")
-        raise ModelUnavailable(
-            f"{folder}: the weights are quantised ({method}); features are read from dense "
-            "weights only. Use the unquantised model."
         )
     return config
 

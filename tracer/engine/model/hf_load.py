@@ -80,7 +80,13 @@ def require_usable(folder: Path) -> None:
             "transformers knows; code that comes with a model is never run."
         )
     require_json(folder, ("generation_config.json",))  # transformers passes over an unsound one
-    _check_sizes(_planned(folder), _stored(folder), folder)
+    if not _says_quantised(folder):
+        _check_sizes(_planned(folder), _stored(folder), folder)
+
+
+def _says_quantised(folder: Path) -> bool:
+    """Whether weights may have other shapes and types than the model, by the rules of a library."""
+    return "quantization_config" in read_config(folder)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -103,8 +109,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+def load_model(folder: Path, dtype: torch.dtype, device: torch.device | None) -> PreTrainedModel:
     """Load and freeze a model whose `require_usable` passed.
+
+    Args:
+        folder: Where it is.
+        dtype: What it computes in; quantised weights stay packed.
+        device: Where it goes; None: its layers are spread over all CUDA devices.
 
     Raises:
         ModelUnavailable: The weights cannot be read, do not fit the config, or not into memory.
@@ -121,13 +132,18 @@ def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTra
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
+                **_placed(folder, device),
             )
-            hf_model.to(device)
+            if device is not None and hf_model.device != device:
+                hf_model.to(device)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ModelUnavailable(
-                f"The model does not fit on {device}; try `--dtype bfloat16` or `--device cpu`."
+                f"The model does not fit on {device or 'the CUDA devices'}; try `--dtype bfloat16`"
+                " or `--device cpu`."
             ) from error
     _check_report(folder, report)
+    if _says_quantised(folder) and not getattr(hf_model, "is_quantized", False):
+        _stored(folder)  # transformers passes over a method that it does not know
     return hf_model.eval().requires_grad_(False)
 
 
@@ -135,6 +151,13 @@ _ADVICE = (
     f"Save the model again, or update transformers ({transformers.__version__}) where the model is "
     "newer than it."
 )
+
+
+def _placed(folder: Path, device: torch.device | None) -> dict[str, Any]:
+    """Where weights are put while they are loaded: packed ones cannot be moved afterwards."""
+    if device is None:
+        return {"device_map": "balanced"}
+    return {"device_map": {"": device}} if _says_quantised(folder) else {}
 
 
 def _blame(folder: Path) -> None:
@@ -177,7 +200,7 @@ def _require_dense(path: Path, key: str, dtype: str) -> None:
     if key.endswith(".weight") and dtype not in _FLOATS:
         raise ModelUnavailable(
             f"{path}: {key} is {dtype}; allowed are {', '.join(_FLOATS)}. The weights are "
-            "quantised, and features are read from dense weights only: use the unquantised model."
+            "quantised, and config.json has no quantization_config that says how."
         )
 
 

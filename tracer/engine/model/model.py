@@ -4,13 +4,17 @@ This is the only module that knows TransformerLens: it wraps a Hugging Face mode
 `TransformerBridge` and translates a `Site` into a hook name. Names of sites follow TransformerLens
 (`mlp_hidden` is its `mlp.hook_post`). All passes keep the batch axis first; `forward` starts with
 one row and lets the others enter at the first layer where they can differ.
+
+The layers of a large model may lie on several devices. What leaves this module, through hooks or as
+weights, is on `device`, and what hooks give back goes to where it came from: so nothing else in the
+engine knows of more than one device. Keys and values stay where their layer is.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -29,11 +33,13 @@ from tracer.engine.model.blocks import (
     read_block,
     read_query_key,
     read_unembedding,
+    read_values,
 )
 from tracer.engine.model.foreign import guarded
+from tracer.engine.model.placement import brought, home_device, is_quantised, moved
 from tracer.engine.model.sites import HOOK_NAMES, Prefix, Site, SiteKind, cache_of
 from tracer.engine.model.weights import Weights
-from tracer.errors import ModelUnavailable
+from tracer.errors import ModelUnavailable, one_line
 from tracer.record.record import ModelRecord
 
 _SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
@@ -43,7 +49,10 @@ _FEW_ROWS, _TILE = 8, 4
 _PROMPTS_AT_ONCE, _TOKENS_AT_ONCE = _FEW_ROWS, 512
 """What one pass over whole prompts takes at most; more would take no less time for each."""
 Hook = Callable[[Tensor], Tensor | None]
-"""Sees the tensor at a site; what it returns, if anything, takes the tensor's place."""
+"""Sees the tensor at a site; what it returns, if anything, takes the tensor's place.
+
+It changes nothing in place: what it sees may be a copy.
+"""
 
 
 class MlpParts(NamedTuple):
@@ -82,8 +91,9 @@ class Model:
         self.tokenizer: Any = weights.tokenizer
         self.n_layers: int = weights.record.n_layers
         self.context: int = int(self._bridge.cfg.n_ctx)
-        self.device: torch.device = next(weights.hf_model.parameters()).device
-        self.dtype: torch.dtype = next(weights.hf_model.parameters()).dtype
+        self.device: torch.device = home_device(weights.hf_model)
+        self.dtype: torch.dtype = weights.hf_model.dtype
+        self.is_quantised: bool = is_quantised(weights.hf_model)
         text: Any = weights.hf_model.config.get_text_config()
         self.soft_cap: float | None = getattr(text, "final_logit_softcapping", None)
         self.stop_ids: frozenset[int] = weights.stop_ids
@@ -118,20 +128,48 @@ class Model:
         return (*layers, Site("final_scale", 0))
 
     def W_O(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
-        """What each head's activation is multiplied with before it is added to the stream."""
-        return self._bridge.blocks[layer].attn.W_O.detach()
+        """What each head's activation is multiplied with before it is added to the stream.
+
+        Raises:
+            ModelUnavailable: Weights that are not in memory, or cannot be read; so of all weights.
+        """
+        block = self._bridge.blocks[layer]
+        with self._reading("attention's weights", block):
+            return moved(read_values(block.attn).W_O, self.device)
 
     def W_out(self, layer: int) -> Float[Tensor, "feature d_model"]:
         """Down projection of a layer's MLP, one row per hidden unit."""
-        return self._rows(self._bridge.blocks[layer].mlp.W_out)
+        return self._mlp_weight(layer, "W_out")
 
     def W_in(self, layer: int) -> Float[Tensor, "feature d_model"]:
         """Up projection of a layer's MLP, one row per hidden unit."""
-        return self._rows(self._bridge.blocks[layer].mlp.W_in)
+        return self._mlp_weight(layer, "W_in")
 
     def W_gate(self, layer: int) -> Float[Tensor, "feature d_model"]:
         """Gate projection of a layer's MLP, one row per hidden unit."""
-        return self._rows(self._bridge.blocks[layer].mlp.W_gate)
+        return self._mlp_weight(layer, "W_gate")
+
+    def _mlp_weight(self, layer: int, name: str) -> Tensor:
+        block = self._bridge.blocks[layer]
+        with self._reading("the weights of the MLPs", block):
+            return self._rows(moved(getattr(block.mlp, name), self.device))
+
+    @contextmanager
+    def _reading(self, what: str, part: Any) -> Generator[None, None, None]:
+        """Have the weights of a part of the model at hand, or tell why they cannot be read.
+
+        Raises:
+            ModelUnavailable: TransformerLens refuses weights that are packed.
+        """
+        try:
+            with brought(part.original_component):
+                yield
+        except NotImplementedError as error:
+            reason = one_line(error).partition(" because ")[2].partition(". ")[0]
+            raise ModelUnavailable(
+                f"{self.record.name}: {what} cannot be read ({reason.rstrip('.')}). Use a "
+                "dictionary as features, or the unquantised model."
+            ) from error
 
     def _rows(self, weight: Tensor) -> Tensor:
         """The weight by hidden units: architectures differ in which axis stands first."""
@@ -170,16 +208,22 @@ class Model:
 
     def block(self, layer: int) -> Block:
         """Attention's weights and the norms of a layer."""
-        return read_block(self._bridge.blocks[layer])
+        block = self._bridge.blocks[layer]
+        with self._reading("attention's weights", block):
+            return moved(read_block(block), self.device)
 
     def query_key(self, layer: int) -> QueryKey:
         """What the attention scores of a layer are made of."""
-        return read_query_key(self._bridge.blocks[layer])
+        block = self._bridge.blocks[layer]
+        with self._reading("attention's weights", block):
+            return moved(read_query_key(block), self.device)
 
     @property
     def unembedding(self) -> Unembedding:
         """The last norm and what turns its output into logits, before any soft cap."""
-        return read_unembedding(self._bridge)
+        bridge = self._bridge
+        with self._reading("the unembedding", bridge.unembed), brought(bridge.ln_final):
+            return moved(read_unembedding(bridge), self.device)
 
     def clean(
         self, ids: Int[Tensor, "prompt pos"], hooks: Sequence[tuple[Site, Hook]]
@@ -257,7 +301,7 @@ class Model:
                 use_cache=cache is not None,
                 logits_to_keep=1,
             )
-        return _precise(out.logits[:, -1])
+        return _precise(out.logits[:, -1]).to(self.device)
 
     def _few_rows(self) -> list[tuple[Site, Hook]]:
         """Hooks that make the logits of a few rows faster: W_U x with the rows as columns of x.
@@ -270,6 +314,8 @@ class Model:
         end: Any = self._bridge.unembed.original_component
         if self.device.type != "cpu" or not isinstance(end, torch.nn.Linear):
             return []
+        if end.weight.device != self.device or not end.weight.is_floating_point():
+            return []  # put aside, or packed
         W_U, b_U = end.weight, getattr(end, "bias", None)
         held: list[Tensor] = []
 
@@ -306,7 +352,7 @@ class Model:
             torch.set_float32_matmul_precision("highest")
         return self._bridge.hooks(
             fwd_hooks=[
-                (HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook))
+                (HOOK_NAMES[site.kind].format(layer=site.layer), _adapt(hook, self.device))
                 for site, hook in hooks
             ]
         )
@@ -352,10 +398,13 @@ def _precise(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _adapt(ours: Hook) -> Callable[..., Tensor | None]:
-    """TransformerLens also hands over its hook point, by the keyword `hook`."""
+def _adapt(ours: Hook, home: torch.device) -> Callable[..., Tensor | None]:
+    """A hook as TransformerLens calls it: it also hands over its hook point, as `hook`."""
 
     def theirs(tensor: Tensor, hook: object) -> Tensor | None:
-        return ours(tensor)
+        if tensor.device == home:
+            return ours(tensor)
+        changed = ours(tensor.to(home))
+        return None if changed is None else changed.to(tensor.device)
 
     return theirs

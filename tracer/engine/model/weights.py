@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tracer.engine.model.hf_load import load_model, quiet, require_usable
+from tracer.engine.model.placement import devices
 from tracer.engine.model.ready import Memory, ready_model
 from tracer.engine.model.room import main_memory
 from tracer.engine.model.tokenizer import read_tokenizer
@@ -16,6 +17,9 @@ from tracer.engine.progress import Progress
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import ModelRecord
+
+SPREAD = "balanced"
+"""The device that stands for all CUDA devices, the layers spread over them."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
         ModelUnavailable: It cannot be had or loaded here, with what to do about it.
         UsageError: The device is not there.
     """
-    device = choose_device(spec.device)
-    ready = ready_model(spec, Memory(str(device), _memory_of(device)), progress)
+    device = None if spec.device == SPREAD else choose_device(spec.device)
+    ready = ready_model(spec, memory_of(device), progress)
     require_usable(ready.folder)
     with progress.task("loading the tokenizer"):
         tokenizer = read_tokenizer(spec, ready.folder)
-    with progress.task(f"loading {spec.name} on {device}"), quiet():
+    with progress.task(f"loading {spec.name} on {device or 'all CUDA devices'}"), quiet():
         hf_model = load_model(ready.folder, getattr(torch, spec.dtype), device)
     found = (ready.source, ready.revision, ready.fingerprint)
     return Weights(hf_model, tokenizer, record_of(spec, *found, hf_model))
@@ -83,7 +87,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(
-            f"device {name!r} is not known; choose auto, cpu, cuda, cuda:N or mps."
+            f"device {name!r} is not known; choose auto, cpu, cuda, cuda:N, balanced or mps."
         ) from None
     if device.type == "cpu":
         return torch.device("cpu")
@@ -96,9 +100,19 @@ def choose_device(name: str) -> torch.device:
     return torch.device(device.type, device.index or 0)
 
 
-def _memory_of(device: torch.device) -> int | None:
-    """Bytes that a device has in all."""
-    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else main_memory()
+def memory_of(device: torch.device | None) -> Memory:
+    """All the memory of a device; None: of all CUDA devices together.
+
+    Raises:
+        UsageError: There is no CUDA device.
+    """
+    if device is None:
+        if not (n_found := _count("cuda")):
+            raise UsageError(f"device {SPREAD!r} needs CUDA devices, and none is here.")
+        total = sum(torch.cuda.mem_get_info(number)[1] for number in range(n_found))
+        return Memory(f"{n_found} CUDA device(s)", total)
+    is_cuda = device.type == "cuda"
+    return Memory(str(device), torch.cuda.mem_get_info(device)[1] if is_cuda else main_memory())
 
 
 def _count(kind: str) -> int:
@@ -106,7 +120,9 @@ def _count(kind: str) -> int:
         return torch.cuda.device_count()
     if kind == "mps":
         return int(torch.backends.mps.is_available())
-    raise UsageError(f"device {kind!r} is not supported; choose auto, cpu, cuda, cuda:N or mps.")
+    raise UsageError(
+        f"device {kind!r} is not supported; choose auto, cpu, cuda, cuda:N, balanced or mps."
+    )
 
 
 def record_of(
@@ -125,5 +141,5 @@ def record_of(
         d_model=text.hidden_size,
         d_vocab=text.vocab_size,
         dtype=spec.dtype,
-        device=str(hf_model.device),
+        device=", ".join(devices(hf_model)),
     )
