@@ -8,6 +8,7 @@ right.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,10 @@ from torch import Tensor
 
 PROBE = 1e4
 """Size of the probe: large, so that a norm's epsilon is lost in it."""
+
+
+PART = 1 << 15
+"""Tokens whose unembedding is copied into another type at once: 302 MB for a width of 2,304."""
 
 
 class Norm(NamedTuple):
@@ -79,6 +84,23 @@ class Unembedding(NamedTuple):
     ln_final: Norm
     W_U: Float[Tensor, "d_model vocab"]
     b_U: Float[Tensor, " vocab"] | None
+
+    def reads(self, weights: Float[Tensor, "n vocab"]) -> Float[Tensor, "n d_model"]:
+        """What sums of logits read: weights · W_Uᵀ, in the weights' type."""
+        parts = self._parts(weights.dtype)
+        return sum((weights[:, part] @ W_U.T for part, W_U in parts), weights.new_zeros(()))
+
+    def scores(self, directions: Float[Tensor, "n d_model"]) -> Float[Tensor, "n vocab"]:
+        """What directions add to every logit: directions · W_U, in their type."""
+        return torch.cat([directions @ W_U for _, W_U in self._parts(directions.dtype)], 1)
+
+    def _parts(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+        """W_U in a type: a part of the vocabulary at a time where that takes a copy."""
+        n = self.W_U.shape[1]
+        size = n if self.W_U.dtype == dtype else PART
+        for start in range(0, n, size):
+            part = slice(start, start + size)
+            yield part, self.W_U[:, part].to(dtype)
 
 
 def read_block(bridge: Any) -> Block:

@@ -12,6 +12,7 @@ from tracer.engine.model.hf_load import load_model, quiet, require_usable
 from tracer.engine.model.ready import ready_model
 from tracer.engine.model.tokenizer import read_tokenizer
 from tracer.engine.progress import Progress
+from tracer.engine.surroundings import is_emulated, slow_type
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import ModelRecord
@@ -58,6 +59,8 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
         UsageError: The device is not there.
     """
     device = choose_device(spec.device)
+    if device.type == "cpu" and is_emulated(spec.dtype, "cpu"):
+        progress.note(slow_type(spec.dtype))
     ready = ready_model(spec, progress)
     require_usable(ready.folder)
     with progress.task("loading the tokenizer"):
