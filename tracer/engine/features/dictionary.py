@@ -88,6 +88,10 @@ def check_model(dictionary: Dictionary, model: Model) -> None:
     model.require((dictionary.reads, dictionary.writes), f"features: {dictionary.name}")
 
 
+AT_ONCE = 1 << 14
+"""Features whose encoder is copied into another type at once."""
+
+
 class Encoder(NamedTuple):
     """A layer's encoder on the device where it is used."""
 
@@ -96,8 +100,12 @@ class Encoder(NamedTuple):
     activation: ActivationFunction
 
     def pre(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch feature"]:
-        """Pre-activations of all features."""
-        return linear(x, self.W.to(x.dtype), self.b.to(x.dtype))
+        """Pre-activations of all features; in another type some of them at a time."""
+        if self.W.dtype == x.dtype:
+            return linear(x, self.W, self.b.to(x.dtype))
+        weights = zip(self.W.split(AT_ONCE), self.b.split(AT_ONCE), strict=True)
+        parts = [linear(x, W.to(x.dtype), b.to(x.dtype)) for W, b in weights]
+        return torch.cat(parts, -1)
 
     def pre_at(
         self, x: Float[Tensor, "n d_model"], index: Int[Tensor, " n"]
