@@ -261,11 +261,11 @@ def test_encoders_that_a_device_has_no_room_for_are_not_kept(
 
 
 def test_the_unembedding_is_converted_in_slices(monkeypatch: pytest.MonkeyPatch, tiny_llama: Path):
-    monkeypatch.setattr(blocks, "SLICE", 100)  # of 398 tokens
+    monkeypatch.setattr(blocks, "PART", 100)  # of 398 tokens
     end = open_tiny(tiny_llama, "bfloat16").unembedding
     x, weights = torch.randn(3, 32), torch.randn(2, end.W_U.shape[1])
-    torch.testing.assert_close(end.products(x), x @ end.W_U.float())
-    torch.testing.assert_close(end.back(weights), weights @ end.W_U.float().T)
+    torch.testing.assert_close(end.scores(x), x @ end.W_U.float())
+    torch.testing.assert_close(end.reads(weights), weights @ end.W_U.float().T)
 
 
 def resident(folder: Path) -> dict[str, int]:

@@ -125,7 +125,7 @@ def _vocabulary_scores(
 ) -> Float[Tensor, "n vocab"]:
     """How much each direction raises each token, in standard deviations over the vocabulary."""
     end = model.unembedding
-    logits = end.products(end.ln_final.linear(directions))
+    logits = end.scores(end.ln_final.linear(directions))
     centred = logits - logits.mean(-1, keepdim=True)
     return centred / centred.std(-1, correction=0, keepdim=True).clamp_min(1e-30)
 

@@ -108,7 +108,7 @@ def _targets(
     weights -= weights.sum(1, keepdim=True) / n_vocab
     norm = FrozenNorm(end.ln_final, frozen.final_scale)
     # weights · (W_Uᵀ ln_final(x) + b_U) = read vectors · x + constants   [target]
-    vectors = end.back(weights)
+    vectors = end.reads(weights)
     constants = vectors @ norm.bias
     if end.b_U is not None:
         constants = constants + weights @ end.b_U.to(weights.dtype)
