@@ -16,7 +16,7 @@ from tests.test_run import dropped
 from tests.tiny_file import write_tiny
 from tracer.engine.batches import BatchLimit, Row
 from tracer.engine.cache import ROOMS, MeasurementCache, read_kept, rows_key
-from tracer.engine.forward import run_rows
+from tracer.engine.forward import read_of_rows
 from tracer.engine.measure.rows import read_rows
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
@@ -49,11 +49,11 @@ class Lab:
         self.store = Store(folder / "kept")
 
         def counted(*arguments):
-            for measured in run_rows(*arguments):
-                self.measured += len(measured.rows)
+            for measured in read_of_rows(*arguments):
+                self.measured += len(measured.numbers)
                 yield measured
 
-        monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", counted)
+        monkeypatch.setattr(tracer.engine.measure.rows, "read_of_rows", counted)
         monkeypatch.setattr(tracer.engine.run, "open_both", opened_once)
 
     def run(self, *, cached=True, **changes):
@@ -165,12 +165,12 @@ def test_a_run_killed_between_interventions_keeps_the_first(lab, monkeypatch):
             raise KeyboardInterrupt
         return counted(*arguments)
 
-    counted = tracer.engine.measure.rows.run_rows
+    counted = tracer.engine.measure.rows.read_of_rows
     more = {"off": OFF, "swap": SWAP}
-    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", once)
+    monkeypatch.setattr(tracer.engine.measure.rows, "read_of_rows", once)
     with pytest.raises(KeyboardInterrupt):
         lab.run(interventions=more)
-    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", counted)
+    monkeypatch.setattr(tracer.engine.measure.rows, "read_of_rows", counted)
     found = lab.run(interventions=more)
     assert found[0].cached == ("off/dallas",)
     assert_same(found, lab.run(interventions=more, cached=False))

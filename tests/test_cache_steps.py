@@ -27,7 +27,7 @@ STEPS = {
 MADE = (
     (tracer.engine.measure.graphs, "attributed"),
     (tracer.engine.measure.graphs, "firings"),
-    (tracer.engine.measure.circuits, "run_rows"),
+    (tracer.engine.measure.circuits, "read_of_rows"),
     (tracer.engine.measure.texts, "write"),
 )
 
@@ -100,7 +100,7 @@ CHANGES = {
     ),
     "a prompt that no graph is of reworded": (
         prompts(miami={"city": "Houston"}),
-        {"firings", "run_rows"},
+        {"firings", "read_of_rows"},
     ),
     "the template": ({"template": "the city in the state of {city} is"}, ALL),
     "the seed": ({"seed": 3}, ALL),
@@ -117,10 +117,10 @@ CHANGES = {
     "how many heads are nodes": (graph(heads=3), GRAPH_STEPS),
     "what is explained": (graph(toward={"token": " Austin"}), GRAPH_STEPS),
     "which prompt has a graph": (graph(prompts=["oakland"]), GRAPH_STEPS),
-    "what a circuit is scored by": (circuit(metric={"token": " Austin"}), {"run_rows"}),
-    "what it consists of": (circuit(supernodes=["texas"]), {"run_rows"}),
-    "its reference": (circuit(reference=["miami"]), {"run_rows"}),
-    "how many random circuits": (circuit(random=8), {"run_rows"}),
+    "what a circuit is scored by": (circuit(metric={"token": " Austin"}), {"read_of_rows"}),
+    "what it consists of": (circuit(supernodes=["texas"]), {"read_of_rows"}),
+    "its reference": (circuit(reference=["miami"]), {"read_of_rows"}),
+    "how many random circuits": (circuit(random=8), {"read_of_rows"}),
     "the length of a text": (writing(tokens=5), {"write"}),
     "its temperature": (writing(temperature=0.5), {"write"}),
     "how many samples": (writing(samples=3), {"write"}),

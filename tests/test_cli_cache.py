@@ -61,7 +61,7 @@ def test_the_cache_is_filled_shown_used_and_cleared(
     def none(*_):
         pytest.fail("was measured again")
 
-    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", none)
+    monkeypatch.setattr(tracer.engine.measure.rows, "read_of_rows", none)
     assert "2 of 2 trials came from the cache" in call(capfd, "run", "tiny.yaml").err
     cleared = call(capfd, "cache", "clear")
     assert cleared.code == 0 and cleared.out.startswith("9 entries removed")

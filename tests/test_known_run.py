@@ -321,13 +321,13 @@ def plain(tiny, tmp_path):
 
 
 def test_a_run_for_which_memory_ran_out_is_not_kept(plain, monkeypatch):
-    real = tracer.engine.measure.rows.run_rows
+    real = tracer.engine.measure.rows.read_of_rows
 
-    def cut(model, basis, clean, rows, limit):
+    def cut(model, basis, clean, rows, limit, read):
         limit.rows, limit.halved = limit.rows // 2, limit.halved + 1
-        return real(model, basis, clean, rows, limit)
+        return real(model, basis, clean, rows, limit, read)
 
-    monkeypatch.setattr(tracer.engine.measure.rows, "run_rows", cut)
+    monkeypatch.setattr(tracer.engine.measure.rows, "read_of_rows", cut)
     plain()
     with pytest.raises(Missed):
         plain(measures=False)

@@ -111,7 +111,11 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
     if plan.bytes is not None:
         facts.append(("peak memory", f"about {plan.bytes / 2**30:.1f} GiB"))
     if plan.seconds is not None:
-        facts.append(("time", f"roughly {_duration(IMPORT_SECONDS + plan.seconds)}"))
+        guessed = ", on a GPU whose rates are a guess: none was measured" if plan.on_gpu else ""
+        facts.append(("time", f"roughly {_duration(IMPORT_SECONDS + plan.seconds)}{guessed}"))
+    if plan.is_emulated:
+        told = "this processor has no instructions for the type: up to hundreds of times slower"
+        facts.append(("careful", told))
     return facts
 
 

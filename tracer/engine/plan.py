@@ -30,6 +30,7 @@ from tracer.engine.cost import (
 )
 from tracer.engine.graph_cost import graphs_flops
 from tracer.engine.single_passes import NEUTRAL_TOKENS, SinglePasses, single_passes
+from tracer.engine.surroundings import is_emulated, takes_gpu
 from tracer.hypothesis.clamps import Generation
 from tracer.hypothesis.implied import Variation, measurable_variations
 from tracer.hypothesis.spec import Hypothesis
@@ -50,7 +51,9 @@ FLOPS_SWEEP = 45e9
 BYTES_PER_SECOND = 8e9
 """Weights are read once a pass, however few its rows and tokens."""
 FLOPS_GPU = 10e12
+"""A guess: no GPU has been measured; `python -m benchmarks.gpu` tells what one reaches."""
 GPU_BYTES_PER_SECOND = 1e12
+"""A guess likewise."""
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 Number = TypeVar("Number", int, float)
@@ -83,6 +86,10 @@ class Plan:
     """Tokens of one full pass per row."""
     bytes: int | None = None
     seconds: float | None = None
+    on_gpu: bool = False
+    """Whether seconds are those of a GPU, whose rates are a guess."""
+    is_emulated: bool = False
+    """Whether the processor has no instructions for the type of number."""
 
     @property
     def n_rows(self) -> int:
@@ -103,7 +110,8 @@ def make_plan(
         hypothesis: as it would be run.
         sizes: tokenized prompts, by name; without them only the counts that need none.
         model: without it neither batches, bytes nor seconds.
-        cores: CPU cores; a CUDA device is taken from the hypothesis.
+        cores: CPU cores; whether it runs on a GPU is taken from the hypothesis's device, `auto` from
+            what is here.
     """
     rows = (*intervention_rows(hypothesis, sizes), *circuit_rows(hypothesis, sizes))
     single = single_passes(hypothesis)
@@ -117,6 +125,8 @@ def make_plan(
         texts=sum(how.samples for _, how in planned_texts(hypothesis)),
         rivals=single.n_rivals,
         neutral=single.neutral,
+        on_gpu=takes_gpu(hypothesis.model_spec.device),
+        is_emulated=is_emulated(hypothesis.model_spec.dtype, hypothesis.model_spec.device),
     )
     if sizes is None:
         return plan
@@ -174,7 +184,7 @@ def _seconds(
     work += _single(single, plan.rows, lengths, model)
     passes += single.total
     weights = _weight_bytes(hypothesis, model)
-    if hypothesis.model_spec.device.startswith(("cuda", "balanced")):
+    if plan.on_gpu:
         return OPEN_SECONDS + (work + graphs) / FLOPS_GPU + passes * weights / GPU_BYTES_PER_SECOND
     at_work = work / (cores * FLOPS_PER_CORE) + graphs / (cores * FLOPS_SWEEP)
     return OPEN_SECONDS + at_work + passes * weights / BYTES_PER_SECOND

@@ -81,6 +81,45 @@ def may_have_gpu() -> bool:
     return sys.platform != "darwin"
 
 
+def takes_gpu(device: str) -> bool:
+    """Whether a device of this name is a GPU, as far as is known without torch.
+
+    `auto` is taken for one where there may be one, unless torch is built for the CPU alone.
+    """
+    if device == "auto":
+        return may_have_gpu() and not _version("torch").endswith("+cpu")
+    return device.startswith(("cuda", "balanced"))
+
+
+def is_emulated(dtype: str, device: str) -> bool:
+    """Whether the processor has no instructions for a type of number; where unknown, False."""
+    flags = _HALF.get(dtype)
+    if flags is None or takes_gpu(device) or not device.startswith(("cpu", "auto")):
+        return False
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except (OSError, ValueError):
+        return False
+    told = [line.partition(":")[2].split() for line in lines if line.startswith(_FLAGS)]
+    return bool(told) and flags.isdisjoint(*told)
+
+
+def slow_type(dtype: str) -> str:
+    """What to say before a run in a type that is emulated."""
+    return (
+        f"this processor has no instructions for {dtype}: a run can take hundreds of times as "
+        "long as in float32, which takes twice the memory"
+    )
+
+
+_HALF = {
+    "bfloat16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
+    "float16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+}
+"""Flags of processors that compute in a type, as Linux names them."""
+_FLAGS = ("flags", "Features")
+
+
 def _processor() -> list[Any]:
     """Its kind and features, how many there are, and which of them this process may use."""
     try:

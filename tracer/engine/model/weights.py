@@ -14,6 +14,7 @@ from tracer.engine.model.ready import Memory, ready_model
 from tracer.engine.model.room import main_memory
 from tracer.engine.model.tokenizer import read_tokenizer
 from tracer.engine.progress import Progress
+from tracer.engine.surroundings import is_emulated, slow_type
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import ModelRecord
@@ -63,6 +64,8 @@ def open_weights(spec: ModelSpec, progress: Progress) -> Weights:
         UsageError: The device is not there.
     """
     device = None if spec.device == SPREAD else choose_device(spec.device)
+    if device is not None and device.type == "cpu" and is_emulated(spec.dtype, "cpu"):
+        progress.note(slow_type(spec.dtype))
     ready = ready_model(spec, memory_of(device), progress)
     require_usable(ready.folder)
     with progress.task("loading the tokenizer"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from tracer.record.record import Record
+from tracer.record.record import ModelRecord, Record
 from tracer.record.registration import when
 from tracer.report.limits import MAX_FILE, middle_out
 from tracer.report.text import number
@@ -20,6 +20,12 @@ class Provenance:
     packages: tuple[tuple[str, str], ...]
     seconds: tuple[tuple[str, str], ...]
     yaml: str
+
+
+def _products(model: ModelRecord) -> str:
+    """How a GPU multiplies float32, which has a shorter way that is never taken."""
+    is_short = model.device.startswith("cuda") and model.dtype == "float32"
+    return "; products in full float32, TF32 off" if is_short else ""
 
 
 def command(record: Record) -> str:
@@ -46,7 +52,7 @@ def provenance(record: Record) -> Provenance:
         f"width {model.d_model}, {model.d_vocab:,} tokens)",
         "Weights from": model.source + (f", revision {model.revision}" if model.revision else ""),
         "Fingerprint of the weights": model.fingerprint,
-        "Number type, device": f"{model.dtype}, {model.device}",
+        "Number type, device": f"{model.dtype}, {model.device}" + _products(model),
         "Feature basis": record.basis,
         "Seed": str(record.hypothesis.seed),
         "Matched controls asked for": str(record.hypothesis.controls.random),
