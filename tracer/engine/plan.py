@@ -110,8 +110,8 @@ def make_plan(
         hypothesis: as it would be run.
         sizes: tokenized prompts, by name; without them only the counts that need none.
         model: without it neither batches, bytes nor seconds.
-        cores: CPU cores; whether it runs on a GPU is taken from the hypothesis's device, `auto` from
-            what is here.
+        cores: CPU cores; whether it runs on a GPU says the hypothesis's device, of `auto` what is
+            here.
     """
     rows = (*intervention_rows(hypothesis, sizes), *circuit_rows(hypothesis, sizes))
     single = single_passes(hypothesis)
