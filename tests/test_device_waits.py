@@ -13,6 +13,7 @@ from tests.pretend_device import pretended
 from tests.tiny_models import save, shape, tiny_tokenizer
 from tracer.engine.ablation import Kept, observe
 from tracer.engine.batches import BatchLimit, Row
+from tracer.engine.clean import clean_run
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
 from tracer.engine.forward import run_rows
@@ -21,7 +22,6 @@ from tracer.engine.model.model import Model
 from tracer.engine.model.weights import open_weights
 from tracer.engine.patterns import Knockout, Look, Replaced
 from tracer.engine.progress import Silent
-from tracer.engine.resolve import open_context
 from tracer.hypothesis.load import from_hypothesis
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.tokens import tokenize
@@ -58,8 +58,8 @@ def opened(models, n_layers, features="neurons"):
 
 def clean_of(model, basis):
     file = from_hypothesis(Hypothesis.model_validate(TINY))
-    prompts = tokenize(file, model.tokenizer, model.context)
-    return open_context(file, model, basis, prompts, None, Silent()).clean["dallas"]
+    prompt = tokenize(file, model.tokenizer, model.context)["dallas"]
+    return clean_run(model, basis, prompt, range(len(prompt.ids)))
 
 
 def clamping(n_rows, n_layers, last, freeze):

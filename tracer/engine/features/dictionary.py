@@ -95,6 +95,10 @@ def check_model(dictionary: Dictionary, model: Model) -> None:
     model.require((dictionary.reads, dictionary.writes), f"features: {dictionary.name}")
 
 
+AT_ONCE = 1 << 14
+"""Features whose encoder is copied into another type at once."""
+
+
 class Encoder(NamedTuple):
     """A layer's encoder, or rows of it, on the device where it is used."""
 
@@ -103,8 +107,12 @@ class Encoder(NamedTuple):
     activation: ActivationFunction
 
     def pre(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch feature"]:
-        """Pre-activations of all features."""
-        return linear(x, self.W.to(x.dtype), self.b.to(x.dtype))
+        """Pre-activations of all features; in another type some of them at a time."""
+        if self.W.dtype == x.dtype:
+            return linear(x, self.W, self.b.to(x.dtype))
+        weights = zip(self.W.split(AT_ONCE), self.b.split(AT_ONCE), strict=True)
+        parts = [linear(x, W.to(x.dtype), b.to(x.dtype)) for W, b in weights]
+        return torch.cat(parts, -1)
 
     def pre_each(self, x: Float[Tensor, "feature d_model"]) -> Float[Tensor, " feature"]:
         """Pre-activation of each feature for an input of its own."""
