@@ -27,12 +27,16 @@ from tracer.dashboard.intervene.attempt import declare
 from tracer.dashboard.intervene.measure import try_out
 from tracer.engine.cache import identity
 from tracer.engine.feature_card import feature_cards
+from tracer.engine.graph_request import GraphRequest, WhyRequest
+from tracer.engine.graphs import graphs
 from tracer.engine.model.weights import choose_device
 from tracer.engine.progress import Silent
 from tracer.engine.run import measure
 from tracer.engine.session import open_both
+from tracer.engine.specificity import measure_specificity
 from tracer.engine.surroundings import environment
 from tracer.errors import EngineError, UsageError
+from tracer.hypothesis.heads import HeadName
 from tracer.hypothesis.load import read
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record import run_folder
@@ -184,6 +188,49 @@ def test_cards_of_features_are_the_cpu_s(root):
         assert_alike(found, wanted)
 
 
+def test_why_a_head_looks_there_is_the_cpu_s(root):
+    why = WhyRequest(HeadName(1, 3), "last", "1", "mean")
+
+    def reason(opened):
+        asked = GraphRequest("the capital of Texas is", spec_on("cpu"), "neurons", why=why)
+        [found] = graphs(asked, Silent(), opened)
+        told = found.reason
+        parts = [*told.query_side, *told.key_side, *told.pairs]
+        return [told.score, told.total, told.pattern.tolist(), [list(each) for each in parts]]
+
+    assert_alike(*on_both(root, reason))
+
+
+def test_specificity_is_the_cpu_s(root):
+    session = tracer.Session("./model", device="cpu")
+    cities = {"dallas": "Dallas", "oakland": "Oakland"}
+    folder = root / "specific"
+    folder.mkdir()
+    for name, template in (
+        ("one", "the capital of {city} is"),
+        ("two", "in the city of {city} is the state"),
+    ):
+        texts = {key: template.replace("{city}", city) for key, city in cities.items()}
+        answers = {key: session.ask(text)[0].top[0].token for key, text in texts.items()}
+        prompts = {k: {"city": cities[k], "answer": answers[k]} for k in cities}
+        swap = {"prompts": list(cities), "clamp": {"texas": 0, "california": 0}, "expect": [DIFF]}
+        changes = {"hypothesis": name, "template": template, "prompts": prompts}
+        path = write_tiny(folder, "./model", **changes, interventions={"swap": swap})
+        path.rename(folder / f"{name}.yaml")
+
+    def measured(device):
+        told = (f"model.device={device}",)
+        files = [read(str(folder / f"{name}.yaml"), told) for name in ("one", "two")]
+        found = measure_specificity(files, [], reports=root / "none", progress=Silent())
+        return [each.model_dump(mode="json") for each in (*found.effects, *found.neutral)]
+
+    wanted = measured("cpu")
+    with pretended():
+        found = measured("cuda")
+    assert len(wanted) > 10
+    assert_alike(found, wanted)
+
+
 def test_a_model_that_a_program_holds_there_is_measured_there(root):
     def asked(device):
         held = AutoModelForCausalLM.from_pretrained("model", attn_implementation="eager")
@@ -271,9 +318,10 @@ def test_a_device_that_is_not_there_is_a_sentence(root):
         choose_device("cuda:0")
 
 
-def test_what_is_kept_depends_on_which_gpu(root):
-    with pretended():
+def test_what_is_kept_depends_on_which_gpu_and_opening_gives_memory_back(root):
+    with pretended() as device:
         opened = open_both(spec_on("cuda"), "neurons", Silent())
+        assert device.n_emptied == 1
         here = environment(1)
         of = identity(opened.model.record, opened.features, here)
     assert NAME in str(of)
