@@ -44,13 +44,14 @@ class Opened(NamedTuple):
 def open_both(spec: ModelSpec, features: str, progress: Progress) -> Opened:
     """Load a model, then its features; the first time this may download or convert them.
 
-    What a model that was let go of took is given back before.
+    What a model that was let go of took of a GPU is given back before.
 
     Raises:
         ModelUnavailable: One cannot be had here.
         UsageError: No such device or features, or features of another model.
     """
-    free_memory()
+    if torch.cuda.is_available():
+        free_memory()
     weights = open_weights(spec, progress)
     with progress.task("wrapping the model"):
         model = Model(weights)
