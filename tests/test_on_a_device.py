@@ -13,7 +13,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tracer
-import tracer.engine.model.blocks
 from tests.bench import TINY
 from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
 from tests.golden_run import SECTIONS, comparable
@@ -293,17 +292,6 @@ def test_products_of_float32_are_float32_there(root):
             assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
-
-
-@pytest.mark.parametrize("part", [7, 1 << 15])
-def test_an_unembedding_in_half_precision_is_copied_in_parts(part, tiny_llama, monkeypatch):
-    monkeypatch.setattr(tracer.engine.model.blocks, "SLICE", part)
-    spec = ModelSpec(name=str(tiny_llama), device="cpu", dtype="bfloat16")
-    end = open_both(spec, "neurons", Silent()).model.unembedding
-    W_U = end.W_U.float()
-    weights, directions = torch.randn(3, W_U.shape[1]), torch.randn(3, len(W_U))
-    torch.testing.assert_close(end.back(weights), weights @ W_U.T, atol=ATOL, rtol=0)
-    torch.testing.assert_close(end.products(directions), directions @ W_U, atol=ATOL, rtol=0)
 
 
 def test_a_device_that_is_not_there_is_a_sentence(root):
