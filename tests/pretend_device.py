@@ -32,6 +32,8 @@ from tracer.engine.model import weights
 DEVICE = torch.device("cuda:0")
 _CPU = torch.device("cpu")
 NAME = "pretended"
+MEMORY = 1 << 34
+"""Bytes that it has, all of them free."""
 _PACKAGE = str(Path(tracer.__file__).parent)
 aten = torch.ops.aten
 _COPIES = {aten._to_copy.default, aten.copy_.default, aten.copy.default}
@@ -390,6 +392,7 @@ def pretended() -> Generator[PretendDevice]:
         "cuda.device_count": lambda: 1,
         "cuda.get_device_name": lambda device=None: NAME,
         "cuda.empty_cache": emptied,
+        "cuda.mem_get_info": lambda device=None: (MEMORY, MEMORY),
         "cuda._lazy_init": lambda: None,
     }
     patches = [patch(f"torch.{name}", value) for name, value in replaced.items()]
