@@ -15,8 +15,8 @@ from tracer.cli.json_output import FileResult
 from tracer.cli.matrix import show_where_it_holds
 from tracer.cli.measuring import EXPECTED, INTERRUPTED, Failure, Measuring, failure_of
 from tracer.cli.output import code_of, stderr
+from tracer.cli.pages import write_index_of_all
 from tracer.cli.progress import progress_of_several, progress_on
-from tracer.cli.report import write_index_of_all
 from tracer.cli.shares import shares
 from tracer.cli.worker_pool import GivenCase, WorkerPool
 from tracer.errors import (
