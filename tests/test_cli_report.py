@@ -125,3 +125,45 @@ def test_text_of_a_stranger_is_text_on_that_page_too(tracer_: Command):
     page = Path("page.html").read_text()
     assert page.count("<script>") == 1 and page.count("</title>") == 1
     assert "{{ 7*7 }}" in page and not re.search("[\x00\u202e]", page)
+
+
+def test_what_a_pattern_takes_beside_runs_is_left_out(tracer_: Command):
+    runs = sorted(str(path) for path in Path("reports/a").iterdir() if path.is_dir())
+    Path("reports/a/registered.json").write_text("{}")
+    result = tracer_("report", "reports/a/registered.json", *runs)
+    assert (result.code, result.err) == (0, "")
+    assert [str(Path(line).parent) for line in result.out.splitlines()] == runs
+    tracer_("report")
+    for name in ("reports/a/registered.json", "reports/index.html", "reports/library.md"):
+        result = tracer_("report", name)
+        assert (result.code, result.err) == (
+            4,
+            f"{name}: this is a file beside runs; name a run's folder.\n",
+        )
+
+
+def test_without_a_run_all_are_gathered_as_one_command_would_have_them(tracer_: Command):
+    cells = ("--model", "gemma-3-270m", "--model", "me/far")
+    tracer_("run", "a.yaml", *cells, "-q")
+    page, index = Path("reports/matrix-a.html"), Path("reports/index.html")
+    written = page.read_text()
+    tracer_("run", "b.yaml", "-q", "--set", "seed=7")
+    for each in (page, index):
+        each.unlink()
+    result = tracer_("report")
+    assert (result.code, result.out.split()) == (
+        0,
+        ["reports/index.html", "reports/matrix-a.html", "reports/library.md"],
+    )
+    assert page.read_text() == written
+    assert index.read_text().count('<tr data-kind="consistent"') == 5
+    lines = Path("reports/library.md").read_text().splitlines()
+    rows = [line.split(" | ") for line in lines if line[:4] in ("| a ", "| b ")]
+    newest = max(path.name for path in Path("reports/b").iterdir() if path.is_dir())
+    assert [row[0] for row in rows] == ["| a", "| a", "| b"]
+    assert f"[{newest}](b/{newest}/report.html)" in rows[2][6]
+    assert "2 hypotheses: 0 confirmed, 2 consistent" in "\n".join(lines)
+    write_file(Path("hypotheses/two_hop.yaml"))  # which these runs say they are of
+    tracer_("report")
+    page = Path("reports/library.md").read_text()
+    assert "| [a](../hypotheses/two_hop.yaml) | Naming the capital" in page

@@ -25,17 +25,19 @@ import threading
 from _thread import interrupt_main
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from tracer.cli.measuring import Failure, Measuring
-from tracer.engine.last_opened import LastOpened
 from tracer.engine.progress import Advance
 from tracer.engine.store import Store
 from tracer.hypothesis.load import check
 from tracer.report.screen import Stream
+
+_ENOUGH = ""
+"""In place of a case: there is none any more."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ def main() -> None:
     told = _Told(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
     heard: SimpleQueue[str] = SimpleQueue()
-    threading.Thread(target=_listen, args=(heard,), daemon=True).start()
+    listener = threading.Thread(target=_listen, args=(heard,), daemon=True)
+    listener.start()
     try:
         _measure(heard, told)
+        listener.join()  # whose interruption is expected here, where nothing is measured
     except (KeyboardInterrupt, BrokenPipeError):  # between two cases, or nobody is there any more
         pass
     except Exception:
@@ -79,23 +83,23 @@ def main() -> None:
 def _listen(heard: SimpleQueue[str]) -> None:
     for line in sys.stdin:
         heard.put(line)
+    heard.put(_ENOUGH)
     interrupt_main()
 
 
 def _measure(heard: SimpleQueue[str], told: _Told) -> None:
     common: dict[str, Any] = json.loads(heard.get())
-    last = LastOpened[Any]()
-    while True:
-        asked: dict[str, Any] = json.loads(heard.get())
-        measuring = Measuring(
-            reports=Path(common["reports"]),
-            lock=common["lock"] and Path(common["lock"]),
-            fresh=asked["fresh"],
-            keep_going=common["keep_going"],
-            store=Store(Path(common["store"])) if common["store"] else None,
-            last=last,
-        )
-        end = measuring.end_of(check(asked["path"], asked["text"], asked["overrides"]), told)
+    measuring = Measuring(
+        reports=Path(common["reports"]),
+        lock=common["lock"] and Path(common["lock"]),
+        fresh=False,
+        keep_going=common["keep_going"],
+        store=Store(Path(common["store"])) if common["store"] else None,
+    )
+    while (line := heard.get()) != _ENOUGH:
+        asked: dict[str, Any] = json.loads(line)
+        file = check(asked["path"], asked["text"], asked["overrides"])
+        end = replace(measuring, fresh=asked["fresh"]).end_of(file, told)
         if isinstance(end, Failure):
             told.say(failed=end)
         else:

@@ -29,6 +29,12 @@ COMMANDS = (
         "run", "Measure", "run:run", "Measure hypotheses, judge them, and write a report of each."
     ),
     Command(
+        "submit",
+        "Measure",
+        "submit:submit",
+        "Submit a run to SLURM, as an array of jobs that each run one shard of the cases.",
+    ),
+    Command(
         "validate",
         "Measure",
         "validate:validate",

@@ -80,10 +80,10 @@ def _is_of(run: RunEntry, hypothesis: Hypothesis) -> bool:
         measured = read_record(run.folder).hypothesis
     except UsageError:
         return False
-    return _without_words(measured) == _without_words(hypothesis)
+    return without_words(measured) == without_words(hypothesis)
 
 
-def _without_words(hypothesis: Hypothesis) -> Hypothesis:
+def without_words(hypothesis: Hypothesis) -> Hypothesis:
     """What decides the verdict, on whatever model."""
     words = {"claim": "", "source": None, "tags": (), "expected": "confirmed", "model": ""}
     return hypothesis.model_copy(update=words)

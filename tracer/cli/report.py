@@ -1,31 +1,24 @@
-"""`tracer report`: pages of runs, a page that lists runs, and a summary in Markdown."""
+"""`tracer report`: pages of runs, pages that list runs, and a summary in Markdown."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from tracer.cli import options
 from tracer.cli.output import require_writable, stderr, stdout, write_stdout
+from tracer.cli.pages import UnopenedRun, is_page, listed_run, opened_run, write_pages_of_all
 from tracer.errors import EXIT_OK, EXIT_USAGE, UsageError
 from tracer.record.files import write_text
-from tracer.record.run_folder import read_unreadable
-from tracer.record.runs import RunEntry, entry_of, find_runs, resolve
-from tracer.report.index import (
-    IndexEntry,
-    UnreadEntry,
-    render_index,
-    render_unread,
-    unread_markdown,
-)
+from tracer.record.registration import REGISTERED
+from tracer.record.run_folder import is_run, read_unreadable
+from tracer.record.runs import resolve
+from tracer.report.index import render_index, render_unread, unread_markdown
 from tracer.report.markdown import markdown as markdown_of
-from tracer.report.run import REPORT, Run
-
-INDEX = "index.html"
+from tracer.report.run import Run
 
 
 def report(
@@ -58,13 +51,18 @@ def report(
 
     tracer report two_hop --markdown >> "$GITHUB_STEP_SUMMARY"
 
-    Without a run it writes the page that lists all of them, index.html in their folder.
+    Without a run it gathers all of them, e.g. those of several machines: index.html in their folder
+    lists every run, matrix-NAME.html shows where a hypothesis holds that was run on several models,
+    and library.md has a row for each hypothesis and model.
 
     A run that cannot be read gets a page that says why and what to do, and exit code 4.
     """
     if not run:
         return _all_of(in_, out, markdown=markdown)
-    opened = [_open(resolve(name, in_)) for name in run]
+    names = [name for name in run if not _is_beside_runs(Path(name))]
+    if not names:
+        raise UsageError(f"{run[0]}: this is a file beside runs; name a run's folder.")
+    opened = [opened_run(resolve(name, in_)) for name in names]
     if out is not None:
         require_writable(out.parent, "--out")
     if markdown:
@@ -84,8 +82,15 @@ def _all_of(reports: Path, out: Path | None, *, markdown: bool) -> int:
     if not reports.is_dir():
         raise UsageError(f"--in: there is no folder {reports}/; `tracer run` makes it.")
     require_writable(reports, "--in")
-    stdout().say(str(write_index_of_all(reports)))
+    for page in write_pages_of_all(reports):
+        stdout().say(str(page))
     return EXIT_OK
+
+
+def _is_beside_runs(path: Path) -> bool:
+    """Whether it is one of the files that a pattern such as `reports/NAME/*` takes for runs."""
+    is_known = path.name == REGISTERED or is_page(path.name)
+    return is_known and path.is_file() and not is_run(path.parent)
 
 
 def _as_markdown(opened: Sequence[Run | UnopenedRun], out: Path | None) -> None:
@@ -110,7 +115,7 @@ def _written(opened: Sequence[Run | UnopenedRun], out: Path | None) -> Iterator[
     for each in opened:
         yield _page(each, None)
     if out is not None:
-        write_text(out, render_index([_listed(run, out.parent) for run in opened]))
+        write_text(out, render_index([listed_run(run, out.parent) for run in opened]))
         yield out
 
 
@@ -124,53 +129,3 @@ def _page(run: Run | UnopenedRun, out: Path | None) -> Path:
     path, entry = out or run.page, run.entry
     write_text(path, render_unread(run.listed(), entry.status, read_unreadable(entry.folder)))
     return path
-
-
-class UnopenedRun(NamedTuple):
-    """A run that cannot be opened, and the sentence that says why."""
-
-    entry: RunEntry
-    problem: str
-
-    @property
-    def page(self) -> Path:
-        """The file of the run's own page, which may not exist."""
-        return self.entry.folder / REPORT
-
-    def listed(self, href: str | None = None) -> UnreadEntry:
-        """The run as a list of runs shows it."""
-        run = self.entry
-        return UnreadEntry(run.id, run.hypothesis, run.started, run.model, self.problem, href)
-
-
-def _open(folder: Path) -> Run | UnopenedRun:
-    try:
-        return Run.open(folder)
-    except UsageError as error:
-        return UnopenedRun(entry_of(folder)._replace(folder=folder), str(error))
-
-
-def write_index_of_all(reports: Path) -> Path:
-    """List every run of a folder, newest first, those that cannot be read with the reason.
-
-    Raises:
-        OSError: The page cannot be written.
-    """
-    path, listed = reports / INDEX, list[IndexEntry | UnreadEntry]()
-    for entry in reversed(find_runs(reports)):
-        run = _open(entry.folder)
-        if isinstance(run, UnopenedRun):
-            run = UnopenedRun(entry, entry.problem or run.problem)
-        listed.append(_listed(run, reports))
-    write_text(path, render_index(listed))
-    return path
-
-
-def _listed(run: Run | UnopenedRun, folder: Path) -> IndexEntry | UnreadEntry:
-    if isinstance(run, UnopenedRun):
-        return run.listed(_href(run.page, folder))
-    return IndexEntry(run.record, run.verdict, _href(run.path / REPORT, folder))
-
-
-def _href(page: Path, folder: Path) -> str | None:
-    return Path(os.path.relpath(page, folder)).as_posix() if page.exists() else None

@@ -15,8 +15,8 @@ from tracer.cli.json_output import FileResult
 from tracer.cli.matrix import show_where_it_holds
 from tracer.cli.measuring import EXPECTED, INTERRUPTED, Failure, Measuring, failure_of
 from tracer.cli.output import code_of, stderr
+from tracer.cli.pages import write_index_of_all
 from tracer.cli.progress import progress_of_several, progress_on
-from tracer.cli.report import write_index_of_all
 from tracer.cli.shares import shares
 from tracer.cli.worker_pool import GivenCase, WorkerPool
 from tracer.errors import (
@@ -103,17 +103,15 @@ class Runner:
         given = [GivenCase(case.label, case.file) for case in cases if case.file is not None]
         n, screen = min(n, len(given)), stderr()
         devices = {each.file.hypothesis.model_spec.device for each in given}
-        label = f"{len(given)} cases, {n} at a time"
         with (
             progress_of_several(screen, n + 1, quiet=self.quiet) as (whole, *own),
-            whole.task(label, len(given)) as advance,
+            whole.task(f"{len(given)} cases, {n} at a time"),
         ):
 
             def ended(job: int, end: Run | Failure) -> bool:
                 case = cases[numbers[job]]
                 result = self._result(case, end)
                 results[numbers[job]] = result
-                advance(1)
                 if not self.quiet:
                     word = result.verdict.verdict if result.verdict else WORDS[result.code]
                     screen.say(f"{case.label}: {word} ({len(results)} of {len(cases)})")

@@ -158,7 +158,8 @@ class WorkerPool:
             worker.let_go()
             worker.end_steps()
             self._workers.remove(worker)
-            return number is None or self._killed(number, worker.process.wait(), ended)
+            code = worker.process.wait()
+            return number is None or self._killed(number, code, ended)
         assert number is not None
         end = self._end(number, message)
         if end is None:
@@ -282,11 +283,16 @@ class WorkerPool:
                 self.screen.say(line.rstrip())
 
     def _stop(self) -> None:
-        """Let all workers go; those that do not end in time, or at a second Ctrl-C, are killed."""
+        """Let all workers go; those that do not end in time, or at a second Ctrl-C, are killed.
+
+        One that measures nothing is killed at once: leaving PyTorch takes seconds.
+        """
         self._is_stopped = True
         until = time.monotonic() + PATIENCE
         for worker in self._workers:
             worker.let_go()
+            if worker.number is None:
+                worker.process.kill()
         for worker in self._workers:
             try:
                 worker.process.wait(max(0.0, until - time.monotonic()))

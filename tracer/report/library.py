@@ -27,21 +27,14 @@ class LibraryEntry:
     """A hypothesis, where its file lies, and a run of it as it now is."""
 
     hypothesis: Hypothesis
-    href: str
-    """Path of the file, relative to the page."""
+    href: str | None
+    """Path of the file, relative to the page; None where it is not there."""
     run: RunEntry | None
     report: str | None
     """Path of the run's report, relative to the page; None where the page has no links to runs."""
 
 
-def render_library(entries: Sequence[LibraryEntry]) -> str:
-    """The page, its rows in the order given."""
-    rows = [_HEADINGS, ("---",) * len(_HEADINGS), *(_row(entry) for entry in entries)]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    return f"{_HEAD}\n{_counts(entries)}\n\n{table}\n"
-
-
-_HEAD = """# The library
+OF_FILES = """# The library
 
 Every hypothesis that comes with tracer, and the verdict of a run of it. This page is written by
 
@@ -54,10 +47,22 @@ there. What was chosen on which prompts stands in the comments of each file.
 *As stated* means that the file declares this verdict: a failure that is published. A file says so
 of its own model; where it was run on another one as well, that is a row below, and is not counted.
 """
+OF_RUNS = """# Hypotheses that were run
+
+What the newest run of each declares, and its verdict on each model. `tracer report` writes this
+page from the runs in this folder. *As stated* means that the file declares this verdict.
+"""
+
+
+def render_library(entries: Sequence[LibraryEntry], head: str = OF_FILES) -> str:
+    """The page, its rows in the order given, under a title with what it lists."""
+    rows = [_HEADINGS, ("---",) * len(_HEADINGS), *(_row(entry) for entry in entries)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return f"{head}\n{_counts(entries)}\n\n{table}\n"
 
 
 def _counts(entries: Sequence[LibraryEntry]) -> str:
-    files = {entry.href: entry for entry in reversed(entries)}
+    files = {(entry.href, entry.hypothesis.hypothesis): entry for entry in reversed(entries)}
     verdicts = [entry.run.verdict if entry.run else None for entry in files.values()]
     named = [
         f"{verdicts.count(verdict)} {verdict}"
@@ -69,7 +74,7 @@ def _counts(entries: Sequence[LibraryEntry]) -> str:
 def _row(entry: LibraryEntry) -> tuple[str, ...]:
     declared, run = entry.hypothesis, entry.run
     return (
-        _link(declared.hypothesis, entry.href),
+        _link(declared.hypothesis, entry.href) if entry.href else _escaped(declared.hypothesis),
         _escaped(declared.claim),
         _source(declared.source) if declared.source else "",
         _verdict(run.verdict, declared.expected) if run else "not run",

@@ -23,6 +23,9 @@ from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
 from tracer.report.screen import Screen
 
+_PAGE, _SUFFIX = "matrix-", ".html"
+"""What stands before and after the hypothesis in the name of its page."""
+
 
 @dataclass(frozen=True)
 class CellView:
@@ -109,7 +112,12 @@ def by_hypothesis(cases: Sequence[CombinationResult]) -> list[Matrix]:
 
 def page_path(reports: Path, hypothesis: str) -> Path:
     """Where the page of a hypothesis lies: always the same, so that a link to it lasts."""
-    return reports / f"matrix-{hypothesis}.html"
+    return reports / f"{_PAGE}{hypothesis}{_SUFFIX}"
+
+
+def is_page_name(name: str) -> bool:
+    """Whether a file of this name is such a page."""
+    return name.startswith(_PAGE) and name.endswith(_SUFFIX)
 
 
 def print_matrix(screen: Screen, matrix: Matrix) -> None:
