@@ -14,7 +14,7 @@ from toy_package import D_MODEL, MODULE, N_KV, write_package
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from tracer.engine.model.gguf import convert, join, shortest
-from tracer.engine.model.ready import ready_model
+from tracer.engine.model.ready import Memory, ready_model
 from tracer.engine.progress import Silent
 from tracer.errors import ModelUnavailable
 from tracer.hypothesis.names import NamedModel
@@ -120,7 +120,8 @@ def test_shortest():
 
 @pytest.mark.model
 def test_the_embedded_model_is_the_official_architecture():
-    folder = ready_model(ModelSpec(name="gemma-3-270m"), Silent()).folder
+    spec = ModelSpec(name="gemma-3-270m")
+    folder = ready_model(spec, Memory("cpu", None), Silent()).folder
     config = json.loads((folder / "config.json").read_text())
     assert config["architectures"] == ["Gemma3ForCausalLM"]
     layers = ["sliding_attention"] * 5 + ["full_attention"]
