@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tracer.engine.clean import Wanted, activation, clean_run, clean_runs, control_readings, reading
-from tracer.engine.model.model import batched_by_length
+from tracer.engine.whole_prompts import batched_by_length, run_together
 
 
 class Words:
@@ -79,6 +79,22 @@ def test_prompts_that_share_a_pass_come_out_as_each_does_alone(bench):
             assert mine.keys() == theirs.keys()
             for layer, x in mine.items():
                 torch.testing.assert_close(x, theirs[layer])
+
+
+def test_a_pass_that_memory_does_not_hold_is_halved():
+    asked = []
+
+    def run(numbers):
+        asked.append(list(numbers))
+        if len(numbers) > 2:
+            raise RuntimeError("CUDA error: out of memory")
+        return [10 * n for n in numbers]
+
+    assert list(run_together([[0], [0], [0, 0], [0]], run)) == [
+        ([0, 1, 3], [0, 10, 30]),
+        ([2], [20]),
+    ]
+    assert asked == [[0, 1, 3], [0], [1, 3], [2]]
 
 
 def test_a_pass_takes_prompts_of_one_length_and_not_too_many():

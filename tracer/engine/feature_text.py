@@ -18,10 +18,11 @@ from torch import Tensor
 from tracer.engine.attribution.frozen import n_prefix
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.memory import memory_told
-from tracer.engine.model.model import Hook, Model, batched_by_length
+from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened
+from tracer.engine.whole_prompts import run_together
 from tracer.errors import EngineError
 from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.hypothesis.vocabulary import TextTokens, read_text, text_inside, token_text
@@ -174,9 +175,12 @@ def firings(
     ids = [each.feature for each in features]
     signs = torch.tensor([[float(each.sign)] for each in features])
     active: dict[int, Float[Tensor, "feature pos"]] = {}
-    for batch in batched_by_length([prompt.ids for prompt in prompts]):
-        values = activations_of(model, basis, ids, [prompts[n].ids for n in batch])
-        active.update(zip(batch, signs * values, strict=True))
+
+    def run(numbers: Sequence[int]) -> list[Tensor]:
+        return list(signs * activations_of(model, basis, ids, [prompts[n].ids for n in numbers]))
+
+    for batch, values in run_together([prompt.ids for prompt in prompts], run):
+        active.update(zip(batch, values, strict=True))
     for number, prompt in enumerate(prompts):
         first = n_prefix(prompt.ids, model.tokenizer.all_special_ids)
         if first >= len(prompt.ids):

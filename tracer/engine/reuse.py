@@ -10,7 +10,7 @@ passes and declared answers of the prompts it names.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,10 +21,11 @@ from torch import Tensor
 from tracer.engine.cache import MeasurementCache, StepForm, remembered
 from tracer.engine.clean import CleanRun, Wanted, clean_runs
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.model.model import Model, batched_by_length
+from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance
 from tracer.engine.store import StoredEntry
 from tracer.engine.supernodes import RuleScores, select
+from tracer.engine.whole_prompts import run_together
 from tracer.hypothesis.spec import Hypothesis
 from tracer.record.record import SupernodeRecord
 
@@ -53,9 +54,12 @@ def unclamped_runs(
             found |= {name: run} if run else {}
     advance(len(found))
     missing = [name for name in prompts if name not in found]
-    for batch in batched_by_length([prompts[name].prompt.ids for name in missing]):
+
+    def passed(numbers: Sequence[int]) -> list[CleanRun]:
+        return clean_runs(model, basis, [prompts[missing[n]] for n in numbers])
+
+    for batch, made in run_together([prompts[name].prompt.ids for name in missing], passed):
         names = [missing[n] for n in batch]
-        made = clean_runs(model, basis, [prompts[name] for name in names])
         found.update(zip(names, made, strict=True))
         if cache:
             for name in names:

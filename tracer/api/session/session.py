@@ -24,13 +24,14 @@ from tracer.engine.graphs import graphs, with_heads
 from tracer.engine.members import places_of
 from tracer.engine.model.held import hashed, held_weights, require_as_it_is
 from tracer.engine.model.hf_load import load_tokenizer
-from tracer.engine.model.model import Model, batched_by_length
+from tracer.engine.model.model import Model
 from tracer.engine.model.sources import named_model
 from tracer.engine.model.tokenizer import PlainTokenizer
 from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
+from tracer.engine.whole_prompts import run_together
 from tracer.errors import UsageError
 from tracer.hypothesis.given import Prompt, Prompts, declared, prompt_of, prompt_table
 from tracer.hypothesis.load import HypothesisFile, Replacements
@@ -146,10 +147,13 @@ class Session:
         """
         model, prompts = self._opened.model, self._tokenized(file)
         names, logits = list(prompts), dict[str, torch.Tensor]()
+
+        def run(numbers: Sequence[int]) -> list[torch.Tensor]:
+            ids = torch.tensor([prompts[names[n]].ids for n in numbers])
+            return list(model.clean(ids, []).logits)
+
         with self._progress.task("running the prompts unclamped", len(names)) as advance:
-            for batch in batched_by_length([prompts[name].ids for name in names]):
-                ids = torch.tensor([prompts[names[n]].ids for n in batch])
-                found = model.clean(ids, []).logits
+            for batch, found in run_together([prompts[name].ids for name in names], run):
                 logits.update(zip([names[n] for n in batch], found, strict=True))
                 advance(len(batch))
         return Answers([self._answer(prompts[name], logits[name]) for name in names])

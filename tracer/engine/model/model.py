@@ -13,7 +13,7 @@ engine knows of more than one device. Keys and values stay where their layer is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
@@ -44,10 +44,8 @@ from tracer.record.record import ModelRecord
 
 _SCALES: tuple[SiteKind, ...] = ("ln1_scale", "ln1_post_scale", "ln2_scale", "ln2_post_scale")
 _ENDS, _LOGITS = Site("unembed_in", 0), Site("unembed_out", 0)
-_FEW_ROWS, _TILE = 8, 4
+FEW_ROWS, _TILE = 8, 4
 """Up to so many, logits are W_U x of the rows side by side; see `Model._few_rows`."""
-_PROMPTS_AT_ONCE, _TOKENS_AT_ONCE = _FEW_ROWS, 512
-"""What one pass over whole prompts takes at most; more would take no less time for each."""
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the tensor at a site; what it returns, if anything, takes the tensor's place.
 
@@ -69,17 +67,6 @@ class CleanPass(NamedTuple):
     logits: Float[Tensor, "prompt vocab"]
     prefixes: tuple[Prefix, ...]
     """By prompt."""
-
-
-def batched_by_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Numbers of prompts, given by their tokens, that one pass takes: those of one length."""
-    by_length: dict[int, list[int]] = {}
-    for number, ids in enumerate(prompts):
-        by_length.setdefault(len(ids), []).append(number)
-    for length, numbers in by_length.items():
-        at_once = max(1, min(_PROMPTS_AT_ONCE, _TOKENS_AT_ONCE // length))
-        for first in range(0, len(numbers), at_once):
-            yield numbers[first : first + at_once]
 
 
 class Model:
@@ -320,7 +307,7 @@ class Model:
         held: list[Tensor] = []
 
         def take(x: Tensor) -> Tensor | None:
-            if x.dtype != torch.float32 or not 0 < len(x) <= _FEW_ROWS or x.shape[1] != 1:
+            if x.dtype != torch.float32 or not 0 < len(x) <= FEW_ROWS or x.shape[1] != 1:
                 return None
             held.append(x[:, 0])
             return x[:0]
