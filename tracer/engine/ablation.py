@@ -24,7 +24,7 @@ from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.engine.sums import add_rows
-from tracer.engine.transfer import moved, on_cpu
+from tracer.engine.transfer import by_key_on_cpu, moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,7 @@ class Reference:
     def digest(self) -> str:
         """SHA-256 over every number."""
         total = hashlib.sha256(str(self.start).encode())
-        outputs = dict(zip(self.outputs, on_cpu([*self.outputs.values()]), strict=True))
-        for kind in (outputs, self.features):
+        for kind in (by_key_on_cpu(self.outputs), self.features):
             for layer, mean in sorted(kind.items()):
                 total.update(f"\0{layer}\0{mean.dtype}\0{tuple(mean.shape)}\0".encode())
                 total.update(mean.contiguous().view(torch.uint8).numpy().tobytes())
@@ -93,8 +92,7 @@ def observe(
     hooks: list[tuple[Site, Hook]] = [(basis.read_site(n), encode(n)) for n in layers]
     hooks += [(basis.output_site(n), see(n)) for n in layers]
     model.clean(torch.tensor([ids]), hooks)
-    here_too = on_cpu([*features.values()])
-    return Reference(positions.start, outputs, dict(zip(features, here_too, strict=True)))
+    return Reference(positions.start, outputs, by_key_on_cpu(features))
 
 
 def mean_of(prompts: Sequence[Reference]) -> Reference:

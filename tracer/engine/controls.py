@@ -15,7 +15,7 @@ from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import PlaceValues, groups_of
 from tracer.engine.other_sets import other_sets, seed_of, standing_for
-from tracer.engine.transfer import on_cpu
+from tracer.engine.transfer import by_key_on_cpu, on_cpu
 
 
 def draw_controls(
@@ -49,8 +49,8 @@ def draw_controls(
         return []
     device = prompt.logits.device
     written = writes(basis, prompt, real.values)
-    of_real = on_cpu([each.norm() for each in written.values()])
-    sizes = dict(zip(written, map(float, of_real), strict=True))
+    of_real = by_key_on_cpu({place: each.norm() for place, each in written.items()})
+    sizes = {place: float(norm) for place, norm in of_real.items()}
     generator = torch.Generator().manual_seed(seed_of(seed))
     groups = [
         _Group.of(clamps, real, prompt, layer, pos, rows, basis.d_heads.get(layer, 1))

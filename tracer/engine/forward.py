@@ -30,7 +30,7 @@ from tracer.engine.freeze import LINEAR, held_hooks
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
 from tracer.engine.patterns import pattern_hooks
-from tracer.engine.transfer import moved, on_cpu
+from tracer.engine.transfer import by_key_on_cpu, moved, on_cpu
 
 Read = TypeVar("Read")
 
@@ -126,7 +126,7 @@ def _run_batch(
             rows_from=min(layers),
         )
     require_finite(logits, clean.prompt.name, "under a clamp")
-    seen = dict(zip(read, on_cpu([*read.values()]), strict=True))
+    seen = by_key_on_cpu(read)
     activations = [_collect(row, n, wanted, seen, clean, start) for n, row in enumerate(rows)]
     weights = on_cpu([torch.stack(row) if row else torch.zeros(0) for row in looked])
     return Measured(numbers, logits, activations, weights, ends[0])

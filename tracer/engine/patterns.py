@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site
-from tracer.engine.transfer import moved, on_cpu
+from tracer.engine.transfer import by_key_on_cpu, moved
 
 LEAST_SINK = 1e-3
 """A query whose weights lack this much of 1 gives it to an attention sink (GPT-OSS), no key."""
@@ -153,4 +153,4 @@ def patterns_of(model: Model, ids: Tensor) -> Mapping[int, Float[Tensor, "head q
     model.clean(
         ids[None], [(Site("pattern", layer), keep(layer)) for layer in range(model.n_layers)]
     )
-    return dict(zip(found, on_cpu([*found.values()]), strict=True))
+    return by_key_on_cpu(found)

@@ -22,6 +22,8 @@ _VARIABLES = ("ATEN_", "DNNL_", "GOMP_", "KMP_", "MKL_", "OMP_", "ONEDNN_", "OPE
 _CPU_INFO = Path("/proc/cpuinfo")
 _GPU_DEVICES = ("nvidia*", "kfd", "dxg")
 """Under `/dev` on Linux: those of NVIDIA, of AMD, and of Windows below Linux."""
+SPREAD = "balanced"
+"""The device that stands for all CUDA devices, the layers spread over them."""
 
 
 def environment(threads: int) -> Environment:
@@ -88,7 +90,7 @@ def takes_gpu(device: str) -> bool:
     """
     if device == "auto":
         return may_have_gpu() and not _version("torch").endswith("+cpu")
-    return device.startswith(("cuda", "balanced"))
+    return device.startswith(("cuda", SPREAD))
 
 
 def is_emulated(dtype: str, device: str) -> bool:

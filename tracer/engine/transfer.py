@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Key = TypeVar("Key")
 
 
 def moved(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
@@ -27,3 +30,8 @@ def moved(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 def on_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The same tensors on the CPU; see `moved`."""
     return moved(tensors, torch.device("cpu"))
+
+
+def by_key_on_cpu(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """The same by their keys."""
+    return dict(zip(tensors, on_cpu([*tensors.values()]), strict=True))

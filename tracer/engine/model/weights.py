@@ -14,13 +14,10 @@ from tracer.engine.model.ready import Memory, ready_model
 from tracer.engine.model.room import main_memory
 from tracer.engine.model.tokenizer import read_tokenizer
 from tracer.engine.progress import Progress
-from tracer.engine.surroundings import is_emulated, slow_type
+from tracer.engine.surroundings import SPREAD, is_emulated, slow_type
 from tracer.errors import ModelUnavailable, UsageError, show
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.record import ModelRecord
-
-SPREAD = "balanced"
-"""The device that stands for all CUDA devices, the layers spread over them."""
 
 
 @dataclass(frozen=True)
