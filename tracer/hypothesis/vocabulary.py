@@ -161,11 +161,16 @@ def read_text(text: str, tokenizer: Tokenizer) -> TextTokens:
 
 def reopened(ids: Sequence[int], tokenizer: Tokenizer) -> tuple[int, ...]:
     """Positions beyond the first where what the tokenizer puts in front of a text stands again."""
-    whole, own = (_ids_of("a", tokenizer, special=special) for special in (True, False))
-    starts = range(len(whole) - len(own) + 1)
-    front = whole[: next((n for n in starts if whole[n : n + len(own)] == own), 0)]
+    front = special_front(tokenizer)
     places = range(1, len(ids)) if front else ()
     return tuple(pos for pos in places if list(ids[pos : pos + len(front)]) == front)
+
+
+def special_front(tokenizer: Tokenizer) -> list[int]:
+    """The special tokens that the tokenizer puts in front of a text."""
+    whole, own = (_ids_of("a", tokenizer, special=special) for special in (True, False))
+    starts = range(len(whole) - len(own) + 1)
+    return whole[: next((n for n in starts if whole[n : n + len(own)] == own), 0)]
 
 
 def told_again(what: str, positions: Sequence[int], token: str) -> str:
