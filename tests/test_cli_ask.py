@@ -67,6 +67,18 @@ def test_a_hypothesis_is_asked_with_its_model(capfd, tmp_path: Path, tiny: Path)
     assert "the answer comes first." not in result.out  # none of them declares one
 
 
+def test_a_hypothesis_is_asked_before_it_is_finished(tracer_: Command):
+    rows = "prompts:\n  a: {city: Texas, answer: ' Austin'}\nsupernodes: soon\nclaims: none\n"
+    Path("h.yaml").write_text(f'template: "{TEMPLATE}"\n{rows}')
+    result = tracer_("--hypothesis", "h.yaml")
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[:2] == ["a", "  the capital of Texas is"]
+    assert "mistakes outside of its prompts; `tracer validate` tells them." in result.err
+    Path("h.yaml").write_text(f'template: "{TEMPLATE}"\nprompts: {{a: {{town: Texas}}}}\n')
+    result = tracer_("--hypothesis", "h.yaml")
+    assert result.code == 4 and "h.yaml:2" in result.err and "town" in result.err
+
+
 def test_lines_of_a_file_and_how_many_are_right(tracer_: Command):
     Path("l.txt").write_text("the capital\n\nof Texas {is}\n")
     result = tracer_("--file", "l.txt")

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import pytest
 
+import tracer
 from tests.dashboards import put_run, start, texts
 from tests.records import YAML
-from tracer.dashboard import job
+from tracer.dashboard import job, model
 from tracer.dashboard.author.author_page import checked, summary
 from tracer.dashboard.dashboard import JOINER
 from tracer.dashboard.job import Job, Snapshot, Step
 from tracer.errors import HypothesisError
+from tracer.hypothesis.given import prompts_of
 from tracer.hypothesis.load import read
 from tracer.hypothesis.yaml_text import MAX_BYTES
+
+
+def labelled(app, label):
+    return next(button for button in app.button if button.label == label)
 
 
 def test_a_text_is_checked_as_its_file_would_be(tmp_path):
@@ -49,7 +55,7 @@ def test_mistakes_stand_with_their_lines(tmp_path, monkeypatch):
     app.text_area[0].set_value("hypothesis: x\nclaims: y\n").run()
     assert not app.exception
     assert any("**line 2**" in each.value for each in app.markdown)
-    assert app.button[-1].disabled
+    assert labelled(app, "Run").disabled
 
 
 def test_a_draft_is_saved_once_and_then_over_what_was_seen(tmp_path, monkeypatch):
@@ -144,11 +150,10 @@ def test_a_saved_draft_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "jobs", lambda: jobs)
     monkeypatch.chdir(tmp_path)
     app = start(monkeypatch, tmp_path, "author")
-    assert app.button[-1].label == "Run"
-    assert app.button[-1].disabled
+    assert labelled(app, "Run").disabled
     app.text_area[0].set_value(YAML).run()
     app.button[0].click().run()
-    run = next(button for button in app.button if button.label == "Run")
+    run = labelled(app, "Run")
     assert not run.disabled
     run.click().run()
     ((file, reports),) = started
@@ -237,3 +242,43 @@ def test_a_line_that_nobody_reads_to_its_end_is_cut_where_it_is_coloured(tmp_pat
     code = next(each.value for each in app.code if "more characters" in each.value).splitlines()
     assert code[0] == "hypothesis: x"
     assert code[1] == f"{long[:500]}… ({len(long) - 500:,} more characters)"
+
+
+ASKED = """
+model: {}
+template: "The capital of the state containing {{city}} is"
+prompts:
+  dallas: {{city: Dallas, answer: " Austin"}}
+  oakland: {{city: Oakland}}
+supernodes: not yet
+"""
+
+
+def test_the_model_is_asked_for_the_prompts_of_a_draft(tmp_path, monkeypatch, tiny):
+    app = start(monkeypatch, tmp_path, "author")
+    text = ASKED.format(tiny)
+    app.text_area[0].set_value(text).run()
+    labelled(app, "Ask the model").click().run()
+    assert not app.exception, app.exception
+    wanted = tracer.Session(str(tiny)).answers(prompts_of("x", text))
+    table, cut = (each.value for each in app.dataframe)
+    assert list(table["prompt"]) == ["dallas", "oakland"]
+    assert [each.split(" ")[0] for each in table["next tokens"]] == [
+        repr(answer.top[0].token).split(" ")[0] for answer in wanted
+    ]
+    assert len(cut) == len(wanted[0].tokens)
+    start_, stop = wanted[0].spans["city"]
+    named = [n for n, spans in enumerate(cut["spans"]) if "city" in spans]
+    assert named == list(range(start_, stop))
+    app.text_area[0].set_value(text.replace("Dallas", "Austin")).run()
+    assert not app.dataframe
+    model.free()
+
+
+def test_a_model_that_cannot_be_had_is_told_beside_the_draft(tmp_path, monkeypatch):
+    app = start(monkeypatch, tmp_path, "author")
+    text = ASKED.format("./nowhere")
+    app.text_area[0].set_value(text).run()
+    labelled(app, "Ask the model").click().run()
+    assert not app.exception, app.exception
+    assert "nowhere" in app.warning[0].value

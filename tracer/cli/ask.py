@@ -33,13 +33,14 @@ from tracer.cli.output import (
 )
 from tracer.cli.progress import progress_on
 from tracer.engine.model.sources import named_model
-from tracer.errors import EXIT_OK, UsageError
+from tracer.errors import EXIT_OK, HypothesisError, UsageError
 from tracer.evidence.wording import counted
-from tracer.hypothesis.given import declared, prompt_table
-from tracer.hypothesis.load import HypothesisFile, Replacements, read
+from tracer.hypothesis.given import declared, prompt_table, prompts_of
+from tracer.hypothesis.load import HypothesisFile, Replacements, check
 from tracer.hypothesis.names import NEURONS
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.table import read_table
+from tracer.hypothesis.yaml_text import read_text
 from tracer.report.screen import Screen
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _asked(
             f"found {found}."
         )
     if hypothesis is not None:
-        return read(hypothesis, replaced.overrides())
+        return _of_file(hypothesis, replaced.overrides())
     spec = named_model(replaced.model, replaced.device, replaced.dtype)
     if table is not None:
         return _from_table(spec, template, table)
@@ -141,6 +142,18 @@ def _asked(
         lines = {f"line_{line.number}": line.text for line in read_lines(file)}
         return declared(spec, NEURONS, prompt_table(lines, None))
     return declared(spec, NEURONS, prompt_table(texts, None))
+
+
+def _of_file(path: str, overrides: tuple[str, ...]) -> HypothesisFile:
+    """The file, or where it is not finished its prompts alone."""
+    text = read_text(path)
+    try:
+        return check(path, text, overrides)
+    except HypothesisError as error:
+        found = prompts_of(path, text, overrides)
+        told = counted(len(error.mistakes), "mistake")
+        stderr().say(f"{path}: {told} outside of its prompts; `tracer validate` tells them.")
+        return found
 
 
 def _from_table(spec: ModelSpec, template: str | None, path: str) -> HypothesisFile:

@@ -72,6 +72,12 @@ def is_held(key: Key) -> bool:
     return _holding().key == key
 
 
+def held_with(of_model: tuple[str, str | None, str, str]) -> Key | None:
+    """The key of what is in memory, where it is this model, whatever its features are."""
+    key = _holding().key
+    return key if key is not None and key[:4] == of_model else None
+
+
 def device_of(key: Key) -> str | None:
     """Where the model is, as a record says it; None where it is not in memory."""
     return _held(key).opened.model.record.device if is_held(key) else None

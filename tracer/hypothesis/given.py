@@ -13,7 +13,8 @@ from typing import Any
 
 from tracer.errors import HypothesisError, KeyPath, UsageError
 from tracer.hypothesis.check import meaning_problems
-from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, place_mistake
+from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile, parsed, place_mistake
+from tracer.hypothesis.overrides import apply_overrides
 from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.yaml_text import Mark
@@ -22,6 +23,8 @@ Prompt = str | Mapping[str, Any]
 Prompts = Prompt | Iterable[str] | Mapping[str, Prompt]
 Table = dict[str, dict[str, Any]]
 """Prompts as a file has them, by name, each with a text of its own."""
+_OF_PROMPTS = ("model", "template", "prompts")
+"""Sections of a file that the prompts and their answers depend on."""
 
 
 def prompt_table(prompts: Iterable[str] | Mapping[str, Prompt], template: str | None) -> Table:
@@ -81,15 +84,34 @@ def declared(
         HypothesisError: Every mistake in them.
     """
     data = {
-        "hypothesis": "given",
-        "claim": "none",
         "model": model.model_dump(),
         "features": features,
         "prompts": prompts,
         "supernodes": dict(supernodes or {}),
     }
-    reading = read_parts(data)
+    return _without_claim(path, data, marks)
+
+
+def prompts_of(path: str, text: str, overrides: Iterable[str] = ()) -> HypothesisFile:
+    """The prompts of a file with their model, though its other sections are missing or wrong.
+
+    Raises:
+        HypothesisError: Every mistake in model, template and prompts; text that is no YAML.
+    """
+    source, texts = parsed(path, text), tuple(overrides)
+    apply_overrides(source.data, texts)
+    data = {key: source.data[key] for key in _OF_PROMPTS if key in source.data}
+    return _without_claim(path, data, source.marks, texts)
+
+
+def _without_claim(
+    path: str,
+    data: Mapping[str, Any],
+    marks: Mapping[KeyPath, Mark],
+    overrides: tuple[str, ...] = (),
+) -> HypothesisFile:
+    reading = read_parts({"hypothesis": "given", "claim": "none", **data})
     problems = reading.problems or list(dict.fromkeys(meaning_problems(reading.parts)))
     if problems or reading.hypothesis is None:
-        raise HypothesisError(path, [place_mistake(p, marks, ()) for p in problems])
-    return HypothesisFile(path, "", reading.hypothesis, (), marks)
+        raise HypothesisError(path, [place_mistake(p, marks, overrides) for p in problems])
+    return HypothesisFile(path, "", reading.hypothesis, overrides, marks)

@@ -79,7 +79,7 @@ def check(path: str, text: str, overrides: Iterable[str] = ()) -> HypothesisFile
         HypothesisError: see `read`.
     """
     texts = tuple(overrides)
-    source = _parsed(path, text)
+    source = parsed(path, text)
     problems = list(source.problems)
     problems += apply_overrides(source.data, texts)
     reading = read_parts(source.data, spelled(source.written, texts))
@@ -108,7 +108,12 @@ def dump(hypothesis: Hypothesis) -> str:
     return to_yaml(hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
 
-def _parsed(path: str, text: str) -> Source:
+def parsed(path: str, text: str) -> Source:
+    """The plain data of a text.
+
+    Raises:
+        HypothesisError: It is no YAML that is read here.
+    """
     try:
         return parse(text)
     except YamlMistake as found:

@@ -8,15 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from tracer.api import hypotheses
 from tracer.api.graph import Graph
-from tracer.api.session.answers import Answer, Answers
+from tracer.api.session.answers import Answers
+from tracer.api.session.asking import answers_of
 from tracer.api.session.clamped import Clamped
 from tracer.api.session.clamping import KeyedClamps, clamp_prompt
 from tracer.api.session.supernode import Supernode
-from tracer.engine.clean import reading, require_finite
 from tracer.engine.features.open import open_basis
 from tracer.engine.features.places import tuples_of
 from tracer.engine.graph_request import GraphRequest
@@ -31,7 +29,6 @@ from tracer.engine.model.weights import open_weights
 from tracer.engine.progress import Progress, Silent
 from tracer.engine.resolve import open_context
 from tracer.engine.session import Opened
-from tracer.engine.whole_prompts import run_together
 from tracer.errors import UsageError
 from tracer.hypothesis.given import Prompt, Prompts, declared, prompt_of, prompt_table
 from tracer.hypothesis.load import HypothesisFile, Replacements
@@ -145,18 +142,8 @@ class Session:
             HypothesisError: A prompt that is too long, an answer that is not one token.
             EngineError: The logits are not finite.
         """
-        model, prompts = self._opened.model, self._tokenized(file)
-        names, logits = list(prompts), dict[str, torch.Tensor]()
-
-        def run(numbers: Sequence[int]) -> list[torch.Tensor]:
-            ids = torch.tensor([prompts[names[n]].ids for n in numbers])
-            return list(model.clean(ids, []).logits)
-
-        with self._progress.task("running the prompts unclamped", len(names)) as advance:
-            for batch, found in run_together([prompts[name].ids for name in names], run):
-                logits.update(zip([names[n] for n in batch], found, strict=True))
-                advance(len(batch))
-        return Answers([self._answer(prompts[name], logits[name]) for name in names])
+        self._check()
+        return answers_of(self._opened.model, file, self._progress)
 
     def find(
         self,
@@ -349,14 +336,6 @@ class Session:
     def _tokenized(self, file: HypothesisFile) -> dict[str, TokenizedPrompt]:
         self._check()
         return tokenize(file, self._tokenizer, self._opened.model.context)
-
-    def _answer(self, prompt: TokenizedPrompt, logits: torch.Tensor) -> Answer:
-        require_finite(logits, prompt.name, "before any clamp")
-        found = reading(logits, prompt.asked, self._opened.model.tokenizer)
-        declared_ones = (text for text, n in prompt.asked.items() if n == prompt.answer_id)
-        answer = next(declared_ones, None)
-        tokens, ids, spans = prompt.tokens, prompt.ids, prompt.spans
-        return Answer(prompt.name, prompt.text, tokens, ids, spans, answer, found)
 
 
 def _require_none(**given: object) -> None:

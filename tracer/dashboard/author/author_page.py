@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from tracer.dashboard.author import drafts
+from tracer.dashboard.author.answers import answers_panel
 from tracer.dashboard.author.hypothesis_files import (
     DRAFT,
     UPLOAD,
@@ -149,6 +150,7 @@ def render(dashboard: Dashboard) -> None:
         _keep(dashboard, found, text)
         _run(dashboard, found, text)
     job_view(dashboard)
+    answers_panel(text, origins.file_of(origin))
     with st.expander("The text with line numbers"):
         file_code(shown(text, MAX_BYTES), line_numbers=True)
 
