@@ -14,6 +14,8 @@ from tests.graphs import random_graph
 from tests.records import change, make_graph_record, make_record
 from tests.test_report_render import full_verdict
 from tracer.hypothesis.heads import HeadName
+from tracer.hypothesis.spec import SupernodeSpec
+from tracer.hypothesis.yaml_text import parse_value
 from tracer.record.graph.graph import listed
 from tracer.record.graph.head_reason import (
     CONSTANT,
@@ -47,6 +49,8 @@ def page_text() -> str:
     )
     record = change(record, "supernodes.texas.features", members)
     record = change(record, "supernodes.texas.label", f"Texas {EVIL}")
+    spans = {**record.prompts["dallas"].spans, "word": (3, 4)}
+    record = change(record, "prompts.dallas.spans", spans)
     told = make_graph_record(
         target=EVIL,
     )
@@ -343,3 +347,27 @@ def test_a_pattern_is_read_by_mouse_and_keys(browser: Browser, tmp_path: Path, s
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == [] and said == []
     page.close()
+
+
+def test_a_selection_is_written_as_a_supernode(page: Page):
+    record, _ = make_record()
+    page.get_by_role("button", name=re.compile("^Texas")).click()
+    page.get_by_text("As YAML").click()
+    box = page.get_by_role("textbox", name="The selection as YAML")
+    texas = record.hypothesis.supernodes["texas"]
+    declared = texas.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    assert parse_value(box.input_value()) == {"supernodes": {"texas": declared}}
+    nodes = random_graph(4).nodes
+    ids = [nodes.id_of_row(row) for row in range(nodes.n_features)]
+    take = "ids => document.querySelector('[data-graph-host]').graphView.take({selected: ids})"
+    page.evaluate(take, ids)
+    [found] = parse_value(box.input_value())["supernodes"].values()
+    assert found == {"features": ids}
+    assert SupernodeSpec.model_validate(found).features == tuple(ids)
+    at_word = [each for each in ids if each.endswith("_3")]
+    page.evaluate(take, at_word)
+    [found] = parse_value(box.input_value())["supernodes"].values()
+    short = [each.rsplit("_", 1)[0] for each in at_word]
+    assert found == {"features": short, "at": "word", "source": ["dallas"]}
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name=re.compile("Copied|Selected"))).to_be_visible()

@@ -37,6 +37,7 @@ from tracer.report.run_graphs import (
     feature_names,
     graph_facts,
     graph_name,
+    named_places,
     read_graph,
     read_graphs,
     supernode_groups,
@@ -175,6 +176,7 @@ def _shown(
         names,
         MOST_NODES,
         MOST_LINKS,
+        named_places(_record.prompts[prompt]),
     )
     index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]), names)
     influence = {node["id"]: node["influence"] for node in data["nodes"]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -58,6 +58,8 @@ class NodeData(TypedDict):
     supernodes: list[int]
     facts: list[list[str]]
     """What else is known of it, as (heading, text)."""
+    head: NotRequired[str]
+    """Of a head, `layer.head`, as a hypothesis names it."""
     tracing: NotRequired[list[TracedList]]
     """Of an attention feature, why it looks where it does, where the graph tells."""
 
@@ -69,6 +71,8 @@ class SupernodeData(TypedDict):
     label: str
     n_features: int
     """Members it has, in the graph or not."""
+    declared: NotRequired[str]
+    """What a hypothesis declares it by, as YAML: its name and what stands under it."""
 
 
 class GraphData(TypedDict):
@@ -87,6 +91,10 @@ class GraphData(TypedDict):
     """By link, which attention heads carry it, where the graph tells."""
     cut: str
     """What was left out, in a sentence; empty where nothing was."""
+    prompt: NotRequired[str]
+    """The name that the run has for the prompt."""
+    spans: NotRequired[dict[str, str]]
+    """By position, the span of the prompt that ends there."""
 
 
 class SupernodePlaces(TypedDict):
@@ -95,6 +103,16 @@ class SupernodePlaces(TypedDict):
     name: str
     label: str
     places: list[Place]
+    declared: NotRequired[str]
+    """See `SupernodeData`."""
+
+
+class NamedPlaces(NamedTuple):
+    """How a hypothesis names a prompt, and the places in it."""
+
+    prompt: str
+    spans: Mapping[int, str]
+    """By position, the span that ends there."""
 
 
 def graph_data(
@@ -105,6 +123,7 @@ def graph_data(
     names: Mapping[str, str] | None = None,
     max_nodes: int = MAX_NODES,
     max_links: int = MAX_LINKS,
+    named: NamedPlaces | None = None,
 ) -> GraphData:
     """The view of a graph.
 
@@ -116,6 +135,7 @@ def graph_data(
         names: What features are called, by id; else they are called by their place.
         max_nodes: Kept: logits, then supernodes, then the most influential.
         max_links: Kept: those between kept nodes that carry the most influence.
+        named: Of a run's graph, so that a selection can be written as a hypothesis has it.
     """
     sums = inputs(graph)
     found, carried = listed_influence(graph, sums)
@@ -130,16 +150,24 @@ def graph_data(
         n_layers=graph.subject.n_layers,
         nodes=nodes,
         links=links,
-        supernodes=[
-            SupernodeData(name=g["name"], label=_text(g["label"]), n_features=len(g["places"]))
-            for g in groups
-        ],
+        supernodes=[_supernode(group) for group in groups],
         cut=_cut(graph, len(nodes), len(links), n_between),
     )
+    if named is not None:
+        data["prompt"] = named.prompt
+        data["spans"] = {str(position): span for position, span in named.spans.items()}
     if graph.heads is not None:
         data["heads"] = [_heads(graph, graph.heads, edge) for edge in chosen.tolist()]
     data["hash"] = hashlib.sha256(to_json(data).encode()).hexdigest()[:16]
     return data
+
+
+def _supernode(group: SupernodePlaces) -> SupernodeData:
+    n_features = len(group["places"])
+    found = SupernodeData(name=group["name"], label=_text(group["label"]), n_features=n_features)
+    if "declared" in group:
+        found["declared"] = group["declared"]
+    return found
 
 
 def to_json(data: GraphData) -> str:
@@ -223,6 +251,9 @@ def _nodes(
         node["supernodes"] = membership.get(column, [])
         if column < graph.nodes.n_features:
             node["input"] = _short(float(sums[column]))
+        if node["kind"] == "head":
+            layer, _, index = graph.nodes.features[column].tolist()
+            node["head"] = f"{layer}.{index}"
     logits = [
         _logit(graph, number, _short(float(sums[graph.nodes.n_features + number])))
         for number in range(len(graph.nodes.logits))

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracer.errors import UsageError
+from tracer.hypothesis.clamps import LAST
 from tracer.hypothesis.neuronpedia_ids import parse_feature
+from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.graph.files import read_listed
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
@@ -23,6 +25,7 @@ from tracer.report.graph_view import (
     MAX_LINKS,
     MAX_NODES,
     GraphData,
+    NamedPlaces,
     SupernodePlaces,
     graph_data,
     to_json,
@@ -89,7 +92,21 @@ def run_graph_data(
         feature_names(record.graphs[prompt].features),
         max_nodes,
         max_links,
+        named_places(record.prompts[prompt]),
     )
+
+
+def named_places(prompt: PromptRecord) -> NamedPlaces:
+    """How the file names a prompt and its tokens."""
+    positions = range(len(prompt.tokens))
+    spans = {n: span for n in positions if (span := span_ending(prompt, n)) is not None}
+    return NamedPlaces(prompt.name, spans)
+
+
+def span_ending(prompt: PromptRecord, position: int | None) -> str | None:
+    """A span that ends on this token, one with a name of its own first."""
+    names = [name for name, (_, end) in prompt.spans.items() if end - 1 == position]
+    return min(names, key=lambda name: name == LAST, default=None)
 
 
 def supernode_groups(record: Record, prompt: str) -> list[SupernodePlaces]:
@@ -101,7 +118,12 @@ def supernode_groups(record: Record, prompt: str) -> list[SupernodePlaces]:
             for ref in each.features
             if (position := place_on(record.prompts[prompt], each, ref)) is not None
         ]
-        groups.append(SupernodePlaces(name=each.name, label=each.label, places=places))
+        group = SupernodePlaces(name=each.name, label=each.label, places=places)
+        spec = record.hypothesis.supernodes.get(each.name)
+        if spec is not None:
+            as_data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            group["declared"] = to_yaml({each.name: as_data})
+        groups.append(group)
     return groups
 
 

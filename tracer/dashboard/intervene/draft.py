@@ -13,7 +13,7 @@ from typing import Any
 from tracer.dashboard.intervene.attempt import Attempt, Groups, declare, with_parts
 from tracer.dashboard.intervene.round_trip import amended
 from tracer.dashboard.intervene.suggested_expectation import SuggestedExpectation
-from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.clamps import LAST, InterventionSpec
 from tracer.hypothesis.expectations.dose import Falls, Rises
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.top import TopIsNot
@@ -24,30 +24,23 @@ from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.files import free_name
 from tracer.record.record import PromptRecord, Record
+from tracer.report.run_graphs import span_ending
 from tracer.report.screen import clean
-
-_LAST = "last"
 
 
 def spec_by_hand(prompt: PromptRecord, ids: Sequence[str]) -> SupernodeSpec:
     """The declaration of features `layer_index_position` of a prompt."""
     positions = {parse_given(each).pos for each in ids}
-    span = _span(prompt, positions.pop()) if len(positions) == 1 else None
+    span = span_ending(prompt, positions.pop()) if len(positions) == 1 else None
     if span is None:
         return SupernodeSpec(features=tuple(ids))
     features = tuple(dict.fromkeys(map(without_position, ids)))
     return SupernodeSpec(features=features, at=span, source=(prompt.name,))
 
 
-def _span(prompt: PromptRecord, position: int | None) -> str | None:
-    """A span that ends on this token, one with a name of its own first."""
-    names = [name for name, (_, end) in prompt.spans.items() if end - 1 == position]
-    return min(names, key=lambda name: name == _LAST, default=None)
-
-
 def _places(spec: SupernodeSpec, prompt: PromptRecord) -> Iterator[str]:
     """Ids of a declared supernode on a prompt; none where it has a rule, or no place there."""
-    span = prompt.spans.get(spec.at or _LAST)
+    span = prompt.spans.get(spec.at or LAST)
     for each in spec.features or ():
         if each.count("_") == 2:
             yield each

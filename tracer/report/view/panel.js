@@ -126,11 +126,59 @@ function graphGroups(data, title, rows, receives, select, hover, level) {
   return [graphElement(`h${level + 1}`, { class: "gv-subhead" }, `${title} by supernode`), list];
 }
 
+/** The selected features and heads as supernodes of a hypothesis; a whole supernode of the run as its file declares it. */
+function graphYaml(data, selected) {
+  const nodes = Array.from(selected, (i) => data.nodes[i]);
+  const whole = data.supernodes.findIndex((each, n) => each.declared && data.members[n].length === nodes.length && nodes.every((node) => node.supernodes.includes(n)));
+  if (whole >= 0) return `supernodes:\n${data.supernodes[whole].declared.replace(/^(?=.)/gm, "  ")}`;
+  const features = nodes.filter((node) => node.kind === "feature" && /^\d+_\d+_\d+$/.test(node.id));
+  const heads = nodes.filter((node) => node.kind === "head" && node.head);
+  const parts = [
+    ...graphDeclared(data, "chosen", "features", features, (node) => node.id.replace(/_\d+$/, ""), (node) => node.id),
+    ...graphDeclared(data, features.length ? "chosen_heads" : "chosen", "heads", heads, (node) => node.head, null),
+  ];
+  return parts.length ? ["supernodes:", ...parts, ""].join("\n") : "";
+}
+
+/** One supernode: at the span that ends where all of its members stand, or else by the tokens' positions. */
+function graphDeclared(data, name, key, nodes, short, long) {
+  if (!nodes.length) return [];
+  const places = new Set(nodes.map((node) => node.position));
+  const span = places.size === 1 ? data.spans?.[nodes[0].position] : undefined;
+  if (span === undefined && long === null) return [`  # heads at positions ${[...places].join(", ")}: choose heads at the end of one span`];
+  const ids = [...new Set(nodes.map(span === undefined ? long : short))].map((id) => JSON.stringify(id));
+  const lines = d3.range(0, ids.length, 5).map((n) => ids.slice(n, n + 5).join(", "));
+  const at = span === undefined ? [] : [`    at: ${JSON.stringify(span)}`, `    source: [${JSON.stringify(data.prompt)}]`];
+  return [`  ${name}:`, `    ${key}: [${lines.join(",\n      ")}]`, ...at];
+}
+
+/** A box with the YAML, and a button that copies it; where a page may not, the text is selected to be copied by hand. */
+function graphYamlBox(side, text) {
+  const area = graphElement("textarea", { readonly: "", spellcheck: "false", "aria-label": "The selection as YAML", rows: Math.min(12, text.split("\n").length) });
+  area.value = text;
+  const copy = graphElement("button", { type: "button" }, "Copy");
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      copy.textContent = "Copied";
+    } catch {
+      area.select();
+      copy.textContent = "Selected: copy it with the keyboard";
+    }
+  });
+  const box = graphElement("details", { class: "gv-yaml" }, graphElement("summary", {}, "As YAML"), area, copy);
+  box.open = side.hasAttribute("data-yaml");
+  box.addEventListener("toggle", () => side.toggleAttribute("data-yaml", box.open));
+  return box;
+}
+
 /** Fill the side of the view anew for a selection; its headings are of the level that the host's `data-heading` says. */
 function graphPanel(side, data, adjacency, selected, shown, pick, hover, select) {
   const level = Number(side.closest("[data-heading]")?.dataset.heading ?? 3);
   const children = selected.size ? graphCard(data, selected, level) : graphFirst(data, shown, pick, hover, level);
   if (selected.size) {
+    const yaml = graphYaml(data, selected);
+    if (yaml) children.push(graphYamlBox(side, yaml));
     const found = graphConnections(data, adjacency, selected);
     const visible = (rows) => rows.filter((row) => shown(row.node));
     if (selected.size > 1 && data.supernodes.length) {
