@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Result, call
-from tracer.cli.features import read_lines
+from tracer.cli.features.cards import read_lines
 from tracer.record.feature_card import Line
 
 Command = Callable[..., Result]

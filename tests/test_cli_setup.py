@@ -204,3 +204,16 @@ def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="attribute nonsense"):
         tracer.nonsense  # noqa: B018
     assert {"load", "run", "Run", "Hypothesis", "Verdict"} <= set(dir(tracer))
+
+
+def test_the_first_word_may_name_a_subcommand(tracer_: Command, monkeypatch: pytest.MonkeyPatch):
+    inner = next(row for row in COMMANDS if row.name == "schema")
+    rows = [
+        row._replace(subcommands=(inner,)) if row.name == "features" else row for row in COMMANDS
+    ]
+    monkeypatch.setattr("tracer.cli.app.COMMANDS", rows)
+    assert json.loads(tracer_("features", "schema").out) == json_schema()
+    wrong = tracer_("features", "schema", "--top")
+    assert (wrong.code, "tracer features schema: " in wrong.err) == (4, True)
+    assert f"`tracer features schema`: {inner.sentence[:20]}" in tracer_("features", "--help").out
+    assert "is no feature id" in tracer_("features", "schemata").err

@@ -21,7 +21,7 @@ import typer
 
 import tracer
 from tracer.cli import options
-from tracer.cli.features import read_lines
+from tracer.cli.features.cards import read_lines
 from tracer.cli.output import (
     STDOUT,
     json_text,

@@ -22,6 +22,8 @@ class Command(NamedTuple):
     """`module:function`, the module within `tracer.cli`."""
     sentence: str
     """The first of the function's docstring."""
+    subcommands: tuple[Command, ...] = ()
+    """Called where the first word after the command is the name of one; they have no panel."""
 
 
 COMMANDS = (
@@ -73,7 +75,7 @@ COMMANDS = (
     Command(
         "features",
         "Look inside",
-        "features:features",
+        "features.cards:features",
         "Tell what features are: tokens they promote, and text they are active on.",
     ),
     Command(
@@ -171,14 +173,22 @@ class LateCommand(TyperCommand):
         super().__init__(row.name, help=row.sentence, rich_help_panel=row.panel)
         self._row = row
 
-    def make_context(self, *args: Any, **named: Any) -> Any:
-        """The context of the function itself, which is imported here."""
-        return typer_command(self._row).make_context(*args, **named)
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **named: Any) -> Any:
+        """The context of the function itself, or of its sub-command's, imported here."""
+        for inner in self._row.subcommands:
+            if args[:1] == [inner.name]:
+                name = f"{info_name} {inner.name}"
+                return typer_command(inner).make_context(name, args[1:], *more, **named)
+        return typer_command(self._row).make_context(info_name, args, *more, **named)
 
 
 def typer_command(row: Command) -> Any:
     """The command with its options and its whole help."""
     module, name = row.function.split(":")
     alone = typer.Typer(add_completion=False)
-    alone.command(row.name)(getattr(import_module(f"tracer.cli.{module}"), name))
+    inner = [f"`tracer {row.name} {each.name}`: {each.sentence}" for each in row.subcommands]
+    command = alone.command(
+        row.name, epilog="\n\n".join(["Sub-commands:", *inner]) if inner else None
+    )
+    command(getattr(import_module(f"tracer.cli.{module}"), name))
     return typer.main.get_command(alone)

@@ -1,0 +1,1 @@
+"""`tracer features`: what features are, and its sub-commands."""
