@@ -79,6 +79,12 @@ COMMANDS = (
         "Tell what features are: tokens they promote, and text they are active on.",
     ),
     Command(
+        "train",
+        "Look inside",
+        "train:train",
+        "Train a dictionary on a model's own activations, or go on with its training.",
+    ),
+    Command(
         "list",
         "Read runs",
         "list:list_",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracer.engine import run as run
     from tracer.engine import session as session
     from tracer.engine import specificity as specificity
+    from tracer.engine import training as training
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -27,5 +28,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "run",
         "session",
         "specificity",
+        "training",
     ],
 )

@@ -61,14 +61,32 @@ def create_text(path: Path, text: str) -> None:
     _place(path, text.encode("utf-8"), _put_new)
 
 
+def write_file(path: Path, fill: Callable[[Path], None]) -> None:
+    """Replace a file in one step by what `fill` writes to the path that it is given.
+
+    Raises:
+        UsageError, OSError: See `write_bytes`.
+    """
+    _fill_and_put(path, fill, os.replace)
+
+
 def _place(path: Path, data: bytes, put: Callable[[Path, Path], None]) -> None:
+    def fill(temporary: Path) -> None:
+        with open(temporary, "xb") as file:
+            file.write(data)
+
+    _fill_and_put(path, fill, put)
+
+
+def _fill_and_put(
+    path: Path, fill: Callable[[Path], None], put: Callable[[Path, Path], None]
+) -> None:
     require_plain(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
+            fill(temporary)
+            with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             put(temporary, path)
         finally:
