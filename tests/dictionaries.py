@@ -127,21 +127,47 @@ def write_saelens(folder: Path, **changes: Any) -> Path:
     return folder
 
 
+def write_sparsify(folder: Path, prefix: str = "layers", **changes: Any) -> Path:
+    """eai-sparsify's folders of TopK transcoders with a skip; `changes` go into `cfg.json`."""
+    for layer in range(N_LAYERS):
+        part = folder / f"{prefix}.{layer}.mlp"
+        part.mkdir(parents=True)
+        config = {
+            "activation": "topk",
+            "expansion_factor": 32,
+            "normalize_decoder": True,
+            "num_latents": N_FEATURES,
+            "k": 20,
+            "multi_topk": False,
+            "skip_connection": True,
+            "transcode": True,
+            "d_in": D_MODEL,
+        }
+        (part / "cfg.json").write_text(json.dumps(config | changes))
+        tensors = transcoder(layer) | {"W_skip": skip(layer)}
+        tensors["encoder.weight"] = tensors.pop("W_enc")
+        tensors["encoder.bias"] = tensors.pop("b_enc")
+        save_file(tensors, part / "sae.safetensors")
+    return folder
+
+
 def clt_decoder(layer: int, n_targets: int) -> Tensor:
     """Decoder rows for `n_targets` layers."""
     return random(N_FEATURES, n_targets, D_MODEL, seed=100 + layer)
 
 
-def write_clt(folder: Path, n_layers: int = N_LAYERS) -> Path:
-    """A cross-layer transcoder in pairs of files, with thresholds and skips."""
-    write_config(folder, CLT_CONFIG)
+def write_clt(folder: Path, n_layers: int = N_LAYERS, **changes: Any) -> Path:
+    """A cross-layer transcoder in pairs of files, with skips; `changes` go into `config.yaml`.
+
+    It has thresholds unless these change its activation.
+    """
+    write_config(folder, CLT_CONFIG | changes)
     for layer in range(n_layers):
         tensors = transcoder(layer)
         encoder = {f"{key}_{layer}": tensors[key] for key in ("W_enc", "b_enc", "b_dec")}
-        encoder |= {
-            f"threshold_{layer}": threshold(layer),
-            f"W_skip_{layer}": skip(layer).T.contiguous(),
-        }
+        encoder[f"W_skip_{layer}"] = skip(layer).T.contiguous()
+        if "activation" not in changes:
+            encoder[f"threshold_{layer}"] = threshold(layer)
         save_file(encoder, folder / f"W_enc_{layer}.safetensors")
         decoder = {f"W_dec_{layer}": clt_decoder(layer, n_layers - layer)}
         save_file(decoder, folder / f"W_dec_{layer}.safetensors")

@@ -81,3 +81,18 @@ def test_encoding_and_the_skip_are_its_own_layers(clt: DictionaryBasis):
     assert W_skip is not None
     # Stored for x @ W, unlike a per-layer transcoder's.
     torch.testing.assert_close(x @ W_skip.T, x @ skip(2).T)
+
+
+@pytest.mark.parametrize("after_relu", [None, False])
+def test_topk_is_taken_within_a_layer(tmp_path: Path, after_relu: bool | None):
+    more = {} if after_relu is None else {"topk_after_relu": after_relu}
+    clt = opened(write_clt(tmp_path / "k", N_LAYERS, activation="topk", k=20, **more))
+    x = random(2, D_MODEL, seed=3)
+    for layer in range(N_LAYERS):
+        weights = transcoder(layer)
+        pre = x @ weights["W_enc"].T + weights["b_enc"]
+        kth = pre.sort(descending=True).values[:, 19:20]
+        kept = torch.where(pre >= kth, pre, 0.0)
+        expected = kept if after_relu is False else kept.clamp(min=0)
+        assert (expected != kept).any() == (after_relu is None)
+        torch.testing.assert_close(clt.encode(layer, x), expected, atol=ATOL, rtol=0)

@@ -16,14 +16,16 @@ from dictionaries import (
     write_gemma_scope_2,
     write_npz,
     write_saelens,
+    write_sparsify,
     write_transcoders,
 )
 from safetensors.torch import load_file, save_file
 
 from tracer.engine.features.basis import JumpReLU, ReLU, TopK
-from tracer.engine.features.dictionary import Dictionary, LayerWeights, fingerprint
+from tracer.engine.features.dictionary import Dictionary, fingerprint
 from tracer.engine.features.formats.format import THRESHOLD
 from tracer.engine.features.formats.registry import read_dictionary
+from tracer.engine.features.layer_weights import LayerWeights
 from tracer.hypothesis.names import HubFile
 
 
@@ -50,8 +52,9 @@ def assert_same(found: LayerWeights, layer: int) -> None:
     torch.testing.assert_close(found.W_dec[:, 0], expected["W_dec"], rtol=0, atol=0)
     torch.testing.assert_close(found.b_enc, expected["b_enc"], rtol=0, atol=0)
     torch.testing.assert_close(found.b_dec, expected["b_dec"], rtol=0, atol=0)
-    assert isinstance(found.activation, JumpReLU)
-    torch.testing.assert_close(found.activation.threshold, threshold(layer), rtol=0, atol=0)
+    if found.activation != TopK(20, clipped=True):
+        assert isinstance(found.activation, JumpReLU)
+        torch.testing.assert_close(found.activation.threshold, threshold(layer), rtol=0, atol=0)
     if found.W_skip is not None:
         torch.testing.assert_close(found.W_skip, skip(layer), rtol=0, atol=0)
 
@@ -63,6 +66,7 @@ def assert_same(found: LayerWeights, layer: int) -> None:
         (write_gemma_scope, ("ln2_normalized", "mlp_resid"), False),
         (write_gemma_scope_2, ("mlp_in", "mlp_resid"), True),
         (write_saelens, ("ln2_normalized", "mlp_resid"), True),
+        (write_sparsify, ("mlp_in", "mlp_out"), True),
     ],
 )
 def test_each_format_gives_the_same_weights(
@@ -105,6 +109,14 @@ def test_saelens_has_a_relu_behind_its_thresholds(tmp_path: Path):
     torch.testing.assert_close(activation(pre), pre.relu())
 
 
+@pytest.mark.parametrize("prefix", ["h", "model.layers"])
+def test_sparsify_names_folders_after_modules(tmp_path: Path, prefix: str):
+    dictionary = read_dictionary(write_sparsify(tmp_path / "d", prefix), "d", no_hub)
+    assert [path.parent.name for path in dictionary.files[::2]] == [
+        f"{prefix}.{layer}.mlp" for layer in range(2)
+    ]
+
+
 def k_tensor(_: int) -> torch.Tensor:
     return torch.tensor(3)
 
@@ -115,6 +127,7 @@ def k_tensor(_: int) -> torch.Tensor:
         (None, {}, ReLU()),
         (None, {"activation": "relu"}, ReLU()),
         (None, {"activation": "topk", "k": 4}, TopK(4)),
+        (None, {"activation": "topk", "k": 4, "topk_after_relu": True}, TopK(4, clipped=True)),
         ({"k": k_tensor}, {"activation": "topk"}, TopK(3)),
         ({"k": k_tensor}, {}, TopK(3)),
     ],

@@ -22,6 +22,7 @@ from dictionaries import (
     write_gemma_scope_2_clt,
     write_npz,
     write_saelens,
+    write_sparsify,
     write_transcoders,
 )
 from safetensors.torch import load_file, save_file
@@ -157,6 +158,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "W_dec_0.safetensors": lambda folder: write_clt(folder),
     "part_0/sae_weights.safetensors": lambda folder: write_saelens(folder),
     "part_1/cfg.json": lambda folder: write_saelens(folder),
+    "layers.1.mlp/sae.safetensors": lambda folder: write_sparsify(folder),
     "layer_0_width_16k_l0_small_affine/params.safetensors": lambda folder: write_gemma_scope_2(
         folder
     ),
@@ -214,7 +216,9 @@ def test_thresholds_contradict_relu_and_k_contradicts_k(tmp_path: Path):
     folder = write_transcoders(tmp_path / "k", config=config, more={"k": lambda _: torch.tensor(3)})
     refused(folder, "k is 3 here and 4 in the configuration")
     write_config(write_clt(tmp_path / "c"), CLT_CONFIG | {"activation": "topk", "k": 3})
-    refused(tmp_path / "c", "topk is not known for a cross-layer transcoder")
+    refused(tmp_path / "c", "has a threshold, but the configuration says activation: topk")
+    folder = write_clt(tmp_path / "many", activation="topk", k=25)
+    refused(folder, r"W_enc_0\.safetensors: TopK needs a k from 1 to 24; found 25")
 
 
 @pytest.mark.parametrize(
@@ -267,9 +271,27 @@ def test_saelens_configurations(tmp_path: Path, changes: dict[str, Any], sentenc
     refused(write_saelens(tmp_path / "d", **changes), sentence)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"transcode": False, "skip_connection": False}, "this is an autoencoder; only transcod"),
+        ({"activation": "groupmax"}, "activation: Input should be 'topk'"),
+        ({"signed": True}, "signed: Input should be False"),
+        ({"d_in": 31}, "'encoder.weight' has shape 24 × 32, expected any × 31"),
+        ({"k": 25}, "TopK needs a k from 1 to 24; found 25"),
+        ({"prefix": "layers.1"}, "its name is that of the module it was trained on; only MLPs"),
+    ],
+)
+def test_sparsify_configurations(tmp_path: Path, changes: dict[str, Any], sentence: str):
+    refused(write_sparsify(tmp_path / "d", **changes), sentence)
+
+
 def test_one_layer_twice(tmp_path: Path):
     hooks = {"hook_name": "blocks.0.mlp.hook_in", "hook_name_out": "blocks.0.mlp.hook_out"}
     refused(write_saelens(tmp_path / "d", metadata=hooks), "layer 0 is there twice, the second")
+    folder = write_sparsify(tmp_path / "three")
+    (folder / "layers.1.mlp").rename(folder / "h.0.mlp")
+    refused(folder, r"layer 0 is there twice, in h\.0\.mlp and layers\.0\.mlp")
     folder = write_gemma_scope_2(tmp_path / "two")
     part = next(folder.iterdir())
     other = folder / "layer_0_width_65k"

@@ -17,6 +17,7 @@ from dictionaries import (
     write_config,
     write_npz,
     write_saelens,
+    write_sparsify,
     write_transcoders,
 )
 from heard import Heard
@@ -32,6 +33,7 @@ from tracer.engine.features.open import open_basis
 from tracer.engine.features.tensor_files import open_tensors
 from tracer.engine.model import hub
 from tracer.engine.model.model import Model
+from tracer.engine.model.sites import Site
 from tracer.engine.model.weights import open_weights
 from tracer.errors import ModelUnavailable, TracerError, UsageError
 from tracer.hypothesis.names import DICTIONARIES, HubFile, parse_hub_folder
@@ -184,6 +186,19 @@ def test_a_download_asks_each_repository_once(model: Model, fake_hub: list[dict[
     assert heard.labels[:2] == ["asking the hub about org/set", "getting org/set from the hub"]
     with pytest.raises(UsageError, match="org/set has no dictionary in 'large'"):
         open_basis("org/set/large", model, heard)
+
+
+def test_layers_in_subfolders_are_fetched_where_the_folder_has_none(
+    model: Model, fake_hub: list[dict[str, Any]], tmp_path: Path
+):
+    """Also where a killed download left some of them."""
+    write_sparsify(tmp_path / "org/sparse" / COMMIT)
+    opened = open_basis("org/sparse", model, Heard())
+    assert opened.basis.output_site(1) == Site("mlp_out", 1)
+    assert [asked["repo"] for asked in fake_hub] == ["org/sparse"] * 2
+    assert fake_hub[0]["ignore_patterns"] == "*/*"
+    assert fake_hub[1]["ignore_patterns"] is None
+    assert {"layers.*.mlp/cfg.json", "h.*.mlp/sae.safetensors"} <= {*fake_hub[1]["allow_patterns"]}
 
 
 def test_saelens_folders_open_too(model: Model, tmp_path: Path):

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
+from tests.dictionaries import (
+    write_clt,
+    write_gemma_scope_2,
+    write_sparsify,
+    write_transcoders,
+)
 from tests.opened import edges_by_autograd, graph_of, ids_of, relative_error
 from tracer.engine.attribution import node_streams, sweep, tiles
 from tracer.engine.attribution.frozen import freeze
@@ -19,7 +24,6 @@ from tracer.engine.features.open import open_basis
 from tracer.engine.progress import Silent
 from tracer.record.graph.influence import scores
 
-TOPK = CONFIG | {"activation": "topk", "k": 5}
 REL = 1e-4
 """fp32, over the row's largest edge: sums of some thousand products in another order."""
 
@@ -33,8 +37,8 @@ def neurons(each_model):
 DICTIONARIES = {
     "transcoder": lambda folder: write_transcoders(folder),
     "jumprelu": lambda folder: write_gemma_scope_2(folder),
-    "topk": lambda folder: write_transcoders(folder, config=TOPK),
-    "clt": lambda folder: write_clt(folder),
+    "topk": lambda folder: write_sparsify(folder, transcode=False),
+    "clt": lambda folder: write_clt(folder, activation="topk", k=20),
 }
 
 

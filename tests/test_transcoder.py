@@ -14,6 +14,7 @@ from dictionaries import (
     skip,
     threshold,
     transcoder,
+    write_sparsify,
     write_transcoders,
 )
 
@@ -53,26 +54,47 @@ def topk(tmp_path: Path) -> DictionaryBasis:
     return opened(write_transcoders(tmp_path / "topk", config=config))
 
 
+@pytest.fixture
+def clipped(tmp_path: Path) -> DictionaryBasis:
+    return opened(write_sparsify(tmp_path / "clipped"))
+
+
+@pytest.fixture
+def early(tmp_path: Path) -> DictionaryBasis:
+    """As sparsify trained them before February 2025: the encoder reads x - b_dec."""
+    return opened(write_sparsify(tmp_path / "early", transcode=False))
+
+
 def pre(layer: int, row: int, pos: int, feature: int) -> float:
     """One pre-activation, product by product in Python."""
     weights = transcoder(layer)
-    terms = zip(weights["W_enc"][feature].tolist(), X[row, pos].tolist(), strict=True)
-    return sum(w * x for w, x in terms) + weights["b_enc"][feature].item()
+    return sum_of(weights["W_enc"][feature], X[row, pos]) + weights["b_enc"][feature].item()
+
+
+def sum_of(one: torch.Tensor, other: torch.Tensor) -> float:
+    return sum(a * b for a, b in zip(one.tolist(), other.tolist(), strict=True))
 
 
 def by_hand(layer: int, row: int, pos: int, kind: str) -> list[float]:
     """All activations at a position."""
     pres = [pre(layer, row, pos, feature) for feature in range(N_FEATURES)]
+    if kind == "early":
+        weights = transcoder(layer)
+        pres = [p - sum_of(weights["W_enc"][n], weights["b_dec"]) for n, p in enumerate(pres)]
     if kind == "relu":
         return [max(each, 0) for each in pres]
     if kind == "jump":
         limits = threshold(layer).tolist()
         return [each if each > limit else 0 for each, limit in zip(pres, limits, strict=True)]
     kth = sorted(pres, reverse=True)[19]
-    return [each if each >= kth else 0 for each in pres]
+    kept = [each if each >= kth else 0 for each in pres]
+    return kept if kind == "topk" else [max(each, 0) for each in kept]
 
 
-@pytest.mark.parametrize("kind", ["relu", "jump", "topk"])
+KINDS = ["relu", "jump", "topk", "clipped", "early"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_encoding_is_what_a_loop_gives(kind: str, request: pytest.FixtureRequest):
     basis: DictionaryBasis = request.getfixturevalue(kind)
     for layer in range(2):
@@ -88,7 +110,7 @@ def test_topk_keeps_its_negative_members_and_only_k(topk: DictionaryBasis):
     assert (acts < 0).any(), "20 of 24 random numbers are not all above 0"
 
 
-@pytest.mark.parametrize("kind", ["relu", "jump", "topk"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_single_features_are_encoded_as_all_are(kind: str, request: pytest.FixtureRequest):
     basis: DictionaryBasis = request.getfixturevalue(kind)
     row, pos = torch.tensor([0, 1, 0, 1]), torch.tensor([2, 0, 2, 2])
@@ -129,11 +151,17 @@ def test_gradient_and_pull_back_are_the_derivatives(relu: DictionaryBasis):
     torch.testing.assert_close(back[:, 0], x.grad, atol=ATOL, rtol=0)
 
 
-def test_readers_give_the_pre_activation(relu: DictionaryBasis):
+@pytest.mark.parametrize("kind", ["relu", "early"])
+def test_readers_give_the_pre_activation(kind: str, request: pytest.FixtureRequest):
+    basis: DictionaryBasis = request.getfixturevalue(kind)
     pos = torch.tensor([0, 2, 1, 1])
-    readers = relu.readers(0, X[1], pos, INDEX, torch.zeros(len(pos)))
+    readers = basis.readers(0, X[1], pos, INDEX, torch.zeros(len(pos)))
     found = (readers.vectors * X[1][pos]).sum(-1) + readers.constants
     expected = [pre(0, 1, p, f) for p, f in zip(pos.tolist(), INDEX.tolist(), strict=True)]
+    if kind == "early":
+        weights = transcoder(0)
+        for n, feature in enumerate(INDEX.tolist()):
+            expected[n] -= sum_of(weights["W_enc"][feature], weights["b_dec"])
     torch.testing.assert_close(found, torch.tensor(expected), atol=ATOL, rtol=0)
 
 

@@ -226,14 +226,20 @@ class JumpReLU:
 
 @dataclass(frozen=True)
 class TopK:
-    """On where among the k largest of its position; negative ones of these stay negative."""
+    """On where among the k largest of its layer and position.
+
+    Those of the k that are negative stay negative, as circuit-tracer has it, or are 0 where
+    `clipped`: sparsify and Llamascopium take the k largest after a ReLU.
+    """
 
     k: int
+    clipped: bool = False
 
     def __call__(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
         """The k largest of each row, and 0 for the rest."""
         largest = pre.topk(self.k, dim=-1)
-        return torch.zeros_like(pre).scatter(-1, largest.indices, largest.values)
+        values = largest.values.relu() if self.clipped else largest.values
+        return torch.zeros_like(pre).scatter(-1, largest.indices, values)
 
     def of(self, index: Int[Tensor, " n"]) -> None:
         """None: a feature's activation depends on all features of its row."""

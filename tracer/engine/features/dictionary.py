@@ -13,46 +13,23 @@ only the rows asked for are read, each time. Every product is taken in the type 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, final
+from typing import Literal, TypeVar, cast, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import linear
 
-from tracer.engine.features.basis import (
-    ActivationFunction,
-    FeatureBasis,
-    Readers,
-    TopK,
-    rows_of,
-)
+from tracer.engine.features.basis import FeatureBasis, Readers, TopK
+from tracer.engine.features.layer_weights import Encoder, LayerWeights, read_encoder
 from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site, SiteKind
 from tracer.errors import UsageError
 
 Kind = Literal["transcoders", "cross-layer transcoders"]
-
-
-@dataclass(frozen=True)
-class LayerWeights:
-    """One layer: activations a = act(W_enc x + b_enc), output a W_dec + b_dec (+ W_skip x).
-
-    Encoder and decoder are stored by features, as circuit-tracer has them: `W_enc` is the transpose
-    of SAELens's `W_enc` `[d_in, d_sae]`; `W_dec` is its `W_dec` `[d_sae, d_out]` for each target.
-    """
-
-    W_enc: Float[Tensor, "feature d_model"]
-    b_enc: Float[Tensor, " feature"]
-    W_dec: Float[Tensor, "feature target d_model"]
-    """`target` counts layers from the feature's own; a per-layer transcoder has one."""
-    b_dec: Float[Tensor, " d_model"]
-    activation: ActivationFunction
-    W_skip: Float[Tensor, "d_model d_model"] | None = None
-    """`[d_out, d_in]`: `x @ W_skip.T` is added to the layer's own output."""
+T = TypeVar("T", bound="Tensor | None")
 
 
 @dataclass(frozen=True)
@@ -95,32 +72,6 @@ def check_model(dictionary: Dictionary, model: Model) -> None:
     model.require((dictionary.reads, dictionary.writes), f"features: {dictionary.name}")
 
 
-AT_ONCE = 1 << 14
-"""Features whose encoder is copied into another type at once."""
-
-
-class Encoder(NamedTuple):
-    """A layer's encoder, or rows of it, on the device where it is used."""
-
-    W: Float[Tensor, "feature d_model"]
-    b: Float[Tensor, " feature"]
-    activation: ActivationFunction
-
-    def pre(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch feature"]:
-        """Pre-activations of all features; in another type some of them at a time."""
-        if self.W.dtype == x.dtype:
-            return linear(x, self.W, self.b.to(x.dtype))
-        weights = zip(self.W.split(AT_ONCE), self.b.split(AT_ONCE), strict=True)
-        parts = [linear(x, W.to(x.dtype), b.to(x.dtype)) for W, b in weights]
-        return torch.cat(parts, -1)
-
-    def pre_each(self, x: Float[Tensor, "feature d_model"]) -> Float[Tensor, " feature"]:
-        """Pre-activation of each feature for an input of its own."""
-        # A matrix product accumulates in float32 where an elementwise sum would round each term.
-        products = x[:, None] @ self.W.to(x.dtype)[:, :, None]
-        return products[:, 0, 0] + self.b.to(x.dtype)
-
-
 @final
 class DictionaryBasis(FeatureBasis):
     """Features with an encoder and a decoder of their own."""
@@ -134,7 +85,7 @@ class DictionaryBasis(FeatureBasis):
         self._device = device
         self._encoders: dict[int, Encoder] = {}
         self._room = _room_for_encoders(device)
-        self._beside: dict[tuple[str, int], Tensor] = {}
+        self._beside: dict[tuple[str, int], Tensor | None] = {}
         """Biases and skip matrices that have been used, on the device."""
 
     def n_features(self, layer: int) -> int:
@@ -158,7 +109,7 @@ class DictionaryBasis(FeatureBasis):
     ) -> Float[Tensor, "*batch feature"]:
         """See `FeatureBasis.encode`."""
         encoder = self._encoder(layer)
-        return encoder.activation(encoder.pre(x))
+        return encoder.act(encoder.pre(x))
 
     def encode_at(
         self,
@@ -171,7 +122,7 @@ class DictionaryBasis(FeatureBasis):
         """See `FeatureBasis.encode_at`."""
         if not isinstance(self._layers[layer].activation, TopK):
             rows = self._rows_of_encoder(layer, index)
-            return rows.activation(rows.pre_each(x[row, pos]))
+            return rows.act(rows.pre_each(x[row, pos]))
         places, inverse = torch.unique(row * x.shape[1] + pos, return_inverse=True)
         return self.encode(layer, x.flatten(0, 1)[places])[inverse, index]
 
@@ -182,21 +133,21 @@ class DictionaryBasis(FeatureBasis):
     def W_dec(self, layer: int, index: Int[Tensor, " n"], to: int) -> Float[Tensor, "n d_model"]:
         """See `FeatureBasis.W_dec`; only the rows for layer `to` are read."""
         assert to in self.write_layers(layer)
-        return rows_of(self._layers[layer].W_dec[:, to - layer], index).to(self._device)
+        return self._layers[layer].decoder(index, to - layer).to(self._device)
 
     def b_dec(self, layer: int) -> Float[Tensor, " d_model"]:
         """See `FeatureBasis.b_dec`."""
-        return self._there("b_dec", layer, self._layers[layer].b_dec)
+        return self._there("b_dec", layer, lambda: self._layers[layer].b_dec)
 
     def W_skip(self, layer: int) -> Float[Tensor, "d_model d_model"] | None:
         """See `FeatureBasis.W_skip`."""
-        W_skip = self._layers[layer].W_skip
-        return None if W_skip is None else self._there("W_skip", layer, W_skip)
+        return self._there("W_skip", layer, self._layers[layer].skip)
 
-    def _there(self, name: str, layer: int, weight: Tensor) -> Tensor:
+    def _there(self, name: str, layer: int, read: Callable[[], T]) -> T:
         if (name, layer) not in self._beside:
-            self._beside[name, layer] = weight.to(self._device)
-        return self._beside[name, layer]
+            weight = read()
+            self._beside[name, layer] = None if weight is None else weight.to(self._device)
+        return cast(T, self._beside[name, layer])
 
     def readers(
         self,
@@ -208,7 +159,7 @@ class DictionaryBasis(FeatureBasis):
     ) -> Readers:
         """Rows of the encoder and its biases, the same at every position."""
         rows = self._rows_of_encoder(layer, index)
-        return Readers(rows.W.to(x.dtype), rows.b.to(x.dtype))
+        return Readers(rows.rows(x.dtype), rows.b.to(x.dtype))
 
     def pull_back(
         self,
@@ -218,18 +169,15 @@ class DictionaryBasis(FeatureBasis):
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, "pos row d_model"]:
         """See `FeatureBasis.pull_back`."""
-        return gradient @ self._rows_of_encoder(layer, index).W.to(gradient.dtype)
+        return gradient @ self._rows_of_encoder(layer, index).rows(gradient.dtype)
 
     def _encoder(self, layer: int) -> Encoder:
         """The whole of a layer, kept where there is room for it."""
         if (kept := self._encoders.get(layer)) is not None:
             return kept
-        weights, device = self._layers[layer], self._device
-        encoder = Encoder(
-            weights.W_enc.to(device), weights.b_enc.to(device), weights.activation.to(device)
-        )
+        encoder = read_encoder(self._layers[layer], None).to(self._device)
         if self._has_room(layer):
-            self._room -= weights.W_enc.nbytes
+            self._room -= encoder.W.nbytes
             self._encoders[layer] = encoder
         return encoder
 
@@ -239,15 +187,8 @@ class DictionaryBasis(FeatureBasis):
     def _rows_of_encoder(self, layer: int, index: Int[Tensor, " n"]) -> Encoder:
         """Some features of a layer: from its encoder if that can be kept, else from the file."""
         if self._has_room(layer):
-            whole = self._encoder(layer)
-        else:
-            weights = self._layers[layer]
-            whole = Encoder(weights.W_enc, weights.b_enc, weights.activation)
-        device, index = self._device, index.to(whole.W.device)
-        activation = whole.activation.of(index) or whole.activation
-        return Encoder(
-            rows_of(whole.W, index).to(device), whole.b[index].to(device), activation.to(device)
-        )
+            return self._encoder(layer).at(index)
+        return read_encoder(self._layers[layer], index).to(self._device)
 
 
 def _room_for_encoders(device: torch.device) -> float:

@@ -9,9 +9,14 @@ from typing import NamedTuple
 
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.dictionary import DictionaryBasis, check_model, fingerprint
-from tracer.engine.features.formats.registry import hub_patterns, read_dictionary
+from tracer.engine.features.formats.registry import (
+    has_own_files,
+    hub_patterns,
+    nested_patterns,
+    read_dictionary,
+)
 from tracer.engine.features.neurons import NeuronBasis
-from tracer.engine.model.hub import download, download_files
+from tracer.engine.model.hub import download, download_files, download_nested
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import HubSource
 from tracer.engine.progress import Progress
@@ -88,6 +93,8 @@ def _require_suited(named: NamedDictionary, model: Model) -> None:
 def _download(place: HubFile, progress: Progress) -> tuple[Path, str, str]:
     source = HubSource(place.repo, place.revision)
     commit = download(source, hub_patterns(), progress, place.path)
+    if not has_own_files(commit / place.path):
+        commit = download_nested(source, nested_patterns(), progress, place.path)
     where = "/".join(filter(None, (place.repo, place.path)))
     if not (commit / place.path).is_dir():
         raise UsageError(f"{place.repo} has no dictionary in {place.path or 'its main folder'!r}.")

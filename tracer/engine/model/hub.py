@@ -59,6 +59,18 @@ def download(
     return _snapshot(source, wanted, within + _SUBFOLDERS, progress)
 
 
+def download_nested(
+    source: HubSource, patterns: Sequence[str], progress: Progress, folder: str
+) -> Path:
+    """Files of these patterns that lie in subfolders of the repository's `folder`, as `download`.
+
+    Raises:
+        ModelUnavailable: As `download`.
+    """
+    within = f"{folder}/" if folder else ""
+    return _snapshot(source, [within + pattern for pattern in patterns], None, progress)
+
+
 def download_files(source: HubSource, files: Sequence[str], progress: Progress) -> Path:
     """Single files of a repository, by their paths inside the folder that comes back.
 

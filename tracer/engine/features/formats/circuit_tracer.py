@@ -4,6 +4,9 @@
 named, not copied. A layer of a cross-layer transcoder is a pair of files, whose `W_dec_{i}` holds
 only the layers from i on, or Gemma Scope 2's one file, which holds all layers; those before the
 feature's own are unused. Both store the skip matrix for `x @ W`.
+
+TopK is taken within a layer, also of a cross-layer transcoder: circuit-tracer knows none of these,
+and those that `tracer train` writes choose so, after a ReLU.
 """
 
 from __future__ import annotations
@@ -14,20 +17,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from tracer.engine.features.basis import JumpReLU, ReLU
-from tracer.engine.features.dictionary import Dictionary, LayerWeights
+from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
+    Activation,
     Fetch,
     Format,
     Settings,
+    choose_activation,
     numbered_files,
     parse_settings,
     read_layer_file,
     read_yaml,
     site_kind,
 )
+from tracer.engine.features.layer_weights import LayerWeights
 from tracer.engine.features.tensor_files import open_tensors, take, take_if_there
 from tracer.engine.model.hf_folder import leads_out
 from tracer.errors import UsageError
@@ -46,6 +51,19 @@ class CircuitTracerConfig(Settings):
     transcoders: list[str] | None = Field(default=None, min_length=1)
     activation: Literal["relu", "topk", "jump_relu"] | None = None
     k: int | None = Field(default=None, ge=1)
+    topk_after_relu: bool | None = None
+    """Whether negative pre-activations among the k largest count as 0.
+
+    By default those of cross-layer transcoders do, and those of per-layer ones, which
+    circuit-tracer reads too, do not.
+    """
+
+    @property
+    def asked(self) -> Activation:
+        """The activation function."""
+        default = self.model_kind == "cross_layer_transcoder"
+        clipped = default if self.topk_after_relu is None else self.topk_after_relu
+        return Activation(self.activation, self.k, clipped)
 
 
 def _read(folder: Path, name: str, fetch: Fetch) -> Dictionary:
@@ -56,16 +74,12 @@ def _read(folder: Path, name: str, fetch: Fetch) -> Dictionary:
     named = None if config.transcoders is None else _locate(folder, config.transcoders, fetch)
     if config.model_kind == "transcoder_set":
         files = named or numbered_files(folder, "layer_")
-        layers = tuple(read_layer_file(file, config.activation, config.k) for file in files)
+        layers = tuple(read_layer_file(file, config.asked) for file in files)
         return Dictionary(name, "transcoders", reads, writes, layers, (path, *files))
-    if config.activation == "topk":
-        raise UsageError(
-            f"{path}: activation: topk is not known for a cross-layer transcoder; allowed are "
-            "relu and jump_relu."
-        )
     files = named or numbered_files(folder, ENCODER)
     read_layer = _read_gemma_scope_2 if named else _read_pair
-    layers = tuple(read_layer(file, layer, len(files)) for layer, file in enumerate(files))
+    n_layers = len(files)
+    layers = tuple(read_layer(file, n, n_layers, config.asked) for n, file in enumerate(files))
     decoders = () if named else map(_decoder_file, files)
     all_files = (path, *files, *decoders)
     return Dictionary(name, "cross-layer transcoders", reads, writes, layers, all_files)
@@ -91,7 +105,9 @@ def _decoder_file(encoder_file: Path) -> Path:
     return encoder_file.with_name(encoder_file.name.replace(ENCODER, DECODER))
 
 
-def _read_pair(encoder_file: Path, layer: int, n_layers: int) -> LayerWeights:
+def _read_pair(
+    encoder_file: Path, layer: int, n_layers: int, activation: Activation
+) -> LayerWeights:
     """A layer of `n_layers`, from its encoder's file and the decoder's beside it."""
     encoder, decoder = open_tensors(encoder_file), open_tensors(_decoder_file(encoder_file))
     W_enc = take(encoder, f"W_enc_{layer}", (None, None))
@@ -103,12 +119,14 @@ def _read_pair(encoder_file: Path, layer: int, n_layers: int) -> LayerWeights:
         take(encoder, f"b_enc_{layer}", (n_features,)),
         take(decoder, f"W_dec_{layer}", (n_features, n_layers - layer, d_model)),
         take(encoder, f"b_dec_{layer}", (d_model,)),
-        ReLU() if threshold is None else JumpReLU(threshold),
+        choose_activation(encoder, activation, threshold, n_features),
         None if skip is None else skip.T,
     )
 
 
-def _read_gemma_scope_2(path: Path, layer: int, n_layers: int) -> LayerWeights:
+def _read_gemma_scope_2(
+    path: Path, layer: int, n_layers: int, activation: Activation
+) -> LayerWeights:
     """A layer of `n_layers`, from Gemma Scope 2's file."""
     file = open_tensors(path)
     W_enc = take(file, "w_enc", (None, None)).T
@@ -119,7 +137,7 @@ def _read_gemma_scope_2(path: Path, layer: int, n_layers: int) -> LayerWeights:
         take(file, "b_enc", (n_features,)),
         take(file, "w_dec", (n_features, n_layers, d_model))[:, layer:],
         take(file, "b_dec", (d_model,)),
-        JumpReLU(take(file, "threshold", (n_features,))),
+        choose_activation(file, activation, take(file, "threshold", (n_features,)), n_features),
         None if skip is None else skip.T,
     )
 

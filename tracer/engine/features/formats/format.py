@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from tracer.engine.features.basis import ActivationFunction, JumpReLU, ReLU, TopK
-from tracer.engine.features.dictionary import Dictionary, LayerWeights
+from tracer.engine.features.dictionary import Dictionary
+from tracer.engine.features.layer_weights import LayerWeights
 from tracer.engine.features.tensor_files import (
     TensorFile,
     open_tensors,
@@ -66,6 +67,8 @@ class Format:
     """
     hub_patterns: tuple[str, ...] = ()
     """Files fetched of a folder on the hub; () for a format whose layers lie in subfolders."""
+    nested_patterns: tuple[str, ...] = ()
+    """Files fetched of its subfolders where these hold the layers, one choice of each."""
     bare_weights: tuple[str, ...] = ()
     """Patterns of weights that say nothing without the marker."""
     bare_reason: str = ""
@@ -81,15 +84,19 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerWeights:
-    """A layer, its activation being what `activation` says or, with None, what the file shows.
+class Activation(NamedTuple):
+    """What a configuration says of the activation function."""
 
-    A threshold makes it JumpReLU, a stored `k` TopK, and neither ReLU.
+    name: Literal["relu", "topk", "jump_relu"] | None = None
+    """None for what the file shows: a threshold makes it JumpReLU, a stored k TopK, else ReLU."""
+    k: int | None = None
+    """For TopK, where the file does not have it."""
+    clipped: bool = False
+    """Whether TopK takes the k largest after a ReLU."""
 
-    Args:
-        path: A `.safetensors` or `.npz` file.
-        activation: `relu`, `jump_relu`, `topk` or None.
-        k: For TopK, where the file does not have it.
+
+def read_layer_file(path: Path, activation: Activation) -> LayerWeights:
+    """A layer of a per-layer transcoder, from a `.safetensors` or `.npz` file.
 
     Raises:
         UsageError: Tensors are missing or of a wrong shape or type, or contradict `activation`.
@@ -97,15 +104,16 @@ def read_layer_file(path: Path, activation: str | None, k: int | None) -> LayerW
     file = open_tensors(path)
     if file.has("w_enc") or path.suffix == ".npz":
         return _gemma_scope(file, activation)
-    return _circuit_tracer(file, activation, k)
+    return _circuit_tracer(file, activation)
 
 
-def _circuit_tracer(file: TensorFile, activation: str | None, k: int | None) -> LayerWeights:
+def _circuit_tracer(file: TensorFile, activation: Activation) -> LayerWeights:
     W_enc = take(file, "W_enc", (None, None))
     n_features, d_model = W_enc.shape
     W_skip = take_if_there(file, "W_skip", (d_model, d_model))
     threshold = take_if_there(file, THRESHOLD, (n_features,))
-    act = choose_activation(file, activation, threshold, _count(file, k), n_features)
+    known = activation._replace(k=_count(file, activation.k))
+    act = choose_activation(file, known, threshold, n_features)
     return layer_weights(file, W_enc, "W_dec", act, W_skip)
 
 
@@ -116,14 +124,14 @@ def _count(file: TensorFile, k: int | None) -> int | None:
     return k if stored is None else stored
 
 
-def _gemma_scope(file: TensorFile, activation: str | None) -> LayerWeights:
+def _gemma_scope(file: TensorFile, activation: Activation) -> LayerWeights:
     """Either version: the second has lower-case names, and a skip path where it is affine."""
     encoder, decoder = ("w_enc", "w_dec") if file.has("w_enc") else ("W_enc", "W_dec")
     W_enc = take(file, encoder, (None, None)).T
     n_features, d_model = W_enc.shape
     threshold = take(file, "threshold", (n_features,))
     skip = take_if_there(file, "affine_skip_connection", (d_model, d_model))
-    act = choose_activation(file, activation, threshold, None, n_features)
+    act = choose_activation(file, activation, threshold, n_features)
     return layer_weights(file, W_enc, decoder, act, None if skip is None else skip.T)
 
 
@@ -151,29 +159,26 @@ def layer_weights(
 
 
 def choose_activation(
-    file: TensorFile,
-    asked: str | None,
-    threshold: Tensor | None,
-    k: int | None,
-    n_features: int,
+    file: TensorFile, asked: Activation, threshold: Tensor | None, n_features: int
 ) -> ActivationFunction:
     """The activation function that configuration and file agree on.
 
     Raises:
         UsageError: They contradict each other, or TopK has no usable k.
     """
-    if asked is None:
-        asked = "jump_relu" if threshold is not None else "topk" if k is not None else "relu"
-    if (asked == "jump_relu") != (threshold is not None):
+    name, k, clipped = asked
+    if name is None:
+        name = "jump_relu" if threshold is not None else "topk" if k is not None else "relu"
+    if (name == "jump_relu") != (threshold is not None):
         has = "has no threshold" if threshold is None else "has a threshold"
-        raise UsageError(f"{file.path} {has}, but the configuration says activation: {asked}.")
+        raise UsageError(f"{file.path} {has}, but the configuration says activation: {name}.")
     if threshold is not None:
         return JumpReLU(threshold)
-    if asked == "relu":
+    if name == "relu":
         return ReLU()
     if k is None or not 1 <= k <= n_features:
         raise UsageError(f"{file.path}: TopK needs a k from 1 to {n_features}; found {k}.")
-    return TopK(k)
+    return TopK(k, clipped)
 
 
 def numbered_files(folder: Path, prefix: str) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
+    Activation,
     Fetch,
     Format,
     Settings,
@@ -52,7 +53,7 @@ def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
             )
         folders[layer] = part
     parts = in_order(folder, folders)
-    layers = tuple(read_layer_file(part / WEIGHTS, None, None) for part in parts)
+    layers = tuple(read_layer_file(part / WEIGHTS, Activation()) for part in parts)
     files = [part / file for part in parts for file in (CONFIG, WEIGHTS)]
     return Dictionary(name, "transcoders", "mlp_in", "mlp_resid", layers, tuple(files))
 

@@ -5,18 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
-from tracer.engine.features.formats import circuit_tracer, gemma_scope, saelens
+from tracer.engine.features.formats import circuit_tracer, gemma_scope, saelens, sparsify
 from tracer.engine.features.formats.format import Fetch, Format
 from tracer.engine.model.hf_folder import PICKLES
 from tracer.errors import UsageError
 
-FORMATS: tuple[Format, ...] = (circuit_tracer.FORMAT, saelens.FORMAT, gemma_scope.FORMAT)
-"""In the order in which a folder is tried."""
+FORMATS: tuple[Format, ...] = (
+    circuit_tracer.FORMAT,
+    sparsify.FORMAT,
+    saelens.FORMAT,
+    gemma_scope.FORMAT,
+)
+"""In the order in which a folder is tried; sparsify and SAELens both have a `cfg.json`."""
 
 
 def hub_patterns() -> tuple[str, ...]:
     """What is fetched of a folder on the hub; further files are those its configuration names."""
     return tuple(pattern for each in FORMATS for pattern in each.hub_patterns)
+
+
+def nested_patterns() -> tuple[str, ...]:
+    """What is fetched of its subfolders, where the folder has no such files of its own."""
+    return tuple(pattern for each in FORMATS for pattern in each.nested_patterns)
+
+
+def has_own_files(folder: Path) -> bool:
+    """Whether something that `hub_patterns` fetches lies in the folder itself."""
+    return any(any(folder.glob(pattern)) for pattern in hub_patterns())
 
 
 def read_dictionary(folder: Path, name: str, fetch: Fetch) -> Dictionary:

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tracer.engine.features.dictionary import Dictionary, LayerWeights
+from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
+    Activation,
     Fetch,
     Format,
     Settings,
@@ -26,6 +27,7 @@ from tracer.engine.features.formats.format import (
     read_json,
     site_kind,
 )
+from tracer.engine.features.layer_weights import LayerWeights
 from tracer.engine.features.tensor_files import open_tensors, take
 from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
@@ -105,7 +107,7 @@ def _weights(path: Path, config: SaelensConfig) -> LayerWeights:
         file,
         take(file, "W_enc", (config.d_in, config.d_sae)).T,
         "W_dec",
-        choose_activation(file, None, threshold, None, config.d_sae),
+        choose_activation(file, Activation(), threshold, config.d_sae),
         take(file, "W_skip", (config.d_out, config.d_in)) if skips else None,
     )
 
