@@ -71,6 +71,8 @@ class FeatureBasis(ABC):
     d_heads: Mapping[int, int] = MappingProxyType({})
     """Where heads stand beside the features (`WithHeads`): by number of their layer, see
     `tracer.engine.features.places`, how many scalars one head is."""
+    opening: tuple[int, ...] = ()
+    """Tokens at the beginning of a prompt that it was not trained on, see `untrained`."""
 
     @abstractmethod
     def n_features(self, layer: int) -> int:

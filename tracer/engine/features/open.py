@@ -16,6 +16,7 @@ from tracer.engine.features.formats.registry import (
     read_dictionary,
 )
 from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.untrained import untrained_opening
 from tracer.engine.model.hub import download, download_files, download_nested
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import HubSource
@@ -61,7 +62,8 @@ def open_basis(name: str, model: Model, progress: Progress) -> OpenBasis:
     folder, source, revision = _locate(name, model, progress)
     dictionary = read_dictionary(folder, name, partial(_fetch, progress=progress))
     check_model(dictionary, model)
-    basis = DictionaryBasis(dictionary, model.device)
+    opening = untrained_opening(model.record, name)
+    basis = DictionaryBasis(dictionary, model.device, opening)
     return OpenBasis(basis, source, revision, fingerprint(dictionary.files))
 
 
