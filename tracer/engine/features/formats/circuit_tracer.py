@@ -42,6 +42,7 @@ from tracer.engine.features.tensor_files import (
 )
 from tracer.engine.model.hf_folder import leads_out
 from tracer.errors import UsageError
+from tracer.hypothesis.named_dictionaries import published_k
 from tracer.hypothesis.names import parse_hub_file
 
 CONFIG = "config.yaml"
@@ -75,6 +76,8 @@ class CircuitTracerConfig(Settings):
 def _read(folder: Path, name: str, fetch: Fetch) -> Dictionary:
     path = folder / CONFIG
     config = parse_settings(path, CircuitTracerConfig, read_yaml(path))
+    if config.activation == "topk" and config.k is None:
+        config = config.model_copy(update={"k": published_k(name)})
     reads = site_kind(path, "feature_input_hook", config.feature_input_hook, INPUTS)
     writes = site_kind(path, "feature_output_hook", config.feature_output_hook, OUTPUTS)
     named = None if config.transcoders is None else _locate(folder, config.transcoders, fetch)
