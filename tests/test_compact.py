@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import call
 from dictionaries import (
+    CONFIG,
     D_MODEL,
     N_FEATURES,
     N_LAYERS,
     random,
     skip,
     write_clt,
+    write_config,
     write_gemma_scope_2,
     write_saelens,
     write_sparsify,
@@ -132,3 +135,20 @@ def test_nothing_is_overwritten_or_left_half_done(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="No space left"):
         write_compact(whole, tmp_path / "small", Heard())
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_the_command_tells_both_sizes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_transcoders(tmp_path / "whole", n_layers=1)
+    command = ("features", "compact", "whole", "--out")
+    result = call(capfd, *command, "small")
+    assert result.code == 0, result.err
+    sizes = [sum(p.stat().st_size for p in Path(name).iterdir()) for name in ("small", "whole")]
+    assert result.out == "small: {:.1f} MB, of {:.1f} MB\n".format(*(n / 1e6 for n in sizes))
+    assert {path.name for path in Path("small").iterdir()} == {"config.yaml", "layer_0.safetensors"}
+    assert call(capfd, *command, "small").code == 4
+    assert "nowhere: no such folder." in call(capfd, *command[:2], "nowhere", "--out", "x").err
+    write_config(tmp_path / "far", CONFIG | {"transcoders": ["hf://a/b/c.npz"]})
+    assert "names files on the hub" in call(capfd, *command[:2], "far", "--out", "x").err
