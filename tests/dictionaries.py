@@ -151,6 +151,37 @@ def write_sparsify(folder: Path, prefix: str = "layers", **changes: Any) -> Path
     return folder
 
 
+def write_llamascopium(folder: Path, norms: tuple[float, float] = (3.0, 5.0), **more: Any) -> Path:
+    """Llamascopium's folders; `norms` are a dataset's, `more` goes into `config.json`."""
+    for layer in range(N_LAYERS):
+        part = folder / f"layer{layer}_transcoder_8x_k20"
+        part.mkdir(parents=True)
+        hooks = [f"blocks.{layer}.{hook}" for hook in ("ln2.hook_normalized", "hook_mlp_out")]
+        config = {
+            "sae_type": "sae",
+            "hook_point_in": hooks[0],
+            "hook_point_out": hooks[1],
+            "d_model": D_MODEL,
+            "expansion_factor": N_FEATURES / D_MODEL,
+            "act_fn": "topk",
+            "norm_activation": "dataset-wise",
+            "top_k": 20,
+        }
+        (part / "config.json").write_text(json.dumps(config | more))
+        tensors = transcoder(layer)
+        tensors = {
+            "W_E": tensors["W_enc"].T.contiguous(),
+            "b_E": tensors["b_enc"],
+            "W_D": tensors["W_dec"],
+            "b_D": tensors["b_dec"],
+            "activation_function.log_jumprelu_threshold": threshold(layer).log(),
+        }
+        for hook, norm in zip(hooks, norms, strict=True):
+            tensors[f"dataset_average_activation_norm.{hook}"] = torch.tensor(norm)
+        save_file(tensors, part / "sae_weights.safetensors")
+    return folder
+
+
 def clt_decoder(layer: int, n_targets: int) -> Tensor:
     """Decoder rows for `n_targets` layers."""
     return random(N_FEATURES, n_targets, D_MODEL, seed=100 + layer)

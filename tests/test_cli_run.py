@@ -53,6 +53,22 @@ def test_not_as_expected_is_1(engine: Engine, tracer_: Command):
     assert "✔ REFUTED as expected  negative" in result.out
 
 
+def test_a_rate_over_all_hypotheses(engine: Engine, tracer_: Command):
+    write_file(Path("hypotheses/a.yaml"))
+    write_file(Path("hypotheses/b.yaml"), "other")
+    result = tracer_("run", "--fdr", "0.05", "--json", "verdicts.json")
+    assert "false discovery rate 0.05 (Benjamini and Yekutieli): " in result.out
+    family = json.loads(Path("reports/family.json").read_text())
+    assert json.loads(Path("verdicts.json").read_text())["family"] == family
+    assert [member["hypothesis"] for member in family["members"]] == ["two_hop", "other"]
+    taken_back = any(
+        not member["discovery"] and not member["reason"] for member in family["members"]
+    )
+    assert result.code == (1 if taken_back else 0)
+    refused = tracer_("run", "--fdr", "0.05", "--failed")
+    assert refused.code == 4 and "--fdr with '--failed'" in refused.err
+
+
 def test_held_without_the_evidence_is_6_where_the_file_says_confirmed(
     engine: Engine, tracer_: Command
 ):

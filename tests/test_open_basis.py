@@ -36,7 +36,8 @@ from tracer.engine.model.model import Model
 from tracer.engine.model.sites import Site
 from tracer.engine.model.weights import open_weights
 from tracer.errors import ModelUnavailable, TracerError, UsageError
-from tracer.hypothesis.names import DICTIONARIES, HubFile, parse_hub_folder
+from tracer.hypothesis.named_dictionaries import DICTIONARIES, NamedDictionary, published_k
+from tracer.hypothesis.names import HubFile, parse_hub_folder
 from tracer.hypothesis.spec import ModelSpec
 
 COMMIT = "0" * 40
@@ -107,8 +108,38 @@ def test_a_registered_name_suits_its_models_only(model: Model, monkeypatch: Any)
 
 def test_registered_dictionaries_have_an_address():
     for entry in DICTIONARIES.values():
-        text = "/".join(filter(None, (entry.repo, entry.folder)))
-        assert parse_hub_folder(text) == entry.place
+        place = HubFile(entry.repo, entry.folder, None)
+        assert parse_hub_folder(entry.address) == place
+
+
+def test_a_registered_dictionary_is_as_large_as_published(
+    model: Model, fake_hub: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    named = NamedDictionary("tiny-set", "org/set", (model.record.name,), 2, 24, "small")
+    monkeypatch.setitem(DICTIONARIES, "tiny-set", named)
+    assert open_basis("tiny-set", model, Heard()).source == "org/set/small"
+    monkeypatch.setitem(DICTIONARIES, "tiny-set", named._replace(n_features=None))
+    open_basis("tiny-set", model, Heard())
+    for wrong, tells in (
+        ({"n_layers": 3}, "of 3 of 24"),
+        ({"n_features": 16384}, "of 2 of 16,384"),
+    ):
+        monkeypatch.setitem(DICTIONARIES, "tiny-set", named._replace(**wrong))
+        sentence = (
+            f"org/set/small has 2 layers of 24 features here, where its publisher tells {tells}"
+        )
+        with pytest.raises(UsageError, match=sentence):
+            open_basis("tiny-set", model, Heard())
+
+
+def test_a_k_that_only_code_tells(tmp_path: Path):
+    name = "transcoder-llama-3.1-8b-instruct"
+    folder = write_transcoders(tmp_path / "d", config=CONFIG | {"activation": "topk"})
+    for called in (name, DICTIONARIES[name].address, f"{DICTIONARIES[name].address}@main"):
+        assert published_k(called) == 128
+        with pytest.raises(UsageError, match="TopK needs a k from 1 to 24; found 128"):
+            registry.read_dictionary(folder, called, list)
+    assert published_k("clt-gpt-oss-20b-131k") is published_k("./mine") is None
 
 
 @pytest.mark.parametrize(

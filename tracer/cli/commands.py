@@ -77,6 +77,15 @@ COMMANDS = (
         "Look inside",
         "features.cards:features",
         "Tell what features are: tokens they promote, and text they are active on.",
+        (
+            Command(
+                "compact",
+                "",
+                "features.compact:compact",
+                "Write a dictionary with int8 weights, to keep or to ship: a quarter of its size "
+                "in float32.",
+            ),
+        ),
     ),
     Command(
         "train",

@@ -7,7 +7,7 @@
         {"line": 3, "column": 1, "where": "prompts.dallas", "message": "…"}]}]}
 
 `verdict` has the shape of a run's `verdict.json`. With `--baseline` there is also `baseline`, a
-`tracer.comparison/1`.
+`tracer.comparison/1`; with `--fdr` the document has `family`, a `tracer.family/1`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tracer.cli.output import json_text
 from tracer.errors import HypothesisError, Mistake
 from tracer.evidence.regression import RunComparison
+from tracer.record.family import Family
 from tracer.record.verdict import Verdict
 from tracer.report.junit import Skipped, junit_xml
 from tracer.report.matrix import CombinationResult
@@ -56,9 +57,14 @@ def mistakes_of(error: BaseException) -> tuple[Mistake, ...] | None:
     return tuple(error.mistakes) if isinstance(error, HypothesisError) else None
 
 
-def to_json(results: Sequence[FileResult], code: int, schema: str = SCHEMA) -> str:
+def to_json(
+    results: Sequence[FileResult], code: int, schema: str = SCHEMA, family: Family | None = None
+) -> str:
     """The results as one JSON document."""
-    return json_text(schema, {"exit_code": code, "results": [_data(each) for each in results]})
+    data: dict[str, Any] = {"exit_code": code, "results": [_data(each) for each in results]}
+    if family is not None:
+        data["family"] = family.model_dump(mode="json", by_alias=True)
+    return json_text(schema, data)
 
 
 def _data(result: FileResult) -> dict[str, Any]:

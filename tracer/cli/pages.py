@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tracer.cli.library import without_words
 from tracer.errors import UsageError
+from tracer.record.family import FAMILY, read_family
 from tracer.record.files import write_text
 from tracer.record.runs import RunEntry, entry_of, find_runs
 from tracer.report.index import IndexEntry, UnreadEntry, render_index
@@ -27,7 +28,7 @@ LIBRARY = "library.md"
 
 def is_page(name: str) -> bool:
     """Whether a file of this name is one of these pages."""
-    return name in (INDEX, LIBRARY) or is_page_name(name)
+    return name in (INDEX, LIBRARY, FAMILY) or is_page_name(name)
 
 
 class UnopenedRun(NamedTuple):
@@ -99,8 +100,13 @@ def _all_runs(reports: Path) -> list[Run | UnopenedRun]:
 
 
 def _write_index(reports: Path, runs: Sequence[Run | UnopenedRun]) -> Path:
-    path = reports / INDEX
-    write_text(path, render_index([listed_run(run, reports) for run in runs]))
+    path, family, note = reports / INDEX, None, None
+    try:
+        family = read_family(reports)
+    except UsageError as error:
+        note = str(error)
+    entries = [listed_run(run, reports) for run in runs]
+    write_text(path, render_index(entries, family, note))
     return path
 
 

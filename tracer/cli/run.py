@@ -12,6 +12,7 @@ import typer
 from tracer.cli import options
 from tracer.cli.cases import cases_of, read_shard
 from tracer.cli.compare import Baseline
+from tracer.cli.family import judged_together, require_family, say_family
 from tracer.cli.json_output import FileResult, to_json, to_junit
 from tracer.cli.matrix import select
 from tracer.cli.measuring import Measuring
@@ -107,6 +108,16 @@ def run(
             show_default=False,
         ),
     ] = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Control the false discovery rate over the hypotheses of this command, beside "
+            "each file's own correction. Exit code 1 where one that its file upholds is no "
+            "discovery.",
+            show_default=False,
+        ),
+    ] = None,
     json_: Annotated[Path | None, options.json_file("Verdicts")] = None,
     junitxml: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Verdicts as JUnit XML, for CI.")
@@ -125,7 +136,7 @@ def run(
 
     tracer run hypotheses/two_hop.yaml --model gemma-3-270m --model smollm2-135m-instruct
 
-    tracer run hypotheses/ --jobs 4
+    tracer run hypotheses/ --jobs 4 --fdr 0.05
 
     A run that was interrupted is taken up by the same command. A file that says `if_absent: skip`
     is left out, with the reason, where the hub does not give its model; where all are, the exit
@@ -136,6 +147,7 @@ def run(
             "--shard with --failed: which failed changes while other shards run, so that some "
             "would be in none. Select with -k or -t, or use --jobs."
         )
+    require_family(fdr, shard=shard is not None, failed=failed, exitfirst=exitfirst)
     only = not_as_expected(out) if failed else None
     filters = FileFilters(expression, tuple(tags or ()), only)
     cells = combinations(model or (), features or ())
@@ -170,13 +182,15 @@ def run(
         results = runner.beside_one_another(cases, jobs)
     else:
         results = list(runner.one_after_another(cases))
+    results, family = judged_together(results, fdr, out)
     code = worst(result.code for result in results)
     if part is None:
         runner.show_together(results)
     if len(results) > 1:
         screen.say(_summary(results))
+    say_family(screen, family)
     if json_ is not None:
-        write_document(json_, to_json(results, code))
+        write_document(json_, to_json(results, code, family=family))
     if junitxml is not None:
         write_document(junitxml, to_junit(results))
     return code

@@ -1,7 +1,7 @@
 """Where features are strongly active: in the lines of a text, and on a hypothesis's own prompts.
 
 Every line and every prompt is a pass of its own; only its strongest token is told. Special tokens
-that a text begins with do not count.
+that a text begins with do not count, nor does an opening that a dictionary was not trained on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def on_text(
             n_cut += len(ids) > length
             ids = ids[:length]
             if ids:
-                first = n_prefix(ids, tokenizer.all_special_ids)
+                first = n_prefix(ids, tokenizer.all_special_ids, opened.basis.opening)
                 read = _Read(line.number, ids, first, tokenizer)
                 for tally, mine in zip(tallies, of_line([ids])[0], strict=True):
                     tally.add(mine[first:], read)
@@ -182,7 +182,7 @@ def firings(
     for batch, values in run_together([prompt.ids for prompt in prompts], run):
         active.update(zip(batch, values, strict=True))
     for number, prompt in enumerate(prompts):
-        first = n_prefix(prompt.ids, model.tokenizer.all_special_ids)
+        first = n_prefix(prompt.ids, model.tokenizer.all_special_ids, basis.opening)
         if first >= len(prompt.ids):
             continue
         for mine, values in zip(found, active[number][:, first:], strict=True):

@@ -20,6 +20,7 @@ from tracer.engine.attribution.graph import Attributed, ChooseTargets, attribute
 from tracer.engine.attribution.head_loadings import edge_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.feature_card import described, influential
+from tracer.engine.features.untrained import opening_note
 from tracer.engine.graph_request import N_READ, GraphRequest, NamedGraph
 from tracer.engine.head_reason import asked_prompt, head_reason, question_of
 from tracer.engine.memory import memory_told
@@ -52,7 +53,11 @@ def graphs(
     request.check()
     opened = opened or open_both(request.model, request.features, progress)
     model, basis = opened.model, opened.basis
-    for prompt in _prompts(request, model, progress):
+    prompts = _prompts(request, model, progress)
+    told = {prompt.name or "the text": prompt.ids for prompt in prompts}
+    if note := opening_note(told, basis.name, basis.opening):
+        progress.note(note.rstrip("."))
+    for prompt in prompts:
         _require_length(prompt.name or "the prompt", prompt.ids, model)
         toward = _toward(request, model, prompt)
         ids = torch.tensor(prompt.ids)

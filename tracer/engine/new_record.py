@@ -15,6 +15,7 @@ import torch
 
 from tracer.engine.clean import CleanRun, reading
 from tracer.engine.features.open import OpenBasis
+from tracer.engine.features.untrained import opening_note
 from tracer.engine.resolve import MeasurementContext, address_notes
 from tracer.engine.surroundings import environment
 from tracer.hypothesis.load import HypothesisFile
@@ -59,8 +60,19 @@ def begin_record(
         notes=(
             *token_notes(map(_doubtful, context.clean.values())),
             *address_notes(context),
+            *_opening_notes(context),
         ),
     )
+
+
+def _opening_notes(context: MeasurementContext) -> tuple[str, ...]:
+    """Where graphs have nothing because the dictionary was not trained there."""
+    spec, basis = context.hypothesis.graph, context.basis
+    if spec is None:
+        return ()
+    ids = {name: context.clean[name].prompt.ids for name in spec.prompts}
+    note = opening_note(ids, basis.name, basis.opening)
+    return () if note is None else (note,)
 
 
 def dictionary_record(opened: OpenBasis) -> BasisRecord | None:

@@ -170,6 +170,26 @@ def holm(ps: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
+def benjamini_yekutieli(ps: Sequence[float]) -> tuple[float, ...]:
+    """Each p adjusted for a false discovery rate (Benjamini & Yekutieli 2001), in the given order.
+
+    Those at most α are discoveries of which a share of α at most is false in expectation, however
+    the tests depend on each other: q(i) = min over j ≥ i of m c(m) p(j) / j, at most 1.
+    """
+    adjusted = [0.0] * len(ps)
+    scale, lowest = len(ps) * yekutieli_factor(len(ps)), 1.0
+    ascending = sorted(range(len(ps)), key=lambda i: ps[i])
+    for place, index in reversed(list(enumerate(ascending, 1))):
+        lowest = min(lowest, scale * ps[index] / place)
+        adjusted[index] = lowest
+    return tuple(adjusted)
+
+
+def yekutieli_factor(n: int) -> float:
+    """c(m) = 1 + 1/2 + … + 1/m, what not knowing the dependence between m tests costs."""
+    return math.fsum(1 / k for k in range(1, n + 1))
+
+
 @cache
 def _orders(n: int) -> Int[np.ndarray, "order dose"]:
     return np.array(list(permutations(range(n))), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The models and dictionaries that have a name here, as data, and what else may name one.
+"""The models that have a name here, as data, and what else may name a model or a dictionary.
 
 A model or a dictionary may also be a local folder. On the Hugging Face hub a dictionary is named
 `organisation/name[/folder][@revision]`, and one of its files
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from tracer.errors import UsageError, did_you_mean, shorten
+from tracer.hypothesis.named_dictionaries import DICTIONARIES
 
 
 class Fixed(BaseModel):
@@ -184,82 +185,6 @@ def repo_problem(repo: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-class NamedDictionary(Fixed):
-    """A published dictionary known by a short name."""
-
-    name: str
-    repo: str
-    """Hugging Face id."""
-    models: tuple[str, ...]
-    """Hugging Face ids of the models it is used with."""
-    folder: str = ""
-    """Its place inside the repository."""
-
-    @property
-    def place(self) -> HubFile:
-        """Where it is published, at the newest revision."""
-        return HubFile(self.repo, self.folder, None)
-
-    def suits(self, model: str, source: str) -> bool:
-        """Whether the model is one of those it is used with."""
-        known = MODELS.get(model)
-        ids = {model, source, known.hub if known else model}
-        return not ids.isdisjoint(self.models)
-
-
-def _qwen(size: str, suffix: str = "") -> NamedDictionary:
-    name = f"qwen3-{size}-transcoders{suffix}"
-    return NamedDictionary(
-        name=name, repo=f"mwhanna/{name}", models=(f"Qwen/Qwen3-{size.upper()}",)
-    )
-
-
-def _gemma3(variant: str, folder: str) -> NamedDictionary:
-    """Gemma Scope 2 as circuit-tracer's authors publish it again; 270m has no `-pt` in its id."""
-    model = "gemma-3-270m" if variant == "270m-pt" else f"gemma-3-{variant}"
-    kind, width = folder.split("/")
-    return NamedDictionary(
-        name=f"gemma-scope-2-{variant}-{kind.removesuffix('_all')}-{width.replace('_', '-')}",
-        repo=f"mwhanna/gemma-scope-2-{variant}",
-        folder=folder,
-        models=(f"google/{model}",),
-    )
-
-
-_GEMMA_2 = ("google/gemma-2-2b", "google/gemma-2-2b-it")
-_LLAMA = ("meta-llama/Llama-3.2-1B",)
-_AFFINE = "transcoder_all/width_16k_l0_small_affine"
-
-_DICTIONARIES = (
-    NamedDictionary(
-        name="gemma-scope-transcoders", repo="mwhanna/gemma-scope-transcoders", models=_GEMMA_2
-    ),
-    NamedDictionary(name="clt-gemma-2-2b-426k", repo="mntss/clt-gemma-2-2b-426k", models=_GEMMA_2),
-    NamedDictionary(name="clt-gemma-2-2b-2.5M", repo="mntss/clt-gemma-2-2b-2.5M", models=_GEMMA_2),
-    NamedDictionary(
-        name="transcoder-llama-3.2-1b", repo="mntss/transcoder-Llama-3.2-1B", models=_LLAMA
-    ),
-    NamedDictionary(
-        name="clt-llama-3.2-1b-524k", repo="mntss/clt-llama-3.2-1b-524k", models=_LLAMA
-    ),
-    _qwen("0.6b", "-lowl0"),
-    _qwen("1.7b", "-lowl0"),
-    _qwen("4b"),
-    _qwen("8b"),
-    _qwen("14b", "-lowl0"),
-    _gemma3("270m-pt", "transcoder_all/width_16k_l0_small"),
-    _gemma3("270m-pt", "clt/width_262k_l0_medium_affine"),
-    _gemma3("270m-it", "transcoder_all/width_16k_l0_big"),
-    _gemma3("1b-pt", _AFFINE),
-    _gemma3("1b-it", _AFFINE),
-    _gemma3("4b-pt", _AFFINE),
-    _gemma3("4b-it", _AFFINE),
-    _gemma3("27b-pt", "transcoder_all/width_262k_l0_small"),
-)
-
-DICTIONARIES: dict[str, NamedDictionary] = {entry.name: entry for entry in _DICTIONARIES}
 
 
 NEURONS = "neurons"

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from tracer.evidence.context import JudgedOutcomes
+from tracer.evidence.wording import exact, p_text
+from tracer.record.family import Family, FamilyMember
 from tracer.record.record import Record
 from tracer.record.run_folder import UnreadableRun
 from tracer.record.verdict import Verdict
@@ -70,16 +72,49 @@ class IndexRow:
     declared: str = ""
     effects: Cut[tuple[str, str]] = Cut(())
     tags: str = ""
+    family: str = ""
+    """What it came to among the hypotheses that it was run with."""
 
 
-def render_index(entries: Sequence[IndexEntry | UnreadEntry]) -> str:
-    """Several runs as one HTML page, in the order given."""
+def render_index(
+    entries: Sequence[IndexEntry | UnreadEntry],
+    family: Family | None = None,
+    note: str | None = None,
+) -> str:
+    """Several runs as one HTML page, in the order given.
+
+    Args:
+        entries: The runs.
+        family: Those that were run together, where a false discovery rate was asked for.
+        note: A sentence to put above the table instead, as why the family cannot be read.
+    """
     rows = tuple(
-        _row(entry) if isinstance(entry, IndexEntry) else _unread(entry) for entry in entries
+        _row(entry, family) if isinstance(entry, IndexEntry) else _unread(entry)
+        for entry in entries
     )
     kinds = [row.kind for row in rows]
     shown = VERDICTS | ({UNREAD: UNREAD_ICON} if UNREAD in kinds else {})
-    return fill_template("index.html.j2", counts=count(shown, kinds), rows=rows)
+    told = note if family is None else _family(family)
+    return fill_template("index.html.j2", counts=count(shown, kinds), rows=rows, family=told)
+
+
+def _family(family: Family) -> str:
+    return (
+        f"Of {family.size} hypotheses that were run together, {family.n_discoveries} are "
+        f"discoveries at a false discovery rate of {exact(family.rate)} (Benjamini and Yekutieli), "
+        "beside each file's own correction."
+    )
+
+
+def _in_family(member: FamilyMember | None) -> str:
+    if member is None:
+        return ""
+    if member.reason is not None:
+        return f"not in the family: {member.reason}"
+    if member.p is None or member.q is None:
+        return "no discovery: not upheld"
+    what = "discovery" if member.discovery else "no discovery"
+    return f"{what}: p {p_text(member.p)}, adjusted {p_text(member.q)}"
 
 
 def _unread(entry: UnreadEntry) -> IndexRow:
@@ -103,7 +138,7 @@ def _when(started: str) -> str:
     return started.replace("T", " ").removesuffix("Z")[:16]
 
 
-def _row(entry: IndexEntry) -> IndexRow:
+def _row(entry: IndexEntry, family: Family | None) -> IndexRow:
     record = entry.record
     return IndexRow(
         kind=entry.verdict.verdict,
@@ -114,6 +149,7 @@ def _row(entry: IndexEntry) -> IndexRow:
         href=_link(entry.href),
         claim=entry.verdict.claim,
         declared=verdict_view(entry.verdict).declared,
+        family="" if family is None else _in_family(family.of(record.id)),
         effects=_effects(record),
         model=f"{record.model.name}, {record.basis}",
         when=_when(record.started),

@@ -19,6 +19,7 @@ from torch import Tensor
 from tracer.engine.attribution.frozen_block import FrozenBlock
 from tracer.engine.attribution.frozen_norm import FrozenNorm
 from tracer.engine.features.basis import FeatureBasis
+from tracer.engine.features.untrained import n_untrained
 from tracer.engine.model.blocks import Block, Unembedding
 from tracer.engine.model.model import Hook, Model
 from tracer.engine.model.sites import Site, SiteKind
@@ -69,7 +70,8 @@ class Frozen:
 
     ids: tuple[int, ...]
     n_prefix: int
-    """Length of the special-token prefix: alike on every prompt, so its MLPs are constants."""
+    """Length of the prefix that is alike on every prompt, so that its MLPs are constants: special
+    tokens, and the opening of a chat format that the dictionary was not trained on."""
     logits: Float[Tensor, " vocab"]
     """At the last position."""
     blocks: tuple[FrozenBlock, ...]
@@ -80,7 +82,7 @@ class Frozen:
     outputs: tuple[Float[Tensor, "pos d_model"], ...]
     """At each layer's output site."""
     active: tuple[ActiveFeatures, ...]
-    """Each layer's active features, after the special-token prefix."""
+    """Each layer's active features, after the prefix."""
     resid_post: Float[Tensor, " d_model"]
     """After the last layer, at the last position."""
     final_scale: Float[Tensor, "1 1"]
@@ -108,11 +110,14 @@ class Frozen:
         return self.resid_pre[0].dtype
 
 
-def n_prefix(ids: Sequence[int], special: Sequence[int]) -> int:
-    """Length of the leading run of special tokens; at least one token is left to be explained."""
+def n_prefix(ids: Sequence[int], special: Sequence[int], opening: Sequence[int] = ()) -> int:
+    """Length of the leading run of special tokens, or of the opening where that is longer.
+
+    At least one token is left to be explained.
+    """
     known = set(special)
     n = next((n for n, token in enumerate(ids) if token not in known), len(ids))
-    return min(n, len(ids) - 1)
+    return min(max(n, n_untrained(ids, opening)), len(ids) - 1)
 
 
 def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Frozen:
@@ -126,9 +131,10 @@ def freeze(model: Model, basis: FeatureBasis, ids: Int[Tensor, " pos"]) -> Froze
     seen, logits = _record(model, basis, ids)
     layers = range(model.n_layers)
     blocks = _with_biases([_block(model, basis, layer, seen) for layer in layers])
-    first = n_prefix(ids.tolist(), model.tokenizer.all_special_ids)
+    tokens = ids.tolist()
+    first = n_prefix(tokens, model.tokenizer.all_special_ids, basis.opening)
     frozen = Frozen(
-        ids=tuple(ids.tolist()),
+        ids=tuple(tokens),
         n_prefix=first,
         logits=logits,
         blocks=blocks,

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -71,6 +71,8 @@ class FeatureBasis(ABC):
     d_heads: Mapping[int, int] = MappingProxyType({})
     """Where heads stand beside the features (`WithHeads`): by number of their layer, see
     `tracer.engine.features.places`, how many scalars one head is."""
+    opening: tuple[int, ...] = ()
+    """Tokens at the beginning of a prompt that it was not trained on, see `untrained`."""
 
     @abstractmethod
     def n_features(self, layer: int) -> int:
@@ -176,7 +178,7 @@ class FeatureBasis(ABC):
         return reduce(torch.add, parts)
 
 
-def rows_of(weight: Float[Tensor, "feature ..."], index: Int[Tensor, " n"]) -> Tensor:
+def rows_of(weight: Real[Tensor, "feature ..."], index: Int[Tensor, " n"]) -> Tensor:
     """Rows of a weight, copied, on its device, wherever `index` is.
 
     A matrix that is stored by columns is gathered along these: read row by row, each number would

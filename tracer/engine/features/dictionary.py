@@ -76,8 +76,10 @@ def check_model(dictionary: Dictionary, model: Model) -> None:
 class DictionaryBasis(FeatureBasis):
     """Features with an encoder and a decoder of their own."""
 
-    def __init__(self, dictionary: Dictionary, device: torch.device) -> None:
-        self.name = dictionary.name
+    def __init__(
+        self, dictionary: Dictionary, device: torch.device, opening: tuple[int, ...] = ()
+    ) -> None:
+        self.name, self.opening = dictionary.name, opening
         self.is_sparse = True
         self.n_layers = dictionary.n_layers
         self._dictionary = dictionary

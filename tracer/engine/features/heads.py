@@ -34,7 +34,7 @@ class WithHeads(FeatureBasis):
         model.require(("z", "attn_out"), "heads")
         self._features = features
         self.name, self.n_layers = features.name, features.n_layers
-        self.is_sparse = features.is_sparse
+        self.is_sparse, self.opening = features.is_sparse, features.opening
         weights = {HEADS + layer: model.W_O(layer) for layer in range(model.n_layers)}
         self._W_O: Mapping[int, Tensor] = {n: W.flatten(0, 1) for n, W in weights.items()}
         self.d_heads = {n: int(W.shape[1]) for n, W in weights.items()}

@@ -26,7 +26,8 @@ class Scales(NamedTuple):
 
     W_enc: Float[Tensor, " feature"] | None = None
     W_dec: Float[Tensor, "feature target"] | None = None
-    W_skip: Float[Tensor, " d_model"] | None = None
+    W_skip: Float[Tensor, "_ _"] | None = None
+    """Of rows `[d_out, 1]` or, where the file has the transpose, of columns `[1, d_in]`."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,16 @@ class LayerWeights:
     def decoder(self, index: Int[Tensor, " n"], target: int) -> Float[Tensor, "n d_model"]:
         """Rows of the decoder, copied."""
         rows, scale = rows_of(self.W_dec[:, target], index), self.scales.W_dec
-        return _scaled(rows, None if scale is None else scale[index.to(scale.device), target])
+        if scale is None:
+            return rows
+        return rows.to(scale.dtype) * scale[index.to(scale.device), target][:, None]
 
     def skip(self) -> Float[Tensor, "d_model d_model"] | None:
         """The skip matrix, `[d_out, d_in]`."""
-        return None if self.W_skip is None else _scaled(self.W_skip, self.scales.W_skip)
+        scale = self.scales.W_skip
+        if self.W_skip is None or scale is None:
+            return self.W_skip
+        return self.W_skip.to(scale.dtype) * scale
 
 
 class Encoder(NamedTuple):
@@ -145,9 +151,3 @@ def _decoder_norms(weights: LayerWeights, index: Int[Tensor, " n"]) -> Float[Ten
 
     norms = torch.cat([squares(some) for some in index.split(AT_ONCE)]).sqrt()
     return norms.clamp_min(torch.finfo(norms.dtype).tiny)
-
-
-def _scaled(
-    rows: Real[Tensor, "row d_model"], scale: Float[Tensor, " row"] | None
-) -> Float[Tensor, "row d_model"]:
-    return rows if scale is None else rows.to(scale.dtype) * scale[:, None]

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracer.engine.features.basis import FeatureBasis
-from tracer.engine.features.dictionary import DictionaryBasis, check_model, fingerprint
+from tracer.engine.features.dictionary import (
+    Dictionary,
+    DictionaryBasis,
+    check_model,
+    fingerprint,
+)
 from tracer.engine.features.formats.registry import (
     has_own_files,
     hub_patterns,
@@ -16,16 +21,17 @@ from tracer.engine.features.formats.registry import (
     read_dictionary,
 )
 from tracer.engine.features.neurons import NeuronBasis
+from tracer.engine.features.untrained import untrained_opening
 from tracer.engine.model.hub import download, download_files, download_nested
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import HubSource
 from tracer.engine.progress import Progress
 from tracer.errors import UsageError
+from tracer.hypothesis.named_dictionaries import DICTIONARIES, NamedDictionary
 from tracer.hypothesis.names import (
-    DICTIONARIES,
+    MODELS,
     NEURONS,
     HubFile,
-    NamedDictionary,
     looks_like_folder,
     parse_hub_folder,
     unknown_features,
@@ -60,8 +66,11 @@ def open_basis(name: str, model: Model, progress: Progress) -> OpenBasis:
         return OpenBasis(NeuronBasis(model), NEURONS, None, None)
     folder, source, revision = _locate(name, model, progress)
     dictionary = read_dictionary(folder, name, partial(_fetch, progress=progress))
+    if named := DICTIONARIES.get(name):
+        _require_published(named, dictionary)
     check_model(dictionary, model)
-    basis = DictionaryBasis(dictionary, model.device)
+    opening = untrained_opening(model.record, name)
+    basis = DictionaryBasis(dictionary, model.device, opening)
     return OpenBasis(basis, source, revision, fingerprint(dictionary.files))
 
 
@@ -69,7 +78,7 @@ def _locate(name: str, model: Model, progress: Progress) -> tuple[Path, str, str
     """The dictionary's folder here, its source, and the commit of one from the hub."""
     if named := DICTIONARIES.get(name):
         _require_suited(named, model)
-        return _download(named.place, progress)
+        return _download(HubFile(named.repo, named.folder, None), progress)
     if not name.startswith("hf://") and looks_like_folder(name):
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -82,11 +91,29 @@ def _locate(name: str, model: Model, progress: Progress) -> tuple[Path, str, str
 
 
 def _require_suited(named: NamedDictionary, model: Model) -> None:
-    if not named.suits(model.record.name, model.record.source):
+    known = MODELS.get(model.record.name)
+    ids = {model.record.name, model.record.source, *([known.hub] if known else [])}
+    if ids.isdisjoint(named.models):
         raise UsageError(
             f"features {named.name!r} are for {' and '.join(named.models)}; this model is "
             f"{model.record.name}. To use them all the same, where the shapes fit, name the "
-            f"repository: {'/'.join(filter(None, (named.repo, named.folder)))}"
+            f"repository: {named.address}"
+        )
+
+
+def _require_published(named: NamedDictionary, dictionary: Dictionary) -> None:
+    """Refuse files of another shape than their publisher tells: other ones, or not all."""
+    widths = {len(layer.b_enc) for layer in dictionary.layers}
+    found = (dictionary.n_layers, *sorted(widths))
+    wanted = (
+        named.n_layers,
+        *(sorted(widths) if named.n_features is None else (named.n_features,)),
+    )
+    if found != wanted:
+        raise UsageError(
+            f"features {named.name!r}: {named.address} has {found[0]} layers of "
+            f"{' and '.join(f'{n:,}' for n in found[1:])} features here, where its publisher tells "
+            f"of {wanted[0]} of {' and '.join(f'{n:,}' for n in wanted[1:])}."
         )
 
 

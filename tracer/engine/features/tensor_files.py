@@ -78,6 +78,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _INTEGERS = {"I64": "int64", "I32": "int32"}
+_CODES = {"I8": "int8"}
 _SHOWN = 8
 
 
@@ -117,12 +118,48 @@ def take(file: TensorFile, key: str, shape: Sequence[int | None]) -> Tensor:
     Raises:
         UsageError: It is not there, or has another shape or type.
     """
+    return _take(file, key, shape, _FLOATS)
+
+
+class Stored(NamedTuple):
+    """A weight as a file has it."""
+
+    values: Tensor
+    scale: Tensor | None
+    """Factors of the rows of `values`, one for all but the last axis; None for 1."""
+
+
+def take_weight(file: TensorFile, key: str, shape: Sequence[int | None]) -> Stored:
+    """A weight, floating-point or, where the file has `key.int8`, that times `key.scale`.
+
+    Raises:
+        UsageError: As `take`, for both.
+    """
+    if file.has(key) or not file.has(codes_key(key)):
+        return Stored(take(file, key, shape), None)
+    values = _take(file, codes_key(key), shape, _CODES)
+    return Stored(values, take(file, scale_key(key), values.shape[:-1]))
+
+
+def codes_key(key: str) -> str:
+    """Name of the whole numbers of a weight."""
+    return f"{key}.int8"
+
+
+def scale_key(key: str) -> str:
+    """Name of the factors of the rows of a weight."""
+    return f"{key}.scale"
+
+
+def _take(
+    file: TensorFile, key: str, shape: Sequence[int | None], types: Mapping[str, str]
+) -> Tensor:
     if key not in file.dtypes:
         raise UsageError(f"{file.path}: no tensor {key!r}; it holds {_shown(file.dtypes)}.")
-    if file.dtypes[key] not in _FLOATS.values():
+    if file.dtypes[key] not in types.values():
         raise UsageError(
             f"{file.path}: {key!r} is {file.dtypes[key]}; "
-            f"allowed are {', '.join(sorted(_FLOATS.values()))}."
+            f"allowed are {', '.join(sorted(types.values()))}."
         )
     tensor = file.tensors[key]
     fits = len(shape) == tensor.ndim and all(
@@ -155,9 +192,17 @@ def take_count(file: TensorFile, key: str) -> int | None:
     return int(tensor.item())
 
 
+def take_weight_if_there(
+    file: TensorFile, key: str, shape: Sequence[int | None]
+) -> Stored | tuple[None, None]:
+    """The same, or nothing where the file has no weight of this name."""
+    there = file.has(key) or file.has(codes_key(key))
+    return take_weight(file, key, shape) if there else (None, None)
+
+
 def _open_safetensors(path: Path) -> TensorFile:
     # `get_tensor` gives views of one mapping of the file, which lives as long as they do.
-    known = _FLOATS | _INTEGERS
+    known = _FLOATS | _INTEGERS | _CODES
     with safe_open(path, framework="pt") as file:
         stored = {key: str(file.get_slice(key).get_dtype()) for key in file.keys()}  # noqa: SIM118
         tensors = {key: file.get_tensor(key) for key in stored if stored[key] in known}

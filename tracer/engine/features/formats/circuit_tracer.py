@@ -32,10 +32,17 @@ from tracer.engine.features.formats.format import (
     read_yaml,
     site_kind,
 )
-from tracer.engine.features.layer_weights import LayerWeights
-from tracer.engine.features.tensor_files import open_tensors, take, take_if_there
+from tracer.engine.features.layer_weights import LayerWeights, Scales
+from tracer.engine.features.tensor_files import (
+    open_tensors,
+    take,
+    take_if_there,
+    take_weight,
+    take_weight_if_there,
+)
 from tracer.engine.model.hf_folder import leads_out
 from tracer.errors import UsageError
+from tracer.hypothesis.named_dictionaries import published_k
 from tracer.hypothesis.names import parse_hub_file
 
 CONFIG = "config.yaml"
@@ -69,6 +76,8 @@ class CircuitTracerConfig(Settings):
 def _read(folder: Path, name: str, fetch: Fetch) -> Dictionary:
     path = folder / CONFIG
     config = parse_settings(path, CircuitTracerConfig, read_yaml(path))
+    if config.activation == "topk" and config.k is None:
+        config = config.model_copy(update={"k": published_k(name)})
     reads = site_kind(path, "feature_input_hook", config.feature_input_hook, INPUTS)
     writes = site_kind(path, "feature_output_hook", config.feature_output_hook, OUTPUTS)
     named = None if config.transcoders is None else _locate(folder, config.transcoders, fetch)
@@ -110,17 +119,19 @@ def _read_pair(
 ) -> LayerWeights:
     """A layer of `n_layers`, from its encoder's file and the decoder's beside it."""
     encoder, decoder = open_tensors(encoder_file), open_tensors(_decoder_file(encoder_file))
-    W_enc = take(encoder, f"W_enc_{layer}", (None, None))
-    n_features, d_model = W_enc.shape
+    W_enc = take_weight(encoder, f"W_enc_{layer}", (None, None))
+    n_features, d_model = W_enc.values.shape
+    W_dec = take_weight(decoder, f"W_dec_{layer}", (n_features, n_layers - layer, d_model))
     threshold = take_if_there(encoder, f"threshold_{layer}", (n_features,))
-    skip = take_if_there(encoder, f"W_skip_{layer}", (d_model, d_model))
+    W_skip, scale = take_weight_if_there(encoder, f"W_skip_{layer}", (d_model, d_model))
     return LayerWeights(
-        W_enc,
+        W_enc.values,
         take(encoder, f"b_enc_{layer}", (n_features,)),
-        take(decoder, f"W_dec_{layer}", (n_features, n_layers - layer, d_model)),
+        W_dec.values,
         take(encoder, f"b_dec_{layer}", (d_model,)),
         choose_activation(encoder, activation, threshold, n_features),
-        None if skip is None else skip.T,
+        None if W_skip is None else W_skip.T,
+        scales=Scales(W_enc.scale, W_dec.scale, None if scale is None else scale[None]),
     )
 
 

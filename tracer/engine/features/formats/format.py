@@ -22,13 +22,15 @@ from torch import Tensor
 
 from tracer.engine.features.basis import ActivationFunction, JumpReLU, ReLU, TopK
 from tracer.engine.features.dictionary import Dictionary
-from tracer.engine.features.layer_weights import LayerWeights
+from tracer.engine.features.layer_weights import LayerWeights, Scales
 from tracer.engine.features.tensor_files import (
     TensorFile,
     open_tensors,
     take,
     take_count,
     take_if_there,
+    take_weight,
+    take_weight_if_there,
 )
 from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
@@ -108,13 +110,26 @@ def read_layer_file(path: Path, activation: Activation) -> LayerWeights:
 
 
 def _circuit_tracer(file: TensorFile, activation: Activation) -> LayerWeights:
-    W_enc = take(file, "W_enc", (None, None))
-    n_features, d_model = W_enc.shape
-    W_skip = take_if_there(file, "W_skip", (d_model, d_model))
+    encoder = take_weight(file, "W_enc", (None, None))
+    n_features, d_model = encoder.values.shape
+    decoder = take_weight(file, "W_dec", (n_features, d_model))
+    W_skip, skip_scale = take_weight_if_there(file, "W_skip", (d_model, d_model))
     threshold = take_if_there(file, THRESHOLD, (n_features,))
     known = activation._replace(k=_count(file, activation.k))
-    act = choose_activation(file, known, threshold, n_features)
-    return layer_weights(file, W_enc, "W_dec", act, W_skip)
+    return LayerWeights(
+        encoder.values,
+        take(file, "b_enc", (n_features,)),
+        decoder.values[:, None],
+        take(file, "b_dec", (d_model,)),
+        choose_activation(file, known, threshold, n_features),
+        W_skip,
+        scales=Scales(encoder.scale, _column(decoder.scale), _column(skip_scale)),
+    )
+
+
+def _column(scale: Tensor | None) -> Tensor | None:
+    """Factors of rows, as a column."""
+    return None if scale is None else scale[:, None]
 
 
 def _count(file: TensorFile, k: int | None) -> int | None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
-from tracer.engine.features.formats import circuit_tracer, gemma_scope, saelens, sparsify
+from tracer.engine.features.formats import (
+    circuit_tracer,
+    gemma_scope,
+    llamascopium,
+    saelens,
+    sparsify,
+)
 from tracer.engine.features.formats.format import Fetch, Format
 from tracer.engine.model.hf_folder import PICKLES
 from tracer.errors import UsageError
@@ -15,6 +21,7 @@ FORMATS: tuple[Format, ...] = (
     sparsify.FORMAT,
     saelens.FORMAT,
     gemma_scope.FORMAT,
+    llamascopium.FORMAT,
 )
 """In the order in which a folder is tried; sparsify and SAELens both have a `cfg.json`."""
 
