@@ -215,7 +215,7 @@ def test_every_window_is_read_once_before_any_is_read_twice():
 
 
 def test_steps_are_bounded_in_number_and_memory():
-    assert windows_of_step(3_000_000, 128, 640, 18) == 16
+    assert windows_of_step(3_000_000, 128, 640, 18) == 8
     assert windows_of_step(1000, 128, 640, 18) == 4
     assert windows_of_step(10**9, 128, 640, 18) == 64
     assert windows_of_step(10**9, 128, 4096, 32) == 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -15,9 +15,10 @@ from tracer.cli.output import percent, print_table, require_writable, stderr, st
 from tracer.cli.progress import progress_on
 from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK, UsageError, listed, show
-from tracer.record.training import Kind, TrainingPlan, TrainingRecord
+from tracer.record.training import Activation, Kind, TrainingPlan, TrainingRecord
 
-KINDS: tuple[Kind, ...] = ("transcoders",)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 TOKENS = 3_000_000
 _RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
@@ -52,9 +53,18 @@ def train(
         str | None,
         typer.Option(metavar="LAYERS", help="Only these, e.g. 0-8,12. Default: all."),
     ] = None,
+    activation: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="topk, or of a cross-layer transcoder also jumprelu."),
+    ] = ACTIVATIONS[0],
     skip: Annotated[
-        bool, typer.Option("--skip/--no-skip", help="A linear map beside the features.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--skip/--no-skip",
+            help="A linear map beside the features. Default: of transcoders only.",
+            show_default=False,
+        ),
+    ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     checkpoint_every: Annotated[
@@ -79,6 +89,8 @@ def train(
 
     if kind not in KINDS:
         raise UsageError(f"--kind {show(kind)}: choose one of {listed(KINDS)}.")
+    if activation not in ACTIVATIONS:
+        raise UsageError(f"--activation {show(activation)}: choose one of {listed(ACTIVATIONS)}.")
     spec = named_model(model, device, dtype)
     if not plan:
         require_writable(out.expanduser().absolute().parent, "--out")
@@ -92,7 +104,7 @@ def train(
             folder=out,
             kind=kind,
             width=width,
-            activation="topk",
+            activation=activation,
             k=k,
             skip=skip,
             layers=wanted,
@@ -128,7 +140,8 @@ def _print_plan(plan: TrainingPlan, record: TrainingRecord) -> None:
     settings, screen = record.settings, stdout()
     left = record.steps - record.step
     repeats = f", each token {plan.readings:.1f} times" if plan.readings > 1 else ""
-    on = f"TopK {settings.k}{', skip connection' if settings.skip else ''}"
+    name = "TopK" if settings.activation == "topk" else "JumpReLU, L0"
+    on = f"{name} {settings.k}{', skip connection' if settings.skip else ''}"
     rows = [
         (
             "dictionary",

@@ -44,8 +44,8 @@ def read_activations(
 
 
 def windows_of_step(tokens: int, window: int, d_model: int, n_layers: int) -> int:
-    """How many windows a step takes: 4 to 64, for about 1,500 steps, in bounded memory."""
-    wanted = max(4, min(64, round(tokens / 1500 / window)))
+    """How many windows a step takes: 4 to 64, for about 3,000 steps, in bounded memory."""
+    wanted = max(4, min(64, round(tokens / 3000 / window)))
     room = _MOST_BYTES // (window * d_model * 4 * 2 * n_layers)
     return max(1, min(wanted, room))
 

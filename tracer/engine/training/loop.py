@@ -170,7 +170,7 @@ def told(point: CurvePoint, tokens: int) -> str:
     fvu, dead = point.fvu, point.dead
     mean = sum(fvu) / len(fvu)
     return (
-        f"{point.tokens / 1e6:.2f}M of {tokens / 1e6:.2f}M tokens: FVU {mean:.3f} "
+        f"{point.tokens:,} of {max(tokens, point.tokens):,} tokens: FVU {mean:.3f} "
         f"({min(fvu):.3f} to {max(fvu):.3f} by layer), dead {100 * sum(dead) / len(dead):.1f} %"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from tracer.engine.training.checkpoint import (
     remove_state,
     require_own,
 )
+from tracer.engine.training.cross_layer import CrossLayerTranscoder
 from tracer.engine.training.loop import Rhythm, Training, run
 from tracer.engine.training.plan import plan_training, require_disk
 from tracer.engine.training.trainee import Trainee
@@ -46,6 +47,10 @@ from tracer.record.training import (
     read_training,
 )
 
+TRAINEES: Mapping[Kind, Callable[[TrainingSettings, int], Trainee]] = {
+    "transcoders": Transcoders,
+    "cross-layer": CrossLayerTranscoder,
+}
 _DEAD_AFTER, _DEAD_SHARE = 10_000_000, 20
 """Tokens, and the share of the training's as a divisor: whichever is less."""
 
@@ -61,7 +66,8 @@ class TrainingRequest(NamedTuple):
     """None: about three times d_model, a power of two."""
     activation: Activation
     k: int
-    skip: bool
+    skip: bool | None
+    """None: with transcoders, and without in a cross-layer one, as each is usually trained."""
     layers: Sequence[int] | None
     """None: all."""
     tokens: int
@@ -153,7 +159,9 @@ def _go(
     """Plan, and train from the start or from a checkpoint."""
 
     def make() -> Trainee:
-        return Transcoders(record.settings, model.record.d_model).to(model.device)
+        return TRAINEES[record.settings.kind](record.settings, model.record.d_model).to(
+            model.device
+        )
 
     with progress.task("measuring two steps"):
         plan = plan_training(make, model, windows, record)
@@ -206,12 +214,22 @@ def _settings(asked: TrainingRequest, model: Model) -> TrainingSettings:
             f"--k {asked.k} is over the width, {width}; of TopK's k features of a layer's {width} "
             "are on at a token."
         )
+    if asked.kind == "cross-layer" and len(layers) < n_layers:
+        raise UsageError(
+            "--layers: a cross-layer transcoder has all layers; choose layers of --kind "
+            "transcoders only."
+        )
+    if asked.kind == "transcoders" and asked.activation != "topk":
+        raise UsageError(
+            f"--activation {asked.activation}: eai-sparsify's transcoders have TopK; choose topk, "
+            "or --kind cross-layer."
+        )
     return TrainingSettings(
         kind=asked.kind,
         width=width,
         activation=asked.activation,
         k=asked.k,
-        skip=asked.skip,
+        skip=asked.kind == "transcoders" if asked.skip is None else asked.skip,
         layers=layers,
         tokens=asked.tokens,
         windows=windows_of_step(asked.tokens, _window(model), d_model, len(layers)),
@@ -227,7 +245,7 @@ def usual_width(d_model: int) -> int:
 
 def usual_rate(width: int) -> float:
     """A learning rate that falls with the root of the width, as eai-sparsify's does."""
-    return 1e-3 * (2048 / width) ** 0.5
+    return 2e-3 * (2048 / width) ** 0.5
 
 
 _OPTIONS = {
