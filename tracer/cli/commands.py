@@ -77,6 +77,14 @@ COMMANDS = (
         "Look inside",
         "features.cards:features",
         "Tell what features are: tokens they promote, and text they are active on.",
+        (
+            Command(
+                "index",
+                "",
+                "features.index:index",
+                "Find where in a text every feature is most active; other commands then show it.",
+            ),
+        ),
     ),
     Command(
         "train",

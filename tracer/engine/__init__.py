@@ -8,6 +8,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from tracer.engine import feature_card as feature_card
+    from tracer.engine import feature_index as feature_index
     from tracer.engine import graphs as graphs
     from tracer.engine import head_reason as head_reason
     from tracer.engine import memory as memory
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "feature_card",
+        "feature_index",
         "graphs",
         "head_reason",
         "memory",
