@@ -165,7 +165,7 @@ class _Counting:
         advance(resumed)
         n_done, kept_at = resumed, time.monotonic()
         while n_done < len(self.windows):
-            batch = slice(n_done, min(n_done + _batch(device), len(self.windows)))
+            batch = slice(n_done, min(n_done + batch_size(device), len(self.windows)))
             self._add(batch, tallies)
             advance(batch.stop - batch.start)
             n_done = batch.stop
@@ -216,5 +216,6 @@ def counting_hook(
     return basis.read_site(layer), count
 
 
-def _batch(device: torch.device) -> int:
+def batch_size(device: torch.device) -> int:
+    """Windows that go through the model at once."""
     return _WINDOWS_CPU if device.type == "cpu" else _WINDOWS_GPU
