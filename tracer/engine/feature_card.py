@@ -55,7 +55,7 @@ def logit_effects(
     if not features:
         return []
     found: list[LogitEffects] = []
-    for some in _write_directions(model, basis, features).split(_AT_ONCE):
+    for some in write_directions(model, basis, features).split(_AT_ONCE):
         scores = _vocabulary_scores(model, some)
         found += [_ends(model.tokenizer, each, top) for each in scores]
     return found
@@ -103,7 +103,7 @@ def described(
     }
 
 
-def _write_directions(
+def write_directions(
     model: Model, basis: FeatureBasis, features: Sequence[FeatureId]
 ) -> Float[Tensor, "n d_model"]:
     """What features add to the residual stream, summed over layers, scales of norms left out."""

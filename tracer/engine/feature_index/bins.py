@@ -6,6 +6,9 @@ mantissa of a float32 say which one a number is in.
 
 from __future__ import annotations
 
+import numpy as np
+from jaxtyping import Float, Int
+
 N_BINS = 40
 LOWEST = -10
 """Exponent of the first bin; all that is smaller is in it, and all that is larger in the last."""
@@ -13,6 +16,6 @@ EDGES = tuple(2.0 ** (LOWEST + n // 2) * (1.5 if n % 2 else 1.0) for n in range(
 """Lower bounds of the bins; that of the first is 0 in truth."""
 
 
-def bin_of(size: float) -> int:
-    """The bin of a positive number."""
-    return max(sum(edge <= size for edge in EDGES) - 1, 0)
+def bins_of(sizes: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The bin that each of some sizes is in."""
+    return np.clip(np.searchsorted(EDGES, sizes, "right") - 1, 0, None)

@@ -26,7 +26,7 @@ from tracer.engine.feature_index.entries import (
     Saved,
     open_store,
 )
-from tracer.engine.feature_index.tally import LayerTally, layer_bytes
+from tracer.engine.feature_index.tally import LayerTally, layer_bytes, stride_of
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Hook, Model
@@ -122,15 +122,17 @@ def _layer_groups(about: IndexAbout) -> list[range]:
 
 def _about(opened: Opened, request: IndexRequest) -> IndexAbout:
     basis, windows = opened.basis, request.windows
+    length, n_signs = windows.ids.shape[1], 1 if basis.is_sparse else 2
     return IndexAbout(
         model=opened.model.record.name,
         basis=basis.name,
         text=request.text,
         n_tokens=windows.n_tokens,
+        n_counted=len(windows) * len(range(0, length - windows.n_prefix, stride_of(n_signs))),
         n_windows=len(windows),
-        length=windows.ids.shape[1],
+        length=length,
         n_places=request.n_places,
-        n_signs=1 if basis.is_sparse else 2,
+        n_signs=n_signs,
         widths=tuple(basis.n_features(layer) for layer in range(basis.n_layers)),
     )
 

@@ -53,6 +53,8 @@ class IndexAbout(Recorded):
     """As pages name it, with the licence where that is known."""
     n_tokens: int
     """Special tokens in front of windows do not count."""
+    n_counted: int
+    """Of them, those that histograms and shares are of."""
     n_windows: int
     length: int
     """Of a window, in tokens."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from tracer.engine.feature_index.bins import EDGES, bin_of
+from tracer.engine.feature_index.bins import EDGES, bins_of
 from tracer.engine.feature_index.entries import (
     IndexAbout,
     IndexedText,
@@ -53,24 +54,20 @@ class IndexedLayer:
     """One layer of an index."""
 
     arrays: Arrays
-    n_tokens: int
+    n_counted: int
+    """Tokens."""
 
-    def share_above(self, index: int, activation: float) -> float:
-        """Share of the tokens on which a feature is at least as active, to within a bin.
+    def shares_above(
+        self, sizes: Float[np.ndarray, " feature"], sign: int
+    ) -> Float[np.ndarray, " feature"]:
+        """Share of the tokens on which each feature is at least as active, to within a bin.
 
-        The bin that the activation is in counts as a whole.
+        The bin that |activation| is in counts as a whole. `sign` is 0 for activations above 0, 1
+        for those below.
         """
-        sign = int(activation < 0)
-        counts = self.arrays["counts"][index]
-        if sign >= len(counts) or activation == 0:
-            return 1.0
-        return int(counts[sign, bin_of(abs(activation)) :].sum()) / self.n_tokens
-
-    def strongest(self, index: int, activation: float) -> float:
-        """The largest |activation| of a feature in the text, with the sign of the one given."""
-        values = self.arrays["values"][index]
-        sign = int(activation < 0)
-        return float(values[sign, 0]) if sign < len(values) else 0.0
+        counts = self.arrays["counts"][:, sign]
+        above = np.cumsum(counts[:, ::-1], 1)[:, ::-1]
+        return above[np.arange(len(sizes)), bins_of(sizes)] / self.n_counted
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class FeatureIndex:
         if layer >= len(self._generations):
             return None
         arrays = self._entries.read_layer(layer, self._generations[layer], self.about)
-        return None if arrays is None else IndexedLayer(arrays, self.about.n_tokens)
+        return None if arrays is None else IndexedLayer(arrays, self.about.n_counted)
 
     def features(self, asked: Sequence[AskedFeature], most: int) -> list[IndexedFeature | None]:
         """What is told of features, with at most so many places of each.
@@ -151,7 +148,7 @@ class FeatureIndex:
                 :LONGEST_LABEL
             ],
             is_given=given is not None,
-            share=int(layer.arrays["counts"][asked.feature, sign].sum()) / self.about.n_tokens,
+            share=int(layer.arrays["counts"][asked.feature, sign].sum()) / layer.n_counted,
             places=tuple(told[:most]),
             text="; ".join(self.about.text),
         )
