@@ -39,6 +39,8 @@ def own_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "kept-measurements"
     for module in ("tracer.api.hypotheses", "tracer.cli.run", "tracer.cli.setup"):
         monkeypatch.setattr(f"{module}.root", lambda: folder)
+    indexes = tmp_path / "kept-indexes"
+    monkeypatch.setattr("tracer.engine.feature_index.entries.root", lambda: indexes)
     return folder
 
 

@@ -85,6 +85,26 @@ COMMANDS = (
                 "Write a dictionary with int8 weights, to keep or to ship: a quarter of its size "
                 "in float32.",
             ),
+            Command(
+                "index",
+                "",
+                "features.index:index",
+                "Find where in a text every feature is most active; other commands then show it.",
+            ),
+            Command(
+                "search",
+                "",
+                "features.search:search",
+                "Find features that fire on a text, and features that promote it where it is one "
+                "token.",
+            ),
+            Command(
+                "label",
+                "",
+                "features.label:label",
+                "Give features labels from a file or from Neuronpedia's export, in place of "
+                "automatic ones.",
+            ),
         ),
     ),
     Command(

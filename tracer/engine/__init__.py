@@ -9,6 +9,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from tracer.engine import dictionary_files as dictionary_files
     from tracer.engine import feature_card as feature_card
+    from tracer.engine import feature_index as feature_index
     from tracer.engine import graphs as graphs
     from tracer.engine import head_reason as head_reason
     from tracer.engine import memory as memory
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=[
         "dictionary_files",
         "feature_card",
+        "feature_index",
         "graphs",
         "head_reason",
         "memory",

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tracer.engine.feature_index.index import N_TOLD, AskedFeature, FeatureIndex, find_index
 from tracer.engine.feature_text import Signed, on_text
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import Place, tuples_of
@@ -24,7 +25,7 @@ from tracer.engine.memory import memory_told
 from tracer.engine.model.blocks import Norm
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
-from tracer.engine.session import Opened
+from tracer.engine.session import Opened, subject_of
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia_ids import feature_id
 from tracer.hypothesis.vocabulary import token_text
@@ -37,6 +38,7 @@ from tracer.record.feature_card import (
     OnText,
     WriteNorm,
 )
+from tracer.record.feature_index import IndexedFeature
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import influence
 from tracer.record.trials import FeatureTokens, Firing
@@ -53,7 +55,7 @@ def logit_effects(
     if not features:
         return []
     found: list[LogitEffects] = []
-    for some in _write_directions(model, basis, features).split(_AT_ONCE):
+    for some in write_directions(model, basis, features).split(_AT_ONCE):
         scores = _vocabulary_scores(model, some)
         found += [_ends(model.tokenizer, each, top) for each in scores]
     return found
@@ -77,21 +79,31 @@ def described(
     basis: FeatureBasis,
     active: Mapping[Place, float],
     fires: Mapping[Signed, tuple[Firing, ...]],
+    index: FeatureIndex | None = None,
 ) -> dict[str, FeatureTokens]:
-    """What features say as they are active, and where they fire, by id."""
+    """What features say as they are active, where they fire, and what an index tells, by id."""
     effects = logit_effects(model, basis, [(layer, n) for layer, _, n in active], N_TOKENS)
-    found: dict[str, FeatureTokens] = {}
-    for (layer, pos, index), effect, each in zip(active, effects, signed(active), strict=True):
-        up, down = effect.at(active[layer, pos, index])
-        found[feature_id(layer, index, pos)] = FeatureTokens(
-            promotes=tuple(one.token for one in up),
-            suppresses=tuple(one.token for one in down),
+    effects = [each.at(a) for each, a in zip(effects, active.values(), strict=True)]
+    indexed: Sequence[IndexedFeature | None] = [None] * len(active)
+    if index is not None:
+        asked = [
+            AskedFeature(layer, n, a < 0, each.clear())
+            for ((layer, _, n), a), each in zip(active.items(), effects, strict=True)
+        ]
+        indexed = index.features(asked, N_TOLD)
+    rows = zip(active, effects, signed(active), indexed, strict=True)
+    return {
+        feature_id(layer, number, pos): FeatureTokens(
+            promotes=tuple(one.token for one in effect.promoted),
+            suppresses=tuple(one.token for one in effect.suppressed),
             fires=fires.get(each, ()),
+            indexed=told,
         )
-    return found
+        for (layer, pos, number), effect, each, told in rows
+    }
 
 
-def _write_directions(
+def write_directions(
     model: Model, basis: FeatureBasis, features: Sequence[FeatureId]
 ) -> Float[Tensor, "n d_model"]:
     """What features add to the residual stream, summed over layers, scales of norms left out."""
@@ -148,6 +160,8 @@ def feature_cards(
 ) -> list[FeatureCard]:
     """The cards of features, in their order.
 
+    Where there is an index of the model and the basis, cards tell of it, too.
+
     Args:
         opened: The model, and the basis the features are of.
         features: What to tell of.
@@ -166,9 +180,14 @@ def feature_cards(
     found: Sequence[OnText | None] = [None] * len(features)
     if lines is not None:
         found = on_text(opened, features, lines, top, progress)
+    index = find_index(subject_of(opened))
+    indexed = [
+        None if index is None else index.sides(one, each, top)
+        for one, each in zip(features, ends, strict=True)
+    ]
     return [
-        FeatureCard(*one, *each, norm, seen)
-        for one, each, norm, seen in zip(features, ends, norms, found, strict=True)
+        FeatureCard(*one, *each, norm, seen, sides)
+        for one, each, norm, seen, sides in zip(features, ends, norms, found, indexed, strict=True)
     ]
 
 

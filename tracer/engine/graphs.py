@@ -20,13 +20,14 @@ from tracer.engine.attribution.graph import Attributed, ChooseTargets, attribute
 from tracer.engine.attribution.head_loadings import edge_loadings
 from tracer.engine.attribution.targets import ExplainedTarget, Targets, explained_target_of
 from tracer.engine.feature_card import described, influential
+from tracer.engine.feature_index.index import find_index
 from tracer.engine.features.untrained import opening_note
 from tracer.engine.graph_request import N_READ, GraphRequest, NamedGraph
 from tracer.engine.head_reason import asked_prompt, head_reason, question_of
 from tracer.engine.memory import memory_told
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
-from tracer.engine.session import Opened, open_both
+from tracer.engine.session import Opened, open_both, subject_of
 from tracer.errors import UsageError
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
@@ -77,7 +78,8 @@ def _describe(
     """What the most influential features of a graph, or of what a pruning left of it, promote."""
     active = influential(kept, N_READ)
     with progress.task("reading what features promote"):
-        return described(opened.model, opened.basis, active, {})
+        index = find_index(subject_of(opened))
+        return described(opened.model, opened.basis, active, {}, index)
 
 
 def with_heads(taken: Attributed, kept: AttributionGraph, progress: Progress) -> AttributionGraph:

@@ -17,6 +17,8 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from tracer.engine.begun_run import answers, beside_older, new_place, tell_cached
+from tracer.engine.feature_index.entries import IndexSubject
+from tracer.engine.feature_index.index import index_identity
 from tracer.engine.model.hf_folder import leads_out
 from tracer.engine.model.ready import identify
 from tracer.engine.progress import Clock, Progress
@@ -106,7 +108,8 @@ def _key(
     except ModelUnavailable:  # told where it is opened
         return None
     declared = hypothesis.model_dump_json(by_alias=True)  # as text, which keeps the order of names
-    return key_of(["run", own_code(_ROOMS), process, model, declared, keep_going])
+    index = index_identity(IndexSubject(model.fingerprint, None))
+    return key_of(["run", own_code(_ROOMS), process, model, declared, keep_going, index])
 
 
 @dataclass(frozen=True)

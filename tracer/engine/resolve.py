@@ -13,6 +13,7 @@ from typing import Any
 
 from tracer.engine.cache import MeasurementCache
 from tracer.engine.clean import CleanRun, Wanted, require_finite
+from tracer.engine.feature_index.index import FeatureIndex
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.places import HEADS, Places, layer_of
@@ -48,6 +49,8 @@ class MeasurementContext:
     """Unclamped passes, by prompt."""
     supernodes: Mapping[str, SupernodeRecord]
     cache: MeasurementCache | None = None
+    index: FeatureIndex | None = None
+    """Of a text, where there is one of this model and basis."""
     kept: dict[str, Any] = field(default_factory=dict[str, Any])
     """What is found once: procedure-matched controls, ranges of features, places on a prompt."""
 

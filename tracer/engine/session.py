@@ -5,13 +5,15 @@ Of the line load → open → resolve → measure → write this is *open*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from tracer.engine.cache import MeasurementCache, identity
+from tracer.engine.feature_index.entries import IndexSubject
+from tracer.engine.feature_index.index import find_index
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.open import OpenBasis, open_basis
@@ -58,6 +60,11 @@ def open_both(spec: ModelSpec, features: str, progress: Progress) -> Opened:
     return Opened(model, open_basis(features, model, progress))
 
 
+def subject_of(opened: Opened) -> IndexSubject:
+    """What an index of this model and basis is found under."""
+    return IndexSubject(opened.model.record.fingerprint, opened.features.fingerprint)
+
+
 @dataclass(frozen=True)
 class MeasurementSession:
     """A model with its features, on which a hypothesis and its variations are measured."""
@@ -99,7 +106,10 @@ class MeasurementSession:
         if self.store is not None:
             of = identity(model.record, features, environment(torch.get_num_threads()))
             cache = MeasurementCache(self.store, of)
-        return open_context(file, model, features.basis, prompts, lock, self.progress, cache, known)
+        found = open_context(
+            file, model, features.basis, prompts, lock, self.progress, cache, known
+        )
+        return replace(found, index=find_index(subject_of(self.opened)))
 
 
 def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:

@@ -27,7 +27,8 @@ from tracer.record.files import file_stamp, left_behind, remove_left_behind, wri
 
 MAX_BYTES = 2 * 2**30
 """All entries together."""
-_MAX_ENTRY = 256 * 2**20
+MAX_ENTRY = 256 * 2**20
+"""One entry; a larger one is not kept."""
 _TRIM_TO = 0.9
 """Share of the bound that trimming leaves, so that it is not done at every entry."""
 _SUFFIX = ".safetensors"
@@ -95,7 +96,7 @@ class Store:
     def _read(self, key: str) -> StoredEntry | None:
         path = self._path(key)
         try:
-            if path.stat().st_size > _MAX_ENTRY:
+            if path.stat().st_size > MAX_ENTRY:
                 return None
             entry = _parse(path.read_bytes())
             os.utime(path)
@@ -119,7 +120,7 @@ class Store:
             return
         path = self._path(key)
         data = _serialise(arrays, about)
-        if len(data) > _MAX_ENTRY:
+        if len(data) > MAX_ENTRY:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

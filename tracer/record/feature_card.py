@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tracer.record.feature_index import CLEAR, IndexedSides
+
 FeatureId = tuple[int, int]
 """(layer, index)."""
 
@@ -37,6 +39,10 @@ class LogitEffects(NamedTuple):
             return self
         ends = (self.suppressed, self.promoted)
         return LogitEffects(*(tuple(e._replace(score=-e.score) for e in end) for end in ends))
+
+    def clear(self) -> tuple[str, ...]:
+        """The promoted tokens that an automatic label counts on."""
+        return tuple(each.token for each in self.promoted if each.score >= CLEAR)
 
 
 class Example(NamedTuple):
@@ -81,3 +87,5 @@ class FeatureCard:
     write_norms: tuple[WriteNorm, ...]
     on_text: OnText | None
     """None without a text."""
+    indexed: IndexedSides | None = None
+    """None without an index."""

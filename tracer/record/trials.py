@@ -12,6 +12,7 @@ from pydantic import Field
 
 from tracer.hypothesis.clamps import Amount, amount_of
 from tracer.hypothesis.procedure import Family
+from tracer.record.feature_index import IndexedFeature
 from tracer.record.files import Recorded
 from tracer.record.head_shares import HeadShareRecord, ReasonRecord
 
@@ -325,6 +326,9 @@ class FeatureTokens(Recorded):
     promotes: tuple[str, ...]
     suppresses: tuple[str, ...]
     fires: tuple[Firing, ...] = Field(default=(), description="Each prompt's strongest token.")
+    indexed: IndexedFeature | None = Field(
+        default=None, description="From an index of a text, where there is one."
+    )
 
 
 class GraphRecord(Recorded):

@@ -85,8 +85,7 @@ def node_name(name: str, subject: Subject, features: Mapping[str, FeatureTokens]
     place = parse_feature(name)
     if place is None:
         return f"L{name.partition('_')[0]} error on {_at(pos, subject)}"
-    told = features.get(name)
-    label = feature_name(place.layer, place.feature, told.promotes if told else ())
+    label = feature_name(place.layer, place.feature, features.get(name))
     return f"{label} on {_at(pos, subject)}"
 
 

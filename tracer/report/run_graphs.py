@@ -17,6 +17,7 @@ from tracer.errors import UsageError
 from tracer.hypothesis.clamps import LAST
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.hypothesis.yaml_text import to_yaml
+from tracer.record.feature_index import IndexedFeature, TextPlace
 from tracer.record.graph.files import read_listed
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
@@ -30,7 +31,14 @@ from tracer.report.graph_view import (
     graph_data,
     to_json,
 )
-from tracer.report.text import feature_name, formatted, shorten, signed, visible_token
+from tracer.report.text import (
+    feature_name,
+    formatted,
+    percent,
+    shorten,
+    signed,
+    visible_token,
+)
 
 
 @dataclass(frozen=True)
@@ -150,17 +158,40 @@ def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
 def said_of(said: FeatureTokens) -> list[tuple[str, str]]:
     """What a feature says, as (heading, text)."""
     return [
+        *([] if said.indexed is None else _label(said.indexed)),
         ("Promotes", "  ".join(map(visible_token, said.promotes))),
         ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
         *(("Fires on", _firing(each)) for each in said.fires),
+        *([] if said.indexed is None else _in_text(said.indexed)),
     ]
+
+
+def _label(indexed: IndexedFeature) -> list[tuple[str, str]]:
+    heading = "Label, given" if indexed.is_given else "Label, by a rule"
+    return [(heading, indexed.label)] if indexed.label else []
+
+
+def _in_text(indexed: IndexedFeature) -> list[tuple[str, str]]:
+    """The places, and then what text they are in."""
+    share = f"{percent(indexed.share)} of its tokens, with this sign"
+    return [
+        *(("In a text", text_place(each)) for each in indexed.places),
+        ("The text", f"{indexed.text}; active on {share}"),
+    ]
+
+
+def text_place(each: TextPlace) -> str:
+    """A place with its token marked, and the passage's title."""
+    before, after = (visible_token(part)[1:-1] for part in (each.before, each.after))
+    token = visible_token(each.token)
+    return f"…{before}⟦{token}⟧{after}… {signed(each.activation)} ({each.title})"
 
 
 def feature_names(features: Mapping[str, FeatureTokens]) -> dict[str, str]:
     """By id, what the described features are called."""
     named = {name: parse_feature(name) for name in features}
     return {
-        name: feature_name(place.layer, place.feature, features[name].promotes)
+        name: feature_name(place.layer, place.feature, features[name])
         for name, place in named.items()
         if place is not None
     }

@@ -17,8 +17,10 @@ from markupsafe import Markup, escape
 from tracer.evidence.wording import MINUS, show_token
 from tracer.hypothesis.heads import head_id
 from tracer.record.graph.heads import HeadShare
+from tracer.record.trials import FeatureTokens
 from tracer.report.characters import BIDI, QUOTED_TOKEN
 
+_LONGEST_LABEL = 48
 NONE = "–"
 """Stands for a number that there is not."""
 
@@ -69,10 +71,15 @@ def held(value: object) -> Markup:
     return Markup().join([*parts, escape(text[end:])])
 
 
-def feature_name(layer: int, index: int, promotes: Sequence[str] = ()) -> str:
-    """A feature by its place and what it promotes, without quotes: 'L12/1815 – women, woman'."""
-    told = ", ".join(shorten(visible_token(token.strip(" "))[1:-1], 16) for token in promotes[:2])
-    return f"L{layer}/{index}" + (f" – {told}" if told else "")
+def feature_name(layer: int, index: int, told: FeatureTokens | None = None) -> str:
+    """A feature by its place and its label or what it promotes: 'L12/1815 – women, woman'."""
+    name = ""
+    if told is not None and told.indexed is not None:
+        name = shorten(told.indexed.label, _LONGEST_LABEL)
+    if told is not None and not name:
+        tokens = (visible_token(token.strip(" "))[1:-1] for token in told.promotes[:2])
+        name = ", ".join(shorten(each, 16) for each in tokens)
+    return f"L{layer}/{index}" + (f" – {name}" if name else "")
 
 
 def head_name(layer: int, head: int) -> str:

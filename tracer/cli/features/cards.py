@@ -8,10 +8,18 @@
        "on_text": {"n_tokens": 90, "n_positive": 40, "n_negative": 50,
          "positive": [{"activation": 2.5, "line": 3, "before": "…", "token": " Dallas",
            "after": "…"}], "negative": […]}}]}
+
+and of a feature that an index tells of (`tracer features index`) also
+
+    "indexed": {"n_tokens": 300000, "positive": {"label": "…", "is_given": false, "share": 0.4,
+      "places": [{"activation": 2.5, "title": "…", "before": "…", "token": " Dallas",
+        "after": "…"}], "text": "…"}, "negative": {…} or null,
+      "above": {"edges": […], "counts": […]}, "below": {…} or null}
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,13 +44,15 @@ from tracer.errors import EXIT_OK, UsageError, shorten, show
 from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.hypothesis.spec import Hypothesis
-from tracer.record.feature_card import Example, FeatureCard, FeatureId, Line, LogitEffect, OnText
+from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText
+from tracer.record.feature_index import Histogram, IndexedFeature, IndexedSides
 from tracer.report.screen import Screen
 
 SCHEMA = "tracer.features/1"
 MAX_FEATURES = 100
 MAX_BYTES = 4 << 20
-_MAX_TOKEN, _MAX_SIDE = 16, 40
+_MAX_TOKEN, _MAX_SIDE, _MAX_TITLE = 16, 40, 24
+_BARS = "  ▁▂▃▄▅▆▇█"[1:]
 
 
 def features(
@@ -137,7 +147,8 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def _data(card: FeatureCard) -> dict[str, Any]:
-    on_text = card.on_text
+    on_text, indexed = card.on_text, card.indexed
+    told = {} if indexed is None else {"indexed": _indexed_data(indexed)}
     return {
         "id": f"{card.layer}_{card.index}",
         "promoted": [spoken._asdict() for spoken in card.promoted],
@@ -149,17 +160,40 @@ def _data(card: FeatureCard) -> dict[str, Any]:
             "positive": [example._asdict() for example in on_text.positive],
             "negative": [example._asdict() for example in on_text.negative],
         },
+        **told,
+    }
+
+
+def _indexed_data(indexed: IndexedSides) -> dict[str, Any]:
+    return {
+        "n_tokens": indexed.n_tokens,
+        "positive": indexed.positive.model_dump(mode="json"),
+        "negative": indexed.negative and indexed.negative.model_dump(mode="json"),
+        "above": indexed.above._asdict(),
+        "below": indexed.below and indexed.below._asdict(),
     }
 
 
 def _print(screen: Screen, card: FeatureCard) -> None:
     screen.say(f"{card.layer}_{card.index}", "bold")
+    for name, each in _sides(card.indexed):
+        screen.paragraph(f"label, {name}{', given' * each.is_given}  {each.label}")
     screen.paragraph(_norms(card))
     for word, spoken in (("promotes", card.promoted), ("suppresses", card.suppressed)):
         screen.paragraph(f"{word}  {_tokens(spoken)}")
     if card.on_text is not None:
         _print_on_text(screen, card.on_text)
+    if card.indexed is not None:
+        _print_indexed(screen, card.indexed)
     screen.say()
+
+
+def _sides(indexed: IndexedSides | None) -> list[tuple[str, IndexedFeature]]:
+    """What is told of each sign, and what the sign is called."""
+    if indexed is None:
+        return []
+    sides = [("active above 0", indexed.positive), ("active below 0", indexed.negative)]
+    return [(name, each) for name, each in sides if each is not None]
 
 
 def _norms(card: FeatureCard) -> str:
@@ -179,8 +213,39 @@ def _print_on_text(screen: Screen, on_text: OnText) -> None:
     for name, examples in (("highest", on_text.positive), ("lowest", on_text.negative)):
         if examples:
             screen.say()
-            rows = [_row(screen, example) for example in examples]
+            rows = [
+                _row(screen, e.activation, f"{e.line}", e.before, e.token, e.after)
+                for e in examples
+            ]
             screen.table([(name, 0), ("line", 0), ("text", 1)], rows)
+
+
+def _print_indexed(screen: Screen, indexed: IndexedSides) -> None:
+    """Shares, histograms and places of both signs."""
+    screen.paragraph(f"in the index of  {indexed.positive.text}")
+    for (name, each), counts in zip(_sides(indexed), (indexed.above, indexed.below), strict=False):
+        assert counts is not None
+        shown = f"{name} on {percent(each.share)} of {indexed.n_tokens:,} tokens"
+        screen.paragraph(f"{shown}{_drawn(counts)}")
+        if each.places:
+            rows = [
+                _row(screen, p.activation, shorten(p.title, _MAX_TITLE), p.before, p.token, p.after)
+                for p in each.places
+            ]
+            screen.table([(name, 0), ("article", 0), ("text", 1)], rows)
+
+
+def _drawn(histogram: Histogram) -> str:
+    """How often each size is, as bars whose height is the logarithm of the count."""
+    there = [n for n, count in enumerate(histogram.counts) if count]
+    if not there:
+        return ""
+    counts = histogram.counts[there[0] : there[-1] + 1]
+    most = math.log1p(max(counts))
+    bars = "".join(_BARS[math.ceil((len(_BARS) - 1) * math.log1p(n) / most)] for n in counts)
+    low = histogram.edges[there[0]] if there[0] else 0.0
+    high = histogram.edges[there[-1] + 1] if there[-1] + 1 < len(histogram.edges) else math.inf
+    return f", by size from {low:.2g} to {high:.2g}, log counts: {bars}"
 
 
 def _activity(on_text: OnText) -> str:
@@ -191,9 +256,12 @@ def _activity(on_text: OnText) -> str:
     return f"{shares} of {n:,} tokens"
 
 
-def _row(screen: Screen, example: Example) -> list[Text]:
-    before, after = example.before[-_MAX_SIDE:], example.after[:_MAX_SIDE]
+def _row(
+    screen: Screen, activation: float, where: str, before: str, token: str, after: str
+) -> list[Text]:
     shown = Text.assemble(
-        screen.text(before), screen.text(f"[{example.token}]", "bold"), screen.text(after)
+        screen.text(before[-_MAX_SIDE:]),
+        screen.text(f"[{token}]", "bold"),
+        screen.text(after[:_MAX_SIDE]),
     )
-    return [screen.text(f"{example.activation:+.3g}"), screen.text(f"{example.line}"), shown]
+    return [screen.text(f"{activation:+.3g}"), screen.text(where), shown]

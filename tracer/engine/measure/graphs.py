@@ -83,10 +83,10 @@ def measure_graphs(
 
     def described_on(prompt: str, graph: MeasuredGraph) -> MeasuredGraph:
         def read() -> dict[str, FeatureTokens]:
-            return described(context.model, context.basis, active[prompt], fires())
+            return described(context.model, context.basis, active[prompt], fires(), context.index)
 
         said = [[each.name, each.ids] for each in texts]
-        cause = [causes[prompt], said, N_MEMBERS]
+        cause = [causes[prompt], said, N_MEMBERS, context.index and context.index.identity]
         told = remembered(context.cache, "features", lambda: cause, _FEATURES_FORM, None, read)
         record = graph.record.model_copy(update={"features": told.result})
         return graph._replace(record=record)

@@ -92,7 +92,7 @@ def _member(told: Mapping[tuple[int, int], FeatureTokens], ref: FeatureRef | Hea
     if isinstance(ref, HeadRef):
         return MemberRow(head_name(ref.layer, ref.head), where, score, "")
     said = told.get((ref.layer, ref.index))
-    name = feature_name(ref.layer, ref.index, said.promotes if said else ())
+    name = feature_name(ref.layer, ref.index, said)
     tokens = dict.fromkeys(visible_token(each.token) for each in (said.fires if said else ()))
     return MemberRow(name, where, score, ", ".join(tokens))
 
