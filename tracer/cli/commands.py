@@ -77,6 +77,15 @@ COMMANDS = (
         "Look inside",
         "features.cards:features",
         "Tell what features are: tokens they promote, and text they are active on.",
+        (
+            Command(
+                "evaluate",
+                "",
+                "features.evaluate:evaluate",
+                "Measure how good dictionaries are: what they explain, and what the model says "
+                "with them.",
+            ),
+        ),
     ),
     Command(
         "train",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from tracer.engine import evaluation as evaluation
     from tracer.engine import feature_card as feature_card
     from tracer.engine import graphs as graphs
     from tracer.engine import head_reason as head_reason
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
+        "evaluation",
         "feature_card",
         "graphs",
         "head_reason",
