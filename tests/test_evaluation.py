@@ -1,6 +1,5 @@
 """Evaluations of dictionaries: every number by hand, with Hugging Face's model and plain hooks."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +24,7 @@ from tests.records import make_record
 from tracer.engine.evaluation import reconstruction
 from tracer.engine.evaluation.explained import added, explained
 from tracer.engine.evaluation.replaced import next_tokens
+from tracer.engine.evaluation.trained_on import trained_on, training_warnings
 from tracer.engine.features.neurons import NeuronBasis
 from tracer.engine.features.open import open_basis
 from tracer.engine.progress import Silent
@@ -39,6 +39,7 @@ from tracer.record.evaluation import (
 )
 from tracer.record.graph.graph import Scores
 from tracer.record.graph.influence import scores
+from tracer.record.training import TrainingRecord, TrainingSettings, TrainingText
 from tracer.report.evaluation import render_evaluation
 from tracer.report.layer_plot import layer_plot
 
@@ -239,17 +240,21 @@ def test_the_command_writes_a_table_a_page_and_json(tracer_, folders, opened):
 
 def test_a_dictionary_of_other_weights_is_told(tracer_, folders, tmp_path, opened):
     folder = write_transcoders(tmp_path / "own")
-    about = {"name": "gemma", "fingerprint": "0" * 64}
-    record = {"schema": "tracer.training/1", "model": about, "more": 1}
-    (folder / "training.json").write_text(json.dumps(record))
-    done = tracer_("./own", "--tokens", "100", "--replaced", "50")
-    assert "it was trained on other weights: those of gemma, fingerprint 00000000…" in " ".join(
-        done.out.split()
+    own = opened.record.model_copy(update={"fingerprint": "0" * 64, "name": "gemma"})
+    text = TrainingText(names=("text.txt",), what=("t",), tokens=9, window=128, sha256="")
+    settings = TrainingSettings.model_construct(tokens=9)
+    record = TrainingRecord.model_construct(
+        model=own, text=text, settings=settings, steps=9, step=3, curve=()
     )
-    about["fingerprint"] = opened.record.fingerprint
-    (folder / "training.json").write_text(json.dumps(record))
-    done = tracer_("./own", "--tokens", "100", "--replaced", "50")
-    assert (done.code, "other weights" in done.out) == (0, False)
+    found = list(training_warnings(record, opened.record, ["text.txt"]))
+    assert found[0].startswith("it was trained on other weights: those of gemma, fingerprint 0000")
+    assert found[1:] == [
+        "its training has not ended: 3 of 9 steps",
+        "it was trained on text.txt, which --held-out says is held out",
+    ]
+    fine = record.model_copy(update={"model": opened.record, "step": 9})
+    assert not list(training_warnings(fine, opened.record, ["other.txt"]))
+    assert trained_on(fine, opened.record).is_same and not trained_on(record, opened.record).is_same
     (folder / "training.json").write_text("{}")
     done = tracer_("./own", "--tokens", "100")
     assert (done.code, "training.json: not written by tracer" in done.err) == (4, True)
@@ -303,7 +308,9 @@ def evaluation(name="set", n_layers=2, **changes):
     basis = BasisEvaluation(
         basis=name,
         dictionary=None,
-        trained_on=TrainedOn(model="<b>m</b>", fingerprint="f" * 64, is_same=False),
+        trained_on=TrainedOn(
+            model="<b>m</b>", fingerprint="f" * 64, is_same=False, tokens=9, text=("t",)
+        ),
         layers=layers,
         replaced=MlpsReplaced(kl=1.25, ce_change=0.5, kept=0.5),
         graphs=(of_graph, of_graph.model_copy(update={"scores": Scores(0.0, None)})),
@@ -336,7 +343,7 @@ def test_the_page_escapes_and_is_the_same_twice():
     found = evaluation("<script>set</script>")
     page = render_evaluation(found)
     assert page == render_evaluation(found)
-    for hostile in ("<script>set", "<script>1", "<b>m", "<i>these"):
+    for hostile in ("<script>set", "<script>1", "<b>t", "<i>these"):
         assert hostile not in page
     for told in ("1,234 tokens of t.txt", "2.500 nats", "1.250", "&lt;i&gt;these", "+0.500"):
         assert told in page

@@ -71,6 +71,8 @@ class TrainedOn(Recorded):
     model: str
     fingerprint: str = Field(description="Of the model's weights.")
     is_same: bool = Field(description="Whether those are the weights it was evaluated on.")
+    tokens: int
+    text: tuple[str, ...]
 
 
 class BasisEvaluation(Recorded):

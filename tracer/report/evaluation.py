@@ -111,6 +111,7 @@ def render_evaluation(found: Evaluation) -> str:
 
 
 def _view(basis: BasisEvaluation) -> BasisView:
+    own = basis.trained_on
     return BasisView(
         name=basis.basis,
         numbers=numbers_of(basis),
@@ -120,7 +121,7 @@ def _view(basis: BasisEvaluation) -> BasisView:
         ),
         graphs=tuple(graphs_of(basis)),
         warnings=basis.warnings,
-        trained_on=basis.trained_on.model if basis.trained_on else None,
+        trained_on=None if own is None else f"{own.tokens:,} tokens of {'; '.join(own.text)}",
     )
 
 

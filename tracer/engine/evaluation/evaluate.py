@@ -14,7 +14,11 @@ from tracer.engine.corpus.windows import Windows, read_windows
 from tracer.engine.evaluation.explained import LayerSums, added, explained
 from tracer.engine.evaluation.replaced import NextTokenSums, next_tokens
 from tracer.engine.evaluation.request import EvaluationRequest
-from tracer.engine.evaluation.trained_on import trained_on
+from tracer.engine.evaluation.trained_on import (
+    trained_on,
+    training_of,
+    training_warnings,
+)
 from tracer.engine.features.open import open_basis
 from tracer.engine.graphs import graphs
 from tracer.engine.memory import memory_told
@@ -32,7 +36,6 @@ from tracer.record.evaluation import (
     GraphEvaluation,
     LayerEvaluation,
     MlpsReplaced,
-    TrainedOn,
 )
 from tracer.record.graph.influence import scores
 
@@ -113,11 +116,12 @@ def _of_basis(
         sums = _replaced(opened, text, progress)
     replaced = list(_means(sums))
     _require_finite(name, of_layers, replaced)
-    training = trained_on(opened.features, opened.model.record)
+    training, model = training_of(opened.features), opened.model.record
+    held_out = [source.name for source in request.text] if request.is_held_out else []
     evaluation = BasisEvaluation(
         basis=name,
         dictionary=dictionary_record(opened.features),
-        trained_on=training,
+        trained_on=None if training is None else trained_on(training, model),
         layers=tuple(
             LayerEvaluation(
                 n_features=len(layer.fired),
@@ -130,7 +134,7 @@ def _of_basis(
         ),
         replaced=replaced[0],
         graphs=tuple(_graphs(request, opened, progress)),
-        warnings=tuple(_warnings(training, opened)),
+        warnings=tuple(training_warnings(training, model, held_out) if training else ()),
     )
     return evaluation, sums
 
@@ -198,12 +202,3 @@ def _graphs(
                 scores=scores(graph),
                 without_dropped=subject.without_dropped,
             )
-
-
-def _warnings(training: TrainedOn | None, opened: Opened) -> Iterator[str]:
-    if training is not None and not training.is_same:
-        yield (
-            f"it was trained on other weights: those of {training.model}, fingerprint "
-            f"{training.fingerprint[:8]}…, and {opened.model.record.name} has "
-            f"{opened.model.record.fingerprint[:8]}…"
-        )

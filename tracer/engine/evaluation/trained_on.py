@@ -1,47 +1,54 @@
-"""The model that a dictionary was made on, as the record that training leaves beside it says."""
+"""How a dictionary was trained, as far as it bears on its evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict
 
 from tracer.engine.features.open import OpenBasis
 from tracer.record.evaluation import TrainedOn
-from tracer.record.files import read_model
 from tracer.record.record import ModelRecord
-
-TRAINING = "training.json"
-SCHEMA = "tracer.training/1"
+from tracer.record.training import TrainingRecord, read_training
 
 
-class _Weights(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    name: str
-    fingerprint: str
-
-
-class _Training(BaseModel):
-    """The part of the record that an evaluation asks for; it holds more."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: _Weights
-
-
-def trained_on(features: OpenBasis, model: ModelRecord) -> TrainedOn | None:
-    """The record beside a dictionary's files; None where there is none, as beside those of others.
+def training_of(features: OpenBasis) -> TrainingRecord | None:
+    """The record beside a folder's dictionary; None where there is none, as beside those of others.
 
     Raises:
         UsageError: It is unsound.
     """
-    path = Path(features.source) / TRAINING
-    if features.fingerprint is None or not path.is_file():
-        return None
-    found = read_model(path, _Training, SCHEMA)
+    is_folder = features.fingerprint is not None and features.revision is None
+    return read_training(Path(features.source)) if is_folder else None
+
+
+def trained_on(training: TrainingRecord, model: ModelRecord) -> TrainedOn:
+    """What of the record is told beside the numbers."""
     return TrainedOn(
-        model=found.model.name,
-        fingerprint=found.model.fingerprint,
-        is_same=found.model.fingerprint == model.fingerprint,
+        model=training.model.name,
+        fingerprint=training.model.fingerprint,
+        is_same=training.model.fingerprint == model.fingerprint,
+        tokens=training.tokens,
+        text=training.text.what,
     )
+
+
+def training_warnings(
+    training: TrainingRecord, model: ModelRecord, held_out: Sequence[str]
+) -> Iterator[str]:
+    """What a reader must know of it.
+
+    Args:
+        training: The record.
+        model: On which it is evaluated.
+        held_out: Names of texts that are said to be held out as a whole.
+    """
+    own = training.model
+    if own.fingerprint != model.fingerprint:
+        yield (
+            f"it was trained on other weights: those of {own.name}, fingerprint "
+            f"{own.fingerprint[:8]}…, and {model.name} has {model.fingerprint[:8]}…"
+        )
+    if not training.is_finished:
+        yield f"its training has not ended: {training.step:,} of {training.steps:,} steps"
+    if seen := [name for name in held_out if name in training.text.names]:
+        yield f"it was trained on {', '.join(seen)}, which --held-out says is held out"
