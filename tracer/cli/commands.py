@@ -105,6 +105,13 @@ COMMANDS = (
                 "Give features labels from a file or from Neuronpedia's export, in place of "
                 "automatic ones.",
             ),
+            Command(
+                "evaluate",
+                "",
+                "features.evaluate:evaluate",
+                "Measure how good dictionaries are: what they explain, and what the model says "
+                "with them.",
+            ),
         ),
     ),
     Command(

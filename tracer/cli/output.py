@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,23 @@ def write_document(path: Path, text: str) -> None:
         write_stdout(text)
     else:
         write_text(path, text)
+
+
+def write_dated(home: Path, name: str, document: str, page: str) -> Path:
+    """Write a document and its page into a folder of their own, named by the time; give it back.
+
+    Args:
+        home: Where such folders are.
+        name: Of both files, without the ending.
+        document: JSON.
+        page: HTML.
+    """
+    now = datetime.now(UTC)
+    folder = home / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+    folder.mkdir(parents=True)
+    write_text(folder / f"{name}.json", document)
+    write_text(folder / f"{name}.html", page)
+    return folder
 
 
 def json_text(schema: str, data: Mapping[str, Any], *, allow_nan: bool = True) -> str:

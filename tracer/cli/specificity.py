@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -18,6 +17,7 @@ from tracer.cli.output import (
     require_writable_file,
     screen_beside,
     stderr,
+    write_dated,
     write_document,
 )
 from tracer.cli.progress import progress_on
@@ -26,7 +26,6 @@ from tracer.engine.model.sources import locate
 from tracer.errors import EXIT_OK
 from tracer.evidence.specificity import SpecificityRow, summarise
 from tracer.hypothesis.load import HypothesisFile, Replacements
-from tracer.record.files import write_text
 from tracer.record.specificity import Excluded, Specificity
 from tracer.report.screen import Screen
 from tracer.report.specificity import render_specificity, signed
@@ -73,12 +72,13 @@ def specificity(
         with progress.task("importing PyTorch and TransformerLens"):
             measure = engine.specificity.measure_specificity
         measured = measure(chosen.files, [*broken, *chosen.apart], reports=out, progress=progress)
-    folder = _write(measured, out)
+    document = measured.model_dump_json(by_alias=True, indent=1) + "\n"
+    folder = write_dated(out / FOLDER, FOLDER, document, render_specificity(measured))
     rows = summarise(measured)
     _print(screen_beside(json_), rows, measured, folder)
     if json_ is not None:
-        document = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
-        write_document(json_, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        summary = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
+        write_document(json_, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 
@@ -108,16 +108,6 @@ def _named(file: HypothesisFile) -> str:
 
 def _is_here(file: HypothesisFile) -> bool:
     return locate(file.hypothesis.model_spec).state in ("ready", "to convert")
-
-
-def _write(measured: Specificity, out: Path) -> Path:
-    now = datetime.now(UTC)
-    folder = out / FOLDER / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
-    folder.mkdir(parents=True)
-    document = measured.model_dump_json(by_alias=True, indent=1) + "\n"
-    write_text(folder / "specificity.json", document)
-    write_text(folder / "specificity.html", render_specificity(measured))
-    return folder
 
 
 def _print(

@@ -8,6 +8,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from tracer.engine import dictionary_files as dictionary_files
+    from tracer.engine import evaluation as evaluation
     from tracer.engine import feature_card as feature_card
     from tracer.engine import feature_index as feature_index
     from tracer.engine import graphs as graphs
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "dictionary_files",
+        "evaluation",
         "feature_card",
         "feature_index",
         "graphs",

@@ -237,6 +237,20 @@ class Model:
         with torch.no_grad(), self._hooked([*hooks, nothing]):
             self._bridge.original_model(ids.to(self.device), use_cache=False, logits_to_keep=1)
 
+    def ends(
+        self, ids: Int[Tensor, "prompt pos"], hooks: Sequence[tuple[Site, Hook]]
+    ) -> Float[Tensor, "prompt pos d_model"]:
+        """What one pass over whole prompts has before the unembedding; `unembed` makes logits."""
+        seen: list[Tensor] = []
+
+        def take(x: Tensor) -> Tensor:
+            seen.append(x)
+            return x[:, :0]
+
+        with torch.no_grad(), self._hooked([*hooks, (_ENDS, take)]):
+            self._bridge.original_model(ids.to(self.device), use_cache=False, logits_to_keep=0)
+        return seen[0]
+
     def forward(
         self,
         ids: Int[Tensor, " pos"],
