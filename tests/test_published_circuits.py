@@ -45,6 +45,13 @@ POSITIONS = {
 }
 """Tokens at the positions that the published feature ids name."""
 
+QUICK = ("sport_gemma2", "currency_llama")
+"""Measured on a stand-in by every test session, one of each kind; the others by `-m library`."""
+MEASURED = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [pytest.mark.library])
+    for path in FILES
+]
+
 Command = Callable[..., Result]
 
 
@@ -125,7 +132,7 @@ def test_without_a_hub_all_are_skipped_with_the_reason(tracer_: Command, monkeyp
     assert names == set(KINDS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MEASURED)
 def test_every_intervention_is_measured_on_a_stand_in(path: Path, stand_ins, tracer_: Command):
     """A random model gives none of the answers, so they are taken out to judge the rest."""
     declared = DECLARED[path.stem]
