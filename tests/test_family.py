@@ -122,6 +122,9 @@ def test_the_index_says_it_of_each_run(tmp_path: Path):
     words = unescape(re.sub("<[^>]+>", " ", page))
     assert "Of 2 hypotheses that were run together, 0 are discoveries at a false discovery" in words
     assert "no discovery: p 0.02, adjusted 0.06" in words
+    other = verdict.model_copy(update={"verdict": "refuted"})
+    page = unescape(render_index([IndexEntry(record, other, None)], family))
+    assert "confirmed when it was run with others, judged again since" in page
     (tmp_path / FAMILY).write_text("{")
     assert "family.json: cut short" in unescape(write_index_of_all(tmp_path).read_text())
 

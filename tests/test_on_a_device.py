@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tracer
 import tracer.engine.model.blocks
 from tests.bench import TINY
-from tests.dictionaries import CONFIG, write_clt, write_gemma_scope_2, write_transcoders
+from tests.dictionaries import write_clt, write_gemma_scope_2, write_sparsify
 from tests.golden_run import SECTIONS, comparable
 from tests.pretend_device import DEVICE, NAME, pretended
 from tests.test_dashboard_attempt import SWAP
@@ -27,6 +27,8 @@ from tracer.dashboard.intervene.attempt import declare
 from tracer.dashboard.intervene.measure import try_out
 from tracer.engine.cache import identity
 from tracer.engine.feature_card import feature_cards
+from tracer.engine.features.formats.compact import write_compact
+from tracer.engine.features.formats.registry import read_dictionary
 from tracer.engine.graph_request import GraphRequest, WhyRequest
 from tracer.engine.graphs import graphs
 from tracer.engine.model.weights import choose_device
@@ -96,7 +98,8 @@ def root(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices")
     (folder / "model").symlink_to(tiny)
     write_gemma_scope_2(folder / "scope")
-    write_transcoders(folder / "topk", config=CONFIG | {"activation": "topk", "k": 5})
+    whole = read_dictionary(write_sparsify(folder / "whole", transcode=False, k=5), "whole", list)
+    write_compact(whole, folder / "topk", Silent())
     write_clt(folder / "clt")
     with chdir(folder):
         yield folder

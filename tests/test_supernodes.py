@@ -106,6 +106,19 @@ def test_nothing_that_scores_zero_or_less_is_kept(bench):
     assert all(ref.score > 0 for ref in resolve(bench, top=10_000).features)
 
 
+def test_nothing_is_found_at_tokens_that_a_dictionary_was_not_trained_on(bench, monkeypatch):
+    at = bench.clean["dallas"].prompt.spans["city"][1]
+    ids = bench.clean["dallas"].prompt.ids
+    found = score(rule().select, bench).scores
+    for n, is_kept in ((at - 1, True), (at, False)):
+        monkeypatch.setattr(bench.basis, "opening", tuple(ids[:n]), raising=False)
+        alone = rule(against=None).select
+        assert score(alone, bench).scores.any() == is_kept
+    # Oakland does not begin so, and stays what Dallas is held against.
+    against = score(rule().select, bench).scores
+    assert against.any() and not torch.equal(against, found)
+
+
 def test_a_layer_range_keeps_to_its_layers(bench):
     assert {ref.layer for ref in resolve(bench, layers=[0, 0]).features} == {0}
 

@@ -10,7 +10,7 @@ from tracer.cli.json_output import FileResult
 from tracer.errors import EXIT_NOT_CONFIRMED, UsageError, listed
 from tracer.evidence.family import UPHELD, family_of
 from tracer.evidence.wording import exact, p_text
-from tracer.record.family import Family, FamilyMember, write_family
+from tracer.record.family import FamilyMember, HypothesisFamily, write_family
 from tracer.report.screen import Screen
 
 
@@ -36,7 +36,7 @@ class Together(NamedTuple):
     """The results of a command, and the family that they are."""
 
     results: list[FileResult]
-    family: Family | None
+    family: HypothesisFamily | None
 
 
 def judged_together(results: Sequence[FileResult], rate: float | None, reports: Path) -> Together:
@@ -54,7 +54,7 @@ def judged_together(results: Sequence[FileResult], rate: float | None, reports: 
     return Together([_result(each, family) for each in results], family)
 
 
-def _result(result: FileResult, family: Family) -> FileResult:
+def _result(result: FileResult, family: HypothesisFamily) -> FileResult:
     member = None if result.verdict is None else family.of(result.verdict.run)
     if member is None or not _is_taken_back(member):
         return result
@@ -66,13 +66,13 @@ def _is_taken_back(member: FamilyMember) -> bool:
     return is_within and not member.discovery
 
 
-def say_family(screen: Screen, family: Family | None) -> None:
+def say_family(screen: Screen, family: HypothesisFamily | None) -> None:
     """Print what a family came to; nothing where none was asked for."""
     for line in () if family is None else family_lines(family):
         screen.say(line)
 
 
-def family_lines(family: Family) -> Iterator[str]:
+def family_lines(family: HypothesisFamily) -> Iterator[str]:
     """What the family came to, and what it takes back or leaves out, for the terminal."""
     yield (
         f"false discovery rate {exact(family.rate)} (Benjamini and Yekutieli): "

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from tracer.cli.output import json_text
 from tracer.errors import HypothesisError, Mistake
 from tracer.evidence.regression import RunComparison
-from tracer.record.family import Family
+from tracer.record.family import HypothesisFamily
 from tracer.record.verdict import Verdict
 from tracer.report.junit import Skipped, junit_xml
 from tracer.report.matrix import CombinationResult
@@ -58,7 +58,10 @@ def mistakes_of(error: BaseException) -> tuple[Mistake, ...] | None:
 
 
 def to_json(
-    results: Sequence[FileResult], code: int, schema: str = SCHEMA, family: Family | None = None
+    results: Sequence[FileResult],
+    code: int,
+    schema: str = SCHEMA,
+    family: HypothesisFamily | None = None,
 ) -> str:
     """The results as one JSON document."""
     data: dict[str, Any] = {"exit_code": code, "results": [_data(each) for each in results]}

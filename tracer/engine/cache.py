@@ -106,7 +106,8 @@ def remembered(
 def identity(model: ModelRecord, features: OpenBasis, environment: Environment) -> tuple[Any, ...]:
     """What tells engines, models and bases apart that may differ in any bit."""
     about = environment.model_dump(mode="json", exclude={"python"})
-    dictionary = (features.basis.name, features.fingerprint, features.revision)
+    basis = features.basis
+    dictionary = (basis.name, features.fingerprint, features.revision, basis.opening)
     weights = (model.fingerprint, model.dtype, model.device)
     return (own_code(ROOMS), about, _processor(model.device), *weights, *dictionary)
 

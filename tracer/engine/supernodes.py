@@ -21,6 +21,7 @@ from tracer.engine.attribution.targets import Targets, direction_of, explained
 from tracer.engine.clean import CleanRun
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.places import HEADS, layer_of
+from tracer.engine.features.untrained import n_untrained
 from tracer.engine.members import Anchor, anchor_position
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Silent
@@ -141,13 +142,24 @@ class RuleScores:
             found = [self._influence(run, rule, offsets, layers) for run in used]
             scores = _contrast(found, len(rule.on))
         else:
-            active = {run.prompt.name: _activations(run, rule, offsets, layers) for run in used}
+            active = {run.prompt.name: self._active(run, rule, offsets, layers) for run in used}
             patched = self._blind if rule.is_blind else self._patched
             scores = patched(rule, active, offsets, layers)
         scored = Scored(scores, layers, [self._basis.n_features(layer) for layer in layers])
         if rule.unit == "heads":
             return scored.by_head([self._basis.d_heads[layer] for layer in layers])
         return scored
+
+    def _active(
+        self, run: CleanRun, rule: Selection, offsets: range, layers: range
+    ) -> Float[Tensor, "offset candidate"]:
+        """Activations; 0 of features at tokens that the dictionary was not trained on."""
+        found = _activations(run, rule, offsets, layers)
+        n = n_untrained(run.prompt.ids, self._basis.opening)
+        if n and rule.unit != "heads":
+            positions = _positions(run.prompt, rule, offsets)
+            found[[row for row, pos in enumerate(positions) if pos < n]] = 0
+        return found
 
     def _blind(
         self, rule: Selection, active: Mapping[str, Tensor], offsets: range, layers: range

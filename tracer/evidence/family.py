@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracer.evidence.statistics import benjamini_yekutieli, yekutieli_factor
-from tracer.record.family import Family, FamilyMember
+from tracer.record.family import FamilyMember, HypothesisFamily
 from tracer.record.verdict import Outcome, Verdict
 
 UPHELD = ("confirmed", "consistent")
 
 
-def family_of(verdicts: Sequence[Verdict], rate: float) -> Family:
+def family_of(verdicts: Sequence[Verdict], rate: float) -> HypothesisFamily:
     """The family of some verdicts at a rate; those it leaves out have the reason beside them.
 
     A hypothesis that was not upheld counts with p = 1. One that was upheld without any test that
@@ -37,7 +37,7 @@ def family_of(verdicts: Sequence[Verdict], rate: float) -> Family:
         members[n] = member.model_copy(
             update={"q": q, "discovery": q <= rate, "reachable": is_reachable}
         )
-    return Family(rate=rate, members=tuple(members))
+    return HypothesisFamily(rate=rate, members=tuple(members))
 
 
 def _member(verdict: Verdict) -> FamilyMember:

@@ -81,6 +81,13 @@ _DICTIONARIES = (
     NamedDictionary("clt-gemma-2-2b-426k", "mntss/clt-gemma-2-2b-426k", _GEMMA_2, 26, 16384),
     NamedDictionary("clt-gemma-2-2b-2.5M", "mntss/clt-gemma-2-2b-2.5M", _GEMMA_2, 26, 98304),
     NamedDictionary("transcoder-llama-3.2-1b", "mntss/transcoder-Llama-3.2-1B", _LLAMA, 16, 131072),
+    NamedDictionary(
+        name="skip-transcoder-llama-3.2-1b-131k",
+        repo="EleutherAI/skip-transcoder-Llama-3.2-1B-131k",
+        models=_LLAMA,
+        n_layers=16,
+        n_features=131072,
+    ),
     NamedDictionary("clt-llama-3.2-1b-524k", "mntss/clt-llama-3.2-1b-524k", _LLAMA, 16, 32768),
     NamedDictionary(
         name="transcoder-llama-3.1-8b-instruct",

@@ -33,7 +33,7 @@ class FamilyMember(Recorded):
     reason: str | None = Field(default=None, description="Why it is not in the family.")
 
 
-class Family(Recorded):
+class HypothesisFamily(Recorded):
     """A family, and the rate that is controlled in it."""
 
     schema_: Literal["tracer.family/1"] = Field(default=SCHEMA, alias="schema")
@@ -57,7 +57,7 @@ class Family(Recorded):
         return next((member for member in self.members if member.run == run), None)
 
 
-def write_family(reports: Path, family: Family) -> Path:
+def write_family(reports: Path, family: HypothesisFamily) -> Path:
     """Put a family beside its runs, in place of an earlier one.
 
     Raises:
@@ -68,11 +68,11 @@ def write_family(reports: Path, family: Family) -> Path:
     return path
 
 
-def read_family(reports: Path) -> Family | None:
+def read_family(reports: Path) -> HypothesisFamily | None:
     """The family beside some runs; None where none was asked for.
 
     Raises:
         UsageError: The file is there and cannot be read.
     """
     path = reports / FAMILY
-    return read_model(path, Family, SCHEMA) if path.exists() else None
+    return read_model(path, HypothesisFamily, SCHEMA) if path.exists() else None

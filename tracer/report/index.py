@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from tracer.evidence.context import JudgedOutcomes
 from tracer.evidence.wording import exact, p_text
-from tracer.record.family import Family, FamilyMember
+from tracer.record.family import FamilyMember, HypothesisFamily
 from tracer.record.record import Record
 from tracer.record.run_folder import UnreadableRun
 from tracer.record.verdict import Verdict
@@ -78,7 +78,7 @@ class IndexRow:
 
 def render_index(
     entries: Sequence[IndexEntry | UnreadEntry],
-    family: Family | None = None,
+    family: HypothesisFamily | None = None,
     note: str | None = None,
 ) -> str:
     """Several runs as one HTML page, in the order given.
@@ -98,7 +98,7 @@ def render_index(
     return fill_template("index.html.j2", counts=count(shown, kinds), rows=rows, family=told)
 
 
-def _family(family: Family) -> str:
+def _family(family: HypothesisFamily) -> str:
     return (
         f"Of {family.size} hypotheses that were run together, {family.n_discoveries} are "
         f"discoveries at a false discovery rate of {exact(family.rate)} (Benjamini and Yekutieli), "
@@ -106,9 +106,11 @@ def _family(family: Family) -> str:
     )
 
 
-def _in_family(member: FamilyMember | None) -> str:
+def _in_family(member: FamilyMember | None, verdict: str) -> str:
     if member is None:
         return ""
+    if member.verdict != verdict:
+        return f"{member.verdict} when it was run with others, judged again since"
     if member.reason is not None:
         return f"not in the family: {member.reason}"
     if member.p is None or member.q is None:
@@ -138,7 +140,7 @@ def _when(started: str) -> str:
     return started.replace("T", " ").removesuffix("Z")[:16]
 
 
-def _row(entry: IndexEntry, family: Family | None) -> IndexRow:
+def _row(entry: IndexEntry, family: HypothesisFamily | None) -> IndexRow:
     record = entry.record
     return IndexRow(
         kind=entry.verdict.verdict,
@@ -149,7 +151,7 @@ def _row(entry: IndexEntry, family: Family | None) -> IndexRow:
         href=_link(entry.href),
         claim=entry.verdict.claim,
         declared=verdict_view(entry.verdict).declared,
-        family="" if family is None else _in_family(family.of(record.id)),
+        family="" if family is None else _in_family(family.of(record.id), entry.verdict.verdict),
         effects=_effects(record),
         model=f"{record.model.name}, {record.basis}",
         when=_when(record.started),

@@ -59,7 +59,7 @@ def firing(
     """
     model, basis = opened.model, opened.basis
     ids = _ids(model, text)
-    first = n_prefix(ids, model.tokenizer.all_special_ids)
+    first = n_prefix(ids, model.tokenizer.all_special_ids, basis.opening)
     if first >= len(ids):
         raise EngineError("there is no token in this text.")
     with progress.task("running the text"), memory_told("the text's pass"):

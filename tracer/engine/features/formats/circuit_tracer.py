@@ -21,10 +21,10 @@ from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
-    Activation,
     Fetch,
     Format,
     Settings,
+    StatedActivation,
     choose_activation,
     numbered_files,
     parse_settings,
@@ -66,11 +66,11 @@ class CircuitTracerConfig(Settings):
     """
 
     @property
-    def asked(self) -> Activation:
+    def asked(self) -> StatedActivation:
         """The activation function."""
         default = self.model_kind == "cross_layer_transcoder"
         clipped = default if self.topk_after_relu is None else self.topk_after_relu
-        return Activation(self.activation, self.k, clipped)
+        return StatedActivation(self.activation, self.k, clipped)
 
 
 def _read(folder: Path, name: str, fetch: Fetch) -> Dictionary:
@@ -115,7 +115,7 @@ def _decoder_file(encoder_file: Path) -> Path:
 
 
 def _read_pair(
-    encoder_file: Path, layer: int, n_layers: int, activation: Activation
+    encoder_file: Path, layer: int, n_layers: int, activation: StatedActivation
 ) -> LayerWeights:
     """A layer of `n_layers`, from its encoder's file and the decoder's beside it."""
     encoder, decoder = open_tensors(encoder_file), open_tensors(_decoder_file(encoder_file))
@@ -136,7 +136,7 @@ def _read_pair(
 
 
 def _read_gemma_scope_2(
-    path: Path, layer: int, n_layers: int, activation: Activation
+    path: Path, layer: int, n_layers: int, activation: StatedActivation
 ) -> LayerWeights:
     """A layer of `n_layers`, from Gemma Scope 2's file."""
     file = open_tensors(path)

@@ -86,7 +86,7 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-class Activation(NamedTuple):
+class StatedActivation(NamedTuple):
     """What a configuration says of the activation function."""
 
     name: Literal["relu", "topk", "jump_relu"] | None = None
@@ -97,7 +97,7 @@ class Activation(NamedTuple):
     """Whether TopK takes the k largest after a ReLU."""
 
 
-def read_layer_file(path: Path, activation: Activation) -> LayerWeights:
+def read_layer_file(path: Path, activation: StatedActivation) -> LayerWeights:
     """A layer of a per-layer transcoder, from a `.safetensors` or `.npz` file.
 
     Raises:
@@ -109,7 +109,7 @@ def read_layer_file(path: Path, activation: Activation) -> LayerWeights:
     return _circuit_tracer(file, activation)
 
 
-def _circuit_tracer(file: TensorFile, activation: Activation) -> LayerWeights:
+def _circuit_tracer(file: TensorFile, activation: StatedActivation) -> LayerWeights:
     encoder = take_weight(file, "W_enc", (None, None))
     n_features, d_model = encoder.values.shape
     decoder = take_weight(file, "W_dec", (n_features, d_model))
@@ -139,7 +139,7 @@ def _count(file: TensorFile, k: int | None) -> int | None:
     return k if stored is None else stored
 
 
-def _gemma_scope(file: TensorFile, activation: Activation) -> LayerWeights:
+def _gemma_scope(file: TensorFile, activation: StatedActivation) -> LayerWeights:
     """Either version: the second has lower-case names, and a skip path where it is affine."""
     encoder, decoder = ("w_enc", "w_dec") if file.has("w_enc") else ("W_enc", "W_dec")
     W_enc = take(file, encoder, (None, None)).T
@@ -174,7 +174,7 @@ def layer_weights(
 
 
 def choose_activation(
-    file: TensorFile, asked: Activation, threshold: Tensor | None, n_features: int
+    file: TensorFile, asked: StatedActivation, threshold: Tensor | None, n_features: int
 ) -> ActivationFunction:
     """The activation function that configuration and file agree on.
 

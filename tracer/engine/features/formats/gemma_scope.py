@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
-    Activation,
     Fetch,
     Format,
     Settings,
+    StatedActivation,
     in_order,
     parse_settings,
     read_json,
@@ -53,7 +53,7 @@ def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
             )
         folders[layer] = part
     parts = in_order(folder, folders)
-    layers = tuple(read_layer_file(part / WEIGHTS, Activation()) for part in parts)
+    layers = tuple(read_layer_file(part / WEIGHTS, StatedActivation()) for part in parts)
     files = [part / file for part in parts for file in (CONFIG, WEIGHTS)]
     return Dictionary(name, "transcoders", "mlp_in", "mlp_resid", layers, tuple(files))
 

@@ -25,10 +25,10 @@ from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
-    Activation,
     Fetch,
     Format,
     Settings,
+    StatedActivation,
     choose_activation,
     in_layer,
     in_order,
@@ -119,15 +119,15 @@ def _weights(part: _Part) -> LayerWeights:
 
 def _activation(
     file: TensorFile, config: LlamascopiumConfig, n_features: int
-) -> tuple[Activation, Tensor | None]:
+) -> tuple[StatedActivation, Tensor | None]:
     if config.act_fn != "jumprelu":
-        return Activation(config.act_fn, config.top_k, clipped=True), None
+        return StatedActivation(config.act_fn, config.top_k, clipped=True), None
     if config.norm_activation != "inference":
         raise UsageError(
             f"{file.path}: its thresholds are for scaled activations (norm_activation: "
             "dataset-wise); save it with fold_activation_scale."
         )
-    return Activation("jump_relu"), take(file, _THRESHOLD, (n_features,)).exp()
+    return StatedActivation("jump_relu"), take(file, _THRESHOLD, (n_features,)).exp()
 
 
 def _norms(file: TensorFile, config: LlamascopiumConfig) -> tuple[float, float]:

@@ -15,10 +15,10 @@ from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
     INPUTS,
     OUTPUTS,
-    Activation,
     Fetch,
     Format,
     Settings,
+    StatedActivation,
     choose_activation,
     in_layer,
     in_order,
@@ -107,7 +107,7 @@ def _weights(path: Path, config: SaelensConfig) -> LayerWeights:
         file,
         take(file, "W_enc", (config.d_in, config.d_sae)).T,
         "W_dec",
-        choose_activation(file, Activation(), threshold, config.d_sae),
+        choose_activation(file, StatedActivation(), threshold, config.d_sae),
         take(file, "W_skip", (config.d_out, config.d_in)) if skips else None,
     )
 

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
-    Activation,
     Fetch,
     Format,
     Settings,
+    StatedActivation,
     choose_activation,
     in_order,
     parse_settings,
@@ -95,7 +95,7 @@ def _weights(part: Path) -> LayerWeights:
         W_dec=take(file, "W_dec", (n_features, d_in))[:, None],
         b_dec=b_dec,
         activation=choose_activation(
-            file, Activation("topk", config.k, clipped=True), None, n_features
+            file, StatedActivation("topk", config.k, clipped=True), None, n_features
         ),
         W_skip=take(file, "W_skip", (d_in, d_in)) if config.skip_connection else None,
         centre=None if config.transcode else b_dec,
