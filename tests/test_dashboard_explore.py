@@ -250,7 +250,7 @@ def put_index(record, widths):
     windows = Windows(ids, 1, np.arange(1), (PassageStart(0, "s", "An article"),))
     subject = entries.IndexSubject(record.model.fingerprint, None)
     made = entries.IndexEntries.of(entries.open_store(), subject, windows, 1)
-    made.write_text(entries.IndexedText(windows, {0: "<s>", 1: " one", 2: " two"}))
+    made.write_text(entries.IndexedText(windows, {0: "<s>", 1: " one", 2: " two"}, ()))
     about = entries.IndexAbout(
         model="m", basis="neurons", text=("t",), n_tokens=3, n_counted=3, n_windows=1, length=4,
         n_places=1, n_signs=1, widths=widths,
