@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.dashboards import put_run, start, texts
 from tests.graph_runs import large_graph, put_graph_run
 from tests.records import change
+from tracer.engine.corpus.windows import PassageStart, Windows
+from tracer.engine.feature_index import entries
+from tracer.engine.feature_index.bins import N_BINS
 from tracer.hypothesis.load import read
 from tracer.record import run_folder
+from tracer.record.feature_index import IndexedFeature, TextPlace
 from tracer.record.trials import FeatureTokens
-from tracer.report.text import visible_token
+from tracer.report.text import clean, visible_token
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
 
@@ -224,10 +229,53 @@ def test_another_draft_of_that_name_is_not_overwritten(place, monkeypatch):
 def test_a_card_tells_what_the_run_recorded(place, monkeypatch):
     [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
     [name] = ids(place, 1)
-    said = FeatureTokens(promotes=(HOSTILE,), suppresses=(" no",), fires=())
+    at = TextPlace(before="a", token=HOSTILE, after="b", activation=2.0, title=HOSTILE)
+    indexed = IndexedFeature(label=HOSTILE, is_given=True, share=0.5, places=(at,), text="t")
+    said = FeatureTokens(promotes=(HOSTILE,), suppresses=(" no",), fires=(), indexed=indexed)
     record = change(run_folder.read_record(folder), "graphs.dallas.features", {name: said})
     run_folder.write(folder, record, run_folder.read_arrays(folder))
     app = start(monkeypatch, place, "explore")
     send(app, [name])
     assert not app.exception
-    assert f"Promotes: {visible_token(HOSTILE)}" in [each.value for each in app.text]
+    shown = [each.value for each in app.text]
+    assert f"Promotes: {visible_token(HOSTILE)}" in shown
+    assert f"Label, given: {clean(HOSTILE)}" in shown
+    marked = f"In a text: …a⟦{visible_token(HOSTILE)}⟧b… +2.00 ({HOSTILE})"
+    assert str(clean(marked)) in shown
+
+
+def put_index(record, widths):
+    """An index of three tokens of a text, in which every feature is strongest on the second."""
+    ids = np.array([[0, 1, 2, 1]], np.int32)
+    windows = Windows(ids, 1, np.arange(1), (PassageStart(0, "s", "An article"),))
+    subject = entries.IndexSubject(record.model.fingerprint, None)
+    made = entries.IndexEntries.of(entries.open_store(), subject, windows, 1)
+    made.write_text(entries.IndexedText(windows, {0: "<s>", 1: " one", 2: " two"}, ()))
+    about = entries.IndexAbout(
+        model="m", basis="neurons", text=("t",), n_tokens=3, n_counted=3, n_windows=1, length=4,
+        n_places=1, n_signs=1, widths=widths,
+    )  # fmt: skip
+    layers = tuple(
+        {
+            "values": np.ones((width, 1, 1), np.float32),
+            "places": np.full((width, 1, 1), 2, np.int32),
+            "counts": np.ones((width, 1, N_BINS), np.int32),
+        }
+        for width in widths
+    )
+    made.write_layers(0, entries.Saved(layers, 1, 0))
+    made.enter(subject, about, [0] * len(widths))
+
+
+def test_a_card_tells_what_an_index_of_today_says(place, monkeypatch):
+    [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
+    record = run_folder.read_record(folder)
+    width = 1 + max(int(name.split("_")[1]) for name in ids(place, 60))
+    put_index(record, (width,) * 26)
+    [name] = ids(place, 1)
+    app = start(monkeypatch, place, "explore")
+    send(app, [name])
+    assert not app.exception
+    shown = [each.value for each in app.text]
+    assert "Label, by a rule: on two …" in shown
+    assert "In a text: … one⟦' two'⟧ one… +1.00 (An article)" in shown

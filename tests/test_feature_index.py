@@ -142,6 +142,7 @@ def test_a_killed_index_is_gone_on_with_and_is_the_same_to_the_last_bit(
     assert build.make_index(opened, request_of(windows), Silent()).n_resumed == len(windows)
 
 
+@pytest.mark.parametrize("opened", ["neurons", "clt"], indirect=True)
 def test_layers_in_groups_give_the_same(opened, windows, own_measurements, monkeypatch):
     build.make_index(opened, request_of(windows), Silent())
     whole = layers_of(opened)
@@ -154,6 +155,7 @@ def test_layers_in_groups_give_the_same(opened, windows, own_measurements, monke
         np.testing.assert_allclose(mine["values"], theirs["values"], atol=1e-5)
 
 
+@pytest.mark.parametrize("opened", ["neurons"], indirect=True)
 def test_a_full_disk_and_spoilt_entries(opened, windows, own_measurements, monkeypatch):
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
@@ -196,6 +198,26 @@ def test_a_place_is_told_with_its_article_and_nothing_of_another(opened, windows
     assert n_told and told.text == "cities, CC BY-SA"
 
 
+def test_a_character_of_several_tokens_is_told_as_a_whole(model, tmp_path):
+    (tmp_path / "a.txt").write_text("the café – “Dallas” is in Texas ☃☃ " * 9)
+    windows = read_windows(
+        find_texts([str(tmp_path / "a.txt")]), model.tokenizer, Silent(), length=64, at_most=10**6
+    )
+    opened = Opened(model, OpenBasis(basis_of("neurons", model, tmp_path), "neurons", None, None))
+    build.make_index(opened, request_of(windows), Silent())
+    found = index.find_index(subject_of(opened))
+    asked = [index.AskedFeature(0, n, sign, ()) for n in range(64) for sign in (False, True)]
+    whole = 0
+    for told in found.features(asked, 3):
+        for place in told.places:
+            text = place.before + place.token + place.after
+            assert "\ufffd" not in text.strip("\ufffd")
+            assert len(place.token) or pytest.fail("nothing is marked")
+            whole += place.token in ("é", "–", " “", "“", "”", "☃☃", "☃")
+    assert whole
+
+
+@pytest.mark.parametrize("opened", ["neurons", "clt"], indirect=True)
 def test_shares_above_an_activation(opened, windows):
     build.make_index(opened, request_of(windows), Silent())
     found = index.find_index(subject_of(opened)).layer(0)

@@ -1,6 +1,7 @@
 """Features by a text or a token, and labels from files."""
 
 import gzip
+import html
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from tests.command import call
 from tests.opened import BASES, basis_of, open_tiny
+from tests.tiny_file import write_tiny
 from tracer.engine.corpus.passages import find_texts
 from tracer.engine.corpus.windows import read_windows
 from tracer.engine.feature_card import feature_cards, write_directions
@@ -181,6 +183,30 @@ def test_the_commands(tiny, text, tmp_path, monkeypatch, capfd):
     told = json.loads(path.read_text())["features"]
     assert all(each["indexed"]["label"] for each in told.values())
     assert all(len(each["indexed"]["places"]) <= 3 for each in told.values())
+    assert "indexes of features" in call(capfd, "cache").out
+    assert "entries of indexes removed" in call(capfd, "cache", "clear-indexes").out
+    assert "indexes" not in call(capfd, "cache").out
+
+
+def test_a_run_tells_what_an_index_says_also_where_it_was_measured_before(
+    tiny, text, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    graph = {"prompts": ["dallas"], "toward": {"token": " Austin"}, "max_features": 30}
+    write_tiny(tmp_path, tiny, graph=graph)
+    assert call(capfd, "run", "tiny.yaml").code in (0, 1)
+    call(capfd, "features", "index", "--model", str(tiny), "--device", "cpu", "--text", str(text))
+    assert call(capfd, "run", "tiny.yaml").code in (0, 1)
+    first, second = sorted((tmp_path / "reports" / "tiny").glob("*/run.json"))
+    before, after = (
+        json.loads(path.read_text())["graphs"]["dallas"]["features"] for path in (first, second)
+    )
+    assert before.keys() == after.keys()
+    assert not any(each["indexed"] for each in before.values())
+    assert all(each["indexed"]["places"] for each in after.values())
+    page = second.with_name("report.html").read_text()
+    label = next(iter(after.values()))["indexed"]["label"]
+    assert html.escape(label) in page
 
 
 @pytest.mark.parametrize(

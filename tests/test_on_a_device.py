@@ -26,7 +26,14 @@ from tests.tiny_file import write_tiny
 from tracer.dashboard.intervene.attempt import declare
 from tracer.dashboard.intervene.measure import try_out
 from tracer.engine.cache import identity
+from tracer.engine.corpus.passages import find_texts
+from tracer.engine.corpus.windows import read_windows
 from tracer.engine.feature_card import feature_cards
+from tracer.engine.feature_index.build import IndexRequest, make_index
+from tracer.engine.feature_index.entries import open_store
+from tracer.engine.feature_index.index import find_index
+from tracer.engine.feature_index.promoting import promoting
+from tracer.engine.feature_index.search import firing
 from tracer.engine.features.formats.compact import write_compact
 from tracer.engine.features.formats.registry import read_dictionary
 from tracer.engine.graph_request import GraphRequest, WhyRequest
@@ -34,7 +41,7 @@ from tracer.engine.graphs import graphs
 from tracer.engine.model.weights import choose_device
 from tracer.engine.progress import Silent
 from tracer.engine.run import measure
-from tracer.engine.session import open_both
+from tracer.engine.session import open_both, subject_of
 from tracer.engine.specificity import measure_specificity
 from tracer.engine.surroundings import environment
 from tracer.errors import EngineError, UsageError
@@ -189,6 +196,26 @@ def test_cards_of_features_are_the_cpu_s(root):
         return [asdict(one) for one in feature_cards(opened, features, lines, 4, Silent())]
 
     for found, wanted in zip(*on_both(root, cards), strict=True):
+        assert_alike(found, wanted)
+
+
+def test_an_index_and_what_it_finds_are_the_cpu_s(root, tmp_path):
+    (tmp_path / "text.txt").write_text("the capital of Texas is Austin, in the city of Dallas " * 9)
+    text = find_texts([str(tmp_path / "text.txt")])
+
+    def indexed(opened):
+        read = read_windows(text, opened.model.tokenizer, Silent(), length=16, at_most=10**6)
+        make_index(opened, IndexRequest(read, ("text",), 2), Silent())
+        index = find_index(subject_of(opened))
+        fires = firing(opened, index, "the state of Florida", 5, Silent())
+        promotes = promoting(opened, " Austin", 5, Silent())
+        layers = [index.layer(layer).arrays for layer in range(2)]
+        open_store().clear()
+        values = [each["values"].tolist() for each in layers]
+        told = [[each.layer, each.feature, each.activation] for each in fires]
+        return [values, told, [[each.layer, each.feature, each.score] for each in promotes]]
+
+    for found, wanted in zip(*on_both(root, indexed), strict=True):
         assert_alike(found, wanted)
 
 

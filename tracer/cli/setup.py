@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.engine.feature_index.entries import open_store
 from tracer.engine.model import converted
 from tracer.engine.model.sources import locate
 from tracer.engine.store import MAX_BYTES, Store, root
@@ -69,10 +70,10 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = FIRS
 
 def cache(
     action: Annotated[
-        Literal["clear"] | None,
+        Literal["clear", "clear-indexes"] | None,
         typer.Argument(
-            help="clear removes every one of them, and what killed processes left; runs and models "
-            "stay."
+            help="clear removes every one of them, and what killed processes left; runs, models "
+            "and indexes of features stay. clear-indexes removes these."
         ),
     ] = None,
 ) -> int:
@@ -85,8 +86,15 @@ def cache(
     tracer cache
 
     tracer cache clear
+
+    tracer cache clear-indexes
     """
     store, screen = Store(root()), stdout()
+    indexes = open_store()
+    if action == "clear-indexes":
+        removed = indexes.clear()
+        screen.say(f"{removed.entries:,} entries of indexes removed, {_mib(removed.bytes)}")
+        return EXIT_OK
     left = store.left_behind()
     if action == "clear":
         removed, models = store.clear(), converted.left_behind(remove=True)
@@ -95,6 +103,10 @@ def cache(
         size, models = store.size(), converted.left_behind(remove=False)
         screen.say(f"{store.folder}")
         screen.say(f"  {size.entries:,} entries, {_mib(size.bytes)} of at most {_mib(MAX_BYTES)}")
+        if (kept := indexes.size()).entries:
+            most = _mib(indexes.max_bytes)
+            screen.say(f"{indexes.folder}")
+            screen.say(f"  indexes of features, {_mib(kept.bytes)} of at most {most}")
     if n := left.entries + models.folders:
         what = f"{n:,} unfinished file{'s' * (n > 1)}, {_mib(left.bytes + models.bytes)}"
         told = "removed" if action == "clear" else "`tracer cache clear` removes them"

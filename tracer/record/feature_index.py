@@ -84,5 +84,6 @@ def automatic_label(tokens: Sequence[str], promotes: Sequence[str]) -> str:
 
 
 def _shown(token: str) -> str:
-    """A token within a label: no space around it, what is invisible escaped."""
-    return shorten(repr(token.strip(" ") or token)[1:-1], _LONGEST_TOKEN)
+    """A token within a label: no space around it, what is invisible escaped; spaces in quotes."""
+    inside = token.strip(" ")
+    return shorten(repr(inside)[1:-1] if inside else repr(token), _LONGEST_TOKEN)

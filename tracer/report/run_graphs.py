@@ -158,12 +158,17 @@ def graph_facts(graph: GraphRecord) -> dict[str, list[tuple[str, str]]]:
 def said_of(said: FeatureTokens) -> list[tuple[str, str]]:
     """What a feature says, as (heading, text)."""
     return [
-        *([] if said.indexed is None else _label(said.indexed)),
+        *(_label(said.indexed) if said.indexed else ()),
         ("Promotes", "  ".join(map(visible_token, said.promotes))),
         ("Suppresses", "  ".join(map(visible_token, said.suppresses))),
         *(("Fires on", _firing(each)) for each in said.fires),
-        *([] if said.indexed is None else _in_text(said.indexed)),
+        *(_in_text(said.indexed) if said.indexed else ()),
     ]
+
+
+def indexed_facts(indexed: IndexedFeature) -> list[tuple[str, str]]:
+    """What an index tells of a feature, as (heading, text)."""
+    return [*_label(indexed), *_in_text(indexed)]
 
 
 def _label(indexed: IndexedFeature) -> list[tuple[str, str]]:
@@ -175,12 +180,12 @@ def _in_text(indexed: IndexedFeature) -> list[tuple[str, str]]:
     """The places, and then what text they are in."""
     share = f"{percent(indexed.share)} of its tokens, with this sign"
     return [
-        *(("In a text", text_place(each)) for each in indexed.places),
+        *(("In a text", _text_place(each)) for each in indexed.places),
         ("The text", f"{indexed.text}; active on {share}"),
     ]
 
 
-def text_place(each: TextPlace) -> str:
+def _text_place(each: TextPlace) -> str:
     """A place with its token marked, and the passage's title."""
     before, after = (visible_token(part)[1:-1] for part in (each.before, each.after))
     token = visible_token(each.token)

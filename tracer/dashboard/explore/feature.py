@@ -14,13 +14,22 @@ from tracer.dashboard.explore.groups import hand_groups
 from tracer.dashboard.explore.nodes import GraphIndex
 from tracer.dashboard.explore.supernodes import Groups
 from tracer.dashboard.opening import Shown, stored
+from tracer.engine.feature_index.entries import IndexSubject
+from tracer.engine.feature_index.index import (
+    N_TOLD,
+    AskedFeature,
+    FeatureIndex,
+    find_index,
+    index_identity,
+)
 from tracer.engine.progress import Silent
 from tracer.errors import TracerError
 from tracer.record.feature_card import FeatureCard, Line, LogitEffect, LogitEffects
+from tracer.record.feature_index import IndexedSides
 from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import Record
 from tracer.report.run import Run
-from tracer.report.run_graphs import graph_facts
+from tracer.report.run_graphs import graph_facts, indexed_facts
 from tracer.report.text import clean, number, percent, signed, visible_token
 
 _TOP = 8
@@ -95,8 +104,12 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
     whole = stored(run, prompt)
     facts = facts_of(name, shown.index, shown.influence[name], whole, groups, run.record)
     _facts(facts)
-    for heading, told in graph_facts(run.record.graphs[prompt]).get(name, ()):
-        st.text(f"{heading}: {clean(told)}")
+    of_run = run.record.graphs[prompt]
+    told = graph_facts(of_run).get(name, [])
+    if name not in of_run.features or of_run.features[name].indexed is None:
+        told = [*told, *_from_index(run.record, facts)]
+    for heading, text in told:
+        st.text(f"{heading}: {clean(text)}")
     key = (run.record.id, facts.layer, facts.index)
     cards: dict[tuple[str, int, int], FeatureCard] = st.session_state.setdefault(_CARDS, {})
     if key in cards:
@@ -110,6 +123,24 @@ def feature_panel(run: Run, prompt: str, shown: Shown, name: str) -> None:
             st.warning(plain(str(error)))
             return
         _card(cards[key], facts.activation)
+
+
+def _from_index(record: Record, facts: FeatureFacts) -> list[tuple[str, str]]:
+    """What an index of today tells of a feature that the run's record tells nothing of."""
+    dictionary = record.dictionary
+    subject = IndexSubject(record.model.fingerprint, dictionary and dictionary.fingerprint)
+    index = _index(subject, index_identity(subject))
+    if index is None:
+        return []
+    asked = AskedFeature(facts.layer, facts.index, facts.activation < 0, ())
+    [found] = index.features([asked], N_TOLD)
+    return [] if found is None else indexed_facts(found)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _index(subject: IndexSubject, identity: list[str] | None) -> FeatureIndex | None:
+    """The index, read anew where its identity changes."""
+    return None if identity is None else find_index(subject)
 
 
 def _facts(facts: FeatureFacts) -> None:
@@ -152,6 +183,25 @@ def _card(card: FeatureCard, activation: float) -> None:
             for each in examples
         ]
         table(rows, "Examples")
+    if card.indexed is not None:
+        _indexed(card.indexed, activation)
+
+
+def _indexed(sides: IndexedSides, activation: float) -> None:
+    """The places in the indexed text where it is active as here."""
+    told = sides.negative if activation < 0 else sides.positive
+    if told is None:
+        return
+    st.markdown(plain(f"In the index, active so on {percent(told.share)}: {told.text}"))
+    rows = [
+        {
+            "activation": signed(each.activation),
+            "text": str(clean(f"{each.before[-30:]}⟦{each.token}⟧{each.after[:20]}")),
+            "article": str(clean(each.title)),
+        }
+        for each in told.places
+    ]
+    table(rows, "Places in the indexed text")
 
 
 def _effects(found: tuple[LogitEffect, ...]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ killed process goes on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from tracer.engine.feature_index.entries import (
     IndexedText,
     IndexEntries,
     Saved,
+    TextRun,
     open_store,
 )
 from tracer.engine.feature_index.tally import LayerTally, layer_bytes, stride_of
@@ -35,7 +36,7 @@ from tracer.engine.progress import Advance, Progress
 from tracer.engine.session import Opened, subject_of
 from tracer.engine.store import MAX_ENTRY
 from tracer.errors import EngineError
-from tracer.hypothesis.vocabulary import token_text
+from tracer.hypothesis.vocabulary import text_inside, token_text
 
 BUDGET = 2**30
 """Bytes of the tallies that are filled in one pass over the text."""
@@ -43,6 +44,8 @@ _AT_ONCE = 2**28
 """Bytes of one layer's activations in a batch."""
 _WINDOWS_CPU, _WINDOWS_GPU = 4, 64
 """In a batch, at most."""
+_REPLACED = "\ufffd"
+"""Stands for bytes that are no character."""
 EVERY = 60.0
 """Seconds after which what was counted is kept."""
 
@@ -138,8 +141,21 @@ def _about(opened: Opened, request: IndexRequest) -> IndexAbout:
 
 
 def _text(model: Model, windows: Windows) -> IndexedText:
-    tokens = np.unique(windows.ids).tolist()
-    return IndexedText(windows, {token: token_text(token, model.tokenizer) for token in tokens})
+    numbers = np.unique(windows.ids).tolist()
+    tokens = {token: token_text(token, model.tokenizer) for token in numbers}
+    broken = [token for token, written in tokens.items() if _REPLACED in written]
+    return IndexedText(windows, tokens, tuple(_runs(model, windows, np.array(broken, np.int32))))
+
+
+def _runs(model: Model, windows: Windows, broken: Int[np.ndarray, " token"]) -> Iterator[TextRun]:
+    """Neighbours that are no characters alone, and what they write together."""
+    there = np.isin(windows.ids, broken)
+    ends = np.diff(np.pad(there, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    length = windows.ids.shape[1]
+    firsts, lasts = np.argwhere(ends > 0).tolist(), np.argwhere(ends < 0).tolist()
+    for (window, start), (_, end) in zip(firsts, lasts, strict=True):
+        written = text_inside(windows.ids[window, start:end].tolist(), model.tokenizer)
+        yield TextRun(window * length + start, window * length + end, written)
 
 
 class _Counted(NamedTuple):

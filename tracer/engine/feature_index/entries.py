@@ -80,11 +80,23 @@ class _Labels(Recorded):
     labels: dict[str, str]
 
 
+class TextRun(NamedTuple):
+    """Tokens that write characters together, of which each is a part of some bytes."""
+
+    start: int
+    """The place of the first."""
+    end: int
+    text: str
+
+
 class IndexedText(NamedTuple):
     """The text's windows, and what its tokens write."""
 
     windows: Windows
     tokens: Mapping[int, str]
+    """Each alone."""
+    runs: tuple[TextRun, ...]
+    """In the order of places."""
 
 
 class Saved(NamedTuple):
@@ -121,21 +133,17 @@ class IndexEntries:
 
     def write_text(self, text: IndexedText) -> None:
         """Keep the text."""
-        ids, n_prefix, numbers, origins = (
-            text.windows.ids,
-            text.windows.n_prefix,
-            text.windows.numbers,
-            text.windows.origins,
-        )
+        windows = text.windows
         arrays = {
-            "ids": ids.astype(np.int32),
-            "numbers": numbers.astype(np.int64),
-            "starts": np.array([each.start for each in origins], np.int64),
+            "ids": windows.ids.astype(np.int32),
+            "numbers": windows.numbers.astype(np.int64),
+            "starts": np.array([each.start for each in windows.origins], np.int64),
         }
         about = {
-            "n_prefix": n_prefix,
-            "passages": [[each.source, each.title] for each in origins],
+            "n_prefix": windows.n_prefix,
+            "passages": [[each.source, each.title] for each in windows.origins],
             "tokens": [[token, written] for token, written in sorted(text.tokens.items())],
+            "runs": [list(each) for each in text.runs],
         }
         self._write(self._text, arrays, about)
 
@@ -154,11 +162,15 @@ class IndexEntries:
             ids, numbers = entry.arrays["ids"], entry.arrays["numbers"]
             tokens = {int(token): str(written) for token, written in entry.about["tokens"]}
             windows = Windows(ids, int(entry.about["n_prefix"]), numbers, origins)
+            runs = tuple(
+                TextRun(int(start), int(end), str(written))
+                for start, end, written in entry.about["runs"]
+            )
             sound = ids.ndim == 2 and numbers.shape == ids.shape[:1] and len(origins) > 0
             sound = sound and set(np.unique(ids).tolist()) <= tokens.keys()
         except (LookupError, TypeError, ValueError):
             return None
-        return IndexedText(windows, tokens) if sound else None
+        return IndexedText(windows, tokens, runs) if sound else None
 
     def write_layers(self, first: int, saved: Saved) -> None:
         """Keep some layers from `first` on, and then how far they are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from tracer.engine.feature_index.entries import (
     IndexedText,
     IndexEntries,
     IndexSubject,
+    TextRun,
     open_store,
     read_labels,
     whole_index,
@@ -154,21 +156,37 @@ class FeatureIndex:
         )
 
     def _place(self, place: int, activation: float) -> TextPlace:
+        """A place with its surroundings; of a character in several tokens, all of it is meant."""
         window, pos = divmod(place, self.about.length)
-        windows = self._text.windows
+        windows, begin = self._text.windows, place - pos
         passage = windows.passage(window, pos)
-        before = windows.ids[window, max(passage.start, pos - _BEFORE) : pos]
-        after = windows.ids[window, pos + 1 : min(passage.stop, pos + 1 + _AFTER)]
+        run = self._run(place)
+        start, end = (place, place + 1) if run is None else (run.start, run.end)
+        first, last = max(begin + passage.start, start - _BEFORE), begin + passage.stop
         return TextPlace(
-            before=self._written(before.tolist()),
-            token=self._written([int(windows.ids[window, pos])]),
-            after=self._written(after.tolist()),
+            before=self._written(first, start),
+            token=self._written(start, end),
+            after=self._written(end, min(last, end + _AFTER)),
             activation=activation,
             title=windows.of(window, pos).title,
         )
 
-    def _written(self, ids: Sequence[int]) -> str:
-        return "".join(self._text.tokens[token] for token in ids)
+    def _run(self, place: int) -> TextRun | None:
+        """The run that a place is in."""
+        at = bisect_right(self._text.runs, place, key=lambda run: run.start) - 1
+        found = self._text.runs[at] if at >= 0 else None
+        return found if found is not None and place < found.end else None
+
+    def _written(self, start: int, end: int) -> str:
+        """What the tokens write from one place to another of a window; runs as a whole."""
+        parts: list[str] = []
+        place = start
+        while place < end:
+            run = self._run(place)
+            ids = self._text.windows.ids.ravel()
+            parts.append(self._text.tokens[int(ids[place])] if run is None else run.text)
+            place = place + 1 if run is None else run.end
+        return "".join(parts)
 
 
 def find_index(subject: IndexSubject) -> FeatureIndex | None:
