@@ -177,6 +177,7 @@ def run_matrix(
         cases.append(CombinationResult(declared.hypothesis, *names, found, problem))
     matrix = Matrix(tuple(cases))
     if any(case.run for case in cases):
+        matrix.keep_evidence()
         matrix.page(page_path(Path(reports), declared.hypothesis))
     return matrix
 

@@ -68,5 +68,6 @@ def show_where_it_holds(screen: Screen, results: Sequence[FileResult], reports: 
         screen.say()
         print_matrix(screen, matrix)
         if any(case.run for case in matrix.cases):
+            matrix.keep_evidence()
             page = matrix.page(page_path(reports, matrix.cases[0].hypothesis))
             screen.say(f"  {page}")

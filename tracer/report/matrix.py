@@ -17,12 +17,16 @@ from urllib.parse import quote
 
 from rich.text import Text
 
+from tracer.evidence.cross_basis import InBasis, across_bases
+from tracer.record.cross_basis import CrossBasis, write_cross_basis
 from tracer.record.files import write_text
 from tracer.report.headline import VerdictView, counted_apart, verdict_view
 from tracer.report.render import fill_template
 from tracer.report.run import REPORT, Run
 from tracer.report.screen import Screen
+from tracer.report.sections.bases import across_view, effects_words
 
+_SURVIVAL = {"survives": "green", "does not survive": "red", "weaker": "yellow", "open": "yellow"}
 _PAGE, _SUFFIX = "matrix-", ".html"
 """What stands before and after the hypothesis in the name of its page."""
 
@@ -93,6 +97,27 @@ class Matrix:
         """Those that came out as the file expects."""
         return tuple(case for case in self.cases if case.run is not None and case.run.verdict)
 
+    @property
+    def across(self) -> tuple[CrossBasis, ...]:
+        """The runs on one model in several bases beside each other, for each model with such."""
+        models = dict.fromkeys(case.model for case in self.cases)
+        found = (tuple(case for case in self.cases if case.model == model) for model in models)
+        return tuple(
+            _across(cases) for cases in found if len(cases) > 1 and any(c.run for c in cases)
+        )
+
+    def keep_evidence(self) -> None:
+        """Put what several bases come to into the folder of each run, and into its report.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        of_model = {found.model: found for found in self.across}
+        for case in self.cases:
+            if case.run is not None and case.model in of_model:
+                write_cross_basis(case.run.path, of_model[case.model])
+                Run.open(case.run.path).report()
+
     def page(self, path: Path) -> Path:
         """Write the HTML page that shows where it holds, with links to the reports."""
         write_text(path, render_matrix(self, path.parent))
@@ -102,6 +127,19 @@ class Matrix:
         file = StringIO()
         print_matrix(Screen(file, width=80), self)
         return file.getvalue()
+
+
+def _across(cases: Sequence[CombinationResult]) -> CrossBasis:
+    found = [
+        InBasis(
+            case.features,
+            case.run.record if case.run else None,
+            case.run.verdict if case.run else None,
+            case.reason,
+        )
+        for case in cases
+    ]
+    return across_bases(cases[0].hypothesis, cases[0].model, found)
 
 
 def by_hypothesis(cases: Sequence[CombinationResult]) -> list[Matrix]:
@@ -127,6 +165,12 @@ def print_matrix(screen: Screen, matrix: Matrix) -> None:
     screen.say(f"{name}: as expected on {held} of {n} combinations", "bold")
     columns = [("model", 3), ("features", 3), ("verdict", 2), ("why", 6)]
     screen.table(columns, [_row(screen, case) for case in matrix.cases])
+    for found in matrix.across:
+        screen.say()
+        screen.paragraph(f"{found.model}: {found.sentence}", _SURVIVAL[found.survival])
+        for each in found.effects:
+            agreement = f"effects in {each.features} and {found.bases[0].features}"
+            screen.paragraph(f"{agreement}: {effects_words(each)}")
 
 
 def _row(screen: Screen, case: CombinationResult) -> list[Text]:
@@ -149,6 +193,7 @@ def render_matrix(matrix: Matrix, folder: Path) -> str:
         n=len(cases),
         features=features,
         rows=[(m, [found.get((m, f)) for f in features]) for m in models],
+        across=[(each.model, across_view(each)) for each in matrix.across],
     )
 
 

@@ -24,6 +24,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tracer.record.arrays import Arrays
+from tracer.record.cross_basis import CrossBasis
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report import text
@@ -86,7 +87,11 @@ def _facts(record: Record, verdict: Verdict) -> tuple[str, ...]:
 
 
 def render(
-    record: Record, verdict: Verdict, arrays: Arrays, graphs: RunGraphs | None = None
+    record: Record,
+    verdict: Verdict,
+    arrays: Arrays,
+    graphs: RunGraphs | None = None,
+    bases: CrossBasis | None = None,
 ) -> str:
     """One run as a self-contained HTML page.
 
@@ -96,8 +101,9 @@ def render(
         arrays: The tensors beside the record, by the names that `tracer.record.trials.Trial` gives
             them; where a trial's controls are missing they are not drawn.
         graphs: The graphs beside the record; None draws none.
+        bases: The run beside those in other feature bases.
     """
-    page = page_view(ReportData(record, verdict, arrays, graphs or RunGraphs()))
+    page = page_view(ReportData(record, verdict, arrays, graphs or RunGraphs(), bases))
     own = _GRAPHS if page.inline_graphs else _PLAIN
     return fill_template("report.html.j2", own, page=page)
 

@@ -18,6 +18,7 @@ from tracer.hypothesis.spec import Hypothesis
 from tracer.record import files, run_folder
 from tracer.record.arrays import Arrays, check_forms
 from tracer.record.claim import is_claimed
+from tracer.record.cross_basis import read_cross_basis
 from tracer.record.record import Record
 from tracer.record.verdict import Outcome, Verdict
 from tracer.report.readings import COLUMNS, reading_rows
@@ -128,7 +129,9 @@ class Run:
         """
         target = self.path / REPORT if path is None else Path(path)
         graphs = read_graphs(self.path, self.record)
-        files.write_text(target, render(self.record, self.verdict, self.arrays, graphs))
+        bases = read_cross_basis(self.path, self.record.id)
+        page = render(self.record, self.verdict, self.arrays, graphs, bases)
+        files.write_text(target, page)
         return target
 
     def to_pandas(self) -> Any:

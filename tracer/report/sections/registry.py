@@ -12,10 +12,12 @@ from functools import cached_property
 
 from tracer.evidence.context import JudgedOutcomes
 from tracer.record.arrays import Arrays
+from tracer.record.cross_basis import CrossBasis
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report.limits import Cut, quota_of, select_interventions
 from tracer.report.run_graphs import InlineGraph, RunGraphs, pack
+from tracer.report.sections.bases import across_view
 from tracer.report.sections.circuits import circuit_views
 from tracer.report.sections.code import code_views
 from tracer.report.sections.expectations import expectations_view
@@ -39,6 +41,8 @@ class ReportData:
     verdict: Verdict
     arrays: Arrays
     graphs: RunGraphs = field(default_factory=RunGraphs)
+    bases: CrossBasis | None = None
+    """The run beside those in other bases, where there are such."""
 
     @cached_property
     def interventions(self) -> Cut[InterventionView]:
@@ -131,6 +135,7 @@ SECTIONS = (
         "h-robustness",
         lambda data: robustness_view(data.verdict.robustness),
     ),
+    Section("bases", "Other bases", "h-bases", lambda data: across_view(data.bases)),
     Section("supernodes", "Supernodes", "h-super", lambda data: supernode_views(data.record)),
     Section("provenance", "Provenance", "h-from", lambda data: provenance(data.record)),
 )
