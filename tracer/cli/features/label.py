@@ -13,7 +13,7 @@ from tracer.cli.output import stderr, stdout
 from tracer.cli.progress import progress_on
 from tracer.engine.feature_index.entries import open_store, write_labels
 from tracer.engine.feature_index.index import index_identity
-from tracer.engine.feature_index.labels import read_labels_file
+from tracer.engine.feature_index.labels import label_files, read_labels_file
 from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK
 from tracer.hypothesis.names import require_possible
@@ -46,6 +46,7 @@ def label(
     spec = named_model(model, device, dtype)
     basis = Hypothesis.model_fields["features"].default if features is None else features
     require_possible(basis)
+    label_files(file)
     with progress_on(stderr(), quiet=False) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
             session = engine.session

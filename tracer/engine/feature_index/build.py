@@ -192,7 +192,7 @@ class _Counting:
                 layers = tuple(tally.arrays() for tally in tallies)
                 self.entries.write_layers(self.layers.start, Saved(layers, n_done, generation))
                 kept_at = time.monotonic()
-        silent = sum(int((tally.counts.sum((1, 2)) == 0).sum()) for tally in tallies)
+        silent = sum(int((tally.values[:, :, 0] == 0).all(1).sum()) for tally in tallies)
         return _Counted(generation, resumed, silent)
 
     def _new(self) -> list[LayerTally]:

@@ -42,7 +42,7 @@ def read_labels_file(path: Path, widths: tuple[int, ...]) -> dict[str, str]:
         OSError: It cannot be opened.
     """
     found: dict[str, str] = {}
-    for file in _files(path):
+    for file in label_files(path):
         for where, (layer, index, label) in _labels(file):
             if layer >= len(widths):
                 raise UsageError(f"{where}: layer {layer}; the last is {len(widths) - 1}.")
@@ -56,7 +56,12 @@ def read_labels_file(path: Path, widths: tuple[int, ...]) -> dict[str, str]:
     return found
 
 
-def _files(path: Path) -> list[Path]:
+def label_files(path: Path) -> list[Path]:
+    """The file itself, or those of a folder.
+
+    Raises:
+        UsageError: There is none, or it is of another kind.
+    """
     if path.is_dir():
         found = sorted(each for each in path.iterdir() if each.name.endswith(_ENDINGS[1:]))
         if not found:
