@@ -234,7 +234,7 @@ def test_the_learning_rate_rises_stays_and_falls():
         ({"k": 5}, "--k was 4, is 5"),
         ({"skip": False}, "--skip was on, is off"),
         ({"layers": [1]}, r"--layers was 0 to 1 \(2 layers\), is 1 to 1"),
-        ({"learning_rate": 0.5}, "--learning-rate was 0.00"),
+        ({"learning_rate": 0.5}, "--learning-rate was 0.0131, is 0.5"),
     ],
 )
 def test_other_settings_are_refused_and_nothing_is_lost(asked, changed, sentence, monkeypatch):
