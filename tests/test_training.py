@@ -75,9 +75,10 @@ def settings(**changed):
 
 
 def contents(folder: Path):
-    weights = {p.relative_to(folder): p.read_bytes() for p in folder.glob("*/*")}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    own = {p.relative_to(folder): p.read_bytes() for p in files if "training" not in p.name}
     record = json.loads((folder / "training.json").read_text())
-    return weights, {k: v for k, v in record.items() if k not in ("seconds", "peak_bytes")}
+    return own, {k: v for k, v in record.items() if k not in ("seconds", "peak_bytes")}
 
 
 def random_activations(d=16, tokens=40):
@@ -107,7 +108,13 @@ def test_what_is_written_gives_the_output_that_was_trained(asked):
     assert max(last.fvu) < 0.5 * min(first.fvu)
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_bytes(asked, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "activation"), [("transcoders", "topk"), ("cross-layer", "jumprelu")]
+)
+def test_a_training_that_was_stopped_ends_with_the_same_bytes(
+    kind, activation, asked, monkeypatch, tmp_path
+):
+    asked = asked._replace(kind=kind, activation=activation)
     whole = asked._replace(folder=tmp_path / "whole", checkpoint_tokens=10**6)
     trained(whole)
     stopped = Stopping(monkeypatch, at=6)
@@ -117,7 +124,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(asked, monkeypatch
     assert 0 < begun.step < begun.steps and not read_training(asked.folder).is_finished
     stopped.goes_on()
     trained(asked)
-    assert contents(asked.folder) == contents(whole.folder)
+    assert contents(asked.folder) == contents(whole.folder) and contents(asked.folder)[0]
     assert not (asked.folder / STATE).exists()
 
 
@@ -234,7 +241,7 @@ def test_the_learning_rate_rises_stays_and_falls():
         ({"k": 5}, "--k was 4, is 5"),
         ({"skip": False}, "--skip was on, is off"),
         ({"layers": [1]}, r"--layers was 0 to 1 \(2 layers\), is 1 to 1"),
-        ({"learning_rate": 0.5}, "--learning-rate was 0.00"),
+        ({"learning_rate": 0.5}, "--learning-rate was 0.0131, is 0.5"),
     ],
 )
 def test_other_settings_are_refused_and_nothing_is_lost(asked, changed, sentence, monkeypatch):

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -67,6 +68,7 @@ def read_state(folder: Path) -> State | None:
     return State(tensors, record)
 
 
+@torch.no_grad()
 def write_dictionary(folder: Path, trainee: Trainee, record: TrainingRecord) -> None:
     """The dictionary as it stands, each file replaced in one step, and how it was trained.
 

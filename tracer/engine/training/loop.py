@@ -147,6 +147,10 @@ def run(
                 training.step(read_activations(model, ids, windows.n_prefix, settings.layers))
             except EngineError as error:
                 raise EngineError(f"{error} {_kept(training, rhythm, folder)}") from error
+            except KeyboardInterrupt:
+                kept = _kept(training, rhythm, folder)
+                progress.note(f"stopped. {kept} The same command goes on from there.")
+                raise
             advance(tokens_a_step)
             done = training.record.step
             if done % rhythm.point and done < record.steps:
@@ -178,7 +182,7 @@ def told(point: CurvePoint, tokens: int) -> str:
 def _kept(training: Training, rhythm: Rhythm, folder: Path) -> str:
     kept = training.record.step // rhythm.checkpoint * rhythm.checkpoint
     if not kept:
-        return "There was no checkpoint yet."
+        return f"There is no checkpoint in {folder} yet."
     return f"The checkpoint after step {kept} and its dictionary are kept in {folder}."
 
 

@@ -297,4 +297,4 @@ def _short(value: object) -> str:
         return "on" if value else "off"
     if isinstance(value, tuple):
         return f"{value[0]} to {value[-1]} ({len(value)} layers)"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
