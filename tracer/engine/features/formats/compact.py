@@ -8,9 +8,10 @@ floating-point weights, so that a reader who knows nothing of factors finds no w
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,9 @@ from tracer.engine.features.tensor_files import codes_key, scale_key
 from tracer.engine.progress import Progress
 from tracer.errors import UsageError
 from tracer.hypothesis.yaml_text import to_yaml
+from tracer.record.training import FILE as TRAINING
 
 LARGEST = 127
-RECORD = "training.json"
-"""How a set was trained; taken along."""
 
 
 def write_compact(dictionary: Dictionary, folder: Path, progress: Progress) -> Path:
@@ -53,7 +53,7 @@ def write_compact(dictionary: Dictionary, folder: Path, progress: Progress) -> P
             for layer, weights in enumerate(dictionary.layers):
                 write(begun, layer, weights)
                 advance(1)
-        _take_along(dictionary.files[0], begun)
+        _take_along(dictionary.files, begun)
         begun.chmod(0o755)
         begun.rename(folder)
     except BaseException:
@@ -62,12 +62,11 @@ def write_compact(dictionary: Dictionary, folder: Path, progress: Progress) -> P
     return folder
 
 
-def _take_along(first: Path, folder: Path) -> None:
-    """The training record, which lies in the set's own folder or the one above its layers'."""
-    for place in first.parents[:2]:
-        if (place / RECORD).is_file():
-            shutil.copyfile(place / RECORD, folder / RECORD)
-            return
+def _take_along(files: Sequence[Path], folder: Path) -> None:
+    """The training record, which lies in the folder that all of the set is in."""
+    record = Path(os.path.commonpath([path.parent for path in files])) / TRAINING
+    if record.is_file():
+        shutil.copyfile(record, folder / TRAINING)
 
 
 def _config(dictionary: Dictionary) -> dict[str, Any]:
