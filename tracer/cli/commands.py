@@ -178,7 +178,7 @@ COMMANDS = (
         "schema",
         "Set up",
         "setup:schema",
-        "Print the JSON Schema of hypothesis files, for editors and other programs.",
+        "Print the JSON Schema of hypothesis files, or of what a command writes with --json.",
     ),
     Command(
         "init",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from tracer.cli.documents.registry import document_schema
 from tracer.cli.output import stderr, stdout, write_stdout
 from tracer.engine.model import converted
 from tracer.engine.model.sources import locate
@@ -38,12 +40,26 @@ def models() -> int:
     return EXIT_OK
 
 
-def schema() -> int:
-    """Print the JSON Schema of hypothesis files, for editors and other programs.
+def schema(
+    command: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[COMMAND]",
+            help="A command: the schema of what it writes with --json.",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Print the JSON Schema of hypothesis files, or of what a command writes with --json.
 
     tracer schema > hypothesis.schema.json
+
+    tracer schema run > verdicts.schema.json
     """
-    write_stdout(json_schema_text())
+    if command is None:
+        write_stdout(json_schema_text())
+    else:
+        write_stdout(json.dumps(document_schema(command), indent=2, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 
