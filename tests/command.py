@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 import tracer.engine
 from tests.records import YAML, change, make_reading, make_record
 from tracer.cli.app import run_command
-from tracer.cli.documents.registry import document_schema
+from tracer.cli.documents.registry import DOCUMENTS, document_schema
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.progress import Progress
 from tracer.engine.store import Store
@@ -113,7 +113,9 @@ def _check_document(arguments: Sequence[str], out: str) -> None:
     is_file = any(word.endswith(".json") for word in following)
     text = Path(following[0]).read_text() if is_file and Path(following[0]).is_file() else out
     if text.startswith("{"):
-        validator_of(arguments[0]).validate(json.loads(text))
+        words = " ".join(arguments[:2])
+        command = words if words in DOCUMENTS else arguments[0]
+        validator_of(command).validate(json.loads(text))
 
 
 @cache

@@ -199,6 +199,12 @@ COMMANDS = (
         "Say where measurements are kept for later runs, and how much they take.",
     ),
     Command(
+        "mcp",
+        "Set up",
+        "mcp.command:mcp_",
+        "Serve the commands to an agent, as tools of the Model Context Protocol over stdio.",
+    ),
+    Command(
         "selftest",
         "Set up",
         "selftest.command:selftest_",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tracer.cli.documents.results import FileEnding, FileMistake, Validation, Verdicts
+from tracer.cli.documents.results import CaseEnding, FileEnding, FileMistake, Validation, Verdicts
 from tracer.errors import HypothesisError, Mistake, TracerError
 from tracer.evidence.regression import RunComparison
 from tracer.record.family import Family
@@ -52,7 +52,7 @@ def refused(path: str, name: str | None, error: TracerError) -> FileResult:
 
 def verdicts(results: Sequence[FileResult], code: int, family: Family | None = None) -> Verdicts:
     """The results of `tracer run`, for programs."""
-    return Verdicts(exit_code=code, results=tuple(map(ending, results)), family=family)
+    return Verdicts(exit_code=code, results=tuple(map(_case_ending, results)))
 
 
 def validation(results: Sequence[FileResult], code: int) -> Validation:
@@ -62,12 +62,13 @@ def validation(results: Sequence[FileResult], code: int) -> Validation:
 
 def ending(result: FileResult) -> FileEnding:
     """One of the results, for programs."""
+    return FileEnding(**_of_file(result))
+
+
+def _case_ending(result: FileResult) -> CaseEnding:
     case, verdict, before = result.case, result.verdict, result.comparison
-    mistakes = None if result.mistakes is None else map(FileMistake.model_validate, result.mistakes)
-    return FileEnding(
-        file=result.file,
-        hypothesis=result.hypothesis,
-        exit_code=result.code,
+    return CaseEnding(
+        **_of_file(result),
         case=case.id if case else None,
         model=case.model if case else None,
         features=case.features if case else None,
@@ -77,10 +78,19 @@ def ending(result: FileResult) -> FileEnding:
         skipped=result.skipped,
         baseline=before,
         regressed=None if before is None else not before,
-        notes=result.notes or None,
-        error=result.sentence,
-        mistakes=None if mistakes is None else tuple(mistakes),
     )
+
+
+def _of_file(result: FileResult) -> dict[str, Any]:
+    mistakes = None if result.mistakes is None else map(FileMistake.model_validate, result.mistakes)
+    return {
+        "file": result.file,
+        "hypothesis": result.hypothesis,
+        "exit_code": result.code,
+        "notes": result.notes or None,
+        "error": result.sentence,
+        "mistakes": None if mistakes is None else tuple(mistakes),
+    }
 
 
 def to_junit(results: Sequence[FileResult]) -> str:

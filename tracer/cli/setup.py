@@ -42,10 +42,10 @@ def models() -> int:
 
 def schema(
     command: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[COMMAND]",
-            help="A command: the schema of what it writes with --json.",
+            metavar="[COMMAND]...",
+            help="A command's words: the schema of what it writes with --json.",
             show_default=False,
         ),
     ] = None,
@@ -56,10 +56,11 @@ def schema(
 
     tracer schema run > verdicts.schema.json
     """
-    if command is None:
+    if not command:
         write_stdout(json_schema_text())
     else:
-        write_stdout(json.dumps(document_schema(command), indent=2, ensure_ascii=False) + "\n")
+        found = document_schema(" ".join(command))
+        write_stdout(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 

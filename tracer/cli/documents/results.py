@@ -28,10 +28,20 @@ class FileEnding(Recorded):
     file: str
     hypothesis: str | None = Field(description="Its name; null where the file cannot be read.")
     exit_code: int = Field(description="See `tracer --help`.")
+    notes: tuple[str, ...] | None = Field(
+        default=None, exclude_if=is_none, description="What a reader should know."
+    )
+    error: str | None = Field(
+        default=None, exclude_if=is_none, description="What could not be done, for people."
+    )
+    mistakes: tuple[FileMistake, ...] | None = Field(default=None, exclude_if=is_none)
+
+
+class CaseEnding(FileEnding):
+    """How a file, or one of its combinations of model and features, ended that was to be run."""
+
     case: str | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Of several combinations of model and features: which.",
+        default=None, exclude_if=is_none, description="Of several combinations, which."
     )
     model: str | None = Field(default=None, exclude_if=is_none)
     features: str | None = Field(default=None, exclude_if=is_none)
@@ -51,30 +61,22 @@ class FileEnding(Recorded):
     regressed: bool | None = Field(
         default=None, exclude_if=is_none, description="Whether something got worse than there."
     )
-    notes: tuple[str, ...] | None = Field(
-        default=None, exclude_if=is_none, description="What a reader should know."
-    )
-    error: str | None = Field(
-        default=None, exclude_if=is_none, description="Why there is no verdict, for people."
-    )
-    mistakes: tuple[FileMistake, ...] | None = Field(default=None, exclude_if=is_none)
 
 
-class _Results(Document):
-    exit_code: int = Field(description="The command's; see `tracer --help`.")
-    results: tuple[FileEnding, ...]
-
-
-class Verdicts(_Results):
+class Verdicts(Document):
     """What each file of a run came to."""
 
     schema_: Literal["tracer.verdicts/1"] = Field(default="tracer.verdicts/1", alias="schema")
+    exit_code: int = Field(description="The command's; see `tracer --help`.")
+    results: tuple[CaseEnding, ...]
     family: Family | None = Field(
         default=None, exclude_if=is_none, description="With a rate of false discoveries."
     )
 
 
-class Validation(_Results):
+class Validation(Document):
     """The mistakes in each file."""
 
     schema_: Literal["tracer.validation/1"] = Field(default="tracer.validation/1", alias="schema")
+    exit_code: int = Field(description="The command's; see `tracer --help`.")
+    results: tuple[FileEnding, ...]
