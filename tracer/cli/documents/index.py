@@ -18,7 +18,7 @@ class IndexFacts(Document, IndexAbout):
     n_silent: int = Field(description="Features that are active nowhere in it.")
 
 
-class FiringFeature(Recorded):
+class FeatureThatFires(Recorded):
     """A feature that fires on the text that was searched for."""
 
     id: str = Field(description="`layer_index`.")
@@ -29,7 +29,7 @@ class FiringFeature(Recorded):
     share: float = Field(description="Of the indexed tokens, those where it is as strong.")
 
 
-class PromotingFeature(Recorded):
+class FeatureThatPromotes(Recorded):
     """A feature that promotes the token that was searched for."""
 
     id: str = Field(description="`layer_index`.")
@@ -46,5 +46,5 @@ class FoundFeatures(Document):
     basis: str = Field(description="`neurons`, or the dictionary.")
     text: str
     n_indexed: int | None = Field(description="Tokens of the index; null without one.")
-    fires: tuple[FiringFeature, ...] = Field(description="Rarest first; empty without an index.")
-    promotes: tuple[PromotingFeature, ...] = Field(description="Of a text that is one token.")
+    fires: tuple[FeatureThatFires, ...] = Field(description="Rarest first; empty without an index.")
+    promotes: tuple[FeatureThatPromotes, ...] = Field(description="Of a text that is one token.")

@@ -10,7 +10,7 @@ import typer
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.documents.index import FiringFeature, FoundFeatures, PromotingFeature
+from tracer.cli.documents.index import FeatureThatFires, FeatureThatPromotes, FoundFeatures
 from tracer.cli.output import (
     STDOUT,
     print_table,
@@ -70,7 +70,7 @@ def search(
         rows = [(each.layer, each.feature, each.score) for each in promotes]
         named = found.search.labelled(opened, index, rows)
     fire_rows = tuple(
-        FiringFeature(
+        FeatureThatFires(
             id=f"{each.layer}_{each.feature}",
             label=each.indexed and each.indexed.label,
             token=each.token,
@@ -81,7 +81,7 @@ def search(
         for each in fires
     )
     promote_rows = tuple(
-        PromotingFeature(
+        FeatureThatPromotes(
             id=f"{each.layer}_{each.feature}",
             label=told and told.label,
             token=each.token,
@@ -109,7 +109,7 @@ def search(
     return EXIT_OK
 
 
-def _print_fires(screen: Screen, rows: Sequence[FiringFeature]) -> None:
+def _print_fires(screen: Screen, rows: Sequence[FeatureThatFires]) -> None:
     screen.say("fire on it, rarest first", "bold")
     columns = [("feature", 0), ("on", 0), ("activation", 0), ("in the index", 0), ("label", 1)]
     shown = [
@@ -125,7 +125,7 @@ def _print_fires(screen: Screen, rows: Sequence[FiringFeature]) -> None:
     print_table(screen, columns, shown)
 
 
-def _print_promotes(screen: Screen, rows: Sequence[PromotingFeature]) -> None:
+def _print_promotes(screen: Screen, rows: Sequence[FeatureThatPromotes]) -> None:
     if not rows:
         screen.paragraph("it is not one token, so no feature is looked for that promotes it")
         return

@@ -13,7 +13,14 @@ from tracer.cli.documents.plans import Plans
 from tracer.cli.documents.results import Validation, Verdicts
 from tracer.cli.json_output import FileResult, validation, verdicts
 from tracer.cli.mcp.links import run_links
-from tracer.cli.mcp.tool import FileArguments, McpTool, Told, ToolArguments, Workplace, printed
+from tracer.cli.mcp.tool import (
+    FileArguments,
+    McpTool,
+    ToolAnswer,
+    ToolArguments,
+    Workplace,
+    printed,
+)
 from tracer.cli.measuring import Failure, failed, judged
 from tracer.cli.plan import FilePlan, planned, plans_document, print_plan
 from tracer.cli.runs import shown
@@ -31,7 +38,7 @@ from tracer.report.terminal import print_verdict
 _RUN = "A run's id, a hypothesis (its latest run), `latest`, or a run folder inside."
 
 
-def validate(given: FileArguments, at: Workplace, progress: Progress) -> Told:
+def validate(given: FileArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Find every mistake in a hypothesis file, each with its line, without running anything.
 
     Tokens, layers and heads are checked where the model's tokenizer is on this machine.
@@ -40,7 +47,7 @@ def validate(given: FileArguments, at: Workplace, progress: Progress) -> Told:
     results = list(checked([path], given.replaced, progress))
     code = max(result.code for result in results)
     lines = [line for result in results for line in _said(result)]
-    return Told(validation(results, code), "\n".join(lines))
+    return ToolAnswer(validation(results, code), "\n".join(lines))
 
 
 def _said(result: FileResult) -> list[str]:
@@ -48,17 +55,17 @@ def _said(result: FileResult) -> list[str]:
     return [ending, *(f"{result.file}: {note}" for note in result.notes)]
 
 
-def plan(given: FileArguments, at: Workplace, progress: Progress) -> Told:
+def plan(given: FileArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Say how many passes a run of a file takes, how much memory and roughly how long."""
     path = at.allowed(given.file, given.replaced)
     [found] = planned([path], given.replaced, progress)
     told = plans_document([found])
     if not isinstance(found, FilePlan):
-        return Told(told, found.sentence or "", is_error=True)
+        return ToolAnswer(told, found.sentence or "", is_error=True)
     plan = found.plan
     words = printed(lambda screen: print_plan(screen, plan))
     more = f"\nno tokens, memory or time. {found.unknown}" if found.unknown else ""
-    return Told(told, words + more)
+    return ToolAnswer(told, words + more)
 
 
 class RunArguments(FileArguments):
@@ -77,7 +84,7 @@ class RunArguments(FileArguments):
         return Replacements(self.model, self.features, None, None, self.seed, self.set)
 
 
-def run(given: RunArguments, at: Workplace, progress: Progress) -> Told:
+def run(given: RunArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Measure a hypothesis, judge it, and write its report.
 
     It may take minutes (`plan` tells) and reports its progress. A run that was cut off, cancelled
@@ -90,11 +97,11 @@ def run(given: RunArguments, at: Workplace, progress: Progress) -> Told:
     if isinstance(end, Failure):
         result = failed(file.path, file, end)
         told = result.sentence or result.skipped or ""
-        return Told(verdicts([result], result.code), told, is_error=True)
+        return ToolAnswer(verdicts([result], result.code), told, is_error=True)
     result = judged(file.path, end, strict=True)
     told = result._replace(verdict=_shortened(end.verdict, given.per_prompt))
     words = _verdict_words(end, per_prompt=given.per_prompt)
-    return Told(verdicts([told], result.code), words, run_links(end.record.id))
+    return ToolAnswer(verdicts([told], result.code), words, run_links(end.record.id))
 
 
 class ShowArguments(ToolArguments):
@@ -104,7 +111,7 @@ class ShowArguments(ToolArguments):
     per_prompt: bool = Field(default=False, description="Also what came out on each prompt.")
 
 
-def show(given: ShowArguments, at: Workplace, progress: Progress) -> Told:
+def show(given: ShowArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Tell the verdict of an earlier run again; nothing is measured or written."""
     at.folders.inside(given.run)
     folder = at.folders.whole(resolve(given.run, at.measuring.reports))
@@ -114,7 +121,7 @@ def show(given: ShowArguments, at: Workplace, progress: Progress) -> Told:
         update={"verdict": _shortened(opened.verdict, given.per_prompt)}
     )
     words = _verdict_words(opened, per_prompt=given.per_prompt)
-    return Told(told, words, run_links(opened.record.id))
+    return ToolAnswer(told, words, run_links(opened.record.id))
 
 
 def _shortened(verdict: Verdict, per_prompt: bool) -> Verdict:
@@ -139,12 +146,12 @@ class CompareArguments(ToolArguments):
     b: str = Field(description="The later one.")
 
 
-def compare(given: CompareArguments, at: Workplace, progress: Progress) -> Told:
+def compare(given: CompareArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Say what came out otherwise in run B than in run A, and what was changed between them."""
     with progress.task("reading the runs"):
         old, new = (_compared(side, at) for side in (given.a, given.b))
     found = compared(old, new, tolerances_of(old.tolerances, None, None))
-    return Told(Comparison.of(found), printed(lambda screen: print_comparison(screen, found)))
+    return ToolAnswer(Comparison.of(found), printed(lambda screen: print_comparison(screen, found)))
 
 
 def _compared(side: str, at: Workplace) -> Essentials:

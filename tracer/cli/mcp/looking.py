@@ -17,7 +17,7 @@ from tracer.cli.graph import GRAPHS, PRUNING, existing_graph, is_file, source_of
 from tracer.cli.graph_files import Writer
 from tracer.cli.graph_summary import document, print_graph
 from tracer.cli.mcp.links import graph_links
-from tracer.cli.mcp.tool import McpTool, Told, ToolArguments, Workplace, printed
+from tracer.cli.mcp.tool import McpTool, ToolAnswer, ToolArguments, Workplace, printed
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
@@ -48,7 +48,7 @@ class AskArguments(ToolArguments):
     top: int = Field(default=5, ge=1, le=10, description="Most probable tokens written out.")
 
 
-def ask(given: AskArguments, at: Workplace, progress: Progress) -> Told:
+def ask(given: AskArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Ask a model for its next token, and see how prompts are cut into tokens.
 
     The first thing that anyone who writes a hypothesis needs: what the model answers unclamped, and
@@ -68,7 +68,7 @@ def ask(given: AskArguments, at: Workplace, progress: Progress) -> Told:
             print_answer(screen, answer, given.top)
 
     told = tuple(PromptAnswer.of(answer) for answer in answers)
-    return Told(AnswersToPrompts(model=spec.name, prompts=told), printed(write))
+    return ToolAnswer(AnswersToPrompts(model=spec.name, prompts=told), printed(write))
 
 
 class FeaturesArguments(ToolArguments):
@@ -85,7 +85,7 @@ class FeaturesArguments(ToolArguments):
     top: int = Field(default=10, ge=1, le=1000, description="Length of each list.")
 
 
-def features(given: FeaturesArguments, at: Workplace, progress: Progress) -> Told:
+def features(given: FeaturesArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Tell what features are: tokens they promote, and text they are active on."""
     wanted = read_ids(given.ids)
     spec = named_model(given.model)
@@ -99,7 +99,9 @@ def features(given: FeaturesArguments, at: Workplace, progress: Progress) -> Tol
             print_card(screen, card)
 
     told = tuple(FeatureSummary.of(card) for card in cards)
-    return Told(Features(model=spec.name, basis=given.features, features=told), printed(write))
+    return ToolAnswer(
+        Features(model=spec.name, basis=given.features, features=told), printed(write)
+    )
 
 
 class GraphArguments(ToolArguments):
@@ -123,7 +125,7 @@ class GraphArguments(ToolArguments):
     features: str | None = Field(default=None, description=_FEATURES)
 
 
-def graph(given: GraphArguments, at: Workplace, progress: Progress) -> Told:
+def graph(given: GraphArguments, at: Workplace, progress: Progress) -> ToolAnswer:
     """Take the attribution graph of a prompt: what acts on what, and on the output.
 
     Tells its scores and its most influential features, and writes the pruned graph and a page that
@@ -147,7 +149,7 @@ def graph(given: GraphArguments, at: Workplace, progress: Progress) -> Told:
             print_graph(screen, each)
 
     links = tuple(link for each in written for link in graph_links(each.paths))
-    return Told(document(written), printed(write), links)
+    return ToolAnswer(document(written), printed(write), links)
 
 
 def _request(given: GraphArguments, at: Workplace) -> GraphRequest:

@@ -42,7 +42,7 @@ from tracer.cli.mcp.folders import Folders
 from tracer.cli.mcp.judging import JUDGING
 from tracer.cli.mcp.links import TEMPLATES, listed_links, read_link
 from tracer.cli.mcp.looking import LOOKING
-from tracer.cli.mcp.tool import McpTool, Told, ToolArguments, Workplace
+from tracer.cli.mcp.tool import McpTool, ToolAnswer, ToolArguments, Workplace
 from tracer.cli.mcp.work import done_in_thread
 from tracer.cli.measuring import Measuring
 from tracer.cli.output import os_sentence
@@ -91,8 +91,8 @@ class CircuitServer:
             _logger.exception("the tool %s failed", tool.name)
             return _refused(_OURS)
 
-    async def _done(self, tool: McpTool, arguments: ToolArguments, context: Context) -> Told:
-        def work(progress: Any) -> Told:
+    async def _done(self, tool: McpTool, arguments: ToolArguments, context: Context) -> ToolAnswer:
+        def work(progress: Any) -> ToolAnswer:
             return tool.call(arguments, self._at, progress)
 
         if not tool.uses_model:
@@ -177,7 +177,7 @@ def _described(tool: McpTool) -> Tool:
     )
 
 
-def _result(told: Told) -> CallToolResult:
+def _result(told: ToolAnswer) -> CallToolResult:
     content: list[ContentBlock] = [TextContent(text=told.words), *told.links]
     data = told.document.model_dump(mode="json", by_alias=True)
     return CallToolResult(content=content, structured_content=data, is_error=told.is_error)

@@ -94,7 +94,7 @@ class Workplace:
         )
 
 
-class Told(NamedTuple):
+class ToolAnswer(NamedTuple):
     """What a tool gives back."""
 
     document: BaseModel
@@ -112,7 +112,7 @@ class McpTool:
     name: str
     arguments: type[ToolArguments]
     document: type[BaseModel]
-    call: Callable[[Any, Workplace, Progress], Told]
+    call: Callable[[Any, Workplace, Progress], ToolAnswer]
     uses_model: bool = True
     """One such tool works at a time."""
     is_read_only: bool = True
