@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import tracer.engine
 from tests.records import YAML, change, make_reading, make_record
 from tracer.cli.app import run_command
+from tracer.cli.documents.registry import DOCUMENTS, document_schema
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.progress import Progress
 from tracer.engine.store import Store
@@ -95,6 +99,27 @@ def use_engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 def call(capfd: pytest.CaptureFixture[str], *arguments: str) -> Result:
+    """One command line; a document that it writes is held against the command's schema."""
     code = run_command(arguments)
     captured = capfd.readouterr()
+    _check_document(arguments, captured.out)
     return Result(code, captured.out, captured.err)
+
+
+def _check_document(arguments: Sequence[str], out: str) -> None:
+    if "--json" not in arguments:
+        return
+    following = arguments[arguments.index("--json") + 1 :][:1]
+    is_file = any(word.endswith(".json") for word in following)
+    text = Path(following[0]).read_text() if is_file and Path(following[0]).is_file() else out
+    if text.startswith("{"):
+        words = " ".join(arguments[:2])
+        command = words if words in DOCUMENTS else arguments[0]
+        validator_of(command).validate(json.loads(text))
+
+
+@cache
+def validator_of(command: str) -> Draft202012Validator:
+    schema = document_schema(command)
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)

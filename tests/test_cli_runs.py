@@ -174,3 +174,14 @@ def test_no_folder_is_made_to_list_no_runs_in(tracer_: Command):
     assert result.code == 4
     assert "there is no folder typo/" in result.err
     assert not Path("typo").exists()
+
+
+def test_show_tells_programs_the_verdict_that_was_written(tracer_: Command):
+    tracer_("run", str(write_file(Path("a.yaml"), "a")), "-q")
+    document = json.loads(tracer_("show", "a", "--json").out)
+    [written] = Path("reports/a").glob("*/verdict.json")
+    verdict = json.loads(written.read_text())
+    assert document["run"] == verdict["run"] == f"a/{written.parent.name}"
+    assert document["verdict"] == verdict | {"seal": document["verdict"]["seal"]}
+    assert document["as_expected"] is True
+    assert [Path(path).name for path in document["files"]] == ["report.html", "run.json"]

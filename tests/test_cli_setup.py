@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import tracer
 from tests.command import Result, call
 from tracer.cli.commands import COMMANDS, typer_command
 from tracer.cli.commands import Command as Row
+from tracer.cli.documents.registry import DOCUMENTS, document_schema
 from tracer.cli.options import with_json_file
 from tracer.hypothesis.load import json_schema, read
 
@@ -55,6 +57,25 @@ def test_init_writes_a_file_that_is_valid_and_never_replaces_one(tracer_: Comman
 
 def test_schema(tracer_: Command):
     assert json.loads(tracer_("schema").out) == json_schema()
+
+
+def test_every_command_with_json_has_a_schema(tracer_: Command):
+    """What commands write is held against it wherever a test runs one; see `tests.command`."""
+    rows = {row.name: row for row in COMMANDS}
+    rows |= {f"{row.name} {each.name}": each for row in COMMANDS for each in row.subcommands}
+    with_json = {
+        name
+        for name, row in rows.items()
+        if any("--json" in option.opts for option in typer_command(row).params)
+    }
+    assert with_json == set(DOCUMENTS)
+    for command in with_json:
+        printed = json.loads(tracer_("schema", *command.split()).out)
+        assert printed == document_schema(command)
+        Draft202012Validator.check_schema(printed)
+    result = tracer_("schema", "rum")
+    assert result.code == 4
+    assert result.err.startswith("no command with --json 'rum'. Did you mean 'run'? Known: 'run',")
 
 
 def test_models(tracer_: Command):

@@ -126,6 +126,19 @@ def test_plan(tracer_: Command, here: list[Mistake]):
     assert max(map(len, result.out.splitlines())) <= 80
 
 
+def test_json_of_plans_and_of_files_that_have_none(tracer_: Command, here: list[Mistake]):
+    write_file(Path("hypotheses/a.yaml"))
+    Path("hypotheses/b.yaml").write_text("claim: c\n")
+    result = tracer_("plan", "--json")
+    document = json.loads(result.out)
+    [plan], [broken] = document["plans"], document["broken"]
+    assert (result.code, document["exit_code"], broken["file"]) == (4, 4, "hypotheses/b.yaml")
+    assert (plan["clean_passes"], plan["rows"], plan["tokens"]) == (5, 424, 848)
+    assert [each["rows"] for each in plan["interventions"]] == [4, 420]
+    shown = " ".join(result.err.split())
+    assert "texas_to_california 4 4 20 396 420" in shown
+
+
 def test_plan_without_a_tokenizer(tracer_: Command):
     file = str(write_file(Path("a.yaml")))
     result = tracer_("plan", file, "--model", "nobody/nothing-here")
@@ -133,6 +146,11 @@ def test_plan_without_a_tokenizer(tracer_: Command):
     assert "rows             424" in result.out
     assert "GiB" not in result.out
     assert "no tokens, memory or time. nobody/nothing-here" in result.err
+    [plan] = json.loads(tracer_("plan", file, "--model", "nobody/nothing-here", "--json").out)[
+        "plans"
+    ]
+    assert plan["unknown"].startswith("nobody/nothing-here")
+    assert (plan["rows"], plan["tokens"], plan["seconds"]) == (424, None, None)
 
 
 def test_plan_of_a_file_that_does_not_fit_the_model(tracer_: Command, here: list[Mistake]):

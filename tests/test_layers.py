@@ -38,6 +38,10 @@ NEEDS_TORCH = (
 """Opened when they are used; every other module is imported without torch."""
 NEEDS_STREAMLIT = ("tracer.dashboard",)
 """An extra: without it the rest works."""
+NEEDS_MCP = tuple(
+    f"tracer.cli.mcp.{name}" for name in ("judging", "links", "looking", "server", "tool", "work")
+)
+"""An extra, too; the command is there without it, and says so."""
 RUNS_WHEN_IMPORTED = ("tracer.dashboard.start.page",)
 
 
@@ -223,8 +227,12 @@ def test_no_other_package_hides_imports():
 
 @pytest.mark.parametrize(
     ("absent", "but"),
-    [(HEAVY, NEEDS_TORCH), (("streamlit",), NEEDS_STREAMLIT)],
-    ids=["torch", "streamlit"],
+    [
+        (HEAVY, NEEDS_TORCH),
+        (("streamlit",), NEEDS_STREAMLIT),
+        (("mcp", "mcp_types"), NEEDS_MCP),
+    ],
+    ids=["torch", "streamlit", "mcp"],
 )
 def test_what_does_not_need_it_is_imported_without(absent: tuple[str, ...], but: tuple[str, ...]):
     names = [

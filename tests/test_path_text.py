@@ -8,7 +8,7 @@ import os
 import sys
 
 from tests.records import make_record
-from tracer.cli.json_output import FileResult, to_json
+from tracer.cli.json_output import FileResult, verdicts
 from tracer.cli.output import write_stdout
 from tracer.dashboard.author.hypothesis_files import files, load
 from tracer.record.files import path_text
@@ -36,6 +36,6 @@ def test_a_library_page_links_it():
 def test_the_json_of_a_command_names_it(monkeypatch):
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", out)
-    write_stdout(to_json([FileResult(ODD, None, 4)], 4))
+    write_stdout(verdicts([FileResult(ODD, None, 4)], 4).written())
     assert isinstance(out.buffer, io.BytesIO)
     assert json.loads(out.buffer.getvalue())["results"][0]["file"] == ODD

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tracer.cli.documents.selftest import LevelFacts
 from tracer.cli.selftest import calibration
 from tracer.cli.selftest.calibration import Level, levels
 from tracer.engine.other_sets import other_sets
@@ -53,7 +54,7 @@ def test_a_test_that_is_wrong_too_often_is_seen(monkeypatch):
 def test_a_level_may_be_passed_by_its_error(n_wrong, kept):
     level = Level("null", 0.05, 1000, n_wrong)
     assert level.is_kept == kept
-    assert level.to_data()["kept"] == kept
+    assert LevelFacts.model_validate(level).kept == kept
 
 
 def test_it_needs_no_torch():

@@ -9,7 +9,7 @@ from tracer.cli.selftest.rates import (
     clopper_pearson,
     stoppers,
     tally,
-    to_data,
+    unit_rates,
     within_goals,
 )
 
@@ -92,10 +92,8 @@ def test_groups_keep_their_order():
         "swap": 1,
         "dose": 2,
     }
-    data = to_data(some + verdicts("false", kind="knockout", heads=True, refuted=3))
-    found = data["features"]["false"]["by_kind"]
-    assert found["dose"]["interval_95"] == clopper_pearson(0, 2)
-    assert (list(found), list(data["heads"]["false"]["by_kind"])) == (
-        ["swap", "dose"],
-        ["knockout"],
-    )
+    both = some + verdicts("false", kind="knockout", heads=True, refuted=3)
+    found = unit_rates(both, heads=False).false.by_kind
+    assert found["dose"].interval_95 == clopper_pearson(0, 2)
+    assert list(found) == ["swap", "dose"]
+    assert list(unit_rates(both, heads=True).false.by_kind) == ["knockout"]

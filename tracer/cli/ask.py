@@ -1,30 +1,22 @@
 """`tracer ask`: what a model answers to prompts, and how they are cut into tokens.
 
-`--json` prints
-
-    {"schema": "tracer.answers/1", "tracer": "0.1.0", "model": "…",
-     "prompts": [{"name": "dallas", "text": "…", "answer": " Austin" or null, "is_right": true,
-       "tokens": [{"position": 0, "id": 2, "token": "<bos>"}], "spans": {"last": [8, 9]},
-       "top": [{"token": " Austin", "id": 22605, "logit": 17.1, "probability": 0.62, "rank": 1}],
-       "asked": {" Austin": {…}}}]}
-
-Positions count from 0; a span's second number is the position after its last.
+`--json` writes `tracer.cli.documents.answers`; `tracer schema ask` prints its schema.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import tracer
 from tracer.cli import options
+from tracer.cli.documents.answers import AnswersToPrompts, PromptAnswer
 from tracer.cli.features.cards import read_lines
 from tracer.cli.output import (
     STDOUT,
-    json_text,
     percent,
     require_writable_file,
     screen_beside,
@@ -46,7 +38,6 @@ from tracer.report.screen import Screen
 if TYPE_CHECKING:
     from tracer.api.session.answers import Answer
 
-SCHEMA = "tracer.answers/1"
 _MOST_SHOWN = 10
 """Tokens of an answer that are kept."""
 
@@ -91,7 +82,7 @@ def ask(
     tracer ask --template "The opposite of {word} is" --table words.csv
     """
     replaced = Replacements(model=model, device=device, dtype=dtype)
-    asked = _asked(prompts or (), file, hypothesis, template, table, replaced)
+    asked = asked_prompts(prompts or (), file, hypothesis, template, table, replaced)
     require_writable_file(json_, "--json")
     with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
         with progress.task("importing PyTorch and TransformerLens"):
@@ -101,15 +92,15 @@ def ask(
         answers = opened.answers(asked)
     screen = screen_beside(json_)
     for answer in answers:
-        _print(screen, answer, top)
+        print_answer(screen, answer, top)
     _print_right(screen, answers)
     if json_ is not None:
-        found = [_data(answer) for answer in answers]
-        write_document(json_, json_text(SCHEMA, {"model": spec.name, "prompts": found}))
+        found = tuple(PromptAnswer.of(answer) for answer in answers)
+        write_document(json_, AnswersToPrompts(model=spec.name, prompts=found).written())
     return EXIT_OK
 
 
-def _asked(
+def asked_prompts(
     texts: Sequence[str],
     file: Path | None,
     hypothesis: str | None,
@@ -161,7 +152,8 @@ def _from_table(spec: ModelSpec, template: str | None, path: str) -> HypothesisF
     return declared(spec, NEURONS, prompt_table(found.prompts, template), None, path, found.marks)
 
 
-def _print(screen: Screen, answer: Answer, top: int) -> None:
+def print_answer(screen: Screen, answer: Answer, top: int) -> None:
+    """The most probable tokens, the declared answer, tokens and spans."""
     screen.say(answer.prompt, "bold")
     screen.paragraph(answer.text, "italic")
     best = (f"{each.token!r} {percent(each.probability)}" for each in answer.top[:top])
@@ -192,20 +184,3 @@ def _print_right(screen: Screen, answers: Sequence[Answer]) -> None:
         n_right = sum(answer.is_right is True for answer in with_one)
         prompts = counted(len(with_one), "prompt")
         screen.paragraph(f"{n_right} of {prompts}: the answer comes first.", indent=0)
-
-
-def _data(answer: Answer) -> dict[str, Any]:
-    tokens = zip(answer.token_ids, answer.tokens, strict=True)
-    return {
-        "name": answer.prompt,
-        "text": answer.text,
-        "answer": answer.answer,
-        "is_right": answer.is_right,
-        "tokens": [
-            {"position": n, "id": token_id, "token": token}
-            for n, (token_id, token) in enumerate(tokens)
-        ],
-        "spans": {name: list(span) for name, span in answer.spans.items()},
-        "top": [each.model_dump(mode="json") for each in answer.top],
-        "asked": {t: each.model_dump(mode="json") for t, each in answer.reading.tokens.items()},
-    }

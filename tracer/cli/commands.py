@@ -178,7 +178,7 @@ COMMANDS = (
         "schema",
         "Set up",
         "setup:schema",
-        "Print the JSON Schema of hypothesis files, for editors and other programs.",
+        "Print the JSON Schema of hypothesis files, or of what a command writes with --json.",
     ),
     Command(
         "init",
@@ -197,6 +197,12 @@ COMMANDS = (
         "Set up",
         "setup:cache",
         "Say where measurements are kept for later runs, and how much they take.",
+    ),
+    Command(
+        "mcp",
+        "Set up",
+        "mcp.command:mcp_",
+        "Serve the commands to an agent, as tools of the Model Context Protocol over stdio.",
     ),
     Command(
         "selftest",

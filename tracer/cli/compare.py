@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import typer
 from rich.text import Text
 
 from tracer.cli import options
+from tracer.cli.documents.comparison import Comparison
 from tracer.cli.matrix import Selected
 from tracer.cli.output import require_writable_file, screen_beside, stdout, write_document
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
@@ -75,11 +75,11 @@ def compare(
     tracer compare hypotheses/baselines/two_hop.json latest
     """
     require_writable_file(json_, "--json")
-    old, new = _opened(a, in_), _opened(b, in_)
-    comparison = compared(old, new, _tolerances(old.tolerances, overlap, effect))
+    old, new = compared_run(a, in_), compared_run(b, in_)
+    comparison = compared(old, new, tolerances_of(old.tolerances, overlap, effect))
     print_comparison(screen_beside(json_), comparison)
     if json_ is not None:
-        write_document(json_, _document(comparison))
+        write_document(json_, Comparison.of(comparison).written())
     return EXIT_OK if comparison.is_same else EXIT_NOT_CONFIRMED
 
 
@@ -105,7 +105,7 @@ def bless(
     tracer bless two_hop --effect 0.5 --to hypotheses/baselines
     """
     opened = Run.open(resolve(run, in_))
-    kept = opened.essentials(_tolerances(_KEPT, overlap, effect))
+    kept = opened.essentials(tolerances_of(_KEPT, overlap, effect))
     folder = to or home(opened.record.file)
     path = folder if folder.suffix == ".json" else in_folder(folder, kept.hypothesis)
     before = read_baseline(path) if os.path.isfile(path) else None
@@ -115,25 +115,24 @@ def bless(
     return EXIT_OK
 
 
-def _opened(argument: str, reports: Path) -> Essentials:
+def compared_run(argument: str, reports: Path) -> Essentials:
+    """What is compared of a run, or of a baseline file.
+
+    Raises:
+        UsageError: There is none, or it cannot be read.
+    """
     path = Path(argument)
     if os.path.isfile(path) and not is_run(path.parent):
         return read_baseline(path)
     return Run.open(resolve(argument, reports)).essentials()
 
 
-def _tolerances(given: Tolerances, overlap: float | None, effect: float | None) -> Tolerances:
+def tolerances_of(given: Tolerances, overlap: float | None, effect: float | None) -> Tolerances:
     """What was blessed, or what was asked for; an effect that is asked for counts alone."""
     asked: dict[str, float] = {} if overlap is None else {"overlap": overlap}
     if effect is not None:
         asked |= {"effect": effect, "share": 0.0}
     return Tolerances.model_validate(given.model_dump() | asked)
-
-
-def _document(comparison: RunComparison) -> str:
-    said = comparison.model_dump(mode="json", by_alias=True)
-    said |= {"same": comparison.is_same, "summary": comparison.summary}
-    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
 def print_comparison(screen: Screen, comparison: RunComparison) -> None:

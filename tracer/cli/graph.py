@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -15,7 +15,7 @@ import typer
 from tracer import engine
 from tracer.cli import options
 from tracer.cli.graph_files import TakenGraph, Writer
-from tracer.cli.graph_summary import Origin, WrittenGraph, print_graph, to_json
+from tracer.cli.graph_summary import Origin, WrittenGraph, document, print_graph
 from tracer.cli.output import (
     STDOUT,
     require_writable_file,
@@ -24,7 +24,7 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.engine.graph_request import GraphRequest, WhyRequest
+from tracer.engine.graph_request import GraphRequest, NamedGraph, WhyRequest
 from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, UsageError, show
@@ -174,8 +174,8 @@ def graph(
             | {"max-heads": max_heads, "heads": heads or None, "why": why},
         )
         writer = Writer(_pruning(pruning, None), out, export, pages)
-        return _run(partial(_read, Path(prompt)), writer, json_=json_, opens=open_)
-    source, spec, own = _source(prompt, Replacements(model=model, device=device, dtype=dtype))
+        return _run(partial(existing_graph, Path(prompt)), writer, json_=json_, opens=open_)
+    source, spec, own = source_of(prompt, Replacements(model=model, device=device, dtype=dtype))
     request = GraphRequest(
         source,
         spec,
@@ -206,19 +206,21 @@ def _require_unset(path: str, given: Mapping[str, object]) -> None:
             )
 
 
-class _Source(NamedTuple):
+class GraphSource(NamedTuple):
+    """A text or a hypothesis file, and by what its graphs are taken."""
+
     source: str | HypothesisFile
     model: ModelSpec
     features: str
 
 
-def _source(prompt: str, replaced: Replacements) -> _Source:
+def source_of(prompt: str, replaced: Replacements) -> GraphSource:
     """What to graph, with the model and the features of the file, or the default ones."""
     if is_file(prompt, (".yaml", ".yml")):
         file = read(prompt, replaced.overrides())
-        return _Source(file, file.hypothesis.model_spec, file.hypothesis.features)
+        return GraphSource(file, file.hypothesis.model_spec, file.hypothesis.features)
     spec = named_model(replaced.model, replaced.device, replaced.dtype)
-    return _Source(prompt, spec, Hypothesis.model_fields["features"].default)
+    return GraphSource(prompt, spec, Hypothesis.model_fields["features"].default)
 
 
 def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:
@@ -265,7 +267,7 @@ def _run(
         for each in written:
             print_graph(screen_beside(json_), each)
     if json_ is not None:
-        write_document(json_, to_json(written))
+        write_document(json_, document(written).written())
     for path in (Path(path) for each in written[:1] for path in each.paths if opens):
         if path.suffix == ".html" and not webbrowser.open(path.absolute().as_uri()):
             stderr().say(f"no browser could be opened; the page is {path.as_posix()}.")
@@ -275,8 +277,13 @@ def _run(
 def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
     with progress.task("importing PyTorch and TransformerLens"):
         make = engine.graphs.graphs
+    return taken_graphs(request, make(request, progress))
+
+
+def taken_graphs(request: GraphRequest, found: Iterable[NamedGraph]) -> Iterator[TakenGraph]:
+    """Each with what its files are called after."""
     words = "-".join(re.findall("[a-z0-9]+", str(request.source).lower()))
-    for name, graph, describe, taken, reason in make(request, progress):
+    for name, graph, describe, taken, reason in found:
         subject = graph.subject
         explained = [(logit.label, logit.token) for logit in graph.nodes.logits]
         of_what = (subject.fingerprint, subject.basis, subject.token_ids)
@@ -295,7 +302,8 @@ def _take(request: GraphRequest, progress: Progress) -> Iterator[TakenGraph]:
         )
 
 
-def _read(path: Path, progress: Progress) -> Iterator[TakenGraph]:
+def existing_graph(path: Path, progress: Progress) -> Iterator[TakenGraph]:
+    """That of a file, ours or Neuronpedia's."""
     with progress.task("reading the graph"):
         graph, supernodes, marks, sha256, told = neuronpedia_import.read_either(path)
     words = re.sub("[^A-Za-z0-9._-]+", "-", _DIGEST.sub("", path.stem)).lstrip("._-")

@@ -1,26 +1,4 @@
-"""What `tracer graph` prints of a graph: for people, and as JSON for programs.
-
-    {"schema": "tracer.graphs/1", "tracer": "0.1.0", "graphs": [
-      {"name": null, "prompt": "…", "tokens": ["…"], "model": "…", "basis": "neurons",
-       "n_active": 430000, "n_kept": 2048, "n_attention": 0, "relevance_share": 0.21,
-       "heads": {"n_all": 720, "n_left": 90, "relevance_share": 0.8},
-       "pruning": {"nodes": 0.8, "edges": 0.98}, "n_nodes": 812, "n_edges": 33410,
-       "replacement": 0.31, "completeness": 0.72,
-       "without_dropped": {"replacement": 0.55, "completeness": 0.8},
-       "targets": [{"label": " Austin", "token": 34, "weight": 0.41}],
-       "features": [{"id": "12_1034_9", "token": " Dallas", "activation": 1.2, "influence": 0.05,
-         "strongest": {"target": " Austin", "is_logit": true, "weight": 0.5,
-           "heads": [{"layer": 9, "head": 1, "weight": 0.3}]}}],
-       "source": null, "supernodes": [], "why": null,
-       "files": ["graphs/….json", "graphs/….safetensors"]}]}
-
-`n_attention` counts the features left that are of attention dictionaries; only graphs made
-elsewhere have such. `heads` is null where heads are no nodes; where they are, they stand among the
-`features`. Of a graph that was read, `source` is its file and `supernodes` are the file's,
-[{"label": "Texas", "ids": ["20_15589_9"], "absent": []}]: `absent` are the ids that are not in the
-graph. Where the file does not tell them, `n_active`, `relevance_share` and `without_dropped` (the
-scores as circuit-tracer counts, see `tracer.engine.attribution.dropped`) are null.
-"""
+"""What `tracer graph` says of a graph, to people and to programs."""
 
 from __future__ import annotations
 
@@ -28,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from tracer.cli.documents.graphs import GraphFacts, GraphHeads, Graphs, GraphSupernode
 from tracer.cli.graph_why import print_reason, reason_data
-from tracer.cli.output import json_text, percent, print_table
+from tracer.cli.output import percent, print_table
 from tracer.errors import shorten
 from tracer.evidence.wording import counted
 from tracer.hypothesis.neuronpedia import LabelledIds
@@ -41,7 +20,6 @@ from tracer.record.graph.summary import InfluentialFeature, Strongest, Summary
 from tracer.report.screen import Screen
 from tracer.report.text import heads_text
 
-SCHEMA = "tracer.graphs/1"
 _MAX_PROMPT = 400
 _ALL = 1 - 1e-6
 """A share of relevance from here on leaves no rest but rounding."""
@@ -81,41 +59,46 @@ class WrittenGraph:
     paths: tuple[str, ...]
 
 
-def to_json(written: Iterable[WrittenGraph]) -> str:
-    """Everything that was written as one JSON document."""
-    text = json_text(SCHEMA, {"graphs": [_data(each) for each in written]}, allow_nan=False)
-    # A file's name may hold bytes that are no UTF-8; so written, they are JSON.
-    return text.encode("utf-8", "backslashreplace").decode()
+def document(written: Iterable[WrittenGraph]) -> Graphs:
+    """Everything that was written, for programs."""
+    return Graphs(graphs=tuple(_facts(each) for each in written))
 
 
-def _data(each: WrittenGraph) -> dict[str, Any]:
+def _facts(each: WrittenGraph) -> GraphFacts:
     subject, summary, told = each.subject, each.summary, _is_told(each)
-    return {
-        "name": each.name,
-        "prompt": subject.prompt,
-        "tokens": list(subject.tokens),
-        "model": subject.model,
-        "basis": subject.basis,
-        "n_active": subject.n_active if told else None,
-        "n_kept": summary.n_kept,
-        "n_attention": summary.n_attention,
-        "relevance_share": subject.relevance_share if told else None,
-        "heads": each.heads and {**asdict(each.heads), "n_left": summary.n_heads},
-        "pruning": each.pruning and asdict(each.pruning),
-        "n_nodes": summary.n_nodes,
-        "n_edges": summary.n_edges,
-        **summary.scores._asdict(),
-        "without_dropped": subject.without_dropped and subject.without_dropped._asdict(),
-        "targets": [asdict(logit) for logit in each.logits],
-        "features": [_feature_data(feature) for feature in summary.features],
-        "source": each.origin and each.origin.path,
-        "supernodes": [
-            {**group._asdict(), "absent": [name for name in group.ids if name in each.absent]}
-            for group in _supernodes(each)
-        ],
-        "why": None if each.reason is None else reason_data(each.reason),
-        "files": list(each.paths),
+    copied: dict[str, Any] = {
+        "pruning": each.pruning,
+        "without_dropped": subject.without_dropped,
+        "targets": each.logits,
+        "features": summary.features,
     }
+    return GraphFacts(
+        name=each.name,
+        prompt=subject.prompt,
+        tokens=tuple(subject.tokens),
+        model=subject.model,
+        basis=subject.basis,
+        n_active=subject.n_active if told else None,
+        n_kept=summary.n_kept,
+        n_attention=summary.n_attention,
+        relevance_share=subject.relevance_share if told else None,
+        heads=each.heads and GraphHeads(**asdict(each.heads), n_left=summary.n_heads),
+        n_nodes=summary.n_nodes,
+        n_edges=summary.n_edges,
+        **summary.scores._asdict(),
+        source=each.origin and each.origin.path,
+        supernodes=tuple(
+            GraphSupernode(
+                label=group.label,
+                ids=group.ids,
+                absent=tuple(name for name in group.ids if name in each.absent),
+            )
+            for group in _supernodes(each)
+        ),
+        why=None if each.reason is None else reason_data(each.reason),
+        files=each.paths,
+        **copied,
+    )
 
 
 def _is_told(each: WrittenGraph) -> bool:
@@ -125,14 +108,6 @@ def _is_told(each: WrittenGraph) -> bool:
 
 def _supernodes(each: WrittenGraph) -> tuple[LabelledIds, ...]:
     return each.origin.supernodes if each.origin else ()
-
-
-def _feature_data(feature: InfluentialFeature) -> dict[str, Any]:
-    strongest = feature.strongest
-    if strongest is None:
-        return feature._asdict()
-    heads = [each._asdict() for each in strongest.heads]
-    return feature._asdict() | {"strongest": strongest._asdict() | {"heads": heads}}
 
 
 def print_graph(screen: Screen, each: WrittenGraph) -> None:

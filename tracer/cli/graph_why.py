@@ -1,19 +1,10 @@
-"""What `tracer graph --why` prints of a head's score: for people, and as JSON for programs.
-
-    {"layer": 9, "head": 1, "query": 10, "key": 7, "against": null, "attention": [0.01, …],
-     "score": 3.2, "total": 3.2, "slope": 1, "query_side": [{"id": "12_1034_10", "part": 0.4}],
-     "key_side": […], "pairs": [{"query": "…", "key": "…", "part": 0.2}], "n_nodes": 2849,
-     "features": {"12_1034_10": {"promotes": ["…"], "suppresses": ["…"]}}}
-
-See `tracer.record.graph.head_reason.HeadReason`; ids are those of the graph's nodes, and
-`attention` is the pattern's row of the query.
-"""
+"""What `tracer graph --why` says of a head's score: to people, and to programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from tracer.cli.documents.graphs import HeadScore
 from tracer.cli.output import print_table
 from tracer.errors import shorten
 from tracer.hypothesis.heads import HeadName
@@ -26,28 +17,19 @@ from tracer.report.screen import Screen
 _MAX_TOKEN = 16
 
 
-def reason_data(reason: HeadReason) -> dict[str, Any]:
+def reason_data(reason: HeadReason) -> HeadScore:
     """For programs."""
     (head, query, key, against) = reason.asked
-    return {
-        "layer": head.layer,
-        "head": head.head,
-        "query": query,
-        "key": key,
-        "against": against,
-        "attention": reason.attention.tolist(),
-        "score": reason.score,
-        "total": reason.total,
-        "slope": reason.slope,
-        "query_side": [each._asdict() for each in reason.query_side],
-        "key_side": [each._asdict() for each in reason.key_side],
-        "pairs": [each._asdict() for each in reason.pairs],
-        "n_nodes": reason.n_nodes,
-        "features": {
-            name: {"promotes": told.promotes, "suppresses": told.suppresses}
-            for name, told in reason.features.items()
-        },
-    }
+    named = ("score", "total", "slope", "query_side", "key_side", "pairs", "n_nodes", "features")
+    return HeadScore(
+        layer=head.layer,
+        head=head.head,
+        query=query,
+        key=key,
+        against=against,
+        attention=tuple(reason.attention.tolist()),
+        **{name: getattr(reason, name) for name in named},
+    )
 
 
 def print_reason(screen: Screen, reason: HeadReason, subject: Subject) -> None:

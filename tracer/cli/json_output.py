@@ -1,14 +1,4 @@
-"""What `--json` and `--junitxml` write about the files of a command.
-
-    {"schema": "tracer.verdicts/1", "tracer": "0.1.0", "exit_code": 1, "results": [
-      {"file": "…", "hypothesis": "…", "exit_code": 0, "run": "reports/…", "verdict": {…}},
-      {"file": "…", "hypothesis": "…", "exit_code": 5, "skipped": "…"},
-      {"file": "…", "hypothesis": null, "exit_code": 4, "error": "…", "mistakes": [
-        {"line": 3, "column": 1, "where": "prompts.dallas", "message": "…"}]}]}
-
-`verdict` has the shape of a run's `verdict.json`. With `--baseline` there is also `baseline`, a
-`tracer.comparison/1`; with `--fdr` the document has `family`, a `tracer.family/1`.
-"""
+"""How the files of a command ended: told to programs as JSON, and to CI as JUnit XML."""
 
 from __future__ import annotations
 
@@ -16,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tracer.cli.output import json_text
-from tracer.errors import HypothesisError, Mistake
+from tracer.cli.documents.results import CaseEnding, FileEnding, FileMistake, Validation, Verdicts
+from tracer.errors import HypothesisError, Mistake, TracerError
 from tracer.evidence.regression import RunComparison
 from tracer.record.family import HypothesisFamily
 from tracer.record.verdict import Verdict
 from tracer.report.junit import Skipped, junit_xml
 from tracer.report.matrix import CombinationResult
 from tracer.report.terminal import RunFacts
-
-SCHEMA = "tracer.verdicts/1"
 
 
 class FileResult(NamedTuple):
@@ -57,45 +45,54 @@ def mistakes_of(error: BaseException) -> tuple[Mistake, ...] | None:
     return tuple(error.mistakes) if isinstance(error, HypothesisError) else None
 
 
-def to_json(
-    results: Sequence[FileResult],
-    code: int,
-    schema: str = SCHEMA,
-    family: HypothesisFamily | None = None,
-) -> str:
-    """The results as one JSON document."""
-    data: dict[str, Any] = {"exit_code": code, "results": [_data(each) for each in results]}
-    if family is not None:
-        data["family"] = family.model_dump(mode="json", by_alias=True)
-    return json_text(schema, data)
+def refused(path: str, name: str | None, error: TracerError) -> FileResult:
+    """A file that ends with this error before anything is measured."""
+    return FileResult(path, name, error.exit_code, sentence=str(error), mistakes=mistakes_of(error))
 
 
-def _data(result: FileResult) -> dict[str, Any]:
-    data: dict[str, Any] = {
+def verdicts(
+    results: Sequence[FileResult], code: int, family: HypothesisFamily | None = None
+) -> Verdicts:
+    """The results of `tracer run`, for programs."""
+    return Verdicts(exit_code=code, results=tuple(map(_case_ending, results)))
+
+
+def validation(results: Sequence[FileResult], code: int) -> Validation:
+    """The results of `tracer validate`, for programs."""
+    return Validation(exit_code=code, results=tuple(map(ending, results)))
+
+
+def ending(result: FileResult) -> FileEnding:
+    """One of the results, for programs."""
+    return FileEnding(**_of_file(result))
+
+
+def _case_ending(result: FileResult) -> CaseEnding:
+    case, verdict, before = result.case, result.verdict, result.comparison
+    return CaseEnding(
+        **_of_file(result),
+        case=case.id if case else None,
+        model=case.model if case else None,
+        features=case.features if case else None,
+        run=result.run.as_posix() if result.run else None,
+        verdict=verdict,
+        as_expected=None if verdict is None else verdict.as_expected,
+        skipped=result.skipped,
+        baseline=before,
+        regressed=None if before is None else not before,
+    )
+
+
+def _of_file(result: FileResult) -> dict[str, Any]:
+    mistakes = None if result.mistakes is None else map(FileMistake.model_validate, result.mistakes)
+    return {
         "file": result.file,
         "hypothesis": result.hypothesis,
         "exit_code": result.code,
+        "notes": result.notes or None,
+        "error": result.sentence,
+        "mistakes": None if mistakes is None else tuple(mistakes),
     }
-    if result.case is not None:
-        case = result.case
-        data |= {"case": case.id, "model": case.model, "features": case.features}
-    if result.run is not None:
-        data["run"] = result.run.as_posix()
-    if result.verdict is not None:
-        data["verdict"] = result.verdict.model_dump(mode="json", by_alias=True)
-        data["as_expected"] = result.verdict.as_expected
-    if result.skipped is not None:
-        data["skipped"] = result.skipped
-    if result.comparison is not None:
-        data["baseline"] = result.comparison.model_dump(mode="json", by_alias=True)
-        data["regressed"] = not result.comparison
-    if result.notes:
-        data["notes"] = list(result.notes)
-    if result.sentence is not None:
-        data["error"] = result.sentence
-    if result.mistakes is not None:
-        data["mistakes"] = [mistake._asdict() for mistake in result.mistakes]
-    return data
 
 
 def to_junit(results: Sequence[FileResult]) -> str:

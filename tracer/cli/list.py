@@ -1,30 +1,15 @@
-"""`tracer list`: hypotheses and their runs, read off their files.
-
-`tracer list --json` writes
-
-    {"schema": "tracer.hypotheses/1", "tracer": "0.1.0", "hypotheses": [
-      {"file": "…", "hypothesis": "…", "claim": "…", "tags": […], "model": "…",
-       "expected": "confirmed", "prompts": 9, "held_out": 5, "interventions": 2,
-       "latest": {…} or null}]}
-
-and with `--runs`, newest first,
-
-    {"schema": "tracer.runs/1", "tracer": "0.1.0", "runs": [
-      {"run": "two_hop/…", "folder": "reports/two_hop/…", "hypothesis": "two_hop",
-       "started": "2026-01-02T03:04:05Z", "status": "complete", "model": "…",
-       "verdict": "confirmed", "as_expected": true, "problem": null}]}
-"""
+"""`tracer list`: hypotheses and their runs, read off their files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tracer.cli import options
+from tracer.cli.documents.listing import Hypotheses, ListedHypothesis, ListedRun, Runs
 from tracer.cli.output import (
-    json_text,
     nothing_selected,
     print_table,
     require_writable_file,
@@ -36,11 +21,8 @@ from tracer.cli.select import FileFilters, hypothesis_paths, latest_by_name, rea
 from tracer.errors import EXIT_OK
 from tracer.evidence.wording import counted
 from tracer.hypothesis.load import HypothesisFile
-from tracer.record.files import path_text
 from tracer.record.runs import RunEntry, find_runs
 from tracer.report.screen import Screen
-
-HYPOTHESES, RUNS = "tracer.hypotheses/1", "tracer.runs/1"
 
 
 def list_(
@@ -71,39 +53,9 @@ def list_(
     for file, run in listed:
         _describe(screen, file, run)
     if json_ is not None:
-        found = [_hypothesis_data(file, run) for file, run in listed]
-        write_document(json_, json_text(HYPOTHESES, {"hypotheses": found}))
+        told = tuple(ListedHypothesis.of(file, run) for file, run in listed)
+        write_document(json_, Hypotheses(hypotheses=told).written())
     return worst(broken)
-
-
-def _hypothesis_data(file: HypothesisFile, latest: RunEntry | None) -> dict[str, Any]:
-    hypothesis = file.hypothesis
-    return {
-        "file": path_text(file.path),
-        "hypothesis": hypothesis.hypothesis,
-        "claim": hypothesis.claim,
-        "tags": list(hypothesis.tags),
-        "model": hypothesis.model_spec.name,
-        "expected": hypothesis.expected,
-        "prompts": len(hypothesis.prompts),
-        "held_out": _n_held_out(file),
-        "interventions": len(hypothesis.interventions),
-        "latest": latest and _run_data(latest),
-    }
-
-
-def _run_data(run: RunEntry) -> dict[str, Any]:
-    return {
-        "run": run.id,
-        "folder": path_text(run.folder),
-        "hypothesis": run.hypothesis,
-        "started": run.started,
-        "status": run.status,
-        "model": run.model,
-        "verdict": run.verdict,
-        "as_expected": run.as_expected,
-        "problem": run.problem,
-    }
 
 
 def _n_held_out(file: HypothesisFile) -> int:
@@ -131,7 +83,7 @@ def _list_runs(screen: Screen, reports: Path, json_: Path | None) -> int:
     rows = [(run.id, _when(run), _verdict(run), run.model or "") for run in past]
     print_table(screen, [("run", 0), ("started, UTC", 0), ("verdict", 0), ("model", 0)], rows)
     if json_ is not None:
-        write_document(json_, json_text(RUNS, {"runs": [_run_data(run) for run in past]}))
+        write_document(json_, Runs(runs=tuple(ListedRun.of(run) for run in past)).written())
     return EXIT_OK
 
 

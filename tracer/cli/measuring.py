@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracer import engine
-from tracer.cli.json_output import mistakes_of
-from tracer.cli.output import os_exit_code, os_sentence
+from tracer.cli.json_output import FileResult, mistakes_of
+from tracer.cli.output import code_of, os_exit_code, os_sentence
 from tracer.engine.known_run import measured_once
 from tracer.engine.last_opened import LastOpened
 from tracer.engine.progress import Progress
@@ -48,6 +48,22 @@ def failure_of(error: BaseException, file: HypothesisFile) -> Failure:
     if isinstance(error, OSError):
         return Failure(os_exit_code(error), os_sentence(error))
     return INTERRUPTED
+
+
+def failed(path: str, file: HypothesisFile | None, failure: Failure) -> FileResult:
+    """The result of a case that has no run."""
+    name = None if file is None else file.hypothesis.hypothesis
+    result = FileResult(path, name, failure.code)
+    if failure.code == EXIT_NOTHING_SELECTED:
+        return result._replace(skipped=failure.sentence)
+    return result._replace(sentence=failure.sentence, mistakes=failure.mistakes)
+
+
+def judged(path: str, run: Run, *, strict: bool) -> FileResult:
+    """The result of a case that has a run; what `strict` means says `code_of`."""
+    verdict = run.verdict
+    code = code_of(verdict, strict=strict)
+    return FileResult(path, verdict.hypothesis, code, run.path, verdict, facts=run.facts)
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,15 @@ for all its files, and with a sentence for each thing that could not be done.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tracer import __version__
 from tracer.errors import (
     EXIT_CONSISTENT,
     EXIT_ENGINE,
@@ -105,16 +103,6 @@ def write_dated(home: Path, name: str, document: str, page: str) -> Path:
     write_text(folder / f"{name}.json", document)
     write_text(folder / f"{name}.html", page)
     return folder
-
-
-def json_text(schema: str, data: Mapping[str, Any], *, allow_nan: bool = True) -> str:
-    """A versioned JSON document: its schema, tracer's version, and the data.
-
-    Raises:
-        ValueError: A number is infinite or not a number, and `allow_nan` is off.
-    """
-    document = {"schema": schema, "tracer": __version__, **data}
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=allow_nan) + "\n"
 
 
 def print_table(

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 from tracer.cli import options
-from tracer.cli.output import nothing_selected, print_table, stderr, stdout, worst
+from tracer.cli.documents.plans import HypothesisPlan, PlannedIntervention, Plans, interventions
+from tracer.cli.json_output import FileResult, ending, refused
+from tracer.cli.output import (
+    STDOUT,
+    nothing_selected,
+    print_table,
+    require_writable_file,
+    screen_beside,
+    stderr,
+    worst,
+    write_document,
+)
 from tracer.cli.progress import progress_on
 from tracer.cli.select import hypothesis_paths, read_all
 from tracer.cli.validate import tokenize_here
@@ -21,12 +34,22 @@ from tracer.hypothesis.tokens import TokenizedPrompt
 from tracer.report.screen import Screen
 
 
+class FilePlan(NamedTuple):
+    """What a run of one file takes."""
+
+    file: str
+    plan: Plan
+    unknown: str | None
+    """Why tokens, memory and time are not known."""
+
+
 def plan(
     files: options.Files = None,
     set_: options.Sets = None,
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    json_: Annotated[Path | None, options.json_file("Plans")] = None,
 ) -> int:
     """Say how many passes a run takes, how much memory and roughly how long.
 
@@ -37,36 +60,69 @@ def plan(
     paths = hypothesis_paths(files)
     if not paths:
         return nothing_selected("there is no hypothesis file here.")
-    replaced = Replacements(model, None, device, dtype, None, tuple(set_ or ())).overrides()
-    found = read_all(paths, replaced)
-    codes, plans = found.say_broken(), list[Plan]()
-    with progress_on(stderr(), quiet=False) as progress:
-        last = LastOpened[TokenizerOnly]()
-        for file in found.files:
-            try:
-                plans.append(_plan(file, last, progress))
-            except TracerError as error:
-                stderr().say(str(error))
-                codes.append(error.exit_code)
+    replaced = Replacements(model, None, device, dtype, None, tuple(set_ or ()))
+    require_writable_file(json_, "--json")
+    screen = screen_beside(json_)
+    with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
+        found = list(_told(planned(paths, replaced, progress)))
+    plans = [each for each in found if isinstance(each, FilePlan)]
     for each in plans:
-        _print(stdout(), each)
+        print_plan(screen, each.plan)
     if len(plans) > 1:
-        stdout().say(_sum(plans))
-    return worst(codes)
+        screen.say(_sum([each.plan for each in plans]))
+    if json_ is not None:
+        write_document(json_, plans_document(found).written())
+    return _code(found)
 
 
-def _plan(file: HypothesisFile, last: LastOpened[TokenizerOnly], progress: Progress) -> Plan:
+def planned(
+    paths: Iterable[Path], replaced: Replacements, progress: Progress
+) -> Iterator[FilePlan | FileResult]:
+    """The plan of each file, or its mistakes; those that cannot be read come first."""
+    found, last = read_all(paths, replaced.overrides()), LastOpened[TokenizerOnly]()
+    yield from found.results()
+    for file in found.files:
+        try:
+            yield _plan(file, last, progress)
+        except TracerError as error:
+            yield refused(file.path, file.hypothesis.hypothesis, error)
+
+
+def plans_document(found: Sequence[FilePlan | FileResult]) -> Plans:
+    """The plans, for programs."""
+    return Plans(
+        exit_code=_code(found),
+        plans=tuple(HypothesisPlan.of(*each) for each in found if isinstance(each, FilePlan)),
+        broken=tuple(ending(each) for each in found if isinstance(each, FileResult)),
+    )
+
+
+def _code(found: Sequence[FilePlan | FileResult]) -> int:
+    return worst(each.code for each in found if isinstance(each, FileResult))
+
+
+def _told(found: Iterable[FilePlan | FileResult]) -> Iterator[FilePlan | FileResult]:
+    """The same; each that cannot be planned in full is told as it comes."""
+    for each in found:
+        if isinstance(each, FileResult):
+            stderr().say(each.sentence or "")
+        elif each.unknown is not None:
+            stderr().say(f"{each.file}: no tokens, memory or time. {each.unknown}")
+        yield each
+
+
+def _plan(file: HypothesisFile, last: LastOpened[TokenizerOnly], progress: Progress) -> FilePlan:
     tokens = tokenize_here(file, last, progress)
     if isinstance(tokens, str):
-        stderr().say(f"{file.path}: no tokens, memory or time. {tokens}")
-        return make_whole_plan(file.hypothesis)
-    return make_whole_plan(
+        return FilePlan(file.path, make_whole_plan(file.hypothesis), tokens)
+    whole = make_whole_plan(
         file.hypothesis,
         sizes=_sizes(tokens.prompts),
         varied={name: _sizes(prompts) for name, prompts in tokens.paraphrased.items()},
         model=tokens.model,
         cores=os.cpu_count() or 1,
     )
+    return FilePlan(file.path, whole, None)
 
 
 def _sizes(prompts: Mapping[str, TokenizedPrompt]) -> dict[str, PromptSize]:
@@ -83,11 +139,12 @@ def _sum(plans: Sequence[Plan]) -> str:
     return f"{told}, roughly {_duration(IMPORT_SECONDS + sum(seconds))} in one command"
 
 
-def _print(screen: Screen, plan: Plan) -> None:
+def print_plan(screen: Screen, plan: Plan) -> None:
+    """The counts, and a row for each intervention."""
     screen.say(plan.hypothesis, "bold")
     for label, value in _facts(plan):
         screen.say(f"  {label:<16} {value}")
-    rows = [_row(plan, name) for name in dict.fromkeys(row.intervention for row in plan.rows)]
+    rows = [_row(each) for each in interventions(plan)]
     headings = ("intervention", "prompts", "clamps", "doses", "controls", "rows")
     print_table(screen, [(heading, 0) for heading in headings], rows)
     screen.say()
@@ -123,13 +180,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _row(plan: Plan, intervention: str) -> list[str]:
-    rows = [row for row in plan.rows if row.intervention == intervention]
-    counts = (
-        len(rows),
-        sum(row.clamps for row in rows),
-        sum(row.doses for row in rows),
-        sum(row.controls for row in rows),
-        sum(row.total for row in rows),
-    )
-    return [intervention, *(f"{count:,}" for count in counts)]
+def _row(planned: PlannedIntervention) -> list[str]:
+    counts = (planned.prompts, planned.clamps, planned.doses, planned.controls, planned.rows)
+    return [planned.intervention, *(f"{count:,}" for count in counts)]

@@ -13,7 +13,7 @@ from tracer.cli import options
 from tracer.cli.cases import cases_of, read_shard
 from tracer.cli.compare import Baseline
 from tracer.cli.family import judged_together, require_family, say_family
-from tracer.cli.json_output import FileResult, to_json, to_junit
+from tracer.cli.json_output import FileResult, to_junit, verdicts
 from tracer.cli.matrix import select
 from tracer.cli.measuring import Measuring
 from tracer.cli.output import (
@@ -190,7 +190,7 @@ def run(
         screen.say(_summary(results))
     say_family(screen, family)
     if json_ is not None:
-        write_document(json_, to_json(results, code, family=family))
+        write_document(json_, verdicts(results, code, family).written())
     if junitxml is not None:
         write_document(junitxml, to_junit(results))
     return code

@@ -13,8 +13,16 @@ from tracer.cli.cases import RunCase
 from tracer.cli.compare import Baseline, print_comparison
 from tracer.cli.json_output import FileResult
 from tracer.cli.matrix import show_where_it_holds
-from tracer.cli.measuring import EXPECTED, INTERRUPTED, Failure, Measuring, failure_of
-from tracer.cli.output import code_of, stderr
+from tracer.cli.measuring import (
+    EXPECTED,
+    INTERRUPTED,
+    Failure,
+    Measuring,
+    failed,
+    failure_of,
+    judged,
+)
+from tracer.cli.output import stderr
 from tracer.cli.pages import write_index_of_all
 from tracer.cli.progress import progress_of_several, progress_on
 from tracer.cli.shares import shares
@@ -136,7 +144,10 @@ class Runner:
         return result.code == EXIT_INTERRUPTED or is_first
 
     def _result(self, case: RunCase, end: Run | Failure) -> FileResult:
-        result = self._failed(case, end) if isinstance(end, Failure) else self._judged(case, end)
+        if isinstance(end, Failure):
+            result = failed(case.path, case.file, end)
+        else:
+            result = self._judged(case, end)
         run = end if isinstance(end, Run) and result.run is not None else None
         return case.selected.place(result, run) if self.is_matrix else result
 
@@ -146,21 +157,11 @@ class Runner:
             before = self.baseline.of(case.file)
             comparison = run.compare(before) if before is not None else None
         except EXPECTED as error:
-            return self._failed(case, failure_of(error, case.file))
-        code = code_of(run.verdict, strict=self.strict)
+            return failed(case.path, case.file, failure_of(error, case.file))
+        result = judged(case.path, run, strict=self.strict)._replace(comparison=comparison)
         if comparison is not None and (not comparison or run.verdict.post_hoc):
-            code = EXIT_NOT_CONFIRMED
-        name = run.verdict.hypothesis
-        return FileResult(
-            case.path, name, code, run.path, run.verdict, comparison=comparison, facts=run.facts
-        )
-
-    def _failed(self, case: RunCase, failure: Failure) -> FileResult:
-        name = None if case.file is None else case.file.hypothesis.hypothesis
-        result = FileResult(case.path, name, failure.code)
-        if failure.code == EXIT_NOTHING_SELECTED:
-            return result._replace(skipped=failure.sentence)
-        return result._replace(sentence=failure.sentence, mistakes=failure.mistakes)
+            return result._replace(code=EXIT_NOT_CONFIRMED)
+        return result
 
     def _tell(self, result: FileResult) -> None:
         if result.sentence is not None:

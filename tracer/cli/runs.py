@@ -8,9 +8,17 @@ from typing import Annotated
 import typer
 
 from tracer.cli import options
-from tracer.cli.output import code_of, stdout
+from tracer.cli.documents.listing import ShownRun
+from tracer.cli.output import (
+    code_of,
+    require_writable_file,
+    screen_beside,
+    stdout,
+    write_document,
+)
 from tracer.errors import EXIT_OK
 from tracer.hypothesis.load import read
+from tracer.record.files import path_text
 from tracer.record.runs import resolve
 from tracer.report.run import Run, judge_folder
 from tracer.report.terminal import print_verdict
@@ -21,6 +29,7 @@ def show(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Every prompt under its expectation.")
     ] = False,
+    json_: Annotated[Path | None, options.json_file("The same")] = None,
     in_: options.In = options.REPORTS,
 ) -> int:
     """Print the verdict table of a run again; nothing is measured or written.
@@ -29,9 +38,23 @@ def show(
 
     tracer show reports/two_hop/RUN -v
     """
+    require_writable_file(json_, "--json")
     opened = Run.open(resolve(run, in_))
-    print_verdict(stdout(), opened.verdict, opened.facts, per_prompt=verbose)
+    print_verdict(screen_beside(json_), opened.verdict, opened.facts, per_prompt=verbose)
+    if json_ is not None:
+        write_document(json_, shown(opened).written())
     return EXIT_OK
+
+
+def shown(run: Run) -> ShownRun:
+    """A run, for programs."""
+    return ShownRun(
+        run=run.record.id,
+        files=tuple(map(path_text, run.facts.paths)),
+        seconds=run.facts.seconds,
+        as_expected=run.verdict.as_expected,
+        verdict=run.verdict,
+    )
 
 
 def judge(

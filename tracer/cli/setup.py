@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from tracer.cli.documents.registry import document_schema
 from tracer.cli.output import stderr, stdout, write_stdout
 from tracer.engine.feature_index.entries import open_store
 from tracer.engine.model import converted
@@ -39,12 +41,27 @@ def models() -> int:
     return EXIT_OK
 
 
-def schema() -> int:
-    """Print the JSON Schema of hypothesis files, for editors and other programs.
+def schema(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]...",
+            help="A command's words: the schema of what it writes with --json.",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Print the JSON Schema of hypothesis files, or of what a command writes with --json.
 
     tracer schema > hypothesis.schema.json
+
+    tracer schema run > verdicts.schema.json
     """
-    write_stdout(json_schema_text())
+    if not command:
+        write_stdout(json_schema_text())
+    else:
+        found = document_schema(" ".join(command))
+        write_stdout(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 

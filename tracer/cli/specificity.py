@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from tracer import engine
 from tracer.cli import options
+from tracer.cli.documents.specificity import AblationSummary, SpecificitySummary
 from tracer.cli.output import (
     nothing_selected,
     print_table,
@@ -30,7 +29,6 @@ from tracer.record.specificity import Excluded, Specificity
 from tracer.report.screen import Screen
 from tracer.report.specificity import render_specificity, signed
 
-SUMMARY = "tracer.specificity-summary/1"
 FOLDER = "specificity"
 
 
@@ -77,8 +75,8 @@ def specificity(
     rows = summarise(measured)
     _print(screen_beside(json_), rows, measured, folder)
     if json_ is not None:
-        summary = {"schema": SUMMARY, "folder": str(folder), "rows": [asdict(row) for row in rows]}
-        write_document(json_, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+        told = tuple(AblationSummary.model_validate(row) for row in rows)
+        write_document(json_, SpecificitySummary(folder=str(folder), rows=told).written())
     return EXIT_OK
 
 

@@ -6,13 +6,13 @@ this machine; nothing is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from tracer.cli import options
-from tracer.cli.json_output import FileResult, mistakes_of, to_json
+from tracer.cli.json_output import FileResult, refused, validation
 from tracer.cli.output import (
     STDOUT,
     nothing_selected,
@@ -38,7 +38,6 @@ from tracer.hypothesis.spec import ModelSpec
 from tracer.hypothesis.tokens import TokenizedPrompt, token_notes, tokenize
 from tracer.report.screen import Screen
 
-VALIDATION = "tracer.validation/1"
 NO_LIMIT = 2**31
 """Context length of a model whose config does not say."""
 _WHY_NOT = {
@@ -65,40 +64,47 @@ def validate(
     paths = hypothesis_paths(files)
     if not paths:
         return nothing_selected("there is no hypothesis file here.")
-    found = read_all(paths, Replacements(model=model, set=tuple(set_ or ())).overrides())
+    replaced = Replacements(model=model, set=tuple(set_ or ()))
     require_writable_file(json_, "--json")
     screen = screen_beside(json_)
-    results = [_refused(str(path), None, error) for path, error in found.broken]
     with progress_on(stderr(), quiet=json_ == STDOUT) as progress:
-        last = LastOpened[TokenizerOnly]()
-        results += [_check(file, screen, last, progress) for file in found.files]
+        results = list(_told(screen, checked(paths, replaced, progress)))
     code = worst(result.code for result in results)
     if json_ is not None:
-        write_document(json_, to_json(results, code, VALIDATION))
+        write_document(json_, validation(results, code).written())
     return code
 
 
-def _refused(path: str, name: str | None, error: TracerError) -> FileResult:
-    stderr().say(str(error))
-    return FileResult(path, name, error.exit_code, sentence=str(error), mistakes=mistakes_of(error))
+def checked(
+    paths: Iterable[Path], replaced: Replacements, progress: Progress
+) -> Iterator[FileResult]:
+    """How each file ends; those that cannot be read come first."""
+    found, last = read_all(paths, replaced.overrides()), LastOpened[TokenizerOnly]()
+    yield from found.results()
+    for file in found.files:
+        name = file.hypothesis.hypothesis
+        try:
+            tokens = tokenize_here(file, last, progress)
+        except TracerError as error:
+            yield refused(file.path, name, error)
+            continue
+        if isinstance(tokens, str):
+            notes = (f"tokens were not checked. {tokens}",)
+        else:
+            notes = tuple(token_notes(tokens.prompts.values()))
+        yield FileResult(file.path, name, EXIT_OK, notes=notes)
 
 
-def _check(
-    file: HypothesisFile, screen: Screen, last: LastOpened[TokenizerOnly], progress: Progress
-) -> FileResult:
-    name = file.hypothesis.hypothesis
-    try:
-        tokens = tokenize_here(file, last, progress)
-    except TracerError as error:
-        return _refused(file.path, name, error)
-    screen.say(f"{file.path}: ok", "green")
-    if isinstance(tokens, str):
-        screen.say(f"{file.path}: tokens were not checked. {tokens}")
-        return FileResult(file.path, name, EXIT_OK)
-    notes = tuple(token_notes(tokens.prompts.values()))
-    for note in notes:
-        screen.say(f"{file.path}: {note}", "yellow")
-    return FileResult(file.path, name, EXIT_OK, notes=notes)
+def _told(screen: Screen, results: Iterable[FileResult]) -> Iterator[FileResult]:
+    """The same, each told as it comes."""
+    for result in results:
+        if result.sentence is not None:
+            stderr().say(result.sentence)
+        else:
+            screen.say(f"{result.file}: ok", "green")
+        for note in result.notes:
+            screen.say(f"{result.file}: {note}", "yellow")
+        yield result
 
 
 class Tokenized(NamedTuple):

@@ -1,20 +1,6 @@
 """`tracer features`: the tokens that features promote, and the text they are active on.
 
-`--json` prints
-
-    {"schema": "tracer.features/1", "tracer": "0.1.0", "model": "…", "basis": "neurons",
-     "features": [{"id": "12_1034", "promoted": [{"token": " Austin", "score": 5.1}],
-       "suppressed": […], "write_norms": [{"layer": 12, "norm": 1.3}],
-       "on_text": {"n_tokens": 90, "n_positive": 40, "n_negative": 50,
-         "positive": [{"activation": 2.5, "line": 3, "before": "…", "token": " Dallas",
-           "after": "…"}], "negative": […]}}]}
-
-and of a feature that an index tells of (`tracer features index`) also
-
-    "indexed": {"n_tokens": 300000, "positive": {"label": "…", "is_given": false, "share": 0.4,
-      "places": [{"activation": 2.5, "title": "…", "before": "…", "token": " Dallas",
-        "after": "…"}], "text": "…"}, "negative": {…} or null,
-      "above": {"edges": […], "counts": […]}, "below": {…} or null}
+`--json` writes `tracer.cli.documents.features`; `tracer schema features` prints its schema.
 """
 
 from __future__ import annotations
@@ -22,16 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from tracer import engine
 from tracer.cli import options
+from tracer.cli.documents.features import Features, FeatureSummary
 from tracer.cli.output import (
     STDOUT,
-    json_text,
     percent,
     require_writable_file,
     screen_beside,
@@ -48,7 +34,6 @@ from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect
 from tracer.record.feature_index import Histogram, IndexedFeature, IndexedSides
 from tracer.report.screen import Screen
 
-SCHEMA = "tracer.features/1"
 MAX_FEATURES = 100
 MAX_BYTES = 4 << 20
 _MAX_TOKEN, _MAX_SIDE, _MAX_TITLE = 16, 40, 24
@@ -86,7 +71,7 @@ def features(
     Tokens are those of the direct path to the output, scores in standard deviations over the
     vocabulary: a direction, up to scale.
     """
-    wanted = _parsed(ids)
+    wanted = read_ids(ids)
     spec = named_model(model, device, dtype)
     basis = Hypothesis.model_fields["features"].default if features is None else features
     require_possible(basis)
@@ -97,15 +82,19 @@ def features(
             open_both, feature_cards = engine.session.open_both, engine.feature_card.feature_cards
         cards = feature_cards(open_both(spec, basis, progress), wanted, lines, top, progress)
     for card in cards:
-        _print(screen_beside(json_), card)
+        print_card(screen_beside(json_), card)
     if json_ is not None:
-        found = [_data(card) for card in cards]
-        data = {"model": spec.name, "basis": basis, "features": found}
-        write_document(json_, json_text(SCHEMA, data, allow_nan=False))
+        found = tuple(FeatureSummary.of(card) for card in cards)
+        write_document(json_, Features(model=spec.name, basis=basis, features=found).written())
     return EXIT_OK
 
 
-def _parsed(ids: Sequence[str]) -> list[FeatureId]:
+def read_ids(ids: Sequence[str]) -> list[FeatureId]:
+    """Features by their ids, each once.
+
+    Raises:
+        UsageError: One is no id, or there are too many.
+    """
     found: dict[FeatureId, None] = {}
     for text in ids:
         given = find_given(text)
@@ -146,35 +135,8 @@ def read_lines(path: Path) -> list[Line]:
     return kept
 
 
-def _data(card: FeatureCard) -> dict[str, Any]:
-    on_text, indexed = card.on_text, card.indexed
-    told = {} if indexed is None else {"indexed": _indexed_data(indexed)}
-    return {
-        "id": f"{card.layer}_{card.index}",
-        "promoted": [spoken._asdict() for spoken in card.promoted],
-        "suppressed": [spoken._asdict() for spoken in card.suppressed],
-        "write_norms": [norm._asdict() for norm in card.write_norms],
-        "on_text": on_text
-        and {
-            **on_text._asdict(),
-            "positive": [example._asdict() for example in on_text.positive],
-            "negative": [example._asdict() for example in on_text.negative],
-        },
-        **told,
-    }
-
-
-def _indexed_data(indexed: IndexedSides) -> dict[str, Any]:
-    return {
-        "n_tokens": indexed.n_tokens,
-        "positive": indexed.positive.model_dump(mode="json"),
-        "negative": indexed.negative and indexed.negative.model_dump(mode="json"),
-        "above": indexed.above._asdict(),
-        "below": indexed.below and indexed.below._asdict(),
-    }
-
-
-def _print(screen: Screen, card: FeatureCard) -> None:
+def print_card(screen: Screen, card: FeatureCard) -> None:
+    """What it promotes, writes, and is active on."""
     screen.say(f"{card.layer}_{card.index}", "bold")
     for name, each in _sides(card.indexed):
         screen.paragraph(f"label, {name}{', given' * each.is_given}  {each.label}")

@@ -1,11 +1,4 @@
-"""`tracer features index`: an index of a text, which tells what every feature of a basis reacts to.
-
-`--json` prints
-
-    {"schema": "tracer.index/1", "tracer": "0.1.0", "model": "…", "basis": "neurons",
-     "text": ["…"], "n_tokens": 300000, "n_windows": 2363, "length": 128, "n_places": 10,
-     "n_signs": 2, "widths": [2048, …], "n_silent": 3}
-"""
+"""`tracer features index`: what every feature of a basis reacts to in a text."""
 
 from __future__ import annotations
 
@@ -16,9 +9,9 @@ import typer
 
 from tracer import engine
 from tracer.cli import options
+from tracer.cli.documents.index import IndexFacts
 from tracer.cli.output import (
     STDOUT,
-    json_text,
     require_writable_file,
     screen_beside,
     stderr,
@@ -33,7 +26,6 @@ from tracer.errors import EXIT_OK
 from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import Hypothesis
 
-SCHEMA = "tracer.index/1"
 DEFAULT_TEXT = "wikipedia"
 TOKENS, MOST_TOKENS = 300_000, 10_000_000
 _READ = 20
@@ -101,6 +93,6 @@ def index(
         screen.paragraph(f"active nowhere in it: {made.n_silent:,}")
     screen.paragraph(f"kept in {root()}")
     if json_ is not None:
-        data = {**about.model_dump(mode="json"), "n_silent": made.n_silent}
-        write_document(json_, json_text(SCHEMA, data, allow_nan=False))
+        told = IndexFacts(**about.model_dump(), n_silent=made.n_silent)
+        write_document(json_, told.written())
     return EXIT_OK

@@ -1,28 +1,18 @@
-"""`tracer features search`: features that fire on a text, and features that promote a token.
-
-`--json` prints
-
-    {"schema": "tracer.search/1", "tracer": "0.1.0", "model": "…", "basis": "neurons",
-     "text": "…", "n_indexed": 300000 or null,
-     "fires": [{"id": "12_1034", "label": "…", "token": " Dallas", "position": 3,
-       "activation": 2.5, "share": 0.00001}],
-     "promotes": [{"id": "12_1034", "label": "…" or null, "token": " Austin", "score": 5.1}]}
-
-`fires` is empty without an index.
-"""
+"""`tracer features search`: features that fire on a text, and features that promote a token."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tracer import engine
 from tracer.cli import options
+from tracer.cli.documents.index import FeatureThatFires, FeatureThatPromotes, FoundFeatures
 from tracer.cli.output import (
     STDOUT,
-    json_text,
     print_table,
     require_writable_file,
     screen_beside,
@@ -37,7 +27,6 @@ from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.spec import Hypothesis
 from tracer.report.screen import Screen
 
-SCHEMA = "tracer.search/1"
 LONGEST = 2_000
 """Characters."""
 _LABEL = 44
@@ -80,26 +69,26 @@ def search(
         promotes = found.promoting.promoting(opened, text, top, progress)
         rows = [(each.layer, each.feature, each.score) for each in promotes]
         named = found.search.labelled(opened, index, rows)
-    fire_rows = [
-        {
-            "id": f"{each.layer}_{each.feature}",
-            "label": each.indexed and each.indexed.label,
-            "token": each.token,
-            "position": each.pos,
-            "activation": each.activation,
-            "share": each.share,
-        }
+    fire_rows = tuple(
+        FeatureThatFires(
+            id=f"{each.layer}_{each.feature}",
+            label=each.indexed and each.indexed.label,
+            token=each.token,
+            position=each.pos,
+            activation=each.activation,
+            share=each.share,
+        )
         for each in fires
-    ]
-    promote_rows = [
-        {
-            "id": f"{each.layer}_{each.feature}",
-            "label": told and told.label,
-            "token": each.token,
-            "score": each.score,
-        }
+    )
+    promote_rows = tuple(
+        FeatureThatPromotes(
+            id=f"{each.layer}_{each.feature}",
+            label=told and told.label,
+            token=each.token,
+            score=each.score,
+        )
         for each, told in zip(promotes, named, strict=True)
-    ]
+    )
     screen = screen_beside(json_)
     if index is None:
         screen.paragraph("what fires on a text is known with an index: tracer features index")
@@ -108,29 +97,35 @@ def search(
     _print_promotes(screen, promote_rows)
     if json_ is not None:
         n = None if index is None else index.about.n_tokens
-        data = {"model": spec.name, "basis": basis, "text": text, "n_indexed": n}
-        data |= {"fires": fire_rows, "promotes": promote_rows}
-        write_document(json_, json_text(SCHEMA, data, allow_nan=False))
+        told = FoundFeatures(
+            model=spec.name,
+            basis=basis,
+            text=text,
+            n_indexed=n,
+            fires=fire_rows,
+            promotes=promote_rows,
+        )
+        write_document(json_, told.written())
     return EXIT_OK
 
 
-def _print_fires(screen: Screen, rows: list[dict[str, Any]]) -> None:
+def _print_fires(screen: Screen, rows: Sequence[FeatureThatFires]) -> None:
     screen.say("fire on it, rarest first", "bold")
     columns = [("feature", 0), ("on", 0), ("activation", 0), ("in the index", 0), ("label", 1)]
     shown = [
         (
-            row["id"],
-            shorten(repr(row["token"]), 18),
-            f"{row['activation']:+.3g}",
-            f"{100 * row['share']:.2g} %",
-            shorten(row["label"] or "", _LABEL),
+            row.id,
+            shorten(repr(row.token), 18),
+            f"{row.activation:+.3g}",
+            f"{100 * row.share:.2g} %",
+            shorten(row.label or "", _LABEL),
         )
         for row in rows
     ]
     print_table(screen, columns, shown)
 
 
-def _print_promotes(screen: Screen, rows: list[dict[str, Any]]) -> None:
+def _print_promotes(screen: Screen, rows: Sequence[FeatureThatPromotes]) -> None:
     if not rows:
         screen.paragraph("it is not one token, so no feature is looked for that promotes it")
         return
@@ -138,10 +133,10 @@ def _print_promotes(screen: Screen, rows: list[dict[str, Any]]) -> None:
     columns = [("feature", 0), ("token", 0), ("score", 0), ("label", 1)]
     shown = [
         (
-            row["id"],
-            shorten(repr(row["token"]), 18),
-            f"{row['score']:+.1f}",
-            shorten(row["label"] or "", _LABEL),
+            row.id,
+            shorten(repr(row.token), 18),
+            f"{row.score:+.1f}",
+            shorten(row.label or "", _LABEL),
         )
         for row in rows
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,11 +58,6 @@ class Level(NamedTuple):
     def is_kept(self) -> bool:
         """Whether it is not exceeded beyond its Monte-Carlo error."""
         return self.rate <= self.allowed + _DEVIATIONS * self.error
-
-    def to_data(self) -> dict[str, Any]:
-        """For JSON."""
-        found = {"rate": self.rate, "error": self.error, "kept": self.is_kept}
-        return self._asdict() | found
 
 
 def levels(seed: int) -> list[Level]:

@@ -11,8 +11,8 @@ import typer
 from rich.text import Text
 
 from tracer.cli import options, selftest
+from tracer.cli.documents.selftest import LevelFacts, SelftestRates
 from tracer.cli.output import (
-    json_text,
     require_writable,
     require_writable_file,
     screen_beside,
@@ -31,13 +31,12 @@ from tracer.cli.selftest.rates import (
     of_unit,
     stoppers,
     tally,
-    to_data,
+    unit_rates,
     within_goals,
 )
 from tracer.errors import EXIT_NOT_CONFIRMED, EXIT_OK
 from tracer.report.screen import Screen
 
-SCHEMA = "tracer.selftest/3"
 _HEADINGS = ("n", "conf.", "cons.", "ref.", "inc.", "wrong", "95 % exact")
 _TITLES: dict[Truth, str] = {
     "false": "false claims of {}",
@@ -84,9 +83,15 @@ def selftest_(
     seconds = time.monotonic() - began
     screen.say(f"{models} models, {len(verdicts)} hypotheses, seed {seed}, {seconds:.0f} s", "dim")
     if json_ is not None:
-        data = {"models": models, "seed": seed, "exit_code": code} | to_data(verdicts)
-        data["calibration"] = [level.to_data() for level in calibrated]
-        write_document(json_, json_text(SCHEMA, data))
+        document = SelftestRates(
+            models=models,
+            seed=seed,
+            exit_code=code,
+            features=unit_rates(verdicts, heads=False),
+            heads=unit_rates(verdicts, heads=True),
+            calibration=tuple(LevelFacts.model_validate(level) for level in calibrated),
+        )
+        write_document(json_, document.written())
     return code
 
 

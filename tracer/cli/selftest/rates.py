@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tracer.cli.documents.selftest import TallyFacts, TruthRates, UnitRates
 from tracer.cli.selftest.family import Kind, Truth
 from tracer.hypothesis.binomial import at_least, at_most
 from tracer.record.verdict import VerdictName
@@ -136,25 +137,19 @@ def _is_within(results: Sequence[ClaimResult]) -> bool:
     return positives <= FALSE_POSITIVES and negatives <= FALSE_NEGATIVES
 
 
-def to_data(results: Sequence[ClaimResult]) -> dict[str, Any]:
-    """All tallies, for JSON: of features and of heads."""
-    units = {"features": False, "heads": True}
-    return {unit: _of_truths(of_unit(results, heads=heads)) for unit, heads in units.items()}
+def unit_rates(results: Sequence[ClaimResult], *, heads: bool) -> UnitRates:
+    """All tallies of heads, or of features, for programs."""
+    own = of_unit(results, heads=heads)
+    return UnitRates(false=_rates(own, "false"), true=_rates(own, "true"), open=_rates(own, "open"))
 
 
-def _of_truths(results: Sequence[ClaimResult]) -> dict[str, Any]:
-    truths: tuple[Truth, ...] = ("false", "true", "open")
-    return {
-        truth: {
-            "all": _data(tally(results, truth)),
-            "by_kind": {k: _data(t) for k, t in by(results, truth, lambda v: v.kind).items()},
-            "by_family": {k: _data(t) for k, t in by(results, truth, lambda v: v.family).items()},
-            "lacks": stoppers(results, truth),
-        }
-        for truth in truths
-    }
-
-
-def _data(tallied: Tally) -> dict[str, Any]:
-    rates = {"errors": tallied.errors, "rate": tallied.rate, "interval_95": tallied.interval}
-    return tallied._asdict() | rates
+def _rates(results: Sequence[ClaimResult], truth: Truth) -> TruthRates:
+    copied = TallyFacts.model_validate
+    return TruthRates(
+        all=copied(tally(results, truth)),
+        by_kind={kind: copied(each) for kind, each in by(results, truth, lambda v: v.kind).items()},
+        by_family={
+            family: copied(each) for family, each in by(results, truth, lambda v: v.family).items()
+        },
+        lacks=stoppers(results, truth),
+    )
