@@ -28,6 +28,8 @@ from tracer.dashboard.intervene.measure import try_out
 from tracer.engine.cache import identity
 from tracer.engine.corpus.passages import find_texts
 from tracer.engine.corpus.windows import read_windows
+from tracer.engine.evaluation.explained import explained
+from tracer.engine.evaluation.replaced import next_tokens
 from tracer.engine.feature_card import feature_cards
 from tracer.engine.feature_index.build import IndexRequest, make_index
 from tracer.engine.feature_index.entries import open_store
@@ -260,6 +262,23 @@ def test_specificity_is_the_cpu_s(root):
         found = measured("cuda")
     assert len(wanted) > 10
     assert_alike(found, wanted)
+
+
+def test_an_evaluation_is_the_cpu_s(root):
+    ids = torch.randint(4, 260, (2, 12), generator=torch.Generator().manual_seed(1))
+
+    def measured(device):
+        model, opened = open_both(spec_on(device), "./clt", Silent())
+        layers = explained(model, opened.basis, ids, 1)
+        sums = next_tokens(model, opened.basis, ids, 1, [(0, 1), (1,)])
+        told = [[each.fvu, each.l0, each.n_dead] for each in layers]
+        return [*told, sums.ce, *(x.tolist() for x in (sums.kl, sums.ce_change, sums.kept))]
+
+    wanted = measured("cpu")
+    with pretended():
+        found = measured("cuda")
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-3)
 
 
 def test_a_model_that_a_program_holds_there_is_measured_there(root):
