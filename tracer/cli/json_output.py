@@ -54,7 +54,8 @@ def verdicts(
     results: Sequence[FileResult], code: int, family: HypothesisFamily | None = None
 ) -> Verdicts:
     """The results of `tracer run`, for programs."""
-    return Verdicts(exit_code=code, results=tuple(map(_case_ending, results)))
+    found = tuple(map(_case_ending, results))
+    return Verdicts(exit_code=code, results=found, family=family)
 
 
 def validation(results: Sequence[FileResult], code: int) -> Validation:
