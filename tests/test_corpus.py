@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tracer.engine.corpus.passages import INSTALLED, find_texts
+from tracer.engine.corpus.sampled import sample_windows
 from tracer.engine.corpus.windows import read_windows
 from tracer.engine.progress import Silent
 from tracer.errors import UsageError
@@ -129,6 +131,10 @@ def test_a_text_that_is_not_there_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(INSTALLED, "wikipedia", INSTALLED["wikipedia"]._replace(package="no-such"))
     with pytest.raises(UsageError, match=r"tracer-circuits\[examples\]"):
         find_texts(["wikipedia"])
+    gone = INSTALLED["gnome-help"]._replace(file=str(tmp_path / "none"))
+    monkeypatch.setitem(INSTALLED, "gnome-help", gone)
+    with pytest.raises(UsageError, match="apt-get install gnome-user-docs"):
+        find_texts(["gnome-help"])
 
 
 def test_an_installed_text_is_read_from_its_package(monkeypatch, tmp_path):
@@ -140,3 +146,23 @@ def test_an_installed_text_is_read_from_its_package(monkeypatch, tmp_path):
     Path(file).write_text('{"A": {"title": "A", "extract": "one"}}')
     monkeypatch.syspath_prepend(tmp_path)
     assert [each.title for each in passages("wikipedia")] == ["A"]
+
+
+def test_the_model_writes_text_as_it_would_token_by_token(bench):
+    model = bench.model
+    cut = sample_windows(model, 70, 12, 5, Silent())
+    again = sample_windows(model, 70, 12, 5, Silent())
+    other = sample_windows(model, 70, 12, 6, Silent())
+    assert cut.sha256 == again.sha256 != other.sha256
+    assert cut.n_prefix == 1 and 70 <= cut.n_tokens < 70 + 11
+    special = model.tokenizer.all_special_ids
+    assert not np.isin(cut.ids[:, 1:], special).any()
+    # the same draws, each from a pass over the whole text so far
+    generator = torch.Generator().manual_seed(5)
+    ids = torch.from_numpy(cut.ids[:, :1]).long()
+    for _ in range(11):
+        with torch.no_grad():
+            logits = model._bridge.original_model(ids).logits[:, -1]
+        logits[:, special] = -torch.inf
+        ids = torch.cat([ids, torch.multinomial(logits.softmax(-1), 1, generator=generator)], 1)
+    assert ids.tolist() == cut.ids.tolist()

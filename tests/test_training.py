@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from tests.opened import open_tiny
 from tests.tiny_models import TEXT
+from tracer.engine.corpus.sampled import WHAT
 from tracer.engine.corpus.windows import Windows
 from tracer.engine.model.sites import Site
 from tracer.engine.progress import Silent
@@ -311,3 +312,11 @@ def test_a_folder_that_holds_something_else_is_left_alone(asked):
     with pytest.raises(UsageError, match=r"holds config\.yaml and no training"):
         trained(asked)
     assert [path.name for path in asked.folder.iterdir()] == ["config.yaml"]
+
+
+def test_the_text_may_be_the_models_own(asked):
+    record = trained(asked._replace(texts=["model"], tokens=600))
+    assert record.is_finished and record.text.names == ("model",)
+    assert record.text.what == (WHAT,) and record.text.tokens >= 600
+    with pytest.raises(UsageError, match="is a text alone"):
+        trained(asked._replace(texts=["model", *asked.texts]))

@@ -30,7 +30,7 @@ def train(
         typer.Option(
             metavar="TEXT",
             help="A file, a folder, or the name of an installed text, such as wikipedia. "
-            "Repeatable.",
+            "Repeatable. `model`: what the model writes itself.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the dictionary is written.")],

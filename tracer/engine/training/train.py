@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from tracer.engine.corpus.passages import find_texts
+from tracer.engine.corpus.passages import TextSource, find_texts
+from tracer.engine.corpus.sampled import SAMPLED, WHAT, sample_windows
 from tracer.engine.corpus.windows import LENGTH, Windows, read_windows
 from tracer.engine.memory import free_memory
 from tracer.engine.model.model import Model
@@ -106,21 +107,14 @@ def train(
 def _train(
     asked: TrainingRequest, told: Callable[[TrainingPlan, TrainingRecord], bool], progress: Progress
 ) -> TrainingRecord:
-    sources = find_texts(asked.texts)
+    sources = _sources(asked.texts)
     model = Model(open_weights(asked.model, progress))
     model.require((READS, WRITES), "training a dictionary")
     settings = _settings(asked, model)
-    windows = read_windows(
-        sources,
-        model.tokenizer,
-        progress,
-        length=_window(model),
-        part="training",
-        at_most=asked.tokens,
-    )
+    windows = _windows(asked, sources, model, progress)
     text = TrainingText(
         names=tuple(asked.texts),
-        what=tuple(source.what for source in sources),
+        what=tuple(source.what for source in sources) or (WHAT,),
         tokens=windows.n_tokens,
         window=windows.ids.shape[1],
         sha256=windows.sha256,
@@ -145,6 +139,30 @@ def _train(
             remove_state(asked.folder)
             return begun
     return _go(asked, model, windows, begun or fresh, state, told, progress)
+
+
+def _sources(texts: Sequence[str]) -> list[TextSource]:
+    """The texts to read; none where the model is to write its own.
+
+    Raises:
+        UsageError: One is no text, or the model's own stands beside others.
+    """
+    if SAMPLED not in texts:
+        return find_texts(texts)
+    if len(texts) > 1:
+        raise UsageError(f"--text {SAMPLED}: what the model writes itself is a text alone.")
+    return []
+
+
+def _windows(
+    asked: TrainingRequest, sources: Sequence[TextSource], model: Model, progress: Progress
+) -> Windows:
+    length = _window(model)
+    if not sources:
+        return sample_windows(model, asked.tokens, length, asked.seed, progress)
+    return read_windows(
+        sources, model.tokenizer, progress, length=length, part="training", at_most=asked.tokens
+    )
 
 
 def _go(
