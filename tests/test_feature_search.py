@@ -144,7 +144,7 @@ def test_labels_of_ours_and_of_neuronpedia(tmp_path):
         ("x.jsonl", b"\xff", "x.jsonl:1: not valid JSON"),
         ("x.jsonl", b"x" * (2 << 20), "x.jsonl:1: a line of more than 1 MiB"),
         ("x.jsonl.gz", b"no gzip", "cut short, or not gzip"),
-        ("x.jsonl.gz", gzip.compress(b"a\nb" * 99)[:-9], "x.jsonl.gz"),
+        ("x.jsonl.gz", gzip.compress(b"a\nb" * 99, mtime=0)[:-9], "x.jsonl.gz"),
         ("x.csv", b"", "labels are .json, .jsonl or .jsonl.gz"),
     ],
 )
