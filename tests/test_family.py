@@ -13,8 +13,9 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.records import make_record
 from tests.verdicts import make_outcome, make_verdict
+from tracer.cli import json_output
 from tracer.cli.family import family_lines, judged_together, require_family
-from tracer.cli.json_output import FileResult, verdicts
+from tracer.cli.json_output import FileResult
 from tracer.cli.pages import is_page, write_index_of_all
 from tracer.errors import EXIT_CONSISTENT, EXIT_NOT_CONFIRMED, EXIT_OK, UsageError
 from tracer.evidence.family import family_of
@@ -107,9 +108,9 @@ def test_no_discovery_is_not_as_expected(tmp_path: Path):
         "  two: consistent, but no discovery: p 0.04, adjusted 0.11",
         "  words: confirmed, not in the family: none of its tests gives a p",
     ]
-    said = json.loads(verdicts(results, 1, family).written())["family"]
+    said = json.loads(json_output.verdicts(results, 1, family).written())["family"]
     assert (said["schema"], said["rate"]) == ("tracer.family/1", 0.05)
-    assert "family" not in json.loads(verdicts(results, 1).written())
+    assert "family" not in json.loads(json_output.verdicts(results, 1).written())
 
 
 def test_the_index_says_it_of_each_run(tmp_path: Path):
