@@ -114,7 +114,7 @@ def test_an_address_restores_selection_and_threshold(browser: Browser, small: st
     page.close()
 
 
-@pytest.mark.parametrize("n", [2_000, 20_000])
+@pytest.mark.parametrize("n", [2_000, pytest.param(20_000, marks=pytest.mark.library)])
 def test_large_graphs_are_shown_and_answer(browser: Browser, tmp_path: Path, n: int):
     put_graph_run(tmp_path / "reports", large_graph(n, 10 if n == 2_000 else 4))
     with serving(tmp_path) as url:

@@ -62,7 +62,10 @@ BAD = torch.zeros(3)
         ({"W_dec": torch.zeros(N_FEATURES, 31)}, "'W_dec' has shape 24 × 31, expected 24 × 32"),
         ({"b_enc": BAD}, "'b_enc' has shape 3, expected 24"),
         ({"W_enc": torch.zeros(0, 32)}, "'W_enc' has shape 0 × 32, expected any × any"),
-        ({"W_enc": torch.zeros(24, 32, dtype=torch.int8)}, "'W_enc' is i8; allowed are bfloat16,"),
+        (
+            {"W_enc": torch.zeros(24, 32, dtype=torch.int8)},
+            "'W_enc' is int8; allowed are bfloat16,",
+        ),
         ({"b_dec": torch.zeros(32, dtype=torch.int64)}, "'b_dec' is int64; allowed"),
         ({"W_skip": torch.zeros(32, 3)}, "'W_skip' has shape 32 × 3, expected 32 × 32"),
         ({"W_dec": None}, "no tensor 'W_dec'; it holds 'W_enc', 'b_dec', 'b_enc'"),

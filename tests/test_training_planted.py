@@ -52,9 +52,8 @@ def planted_signals(planted, model):
     return found
 
 
-@pytest.mark.parametrize(
-    "kind", ["transcoders", pytest.param("cross-layer", marks=pytest.mark.library)]
-)
+@pytest.mark.library
+@pytest.mark.parametrize("kind", ["transcoders", "cross-layer"])
 def test_planted_features_are_recovered(kind, tmp_path, monkeypatch):
     planted = build(make_plan(1, "two_hop"))
     planted.save(tmp_path / "model")
