@@ -108,7 +108,8 @@ def _key(
     except ModelUnavailable:  # told where it is opened
         return None
     declared = hypothesis.model_dump_json(by_alias=True)  # as text, which keeps the order of names
-    index = index_identity(IndexSubject(model.fingerprint, None))
+    graph = hypothesis.graph  # which alone describes features
+    index = graph and index_identity(IndexSubject(model.fingerprint, None))
     return key_of(["run", own_code(_ROOMS), process, model, declared, keep_going, index])
 
 

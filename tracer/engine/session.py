@@ -6,6 +6,7 @@ Of the line load → open → resolve → measure → write this is *open*.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import torch
 
 from tracer.engine.cache import MeasurementCache, identity
 from tracer.engine.feature_index.entries import IndexSubject
-from tracer.engine.feature_index.index import find_index
+from tracer.engine.feature_index.index import FeatureIndex, find_index
 from tracer.engine.features.basis import FeatureBasis
 from tracer.engine.features.heads import beside_heads
 from tracer.engine.features.open import OpenBasis, open_basis
@@ -109,7 +110,13 @@ class MeasurementSession:
         found = open_context(
             file, model, features.basis, prompts, lock, self.progress, cache, known
         )
-        return replace(found, index=find_index(subject_of(self.opened)))
+        # Only graphs describe features.
+        return found if file.hypothesis.graph is None else replace(found, index=self._index)
+
+    @cached_property
+    def _index(self) -> FeatureIndex | None:
+        """Read once for the hypothesis and all its variations."""
+        return find_index(subject_of(self.opened))
 
 
 def locked(file: HypothesisFile, opened: Opened, run: Path | None) -> Lock | None:

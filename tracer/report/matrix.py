@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -97,7 +98,7 @@ class Matrix:
         """Those that came out as the file expects."""
         return tuple(case for case in self.cases if case.run is not None and case.run.verdict)
 
-    @property
+    @cached_property
     def across(self) -> tuple[CrossBasis, ...]:
         """The runs on one model in several bases beside each other, for each model with such."""
         models = dict.fromkeys(case.model for case in self.cases)

@@ -86,7 +86,7 @@ class FeatureIndex:
     @property
     def identity(self) -> list[str]:
         """All that what it tells depends on."""
-        return [self._entries.key, key_of(dict(self.labels))]
+        return _identity(self._entries, self.labels)
 
     def layer(self, layer: int) -> IndexedLayer | None:
         """Read a layer; None where its entry was spoilt meanwhile."""
@@ -207,4 +207,8 @@ def index_identity(subject: IndexSubject) -> list[str] | None:
     """The same as `FeatureIndex.identity` of what `find_index` finds; its text is not read."""
     store = open_store()
     whole = whole_index(store, subject)
-    return None if whole is None else [whole.entries.key, key_of(dict(read_labels(store, subject)))]
+    return None if whole is None else _identity(whole.entries, read_labels(store, subject))
+
+
+def _identity(entries: IndexEntries, labels: Mapping[str, str]) -> list[str]:
+    return [entries.key, key_of(dict(labels))]
