@@ -17,6 +17,7 @@ from tracer.hypothesis.load import (
     FROM_PYTHON,
     HypothesisFile,
     Replacements,
+    as_declared,
     from_hypothesis,
     place_mistake,
     read,
@@ -189,7 +190,7 @@ def _file(hypothesis: str | Path | Hypothesis, overrides: tuple[str, ...]) -> Hy
 
 
 def _replaced(hypothesis: Hypothesis, overrides: tuple[str, ...]) -> Hypothesis:
-    data = hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    data = as_declared(hypothesis)
     problems = apply_overrides(data, overrides)
     reading = read_parts(data)
     problems += reading.problems

@@ -36,7 +36,7 @@ from tracer.hypothesis.yaml_text import read_text
 from tracer.report.screen import Screen
 
 if TYPE_CHECKING:
-    from tracer.api.session.answers import Answer
+    from tracer.api.session.answers import Answer, Answers
 
 _MOST_SHOWN = 10
 """Tokens of an answer that are kept."""
@@ -158,29 +158,19 @@ def print_answer(screen: Screen, answer: Answer, top: int) -> None:
     screen.paragraph(answer.text, "italic")
     best = (f"{each.token!r} {percent(each.probability)}" for each in answer.top[:top])
     screen.paragraph(f"next    {', '.join(best)}")
-    if answer.answer is not None:
-        screen.paragraph(f"answer  {_judged(answer, answer.answer)}")
+    if answer.judged is not None:
+        screen.paragraph(f"answer  {answer.judged}")
     screen.paragraph(f"tokens  {'  '.join(f'{n}:{t!r}' for n, t in enumerate(answer.tokens))}")
     spans = ", ".join(f"{name} {_range(*span)}" for name, span in answer.spans.items())
     screen.paragraph(f"spans   {spans}")
     screen.say()
 
 
-def _judged(answer: Answer, token: str) -> str:
-    if answer.is_right:
-        return f"{token!r} comes first"
-    mine = answer.reading.tokens[token]
-    return f"{token!r} is number {mine.rank:,}, {percent(mine.probability)}"
-
-
 def _range(start: int, stop: int) -> str:
     return f"{start}" if stop - start == 1 else f"{start} to {stop - 1}"
 
 
-def _print_right(screen: Screen, answers: Sequence[Answer]) -> None:
-    """On how many prompts the model gives what was declared; nothing where none was."""
-    with_one = [answer for answer in answers if answer.answer is not None]
-    if len(with_one) > 1:
-        n_right = sum(answer.is_right is True for answer in with_one)
-        prompts = counted(len(with_one), "prompt")
-        screen.paragraph(f"{n_right} of {prompts}: the answer comes first.", indent=0)
+def _print_right(screen: Screen, answers: Answers) -> None:
+    """On how many prompts the model gives what was declared; nothing where one or none was."""
+    if answers.summary is not None and sum(each.answer is not None for each in answers) > 1:
+        screen.paragraph(answers.summary, indent=0)

@@ -25,6 +25,7 @@ from tracer.engine.model.sources import locate
 from tracer.errors import EXIT_OK
 from tracer.evidence.specificity import SpecificityRow, summarise
 from tracer.hypothesis.load import HypothesisFile, Replacements
+from tracer.record.files import as_json
 from tracer.record.specificity import Excluded, Specificity
 from tracer.report.screen import Screen
 from tracer.report.specificity import render_specificity, signed
@@ -70,7 +71,7 @@ def specificity(
         with progress.task("importing PyTorch and TransformerLens"):
             measure = engine.specificity.measure_specificity
         measured = measure(chosen.files, [*broken, *chosen.apart], reports=out, progress=progress)
-    document = measured.model_dump_json(by_alias=True, indent=1) + "\n"
+    document = as_json(measured)
     folder = write_dated(out / FOLDER, FOLDER, document, render_specificity(measured))
     rows = summarise(measured)
     _print(screen_beside(json_), rows, measured, folder)

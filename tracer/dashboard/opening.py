@@ -34,6 +34,7 @@ from tracer.report.graph_view import GraphData, SupernodePlaces, graph_data, to_
 from tracer.report.render import render
 from tracer.report.run import Run
 from tracer.report.run_graphs import (
+    declarations,
     feature_names,
     graph_facts,
     graph_name,
@@ -176,7 +177,7 @@ def _shown(
         names,
         MOST_NODES,
         MOST_LINKS,
-        named_places(_record.prompts[prompt]),
+        named_places(_record.prompts[prompt], declarations(_record)),
     )
     index = index_of(part_of(graph, [node["id"] for node in data["nodes"]]), names)
     influence = {node["id"]: node["influence"] for node in data["nodes"]}

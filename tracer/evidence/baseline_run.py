@@ -19,8 +19,9 @@ from pydantic import ConfigDict, Field
 from tracer.errors import UsageError
 from tracer.evidence.case import log_probability
 from tracer.hypothesis.heads import head_id
+from tracer.hypothesis.load import as_declared
 from tracer.hypothesis.spec import Expected
-from tracer.record.files import Recorded, read_model, write_text
+from tracer.record.files import Recorded, as_json, read_model, write_text
 from tracer.record.record import (
     BasisRecord,
     FeatureRef,
@@ -127,7 +128,7 @@ def essentials(
         effects={name: _effects(record, each) for name, each in record.interventions.items()},
         supernodes={name: _members(each) for name, each in record.supernodes.items()},
         tokens={name: _hash(prompt) for name, prompt in record.prompts.items()},
-        declared=record.hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        declared=as_declared(record.hypothesis),
     )
 
 
@@ -202,7 +203,7 @@ def bless(kept: Essentials, path: Path) -> Path:
         OSError: It cannot be written; an older baseline stands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, kept.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_text(path, as_json(kept))
     return path
 
 

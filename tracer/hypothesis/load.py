@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from pydantic import BaseModel
+
 from tracer.errors import HypothesisError, KeyPath, Mistake, Problem, dotted, shorten
 from tracer.hypothesis.check import reference_problems
 from tracer.hypothesis.overrides import apply_overrides, is_of, spelled
@@ -105,7 +107,12 @@ def from_hypothesis(hypothesis: Hypothesis) -> HypothesisFile:
 
 def dump(hypothesis: Hypothesis) -> str:
     """The hypothesis as YAML that reads back to an equal one; defaults are left out."""
-    return to_yaml(hypothesis.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    return to_yaml(as_declared(hypothesis))
+
+
+def as_declared(part: BaseModel) -> dict[str, Any]:
+    """A hypothesis, or a part of one, as plain data of a file; defaults are left out."""
+    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def parsed(path: str, text: str) -> Source:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from tracer.record.files import Recorded, read_model, write_text
+from tracer.record.files import Recorded, as_json, read_model, write_text
 from tracer.record.verdict import OutcomeName, VerdictName
 
 SCHEMA = "tracer.bases/1"
@@ -91,7 +91,7 @@ def write_cross_basis(folder: Path, found: CrossBasis) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_text(folder / FILE, found.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_text(folder / FILE, as_json(found))
 
 
 def read_cross_basis(folder: Path, run: str) -> CrossBasis | None:

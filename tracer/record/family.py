@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from tracer.record.files import Recorded, read_model, write_text
+from tracer.record.files import Recorded, as_json, read_model, write_text
 from tracer.record.verdict import VerdictName
 
 FAMILY = "family.json"
@@ -64,7 +64,7 @@ def write_family(reports: Path, family: HypothesisFamily) -> Path:
         OSError: It cannot be written.
     """
     path = reports / FAMILY
-    write_text(path, family.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_text(path, as_json(family))
     return path
 
 

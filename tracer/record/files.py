@@ -194,6 +194,11 @@ class Recorded(BaseModel):
     )
 
 
+def as_json(found: Recorded) -> str:
+    """What is written down, as the text of its file."""
+    return found.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
 def read_model(path: Path, kind: type[Kind], schema: str) -> Kind:
     """Read a JSON file whose `schema` is the one given.
 

@@ -18,7 +18,7 @@ from tracer.hypothesis.partial import read_parts
 from tracer.hypothesis.spec import Hypothesis
 from tracer.hypothesis.yaml_text import YamlMistake, parse
 from tracer.record import run_folder, runs
-from tracer.record.files import create_text, read_model
+from tracer.record.files import as_json, create_text, read_model
 from tracer.record.record import REGISTRATION_SCHEMA, Registration
 
 REGISTERED = "registered.json"
@@ -47,7 +47,7 @@ def register(reports: Path, hypothesis: Hypothesis, now: datetime) -> Registrati
         path = reports / name / REGISTERED
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            create_text(path, found.model_dump_json(by_alias=True, indent=1) + "\n")
+            create_text(path, as_json(found))
         except FileExistsError:
             found = read_model(path, Registration, REGISTRATION_SCHEMA)
     as_declared(found)  # what cannot be compared is reported before anything is measured

@@ -22,6 +22,7 @@ from tracer.record.check import contradictions
 from tracer.record.files import (
     MOST_MISFITS,
     RECORD,
+    as_json,
     bytes_of,
     read_model,
     write_bytes,
@@ -163,7 +164,7 @@ def read_variants(folder: Path, record: Record) -> dict[str, Observed]:
 
 def _json(model: Record | Verdict) -> str:
     unsealed = model.model_copy(update={"seal": None})
-    return unsealed.model_dump_json(by_alias=True, indent=1) + "\n"
+    return as_json(unsealed)
 
 
 class UnreadableRun(NamedTuple):

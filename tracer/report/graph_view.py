@@ -103,16 +103,16 @@ class SupernodePlaces(TypedDict):
     name: str
     label: str
     places: list[Place]
-    declared: NotRequired[str]
-    """See `SupernodeData`."""
 
 
 class NamedPlaces(NamedTuple):
-    """How a hypothesis names a prompt, and the places in it."""
+    """How a hypothesis names a prompt, the places in it, and supernodes."""
 
     prompt: str
     spans: Mapping[int, str]
     """By position, the span that ends there."""
+    declared: Mapping[str, str]
+    """By supernode, see `SupernodeData`."""
 
 
 def graph_data(
@@ -150,7 +150,7 @@ def graph_data(
         n_layers=graph.subject.n_layers,
         nodes=nodes,
         links=links,
-        supernodes=[_supernode(group) for group in groups],
+        supernodes=[_supernode(group, named) for group in groups],
         cut=_cut(graph, len(nodes), len(links), n_between),
     )
     if named is not None:
@@ -162,11 +162,11 @@ def graph_data(
     return data
 
 
-def _supernode(group: SupernodePlaces) -> SupernodeData:
-    n_features = len(group["places"])
-    found = SupernodeData(name=group["name"], label=_text(group["label"]), n_features=n_features)
-    if "declared" in group:
-        found["declared"] = group["declared"]
+def _supernode(group: SupernodePlaces, named: NamedPlaces | None) -> SupernodeData:
+    name, n_features = group["name"], len(group["places"])
+    found = SupernodeData(name=name, label=_text(group["label"]), n_features=n_features)
+    if named is not None and name in named.declared:
+        found["declared"] = named.declared[name]
     return found
 
 

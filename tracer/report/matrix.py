@@ -117,7 +117,7 @@ class Matrix:
         for case in self.cases:
             if case.run is not None and case.model in of_model:
                 write_cross_basis(case.run.path, of_model[case.model])
-                Run.open(case.run.path).report()
+                case.run.report()
 
     def page(self, path: Path) -> Path:
         """Write the HTML page that shows where it holds, with links to the reports."""

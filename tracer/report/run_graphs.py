@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tracer.errors import UsageError
 from tracer.hypothesis.clamps import LAST
+from tracer.hypothesis.load import as_declared
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.hypothesis.yaml_text import to_yaml
 from tracer.record.feature_index import IndexedFeature, TextPlace
@@ -23,8 +24,6 @@ from tracer.record.graph.graph import ListedGraph
 from tracer.record.record import FeatureRef, PromptRecord, Record, SupernodeRecord
 from tracer.record.trials import Ablation, FeatureTokens, Firing, GraphRecord
 from tracer.report.graph_view import (
-    MAX_LINKS,
-    MAX_NODES,
     GraphData,
     NamedPlaces,
     SupernodePlaces,
@@ -88,8 +87,9 @@ def run_graph_data(
     record: Record,
     prompt: str,
     graph: ListedGraph,
-    max_nodes: int = MAX_NODES,
-    max_links: int = MAX_LINKS,
+    declared: Mapping[str, str],
+    max_nodes: int,
+    max_links: int,
 ) -> GraphData:
     """The view of the graph of one prompt, with supernodes and with what ablating features did."""
     return graph_data(
@@ -100,15 +100,21 @@ def run_graph_data(
         feature_names(record.graphs[prompt].features),
         max_nodes,
         max_links,
-        named_places(record.prompts[prompt]),
+        named_places(record.prompts[prompt], declared),
     )
 
 
-def named_places(prompt: PromptRecord) -> NamedPlaces:
-    """How the file names a prompt and its tokens."""
+def declarations(record: Record) -> dict[str, str]:
+    """What the file declares each supernode by, as YAML."""
+    supernodes = record.hypothesis.supernodes
+    return {name: to_yaml({name: as_declared(spec)}) for name, spec in supernodes.items()}
+
+
+def named_places(prompt: PromptRecord, declared: Mapping[str, str]) -> NamedPlaces:
+    """How the file names a prompt and its tokens, with its `declarations`."""
     positions = range(len(prompt.tokens))
     spans = {n: span for n in positions if (span := span_ending(prompt, n)) is not None}
-    return NamedPlaces(prompt.name, spans)
+    return NamedPlaces(prompt.name, spans, declared)
 
 
 def span_ending(prompt: PromptRecord, position: int | None) -> str | None:
@@ -126,12 +132,7 @@ def supernode_groups(record: Record, prompt: str) -> list[SupernodePlaces]:
             for ref in each.features
             if (position := place_on(record.prompts[prompt], each, ref)) is not None
         ]
-        group = SupernodePlaces(name=each.name, label=each.label, places=places)
-        spec = record.hypothesis.supernodes.get(each.name)
-        if spec is not None:
-            as_data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            group["declared"] = to_yaml({each.name: as_data})
-        groups.append(group)
+        groups.append(SupernodePlaces(name=each.name, label=each.label, places=places))
     return groups
 
 
@@ -238,9 +239,10 @@ class InlineGraph:
 
 def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
     """All graphs of a run, as large as fits; none where nothing fits."""
+    declared = declarations(record)
     for caps in _CAPS:
         packed = tuple(
-            _packed(prompt, run_graph_data(record, prompt, graph, *caps))
+            _packed(prompt, run_graph_data(record, prompt, graph, declared, *caps))
             for prompt, graph in found.graphs.items()
         )
         if sum(len(each.text) for each in packed) <= BUDGET:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, overload
 
+from tracer.evidence.wording import counted
 from tracer.record.trials import Reading, TokenReading
 from tracer.report.screen import clean
 from tracer.report.text import percent, visible_token
@@ -43,24 +44,30 @@ class Answer:
             return None
         return self.reading.tokens[self.answer].id == self.top[0].id
 
-    def __repr__(self) -> str:
-        return f"{clean(self.prompt)}: {top_line(self.reading)}{self._judged()}\n  {self._cut()}"
-
-    def _judged(self) -> str:
+    @property
+    def judged(self) -> str | None:
+        """Where the declared answer comes, as a sentence; None where none was declared."""
         if self.answer is None:
-            return ""
+            return None
         if self.is_right:
-            return "  ✔"
+            return f"{self.answer!r} comes first"
         mine = self.reading.tokens[self.answer]
-        asked = f"{clean(repr(self.answer))} is number {mine.rank:,}, {percent(mine.probability)}"
-        return f"  ✘ {asked}"
+        return f"{self.answer!r} is number {mine.rank:,}, {percent(mine.probability)}"
+
+    def __repr__(self) -> str:
+        return f"{clean(self.prompt)}: {top_line(self.reading)}{self._mark()}\n  {self._cut()}"
+
+    def _mark(self) -> str:
+        if self.judged is None:
+            return ""
+        return "  ✔" if self.is_right else f"  ✘ {clean(self.judged)}"
 
     def _cut(self) -> str:
         return clean("|".join(visible_token(token)[1:-1] for token in self.tokens))
 
     def html_row(self) -> str:
         """Its row of the notebook's table."""
-        told = (self.prompt, top_line(self.reading) + self._judged(), self._cut())
+        told = (self.prompt, top_line(self.reading) + self._mark(), self._cut())
         cells = "".join(f"<td style='text-align:left'>{escape(clean(each))}</td>" for each in told)
         return f"<tr>{cells}</tr>"
 
@@ -84,6 +91,14 @@ class Answers(Sequence[Answer]):
 
     def __iter__(self) -> Iterator[Answer]:
         return iter(self._answers)
+
+    @property
+    def summary(self) -> str | None:
+        """How often the declared answer comes first, as a sentence; None where none is declared."""
+        right = [each.is_right for each in self if each.is_right is not None]
+        if not right:
+            return None
+        return f"{sum(right)} of {counted(len(right), 'prompt')}: the answer comes first."
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame`: a row for each of the ten most probable tokens of each prompt."""

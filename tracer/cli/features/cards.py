@@ -25,11 +25,9 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.engine.model.sources import named_model
+from tracer.engine.model.sources import named_features, named_model
 from tracer.errors import EXIT_OK, UsageError, shorten, show
-from tracer.hypothesis.names import require_possible
 from tracer.hypothesis.neuronpedia_ids import find_given
-from tracer.hypothesis.spec import Hypothesis
 from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText
 from tracer.record.feature_index import Histogram, IndexedFeature, IndexedSides
 from tracer.report.screen import Screen
@@ -73,8 +71,7 @@ def features(
     """
     wanted = read_ids(ids)
     spec = named_model(model, device, dtype)
-    basis = Hypothesis.model_fields["features"].default if features is None else features
-    require_possible(basis)
+    basis = named_features(features)
     lines = None if text is None else read_lines(text)
     require_writable_file(json_, "--json")
     with progress_on(stderr(), quiet=json_ == STDOUT) as progress:

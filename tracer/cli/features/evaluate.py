@@ -25,13 +25,14 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.engine.corpus.passages import find_texts
+from tracer.engine.corpus.passages import DEFAULT_TEXT, find_texts
 from tracer.engine.evaluation.request import N_REPLACED, N_TOKENS, EvaluationRequest
 from tracer.engine.model.sources import named_model
 from tracer.errors import EXIT_OK, UsageError, shorten
 from tracer.hypothesis.load import HypothesisFile, read
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.record.evaluation import BasisEvaluation
+from tracer.record.files import as_json
 from tracer.report.evaluation import (
     GRAPH_HEADINGS,
     HEADINGS,
@@ -44,7 +45,6 @@ from tracer.report.evaluation import (
 from tracer.report.screen import Screen
 
 FOLDER = "evaluations"
-TEXT = "wikipedia"
 MOST = 4
 """Dictionaries whose lines can be told apart in one picture."""
 _MOST_PROMPT = 60
@@ -67,7 +67,7 @@ def evaluate(
         typer.Option(
             metavar="TEXT",
             help="A file, a folder, or the name of an installed text. Repeatable. Default: "
-            f"{TEXT}.",
+            f"{DEFAULT_TEXT}.",
             show_default=False,
         ),
     ] = None,
@@ -126,7 +126,7 @@ def evaluate(
     request = EvaluationRequest(
         model=named_model(model, device, dtype),
         features=tuple(features),
-        text=tuple(find_texts(text or [TEXT])),
+        text=tuple(find_texts(text or [DEFAULT_TEXT])),
         is_held_out=held_out,
         n_tokens=tokens,
         n_replaced=replaced,
@@ -140,7 +140,7 @@ def evaluate(
         with progress.task("importing PyTorch and TransformerLens"):
             measure = engine.evaluation.evaluate.evaluate
         found = measure(request, progress)
-    document = found.model_dump_json(by_alias=True, indent=1) + "\n"
+    document = as_json(found)
     folder = write_dated(out / FOLDER, "evaluation", document, render_evaluation(found))
     screen = screen_beside(json_)
     screen.paragraph(about(found))

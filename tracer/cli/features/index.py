@@ -18,15 +18,12 @@ from tracer.cli.output import (
     write_document,
 )
 from tracer.cli.progress import progress_on
-from tracer.engine.corpus.passages import find_texts
+from tracer.engine.corpus.passages import DEFAULT_TEXT, find_texts
 from tracer.engine.corpus.windows import LENGTH, read_windows
 from tracer.engine.feature_index.entries import root
-from tracer.engine.model.sources import named_model
+from tracer.engine.model.sources import named_features, named_model
 from tracer.errors import EXIT_OK
-from tracer.hypothesis.names import require_possible
-from tracer.hypothesis.spec import Hypothesis
 
-DEFAULT_TEXT = "wikipedia"
 TOKENS, MOST_TOKENS = 300_000, 10_000_000
 _READ = 20
 """Times the tokens that are indexed: so many are read of each text, and sampled from."""
@@ -70,8 +67,7 @@ def index(
     `tracer features ID`, reports, graphs and the dashboard then show examples and a label.
     """
     spec = named_model(model, device, dtype)
-    basis = Hypothesis.model_fields["features"].default if features is None else features
-    require_possible(basis)
+    basis = named_features(features)
     sources = find_texts(text or [DEFAULT_TEXT])
     require_writable_file(json_, "--json")
     with progress_on(stderr(), quiet=json_ == STDOUT) as progress:

@@ -14,10 +14,8 @@ from tracer.cli.progress import progress_on
 from tracer.engine.feature_index.entries import open_store, write_labels
 from tracer.engine.feature_index.index import index_identity
 from tracer.engine.feature_index.labels import label_files, read_labels_file
-from tracer.engine.model.sources import named_model
+from tracer.engine.model.sources import named_features, named_model
 from tracer.errors import EXIT_OK
-from tracer.hypothesis.names import require_possible
-from tracer.hypothesis.spec import Hypothesis
 
 
 def label(
@@ -44,8 +42,7 @@ def label(
     They replace those that were given before, and are shown where there is an index.
     """
     spec = named_model(model, device, dtype)
-    basis = Hypothesis.model_fields["features"].default if features is None else features
-    require_possible(basis)
+    basis = named_features(features)
     label_files(file)
     with progress_on(stderr(), quiet=False) as progress:
         with progress.task("importing PyTorch and TransformerLens"):

@@ -21,10 +21,8 @@ from tracer.cli.output import (
 )
 from tracer.cli.progress import progress_on
 from tracer.engine.feature_index.index import find_index
-from tracer.engine.model.sources import named_model
+from tracer.engine.model.sources import named_features, named_model
 from tracer.errors import EXIT_OK, UsageError, shorten
-from tracer.hypothesis.names import require_possible
-from tracer.hypothesis.spec import Hypothesis
 from tracer.report.screen import Screen
 
 LONGEST = 2_000
@@ -53,8 +51,7 @@ def search(
     the text is rarest. What promotes a token needs none.
     """
     spec = named_model(model, device, dtype)
-    basis = Hypothesis.model_fields["features"].default if features is None else features
-    require_possible(basis)
+    basis = named_features(features)
     if not text.strip():
         raise UsageError("there is no text to search for.")
     if len(text) > LONGEST:

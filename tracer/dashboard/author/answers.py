@@ -12,10 +12,10 @@ from tracer.dashboard.runs.run import CELL, shown
 from tracer.engine.progress import Silent
 from tracer.errors import HypothesisError, TracerError
 from tracer.hypothesis.given import prompts_of
-from tracer.hypothesis.load import FROM_PYTHON, HypothesisFile
+from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.names import NEURONS
 from tracer.hypothesis.spec import Hypothesis
-from tracer.report.text import percent, plural, visible_token
+from tracer.report.text import visible_token
 
 _ASKED = "author-asked"
 MOST_PROMPTS = 1_000
@@ -26,49 +26,46 @@ def answers_panel(text: str, path: str) -> None:
 
     The text may be unfinished: its model and prompts are read alone.
     """
-    reason, hypothesis = model.absent(), None
+    reason, file = model.absent(), None
     try:
-        hypothesis = prompts_of(path, text).hypothesis
+        file = prompts_of(path, text)
     except HypothesisError:
         reason = reason or "The prompts or the model have mistakes."
-    if hypothesis is not None and len(hypothesis.prompts) > MOST_PROMPTS:
+    if file is not None and len(file.hypothesis.prompts) > MOST_PROMPTS:
         reason = f"More than {MOST_PROMPTS:,} prompts: ask on the command line."
     pressed = st.button("Ask the model", disabled=reason is not None, help=reason)
-    if hypothesis is None:
+    if file is None:
         return
+    subject = _subject(file.hypothesis)
     if pressed:
         try:
             with st.spinner("Asking; the model is loaded once…"):
-                st.session_state[_ASKED] = _subject(hypothesis), _ask(hypothesis)
+                st.session_state[_ASKED] = subject, _ask(file)
         except TracerError as error:
             st.session_state.pop(_ASKED, None)
             st.warning(plain(shown(str(error))))
     asked: tuple[str, Answers] | None = st.session_state.get(_ASKED)
-    if asked is not None and asked[0] == _subject(hypothesis):
+    if asked is not None and asked[0] == subject:
         _draw(asked[1])
 
 
 def _subject(hypothesis: Hypothesis) -> str:
     """All that the answers depend on."""
-    wanted = {"model", "template", "prompts"}
-    return hypothesis.model_dump_json(include=wanted)
+    return hypothesis.model_dump_json(include={"model", "template", "prompts"})
 
 
-def _ask(hypothesis: Hypothesis) -> Answers:
-    spec = hypothesis.model_spec
+def _ask(file: HypothesisFile) -> Answers:
+    spec = file.hypothesis.model_spec
     of_model = (spec.name, spec.revision, spec.dtype, spec.device)
     # Answers are of the model alone: where it is held with a dictionary, that is as good.
     held = model.hold(model.held_with(of_model) or (*of_model, NEURONS))
-    file = HypothesisFile(FROM_PYTHON, "", hypothesis, (), {})
     with held.lock:
         return session.asking.answers_of(held.opened.model, file, Silent())
 
 
 def _draw(answers: Answers) -> None:
-    judged = [each for each in answers if each.is_right is not None]
-    if judged:
-        right = sum(each.is_right is True for each in judged)
-        st.markdown(f"{right} of {plural(len(judged), 'prompt')}: the answer comes first.")
+    if answers.summary is not None:
+        st.markdown(answers.summary)
     chosen = marked_rows([_row(each) for each in answers], "What the model answers", "answers")
     for number in chosen or range(min(1, len(answers))):
         _cut(answers[number])
@@ -77,16 +74,9 @@ def _draw(answers: Answers) -> None:
 def _row(answer: Answer) -> dict[str, str]:
     return {
         "prompt": shown(answer.prompt, CELL),
-        "answer": "–" if answer.answer is None else _judged(answer, answer.answer),
+        "answer": "–" if answer.judged is None else shown(answer.judged, CELL),
         "next tokens": shown(top_line(answer.reading), CELL),
     }
-
-
-def _judged(answer: Answer, token: str) -> str:
-    if answer.is_right:
-        return f"{visible_token(token)} first"
-    mine = answer.reading.tokens[token]
-    return f"{visible_token(token)} number {mine.rank:,}, {percent(mine.probability)}"
 
 
 def _cut(answer: Answer) -> None:

@@ -17,7 +17,7 @@ from tracer.hypothesis.clamps import LAST, InterventionSpec
 from tracer.hypothesis.expectations.dose import Falls, Rises
 from tracer.hypothesis.expectations.fraction import Fraction
 from tracer.hypothesis.expectations.top import TopIsNot
-from tracer.hypothesis.load import from_hypothesis
+from tracer.hypothesis.load import as_declared, from_hypothesis
 from tracer.hypothesis.neuronpedia_ids import parse_given, without_position
 from tracer.hypothesis.overrides import apply_overrides
 from tracer.hypothesis.spec import Controls, Hypothesis, SupernodeSpec
@@ -123,9 +123,7 @@ def _changes(old: Hypothesis, new: Hypothesis) -> dict[str, dict[str, Any]]:
     for section in ("supernodes", "interventions"):
         before, after = getattr(old, section), getattr(new, section)
         changes[section] = {
-            name: part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            for name, part in after.items()
-            if part != before.get(name)
+            name: as_declared(part) for name, part in after.items() if part != before.get(name)
         }
     if new.controls != old.controls:
         changes["controls"] = {"random": new.controls.random}

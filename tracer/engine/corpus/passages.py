@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, cast
 
 from tracer.errors import UsageError, listed, show
 
+DEFAULT_TEXT = "wikipedia"
+"""The text that commands read where none is named."""
 MAX_JSON = 256 << 20
 """Bytes of a file that is read as a whole: JSON and markup."""
 MAX_LINE = 16 << 20

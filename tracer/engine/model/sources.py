@@ -27,6 +27,7 @@ from tracer.hypothesis.names import (
     PackageFile,
     looks_like_folder,
     repo_problem,
+    require_possible,
     unknown_model,
 )
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
@@ -252,3 +253,14 @@ def named_model(
             sentence = f"dtype {show(dtype)} is not known; choose {listed(_DTYPES)}."
             raise UsageError(sentence) from None
         raise UsageError("the model's name is empty; name one of `tracer models`.") from None
+
+
+def named_features(name: str | None = None) -> str:
+    """The feature basis of this name; None takes what a hypothesis file without that key would.
+
+    Raises:
+        UsageError: There can be none of this name.
+    """
+    basis: str = Hypothesis.model_fields["features"].default if name is None else name
+    require_possible(basis)
+    return basis

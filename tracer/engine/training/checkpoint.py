@@ -8,7 +8,6 @@ is removed at the end.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from tracer.engine.training.trainee import Trainee
 from tracer.errors import UsageError
-from tracer.record.files import left_behind, remove_left_behind, write_file, write_text
+from tracer.record.files import as_json, left_behind, remove_left_behind, write_file, write_text
 from tracer.record.training import FILE, TrainingRecord
 
 STATE = "training-state.safetensors"
@@ -82,8 +81,7 @@ def write_dictionary(folder: Path, trainee: Trainee, record: TrainingRecord) -> 
             write_text(place, content)
         else:
             _write_tensors(place, content, {})
-    about = json.loads(record.model_dump_json(by_alias=True))
-    write_text(folder / FILE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / FILE, as_json(record))
 
 
 def remove_state(folder: Path) -> None:
