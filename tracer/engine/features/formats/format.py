@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
@@ -283,7 +283,7 @@ def site_kind(path: Path, key: str, hook: str, allowed: Mapping[str, SiteKind]) 
     return allowed[hook]
 
 
-def in_layer(path: Path, key: str, hook: str) -> tuple[int, str]:
+def _in_layer(path: Path, key: str, hook: str) -> tuple[int, str]:
     """Layer and rest of a name such as `blocks.3.mlp.hook_in`.
 
     Raises:
@@ -293,6 +293,48 @@ def in_layer(path: Path, key: str, hook: str) -> tuple[int, str]:
     if found is None:
         raise UsageError(f"{path}: {key} is {hook[:80]!r}, which names no layer (blocks.N.…).")
     return int(found[1]), found[2]
+
+
+class LayerSites(NamedTuple):
+    """Where a layer's transcoder reads and writes."""
+
+    layer: int
+    reads: SiteKind
+    writes: SiteKind
+
+
+def layer_sites(path: Path, read: tuple[str, str], written: tuple[str, str]) -> LayerSites:
+    """Sites by names such as `blocks.3.mlp.hook_in`, each given as key and value of `path`.
+
+    Raises:
+        UsageError: They are of two layers, or of none, or are none that a dictionary can use.
+    """
+    read_layer, read_at = _in_layer(path, *read)
+    written_layer, written_at = _in_layer(path, *written)
+    if read_layer != written_layer:
+        raise UsageError(f"{path}: it reads layer {read_layer} and writes layer {written_layer}.")
+    reads = site_kind(path, read[0], read_at, INPUTS)
+    return LayerSites(read_layer, reads, site_kind(path, written[0], written_at, OUTPUTS))
+
+
+def in_order_of_sites(
+    folder: Path, parts: Iterable[tuple[LayerSites, Path]]
+) -> tuple[tuple[Path, ...], SiteKind, SiteKind]:
+    """The folders of layers from 0 on, and the kinds of site where all of them read and write.
+
+    Raises:
+        UsageError: A layer is there twice, some are missing in between, or they differ.
+    """
+    found: dict[int, Path] = {}
+    places: set[tuple[SiteKind, SiteKind]] = set()
+    for (layer, reads, writes), part in parts:
+        if layer in found:
+            raise UsageError(f"{folder}: layer {layer} is there twice, the second in {part.name}.")
+        found[layer] = part
+        places.add((reads, writes))
+    if len(places) > 1:
+        raise UsageError(f"{folder}: its layers do not all read and write at the same places.")
+    return in_order(folder, found), *places.pop()
 
 
 def _mapping(path: Path, found: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -23,22 +23,19 @@ from torch import Tensor
 
 from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
-    INPUTS,
-    OUTPUTS,
     Fetch,
     Format,
+    LayerSites,
     Settings,
     StatedActivation,
     choose_activation,
-    in_layer,
-    in_order,
+    in_order_of_sites,
+    layer_sites,
     parse_settings,
     read_json,
-    site_kind,
 )
 from tracer.engine.features.layer_weights import LayerWeights, Scales
 from tracer.engine.features.tensor_files import TensorFile, open_tensors, take
-from tracer.engine.model.sites import SiteKind
 from tracer.errors import UsageError
 
 CONFIG, WEIGHTS = "config.json", "sae_weights.safetensors"
@@ -61,47 +58,31 @@ class LlamascopiumConfig(Settings):
     use_glu_encoder: Literal[False] = False
 
 
-class _Part(NamedTuple):
-    folder: Path
-    config: LlamascopiumConfig
-    sites: tuple[SiteKind, SiteKind]
-
-
 def _layer_folders(folder: Path) -> list[Path]:
     weights = sorted(folder.glob(f"*/{WEIGHTS}"))
     return [path.parent for path in weights if (path.parent / CONFIG).is_file()]
 
 
 def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
-    parts: dict[int, _Part] = {}
-    for each in _layer_folders(folder):
-        layer, part = _part(each)
-        if layer in parts:
-            raise UsageError(f"{folder}: layer {layer} is there twice, the second in {each.name}.")
-        parts[layer] = part
-    ordered = in_order(folder, parts)
-    places = {part.sites for part in ordered}
-    if len(places) > 1:
-        raise UsageError(f"{folder}: its layers do not all read and write at the same places.")
-    layers = tuple(_weights(part) for part in ordered)
-    files = tuple(part.folder / file for part in ordered for file in (CONFIG, WEIGHTS))
-    return Dictionary(name, "transcoders", *places.pop(), layers, files)
+    configs = {part: _config(part / CONFIG) for part in _layer_folders(folder)}
+    sites = ((_sites(part / CONFIG, config), part) for part, config in configs.items())
+    parts, reads, writes = in_order_of_sites(folder, sites)
+    layers = tuple(_weights(part / WEIGHTS, configs[part]) for part in parts)
+    files = tuple(part / file for part in parts for file in (CONFIG, WEIGHTS))
+    return Dictionary(name, "transcoders", reads, writes, layers, files)
 
 
-def _part(folder: Path) -> tuple[int, _Part]:
-    path = folder / CONFIG
-    config = parse_settings(path, LlamascopiumConfig, read_json(path))
-    read_layer, read_at = in_layer(path, "hook_point_in", config.hook_point_in)
-    written_layer, written_at = in_layer(path, "hook_point_out", config.hook_point_out)
-    if read_layer != written_layer:
-        raise UsageError(f"{path}: it reads layer {read_layer} and writes layer {written_layer}.")
-    reads = site_kind(path, "hook_point_in", read_at, INPUTS)
-    writes = site_kind(path, "hook_point_out", written_at, OUTPUTS)
-    return read_layer, _Part(folder, config, (reads, writes))
+def _config(path: Path) -> LlamascopiumConfig:
+    return parse_settings(path, LlamascopiumConfig, read_json(path))
 
 
-def _weights(part: _Part) -> LayerWeights:
-    file, config = open_tensors(part.folder / WEIGHTS), part.config
+def _sites(path: Path, config: LlamascopiumConfig) -> LayerSites:
+    read, written = config.hook_point_in, config.hook_point_out
+    return layer_sites(path, ("hook_point_in", read), ("hook_point_out", written))
+
+
+def _weights(path: Path, config: LlamascopiumConfig) -> LayerWeights:
+    file = open_tensors(path)
     W_E = take(file, "W_E", (config.d_model, None))
     n_features = W_E.shape[1]
     n_in, n_out = _norms(file, config)

@@ -13,24 +13,20 @@ from pydantic import Field
 
 from tracer.engine.features.dictionary import Dictionary
 from tracer.engine.features.formats.format import (
-    INPUTS,
-    OUTPUTS,
     Fetch,
     Format,
+    LayerSites,
     Settings,
     StatedActivation,
     choose_activation,
-    in_layer,
-    in_order,
+    in_order_of_sites,
+    layer_sites,
     layer_weights,
     parse_settings,
     read_json,
-    site_kind,
 )
 from tracer.engine.features.layer_weights import LayerWeights
 from tracer.engine.features.tensor_files import open_tensors, take
-from tracer.engine.model.sites import SiteKind
-from tracer.errors import UsageError
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 
@@ -65,38 +61,22 @@ def _layer_folders(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
-    places: set[tuple[SiteKind, SiteKind]] = set()
-    layers: dict[int, LayerWeights] = {}
-    files: list[Path] = []
-    for part in _layer_folders(folder):
-        path = part / CONFIG
-        data = read_json(path)
-        layer, reads, writes = _place(path, data)
-        if layer in layers:
-            raise UsageError(f"{folder}: layer {layer} is there twice, the second in {part.name}.")
-        layers[layer] = _weights(part / WEIGHTS, parse_settings(path, SaelensConfig, data))
-        places.add((reads, writes))
-        files += [path, part / WEIGHTS]
-    if len(places) > 1:
-        raise UsageError(f"{folder}: its layers do not all read and write at the same places.")
-    (reads, writes) = places.pop()
-    ordered = in_order(folder, layers)
-    return Dictionary(name, "transcoders", reads, writes, ordered, tuple(files))
+    configs = {part: read_json(part / CONFIG) for part in _layer_folders(folder)}
+    sites = ((_sites(part / CONFIG, data), part) for part, data in configs.items())
+    parts, reads, writes = in_order_of_sites(folder, sites)
+    layers = tuple(
+        _weights(part / WEIGHTS, parse_settings(part / CONFIG, SaelensConfig, configs[part]))
+        for part in parts
+    )
+    files = tuple(part / file for part in parts for file in (CONFIG, WEIGHTS))
+    return Dictionary(name, "transcoders", reads, writes, layers, files)
 
 
-def _place(path: Path, data: dict[str, Any]) -> tuple[int, SiteKind, SiteKind]:
-    """The layer a transcoder belongs to, and the kinds of site where it reads and writes."""
+def _sites(path: Path, data: dict[str, Any]) -> LayerSites:
     within = data.get("metadata")
     hooks = parse_settings(path, Hooks, within if isinstance(within, dict) else data)
-    read_layer, read_at = in_layer(path, "hook_name", hooks.hook_name)
-    written_layer, written_at = in_layer(path, "hook_name_out", hooks.hook_name_out)
-    if read_layer != written_layer:
-        raise UsageError(f"{path}: it reads layer {read_layer} and writes layer {written_layer}.")
-    return (
-        read_layer,
-        site_kind(path, "hook_name", read_at, INPUTS),
-        site_kind(path, "hook_name_out", written_at, OUTPUTS),
-    )
+    read, written = ("hook_name", hooks.hook_name), ("hook_name_out", hooks.hook_name_out)
+    return layer_sites(path, read, written)
 
 
 def _weights(path: Path, config: SaelensConfig) -> LayerWeights:
