@@ -30,6 +30,7 @@ from tracer.errors import EXIT_OK, UsageError, shorten, show
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.record.feature_card import FeatureCard, FeatureId, Line, LogitEffect, OnText
 from tracer.record.feature_index import Histogram, IndexedFeature, IndexedSides
+from tracer.record.given_files import require_file
 from tracer.report.screen import Screen
 
 MAX_FEATURES = 100
@@ -113,9 +114,7 @@ def read_lines(path: Path) -> list[Line]:
         UsageError: It is no such file, too large, or has no text.
         OSError: It cannot be read.
     """
-    if not path.is_file():
-        what = "this is not a regular file" if path.exists() else "no such file"
-        raise UsageError(f"{path}: {what}.")
+    require_file(path)
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

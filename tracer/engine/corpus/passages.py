@@ -8,7 +8,6 @@ Nothing is read before a passage is asked for, and plain text and JSONL never as
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.parser import HTMLParser
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from tracer.errors import UsageError, listed, show
+from tracer.record.given_files import json_of, numbered_lines
 
 DEFAULT_TEXT = "wikipedia"
 """The text that commands read where none is named."""
@@ -163,11 +163,7 @@ def _installed(name: str, installed: Installed) -> Path:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines by number, decoded one by one."""
     with path.open("rb") as file:
-        number = 0
-        while data := file.readline(MAX_LINE + 1):
-            number += 1
-            if len(data) > MAX_LINE:
-                raise UsageError(f"{path}:{number}: a line of more than {MAX_LINE >> 20} MiB.")
+        for number, data in numbered_lines(path, file, MAX_LINE):
             if b"\0" in data:
                 raise UsageError(f"{path}:{number}: binary data; a text is expected.")
             try:
@@ -192,7 +188,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in _lines(path):
         if not line.strip():
             continue
-        found = _parsed(line, f"{path}:{number}")
+        found = json_of(line, f"{path}:{number}")
         text = found.get("text") if isinstance(found, dict) else found
         if not isinstance(text, str):
             raise UsageError(f"{path}:{number}: a line is an object with a `text`, or a string.")
@@ -201,7 +197,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _json(path: Path) -> Iterator[tuple[str, str]]:
-    waiting: list[Any] = [_parsed(_whole(path), str(path))]
+    waiting: list[Any] = [json_of(_whole(path), str(path))]
     n = 0
     while waiting:
         each = waiting.pop()
@@ -225,13 +221,6 @@ def _markup(path: Path) -> Iterator[tuple[str, str]]:
     shown.feed(_whole(path))
     shown.close()
     yield path.name, shown.text()
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not valid JSON: {error}.") from None
 
 
 def _whole(path: Path) -> str:

@@ -11,7 +11,6 @@ explanations, the first one that is read counts.
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from io import BufferedIOBase
@@ -21,6 +20,7 @@ from typing import Any, cast
 from tracer.errors import UsageError, show
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.record.feature_index import LONGEST_LABEL
+from tracer.record.given_files import json_of, numbered_lines, require_file
 
 MAX_JSON = 256 << 20
 _MAX_LINE = 1 << 20
@@ -67,9 +67,7 @@ def label_files(path: Path) -> list[Path]:
         if not found:
             raise UsageError(f"{path}: the folder has no .jsonl or .jsonl.gz file.")
         return found
-    if not path.is_file():
-        what = "this is not a regular file" if path.exists() else "no such file"
-        raise UsageError(f"{path}: {what}.")
+    require_file(path)
     if not path.name.endswith(_ENDINGS):
         raise UsageError(f"{path}: labels are .json, .jsonl or .jsonl.gz.")
     return [path]
@@ -79,11 +77,11 @@ def _labels(path: Path) -> Iterator[tuple[str, Labelled]]:
     if path.suffix != ".json":
         for number, line in _lines(path):
             where = f"{path}:{number}"
-            yield where, _exported(_parsed(line, where), where)
+            yield where, _exported(json_of(line, where), where)
         return
     if path.stat().st_size > MAX_JSON:
         raise UsageError(f"{path}: larger than {MAX_JSON >> 20} MiB; give it as JSONL.")
-    data = _parsed(path.read_bytes(), str(path))
+    data = json_of(path.read_bytes(), str(path))
     if isinstance(data, list):
         for number, each in enumerate(cast(list[Any], data)):
             where = f"{path}, entry {number}"
@@ -123,19 +121,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _bounded(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, bytes]]:
-    for number in range(1, _MAX_LINES + 1):
-        line = file.readline(_MAX_LINE + 1)
-        if not line:
-            return
-        if len(line) > _MAX_LINE:
-            raise UsageError(f"{path}:{number}: a line of more than {_MAX_LINE >> 20} MiB.")
+    for number, line in numbered_lines(path, file, _MAX_LINE):
+        if number > _MAX_LINES:
+            raise UsageError(f"{path}: more than {_MAX_LINES:,} lines.")
         if line.strip():
             yield number, line
-    raise UsageError(f"{path}: more than {_MAX_LINES:,} lines.")
-
-
-def _parsed(text: bytes, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not valid JSON: {error}.") from None
