@@ -177,7 +177,7 @@ COMMANDS = (
     Command(
         "schema",
         "Set up",
-        "setup:schema",
+        "schema:schema",
         "Print the JSON Schema of hypothesis files, or of what a command writes with --json.",
     ),
     Command(

@@ -80,7 +80,7 @@ def planned(
 ) -> Iterator[FilePlan | FileResult]:
     """The plan of each file, or its mistakes; those that cannot be read come first."""
     found, last = read_all(paths, replaced.overrides()), LastOpened[TokenizerOnly]()
-    yield from found.results()
+    yield from (refused(str(path), None, error) for path, error in found.broken)
     for file in found.files:
         try:
             yield _plan(file, last, progress)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tracer.cli.json_output import FileResult, refused
 from tracer.cli.output import stderr
 from tracer.errors import HypothesisError, UsageError, shorten
 from tracer.hypothesis.load import HypothesisFile, is_hypothesis_file, read
@@ -135,10 +134,6 @@ class FilesRead(NamedTuple):
 
     files: list[HypothesisFile]
     broken: list[BrokenFile]
-
-    def results(self) -> list[FileResult]:
-        """How the broken files end."""
-        return [refused(str(path), None, error) for path, error in self.broken]
 
     def say_broken(self) -> list[int]:
         """Print the mistakes of the broken files; returns their exit codes."""

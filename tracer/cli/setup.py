@@ -1,21 +1,19 @@
-"""`tracer models`, `schema`, `init` and `cache`: what is available on this machine."""
+"""`tracer models`, `init` and `cache`: what is available on this machine."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from tracer.cli.documents.registry import document_schema
-from tracer.cli.output import stderr, stdout, write_stdout
+from tracer.cli.output import stderr, stdout
 from tracer.engine.feature_index.entries import open_store
 from tracer.engine.model import converted
 from tracer.engine.model.sources import locate
 from tracer.engine.store import MAX_BYTES, Store, root
 from tracer.errors import EXIT_OK, UsageError
-from tracer.hypothesis.load import STARTER, json_schema_text
+from tracer.hypothesis.load import STARTER
 from tracer.hypothesis.names import MODELS
 from tracer.hypothesis.spec import ModelSpec
 
@@ -38,30 +36,6 @@ def models() -> int:
         screen.say(f"  hub      {model.hub}")
         if location.reason:
             screen.paragraph(location.reason)
-    return EXIT_OK
-
-
-def schema(
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[COMMAND]...",
-            help="A command's words: the schema of what it writes with --json.",
-            show_default=False,
-        ),
-    ] = None,
-) -> int:
-    """Print the JSON Schema of hypothesis files, or of what a command writes with --json.
-
-    tracer schema > hypothesis.schema.json
-
-    tracer schema run > verdicts.schema.json
-    """
-    if not command:
-        write_stdout(json_schema_text())
-    else:
-        found = document_schema(" ".join(command))
-        write_stdout(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 

@@ -80,7 +80,7 @@ def checked(
 ) -> Iterator[FileResult]:
     """How each file ends; those that cannot be read come first."""
     found, last = read_all(paths, replaced.overrides()), LastOpened[TokenizerOnly]()
-    yield from found.results()
+    yield from (refused(str(path), None, error) for path, error in found.broken)
     for file in found.files:
         name = file.hypothesis.hypothesis
         try:

@@ -91,7 +91,7 @@ class Runs(Document):
 class ShownRun(Document):
     """One run, judged as it is opened."""
 
-    schema_: Literal["tracer.run/1"] = Field(default="tracer.run/1", alias="schema")
+    schema_: Literal["tracer.shown/1"] = Field(default="tracer.shown/1", alias="schema")
     run: str = Field(description="Its id, `hypothesis/…`.")
     files: tuple[str, ...] = Field(description="Its report and what it rests on.")
     seconds: float | None = Field(description="That measuring it took.")
