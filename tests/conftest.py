@@ -37,7 +37,12 @@ logging.disable_progress_bar()
 def own_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or leaves measurements where the user's are kept."""
     folder = tmp_path / "kept-measurements"
-    for module in ("tracer.api.hypotheses", "tracer.cli.run", "tracer.cli.setup"):
+    for module in (
+        "tracer.api.hypotheses",
+        "tracer.cli.propose",
+        "tracer.cli.run",
+        "tracer.cli.setup",
+    ):
         monkeypatch.setattr(f"{module}.root", lambda: folder)
     indexes = tmp_path / "kept-indexes"
     monkeypatch.setattr("tracer.engine.feature_index.entries.root", lambda: indexes)

@@ -176,6 +176,7 @@ def test_a_few_claims_come_out_as_they_are(scenes, tmp_path, name):
     assert (tmp_path / "kept" / name).is_dir()
 
 
+@pytest.mark.library
 def test_trials_leave_nothing_behind_unless_asked(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()

@@ -67,6 +67,12 @@ COMMANDS = (
         "Ask a model for its next token, and see how prompts are cut into tokens.",
     ),
     Command(
+        "propose",
+        "Look inside",
+        "propose:propose",
+        "Propose a hypothesis about prompts by concept, from what the model does with them.",
+    ),
+    Command(
         "graph",
         "Look inside",
         "graph:graph",

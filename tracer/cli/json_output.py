@@ -54,7 +54,7 @@ def verdicts(
     results: Sequence[FileResult], code: int, family: HypothesisFamily | None = None
 ) -> Verdicts:
     """The results of `tracer run`, for programs."""
-    found = tuple(map(_case_ending, results))
+    found = tuple(map(case_ending, results))
     return Verdicts(exit_code=code, results=found, family=family)
 
 
@@ -68,7 +68,8 @@ def ending(result: FileResult) -> FileEnding:
     return FileEnding(**_of_file(result))
 
 
-def _case_ending(result: FileResult) -> CaseEnding:
+def case_ending(result: FileResult) -> CaseEnding:
+    """One of the results of a run, for programs."""
     case, verdict, before = result.case, result.verdict, result.comparison
     return CaseEnding(
         **_of_file(result),

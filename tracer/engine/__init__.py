@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracer.engine import head_reason as head_reason
     from tracer.engine import memory as memory
     from tracer.engine import model as model
+    from tracer.engine import proposal as proposal
     from tracer.engine import run as run
     from tracer.engine import session as session
     from tracer.engine import specificity as specificity
@@ -31,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "head_reason",
         "memory",
         "model",
+        "proposal",
         "run",
         "session",
         "specificity",

@@ -103,6 +103,20 @@ def described(
     }
 
 
+def promoted_together(
+    model: Model,
+    basis: FeatureBasis,
+    features: Sequence[FeatureId],
+    activations: Sequence[float],
+    top: int,
+) -> tuple[str, ...]:
+    """The tokens that features promote most by the sum of what they write, so active."""
+    written = write_directions(model, basis, features)
+    together = torch.tensor(activations).to(written) @ written
+    scores = _vocabulary_scores(model, together[None])
+    return tuple(each.token for each in _ends(model.tokenizer, scores[0], top).promoted)
+
+
 def write_directions(
     model: Model, basis: FeatureBasis, features: Sequence[FeatureId]
 ) -> Float[Tensor, "n d_model"]:

@@ -265,6 +265,19 @@ def to_yaml(data: Mapping[str, Any]) -> str:
     return yaml.dump(dict(data), Dumper=CoreDumper, allow_unicode=True, sort_keys=False, width=100)
 
 
+def to_flow_yaml(data: Mapping[str, Any]) -> str:
+    """The same in braces, on one line."""
+    written = yaml.dump(
+        dict(data),
+        Dumper=CoreDumper,
+        allow_unicode=True,
+        sort_keys=False,
+        width=1_000_000,
+        default_flow_style=True,
+    )
+    return written.rstrip("\n")
+
+
 def _compose(text: str) -> yaml.Node | None:
     _refuse_separators(text)
     try:

@@ -13,6 +13,7 @@ from tracer.cli.documents.graphs import Graphs
 from tracer.cli.documents.index import FoundFeatures, IndexFacts
 from tracer.cli.documents.listing import Hypotheses, Runs, ShownRun
 from tracer.cli.documents.plans import Plans
+from tracer.cli.documents.proposal import Proposal
 from tracer.cli.documents.results import Validation, Verdicts
 from tracer.cli.documents.selftest import SelftestRates
 from tracer.cli.documents.specificity import SpecificitySummary
@@ -25,6 +26,7 @@ DOCUMENTS: dict[str, Any] = {
     "plan": Plans,
     "specificity": SpecificitySummary,
     "ask": AnswersToPrompts,
+    "propose": Proposal,
     "graph": Graphs,
     "features": Features,
     "features index": IndexFacts,
