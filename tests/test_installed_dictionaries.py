@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from command import call
 from dictionaries import write_transcoders
 from heard import Heard
+from tiny_file import write_tiny
 
 import tracer.hypothesis.installed_dictionaries as installed
 from tracer.engine.evaluation.trained_on import training_of
@@ -156,3 +159,65 @@ def test_the_packages_are_what_is_known_of_them():
         assert about["name"] == each.distribution
         assert about["entry-points"][GROUP] == {each.name: tool["packages"][0]}
         assert (PACKAGES / each.name / "build.py").is_file()
+
+
+def test_a_file_of_a_package_that_is_not_there_is_skipped_where_it_says_so(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    [name] = PACKAGED
+    write_tiny(tmp_path, tiny, features=name, if_absent="skip")
+    told = call(capfd, "run", "tiny.yaml")
+    assert (told.code, f"SKIPPED  tiny  features '{name}' come with the data" in told.out) == (
+        5,
+        True,
+    )
+    write_tiny(tmp_path, tiny, features=name)
+    told = call(capfd, "run", "tiny.yaml")
+    assert (told.code, told.err.count(f"features '{name}' come with the data package")) == (4, 1)
+
+
+def test_the_recipe_packs_weights_and_what_was_measured_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    path = PACKAGES / "gemma-3-270m-transcoders" / "build.py"
+    spec = importlib.util.spec_from_file_location("build_recipe", path)
+    assert spec is not None and spec.loader is not None
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    done: list[str] = []
+
+    def python(*words: str) -> None:
+        match words:
+            case ("-m", "tracer", "train", *rest):
+                done.append("train")
+                assert rest[-2:] == ["--out", str(tmp_path / "work" / "trained")]
+            case ("-m", "tracer", "features", "compact", trained, "--out", out):
+                done.append(trained)
+                Path(out).mkdir()
+            case ("-m", "tracer", "features", "evaluate", features, *_, out):
+                folder = Path(out) / "evaluations" / "1"
+                folder.mkdir(parents=True)
+                about = {"basis": features, "dictionary": {"source": features}}
+                (folder / "evaluation.json").write_text(json.dumps({"bases": [about]}))
+            case ("-m", "pip", "wheel", *_, "--wheel-dir", dist, project):
+                [module] = tomllib.loads((Path(project) / "pyproject.toml").read_text())["tool"][
+                    "setuptools"
+                ]["packages"]
+                text = (Path(project) / module / "evaluation.json").read_text()
+                assert str(tmp_path) not in text and (Path(project) / "README.md").is_file()
+                Path(dist).mkdir()
+                (Path(dist) / "a.whl").touch()
+
+    monkeypatch.setattr(recipe, "_python", python)
+    monkeypatch.setattr(recipe, "WORK", tmp_path / "work")
+    monkeypatch.setattr(recipe, "DIST", tmp_path / "dist")
+    monkeypatch.setattr("sys.argv", ["build.py", "--trained", "mine"])
+    recipe.main()
+    assert capsys.readouterr().out == f"{tmp_path / 'dist' / 'a.whl'}\n"
+    assert list((tmp_path / "work").iterdir()) == []
+    (tmp_path / "dist" / "a.whl").unlink()
+    (tmp_path / "dist").rmdir()
+    monkeypatch.setattr("sys.argv", ["build.py"])
+    recipe.main()
+    assert done == ["mine", "train", str(tmp_path / "work" / "trained")]
