@@ -117,7 +117,7 @@ def test_only_a_web_address_is_a_link():
 
 def test_the_page_of_this_library_lists_every_file():
     rows = _rows(ROOT / "docs" / "library.md")
-    files = [*(ROOT / "hypotheses").glob("*.yaml"), *(ROOT / "hypotheses/published").glob("*.yaml")]
+    files = (ROOT / "hypotheses").rglob("*.yaml")
     assert sorted(rows) == sorted(path.stem for path in files)
 
 

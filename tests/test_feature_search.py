@@ -20,6 +20,8 @@ from tracer.engine.features.open import OpenBasis
 from tracer.engine.progress import Silent
 from tracer.engine.session import Opened, subject_of
 from tracer.errors import UsageError
+from tracer.hypothesis.spec import SupernodeSpec
+from tracer.hypothesis.yaml_text import parse
 
 TEXT = "the capital of the state containing Dallas is Austin"
 
@@ -163,6 +165,11 @@ def test_the_commands(tiny, text, tmp_path, monkeypatch, capfd):
     without = call(capfd, "features", "search", " Austin", *on)
     assert without.code == 0 and "tracer features index" in without.out
     assert "promote it, most first" in without.out
+    alone = call(capfd, "features", "search", " Austin", *on, "--yaml", "austin").out
+    assert "say_austin:" in alone and "\n  austin:" not in alone
+    nothing = call(capfd, "features", "search", "Dallas Plano", *on, "--yaml", "austin")
+    assert (nothing.code, nothing.out) == (4, "")
+    assert "nothing was found of which a supernode could be made" in nothing.err
     made = call(capfd, "features", "index", *on, "--text", str(text), "--tokens", "100", "--json")
     assert made.code == 0, made.err
     about = json.loads(made.out)
@@ -170,6 +177,15 @@ def test_the_commands(tiny, text, tmp_path, monkeypatch, capfd):
     found = json.loads(call(capfd, "features", "search", " Austin", *on, "--json").out)
     assert len(found["fires"]) == len(found["promotes"]) == 10
     assert all(each["label"] for each in found["fires"])
+    made = call(capfd, "features", "search", " Austin", *on, "--yaml", "austin", "--at", "city")
+    comments, _, part = made.out.partition("supernodes:")
+    declared = {"supernodes": parse("supernodes:" + part).data["supernodes"]}
+    austin, say = (declared["supernodes"][name] for name in ("austin", "say_austin"))
+    assert austin == {"features": [each["id"] for each in found["fires"]], "at": "city"}
+    assert say == {"features": [each["id"] for each in found["promotes"]], "at": "last"}
+    assert comments.count("\n") == comments.count("# ") == 3 and "' Austin': austin, 10" in comments
+    assert "promote it, most first" in made.err and "supernodes" not in made.err
+    SupernodeSpec.model_validate(austin)
     shown = call(capfd, "features", "1_3", *on)
     assert "label, active above 0" in shown.out and "text.txt" in shown.out
     (tmp_path / "labels.json").write_text(json.dumps({"1_3": "mine\x1b[31m"}))
@@ -217,6 +233,11 @@ def test_a_run_tells_what_an_index_says_also_where_it_was_measured_before(
         (("index", "--tokens", "0"), "--tokens"),
         (("search", "  "), "there is no text to search for"),
         (("search", "x" * 2001), "the text has 2,001 characters; at most 2,000 are read"),
+        (("search", "x", "--yaml", "a b"), "--yaml 'a b': a name is letters, digits"),
+        (("search", "x", "--yaml", "a" * 61), "a name is letters, digits"),
+        (("search", "x", "--yaml", "a", "--at", "1"), "--at '1': a name is letters"),
+        (("search", "x", "--at", "city"), "give --yaml NAME as well"),
+        (("search", "x", "--yaml", "a", "--json"), "both print to standard output"),
         (("label", "absent.json"), "absent.json: no such file"),
     ],
 )

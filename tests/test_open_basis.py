@@ -51,7 +51,7 @@ def model(tiny: Path) -> Model:
 def test_neurons_have_no_dictionary(model: Model):
     opened = open_basis("neurons", model, Heard())
     assert isinstance(opened.basis, NeuronBasis)
-    assert opened[1:] == ("neurons", None, None)
+    assert opened[1:] == ("neurons", None, None, None)
 
 
 def test_a_folder_becomes_a_basis_that_the_model_can_feed(model: Model, tmp_path: Path):

@@ -37,8 +37,8 @@ class ModelUnavailable(TracerError):
 class OutOfReach(ModelUnavailable):
     """The hub does not give a model or its features from here: no network, or no permission.
 
-    A misspelt name, an unsound folder and a full disk are none of it. A hypothesis may ask to be
-    skipped then.
+    Nor does a data package of features, because it is not installed. A misspelt name, an unsound
+    folder and a full disk are none of it. A hypothesis may ask to be skipped then.
     """
 
 

@@ -42,7 +42,7 @@ def library(
     A verdict is that of the newest run of what the file says now, its wording aside. A file that
     was run on several models has a row for each, its own first.
 
-    tracer library hypotheses/ hypotheses/published/ --no-links --out docs/library.md
+    tracer library hypotheses/ hypotheses/*/ --no-links --out docs/library.md
     """
     require_writable(out.parent, "--out")
     found = read_all(hypothesis_paths(files))

@@ -13,9 +13,12 @@ from tracer.engine.model import converted
 from tracer.engine.model.sources import locate
 from tracer.engine.store import MAX_BYTES, Store, root
 from tracer.errors import EXIT_OK, UsageError
+from tracer.hypothesis.installed_dictionaries import PACKAGED, find_installed, installed_names
 from tracer.hypothesis.load import STARTER
 from tracer.hypothesis.names import MODELS
 from tracer.hypothesis.spec import ModelSpec
+from tracer.record.training import read_training
+from tracer.report.screen import Screen
 
 FIRST_FILE = Path("hypotheses") / "my_hypothesis.yaml"
 
@@ -23,7 +26,8 @@ FIRST_FILE = Path("hypotheses") / "my_hypothesis.yaml"
 def models() -> int:
     """List the models that have a name, what is ready here, and what to install.
 
-    Any Hugging Face id or folder that TransformerLens supports is a model, too.
+    Any Hugging Face id or folder that TransformerLens supports is a model, too. Behind the models
+    stand the dictionaries of features that data packages bring, installed or not.
     """
     screen = stdout()
     for model in MODELS.values():
@@ -36,7 +40,28 @@ def models() -> int:
         screen.say(f"  hub      {model.hub}")
         if location.reason:
             screen.paragraph(location.reason)
+    for name in dict.fromkeys((*PACKAGED, *installed_names())):
+        screen.say(name, "bold")
+        _tell_dictionary(screen, name)
     return EXIT_OK
+
+
+def _tell_dictionary(screen: Screen, name: str) -> None:
+    """What it was trained on, where its package is installed, and how to get it."""
+    packaged = PACKAGED.get(name)
+    screen.say(f"  {packaged.summary if packaged else 'features of an installed package'}")
+    try:
+        installed = find_installed(name)
+        training = installed and read_training(installed.folder)
+    except UsageError as error:
+        screen.paragraph(str(error))
+        return
+    if training is not None:
+        text = "; ".join(training.text.what)
+        screen.paragraph(f"trained  on {training.model.name}, {training.tokens:,} tokens: {text}")
+    screen.say(f"  here     {'missing' if installed is None else f'ready, {installed.place}'}")
+    if packaged:
+        screen.paragraph(f"install  {packaged.install}")
 
 
 def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = FIRST_FILE) -> int:

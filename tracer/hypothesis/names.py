@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from tracer.errors import UsageError, did_you_mean, shorten
+from tracer.hypothesis.installed_dictionaries import PACKAGED, installed_names
 from tracer.hypothesis.named_dictionaries import DICTIONARIES
 
 
@@ -191,6 +192,7 @@ NEURONS = "neurons"
 """The basis that every model has."""
 _MARKS = "/\\.~"
 """A word with one of these may be an address or a folder."""
+_NAMED = (NEURONS, *DICTIONARIES, *PACKAGED)
 
 
 def require_possible(name: str) -> None:
@@ -206,14 +208,14 @@ def require_possible(name: str) -> None:
 
 def misnamed(name: str) -> str | None:
     """Why a word cannot stand for features; nothing is told of addresses that do not exist."""
-    if name in (NEURONS, *DICTIONARIES) or any(mark in name for mark in _MARKS) or is_folder(name):
+    if name in _NAMED or any(mark in name for mark in _MARKS) or is_folder(name):
         return None
-    return unknown_features(name)
+    return None if name in installed_names() else unknown_features(name)
 
 
 def unknown_features(name: str) -> str:
     """The sentence for a name that nothing answers to: the nearest, the known, what else may be."""
-    known = [NEURONS, *DICTIONARIES]
+    known = list(dict.fromkeys((*_NAMED, *installed_names())))
     return (
         f"unknown features {shorten(name)!r}.{did_you_mean(name[:200], known)} "
         f"Known names: {', '.join(known)}. Otherwise give a folder, or a Hugging Face id of the "

@@ -116,7 +116,7 @@ class VariantRecord(Recorded):
 class BasisRecord(Recorded):
     """The dictionary that was measured with."""
 
-    source: str = Field(description="Folder or hub id it came from.")
+    source: str = Field(description="Folder, package or hub id it came from.")
     revision: str | None
     fingerprint: str | None = Field(description="SHA-256 of its files, or None.")
 

@@ -39,7 +39,7 @@ OF_FILES = """# The library
 Every hypothesis that comes with tracer, and the verdict of a run of it. This page is written by
 
     tracer run hypotheses/
-    tracer library hypotheses/ hypotheses/published/ --no-links --out docs/library.md
+    tracer library hypotheses/ hypotheses/*/ --no-links --out docs/library.md
 
 from the runs under `reports/`. These are not kept in the repository, but for the report of one of
 `two_hop`, `reports/sample/two_hop.html`; without `--no-links` the page links the reports that are

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from tracer.engine.features.open import OpenBasis
 from tracer.record.evaluation import TrainedOn
@@ -12,13 +11,12 @@ from tracer.record.training import TrainingRecord, read_training
 
 
 def training_of(features: OpenBasis) -> TrainingRecord | None:
-    """The record beside a folder's dictionary; None where there is none, as beside those of others.
+    """The record beside a dictionary in a folder or package; None where there is none.
 
     Raises:
         UsageError: It is unsound.
     """
-    is_folder = features.fingerprint is not None and features.revision is None
-    return read_training(Path(features.source)) if is_folder else None
+    return None if features.folder is None else read_training(features.folder)
 
 
 def trained_on(training: TrainingRecord, model: ModelRecord) -> TrainedOn:

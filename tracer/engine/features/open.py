@@ -26,7 +26,12 @@ from tracer.engine.model.hub import download, download_files, download_nested
 from tracer.engine.model.model import Model
 from tracer.engine.model.sources import HubSource
 from tracer.engine.progress import Progress
-from tracer.errors import UsageError
+from tracer.errors import OutOfReach, UsageError
+from tracer.hypothesis.installed_dictionaries import (
+    PACKAGED,
+    InstalledDictionary,
+    find_installed,
+)
 from tracer.hypothesis.named_dictionaries import DICTIONARIES, NamedDictionary
 from tracer.hypothesis.names import (
     MODELS,
@@ -36,6 +41,7 @@ from tracer.hypothesis.names import (
     parse_hub_folder,
     unknown_features,
 )
+from tracer.record.training import read_training
 
 
 class OpenBasis(NamedTuple):
@@ -43,62 +49,94 @@ class OpenBasis(NamedTuple):
 
     basis: FeatureBasis
     source: str
-    """`neurons`, a folder, or a hub id with the folder in it."""
+    """`neurons`, a folder, a package, or a hub id with the folder in it."""
     revision: str | None
     """The hub's commit."""
     fingerprint: str | None
     """SHA-256 over the dictionary's files, as `fingerprint` takes it; None for neurons."""
+    folder: Path | None = None
+    """Where a folder's or an installed package's files are; None of neurons and of the hub."""
+
+
+class _Place(NamedTuple):
+    """Where a dictionary's files are, and how a record names that."""
+
+    files: Path
+    source: str
+    revision: str | None = None
+    """The commit of one from the hub."""
 
 
 def open_basis(name: str, model: Model, progress: Progress) -> OpenBasis:
     """The features of a model; the first time this may download them.
 
     Args:
-        name: `neurons`, a registered dictionary, a folder, or `organisation/name[/folder][@rev]`.
+        name: `neurons`, a registered dictionary, one that an installed package offers, a folder, or
+            `organisation/name[/folder][@rev]`.
         model: What they must fit.
         progress: Told of downloads.
 
     Raises:
         UsageError: An unknown name, an unsound dictionary, or one that belongs to another model.
-        ModelUnavailable: The hub cannot give it, or the model lacks a hook point.
+        ModelUnavailable: The hub cannot give it, its package is not installed, or the model lacks a
+            hook point.
     """
     if name == NEURONS:
         return OpenBasis(NeuronBasis(model), NEURONS, None, None)
-    folder, source, revision = _locate(name, model, progress)
-    dictionary = read_dictionary(folder, name, partial(_fetch, progress=progress))
+    place = _locate(name, model, progress)
+    dictionary = read_dictionary(place.files, name, partial(_fetch, progress=progress))
     if named := DICTIONARIES.get(name):
         _require_published(named, dictionary)
     check_model(dictionary, model)
     opening = untrained_opening(model.record, name)
     basis = DictionaryBasis(dictionary, model.device, opening)
-    return OpenBasis(basis, source, revision, fingerprint(dictionary.files))
+    here = place.files if place.revision is None else None
+    return OpenBasis(basis, place.source, place.revision, fingerprint(dictionary.files), here)
 
 
-def _locate(name: str, model: Model, progress: Progress) -> tuple[Path, str, str | None]:
-    """The dictionary's folder here, its source, and the commit of one from the hub."""
+def _locate(name: str, model: Model, progress: Progress) -> _Place:
+    """The dictionary's place here; what it was made for is checked where its name says it."""
     if named := DICTIONARIES.get(name):
-        _require_suited(named, model)
+        instead = f"name the repository: {named.address}"
+        _require_suited(name, named.models, model, instead)
         return _download(HubFile(named.repo, named.folder, None), progress)
+    if installed := find_installed(name):
+        _require_trained_on(installed, model)
+        return _Place(installed.folder, installed.place)
+    if packaged := PACKAGED.get(name):
+        raise OutOfReach(
+            f"features {name!r} come with the data package {packaged.distribution}, which is not "
+            f"installed; {packaged.install}."
+        )
     if not name.startswith("hf://") and looks_like_folder(name):
         folder = Path(name).expanduser()
         if not folder.is_dir():
             raise UsageError(f"features {name!r}: no such folder.")
-        return folder.resolve(), str(folder.resolve()), None
+        return _Place(folder.resolve(), str(folder.resolve()))
     place = parse_hub_folder(name)
     if place is None:
         raise UsageError(unknown_features(name))
     return _download(place, progress)
 
 
-def _require_suited(named: NamedDictionary, model: Model) -> None:
+def _require_suited(name: str, models: Sequence[str], model: Model, instead: str) -> None:
     known = MODELS.get(model.record.name)
     ids = {model.record.name, model.record.source, *([known.hub] if known else [])}
-    if ids.isdisjoint(named.models):
+    if ids.isdisjoint(models):
         raise UsageError(
-            f"features {named.name!r} are for {' and '.join(named.models)}; this model is "
-            f"{model.record.name}. To use them all the same, where the shapes fit, name the "
-            f"repository: {named.address}"
+            f"features {name!r} are for {' and '.join(models)}; this model is "
+            f"{model.record.name}. To use them all the same, where the shapes fit, {instead}"
         )
+
+
+def _require_trained_on(installed: InstalledDictionary, model: Model) -> None:
+    """Refuse another model than that of the training record, where the package brings one."""
+    training = read_training(installed.folder)
+    if training is None or training.model.fingerprint == model.record.fingerprint:
+        return
+    known = MODELS.get(training.model.name)
+    models = (training.model.name, *([known.hub] if known else []))
+    _require_suited(installed.name, models, model, f"name the folder: {installed.folder}")
 
 
 def _require_published(named: NamedDictionary, dictionary: Dictionary) -> None:
@@ -117,7 +155,7 @@ def _require_published(named: NamedDictionary, dictionary: Dictionary) -> None:
         )
 
 
-def _download(place: HubFile, progress: Progress) -> tuple[Path, str, str]:
+def _download(place: HubFile, progress: Progress) -> _Place:
     source = HubSource(place.repo, place.revision)
     commit = download(source, hub_patterns(), progress, place.path)
     if not has_own_files(commit / place.path):
@@ -125,7 +163,7 @@ def _download(place: HubFile, progress: Progress) -> tuple[Path, str, str]:
     where = "/".join(filter(None, (place.repo, place.path)))
     if not (commit / place.path).is_dir():
         raise UsageError(f"{place.repo} has no dictionary in {place.path or 'its main folder'!r}.")
-    return commit / place.path, where, commit.name
+    return _Place(commit / place.path, where, commit.name)
 
 
 def _fetch(files: Sequence[HubFile], progress: Progress) -> list[Path]:
