@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from tracer import engine
+from tracer.api import proposal
+from tracer.api.proposal import Proposed
 from tracer.cli import options
 from tracer.cli.cases import cases_of
 from tracer.cli.compare import Baseline
@@ -34,17 +35,16 @@ from tracer.cli.select import FileFilters
 from tracer.engine.model.sources import named_model
 from tracer.engine.store import Store, root
 from tracer.errors import EXIT_OK, UsageError, show
-from tracer.evidence.proposed import thresholds
 from tracer.evidence.wording import counted
 from tracer.hypothesis.concepts import Concepts, of_sets, of_table
 from tracer.hypothesis.declared import WHAT_NAMES_ARE, is_name
-from tracer.hypothesis.load import Replacements, check
+from tracer.hypothesis.load import Replacements
 from tracer.hypothesis.names import NEURONS, require_possible
+from tracer.hypothesis.studies.necessity import Necessity
 from tracer.record.files import create_text
-from tracer.record.proposal import Discovery
 from tracer.record.registration import REGISTERED, register, registered, when
 from tracer.report.matrix import combinations
-from tracer.report.proposal import group_words, proposed_text
+from tracer.report.proposal import group_words
 from tracer.report.screen import Screen
 from tracer.report.text import percent
 
@@ -121,18 +121,14 @@ def propose(
     require_writable(out, "--out")
     require_writable_file(json_, "--json")
     with progress_on(stderr(), quiet=quiet or json_ == STDOUT) as progress:
-        with progress.task("importing PyTorch and TransformerLens"):
-            discover = engine.proposal.propose.discover
-            open_both = engine.session.open_both
-        opened = open_both(spec, basis, progress)
-        asked, found = discover(asked, spec, basis, seed, opened, progress)
-    text = proposed_text(name, asked, found, spec, basis, seed)
-    hypothesis = check(str(path), text).hypothesis
+        made = proposal.propose(
+            asked, spec, basis, name=name, path=str(path), seed=seed, progress=progress
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    create_text(path, text)
-    done = register(out, hypothesis, datetime.now(UTC))
+    create_text(path, made.file.text)
+    done = register(out, made.file.hypothesis, datetime.now(UTC))
     screen = screen_beside(json_)
-    _print(screen, found)
+    _print(screen, made)
     screen.paragraph(f"{path}: {name}, registered on {when(done)}, SHA-256 {done.sha256}", indent=0)
     ended = None
     if run:
@@ -140,7 +136,7 @@ def propose(
         ended = _judged(path, out, screen, quiet=quiet or json_ == STDOUT)
     if json_ is not None:
         told = None if ended is None else case_ending(ended)
-        document = Proposal.of(path.as_posix(), name, done.sha256, found, told)
+        document = Proposal.of(path.as_posix(), done.sha256, made, told)
         write_document(json_, document.written())
     return EXIT_OK if ended is None else ended.code
 
@@ -193,8 +189,9 @@ def _judged(path: Path, out: Path, screen: Screen, *, quiet: bool) -> FileResult
     return result
 
 
-def _print(screen: Screen, found: Discovery) -> None:
+def _print(screen: Screen, made: Proposed) -> None:
     """Concepts, groups, sets that were tried, and what is expected."""
+    found = made.discovery
     rows = [
         (
             found.labels[concept],
@@ -224,9 +221,12 @@ def _print(screen: Screen, found: Discovery) -> None:
     ]
     print_table(screen, [("sets at", 0), ("features", 0), ("swaps", 0), ("", 0)], rows)
     screen.say()
-    wanted = thresholds(found)
-    needed = [found.labels[each.concept] for each in wanted.lost if each.falls_by is not None]
-    claims = f"{', '.join(needed)} needed" if needed else "no concept is claimed to be needed"
     prompts = counted(found.n_held_out, "held-out prompt")
-    swaps = f"{percent(wanted.mostly)} of the swaps"
-    screen.paragraph(f"Expected of {prompts}: {swaps}; {claims}.", indent=0)
+    names = [*made.file.hypothesis.studies_of(Necessity), *made.file.hypothesis.interventions]
+    beside = f", and {', '.join(names)}" if names else ""
+    share = percent(made.expected.mostly)
+    screen.paragraph(f"Claimed of {prompts}: {share} of the swaps{beside}.", indent=0)
+    if made.rehearsal.told:
+        screen.paragraph("Not claimed, since it did not hold on discovery prompts:", indent=0)
+    for sentence in made.rehearsal.told:
+        screen.paragraph(sentence)

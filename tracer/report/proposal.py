@@ -6,17 +6,14 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from tracer.evidence.proposed import OF_EFFECT, Thresholds, random_sets, thresholds
+from tracer.evidence.proposed import OF_EFFECT, ProposedThresholds, Rehearsal
 from tracer.evidence.wording import counted, show_token
-from tracer.hypothesis.concepts import LEAST_DISCOVERY, MOST_DISCOVERY, Concepts
-from tracer.hypothesis.load import as_declared
-from tracer.hypothesis.spec import ModelSpec
+from tracer.hypothesis.concepts import LEAST_DISCOVERY, MOST_DISCOVERY
 from tracer.hypothesis.yaml_text import to_flow_yaml, to_yaml
 from tracer.record.proposal import Discovery, FeatureGroup, ProposedPrompt, TriedSets
 from tracer.report.characters import QUOTED_TOKEN
 from tracer.report.text import clean, percent, signed
 
-DOSES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MOST_GROUPS_WRITTEN = 12
 _WIDTH = 100
 _HELD = "\u00a0"
@@ -24,18 +21,46 @@ _HELD = "\u00a0"
 
 
 def proposed_text(
-    name: str, asked: Concepts, found: Discovery, model: ModelSpec, features: str, seed: int
+    declared: Mapping[str, Any], found: Discovery, wanted: ProposedThresholds, rehearsal: Rehearsal
 ) -> str:
-    """The file: claim, prompts, supernodes by rule, swaps, necessity and one swap with doses."""
-    wanted = thresholds(found)
+    """The file.
+
+    Args:
+        declared: Its sections, as plain data.
+        found: What they were made from.
+        wanted: Their thresholds.
+        rehearsal: What did not hold on discovery prompts, and is not claimed.
+    """
+    seed, has = declared["seed"], declared.get
+
+    def section(name: str) -> str:
+        return _section({name: declared[name]}) if has(name) is not None else ""
+
+    named = {key: declared[key] for key in ("hypothesis", "claim", "tags")}
+    of = {key: declared[key] for key in ("model", "features", "seed", "template") if has(key)}
     parts = [
-        *_head(name, found, asked, model, features, seed),
-        *_prompts(asked, found, seed),
-        *_supernodes(found),
-        *_swaps(found, wanted),
-        *_necessity(found, wanted),
-        *_intervention(found, wanted),
-        f"\n{_section({'controls': {'random': random_sets(wanted)}})}",
+        to_yaml(named),
+        _comment(
+            "Proposed by `tracer propose`. Prompts, sets and thresholds come from what the model "
+            "does on discovery prompts; of held-out prompts, only what it answers unclamped was "
+            "looked at."
+        ),
+        to_yaml({"seed": seed} | of),
+        *_prompts(declared["prompts"], found, seed),
+        "\n",
+        *_supernodes(declared["supernodes"], found),
+        "\n",
+        _swaps_told(found),
+        section("swaps"),
+        "\n",
+        _necessity_told(found, wanted),
+        section("necessity"),
+        "\n",
+        _swap_told(wanted),
+        section("interventions"),
+        "\n",
+        _rehearsal_told(rehearsal),
+        section("controls"),
     ]
     return "".join(parts)
 
@@ -62,26 +87,17 @@ def _section(data: Mapping[str, Any]) -> str:
     return "".join(lines)
 
 
-def _head(
-    name: str, found: Discovery, asked: Concepts, model: ModelSpec, features: str, seed: int
-) -> Iterator[str]:
+def claim_text(found: Discovery, by: str) -> str:
+    """What is claimed, in a sentence; `by` is what tells the concepts apart."""
     at = "the prompt's last token" if found.chosen.at == "last" else f"the {found.chosen.at}"
     labels = ", ".join(found.labels.values())
-    claim = (
-        f"Features at {at} carry the {asked.by}, one of {labels}: those of one put in place of "
+    return (
+        f"Features at {at} carry the {by}, one of {labels}: those of one put in place of "
         "another's bring its answer, on prompts that they were not found on."
     )
-    spec = as_declared(model)
-    yield to_yaml({"hypothesis": name, "claim": claim, "tags": ["proposed"]})
-    yield _comment(
-        "Proposed by `tracer propose`. Prompts, sets and thresholds come from what the model does "
-        "on discovery prompts; of held-out prompts, only what it answers unclamped was looked at."
-    )
-    chosen = {"model": spec if len(spec) > 1 else model.name, "features": features, "seed": seed}
-    yield to_yaml(chosen | ({} if asked.template is None else {"template": asked.template}))
 
 
-def _prompts(asked: Concepts, found: Discovery, seed: int) -> Iterator[str]:
+def _prompts(declared: Mapping[str, Any], found: Discovery, seed: int) -> Iterator[str]:
     yield "\nprompts:\n"
     yield _indented(
         f"The split is drawn with seed {seed}, concept by concept, of the prompts that the model "
@@ -91,9 +107,7 @@ def _prompts(asked: Concepts, found: Discovery, seed: int) -> Iterator[str]:
     for fate in ("discovery", "held out"):
         yield _indented({"discovery": "Discovery.", "held out": "Held out: they only judge."}[fate])
         for prompt in (each for each in kept if each.fate == fate):
-            declared = {**asked.prompts[prompt.name]}
-            declared |= {"held_out": True} if fate == "held out" else {}
-            yield f"  {prompt.name}: {to_flow_yaml(declared)}\n"
+            yield f"  {prompt.name}: {to_flow_yaml(declared[prompt.name])}\n"
     dropped = [p for p in found.prompts if p.fate == "dropped"]
     if dropped:
         yield _indented(f"Left out, {len(dropped)} of {len(found.prompts)}: {_dropped(dropped)}.")
@@ -112,30 +126,15 @@ def _indented(text: str) -> str:
     return textwrap.indent(_comment(text), "  ")
 
 
-def _supernodes(found: Discovery) -> Iterator[str]:
-    yield "\n"
+def _supernodes(declared: Mapping[str, Any], found: Discovery) -> Iterator[str]:
     yield _comment(*_groups_told(found))
     for group in found.groups[:MOST_GROUPS_WRITTEN]:
         yield _comment(f"- {group_words(group, found.labels)}")
     yield _comment(*_sets_told(found))
-    nodes: dict[str, Any] = {}
-    chosen = found.chosen
-    for concept, label in found.labels.items():
-        nodes[concept] = {
-            "label": label,
-            "select": {
-                "by": "activation",
-                "on": list(found.of(concept, "discovery")),
-                "against": list(found.others(concept)),
-                "at": chosen.at,
-                "layers": list(chosen.layers),
-                "top": chosen.top,
-            },
-        }
     yield "supernodes:\n"
-    for concept, node in nodes.items():
+    for concept, node in declared.items():
         promotes = ", ".join(map(show_token, found.promotes[concept]))
-        yield _indented(f"At {chosen.at}, on {found.labels[concept]}; it promotes {promotes}.")
+        yield _indented(f"{found.labels[concept]} at {found.chosen.at}; it promotes {promotes}.")
         yield textwrap.indent(_section({concept: node}), "  ")
 
 
@@ -182,69 +181,36 @@ def swaps_words(tried: TriedSets) -> str:
     return f"{tried.n_right} of {tried.n_swaps}"
 
 
-def _swaps(found: Discovery, wanted: Thresholds) -> Iterator[str]:
-    chosen = found.chosen
-    yield "\n"
-    yield _comment(
-        f"On discovery prompts {chosen.n_right} of {chosen.n_swaps} swaps succeeded; asked is the "
-        "95 % Wilson lower bound of that rate, rounded down to a twentieth, and at least a half."
+def _swaps_told(found: Discovery) -> str:
+    return _comment(
+        f"On discovery prompts {swaps_words(found.chosen)} swaps succeeded; asked is the 95 % "
+        "Wilson lower bound of that rate, rounded down to a twentieth, and at least a half."
     )
-    concepts = {name: list(found.of(name, "held out")) for name in found.answers}
-    study = {"concepts": concepts, "off": None, "mostly": wanted.mostly}
-    yield _section({"swaps": {"every_concept": study}})
 
 
-def _necessity(found: Discovery, wanted: Thresholds) -> Iterator[str]:
+def _necessity_told(found: Discovery, wanted: ProposedThresholds) -> str:
     told = ", ".join(f"{found.labels[each.concept]} {signed(-each.least)}" for each in wanted.lost)
-    yield "\n"
-    yield _comment(
+    return _comment(
         "Without its set, set to 0 or to the mean of the other concepts' prompts, a concept's "
         "answer changes on discovery prompts against the next concept's by this many logits at "
         f"least, whatever the prompt and the kind: {told}.",
         "Where half of a loss is half a logit or more, that is asked; of the others no necessity "
         "is claimed.",
     )
-    studies: dict[str, Any] = {}
-    for each in wanted.lost:
-        if each.falls_by is None:
-            continue
-        other = found.after(each.concept)
-        pair = [found.answers[each.concept], found.answers[other]]
-        studies[f"{each.concept}_needed"] = {
-            "prompts": list(found.of(each.concept, "held out")),
-            "ablate": [each.concept],
-            "kinds": ["zero", "mean"],
-            "reference": list(found.others(each.concept)),
-            "expect": [
-                {"logit_diff": pair, "falls_by": each.falls_by, "mostly": wanted.mostly},
-                {"logit_diff": pair, "undercuts_controls_across": 0.05},
-            ],
-        }
-    if studies:
-        yield _section({"necessity": studies})
 
 
-def _intervention(found: Discovery, wanted: Thresholds) -> Iterator[str]:
-    own, donor = found.answers[wanted.recipient], found.answers[wanted.donor]
-    yield "\n"
-    yield _comment(
+def _swap_told(wanted: ProposedThresholds) -> str:
+    return _comment(
         "One swap is held against matched random sets and in doses: of the concept with the most "
         "held-out prompts, by the next one. Its median effect on discovery prompts is "
         f"{signed(wanted.median)} logits; {percent(OF_EFFECT)} of it is asked."
     )
-    pair = [donor, own]
-    spec = {
-        "prompts": list(found.of(wanted.recipient, "held out")),
-        "clamp": {wanted.donor: 1},
-        "expect": [
-            {"top": donor, "mostly": wanted.mostly},
-            {"logit_diff": pair, "rises_by": wanted.rises_by, "mostly": wanted.mostly},
-            {"logit_diff": pair, "beats_controls_across": 0.05},
-        ],
-        "doses": {
-            "of": wanted.donor,
-            "factors": list(DOSES),
-            "expect": [{"rises": donor, "mostly": wanted.mostly}],
-        },
-    }
-    yield _section({"interventions": {f"{wanted.recipient}_to_{wanted.donor}": spec}})
+
+
+def _rehearsal_told(rehearsal: Rehearsal) -> str:
+    if not rehearsal.told:
+        return _comment("Judged on the discovery prompts, all of it held.")
+    return _comment(
+        "Judged on the discovery prompts, this did not hold, and is not claimed:",
+        "; ".join(rehearsal.told) + ".",
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from tracer.cli.documents.document import Document, is_none
 from tracer.cli.documents.results import CaseEnding
-from tracer.evidence.proposed import Thresholds, thresholds
+from tracer.hypothesis.studies.necessity import Necessity
 from tracer.record.files import Recorded
-from tracer.record.proposal import Discovery, FeatureGroup, ProposedPrompt, TriedSets
+from tracer.record.proposal import FeatureGroup, ProposedPrompt, TriedSets
+
+if TYPE_CHECKING:
+    from tracer.api.proposal import Proposed
 
 
 class PromptFate(Recorded):
@@ -73,20 +76,20 @@ class WhatIsExpected(Recorded):
     recipient: str
     donor: str = Field(description="Of the swap that is held against random sets and in doses.")
     rises_by: float = Field(description="logit(donor's answer) − logit(recipient's).")
-    falls_by: dict[str, float] = Field(
-        description="By concept that is claimed to be needed, logits that its answer loses."
-    )
+    needed: tuple[str, ...] = Field(description="Studies of necessity that are claimed.")
+    not_claimed: tuple[str, ...] = Field(description="What did not hold on discovery prompts.")
 
     @classmethod
-    def of(cls, found: Thresholds) -> WhatIsExpected:
+    def of(cls, made: Proposed) -> WhatIsExpected:
         """As they are set."""
-        lost = {each.concept: each.falls_by for each in found.lost if each.falls_by is not None}
+        wanted = made.expected
         return cls(
-            mostly=found.mostly,
-            recipient=found.recipient,
-            donor=found.donor,
-            rises_by=found.rises_by,
-            falls_by=lost,
+            mostly=wanted.mostly,
+            recipient=wanted.recipient,
+            donor=wanted.donor,
+            rises_by=wanted.rises_by,
+            needed=tuple(made.file.hypothesis.studies_of(Necessity)),
+            not_claimed=made.rehearsal.told,
         )
 
 
@@ -111,13 +114,12 @@ class Proposal(Document):
     )
 
     @classmethod
-    def of(
-        cls, file: str, hypothesis: str, sha256: str, found: Discovery, run: CaseEnding | None
-    ) -> Proposal:
+    def of(cls, file: str, sha256: str, made: Proposed, run: CaseEnding | None) -> Proposal:
         """As it was written and registered."""
+        found = made.discovery
         return cls(
             file=file,
-            hypothesis=hypothesis,
+            hypothesis=made.file.hypothesis.hypothesis,
             sha256=sha256,
             answers=dict(found.answers),
             left_out=dict(found.left_out),
@@ -125,6 +127,6 @@ class Proposal(Document):
             influence_at=dict(found.influence_at),
             groups=tuple(map(GroupOfFeatures.of, found.groups)),
             tried=tuple(SetsThatWereTried.of(each, found.chosen) for each in found.tried),
-            expected=WhatIsExpected.of(thresholds(found)),
+            expected=WhatIsExpected.of(made),
             run=run,
         )

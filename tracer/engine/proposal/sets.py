@@ -63,7 +63,7 @@ class OnDiscovery:
         return declared(self.model, self.features, mine, supernodes)
 
 
-class TriedContext(NamedTuple):
+class SetsInContext(NamedTuple):
     """One way to choose the sets, what came of it, and where they can be clamped again."""
 
     sets: TriedSets
@@ -72,7 +72,7 @@ class TriedContext(NamedTuple):
 
 def tried_sets(
     on: OnDiscovery, places: Sequence[GroupedPlace], opened: Opened, progress: Progress
-) -> Iterator[TriedContext]:
+) -> Iterator[SetsInContext]:
     """Sets of several sizes at each place, in the order of the text.
 
     At the prompt's last token, where a set may write the answer itself, they are tried only where
@@ -91,11 +91,11 @@ def tried_sets(
                 overlap = _overlap(known, place, list(on.by_concept))
                 found = TriedSets(place.span, layers, top, *swaps, overlap)
                 best = max(best, found.rate)
-                yield TriedContext(found, known)
+                yield SetsInContext(found, known)
                 advance(1)
 
 
-def chosen(tried: Sequence[TriedContext]) -> TriedContext:
+def chosen(tried: Sequence[SetsInContext]) -> SetsInContext:
     """The first, so the smallest at the first place, that does about as much as the best."""
     most = max(each.sets.rate for each in tried)
     return next(each for each in tried if each.sets.rate >= most - CLOSE)
