@@ -16,7 +16,7 @@ from tests.verdicts import make_outcome, make_verdict
 from tracer.report.render import render
 from tracer.report.run_graphs import RunGraphs
 
-pytestmark = [WANTS_CHROMIUM, pytest.mark.library]
+pytestmark = [*WANTS_CHROMIUM, pytest.mark.library]
 
 NODE = "[role=option]"
 SOON = 10.0
