@@ -32,9 +32,12 @@ from tracer.cli.output import (
 from tracer.cli.progress import progress_on
 from tracer.cli.runner import Runner
 from tracer.cli.select import FileFilters
+from tracer.cli.validate import tokenize_here
+from tracer.engine.last_opened import LastOpened
 from tracer.engine.model.sources import named_model
 from tracer.engine.store import Store, root
 from tracer.errors import EXIT_OK, UsageError, show
+from tracer.evidence.proposed import LEAST_SHARE
 from tracer.evidence.wording import counted
 from tracer.hypothesis.concepts import Concepts, of_sets, of_table
 from tracer.hypothesis.declared import WHAT_NAMES_ARE, is_name
@@ -119,12 +122,13 @@ def propose(
     require_possible(basis)
     _require_new(name, path, out)
     require_writable(out, "--out")
+    require_writable(path.parent, "--file")
     require_writable_file(json_, "--json")
     with progress_on(stderr(), quiet=quiet or json_ == STDOUT) as progress:
+        tokenize_here(asked.file(spec, basis), LastOpened(), progress)  # every mistake, first
         made = proposal.propose(
             asked, spec, basis, name=name, path=str(path), seed=seed, progress=progress
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     create_text(path, made.file.text)
     done = register(out, made.file.hypothesis, datetime.now(UTC))
     screen = screen_beside(json_)
@@ -226,6 +230,12 @@ def _print(screen: Screen, made: Proposed) -> None:
     beside = f", and {', '.join(names)}" if names else ""
     share = percent(made.expected.mostly)
     screen.paragraph(f"Claimed of {prompts}: {share} of the swaps{beside}.", indent=0)
+    if found.chosen.rate < LEAST_SHARE:
+        screen.paragraph(
+            "Less than half of the swaps succeeded on discovery prompts: no set that was tried "
+            "carries the concepts, and the file is likely to be refuted.",
+            indent=0,
+        )
     if made.rehearsal.told:
         screen.paragraph("Not claimed, since it did not hold on discovery prompts:", indent=0)
     for sentence in made.rehearsal.told:

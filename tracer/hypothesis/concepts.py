@@ -61,7 +61,7 @@ class Concepts:
     """By name, with a text or values of the template's variables."""
     concepts: tuple[Concept, ...]
     by: str
-    """What tells concepts apart: a column, or `file`."""
+    """What tells concepts apart: a column, or `set`."""
 
     @property
     def of(self) -> dict[str, Concept]:
@@ -157,11 +157,11 @@ def of_sets(paths: Sequence[Path]) -> Concepts:
         first = next(name for name in prompts if name not in of_all)
         mistakes.append(Mistake(None, None, first, "no answer, where other prompts have one"))
     elif of_all:
-        mistakes += _concept_mistakes(concepts, prompts, "file")
+        mistakes += _concept_mistakes(concepts, prompts, "set")
     told = ", ".join(str(path) for path in paths)
     if mistakes:
         raise HypothesisError(told, mistakes)
-    return Concepts(told, {}, None, prompts, concepts, "file")
+    return Concepts(told, {}, None, prompts, concepts, "set")
 
 
 def with_answers(found: Concepts, said: Mapping[str, str]) -> Concepts:
@@ -178,7 +178,7 @@ def with_answers(found: Concepts, said: Mapping[str, str]) -> Concepts:
         return found
     each = {name: {**row, "answer": said[name]} for name, row in found.prompts.items()}
     concepts = _concepts({name: concept.label for name, concept in found.of.items()}, each)
-    mistakes = list(_concept_mistakes(concepts, each, "file"))
+    mistakes = list(_concept_mistakes(concepts, each, "set"))
     if mistakes:
         raise HypothesisError(found.path, mistakes)
     answers = {name: str(concept.answer) for concept in concepts for name in concept.prompts}
