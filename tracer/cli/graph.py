@@ -14,6 +14,11 @@ import typer
 
 from tracer import engine
 from tracer.cli import options
+from tracer.cli.graph_consensus import (
+    consensus_request,
+    refuse_with_consensus,
+    taken_consensus,
+)
 from tracer.cli.graph_files import TakenGraph, Writer
 from tracer.cli.graph_summary import Origin, WrittenGraph, document, print_graph
 from tracer.cli.output import (
@@ -33,6 +38,7 @@ from tracer.hypothesis.load import HypothesisFile, Replacements, read
 from tracer.hypothesis.spec import Hypothesis, ModelSpec
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.record.graph import neuronpedia_import
+from tracer.record.graph.consensus import CORE
 from tracer.record.graph.graph import Pruning
 
 GRAPHS = Path("graphs")
@@ -140,6 +146,23 @@ def graph(
             show_default=False,
         ),
     ] = None,
+    consensus: Annotated[
+        bool,
+        typer.Option(
+            "--consensus",
+            help="One graph of all prompts of the file: what is there on most of them, and of the "
+            "paraphrases that its robustness section declares.",
+        ),
+    ] = False,
+    core: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --consensus: the least share of the prompts that a node or an edge is on. "
+            f"Default: {CORE:g}.",
+            show_default=False,
+        ),
+    ] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Also write a page that shows the graph.")
     ] = False,
@@ -162,6 +185,8 @@ def graph(
 
     tracer graph "The opposite of small is" --why 9.1 last small --against mean
 
+    tracer graph hypotheses/two_hop.yaml --consensus --html
+
     tracer graph downloaded.json --out graphs
     """
     export = (out or GRAPHS) / FRONTEND if frontend else None
@@ -171,7 +196,8 @@ def graph(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
             | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features}
-            | {"max-heads": max_heads, "heads": heads or None, "why": why},
+            | {"max-heads": max_heads, "heads": heads or None, "why": why}
+            | {"consensus": consensus or None, "core": core},
         )
         writer = Writer(_pruning(pruning, None), out, export, pages)
         return _run(partial(existing_graph, Path(prompt)), writer, json_=json_, opens=open_)
@@ -187,6 +213,13 @@ def graph(
         max_heads,
         None if why is None else _why(why, against),
     )
+    if consensus:
+        refuse_with_consensus({"prune": pruning, "heads": heads, "why": why, "frontend": frontend})
+        asked = consensus_request(request, core)
+        writer = Writer(None, out or GRAPHS, None, pages)
+        return _run(partial(taken_consensus, asked), writer, json_=json_, opens=open_)
+    if core is not None:
+        raise UsageError("--core is for --consensus: the share of the prompts that counts.")
     request.check()
     writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages, heads)
     return _run(partial(_take, request), writer, json_=json_, opens=open_)
