@@ -24,13 +24,12 @@ from tracer.report.supernode_diagram import (
     GroupEffect,
     SupernodeDiagram,
     diagram,
+    output_group,
     share_text,
 )
 from tracer.report.text import plural
 
 _OTHERS = "other tokens"
-_TOP = 1e9
-"""The layer of what is explained: above all."""
 
 
 class PlaceEffect(NamedTuple):
@@ -172,7 +171,7 @@ def _places(graph: AttributionGraph, agreement: Agreement) -> tuple[list[Group],
                 n_edges = int(np.count_nonzero(graph.edges[np.ix_(rows, sources)]))
                 effects.append(GroupEffect(label, target, share, plural(n_edges, "edge")))
     explained = ", ".join(logit.label for logit in nodes.logits)
-    groups.append(Group(OUTPUT, explained, "is explained", _TOP, 0.0))
+    groups.append(output_group(explained))
     return groups, effects
 
 
