@@ -1,0 +1,106 @@
+"""Two consensus graphs beside each other: by hand, and through `tracer compare`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.command import call
+from tests.graphs import hand_graph
+from tests.test_graph_consensus import aligned, of, small
+from tracer.evidence.consensus_comparison import Overlap, compare_consensus
+from tracer.record.graph.consensus import PRUNINGS, consensus
+from tracer.record.graph.files import write
+from tracer.record.graph.graph import AttributionGraph
+
+
+def core(features, edges, *, model: str = "toy", fingerprint: str = "f00d") -> AttributionGraph:
+    """Of two prompts with the same graph: t0 {city} {last}, two layers, one logit."""
+    graph = small(7, features, edges)
+    subject = replace(graph.subject, model=model, fingerprint=fingerprint)
+    graph = replace(graph, subject=subject)
+    return consensus([of("a", graph), of("b", graph)], aligned(1, 1), prunings=PRUNINGS[:1])
+
+
+# Features 0_5 at {city} and 1_2 at {last}; columns: both, t0, {city}, {last}.
+A = core([(0, 1, 5), (1, 2, 2)], [[0, 0, 0, 2, 0], [3, 0, 0, 0, 1], [1, 4, 0, 0, 1]])
+# The same with another feature at {last}, and other weights.
+B = core(
+    [(0, 1, 5), (1, 2, 2), (1, 2, 3)],
+    [[0, 0, 0, 0, 4, 0], [6, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 1], [-2, 4, 4, 0, 0, 0]],
+)
+
+
+def test_of_one_model_features_and_edges_are_the_same_ones():
+    found = compare_consensus(A, B)
+    assert found.by == "feature and place"
+    assert found.places == Overlap(both=3, only_before=0, only_after=0)
+    assert found.nodes == Overlap(both=2, only_before=0, only_after=1)
+    # city → 0_5, 0_5 → 1_2, last → 1_2, 0_5 → answer, 1_2 → answer; A has last → answer as well,
+    # B has last → 1_3 and 1_3 → answer.
+    assert found.edges == Overlap(both=5, only_before=1, only_after=2)
+    pairs = np.array([(2, 4), (3, 6), (1, 2), (1, -2), (4, 4)])
+    assert found.correlation == pytest.approx(np.corrcoef(pairs.T)[0, 1])
+    assert found.same_sign == 4
+    assert [(each.before, each.after) for each in found.strongest[:2]] == [(4, 4), (3, 6)]
+    assert found.strongest[0].source == "1_2 at {last}"
+    links = {(each.source, each.target): (each.before, each.after) for each in found.links}
+    # Of what enters the answer: 1, 4 and 1 of 6, and −2 and 8 of 10.
+    assert links["{city}", "output answer"] == (pytest.approx(1 / 6), pytest.approx(-0.2))
+    assert links["{last}", "output answer"] == (pytest.approx(5 / 6), pytest.approx(0.8))
+    assert links["{city}", "{last}"] == (pytest.approx(3 / 4), pytest.approx(6 / 9))
+
+
+def test_of_two_models_cells_are_a_place_and_a_quarter_of_the_depth():
+    other = core(
+        [(0, 1, 50), (0, 1, 51), (1, 2, 9)],
+        [[0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0], [1, 2, 0, 0, 0, 0], [1, 1, 0, 1, 0, 0]],
+        model="other",
+        fingerprint="beef",
+    )
+    found = compare_consensus(A, other)
+    assert found.by == "place and depth"
+    # Two layers: quarters 1 and 3. Both have one cell at {city} and one at {last}.
+    assert found.nodes == Overlap(both=2, only_before=0, only_after=0)
+    shares = {(each.source, each.target): (each.before, each.after) for each in found.strongest}
+    city, last = "quarter 1 at {city}", "quarter 3 at {last}"
+    assert shares[city, last] == (pytest.approx(3 / 4), pytest.approx(1))
+    assert shares[city, "output answer"] == (pytest.approx(1 / 6), pytest.approx(2 / 3))
+    assert shares["token at {city}", city] == (1, 1)
+    assert found.edges == Overlap(both=3, only_before=3, only_after=1)
+
+
+def test_places_that_only_one_has_are_told_and_not_compared():
+    renamed = replace(
+        B, agreement=replace(B.agreement, places=(*B.agreement.places[:2], A.agreement.places[1]))
+    )
+    assert renamed.agreement is not None
+    moved = renamed.agreement.places[0]._replace(text="other")
+    renamed = replace(B, agreement=replace(B.agreement, places=(moved, *B.agreement.places[1:])))
+    found = compare_consensus(A, renamed)
+    assert found.places == Overlap(both=2, only_before=1, only_after=1)
+    assert found.elsewhere == (0, 0)
+    assert found.edges == Overlap(both=5, only_before=1, only_after=2)
+
+
+def test_the_command_tells_both_sides(tmp_path: Path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.json"), A)
+    write(Path("b.json"), B)
+    result = call(capfd, "compare", "a.json", "b.json", "--json", "c.json")
+    assert result.code == 0, result.err
+    assert "compared by feature and place" in result.out
+    assert max(len(line) for line in result.out.splitlines()) <= 80
+    told = json.loads(Path("c.json").read_text())
+    assert told["schema"] == "tracer.consensus-comparison/1"
+    assert told["edges"] == {"both": 5, "only_before": 1, "only_after": 2}
+    write(Path("one.json"), hand_graph())
+    for sides in (("a.json", "one.json"), ("one.json", "a.json"), ("latest", "a.json")):
+        wrong = call(capfd, "compare", *sides)
+        assert wrong.code == 4 and "this is no consensus graph" in " ".join(wrong.err.split())
+    refused = call(capfd, "compare", "a.json", "b.json", "--effect", "1")
+    assert "--overlap and --effect are for two runs" in refused.err
