@@ -12,7 +12,7 @@ import pytest
 from tests.command import call
 from tests.graphs import hand_graph
 from tests.test_graph_consensus import aligned, of, small
-from tracer.evidence.consensus_comparison import Overlap, compare_consensus
+from tracer.evidence.consensus_comparison import InCommon, compare_consensus
 from tracer.record.graph.consensus import PRUNINGS, consensus
 from tracer.record.graph.files import write
 from tracer.record.graph.graph import AttributionGraph
@@ -38,11 +38,11 @@ B = core(
 def test_of_one_model_features_and_edges_are_the_same_ones():
     found = compare_consensus(A, B)
     assert found.by == "feature and place"
-    assert found.places == Overlap(both=3, only_before=0, only_after=0)
-    assert found.nodes == Overlap(both=2, only_before=0, only_after=1)
+    assert found.places == InCommon(both=3, only_before=0, only_after=0)
+    assert found.nodes == InCommon(both=2, only_before=0, only_after=1)
     # city → 0_5, 0_5 → 1_2, last → 1_2, 0_5 → answer, 1_2 → answer; A has last → answer as well,
     # B has last → 1_3 and 1_3 → answer.
-    assert found.edges == Overlap(both=5, only_before=1, only_after=2)
+    assert found.edges == InCommon(both=5, only_before=1, only_after=2)
     pairs = np.array([(2, 4), (3, 6), (1, 2), (1, -2), (4, 4)])
     assert found.correlation == pytest.approx(np.corrcoef(pairs.T)[0, 1])
     assert found.same_sign == 4
@@ -65,26 +65,24 @@ def test_of_two_models_cells_are_a_place_and_a_quarter_of_the_depth():
     found = compare_consensus(A, other)
     assert found.by == "place and depth"
     # Two layers: quarters 1 and 3. Both have one cell at {city} and one at {last}.
-    assert found.nodes == Overlap(both=2, only_before=0, only_after=0)
+    assert found.nodes == InCommon(both=2, only_before=0, only_after=0)
     shares = {(each.source, each.target): (each.before, each.after) for each in found.strongest}
     city, last = "quarter 1 at {city}", "quarter 3 at {last}"
     assert shares[city, last] == (pytest.approx(3 / 4), pytest.approx(1))
     assert shares[city, "output answer"] == (pytest.approx(1 / 6), pytest.approx(2 / 3))
     assert shares["token at {city}", city] == (1, 1)
-    assert found.edges == Overlap(both=3, only_before=3, only_after=1)
+    assert found.edges == InCommon(both=3, only_before=3, only_after=1)
 
 
 def test_places_that_only_one_has_are_told_and_not_compared():
-    renamed = replace(
-        B, agreement=replace(B.agreement, places=(*B.agreement.places[:2], A.agreement.places[1]))
-    )
-    assert renamed.agreement is not None
-    moved = renamed.agreement.places[0]._replace(text="other")
-    renamed = replace(B, agreement=replace(B.agreement, places=(moved, *B.agreement.places[1:])))
+    assert B.agreement is not None
+    first, *others = B.agreement.places
+    places = (first._replace(text="other"), *others)
+    renamed = replace(B, agreement=replace(B.agreement, places=places))
     found = compare_consensus(A, renamed)
-    assert found.places == Overlap(both=2, only_before=1, only_after=1)
+    assert found.places == InCommon(both=2, only_before=1, only_after=1)
     assert found.elsewhere == (0, 0)
-    assert found.edges == Overlap(both=5, only_before=1, only_after=2)
+    assert found.edges == InCommon(both=5, only_before=1, only_after=2)
 
 
 def test_the_command_tells_both_sides(tmp_path: Path, capfd, monkeypatch):

@@ -10,7 +10,7 @@ from tracer.errors import UsageError, shorten
 from tracer.evidence.consensus_comparison import (
     ComparedConsensus,
     ConsensusComparison,
-    Overlap,
+    InCommon,
     compare_consensus,
 )
 from tracer.record.graph.files import read
@@ -93,7 +93,7 @@ def _side(each: ComparedConsensus) -> str:
     )
 
 
-def _counts(what: str, overlap: Overlap) -> tuple[str, str, str, str]:
+def _counts(what: str, overlap: InCommon) -> tuple[str, str, str, str]:
     return what, f"{overlap.both:,}", f"{overlap.only_before:,}", f"{overlap.only_after:,}"
 
 

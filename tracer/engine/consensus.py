@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tracer.engine.attribution.targets import explained_target_of
 from tracer.engine.consensus_request import ConsensusRequest
 from tracer.engine.graph_request import NamedConsensus
-from tracer.engine.graphs import AskedPrompt, describe, take_graph
+from tracer.engine.graphs import GraphedPrompt, describe, take_graph
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
 from tracer.engine.session import Opened, open_both
@@ -33,7 +33,7 @@ class _Counted(NamedTuple):
     wording: str | None
     """The paraphrase that it is in."""
     spanned: SpannedPrompt
-    asked: AskedPrompt
+    asked: GraphedPrompt
 
 
 def consensus_graph(
@@ -82,7 +82,7 @@ def _counted(request: ConsensusRequest, model: Model, progress: Progress) -> Ite
                 spec,
                 wording,
                 SpannedPrompt(label, found.tokens, found.spans, template),
-                AskedPrompt(label, found.ids, found.answer_id, target, found.spans),
+                GraphedPrompt(label, found.ids, found.answer_id, target, found.spans),
             )
 
 

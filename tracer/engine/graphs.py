@@ -69,7 +69,7 @@ def graphs(
 
 
 def take_graph(
-    request: GraphRequest, opened: Opened, prompt: AskedPrompt, progress: Progress
+    request: GraphRequest, opened: Opened, prompt: GraphedPrompt, progress: Progress
 ) -> Attributed:
     """The graph of one prompt, nothing pruned.
 
@@ -108,7 +108,7 @@ def with_heads(taken: Attributed, kept: AttributionGraph, progress: Progress) ->
 OPENED = "the text begins with the model's special token itself: no second one is put in front"
 
 
-class AskedPrompt(NamedTuple):
+class GraphedPrompt(NamedTuple):
     """A prompt whose graph is to be taken."""
 
     name: str | None
@@ -120,7 +120,7 @@ class AskedPrompt(NamedTuple):
     spans: Mapping[str, tuple[int, int]]
 
 
-def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[AskedPrompt]:
+def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[GraphedPrompt]:
     file = request.source
     if isinstance(file, str):
         try:
@@ -132,18 +132,18 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[As
         if again := reopened(found.ids, model.tokenizer):
             token = token_text(found.ids[again[0]], model.tokenizer)
             progress.note(told_again("the text", again, token))
-        return [AskedPrompt(None, found.ids, None, None, {})]
+        return [GraphedPrompt(None, found.ids, None, None, {})]
     tokenized = tokenize(file, model.tokenizer, model.context)
     for note in token_notes(tokenized[name] for name in request.names):
         progress.note(note)
-    title, prompts = file.hypothesis.hypothesis, [tokenized[name] for name in request.names]
+    title, found = file.hypothesis.hypothesis, [tokenized[name] for name in request.names]
     return [
-        AskedPrompt(f"{title}-{one.name}", one.ids, one.answer_id, _declared(file, one), one.spans)
-        for one in prompts
+        GraphedPrompt(f"{title}-{p.name}", p.ids, p.answer_id, _declared(file, p), p.spans)
+        for p in found
     ]
 
 
-def _question(request: GraphRequest, model: Model, prompt: AskedPrompt) -> HeadQuestion | None:
+def _question(request: GraphRequest, model: Model, prompt: GraphedPrompt) -> HeadQuestion | None:
     if request.why is None:
         return None
     tokens = [token_text(each, model.tokenizer) for each in prompt.ids]
@@ -166,7 +166,7 @@ def _require_length(name: str, ids: Sequence[int], model: Model) -> None:
         )
 
 
-def _toward(request: GraphRequest, model: Model, prompt: AskedPrompt) -> ChooseTargets:
+def _toward(request: GraphRequest, model: Model, prompt: GraphedPrompt) -> ChooseTargets:
     tokenizer = model.tokenizer
     wanted = [_token(text, model) for text in dict.fromkeys(request.toward)]
     foil = None if request.against is None else _token(request.against, model)

@@ -40,7 +40,7 @@ class ComparedConsensus(Recorded):
     n_edges: int
 
 
-class Overlap(Recorded):
+class InCommon(Recorded):
     """How many both have."""
 
     both: int
@@ -75,10 +75,10 @@ class ConsensusComparison(Recorded):
     before: ComparedConsensus
     after: ComparedConsensus
     by: Literal["feature and place", "place and depth"]
-    places: Overlap
-    nodes: Overlap = Field(description="Features, or cells with features, at places of both.")
+    places: InCommon
+    nodes: InCommon = Field(description="Features, or cells with features, at places of both.")
     elsewhere: tuple[int, int] = Field(description="Features at places that the other lacks.")
-    edges: Overlap = Field(description="Between nodes at places of both.")
+    edges: InCommon = Field(description="Between nodes at places of both.")
     correlation: float | None = Field(
         description="Pearson, of the edges that both have; null of fewer than three."
     )
@@ -164,10 +164,10 @@ def _told(graph: AttributionGraph) -> ComparedConsensus:
     )
 
 
-def _overlap(before: Collection[object], after: Collection[object]) -> Overlap:
+def _overlap(before: Collection[object], after: Collection[object]) -> InCommon:
     one, other = set(before), set(after)
     n_both = len(one & other)
-    return Overlap(both=n_both, only_before=len(one) - n_both, only_after=len(other) - n_both)
+    return InCommon(both=n_both, only_before=len(one) - n_both, only_after=len(other) - n_both)
 
 
 def _place_name(place: TokenPlace) -> str:
