@@ -44,9 +44,10 @@ def test_of_one_model_features_and_edges_are_the_same_ones():
     # B has last → 1_3 and 1_3 → answer.
     assert found.edges == InCommon(both=5, only_before=1, only_after=2)
     pairs = np.array([(2, 4), (3, 6), (1, 2), (1, -2), (4, 4)])
-    assert found.correlation == pytest.approx(np.corrcoef(pairs.T)[0, 1])
-    assert found.same_sign == 4
-    assert [(each.before, each.after) for each in found.strongest[:2]] == [(4, 4), (3, 6)]
+    assert found.behind.correlation == pytest.approx(np.corrcoef(pairs.T)[0, 1])
+    assert (found.behind.n, found.behind.same_sign) == (5, 4)
+    assert (found.outputs.n, found.outputs.same_sign, found.outputs.correlation) == (2, 1, None)
+    assert [(each.before, each.after) for each in found.strongest] == [(4, 4), (1, -2)]
     assert found.strongest[0].source == "1_2 at {last}"
     links = {(each.source, each.target): (each.before, each.after) for each in found.links}
     # Of what enters the answer: 1, 4 and 1 of 6, and −2 and 8 of 10.
@@ -66,12 +67,19 @@ def test_of_two_models_cells_are_a_place_and_a_quarter_of_the_depth():
     assert found.by == "place and depth"
     # Two layers: quarters 1 and 3. Both have one cell at {city} and one at {last}.
     assert found.nodes == InCommon(both=2, only_before=0, only_after=0)
-    shares = {(each.source, each.target): (each.before, each.after) for each in found.strongest}
-    city, last = "quarter 1 at {city}", "quarter 3 at {last}"
-    assert shares[city, last] == (pytest.approx(3 / 4), pytest.approx(1))
-    assert shares[city, "output answer"] == (pytest.approx(1 / 6), pytest.approx(2 / 3))
-    assert shares["token at {city}", city] == (1, 1)
+    # {city} → {last} is 3 of 4 and 2 of 2, {city} → answer 1 of 6 and 2 of 3, token → {city} all.
+    pairs = np.array([(3 / 4, 1), (1 / 6, 2 / 3), (1, 1)])
+    assert found.behind.correlation == pytest.approx(np.corrcoef(pairs.T)[0, 1])
+    [edge] = found.strongest
+    assert (edge.source, edge.target) == ("quarter 1 at {city}", "output answer")
+    assert (edge.before, edge.after) == (pytest.approx(1 / 6), pytest.approx(2 / 3))
     assert found.edges == InCommon(both=3, only_before=3, only_after=1)
+
+
+def test_edges_in_front_of_all_spans_are_no_evidence():
+    rows = [[0, 0, 5, 0, 0], [0, 0, 0, 2, 0], [0, 1, 0, 0, 0]]
+    found = compare_consensus(*(core([(0, 0, 4), (0, 1, 5)], rows) for _ in "ab"))
+    assert (found.edges.both, found.behind.n) == (3, 2)
 
 
 def test_places_that_only_one_has_are_told_and_not_compared():

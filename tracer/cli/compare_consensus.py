@@ -10,6 +10,7 @@ from tracer.errors import UsageError, shorten
 from tracer.evidence.consensus_comparison import (
     ComparedConsensus,
     ConsensusComparison,
+    EdgeAgreement,
     InCommon,
     compare_consensus,
 )
@@ -19,7 +20,7 @@ from tracer.report.screen import Screen
 from tracer.report.text import signed
 
 _MOST_LINKS = 15
-_LONGEST = 34
+_LONGEST = 40
 
 
 def is_graph_file(argument: str) -> bool:
@@ -62,11 +63,11 @@ def print_consensus_comparison(screen: Screen, found: ConsensusComparison) -> No
     ]
     print_table(screen, [("", 0), ("both", 0), ("only A", 0), ("only B", 0)], rows)
     screen.say()
-    told = "not defined" if found.correlation is None else f"{found.correlation:.2f}"
+    screen.paragraph(f"edges of both, onto what is explained: {_agree(found.outputs)}")
+    screen.paragraph(f"onto nodes at spans, behind the first, and that: {_agree(found.behind)}")
     screen.paragraph(
-        f"edges of both: correlation of their weights {told}, the same sign on "
-        f"{found.same_sign:,} of {found.edges.both:,}; at places that the other lacks: "
-        f"{found.elsewhere[0]:,} features of A, {found.elsewhere[1]:,} of B"
+        f"at places that the other lacks: {found.elsewhere[0]:,} features of A, "
+        f"{found.elsewhere[1]:,} of B"
     )
     screen.say()
     links = found.links[:_MOST_LINKS]
@@ -84,6 +85,11 @@ def print_consensus_comparison(screen: Screen, found: ConsensusComparison) -> No
                 for each in found.strongest
             ],
         )
+
+
+def _agree(each: EdgeAgreement) -> str:
+    told = "not defined" if each.correlation is None else f"{each.correlation:.2f}"
+    return f"correlation {told}, the same sign on {each.same_sign:,} of {each.n:,}"
 
 
 def _side(each: ComparedConsensus) -> str:

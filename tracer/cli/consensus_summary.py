@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracer.cli.output import print_table
 from tracer.errors import shorten
 from tracer.record.graph.consensus_summary import ConsensusSummary, CoreEdge, CoreNode, Support
-from tracer.report.agreement import sentences
+from tracer.report.agreement import place_words, sentences
 from tracer.report.screen import Screen
 
 _LONGEST = 13
@@ -53,5 +53,4 @@ def _sign(support: Support) -> str:
 
 
 def _place(label: str) -> str:
-    """A place of a span as it is, the text of any other token in quotes."""
-    return shorten(label if label.startswith("{") else repr(label), _LONGEST)
+    return shorten(place_words(label), _LONGEST)

@@ -27,6 +27,8 @@ from tracer.record.graph.graph import AttributionGraph
 N_QUARTERS = 4
 N_STRONGEST = 10
 OTHERS = "other tokens"
+OUTPUT = "output "
+"""In front of the label of what is explained."""
 
 
 class ComparedConsensus(Recorded):
@@ -66,6 +68,16 @@ class CommonEdge(Recorded):
     after: float
 
 
+class EdgeAgreement(Recorded):
+    """How far edges that both cores have are the same."""
+
+    n: int
+    same_sign: int
+    correlation: float | None = Field(
+        description="Pearson, of weights, or of shares; null of fewer than three."
+    )
+
+
 class ConsensusComparison(Recorded):
     """What two consensus graphs have in common."""
 
@@ -79,12 +91,15 @@ class ConsensusComparison(Recorded):
     nodes: InCommon = Field(description="Features, or cells with features, at places of both.")
     elsewhere: tuple[int, int] = Field(description="Features at places that the other lacks.")
     edges: InCommon = Field(description="Between nodes at places of both.")
-    correlation: float | None = Field(
-        description="Pearson, of the edges that both have; null of fewer than three."
+    behind: EdgeAgreement = Field(
+        description="Of the edges of both, those whose target is not in front of all spans, where "
+        "one template gives the same tokens and weights."
     )
-    same_sign: int = Field(description="Of the edges that both have.")
+    outputs: EdgeAgreement = Field(description="Those onto what is explained.")
     links: tuple[PlaceLink, ...] = Field(description="Between places, the strongest first.")
-    strongest: tuple[CommonEdge, ...] = Field(description="Of both, by the weaker of the two.")
+    strongest: tuple[CommonEdge, ...] = Field(
+        description="Onto what is explained, of both, by the weaker of the two."
+    )
 
 
 class _Names(NamedTuple):
@@ -111,11 +126,13 @@ def compare_consensus(before: AttributionGraph, after: AttributionGraph) -> Cons
     common = set(places[0]) & set(places[1])
     is_same = _subject(before) == _subject(after)
     found = [_names(graph, common, by_feature=is_same) for graph in graphs]
-    one, other = (_edges(graph, names) for graph, names in zip(graphs, found, strict=True))
-    weights = (one.weights, other.weights) if is_same else (one.shares, other.shares)
+    edges = [_edges(graph, names) for graph, names in zip(graphs, found, strict=True)]
+    weights = [each.weights if is_same else each.shares for each in edges]
     shared = sorted(weights[0].keys() & weights[1].keys())
-    pairs = [(weights[0][ends], weights[1][ends]) for ends in shared]
-    order = sorted(range(len(shared)), key=lambda n: -min(map(abs, pairs[n])))[:N_STRONGEST]
+    pairs = {ends: (weights[0][ends], weights[1][ends]) for ends in shared}
+    behind = [pairs[ends] for ends in shared if not _is_in_front(ends[1], before)]
+    outputs = {ends: pair for ends, pair in pairs.items() if ends[1].startswith(OUTPUT)}
+    order = sorted(outputs, key=lambda ends: -min(map(abs, outputs[ends])))[:N_STRONGEST]
     n_features = [graph.nodes.n_features for graph in graphs]
     nodes = [
         {name for name in names.targets[:n] if name is not None}
@@ -132,12 +149,14 @@ def compare_consensus(before: AttributionGraph, after: AttributionGraph) -> Cons
             found[1].targets[: n_features[1]].count(None),
         ),
         edges=_overlap(*weights),
-        correlation=_correlation(pairs),
-        same_sign=sum(a * b > 0 for a, b in pairs),
+        behind=_agree(behind),
+        outputs=_agree([*outputs.values()]),
         links=_links(before, after),
         strongest=tuple(
-            CommonEdge(source=shared[n][0], target=shared[n][1], before=a, after=b)
-            for n, (a, b) in ((n, pairs[n]) for n in order)
+            CommonEdge(
+                source=ends[0], target=ends[1], before=outputs[ends][0], after=outputs[ends][1]
+            )
+            for ends in order
         ),
     )
 
@@ -201,7 +220,7 @@ def _quarter(layer: int, n_layers: int) -> str:
 
 
 def _outputs(graph: AttributionGraph) -> list[str]:
-    return [f"output {logit.label}" for logit in graph.nodes.logits]
+    return [f"{OUTPUT}{logit.label}" for logit in graph.nodes.logits]
 
 
 def _edges(graph: AttributionGraph, names: _Names) -> _Edges:
@@ -218,6 +237,17 @@ def _edges(graph: AttributionGraph, names: _Names) -> _Edges:
             weights[source, target] = weights.get((source, target), 0.0) + weight
     shares = {ends: weight / entering[ends[1]] for ends, weight in weights.items()}
     return _Edges(weights, shares)
+
+
+def _is_in_front(target: str, graph: AttributionGraph) -> bool:
+    """Whether a node that was named by `_names` is in front of all spans."""
+    first = next(place.span for place in _agreement(graph).places if place.text is None)
+    return target.endswith(f" before {{{first}}}")
+
+
+def _agree(pairs: Sequence[tuple[float, float]]) -> EdgeAgreement:
+    same_sign = sum(a * b > 0 for a, b in pairs)
+    return EdgeAgreement(n=len(pairs), same_sign=same_sign, correlation=_correlation(pairs))
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:

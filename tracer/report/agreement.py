@@ -88,10 +88,17 @@ def sentences(summary: ConsensusSummary, basis: str) -> Iterator[str]:
         "the same tokens"
     )
     if summary.uncommon:
-        lacking = ", ".join(f"{each.place} on {each.having}" for each in summary.uncommon[:10])
+        lacking = ", ".join(
+            f"{place_words(each.place)} on {each.having}" for each in summary.uncommon[:10]
+        )
         more = len(summary.uncommon) - 10
         lacking += f" and {more} more" if more > 0 else ""
         yield f"of {summary.n_places} places these are not on all {n} prompts: {lacking}"
+
+
+def place_words(label: str) -> str:
+    """A place of a span as it is, the text of any other token in quotes."""
+    return label if label.startswith("{") else repr(label)
 
 
 def _spread(counts: tuple[int, ...]) -> str:
