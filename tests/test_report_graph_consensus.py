@@ -62,8 +62,8 @@ def test_the_report_tells_the_shares_the_signs_and_what_was_claimed():
     assert (row.median, row.range) == ("+15.0 %", "−20.0 % to +30.0 %")
     assert (row.discovery, row.held_out) == ("1 of 2", "2 of 3")
     assert row.claims == (
-        "> 0.00 on 1 of 2 prompts, discovery: held, held on 1",
-        "> 0.00 on 2 of 3 prompts, held out: held, held on 2",
+        "discovery: held (1 of 2, 1 needed)",
+        "held out: held (2 of 3, 2 needed)",
     )
     [arrow] = view.diagram.arrows
     assert arrow.lines == ("+15.0 %", "this sign: 3 of 5")

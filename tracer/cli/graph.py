@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ from tracer.cli.graph_consensus import (
     taken_consensus,
 )
 from tracer.cli.graph_files import TakenGraph, Writer
+from tracer.cli.graph_source import is_file, source_of
 from tracer.cli.graph_summary import Origin, WrittenGraph, document, print_graph
 from tracer.cli.output import (
     STDOUT,
@@ -30,12 +31,10 @@ from tracer.cli.output import (
 )
 from tracer.cli.progress import progress_on
 from tracer.engine.graph_request import GraphRequest, NamedGraph, WhyRequest
-from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, UsageError, show
 from tracer.hypothesis.heads import find_head
-from tracer.hypothesis.load import HypothesisFile, Replacements, read
-from tracer.hypothesis.spec import Hypothesis, ModelSpec
+from tracer.hypothesis.load import Replacements
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.record.graph import neuronpedia_import
 from tracer.record.graph.consensus import CORE
@@ -225,11 +224,6 @@ def graph(
     return _run(partial(_take, request), writer, json_=json_, opens=open_)
 
 
-def is_file(text: str, endings: tuple[str, ...]) -> bool:
-    """Whether a file is meant: one word, or the name of a file that is there."""
-    return text.endswith(endings) and (len(text.split()) == 1 or Path(text).exists())
-
-
 def _require_unset(path: str, given: Mapping[str, object]) -> None:
     """Refuse options about how a graph is taken, where it is taken already."""
     for name, value in given.items():
@@ -237,23 +231,6 @@ def _require_unset(path: str, given: Mapping[str, object]) -> None:
             raise UsageError(
                 f"--{name} is for a graph that is yet to be taken; {path} is one already."
             )
-
-
-class GraphSource(NamedTuple):
-    """A text or a hypothesis file, and by what its graphs are taken."""
-
-    source: str | HypothesisFile
-    model: ModelSpec
-    features: str
-
-
-def source_of(prompt: str, replaced: Replacements) -> GraphSource:
-    """What to graph, with the model and the features of the file, or the default ones."""
-    if is_file(prompt, (".yaml", ".yml")):
-        file = read(prompt, replaced.overrides())
-        return GraphSource(file, file.hypothesis.model_spec, file.hypothesis.features)
-    spec = named_model(replaced.model, replaced.device, replaced.dtype)
-    return GraphSource(prompt, spec, Hypothesis.model_fields["features"].default)
 
 
 def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:

@@ -165,7 +165,7 @@ def _claims(record: Record, link: SharedLink, outcomes: Sequence[Outcome]) -> li
     mine = [each for each in edges if (each.edge.from_, each.edge.to) == (link.source, link.target)]
     measures = {word(each).measure for each in mine}
     return [
-        f"{each.expected}, {each.split}: {each.outcome}, held on {each.n_held}"
+        f"{each.split}: {each.outcome} ({each.n_held} of {len(each.prompts)}, {each.needed} needed)"
         for each in outcomes
         if each.intervention == GRAPH and each.expectation in measures
     ]

@@ -13,9 +13,10 @@ from tracer.cli.documents.answers import AnswersToPrompts, PromptAnswer
 from tracer.cli.documents.features import Features, FeatureSummary
 from tracer.cli.documents.graphs import Graphs
 from tracer.cli.features.cards import print_card, read_ids, read_lines
-from tracer.cli.graph import GRAPHS, PRUNING, existing_graph, is_file, source_of, taken_graphs
+from tracer.cli.graph import GRAPHS, PRUNING, existing_graph, taken_graphs
 from tracer.cli.graph_consensus import consensus_request, taken_consensus
 from tracer.cli.graph_files import Writer
+from tracer.cli.graph_source import is_file, source_of
 from tracer.cli.graph_summary import document, print_graph
 from tracer.cli.mcp.links import graph_links
 from tracer.cli.mcp.tool import McpTool, ToolAnswer, ToolArguments, Workplace, printed
