@@ -72,6 +72,9 @@ def test_the_core_is_what_the_prompts_graphs_have(tiny: Path, capfd):
         assert each["support"]["held_out"] == (each["id"] in by_pruning[0]["plano"])
     first = core.subject.tokens.index("{city}")
     assert facts["n_first_features"] == (core.nodes.features[:, 1] < first).sum()
+    sources, targets = core.nodes.source_places[:, 1], core.nodes.target_places[:, 1]
+    rows, columns = np.nonzero(core.edges)
+    assert facts["n_first_edges"] == ((sources[columns] < first) & (targets[rows] < first)).sum()
     packed = re.findall(r"data-graph>([^<]+)</script>", page.read_text(encoding="utf-8"))
     data = json.loads(gzip.decompress(base64.b64decode(packed[0])))
     assert len(data["on"]) == len(data["links"]) and data["on"][0].endswith("of 3 prompts")
