@@ -17,7 +17,7 @@ from tracer.evidence.consensus_comparison import (
 from tracer.record.graph.files import read
 from tracer.record.graph.graph import AttributionGraph
 from tracer.report.screen import Screen
-from tracer.report.text import signed
+from tracer.report.text import number, signed
 
 _MOST_LINKS = 15
 _LONGEST = 40
@@ -88,7 +88,7 @@ def print_consensus_comparison(screen: Screen, found: ConsensusComparison) -> No
 
 
 def _agree(each: EdgeAgreement) -> str:
-    told = "not defined" if each.correlation is None else f"{each.correlation:.2f}"
+    told = "not defined" if each.correlation is None else number(each.correlation)
     return f"correlation {told}, the same sign on {each.same_sign:,} of {each.n:,}"
 
 
