@@ -17,7 +17,7 @@ from tests.command import Result, call
 from tests.graph_json import TEXAS, dallas, entry
 from tests.graphs import empty_graph, hand_graph, random_graph
 from tracer.cli import graph_files
-from tracer.cli.graph import is_file
+from tracer.cli.graph_source import is_file
 from tracer.errors import UsageError
 from tracer.hypothesis.neuronpedia import LabelledIds
 from tracer.record.graph import files, neuronpedia_format, neuronpedia_import

@@ -14,7 +14,7 @@ from tracer.engine.feature_index.bins import N_BINS
 from tracer.hypothesis.load import read
 from tracer.record import run_folder
 from tracer.record.feature_index import IndexedFeature, TextPlace
-from tracer.record.trials import FeatureTokens
+from tracer.record.trials import FeatureTokens, GraphEdge
 from tracer.report.text import clean, visible_token
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2)) {{7*7}} $x$ :red[y]"
@@ -164,6 +164,34 @@ def test_a_broken_graph_is_a_sentence(place, monkeypatch, suffix, content):
     app = start(monkeypatch, place, "explore")
     assert not app.exception
     assert "graph-dallas" in app.error[0].value.replace("\\", "").replace("\u2060", "")
+
+
+def test_what_several_graphs_have_in_common_is_told(place, monkeypatch):
+    [folder] = {path.parent for path in (place / "reports").rglob("run.json")}
+    record = run_folder.read_record(folder)
+    graph, edges = record.graphs["dallas"], {"dallas": 0.5, "plano": 0.25}
+    graphs = {
+        prompt: graph.model_copy(
+            update={"edges": (GraphEdge(source="texas", target="output", weight=1.0, share=share),)}
+        )
+        for prompt, share in edges.items()
+    }
+    record = record.model_copy(update={"graphs": graphs})
+    run_folder.write(folder, record, run_folder.read_arrays(folder))
+    app = start(monkeypatch, place, "explore")
+    assert not app.exception, app.exception
+    said = texts(app).replace("\\", "").replace("\u2060", "")
+    assert "2 graphs: 1 of discovery prompts, 1 of held-out ones." in said
+    found = next(each.value for each in app.dataframe if "median share" in each.value)
+    assert found.iloc[0].to_dict() == {
+        "from": "Texas",
+        "to": "the output",
+        "on": "2 of 2",
+        "median share": "+37.5 %",
+        "sign, discovery": "1 of 1",
+        "sign, held out": "1 of 1",
+        "claimed": "",
+    }
 
 
 def test_a_graph_outside_the_run_is_not_read(place, monkeypatch, tmp_path_factory):

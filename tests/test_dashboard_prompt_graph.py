@@ -10,6 +10,7 @@ import pytest
 from tests.dashboards import put_run, start, texts
 from tests.graphs import hand_graph
 from tests.opened import TEXT
+from tests.test_graph_consensus import three
 from tracer.api.graph import attribution_graph
 from tracer.dashboard import model
 from tracer.dashboard.explore import prompt_graph
@@ -54,12 +55,16 @@ def test_a_graph_file_is_opened_from_the_list_and_the_address(tmp_path, monkeypa
     put_run(tmp_path / "reports")
     (tmp_path / "graphs").mkdir()
     write(tmp_path / "graphs" / "mine.json", hand_graph())
+    write(tmp_path / "graphs" / "shared.json", three())
     app = start(monkeypatch, tmp_path, "explore")
     assert "no attribution graph" in texts(app)
-    app = start(monkeypatch, tmp_path, "explore", {"graph-file": "mine"})
-    assert not app.exception, app.exception
-    assert app.selectbox(key="graph-file").value == "mine"
-    assert "no attribution graph" not in texts(app)
+    # A consensus has places and no tokens: there is nothing to ask the model about.
+    for name, is_asked in (("mine", True), ("shared", False)):
+        app = start(monkeypatch, tmp_path, "explore", {"graph-file": name})
+        assert not app.exception, app.exception
+        assert app.selectbox(key="graph-file").value == name
+        assert "no attribution graph" not in texts(app)
+        assert is_asked == any("Why a head looks" in each.label for each in app.expander)
 
 
 @pytest.mark.parametrize("asked", ["../../etc/passwd", "<script>", "link", ""])

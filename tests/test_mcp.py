@@ -137,6 +137,9 @@ def test_looking(agent: Agent):
     assert agent.text(page).startswith("<!DOCTYPE html>")
     [written] = (agent.home / "graphs").glob("*.json")
     assert agent.text(pages[written.name]) == written.read_text()
+    shared = {"consensus": True, "core": 0.5, "toward": [" Austin"], "max_features": 9}
+    [core] = agent.data("graph", prompt="tiny.yaml", **shared)["graphs"]
+    assert core["consensus"]["prompts"] == ["dallas", "oakland", "plano"]
     known = agent.data("graph", prompt=f"graphs/{written.name}")["graphs"][0]
     assert known["n_nodes"] == taken.structured_content["graphs"][0]["n_nodes"]
 

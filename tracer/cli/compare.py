@@ -15,6 +15,11 @@ import typer
 from rich.text import Text
 
 from tracer.cli import options
+from tracer.cli.compare_consensus import (
+    compared_graphs,
+    is_graph_file,
+    print_consensus_comparison,
+)
 from tracer.cli.documents.comparison import Comparison
 from tracer.cli.matrix import Selected
 from tracer.cli.output import require_writable_file, screen_beside, stdout, write_document
@@ -24,6 +29,7 @@ from tracer.evidence.baseline_run import bless as keep
 from tracer.evidence.regression import Finding, RunComparison
 from tracer.evidence.regression import compare as compared
 from tracer.hypothesis.load import HypothesisFile
+from tracer.record.files import as_json
 from tracer.record.run_folder import is_run
 from tracer.record.runs import resolve
 from tracer.report.run import Run
@@ -33,7 +39,10 @@ AUTO = Path("auto")
 MOST_FINDINGS = 200
 """Printed, the worse first."""
 _KEPT = Tolerances()
-_SIDE = "A run folder, a run's id, a hypothesis (its latest run), `latest`, or a baseline file."
+_SIDE = (
+    "A run folder, a run's id, a hypothesis (its latest run), `latest`, or a baseline file; or the "
+    "file of a consensus graph (`tracer graph FILE --consensus`), beside another one."
+)
 Overlap = Annotated[
     float | None,
     typer.Option(
@@ -73,8 +82,21 @@ def compare(
     tracer compare two_hop/20260102T030405.678Z-0123ab two_hop
 
     tracer compare hypotheses/baselines/two_hop.json latest
+
+    Of two consensus graphs it says what both have, what one has and what their weights have in
+    common; exit code 0.
+
+    tracer compare graphs/two_hop-consensus-0123abcd.json graphs/other-consensus-4567cdef.json
     """
     require_writable_file(json_, "--json")
+    if is_graph_file(a) or is_graph_file(b):
+        if overlap is not None or effect is not None:
+            raise UsageError("--overlap and --effect are for two runs, and not for graphs.")
+        shown = compared_graphs(a, b)
+        print_consensus_comparison(screen_beside(json_), shown)
+        if json_ is not None:
+            write_document(json_, as_json(shown))
+        return EXIT_OK
     old, new = compared_run(a, in_), compared_run(b, in_)
     comparison = compared(old, new, tolerances_of(old.tolerances, overlap, effect))
     print_comparison(screen_beside(json_), comparison)

@@ -8,13 +8,19 @@ import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from tracer import engine
 from tracer.cli import options
+from tracer.cli.graph_consensus import (
+    consensus_request,
+    refuse_with_consensus,
+    taken_consensus,
+)
 from tracer.cli.graph_files import TakenGraph, Writer
+from tracer.cli.graph_source import is_file, source_of
 from tracer.cli.graph_summary import Origin, WrittenGraph, document, print_graph
 from tracer.cli.output import (
     STDOUT,
@@ -25,14 +31,13 @@ from tracer.cli.output import (
 )
 from tracer.cli.progress import progress_on
 from tracer.engine.graph_request import GraphRequest, NamedGraph, WhyRequest
-from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.errors import EXIT_OK, UsageError, show
 from tracer.hypothesis.heads import find_head
-from tracer.hypothesis.load import HypothesisFile, Replacements, read
-from tracer.hypothesis.spec import Hypothesis, ModelSpec
+from tracer.hypothesis.load import Replacements
 from tracer.hypothesis.studies.graph import KEPT_FEATURES
 from tracer.record.graph import neuronpedia_import
+from tracer.record.graph.consensus import CORE
 from tracer.record.graph.graph import Pruning
 
 GRAPHS = Path("graphs")
@@ -140,6 +145,23 @@ def graph(
             show_default=False,
         ),
     ] = None,
+    consensus: Annotated[
+        bool,
+        typer.Option(
+            "--consensus",
+            help="One graph of all prompts of the file: what is there on most of them, and of the "
+            "paraphrases that its robustness section declares.",
+        ),
+    ] = False,
+    core: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --consensus: the least share of the prompts that a node or an edge is on. "
+            f"Default: {CORE:g}.",
+            show_default=False,
+        ),
+    ] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Also write a page that shows the graph.")
     ] = False,
@@ -162,6 +184,8 @@ def graph(
 
     tracer graph "The opposite of small is" --why 9.1 last small --against mean
 
+    tracer graph hypotheses/two_hop.yaml --consensus --html
+
     tracer graph downloaded.json --out graphs
     """
     export = (out or GRAPHS) / FRONTEND if frontend else None
@@ -171,7 +195,8 @@ def graph(
             prompt,
             {"prompt": prompts, "model": model, "features": features, "device": device}
             | {"dtype": dtype, "toward": toward, "against": against, "max-features": max_features}
-            | {"max-heads": max_heads, "heads": heads or None, "why": why},
+            | {"max-heads": max_heads, "heads": heads or None, "why": why}
+            | {"consensus": consensus or None, "core": core},
         )
         writer = Writer(_pruning(pruning, None), out, export, pages)
         return _run(partial(existing_graph, Path(prompt)), writer, json_=json_, opens=open_)
@@ -187,14 +212,16 @@ def graph(
         max_heads,
         None if why is None else _why(why, against),
     )
+    if consensus:
+        refuse_with_consensus({"prune": pruning, "heads": heads, "why": why, "frontend": frontend})
+        asked = consensus_request(request, core)
+        writer = Writer(None, out or GRAPHS, None, pages)
+        return _run(partial(taken_consensus, asked), writer, json_=json_, opens=open_)
+    if core is not None:
+        raise UsageError("--core is for --consensus: the share of the prompts that counts.")
     request.check()
     writer = Writer(_pruning(pruning, PRUNING), out or GRAPHS, export, pages, heads)
     return _run(partial(_take, request), writer, json_=json_, opens=open_)
-
-
-def is_file(text: str, endings: tuple[str, ...]) -> bool:
-    """Whether a file is meant: one word, or the name of a file that is there."""
-    return text.endswith(endings) and (len(text.split()) == 1 or Path(text).exists())
 
 
 def _require_unset(path: str, given: Mapping[str, object]) -> None:
@@ -204,23 +231,6 @@ def _require_unset(path: str, given: Mapping[str, object]) -> None:
             raise UsageError(
                 f"--{name} is for a graph that is yet to be taken; {path} is one already."
             )
-
-
-class GraphSource(NamedTuple):
-    """A text or a hypothesis file, and by what its graphs are taken."""
-
-    source: str | HypothesisFile
-    model: ModelSpec
-    features: str
-
-
-def source_of(prompt: str, replaced: Replacements) -> GraphSource:
-    """What to graph, with the model and the features of the file, or the default ones."""
-    if is_file(prompt, (".yaml", ".yml")):
-        file = read(prompt, replaced.overrides())
-        return GraphSource(file, file.hypothesis.model_spec, file.hypothesis.features)
-    spec = named_model(replaced.model, replaced.device, replaced.dtype)
-    return GraphSource(prompt, spec, Hypothesis.model_fields["features"].default)
 
 
 def _pruning(text: str | None, default: Pruning | None) -> Pruning | None:

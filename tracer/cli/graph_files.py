@@ -21,12 +21,14 @@ from tracer.errors import EngineError, shorten
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.files import write_text
 from tracer.record.graph import files, neuronpedia_export
+from tracer.record.graph.consensus_summary import consensus_summary
 from tracer.record.graph.graph import AttributionGraph, Pruning, listed
 from tracer.record.graph.head_reason import HeadReason
 from tracer.record.graph.neuronpedia_import import absent
 from tracer.record.graph.prune import prune
 from tracer.record.graph.summary import kept_influence, summarise
 from tracer.record.trials import FeatureTokens
+from tracer.report.agreement import agreement_view
 from tracer.report.head_reason import reason_view
 from tracer.report.render import render_graph
 from tracer.report.run_graphs import SupernodePlaces, pack_graph
@@ -114,6 +116,7 @@ class Writer:
         summary = summarise(found.graph, pruned, influences)
         paths = list(self._write_files(found, pruned, influences))
         groups = found.origin.supernodes if found.origin else ()
+        told = pruned.agreement
         return WrittenGraph(
             name=found.name,
             subject=pruned.subject,
@@ -124,6 +127,7 @@ class Writer:
             origin=found.origin,
             absent=absent([name for group in groups for name in group.ids], pruned),
             reason=found.reason,
+            consensus=None if told is None else consensus_summary(pruned, told),
             paths=tuple(path.as_posix() for path in paths),
         )
 
@@ -147,7 +151,10 @@ class Writer:
             title = shorten(found.name or pruned.subject.prompt, _LONGEST_TITLE)
             page = pack_graph(title, listed(pruned), _groups(found), found.features)
             reason = found.reason and reason_view(found.reason, pruned.subject)
-            write_text(path, render_graph(page, reason))
+            told, agreement = pruned.agreement, None
+            if told is not None:
+                agreement = agreement_view(pruned, told, consensus_summary(pruned, told))
+            write_text(path, render_graph(page, reason, agreement))
             yield path
 
 

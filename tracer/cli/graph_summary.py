@@ -6,12 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from tracer.cli.documents.graphs import GraphFacts, GraphHeads, Graphs, GraphSupernode
+from tracer.cli.consensus_summary import print_consensus
+from tracer.cli.documents.graphs import (
+    ConsensusFacts,
+    GraphFacts,
+    GraphHeads,
+    Graphs,
+    GraphSupernode,
+)
 from tracer.cli.graph_why import print_reason, reason_data
 from tracer.cli.output import percent, print_table
 from tracer.errors import shorten
 from tracer.evidence.wording import counted
 from tracer.hypothesis.neuronpedia import LabelledIds
+from tracer.record.graph.consensus_summary import ConsensusSummary
 from tracer.record.graph.graph import Logit, Pruning, Subject
 from tracer.record.graph.head_reason import HeadReason
 from tracer.record.graph.heads import HeadNodes
@@ -56,6 +64,8 @@ class WrittenGraph:
     absent: frozenset[str]
     """Ids in the origin's supernodes that the graph does not have."""
     reason: HeadReason | None
+    consensus: ConsensusSummary | None
+    """Of a graph that is one of several prompts."""
     paths: tuple[str, ...]
 
 
@@ -96,6 +106,7 @@ def _facts(each: WrittenGraph) -> GraphFacts:
             for group in _supernodes(each)
         ),
         why=None if each.reason is None else reason_data(each.reason),
+        consensus=each.consensus and ConsensusFacts.model_validate(each.consensus),
         files=each.paths,
         **copied,
     )
@@ -118,6 +129,10 @@ def print_graph(screen: Screen, each: WrittenGraph) -> None:
     for sentence in _sentences(each):
         screen.paragraph(sentence)
     screen.say()
+    if each.consensus is not None:
+        print_consensus(screen, each.consensus, each.subject.basis)
+        _print_paths(screen, each)
+        return
     logits = each.logits[:_MAX_SHOWN]
     rows = [(_explained(logit), _weight(logit)) for logit in logits]
     print_table(screen, [("explained", 0), ("probability", 0)], rows)
@@ -133,6 +148,10 @@ def print_graph(screen: Screen, each: WrittenGraph) -> None:
     _print_supernodes(screen, each)
     if each.reason is not None:
         print_reason(screen, each.reason, each.subject)
+    _print_paths(screen, each)
+
+
+def _print_paths(screen: Screen, each: WrittenGraph) -> None:
     for path in each.paths:
         screen.say(f"  {path}")
     screen.say()
@@ -168,6 +187,9 @@ def _ids(names: Sequence[str]) -> str:
 def _sentences(each: WrittenGraph) -> Iterator[str]:
     subject, summary = each.subject, each.summary
     names = f"{shorten(subject.model)}, {shorten(subject.basis)}"
+    if each.consensus is not None:
+        yield f"{names}, {len(subject.tokens):,} places, explaining {_logits(each)}"
+        return
     yield f"{names}, {len(subject.tokens):,} tokens"
     yield _carried(each)
     yield f"{summary.n_nodes:,} nodes, {summary.n_edges:,} edges; {_cut(each)}"
@@ -190,6 +212,12 @@ def _sentences(each: WrittenGraph) -> Iterator[str]:
             "as circuit-tracer counts them, without what dropped features write: "
             f"{_score(theirs.replacement)} and {_score(theirs.completeness)}"
         )
+
+
+def _logits(each: WrittenGraph) -> str:
+    shown = [_explained(logit) for logit in each.logits[:_MAX_SHOWN]]
+    more = len(each.logits) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def _carried(each: WrittenGraph) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from tracer.engine import consensus as consensus
     from tracer.engine import dictionary_files as dictionary_files
     from tracer.engine import evaluation as evaluation
     from tracer.engine import feature_card as feature_card
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
+        "consensus",
         "dictionary_files",
         "evaluation",
         "feature_card",

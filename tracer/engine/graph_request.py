@@ -133,6 +133,17 @@ class NamedGraph(NamedTuple):
     """Where it was asked why a head looks somewhere."""
 
 
+class NamedConsensus(NamedTuple):
+    """What is there on most of some prompts."""
+
+    name: str
+    """The hypothesis's."""
+    graph: AttributionGraph
+    token_ids: tuple[tuple[int, ...], ...]
+    """By prompt that was counted."""
+    describe: DescribeFeatures
+
+
 def _require_text(text: str) -> None:
     """Bytes of an argument that are no UTF-8 arrive as surrogates, which no tokenizer reads."""
     try:

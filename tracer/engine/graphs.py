@@ -59,20 +59,33 @@ def graphs(
     if note := opening_note(told, basis.name, basis.opening):
         progress.note(note.rstrip("."))
     for prompt in prompts:
-        _require_length(prompt.name or "the prompt", prompt.ids, model)
-        toward = _toward(request, model, prompt)
-        ids = torch.tensor(prompt.ids)
         asked = _question(request, model, prompt)
-        n_features, n_heads = request.kept_features, request.kept_heads
-        taken = attributed(model, basis, ids, toward, n_features, progress, n_heads=n_heads)
+        taken = take_graph(request, opened, prompt, progress)
         reason = None
         if asked is not None:
             with progress.task("finding why the head looks there"):
                 reason = head_reason(model, asked_prompt(taken), asked, {})
-        yield NamedGraph(prompt.name, taken.graph, partial(_describe, opened), taken, reason)
+        yield NamedGraph(prompt.name, taken.graph, partial(describe, opened), taken, reason)
 
 
-def _describe(
+def take_graph(
+    request: GraphRequest, opened: Opened, prompt: GraphedPrompt, progress: Progress
+) -> Attributed:
+    """The graph of one prompt, nothing pruned.
+
+    Raises:
+        UsageError: The prompt is too short or too long, or a token that is asked for is none.
+    """
+    _require_length(prompt.name or "the prompt", prompt.ids, opened.model)
+    toward = _toward(request, opened.model, prompt)
+    ids = torch.tensor(prompt.ids)
+    n_features, n_heads = request.kept_features, request.kept_heads
+    return attributed(
+        opened.model, opened.basis, ids, toward, n_features, progress, n_heads=n_heads
+    )
+
+
+def describe(
     opened: Opened, kept: AttributionGraph, progress: Progress
 ) -> Mapping[str, FeatureTokens]:
     """What the most influential features of a graph, or of what a pruning left of it, promote."""
@@ -95,8 +108,11 @@ def with_heads(taken: Attributed, kept: AttributionGraph, progress: Progress) ->
 OPENED = "the text begins with the model's special token itself: no second one is put in front"
 
 
-class _Prompt(NamedTuple):
+class GraphedPrompt(NamedTuple):
+    """A prompt whose graph is to be taken."""
+
     name: str | None
+    """None for a text."""
     ids: tuple[int, ...]
     answer: int | None
     declared: ExplainedTarget | None
@@ -104,7 +120,7 @@ class _Prompt(NamedTuple):
     spans: Mapping[str, tuple[int, int]]
 
 
-def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_Prompt]:
+def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[GraphedPrompt]:
     file = request.source
     if isinstance(file, str):
         try:
@@ -116,18 +132,18 @@ def _prompts(request: GraphRequest, model: Model, progress: Progress) -> list[_P
         if again := reopened(found.ids, model.tokenizer):
             token = token_text(found.ids[again[0]], model.tokenizer)
             progress.note(told_again("the text", again, token))
-        return [_Prompt(None, found.ids, None, None, {})]
+        return [GraphedPrompt(None, found.ids, None, None, {})]
     tokenized = tokenize(file, model.tokenizer, model.context)
     for note in token_notes(tokenized[name] for name in request.names):
         progress.note(note)
-    title = file.hypothesis.hypothesis
+    title, found = file.hypothesis.hypothesis, [tokenized[name] for name in request.names]
     return [
-        _Prompt(f"{title}-{name}", found.ids, found.answer_id, _declared(file, found), found.spans)
-        for name, found in ((name, tokenized[name]) for name in request.names)
+        GraphedPrompt(f"{title}-{p.name}", p.ids, p.answer_id, _declared(file, p), p.spans)
+        for p in found
     ]
 
 
-def _question(request: GraphRequest, model: Model, prompt: _Prompt) -> HeadQuestion | None:
+def _question(request: GraphRequest, model: Model, prompt: GraphedPrompt) -> HeadQuestion | None:
     if request.why is None:
         return None
     tokens = [token_text(each, model.tokenizer) for each in prompt.ids]
@@ -150,7 +166,7 @@ def _require_length(name: str, ids: Sequence[int], model: Model) -> None:
         )
 
 
-def _toward(request: GraphRequest, model: Model, prompt: _Prompt) -> ChooseTargets:
+def _toward(request: GraphRequest, model: Model, prompt: GraphedPrompt) -> ChooseTargets:
     tokenizer = model.tokenizer
     wanted = [_token(text, model) for text in dict.fromkeys(request.toward)]
     foil = None if request.against is None else _token(request.against, model)

@@ -25,6 +25,7 @@ from tracer.report.supernode_diagram import (
     GroupEffect,
     SupernodeDiagram,
     diagram,
+    output_group,
     share_text,
 )
 from tracer.report.text import feature_name, percent, plural, signed, visible_token
@@ -33,8 +34,6 @@ MOST_MEMBERS = 20
 """Of one box, the strongest; all of them are in the list of supernodes."""
 SMALL = 0.1
 """Of the direct effect; a change that is smaller has no sign worth telling."""
-_TOP = 1e9
-"""The layer of the output: above all."""
 
 
 def graph_diagram(
@@ -56,12 +55,14 @@ def graph_diagram(
     graph = record.graphs[prompt]
     there = [each for each in supernode_groups(record, prompt) if graph.members.get(each["name"])]
     names = feature_names(graph.features)
-    groups = [_group(each, graph.members[each["name"]], names) for each in there]
-    groups += [_group(each, len(each["places"]), names) for each in by_hand if each["places"]]
+    groups = [supernode_group(each, graph.members[each["name"]], names) for each in there]
+    groups += [
+        supernode_group(each, len(each["places"]), names) for each in by_hand if each["places"]
+    ]
     if not groups:
         return None
     claimed = {(each.source, each.target) for each in claimed_links(record, prompt)}
-    output = Group(OUTPUT, visible_token(graph.target), "is explained", _TOP, 0.0)
+    output = output_group(visible_token(graph.target))
     return diagram([*groups, output], [*_effects(record, prompt), *effects], claimed, opened)
 
 
@@ -84,7 +85,7 @@ def _effects(record: Record, prompt: str) -> list[GroupEffect]:
     ]
 
 
-def _group(places: SupernodePlaces, n_members: int, names: Mapping[str, str]) -> Group:
+def supernode_group(places: SupernodePlaces, n_members: int, names: Mapping[str, str]) -> Group:
     """A supernode as it lies on a prompt; `names` are those of described features, by id."""
     layers = [layer for layer, _, _ in places["places"]]
     positions = [position for _, position, _ in places["places"]]

@@ -20,9 +20,11 @@ from tracer.hypothesis.neuronpedia_ids import (
     embedding_id,
     error_id,
 )
+from tracer.record.graph.agreement import Agreement
 from tracer.record.graph.graph import ListedGraph, Nodes
 from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.influence import inputs, listed_influence
+from tracer.report.agreement import edge_words, node_facts
 from tracer.report.graph_tracing import TracedList, traced_lists
 from tracer.report.text import clean, feature_name, head_name, heads_text, shorten, visible_token
 
@@ -89,6 +91,8 @@ class GraphData(TypedDict):
     supernodes: list[SupernodeData]
     heads: NotRequired[list[str]]
     """By link, which attention heads carry it, where the graph tells."""
+    on: NotRequired[list[str]]
+    """By link, on how many prompts it is; of a consensus alone."""
     cut: str
     """What was left out, in a sentence; empty where nothing was."""
     prompt: NotRequired[str]
@@ -158,6 +162,8 @@ def graph_data(
         data["spans"] = {str(position): span for position, span in named.spans.items()}
     if graph.heads is not None:
         data["heads"] = [_heads(graph, graph.heads, edge) for edge in chosen.tolist()]
+    if graph.agreement is not None:
+        data["on"] = [edge_words(graph.agreement, edge) for edge in chosen.tolist()]
     data["hash"] = hashlib.sha256(to_json(data).encode()).hexdigest()[:16]
     return data
 
@@ -262,12 +268,33 @@ def _nodes(
         for node in sources:
             if node["id"] in graph.tracings.features:
                 node["tracing"] = traced_lists(graph, node["id"], names)
-    for node in (*sources, *logits):
+    shown = [*sources, *logits]
+    if graph.agreement is not None:
+        n_sources = graph.nodes.n_sources
+        numbers = [*kept.tolist(), *range(n_sources, n_sources + len(logits))]
+        facts = _with_support(graph.agreement, numbers, shown, facts)
+    for node in shown:
         node["facts"] = [[_text(k), _text(v)] for k, v in facts.get(node["id"], ())]
         if node["kind"] == "attention":
             node["facts"].append(["Clamps", _UNCLAMPED])
         node["label"] = _text(names.get(node["id"], node["label"]))
-    return [*sources, *logits]
+    return shown
+
+
+def _with_support(
+    agreement: Agreement,
+    numbers: Sequence[int],
+    nodes: Sequence[NodeData],
+    facts: Mapping[str, Sequence[tuple[str, str]]],
+) -> dict[str, Sequence[tuple[str, str]]]:
+    """The facts of nodes, and before them on how many prompts each is."""
+    return {
+        node["id"]: [
+            *node_facts(agreement, number, has_sign=node["activation"] is not None),
+            *facts.get(node["id"], ()),
+        ]
+        for number, node in zip(numbers, nodes, strict=True)
+    }
 
 
 def _ranks(found: Float[np.ndarray, " source"]) -> Float[np.ndarray, " source"]:

@@ -28,6 +28,7 @@ from tracer.record.cross_basis import CrossBasis
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
 from tracer.report import text
+from tracer.report.agreement import AgreementView
 from tracer.report.circuit_diagram import CircuitDrawing
 from tracer.report.head_reason import ReasonView
 from tracer.report.headline import OUTCOMES, VerdictView, safe_link, verdict_view
@@ -108,10 +109,20 @@ def render(
     return fill_template("report.html.j2", own, page=page)
 
 
-def render_graph(graph: InlineGraph, reason: ReasonView | None = None) -> str:
-    """One graph as a page of its own, with the view that a report has, and why a head looks."""
+def render_graph(
+    graph: InlineGraph,
+    reason: ReasonView | None = None,
+    agreement: AgreementView | None = None,
+) -> str:
+    """One graph as a page of its own, with the view that a report has.
+
+    Args:
+        graph: It, packed.
+        reason: Why a head looks somewhere, where that was asked.
+        agreement: Over how many prompts it is, of a consensus.
+    """
     own = _GRAPHS if reason is None else _REASONS
-    return fill_template("graph.html.j2", own, graph=graph, reason=reason)
+    return fill_template("graph.html.j2", own, graph=graph, reason=reason, agreement=agreement)
 
 
 @dataclass(frozen=True)

@@ -229,12 +229,14 @@ class InlineGraph:
     text: str
     """Base64 of the gzipped JSON."""
     cut: str
-    strongest: tuple[tuple[str, str, str, str], ...]
-    """(from, to, share, heads) of its most influential links: what is read without a script."""
+    strongest: tuple[tuple[str, str, str, str, str], ...]
+    """(from, to, share, heads, prompts) of its most influential links: read without a script."""
     tells_heads: bool
     """Whether it is known which heads carry the links."""
     has_heads: bool
     """Whether heads are nodes of it."""
+    is_consensus: bool
+    """Whether it is of several prompts."""
 
 
 def pack(record: Record, found: RunGraphs) -> tuple[InlineGraph, ...]:
@@ -266,7 +268,8 @@ def pack_graph(
 def _packed(prompt: str, data: GraphData) -> InlineGraph:
     text = pack_json(to_json(data))
     has_heads = any(node["kind"] == "head" for node in data["nodes"])
-    return InlineGraph(prompt, text, data["cut"], _strongest(data), "heads" in data, has_heads)
+    strongest, told = _strongest(data), ("heads" in data, has_heads, "on" in data)
+    return InlineGraph(prompt, text, data["cut"], strongest, *told)
 
 
 def pack_json(text: str) -> str:
@@ -274,13 +277,14 @@ def pack_json(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str, str], ...]:
+def _strongest(data: GraphData, n: int = 25) -> tuple[tuple[str, str, str, str, str], ...]:
     names = [_name(node["label"], node["kind"], node["token"]) for node in data["nodes"]]
-    heads = data.get("heads", [""] * len(data["links"]))
-    return tuple(
-        (names[int(source)], names[int(target)], f"{formatted(100 * share, '+.1f')} %", carried)
-        for (source, target, _, share), carried in zip(data["links"][:n], heads[:n], strict=True)
-    )
+    nothing = [""] * len(data["links"])
+    heads, on = data.get("heads", nothing)[:n], data.get("on", nothing)[:n]
+    links = data["links"][:n]
+    shares = [f"{formatted(100 * link[3], '+.1f')} %" for link in links]
+    sources, targets = ([names[int(link[end])] for link in links] for end in (0, 1))
+    return tuple(zip(sources, targets, shares, heads, on, strict=True))
 
 
 def _name(label: str, kind: str, token: str) -> str:

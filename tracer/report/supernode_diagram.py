@@ -40,6 +40,8 @@ MOST_LINKS = 12
 LEAST = 0.005
 """Share; a weaker link is drawn only where the file claims it."""
 LONGEST_LABEL = 26
+_TOP = 1e9
+"""The layer of the output."""
 _BOLD = 1.12
 """Width of bold text, relative to what is set plainly."""
 
@@ -55,6 +57,11 @@ class Group(NamedTuple):
     position: float
     members: tuple[str, ...] = ()
     """Names of the strongest, and how many more there are."""
+
+
+def output_group(label: str) -> Group:
+    """What a graph explains: above all layers."""
+    return Group(OUTPUT, label, "is explained", _TOP, 0.0)
 
 
 class GroupEffect(NamedTuple):

@@ -116,6 +116,64 @@ class HeadScore(Recorded):
     features: dict[str, FeatureWords] = Field(description="By id.")
 
 
+class SupportCounts(Copied):
+    """On how many prompts a node or an edge is."""
+
+    on: tuple[int, ...] = Field(description="By pruning; shares are counted at the first.")
+    held_out: int = Field(description="Of the first, those that are held out.")
+    same_sign: int = Field(description="Of the first, those with the median's sign.")
+
+
+class ConsensusNode(Copied):
+    """A feature, head, error or token that most prompts have."""
+
+    id: str = Field(description="Its position is a place.")
+    place: str
+    activation: float | None = Field(description="Median; null of errors and tokens.")
+    influence: float = Field(description="In the consensus graph.")
+    support: SupportCounts
+
+
+class ConsensusEdge(Copied):
+    """An edge that most prompts have."""
+
+    source: str
+    source_place: str
+    target: str = Field(description="A feature's id, or a logit's label.")
+    target_place: str = Field(description="Empty of what is explained.")
+    weight: float = Field(description="Median.")
+    influence: float = Field(description="What it carries.")
+    support: SupportCounts
+
+
+class PlaceCount(Copied):
+    """A place that some prompts lack."""
+
+    place: str
+    having: int = Field(description="Prompts that have it.")
+
+
+class ConsensusFacts(Copied):
+    """What of a consensus is on how many prompts."""
+
+    prompts: tuple[str, ...]
+    held_out: tuple[str, ...] = Field(description="Those of the prompts that are held out.")
+    prunings: tuple[KeptShares, ...]
+    core: float = Field(description="Least share of the prompts.")
+    n_places: int
+    uncommon: tuple[PlaceCount, ...]
+    feature_spread: tuple[int, ...] = Field(
+        description="How many features are on exactly 1, 2, … prompts, in the core or not."
+    )
+    edge_spread: tuple[int, ...]
+    n_features: int = Field(description="Of the core.")
+    n_edges: int
+    n_first_features: int = Field(description="Of these, those in front of all spans.")
+    n_first_edges: int = Field(description="Of these, those whose both ends are.")
+    nodes: tuple[ConsensusNode, ...] = Field(description="The most influential of the core.")
+    edges: tuple[ConsensusEdge, ...] = Field(description="Those of the core that carry most.")
+
+
 class GraphFacts(Recorded):
     """One graph. What the file that it was read from does not tell is null."""
 
@@ -142,6 +200,9 @@ class GraphFacts(Recorded):
     source: str | None = Field(description="The file that it was read from.")
     supernodes: tuple[GraphSupernode, ...] = Field(description="Of that file.")
     why: HeadScore | None = Field(description="Where it was asked why a head looks somewhere.")
+    consensus: ConsensusFacts | None = Field(
+        description="Of a consensus over prompts; null of one prompt's graph."
+    )
     files: tuple[str, ...] = Field(description="Written now.")
 
 

@@ -18,6 +18,7 @@ from tracer.cli.documents.results import Validation, Verdicts
 from tracer.cli.documents.selftest import SelftestRates
 from tracer.cli.documents.specificity import SpecificitySummary
 from tracer.errors import UsageError, unknown
+from tracer.evidence.consensus_comparison import ConsensusComparison
 from tracer.record.evaluation import Evaluation
 
 DOCUMENTS: dict[str, Any] = {
@@ -34,10 +35,10 @@ DOCUMENTS: dict[str, Any] = {
     "features evaluate": Evaluation,
     "list": Hypotheses | Runs,
     "show": ShownRun,
-    "compare": Comparison,
+    "compare": Comparison | ConsensusComparison,
     "selftest": SelftestRates,
 }
-"""By command; of `list` the second is that of `--runs`."""
+"""By command; of `list` the second is that of `--runs`, of `compare` that of consensus graphs."""
 
 
 def document_schema(command: str) -> dict[str, Any]:

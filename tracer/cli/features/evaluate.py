@@ -14,7 +14,7 @@ import typer
 
 from tracer import engine
 from tracer.cli import options
-from tracer.cli.graph import is_file
+from tracer.cli.graph_source import is_file
 from tracer.cli.output import (
     print_table,
     require_writable,

@@ -13,8 +13,10 @@ from tracer.cli.documents.answers import AnswersToPrompts, PromptAnswer
 from tracer.cli.documents.features import Features, FeatureSummary
 from tracer.cli.documents.graphs import Graphs
 from tracer.cli.features.cards import print_card, read_ids, read_lines
-from tracer.cli.graph import GRAPHS, PRUNING, existing_graph, is_file, source_of, taken_graphs
+from tracer.cli.graph import GRAPHS, PRUNING, existing_graph, taken_graphs
+from tracer.cli.graph_consensus import consensus_request, taken_consensus
 from tracer.cli.graph_files import Writer
+from tracer.cli.graph_source import is_file, source_of
 from tracer.cli.graph_summary import document, print_graph
 from tracer.cli.mcp.links import graph_links
 from tracer.cli.mcp.tool import McpTool, ToolAnswer, ToolArguments, Workplace, printed
@@ -23,6 +25,7 @@ from tracer.engine.model.sources import named_model
 from tracer.engine.progress import Progress
 from tracer.hypothesis.load import Replacements
 from tracer.hypothesis.names import NEURONS, require_possible
+from tracer.record.graph.consensus import CORE
 from tracer.report.screen import Screen
 
 _MODEL = "Another model than the default: a name, a Hugging Face id or a folder inside."
@@ -121,6 +124,13 @@ class GraphArguments(ToolArguments):
         default=None, description="Explain logit(toward) − logit(this) instead."
     )
     max_features: int | None = Field(default=None, description="Keep so many active features.")
+    consensus: bool = Field(
+        default=False,
+        description="Of a hypothesis file: one graph of its prompts, with what is there on most.",
+    )
+    core: float | None = Field(
+        default=None, description=f"With consensus: on which share of them, {CORE:g} by default."
+    )
     model: str | None = Field(default=None, description=_MODEL)
     features: str | None = Field(default=None, description=_FEATURES)
 
@@ -134,6 +144,12 @@ def graph(given: GraphArguments, at: Workplace, progress: Progress) -> ToolAnswe
     if is_file(given.prompt, (".json",)):
         writer = Writer(None, None, None)
         taken = existing_graph(at.folders.inside(given.prompt), progress)
+    elif given.consensus:
+        out: Path = at.folders.inside(GRAPHS)
+        writer = Writer(None, out, None, out)
+        asked = consensus_request(_request(given, at), given.core)
+        opened = at.opened(asked.graph.model, asked.graph.features, progress)
+        taken = taken_consensus(asked, progress, opened)
     else:
         out: Path = at.folders.inside(GRAPHS)
         writer = Writer(PRUNING, out, None, out)

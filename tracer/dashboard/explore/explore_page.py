@@ -18,6 +18,7 @@ from tracer.dashboard.dashboard import (
     table,
 )
 from tracer.dashboard.explore.carrying_heads import ask_carrying, carrying_heads
+from tracer.dashboard.explore.consensus import consensus_panel
 from tracer.dashboard.explore.feature import feature_panel
 from tracer.dashboard.explore.graph import graph_panel, select, selection, take_up_address
 from tracer.dashboard.explore.groups import (
@@ -176,6 +177,7 @@ def _graph(dashboard: Dashboard, run: Run, prompt: str, asked: AskedLogits) -> N
         _card(run, prompt, found, chosen, about)
     heads_panel(about)
     effects_panel(run.record, prompt, found)
+    consensus_panel(run)
     nodes_table(found, by_hand, chosen)
 
 

@@ -114,7 +114,8 @@ def draw_graph(dashboard: Dashboard, name: str) -> None:
     st.markdown(f"**{plain(shown(found.graph.subject.prompt, CELL))}** {plain(found.cut)}")
     view = component("tracer_graph", css=graph_style(), js=graph_module())
     view(key="file graph", data={"hash": found.hash, "graph": found.text, "selected": None})
-    _heads(name, found)
+    if found.graph.agreement is None:
+        _heads(name, found)
 
 
 @st.fragment

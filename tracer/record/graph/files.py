@@ -24,6 +24,7 @@ from tracer.record.graph.format import (
     GraphDocument,
     TensorForm,
     Tensors,
+    agreement_of,
     describe,
     from_graph,
     head_nodes_of,
@@ -71,7 +72,7 @@ def write(
     data = safetensors.numpy.save(found)
     about = _describe(path, graph, found, hashlib.sha256(data).hexdigest(), features or {})
     write_bytes(path.with_suffix(".safetensors"), data)
-    optional = "features", "attention", "head_nodes"
+    optional = "features", "attention", "head_nodes", "agreement"
     empty = {name for name in optional if not getattr(about, name)}
     write_text(path, about.model_dump_json(by_alias=True, indent=1, exclude=empty) + "\n")
     return path
@@ -121,6 +122,7 @@ def read_listed(path: Path) -> ListedGraph:
         found.tensors["edges.weight"],
         heads_of(found.about, found.tensors),
         tracings_of(found.about),
+        agreement_of(found.about, found.tensors),
     )
 
 
@@ -255,6 +257,7 @@ def _assemble(found: _Whole) -> AttributionGraph:
         pruning_of(found.about),
         heads_of(found.about, found.tensors),
         tracings_of(found.about),
+        agreement_of(found.about, found.tensors),
     )
 
 

@@ -12,13 +12,9 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 
-from tracer.record.graph.graph import (
-    AttributionGraph,
-    Logit,
-    Pruning,
-    Scores,
-    Subject,
-)
+from tracer.record.graph.agreement import Agreement, Counted, Pruning
+from tracer.record.graph.alignment import TokenPlace
+from tracer.record.graph.graph import AttributionGraph, Logit, Scores, Subject
 from tracer.record.graph.heads import HeadLoadings, HeadNodes
 from tracer.record.graph.influence import rows_of
 from tracer.record.graph.qk_tracing import QkTracings
@@ -90,6 +86,19 @@ class HeadNodesPart(Part):
     relevance_share: _Share
 
 
+class AgreementPart(Part):
+    """See `tracer.record.graph.agreement.Agreement`."""
+
+    prompts: Annotated[tuple[str, ...], Field(min_length=1, max_length=100_000)]
+    held_out: tuple[str, ...]
+    prunings: Annotated[tuple[PruningPart, ...], Field(min_length=1, max_length=64)]
+    core: _Share
+    places: tuple[tuple[str, _Count, str | None], ...]
+    having: tuple[_Count, ...]
+    node_spread: tuple[_Count, ...]
+    edge_spread: tuple[Annotated[int, Field(ge=0, lt=2**40)], ...]
+
+
 class Counts(Part):
     """How long the tensors are."""
 
@@ -112,6 +121,8 @@ class GraphDocument(Part):
     """A graph without attention dictionaries, or heads as nodes, has no such key."""
     head_nodes: HeadNodesPart | None = None
     """A graph without heads as nodes has no such key."""
+    agreement: AgreementPart | None = None
+    """Only a consensus graph has such a key."""
     n_nodes: _Count
     counts: Counts
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -144,6 +155,7 @@ def describe(
         heads=carry,
         attention=_attention(graph, ids),
         head_nodes=None if nodes.heads is None else HeadNodesPart(**vars(nodes.heads)),
+        agreement=None if graph.agreement is None else _agreement(graph.agreement),
         n_nodes=nodes.n_sources + len(nodes.logits),
         counts=counts,
         tensors_sha256=sha256,
@@ -157,6 +169,41 @@ def _attention(graph: AttributionGraph, ids: Sequence[str]) -> AttentionPart | N
         return None
     tracings = graph.tracings and graph.tracings.of(frozenset(ids))
     return AttentionPart(features=n_features, errors=n_errors, tracings=tracings)
+
+
+def _agreement(found: Agreement) -> AgreementPart:
+    return AgreementPart(
+        prompts=found.prompts,
+        held_out=found.held_out,
+        prunings=tuple(PruningPart(**vars(each)) for each in found.prunings),
+        core=found.core,
+        places=tuple((each.span, each.back, each.text) for each in found.places),
+        having=found.having,
+        node_spread=found.nodes.spread,
+        edge_spread=found.edges.spread,
+    )
+
+
+def agreement_of(document: GraphDocument, tensors: Tensors) -> Agreement | None:
+    """On how many prompts nodes and edges are, of a consensus graph."""
+    part = document.agreement
+    if part is None:
+        return None
+
+    def counted(name: str, spread: tuple[int, ...]) -> Counted:
+        found = [tensors[f"{name}.{each}"].astype(np.int64) for each in _COUNTED]
+        return Counted(*found, spread=spread)
+
+    return Agreement(
+        part.prompts,
+        part.held_out,
+        tuple(Pruning(**dict(each)) for each in part.prunings),
+        part.core,
+        tuple(TokenPlace(*each) for each in part.places),
+        part.having,
+        counted("nodes", part.node_spread),
+        counted("edges", part.edge_spread),
+    )
 
 
 def subject_of(document: GraphDocument) -> Subject:
@@ -195,6 +242,8 @@ def tracings_of(document: GraphDocument) -> QkTracings | None:
 
 
 Tensors = dict[str, np.ndarray]
+_COUNTED = ("on", "held_out", "same_sign")
+"""Of nodes and of edges, the arrays of `Counted`."""
 
 
 class TensorForm(NamedTuple):
@@ -223,6 +272,11 @@ def forms(document: GraphDocument) -> dict[str, TensorForm]:
     if document.attention is not None:
         found["attention"] = TensorForm("I32", (document.attention.features,))
         found["attention_errors"] = TensorForm("I32", (document.attention.errors,))
+    if document.agreement is not None:
+        n_prunings = len(document.agreement.prunings)
+        for name, n in (("nodes", document.n_nodes), ("edges", counts.edges)):
+            found[f"{name}.on"] = TensorForm("I32", (n, n_prunings))
+            found[f"{name}.held_out"] = found[f"{name}.same_sign"] = TensorForm("I32", (n,))
     if heads is not None:
         shape = counts.edges, heads.most
         found["loadings.head"] = TensorForm("I32", shape)
@@ -245,6 +299,10 @@ def from_graph(graph: AttributionGraph) -> Tensors:
         plain |= {"attention": nodes.attention, "attention_errors": nodes.attention_errors}
     if graph.heads is not None:
         plain |= {"loadings.head": graph.heads.heads, "loadings.weight": graph.heads.weights}
+    if graph.agreement is not None:
+        for name in ("nodes", "edges"):
+            counted = getattr(graph.agreement, name)
+            plain |= {f"{name}.{each}": getattr(counted, each) for each in _COUNTED}
     found = {
         name: np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int32)
         for name, array in plain.items()

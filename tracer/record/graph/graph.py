@@ -38,6 +38,7 @@ from tracer.hypothesis.neuronpedia_ids import (
     head_node_id,
 )
 from tracer.record.graph import places
+from tracer.record.graph.agreement import Agreement, Pruning
 from tracer.record.graph.heads import HeadLoadings, HeadNodes, HeadShare
 from tracer.record.graph.qk_tracing import QkTracings
 
@@ -236,14 +237,6 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Pruning:
-    """The shares of influence that a pruning kept (see `tracer.record.graph.prune`)."""
-
-    nodes: float
-    edges: float
-
-
-@dataclass(frozen=True)
 class AttributionGraph:
     """Nodes and the signed direct effects between them."""
 
@@ -261,6 +254,8 @@ class AttributionGraph:
     """None where they were not asked for."""
     tracings: QkTracings | None = None
     """Of a graph made elsewhere, where it tells why its attention features look where they do."""
+    agreement: Agreement | None = None
+    """Of a consensus graph (`tracer.record.graph.consensus`): its positions are places."""
 
 
 @dataclass(frozen=True)
@@ -279,15 +274,15 @@ class ListedGraph:
     weights: Float[np.ndarray, " edge"]
     heads: HeadLoadings | None = None
     tracings: QkTracings | None = None
+    agreement: Agreement | None = None
 
 
 def listed(graph: AttributionGraph) -> ListedGraph:
     """The same graph, its edges as a list."""
     targets, sources = np.nonzero(graph.edges)
     weights = graph.edges[targets, sources]
-    return ListedGraph(
-        graph.subject, graph.nodes, targets, sources, weights, graph.heads, graph.tracings
-    )
+    more = graph.heads, graph.tracings, graph.agreement
+    return ListedGraph(graph.subject, graph.nodes, targets, sources, weights, *more)
 
 
 def heads_of_edge(graph: AttributionGraph, row: int, column: int) -> tuple[HeadShare, ...]:

@@ -21,7 +21,6 @@ from jaxtyping import Bool, Float, Int
 
 from tracer.errors import UsageError
 from tracer.record.graph.graph import AttributionGraph, Nodes, Pruning
-from tracer.record.graph.heads import HeadLoadings
 from tracer.record.graph.influence import flow, from_the_top, influence, rows_of
 
 Blocks = Callable[[], Iterable[np.ndarray]]
@@ -106,18 +105,24 @@ def prune(graph: AttributionGraph, nodes: float = 0.8, edges: float = 0.98) -> A
     features = _joined(kept, degrees)
     errors = degrees.outgoing[kept.nodes.error_columns] > 0
     left = _left(kept, features, errors)
-    return replace(left, pruning=Pruning(nodes, edges), heads=_heads(graph, left))
+    return _with_what_is_told(graph, replace(left, pruning=Pruning(nodes, edges)))
 
 
-def _heads(graph: AttributionGraph, left: AttributionGraph) -> HeadLoadings | None:
-    """Those of the edges that are left."""
-    if graph.heads is None:
-        return None
+def _with_what_is_told(graph: AttributionGraph, left: AttributionGraph) -> AttributionGraph:
+    """With what the whole graph tells of the nodes and the edges that are left."""
+    if graph.heads is None and graph.agreement is None:
+        return left
     rows, columns = graph.nodes.rows_of(left.nodes), graph.nodes.columns_of(left.nodes)
     targets, sources = np.nonzero(left.edges)
     before, n = np.nonzero(graph.edges), graph.nodes.n_sources
     wanted = rows[targets] * n + columns[sources]
-    return graph.heads.of(np.searchsorted(before[0] * n + before[1], wanted))
+    edges = np.searchsorted(before[0] * n + before[1], wanted)
+    nodes = np.concatenate([columns, np.arange(n, n + len(left.nodes.logits))])
+    return replace(
+        left,
+        heads=graph.heads and graph.heads.of(edges),
+        agreement=graph.agreement and graph.agreement.of(nodes, edges),
+    )
 
 
 def _check_share(what: str, share: float) -> None:

@@ -30,8 +30,24 @@ def contradiction(document: GraphDocument) -> str | None:
         return f"{len(document.logits)} logits, but a count of {counts.logits}"
     if document.n_nodes != n_nodes:
         return f"n_nodes is {document.n_nodes}, but the counts add up to {n_nodes}"
+    if wrong := _wrong_agreement(document):
+        return wrong
     tracings = tracings_of(document)
     return None if tracings is None else _wrong_tracings(tracings, len(subject.tokens))
+
+
+def _wrong_agreement(document: GraphDocument) -> str | None:
+    told, n_tokens = document.agreement, len(document.subject.tokens)
+    if told is None:
+        return None
+    if len(told.places) != n_tokens or len(told.having) != n_tokens:
+        return f"{len(told.places)} places on {len(told.having)} counts for {n_tokens} tokens"
+    if len(set(told.prompts)) < len(told.prompts) or not set(told.held_out) <= set(told.prompts):
+        return "the agreement names a prompt twice, or holds one out that it does not name"
+    n_prompts = len(told.prompts)
+    if not len(told.node_spread) == len(told.edge_spread) == n_prompts:
+        return f"the agreement is of {n_prompts} prompts, and its spreads are of others"
+    return None
 
 
 def _wrong_tracings(tracings: QkTracings, n_tokens: int) -> str | None:
@@ -85,6 +101,7 @@ def misfit(tensors: Tensors, nodes: Nodes, document: GraphDocument) -> str | Non
         or _unordered("tokens", nodes.tokens[:, None])
         or _wrong_edges(tensors, nodes)
         or _wrong_heads(tensors, document)
+        or _wrong_counts(tensors, document)
     )
 
 
@@ -132,4 +149,16 @@ def _wrong_heads(tensors: Tensors, document: GraphDocument) -> str | None:
     found, end = tensors["loadings.head"], document.subject.n_layers * document.heads.n_heads
     if found.size and not (found.min() >= -1 and found.max() < end):
         return f"'loadings.head' goes beyond -1 to {end - 1}"
+    return None
+
+
+def _wrong_counts(tensors: Tensors, document: GraphDocument) -> str | None:
+    told = document.agreement
+    for name in ("nodes", "edges") if told is not None else ():
+        assert told is not None
+        on = tensors[f"{name}.on"]
+        ends = ("on", on, len(told.prompts)), ("held_out", tensors[f"{name}.held_out"], on[:, 0])
+        for part, found, end in (*ends, ("same_sign", tensors[f"{name}.same_sign"], on[:, 0])):
+            if (found < 0).any() or (found > end).any():
+                return f"'{name}.{part}' counts more than there are"
     return None

@@ -16,6 +16,7 @@ from tracer.record.head_shares import HeadShareRecord
 from tracer.record.record import Record
 from tracer.record.trials import Ablation, GraphEdge, GraphRecord
 from tracer.report.curves import Scatter, scatter
+from tracer.report.graph_consensus import GraphConsensusView
 from tracer.report.graph_supernodes import contradiction_words, graph_diagram
 from tracer.report.head_reason import AttentionRow, recorded_row
 from tracer.report.limits import MAX_EDGES, Cut, cut
@@ -90,6 +91,8 @@ class GraphsView:
     """All graphs of a run."""
 
     graphs: tuple[GraphView, ...]
+    consensus: GraphConsensusView | None
+    """What they have in common; None of a single one."""
     inline: tuple[InlineGraph, ...]
     """Those that the page itself carries."""
     problems: Mapping[str, str]

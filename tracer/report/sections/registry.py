@@ -15,6 +15,7 @@ from tracer.record.arrays import Arrays
 from tracer.record.cross_basis import CrossBasis
 from tracer.record.record import Record
 from tracer.record.verdict import Verdict
+from tracer.report.graph_consensus import graph_consensus
 from tracer.report.limits import Cut, quota_of, select_interventions
 from tracer.report.run_graphs import InlineGraph, RunGraphs, pack
 from tracer.report.sections.bases import across_view
@@ -81,7 +82,10 @@ class Section:
 
 def _graphs(data: ReportData) -> GraphsView | None:
     found = graph_views(data.record)
-    return GraphsView(found, data.inline_graphs, data.graphs.problems) if found else None
+    if not found:
+        return None
+    shared = graph_consensus(data.record, data.verdict.outcomes)
+    return GraphsView(found, shared, data.inline_graphs, data.graphs.problems)
 
 
 SECTIONS = (

@@ -51,13 +51,13 @@ function graphAdjacency(data) {
 
 /**
  * What enters and leaves a selection: per outside node the summed weight, as a share of Σ |edges|
- * into the selection (inputs) or into that node (outputs). Of a sum of several links no heads are told.
+ * into the selection (inputs) or into that node (outputs). Of a sum of several links neither heads nor prompts are told.
  */
 function graphConnections(data, adjacency, selected) {
   const inside = (i) => selected.has(i);
-  const add = (sums, node, { weight, heads }) => {
+  const add = (sums, node, { weight, heads, on }) => {
     const sum = sums.get(node);
-    sums.set(node, { weight: (sum?.weight ?? 0) + weight, heads: sum ? undefined : heads });
+    sums.set(node, { weight: (sum?.weight ?? 0) + weight, heads: sum ? undefined : heads, on: sum ? undefined : on });
   };
   const inputs = new Map();
   const outputs = new Map();
@@ -68,7 +68,7 @@ function graphConnections(data, adjacency, selected) {
   const total = d3.sum(selected, (i) => data.nodes[i].input);
   const rows = (sums, whole) =>
     d3.sort(
-      Array.from(sums, ([node, { weight, heads }]) => ({ node, weight, heads, share: whole(node) ? weight / whole(node) : 0 })),
+      Array.from(sums, ([node, { weight, heads, on }]) => ({ node, weight, heads, on, share: whole(node) ? weight / whole(node) : 0 })),
       (row) => -Math.abs(row.share),
     );
   return {
@@ -138,7 +138,7 @@ function graphNeighbour(points, shown, from, key) {
 
 /** The JSON as Python writes it, with objects for links and what is looked up often. */
 function graphParse(raw) {
-  const links = raw.links.map(([source, target, weight, share], i) => ({ source, target, weight, share, heads: raw.heads?.[i] }));
+  const links = raw.links.map(([source, target, weight, share], i) => ({ source, target, weight, share, heads: raw.heads?.[i], on: raw.on?.[i] }));
   const byId = new Map(raw.nodes.map((node, i) => [node.id, i]));
   const members = raw.supernodes.map(() => []);
   raw.nodes.forEach((node, i) => node.supernodes.forEach((n) => members[n].push(i)));

@@ -67,11 +67,12 @@ function graphCard(data, selected, level) {
 /** A titled list of connected nodes; `pick(node, event)` is called where one is chosen. */
 function graphList(data, title, note, rows, pick, hover, level) {
   const list = graphElement("ul", { "aria-label": title });
-  for (const { node, share, weight, heads } of rows.slice(0, GRAPH_ROWS)) {
+  for (const { node, share, weight, heads, on } of rows.slice(0, GRAPH_ROWS)) {
     const kind = share < 0 ? "gv-row gv-minus" : "gv-row";
     const button = graphButton(`${graphSigned(100 * share)} %`, graphName(data.nodes[node]), kind, (event) => pick(node, event), [node], hover);
     button.title = `weight ${graphSigned(weight, 3)}`;
     if (heads) button.lastChild.append(graphElement("span", { class: "gv-heads" }, `heads ${heads}`));
+    if (on) button.lastChild.append(graphElement("span", { class: "gv-heads" }, `on ${on}`));
     list.append(graphElement("li", {}, button));
   }
   const more = rows.length - GRAPH_ROWS;
