@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import MambaConfig
 
 from tests.opened import open_tiny
-from tests.tiny_models import TEXT
+from tests.tiny_models import TEXT, save, tiny_tokenizer
 from tracer.engine.corpus.sampled import WHAT
 from tracer.engine.corpus.windows import Windows
 from tracer.engine.model.sites import Site
@@ -22,7 +23,7 @@ from tracer.engine.training.optimiser import rate_factor
 from tracer.engine.training.train import TrainingRequest, train
 from tracer.engine.training.trainee import Activations, auxk_loss, scales
 from tracer.engine.training.transcoders import Transcoders, sparsify
-from tracer.errors import EngineError, UsageError
+from tracer.errors import EngineError, ModelUnavailable, UsageError
 from tracer.hypothesis.spec import ModelSpec
 from tracer.record.training import TrainingSettings, read_training
 
@@ -57,6 +58,16 @@ def asked(tiny, text, tmp_path):
 
 def trained(asked):
     return train(asked, lambda plan, record: True, Silent())
+
+
+def test_a_model_without_mlps_is_refused_by_what_it_lacks(asked, tmp_path):
+    sizes = {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2, "intermediate_size": 64}
+    tokenizer = tiny_tokenizer()
+    mamba = save(MambaConfig(vocab_size=len(tokenizer), **sizes), tokenizer, tmp_path / "mamba")
+    model = ModelSpec(name=str(mamba), device="cpu")
+    with pytest.raises(ModelUnavailable, match=r"needs mlp_in, mlp_out.*MambaForCausalLM"):
+        trained(asked._replace(model=model))
+    assert not asked.folder.exists()
 
 
 def settings(**changed):
