@@ -85,16 +85,27 @@ def test_the_split_is_seeded_and_covers_each_prompt_once():
     rows = "".join(f"Town {n},{'ab'[n % 2]}, {'ab'[n % 2]}\n" for n in range(24))
     concepts = of_table("{city}", table(f"city,state,answer\n{rows}"), "state")
     one, _ = concepts.concepts
-    found = [split(one, one.prompts, seed) for seed in (0, 0, 1)]
+    found = [split(one, one.prompts, {}, seed) for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]
     for each in found:
         assert len(each.discovery) == 4 and len(each.held_out) == 8
         assert set(each.discovery) | set(each.held_out) == set(one.prompts)
     sizes = {4: (2, 2), 6: (2, 4), 7: (2, 5), 8: (3, 5), 9: (4, 5), 11: (4, 7)}
     for n, wanted in sizes.items():
-        few = split(one, one.prompts[:n], 0)
+        few = split(one, one.prompts[:n], {}, 0)
         assert (len(few.discovery), len(few.held_out)) == wanted and is_enough(few)
-    assert not is_enough(split(one, one.prompts[:3], 0))
+    assert not is_enough(split(one, one.prompts[:3], {}, 0))
+
+
+def test_a_group_is_not_divided():
+    rows = "".join(f"Town {n},{'ab'[n % 2]}, {'ab'[n % 2]},g{n // 6}\n" for n in range(24))
+    concepts = of_table("{city}", table(f"city,state,answer,group\n{rows}"), "state")
+    groups, (one, _) = concepts.groups, concepts.concepts
+    for seed in range(10):
+        found = split(one, one.prompts, groups, seed)
+        assert len(found.discovery) == 6 and len(found.held_out) == 6
+        assert not {groups[n] for n in found.discovery} & {groups[n] for n in found.held_out}
+    assert not is_enough(split(one, one.prompts, dict.fromkeys(one.prompts, "g"), 0))
 
 
 def test_shuffled_labels_agree_as_often_as_chance_has_it():

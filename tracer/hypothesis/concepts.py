@@ -69,6 +69,11 @@ class Concepts:
         return {name: concept for concept in self.concepts for name in concept.prompts}
 
     @property
+    def groups(self) -> dict[str, str]:
+        """The group of each prompt that declares one."""
+        return {name: row["group"] for name, row in self.prompts.items() if "group" in row}
+
+    @property
     def has_answers(self) -> bool:
         """Whether prompts declare what the model must say."""
         return all("answer" in row for row in self.prompts.values())
@@ -186,27 +191,34 @@ def with_answers(found: Concepts, said: Mapping[str, str]) -> Concepts:
     return Concepts(found.path, found.marks, found.template, prompts, concepts, found.by)
 
 
-def split(concept: Concept, right: Iterable[str], seed: int) -> Split:
+def split(concept: Concept, right: Iterable[str], groups: Mapping[str, str], seed: int) -> Split:
     """Divide a concept's prompts by a seed: two to four for discovery, the rest held out.
 
     Half of them are for discovery, but no more than four, nor so many that fewer than five are
-    left, and two in any case.
+    left, and two in any case. Prompts of one group are not divided.
 
     Args:
         concept: The concept.
         right: Prompts that the model answers as they declare, and as the concept does.
+        groups: The group of each prompt that declares one.
         seed: Of the order that prompts are drawn in.
     """
     known = set(right)
-    drawn = [name for name in concept.prompts if name in known]
+    mine = [name for name in concept.prompts if name in known]
+    together: dict[str, list[str]] = {}
+    for name in mine:
+        key = f"group {groups[name]}" if name in groups else f"prompt {name}"
+        together.setdefault(key, []).append(name)
+    drawn = list(together.values())
     random.Random(f"{seed}/{concept.name}").shuffle(drawn)  # noqa: S311 # no secret
-    spare = min(len(drawn) // 2, len(drawn) - WANTED_HELD_OUT)
+    spare = min(len(mine) // 2, len(mine) - WANTED_HELD_OUT)
     n = max(LEAST_DISCOVERY, min(MOST_DISCOVERY, spare))
-    first = set(drawn[:n])
-    ordered = [name for name in concept.prompts if name in known]
+    first: set[str] = set()
+    for names in drawn:
+        first.update(names if len(first) < n else ())
     return Split(
-        tuple(name for name in ordered if name in first),
-        tuple(name for name in ordered if name not in first),
+        tuple(name for name in mine if name in first),
+        tuple(name for name in mine if name not in first),
     )
 
 

@@ -82,7 +82,7 @@ def discover(
         for name, token in said.items()
         if token == prompts[name].answer_id and answers[name] == of[name].answer
     ]
-    splits = {each: split(each, right, seed) for each in asked.concepts}
+    splits = {each: split(each, right, asked.groups, seed) for each in asked.concepts}
     kept = {concept: found for concept, found in splits.items() if is_enough(found)}
     left_out = {each.label: _too_few(splits[each]) for each in splits if each not in kept}
     if len(kept) < 2:
