@@ -60,6 +60,16 @@ def test_which_verdicts_survive(words, survival, told):
         assert found.sentence.endswith(", but no expectation failed in all of them")
 
 
+def test_one_word_for_different_outcomes_is_told():
+    refuting = {("texas_to_california", "dallas"): make_reading(Austin=0.5, Sacramento=0.1)}
+    bases = [in_basis("a", "refuted"), in_basis("b", "refuted", clamped=refuting)]
+    found = across_bases("two_hop", "m", bases)
+    n = sum(one != other for one, other in (each.outcomes for each in found.outcomes))
+    assert n > 0 and found.survival == "survives"
+    told = f"; {n} of {len(found.outcomes)} expectations came out otherwise"
+    assert found.sentence.endswith(told), found.sentence
+
+
 def test_effects_agree_as_numpy_says():
     first, other = in_basis(), in_basis("set", clamped=WEAK)
     found = across_bases("two_hop", "m", [first, other])

@@ -16,7 +16,7 @@ import numpy as np
 
 from tracer.evidence.baseline_run import Essentials, essentials
 from tracer.evidence.matching import Pair, paired
-from tracer.evidence.wording import named
+from tracer.evidence.wording import counted, named
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.record.cross_basis import (
     BasisVerdict,
@@ -100,6 +100,9 @@ def _sentence(
         set(each.outcomes) == {"failed"} for each in outcomes
     ):
         told += ", but no expectation failed in all of them"
+    n_other = sum(len(set(each.outcomes)) > 1 for each in outcomes)
+    if n_other and survival in ("survives", "weaker"):
+        told += f"; {n_other} of {counted(len(outcomes), 'expectation')} came out otherwise"
     return {
         "survives": "the verdict survives the change of basis",
         "weaker": "it holds in every basis, with less evidence in some",
