@@ -24,8 +24,9 @@ def started(tmp_path, monkeypatch):
 
 
 def finish():
+    """Wait for what lists the runs, and for no thread of another test."""
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
+        if thread.name == serve.LISTING:
             thread.join(30)
 
 

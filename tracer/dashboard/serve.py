@@ -30,6 +30,8 @@ EARLY = (
     "streamlit.emojis",
 )
 """The pages, and what Streamlit draws tables and a page's icon with."""
+LISTING = "list runs"
+"""Name of the thread that does."""
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
         for name in EARLY:
             importlib.import_module(name)
     inspect.stack()  # as Streamlit does for its first words: it finds the files of all modules
-    threading.Thread(target=_list, daemon=True).start()
+    threading.Thread(target=_list, name=LISTING, daemon=True).start()
     cli.main(prog_name="streamlit")
 
 
