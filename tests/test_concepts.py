@@ -14,8 +14,12 @@ TEMPLATE = "the capital of {city} is"
 ROWS = """city,state,answer
 Dallas,Texas, Austin
 El Paso,Texas, Austin
+Tyler,Texas, Austin
+Irving,Texas, Austin
 Ávila,California, Sacramento
 Fresno,California, Sacramento
+Oakland,California, Sacramento
+Burbank,California, Sacramento
 """
 
 
@@ -36,7 +40,7 @@ def test_concepts_are_the_answers_or_a_column():
         ("sacramento", "Sacramento", " Sacramento"),
     ]
     assert [c.label for c in by_state.concepts] == ["Texas", "California"]
-    assert by_state.concepts[0].prompts == ("dallas", "el_paso")
+    assert by_state.concepts[0].prompts == ("dallas", "el_paso", "tyler", "irving")
     # A column that the template does not ask for is no variable of a prompt.
     assert by_state.prompts["avila"] == {"city": "Ávila", "answer": " Sacramento"}
 
@@ -46,7 +50,11 @@ def test_concepts_are_the_answers_or_a_column():
     [
         ("city,answer\nDallas, Austin\n,x\n", None, "cities.csv:3: no value for 'city'"),
         ("city,answer\nDallas, Austin\nDallas, Austin\n", None, "the same values as on line 2"),
-        (ROWS + "Dallas,California, Sacramento\n", "state", "cities.csv:6: dallas_2: the same pro"),
+        (
+            ROWS + "Dallas,California, Sacramento\n",
+            "state",
+            "cities.csv:10: dallas_2: the same",
+        ),
         ("city,answer\nDallas, Austin\nWaco, Austin\n", None, "every prompt has the same answer"),
         (ROWS.replace("Sacramento", "Austin"), "state", "' Austin' is also that of 'Texas'"),
         (
@@ -123,14 +131,13 @@ def test_shuffled_labels_agree_as_often_as_chance_has_it():
 def test_sets_are_files_and_take_the_answer_that_the_model_gives_most():
     good, bad = Path("good news.txt"), Path("bad.jsonl")
     good.write_text("a {b}\nc\n\nd\ng\n", encoding="utf-8")
-    bad.write_text('{"text": "e"}\n{"text": "f"}\n', encoding="utf-8")
+    bad.write_text("".join(f'{{"text": "{n}"}}\n' for n in "efhi"), encoding="utf-8")
     found = of_sets([good, bad])
     assert [c.name for c in found.concepts] == ["good_news", "bad"]
     assert found.prompts["good_news_1"] == {"text": "a {{b}}"}  # a line has no variables
     said = dict.fromkeys(found.prompts, " glad") | {
         "good_news_3": " x",
-        "bad_1": " s",
-        "bad_2": " s",
+        **{f"bad_{n}": " s" for n in range(1, 5)},
     }
     with_them = with_answers(found, said)
     assert [c.answer for c in with_them.concepts] == [" glad", " s"]
@@ -141,7 +148,7 @@ def test_sets_are_files_and_take_the_answer_that_the_model_gives_most():
 
 def test_sets_that_cannot_be_used_are_told():
     one, two = Path("one.txt"), Path("two.txt")
-    one.write_text("a\nb\n", encoding="utf-8")
+    one.write_text("a\nb\nd\ne\n", encoding="utf-8")
     with pytest.raises(UsageError, match="twice or more"):
         of_sets([one])
     two.write_text("\n", encoding="utf-8")

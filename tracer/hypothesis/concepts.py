@@ -29,6 +29,8 @@ LEAST_DISCOVERY = 2
 """Prompts of a concept that its features are found on; of one, they would be that prompt's own."""
 MOST_DISCOVERY = 4
 LEAST_HELD_OUT = 2
+MOST_CONCEPTS = 12
+"""Each is put in place of every other, and each has graphs of its own."""
 WANTED_HELD_OUT = 5
 """Without so many, no claim about a concept is confirmed (`tracer.evidence.strength`)."""
 LEAST_PURE = 0.75
@@ -312,6 +314,16 @@ def _concept_mistakes(concepts: Sequence[Concept], prompts: Table, by: str) -> I
     """One concept alone, concepts without an answer of their own, or with that of another."""
     if len(concepts) < 2:
         message = f"every prompt has the same {by}, {show(concepts[0].label)}; a claim needs two"
+        yield Mistake(None, None, "", message)
+        return
+    least = LEAST_DISCOVERY + LEAST_HELD_OUT
+    if sum(len(concept.prompts) >= least for concept in concepts) < 2:
+        most = max(concepts, key=lambda concept: len(concept.prompts))
+        message = (
+            f"two concepts or more need {least} prompts each, {LEAST_DISCOVERY} to find features "
+            f"on and {LEAST_HELD_OUT} to judge by; the most that one has is {len(most.prompts)}, "
+            f"{by} {show(most.label)}"
+        )
         yield Mistake(None, None, "", message)
     owner: dict[str, str] = {}
     for concept in concepts:

@@ -26,6 +26,7 @@ from tracer.hypothesis.clamps import LAST
 from tracer.hypothesis.concepts import (
     LEAST_DISCOVERY,
     LEAST_HELD_OUT,
+    MOST_CONCEPTS,
     Concept,
     Concepts,
     Split,
@@ -83,8 +84,8 @@ def discover(
         if token == prompts[name].answer_id and answers[name] == of[name].answer
     ]
     splits = {each: split(each, right, asked.groups, seed) for each in asked.concepts}
-    kept = {concept: found for concept, found in splits.items() if is_enough(found)}
-    left_out = {each.label: _too_few(splits[each]) for each in splits if each not in kept}
+    kept = _kept(splits)
+    left_out = {each.label: _why_not(splits[each]) for each in splits if each not in kept}
     if len(kept) < 2:
         told = "; ".join(f"{label}: {why}" for label, why in left_out.items())
         raise UsageError(
@@ -153,7 +154,16 @@ def _require_agreement(
         )
 
 
-def _too_few(found: Split) -> str:
+def _kept(splits: Mapping[Concept, Split]) -> dict[Concept, Split]:
+    """Concepts with enough prompts; of very many those with the most, in their order."""
+    enough = {concept: found for concept, found in splits.items() if is_enough(found)}
+    most = sorted(enough, key=lambda each: -len(enough[each].held_out))[:MOST_CONCEPTS]
+    return {concept: found for concept, found in enough.items() if concept in most}
+
+
+def _why_not(found: Split) -> str:
+    if is_enough(found):
+        return f"{MOST_CONCEPTS} concepts are proposed at most, and others have more prompts"
     n = len(found.discovery) + len(found.held_out)
     return (
         f"the model answers {n} of its prompts; {LEAST_DISCOVERY + LEAST_HELD_OUT} are needed, "
@@ -170,7 +180,7 @@ def _fates(
         for name in concept.prompts:
             fate: Fate = "dropped"
             top, answer = tops[name], asked.answers[name]
-            why = f"too few prompts of {concept.label} are answered"
+            why = f"{concept.label} is left out"
             if name in found.discovery:
                 fate, why = "discovery", None
             elif name in found.held_out:
