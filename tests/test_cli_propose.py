@@ -40,13 +40,17 @@ def propose(
     """`tracer propose` on it, in a folder with a table of cities, one row of it wrong."""
     monkeypatch.chdir(tmp_path)
     relation, cities = planted[0].plan.world.relations[0], planted[0].plan.world.cities
-    rows = ["city,value,answer"]
+    first, rest = relation.template.split(" ", 1)
+    rows = ["lead,city,value,answer"]  # `lead` is the same on all: nothing is found there
     for value in VALUES:
-        rows += [f"{cities[n]},v{value}, {relation.answers[value]}" for n in relation.cities(value)]
+        rows += [
+            f"{first},{cities[n]},v{value}, {relation.answers[value]}"
+            for n in relation.cities(value)
+        ]
     wrong = next(n for n, value in enumerate(relation.value_of) if value not in VALUES)
-    rows.append(f"{cities[wrong]},v0, {relation.answers[0]}")
+    rows.append(f"{first},{cities[wrong]},v0, {relation.answers[0]}")
     Path("cities.csv").write_text("\n".join(rows), encoding="utf-8")
-    given = (relation.template, "--table", "cities.csv", "--by", "value")
+    given = (f"{{lead}} {rest}", "--table", "cities.csv", "--by", "value")
     return partial(call, capfd, "propose", *given, "--model", str(planted[1]), "--device", "cpu")
 
 
@@ -78,6 +82,7 @@ def test_a_table_becomes_a_registered_file_whose_thresholds_are_of_discovery(pro
     assert not list(Path("reports").glob("values/*/run.json"))
 
     # Every threshold by hand.
+    assert {each["at"] for each in told["tried"]} == {"city"}
     [chosen] = [each for each in told["tried"] if each["is_chosen"]]
     low, _ = wilson(chosen["n_right"], chosen["n_swaps"])
     assert swaps.mostly == pytest.approx(max(0.5, int(low * 20) / 20))

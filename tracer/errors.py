@@ -48,6 +48,10 @@ class EngineError(TracerError):
     exit_code = EXIT_ENGINE
 
 
+class NothingFound(EngineError):
+    """A rule that no feature fits."""
+
+
 class Mistake(NamedTuple):
     """One mistake in a hypothesis file."""
 

@@ -24,7 +24,7 @@ from tracer.engine.model.model import Model
 from tracer.engine.progress import Advance, Progress
 from tracer.engine.reuse import kept_supernode, rule_cause, unclamped_runs
 from tracer.engine.supernodes import RuleScores
-from tracer.errors import EngineError, HypothesisError
+from tracer.errors import HypothesisError, NothingFound
 from tracer.hypothesis.clamps import ClampSpec
 from tracer.hypothesis.implied import all_interventions
 from tracer.hypothesis.load import HypothesisFile
@@ -161,7 +161,7 @@ def _find(
             found[name] = kept_supernode(cache, name, hypothesis, clean, scores)
         if not found[name].members:
             what = spec.select.unit[:-1] if spec.select else "member"
-            raise EngineError(
+            raise NothingFound(
                 f"supernode {name!r}: no {what} of the rule scores above zero. "
                 "Widen its layers, or choose other prompts or another direction."
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from tracer.engine.clean import require_finite
+from tracer.engine.clean import clean_run, require_finite
 from tracer.engine.feature_card import promoted_together
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.graphs import graphs
@@ -227,8 +227,10 @@ def _graphs(
     found = graphs(request, Silent(), opened)
     with progress.task("taking the graphs of discovery prompts", len(names)) as advance:
         for name, taken in zip(names, found, strict=True):
-            at = {span: on.prompts[name].spans[span][1] - 1 for span in spans}
-            yield PlacedGraph(taken.graph, at)
+            prompt = on.prompts[name]
+            at = {span: prompt.spans[span][1] - 1 for span in spans}
+            run = clean_run(opened.model, opened.basis, prompt, at.values())
+            yield PlacedGraph(taken.graph, run, at)
             advance(1)
 
 

@@ -16,6 +16,7 @@ from tracer.engine.proposal.groups import Alike, Profiles
 from tracer.engine.proposal.trials import swapped
 from tracer.engine.resolve import MeasurementContext, open_context
 from tracer.engine.session import Opened
+from tracer.errors import NothingFound, UsageError
 from tracer.hypothesis.clamps import LAST
 from tracer.hypothesis.concepts import Concepts
 from tracer.hypothesis.given import declared, prompt_table
@@ -75,18 +76,24 @@ def tried_sets(
 ) -> Iterator[SetsInContext]:
     """Sets of several sizes at each place, in the order of the text.
 
-    At the prompt's last token, where a set may write the answer itself, they are tried only where
-    no other place does well.
+    Places where no group is a concept's are passed over, unless all are so; likewise a place where
+    the rule finds nothing for some concept. At the prompt's last token, where a set may write the
+    answer itself, sets are tried only where no other place does well.
     """
     best, known = 0.0, None
-    for place in places:
+    telling = [place for place in places if any(group.concept for group in place.alike)]
+    for place in telling or places:
         if place.span == LAST and best >= GOOD_RATE:
             continue
         layers = layers_of(place)
         sizes = list(_sizes(opened.basis, layers))
         with progress.task(f"trying sets at {place.span}", len(sizes)) as advance:
             for top in sizes:
-                known = _context(on, rules(on.by_concept, place.span, layers, top), opened, known)
+                try:
+                    rule = rules(on.by_concept, place.span, layers, top)
+                    known = _context(on, rule, opened, known)
+                except NothingFound:
+                    break  # some concept has no feature there that differs from the others'
                 swaps = swapped(known, on.by_concept, on.answers)
                 overlap = _overlap(known, place, list(on.by_concept))
                 found = TriedSets(place.span, layers, top, *swaps, overlap)
@@ -96,7 +103,16 @@ def tried_sets(
 
 
 def chosen(tried: Sequence[SetsInContext]) -> SetsInContext:
-    """The first, so the smallest at the first place, that does about as much as the best."""
+    """The first, so the smallest at the first place, that does about as much as the best.
+
+    Raises:
+        UsageError: None could be made.
+    """
+    if not tried:
+        raise UsageError(
+            "nothing can be proposed: at no place that all prompts have is a feature of each "
+            "concept active otherwise than on the prompts of the others."
+        )
     most = max(each.sets.rate for each in tried)
     return next(each for each in tried if each.sets.rate >= most - CLOSE)
 
