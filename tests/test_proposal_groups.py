@@ -40,25 +40,21 @@ def test_told_apart_is_the_r_squared_of_a_regression():
 def test_profiles_are_the_graphs_own_numbers(bench):
     texts = ("the capital of Dallas is", "the capital of Oakland is")
     graphs = [graph_of(bench.model, bench.basis, 60, text) for text in texts]
-    placed = []
-    for graph, name in zip(graphs, ("dallas", "oakland"), strict=True):
-        last = len(graph.subject.tokens) - 1
-        placed.append(PlacedGraph(graph, bench.clean[name], {"city": last - 1, "last": last}))
+    last = [len(graph.subject.tokens) - 1 for graph in graphs]
+    placed = [PlacedGraph(g, {"city": n - 1, "last": n}) for g, n in zip(graphs, last, strict=True)]
     found = profiles(placed, "city")
     assert found.features.tolist() == sorted(found.features.tolist()) and len(found.features)
     whole = sum(float(influence(graph).features.sum()) for graph in graphs)
     for row, (layer, index) in enumerate(found.features.tolist()):
         share = 0.0
-        for prompt, (graph, run, at) in enumerate(placed):
+        for prompt, (graph, at) in enumerate(placed):
             nodes = graph.nodes.features.tolist()
             place = [layer, at["city"], index]
-            active = float(run.activation(layer, at["city"])[index])
-            assert found.activations[row, prompt] == pytest.approx(active)
             if place not in nodes:
-                assert not found.sent[row, prompt].any()
+                assert found.activations[row, prompt] == 0
                 continue
             column = nodes.index(place)
-            assert active == pytest.approx(graph.nodes.activations[column], rel=1e-4)
+            assert found.activations[row, prompt] == graph.nodes.activations[column]
             logits = graph.edges[len(nodes) :, column].sum()
             later = [n for n, (_, pos, _) in enumerate(nodes) if pos == at["last"]]
             sent = found.sent[row, prompt]

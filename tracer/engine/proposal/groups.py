@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from tracer.engine.clean import CleanRun
 from tracer.engine.proposal.linkage import average_linkage
 from tracer.record.graph.graph import AttributionGraph
 from tracer.record.graph.influence import influence
@@ -32,8 +31,6 @@ class PlacedGraph(NamedTuple):
 
     graph: AttributionGraph
     """Nothing pruned; it explains the answer alone."""
-    run: CleanRun
-    """The same prompt unclamped: features that the graph does not keep are active, too."""
     at: Mapping[str, int]
     """Position of the last token of each span."""
 
@@ -44,10 +41,9 @@ class Profiles(NamedTuple):
     features: Int[np.ndarray, "n 2"]
     """(layer, index), sorted."""
     activations: Float[np.ndarray, "n prompt"]
-    """As they are, whether or not the prompt's graph keeps the feature."""
+    """0 on a prompt whose graph does not keep the feature: there it is of no relevance."""
     sent: Float[np.ndarray, "n prompt target"]
-    """Direct edges: to the logit, then the sum to the features at each span's last token; 0 on a
-    prompt whose graph does not keep the feature."""
+    """Direct edges: to the logit, then the sum to the features at each span's last token."""
     influence: Float[np.ndarray, " n"]
     """Share of the influence of all features of all graphs."""
 
@@ -66,19 +62,17 @@ def profiles(graphs: Sequence[PlacedGraph], span: str) -> Profiles:
     places = list(graphs[0].at)
     found: dict[tuple[int, int], int] = {}
     here: list[tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]] = []
-    for graph, _, at in graphs:
+    for graph, at in graphs:
         nodes = graph.nodes
         columns = np.flatnonzero(nodes.features[:, 1] == at[span])
         ids = [(layer, index) for layer, _, index in nodes.features[columns].tolist()]
         here.append((columns, np.array([found.setdefault(i, len(found)) for i in ids], int)))
-    ids = np.array(list(found), int).reshape(-1, 2)
     activations = np.zeros((len(found), len(graphs)))
     sent = np.zeros((len(found), len(graphs), 1 + len(places)))
     shares, whole = np.zeros(len(found)), 0.0
-    for prompt, ((graph, run, at), (columns, rows)) in enumerate(zip(graphs, here, strict=True)):
+    for prompt, ((graph, at), (columns, rows)) in enumerate(zip(graphs, here, strict=True)):
         nodes, of_features = graph.nodes, influence(graph).features
-        where = np.insert(ids, 1, at[span], axis=1)
-        activations[:, prompt] = run.at(where).float().numpy()
+        activations[rows, prompt] = nodes.activations[columns]
         sent[rows, prompt, 0] = graph.edges[nodes.logit_rows][:, columns].sum(0)
         for number, place in enumerate(places, 1):
             targets = np.flatnonzero(nodes.features[:, 1] == at[place])
@@ -86,6 +80,7 @@ def profiles(graphs: Sequence[PlacedGraph], span: str) -> Profiles:
         shares[rows] += of_features[columns]
         whole += float(of_features.sum())
     order = sorted(range(len(found)), key=list(found).__getitem__)
+    ids = np.array(list(found), int).reshape(-1, 2)
     return Profiles(ids[order], activations[order], sent[order], shares[order] / max(whole, 1e-30))
 
 

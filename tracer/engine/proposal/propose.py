@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from tracer.engine.clean import clean_run, require_finite
+from tracer.engine.clean import require_finite
 from tracer.engine.feature_card import promoted_together
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.graphs import graphs
@@ -199,11 +199,17 @@ def _answer_id(prompts: Mapping[str, TokenizedPrompt], concept: Concept) -> int:
 
 
 def _grouped_places(on: OnDiscovery, opened: Opened, progress: Progress) -> list[GroupedPlace]:
-    """The last token of each span that all discovery prompts have, in the order of the text."""
+    """The last token of each span that all discovery prompts have, in the order of the text.
+
+    Where all prompts are the same up to there, nothing can tell one from another.
+    """
     of = {name: concept for concept, names in on.by_concept.items() for name in names}
-    shared = set[str].intersection(*(set(on.prompts[name].spans) for name in of))
-    first = on.prompts[next(iter(of))].spans
-    spans = sorted(shared, key=lambda span: (span == LAST, first[span]))
+    prompts = [on.prompts[name] for name in of]
+    shared = set[str].intersection(*(set(prompt.spans) for prompt in prompts))
+    differing = [
+        span for span in shared if len({each.ids[: each.spans[span][1]] for each in prompts}) > 1
+    ]
+    spans = sorted(differing, key=lambda span: (span == LAST, prompts[0].spans[span]))
     placed = list(_graphs(on, list(of), spans, opened, progress))
     places: list[GroupedPlace] = []
     with progress.task("grouping features", len(spans)) as advance:
@@ -227,10 +233,8 @@ def _graphs(
     found = graphs(request, Silent(), opened)
     with progress.task("taking the graphs of discovery prompts", len(names)) as advance:
         for name, taken in zip(names, found, strict=True):
-            prompt = on.prompts[name]
-            at = {span: prompt.spans[span][1] - 1 for span in spans}
-            run = clean_run(opened.model, opened.basis, prompt, at.values())
-            yield PlacedGraph(taken.graph, run, at)
+            at = {span: on.prompts[name].spans[span][1] - 1 for span in spans}
+            yield PlacedGraph(taken.graph, at)
             advance(1)
 
 
