@@ -21,7 +21,7 @@ from tracer.errors import EngineError, shorten
 from tracer.hypothesis.neuronpedia_ids import parse_feature
 from tracer.record.files import write_text
 from tracer.record.graph import files, neuronpedia_export
-from tracer.record.graph.consensus_summary import consensus_summary
+from tracer.record.graph.consensus_summary import ConsensusSummary, consensus_summary
 from tracer.record.graph.graph import AttributionGraph, Pruning, listed
 from tracer.record.graph.head_reason import HeadReason
 from tracer.record.graph.neuronpedia_import import absent
@@ -114,9 +114,10 @@ class Writer:
     def _write(self, found: TakenGraph, pruned: AttributionGraph) -> WrittenGraph:
         influences = kept_influence(found.graph, pruned)
         summary = summarise(found.graph, pruned, influences)
-        paths = list(self._write_files(found, pruned, influences))
-        groups = found.origin.supernodes if found.origin else ()
         told = pruned.agreement
+        consensus = None if told is None else consensus_summary(pruned, told)
+        paths = list(self._write_files(found, pruned, influences, consensus))
+        groups = found.origin.supernodes if found.origin else ()
         return WrittenGraph(
             name=found.name,
             subject=pruned.subject,
@@ -127,12 +128,16 @@ class Writer:
             origin=found.origin,
             absent=absent([name for group in groups for name in group.ids], pruned),
             reason=found.reason,
-            consensus=None if told is None else consensus_summary(pruned, told),
+            consensus=consensus,
             paths=tuple(path.as_posix() for path in paths),
         )
 
     def _write_files(
-        self, found: TakenGraph, pruned: AttributionGraph, influences: Float[np.ndarray, " source"]
+        self,
+        found: TakenGraph,
+        pruned: AttributionGraph,
+        influences: Float[np.ndarray, " source"],
+        consensus: ConsensusSummary | None,
     ) -> Iterator[Path]:
         slug = _slug(found, self.pruning)
         if self.out is not None:
@@ -151,9 +156,9 @@ class Writer:
             title = shorten(found.name or pruned.subject.prompt, _LONGEST_TITLE)
             page = pack_graph(title, listed(pruned), _groups(found), found.features)
             reason = found.reason and reason_view(found.reason, pruned.subject)
-            told, agreement = pruned.agreement, None
-            if told is not None:
-                agreement = agreement_view(pruned, told, consensus_summary(pruned, told))
+            agreement = None
+            if pruned.agreement is not None and consensus is not None:
+                agreement = agreement_view(pruned, pruned.agreement, consensus)
             write_text(path, render_graph(page, reason, agreement))
             yield path
 

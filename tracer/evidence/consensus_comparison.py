@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from tracer.evidence.statistics import pearson
 from tracer.record.files import Recorded
 from tracer.record.graph.agreement import Agreement
 from tracer.record.graph.alignment import TokenPlace
@@ -247,16 +248,8 @@ def _is_in_front(target: str, graph: AttributionGraph) -> bool:
 
 def _agree(pairs: Sequence[tuple[float, float]]) -> EdgeAgreement:
     same_sign = sum(a * b > 0 for a, b in pairs)
-    return EdgeAgreement(n=len(pairs), same_sign=same_sign, correlation=_correlation(pairs))
-
-
-def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    if len(pairs) < 3:
-        return None
-    one, other = np.array(pairs).T
-    if one.std() == 0 or other.std() == 0:
-        return None
-    return float(np.corrcoef(one, other)[0, 1])
+    correlation = pearson([a for a, _ in pairs], [b for _, b in pairs])
+    return EdgeAgreement(n=len(pairs), same_sign=same_sign, correlation=correlation)
 
 
 def _links(before: AttributionGraph, after: AttributionGraph) -> tuple[PlaceLink, ...]:

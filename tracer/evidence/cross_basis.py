@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from tracer.evidence.baseline_run import Essentials, essentials
 from tracer.evidence.matching import Pair, paired
+from tracer.evidence.statistics import pearson
 from tracer.evidence.wording import counted, named
 from tracer.hypothesis.neuronpedia_ids import find_given
 from tracer.record.cross_basis import (
@@ -31,8 +30,6 @@ from tracer.record.verdict import OutcomeName, Verdict
 
 LARGE = 0.1
 """Nats from which on an effect's sign is compared."""
-_AT_LEAST = 3
-"""Effects that a correlation takes."""
 _N_TOKENS = 6
 _OPEN = (None, "inconclusive", "error")
 _HELD = {"confirmed", "consistent"}
@@ -149,7 +146,7 @@ def _effects(features: Sequence[str], kept: Sequence[Essentials | None]) -> Iter
             n=len(both),
             n_large=len(large),
             n_same_sign=sum(a * b > 0 for a, b in large),
-            correlation=_correlation(both),
+            correlation=pearson([a for a, _ in both], [b for _, b in both]),
         )
 
 
@@ -161,16 +158,6 @@ def _listed(kept: Essentials) -> dict[tuple[str, str, str], float]:
         for prompt, tokens in prompts.items()
         for token, effect in tokens.items()
     }
-
-
-def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Pearson's; None of few pairs, or where one side does not vary."""
-    if len(pairs) < _AT_LEAST:
-        return None
-    a, b = np.array(pairs, dtype=np.float64).T
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 0 else None
 
 
 def _supernodes(records: Sequence[Record | None]) -> Iterator[SupernodeAcross]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tracer.evidence.statistics import controls_needed, wilson
 from tracer.evidence.strength import LEAST_EFFECT, MOST_P
+from tracer.hypothesis.concepts import concept_rules, prompts_of_others
 from tracer.record.proposal import Discovery, Fate
 from tracer.record.verdict import Verdict
 
@@ -152,7 +153,7 @@ def _necessity(
                 "prompts": list(found.of(each.concept, judged_on)),
                 "ablate": [each.concept],
                 "kinds": list(found.removed[each.concept]),
-                "reference": list(found.others(each.concept)),
+                "reference": list(prompts_of_others(found.discovery, each.concept)),
                 "expect": [
                     {"logit_diff": pair, "falls_by": each.falls_by, "mostly": wanted.mostly},
                     {"logit_diff": pair, "undercuts_controls_across": MOST_P},
@@ -190,20 +191,8 @@ def _swap(
 def supernodes(found: Discovery) -> dict[str, Any]:
     """The set of each concept, by the rule that was chosen, as a section of a file."""
     chosen = found.chosen
-    return {
-        concept: {
-            "label": label,
-            "select": {
-                "by": "activation",
-                "on": list(found.of(concept, "discovery")),
-                "against": list(found.others(concept)),
-                "at": chosen.at,
-                "layers": list(chosen.layers),
-                "top": chosen.top,
-            },
-        }
-        for concept, label in found.labels.items()
-    }
+    rules = concept_rules(found.discovery, chosen.at, chosen.layers, chosen.top)
+    return {name: {"label": found.labels[name], "select": rule} for name, rule in rules.items()}
 
 
 def _lost(found: Discovery, concept: str) -> Lost:

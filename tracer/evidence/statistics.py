@@ -23,6 +23,9 @@ EXACT_UP_TO = 8
 N_SHUFFLES = 19_999
 """Random permutations of a longer series."""
 
+FEWEST_PAIRS = 3
+"""Two always lie on a line."""
+
 Side = Literal["above", "below"]
 
 
@@ -125,6 +128,16 @@ def ranks(values: Sequence[float]) -> Float[np.ndarray, " dose"]:
     below = (array[:, None] > array[None, :]).sum(axis=1)
     equal = (array[:, None] == array[None, :]).sum(axis=1)
     return below + (equal + 1) / 2
+
+
+def pearson(
+    x: Sequence[float] | Float[np.ndarray, " n"], y: Sequence[float] | Float[np.ndarray, " n"]
+) -> float | None:
+    """Pearson's correlation; None of fewer than three pairs, or where one of both is constant."""
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if len(a) < FEWEST_PAIRS or a.std() == 0 or b.std() == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float:

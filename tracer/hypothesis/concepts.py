@@ -172,7 +172,7 @@ def of_sets(paths: Sequence[Path]) -> Concepts:
 
 
 def with_answers(found: Concepts, said: Mapping[str, str]) -> Concepts:
-    """Where prompts declare no answer: that of each concept is what the model says most often.
+    """Of prompts that declare no answer: that of each concept is what the model says most often.
 
     Args:
         found: Of sets.
@@ -181,8 +181,6 @@ def with_answers(found: Concepts, said: Mapping[str, str]) -> Concepts:
     Raises:
         HypothesisError: Two sets have the same answer, or a set has several.
     """
-    if found.has_answers:
-        return found
     each = {name: {**row, "answer": said[name]} for name, row in found.prompts.items()}
     concepts = _concepts({name: concept.label for name, concept in found.of.items()}, each)
     mistakes = list(_concept_mistakes(concepts, each, "set"))
@@ -222,6 +220,31 @@ def split(concept: Concept, right: Iterable[str], groups: Mapping[str, str], see
         tuple(name for name in mine if name in first),
         tuple(name for name in mine if name not in first),
     )
+
+
+def prompts_of_others(by_concept: Mapping[str, Sequence[str]], concept: str) -> tuple[str, ...]:
+    """The prompts of all concepts but one."""
+    return tuple(n for other, names in by_concept.items() if other != concept for n in names)
+
+
+def concept_rules(
+    by_concept: Mapping[str, Sequence[str]], at: str, layers: tuple[int, int], top: int
+) -> dict[str, dict[str, Any]]:
+    """The same selection rule for every concept: its prompts against those of all others.
+
+    It never looks at the output.
+    """
+    return {
+        concept: {
+            "by": "activation",
+            "on": list(names),
+            "against": list(prompts_of_others(by_concept, concept)),
+            "at": at,
+            "layers": list(layers),
+            "top": top,
+        }
+        for concept, names in by_concept.items()
+    }
 
 
 def is_enough(found: Split) -> bool:

@@ -106,10 +106,10 @@ class Discovery:
         """Prompts that are to judge."""
         return sum(prompt.fate == "held out" for prompt in self.prompts)
 
-    def others(self, concept: str) -> tuple[str, ...]:
-        """The discovery prompts of all other concepts."""
-        rest = (other for other in self.answers if other != concept)
-        return tuple(name for other in rest for name in self.of(other, "discovery"))
+    @property
+    def discovery(self) -> dict[str, tuple[str, ...]]:
+        """The discovery prompts of each concept."""
+        return {concept: self.of(concept, "discovery") for concept in self.answers}
 
     def after(self, concept: str) -> str:
         """The next concept in order, the first after the last: its counterpart in every pair."""

@@ -89,7 +89,7 @@ def graph_consensus(record: Record, outcomes: Sequence[Outcome]) -> GraphConsens
     held_out = sum(record.prompts[prompt].held_out for prompt in record.graphs)
     n = len(record.graphs)
     note = f"{n} graphs: {n - held_out} of discovery prompts, {held_out} of held-out ones"
-    return GraphConsensusView(n, note, consensus_diagram(record), Cut(rows, shown.note))
+    return GraphConsensusView(n, note, consensus_diagram(record, links), Cut(rows, shown.note))
 
 
 def shared_links(record: Record) -> list[SharedLink]:
@@ -102,7 +102,7 @@ def shared_links(record: Record) -> list[SharedLink]:
     return [SharedLink(*ends, shares) for ends, shares in found.items()]
 
 
-def consensus_diagram(record: Record) -> SupernodeDiagram | None:
+def consensus_diagram(record: Record, links: Sequence[SharedLink]) -> SupernodeDiagram | None:
     """The supernodes, each as on the first prompt whose graph has it, and the shared edges."""
     groups: dict[str, Group] = {}
     for prompt, graph in record.graphs.items():
@@ -118,7 +118,6 @@ def consensus_diagram(record: Record) -> SupernodeDiagram | None:
         for prompt in record.graphs
         for link in claimed_links(record, prompt)
     }
-    links = shared_links(record)
     effects = [
         GroupEffect(each.source, each.target, each.median, _on(each, list(record.graphs)))
         for each in links

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from tracer.api.session.answers import Answer, Answers
-from tracer.engine.clean import reading, require_finite
+from tracer.engine.clean import reading
 from tracer.engine.model.model import Model
 from tracer.engine.progress import Progress
-from tracer.engine.whole_prompts import run_together
+from tracer.engine.whole_prompts import last_logits
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.tokens import TokenizedPrompt, tokenize
 
@@ -23,21 +21,12 @@ def answers_of(model: Model, file: HypothesisFile, progress: Progress) -> Answer
         EngineError: The logits are not finite.
     """
     prompts = tokenize(file, model.tokenizer, model.context)
-    names, logits = list(prompts), dict[str, torch.Tensor]()
-
-    def run(numbers: Sequence[int]) -> list[torch.Tensor]:
-        ids = torch.tensor([prompts[names[n]].ids for n in numbers])
-        return list(model.clean(ids, []).logits)
-
-    with progress.task("running the prompts unclamped", len(names)) as advance:
-        for batch, found in run_together([prompts[name].ids for name in names], run):
-            logits.update(zip([names[n] for n in batch], found, strict=True))
-            advance(len(batch))
-    return Answers([_answer(model, prompts[name], logits[name]) for name in names])
+    asked = last_logits(model, list(prompts.values()), progress)
+    found = {prompt.name: _answer(model, prompt, logits) for prompt, logits in asked}
+    return Answers([found[name] for name in prompts])
 
 
 def _answer(model: Model, prompt: TokenizedPrompt, logits: torch.Tensor) -> Answer:
-    require_finite(logits, prompt.name, "before any clamp")
     found = reading(logits, prompt.asked, model.tokenizer)
     declared_ones = (text for text, n in prompt.asked.items() if n == prompt.answer_id)
     answer = next(declared_ones, None)

@@ -19,6 +19,7 @@ from tracer.dashboard.dashboard import table
 from tracer.dashboard.opening import stored
 from tracer.dashboard.runs.run import CELL, shown
 from tracer.errors import UsageError
+from tracer.evidence.statistics import pearson
 from tracer.record.graph.graph import ListedGraph
 from tracer.report.run import Run
 from tracer.report.text import number, percent, visible_token
@@ -76,7 +77,7 @@ def edge_sides(edges: Edges) -> EdgeSides:
         only_b=int((in_b & ~in_a).sum()),
         share_a=_carried(edges.a, both),
         share_b=_carried(edges.b, both),
-        correlation=_correlation(edges.a[both], edges.b[both]),
+        correlation=pearson(edges.a[both], edges.b[both]),
     )
 
 
@@ -144,12 +145,6 @@ def _weights(
 def _carried(weights: Float[np.ndarray, " edge"], kept: np.ndarray) -> float:
     total = float(np.abs(weights).sum())
     return float(np.abs(weights[kept]).sum()) / total if total > 0 else 0.0
-
-
-def _correlation(a: Float[np.ndarray, " edge"], b: Float[np.ndarray, " edge"]) -> float | None:
-    if len(a) < 3 or not a.std() or not b.std():
-        return None
-    return float(np.corrcoef(a, b)[0, 1])
 
 
 def draw_graphs(a: Run, b: Run) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from tracer.engine.clean import require_finite
 from tracer.engine.feature_card import promoted_together
 from tracer.engine.graph_request import GraphRequest
 from tracer.engine.graphs import graphs
@@ -20,7 +19,7 @@ from tracer.engine.proposal.sets import GroupedPlace, OnDiscovery, chosen, tried
 from tracer.engine.proposal.trials import removed
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.session import Opened
-from tracer.engine.whole_prompts import run_together
+from tracer.engine.whole_prompts import last_logits
 from tracer.errors import UsageError
 from tracer.hypothesis.clamps import LAST
 from tracer.hypothesis.concepts import (
@@ -72,11 +71,14 @@ def discover(
     """
     tokenizer, context = opened.model.tokenizer, opened.model.context
     prompts = tokenize(asked.file(model, features), tokenizer, context)
-    said = _said(opened, prompts, progress)
+    asked_of = last_logits(opened.model, list(prompts.values()), progress)
+    first = {prompt.name: int(logits.argmax()) for prompt, logits in asked_of}
+    said = {name: first[name] for name in prompts}
     tops = {name: token_text(token, tokenizer) for name, token in said.items()}
     _require_agreement(asked, prompts, said)
-    asked = with_answers(asked, tops)
-    prompts = tokenize(asked.file(model, features), tokenizer, context)
+    if not asked.has_answers:
+        asked = with_answers(asked, tops)
+        prompts = tokenize(asked.file(model, features), tokenizer, context)
     answers, of = asked.answers, asked.of
     right = [
         name
@@ -111,26 +113,6 @@ def discover(
         removed=taken,
         promotes={name: _promoted_by(best.context, name) for name in by_concept},
     )
-
-
-def _said(
-    opened: Opened, prompts: Mapping[str, TokenizedPrompt], progress: Progress
-) -> dict[str, int]:
-    """The most probable token of every prompt, unclamped."""
-    names = list(prompts)
-    said: dict[str, int] = {}
-
-    def run(numbers: Sequence[int]) -> list[int]:
-        logits, _ = opened.model.clean(torch.tensor([prompts[names[n]].ids for n in numbers]), [])
-        for n, row in zip(numbers, logits, strict=True):
-            require_finite(row, names[n], "before any clamp")
-        return logits.argmax(dim=-1).tolist()
-
-    with progress.task("asking the model", len(names)) as advance:
-        for batch, found in run_together([prompts[name].ids for name in names], run):
-            said.update(zip([names[n] for n in batch], found, strict=True))
-            advance(len(batch))
-    return {name: said[name] for name in names}
 
 
 def _require_agreement(

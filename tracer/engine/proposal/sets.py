@@ -18,7 +18,7 @@ from tracer.engine.resolve import MeasurementContext, open_context
 from tracer.engine.session import Opened
 from tracer.errors import NothingFound, UsageError
 from tracer.hypothesis.clamps import LAST
-from tracer.hypothesis.concepts import Concepts
+from tracer.hypothesis.concepts import Concepts, concept_rules
 from tracer.hypothesis.given import declared, prompt_table
 from tracer.hypothesis.load import HypothesisFile
 from tracer.hypothesis.spec import ModelSpec
@@ -90,8 +90,8 @@ def tried_sets(
         with progress.task(f"trying sets at {place.span}", len(sizes)) as advance:
             for top in sizes:
                 try:
-                    rule = rules(on.by_concept, place.span, layers, top)
-                    known = _context(on, rule, opened, known)
+                    rules = concept_rules(on.by_concept, place.span, layers, top)
+                    known = _context(on, rules, opened, known)
                 except NothingFound:
                     break  # some concept has no feature there that differs from the others'
                 swaps = swapped(known, on.by_concept, on.answers)
@@ -115,18 +115,6 @@ def chosen(tried: Sequence[SetsInContext]) -> SetsInContext:
         )
     most = max(each.sets.rate for each in tried)
     return next(each for each in tried if each.sets.rate >= most - CLOSE)
-
-
-def rules(
-    by_concept: Mapping[str, tuple[str, ...]], span: str, layers: tuple[int, int], top: int
-) -> dict[str, dict[str, Any]]:
-    """The same rule for every concept: its prompts against those of all others."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, names in by_concept.items():
-        others = [n for other, many in by_concept.items() if other != name for n in many]
-        rule: dict[str, Any] = {"by": "activation", "on": list(names), "against": others}
-        found[name] = {"select": rule | {"at": span, "layers": list(layers), "top": top}}
-    return found
 
 
 def layers_of(place: GroupedPlace) -> tuple[int, int]:
@@ -160,11 +148,11 @@ def _sizes(basis: FeatureBasis, layers: tuple[int, int]) -> Iterator[int]:
 
 def _context(
     on: OnDiscovery,
-    supernodes: Mapping[str, Mapping[str, Any]],
+    rules: Mapping[str, Mapping[str, Any]],
     opened: Opened,
     known: MeasurementContext | None,
 ) -> MeasurementContext:
-    file = on.file(supernodes)
+    file = on.file({concept: {"select": rule} for concept, rule in rules.items()})
     prompts = {name: on.prompts[name] for name in file.hypothesis.prompts}
     model, basis = opened
     return open_context(file, model, basis.basis, prompts, None, Silent(), None, known)

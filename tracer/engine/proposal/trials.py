@@ -15,6 +15,7 @@ from tracer.engine.forward import Measured, read_of_rows
 from tracer.engine.resolve import MeasurementContext
 from tracer.engine.transfer import on_cpu
 from tracer.hypothesis.clamps import InterventionSpec
+from tracer.hypothesis.concepts import prompts_of_others
 from tracer.hypothesis.studies.necessity import AblationKind, Necessity
 from tracer.hypothesis.studies.swaps import Swaps, swap_name
 from tracer.record.proposal import following
@@ -86,12 +87,11 @@ def removed(
     wanted: list[_Wanted] = []
     for own, names in prompts.items():
         other = following(own, list(prompts))
-        others = tuple(name for each, many in prompts.items() if each != own for name in many)
         study = Necessity.model_construct(
             prompts=names,
             ablate=(own,),
             kinds=ABLATIONS,
-            reference=others,
+            reference=prompts_of_others(prompts, own),
             freeze="none",
             expect=(),
         )

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from tracer.evidence.case import Wording, untested
 from tracer.evidence.measures.graph_share import (
@@ -20,6 +19,7 @@ from tracer.evidence.measures.graph_share import (
     judge_share,
 )
 from tracer.evidence.measures.measure import GraphMeasure
+from tracer.evidence.statistics import pearson
 from tracer.evidence.wording import counted, signed
 from tracer.hypothesis.expectations.edge import Edge, EdgeTest
 from tracer.record.record import Record
@@ -90,14 +90,8 @@ def _agreement(predicted: Sequence[float], measured: Sequence[float]) -> Calibra
     difference = float(np.abs(x - y).max(initial=0.0))
     return Calibration(
         n=len(x),
-        r=_pearson(x, y),
+        r=pearson(x, y),
         slope=float(x @ y) / square if square > 0 else None,
         same_sign=int((np.sign(x) == np.sign(y)).sum()),
         worst=difference / largest if largest > 0 else 0.0,
     )
-
-
-def _pearson(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float | None:
-    if len(x) < 3 or x.std() == 0 or y.std() == 0:
-        return None
-    return float(np.corrcoef(x, y)[0, 1])

@@ -68,7 +68,7 @@ def _read(folder: Path, name: str, _fetch: Fetch) -> Dictionary:
         _weights(part / WEIGHTS, parse_settings(part / CONFIG, SaelensConfig, configs[part]))
         for part in parts
     )
-    files = tuple(part / file for part in parts for file in (CONFIG, WEIGHTS))
+    files = tuple(part / file for part in configs for file in (CONFIG, WEIGHTS))
     return Dictionary(name, "transcoders", reads, writes, layers, files)
 
 
