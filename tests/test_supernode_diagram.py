@@ -22,6 +22,7 @@ from tracer.report.supernode_diagram import (
     Group,
     GroupEffect,
     diagram,
+    output_group,
 )
 
 STORY = [
@@ -122,3 +123,22 @@ def test_the_strongest_are_drawn_and_no_text_lies_on_another(n):
     for a, b in itertools.combinations(drawn.arrows, 2):
         near = abs(a.x - b.x) < (a.text_width + b.text_width) / 2
         assert not near or abs(a.y - b.y) >= 18
+
+
+def test_no_text_lies_on_a_box_or_on_another_text():
+    row = [Group(f"g{n}", f"Group {n}", "2000 features · L0–8", 4.0, n) for n in range(5)]
+    groups = [*row, output_group("' Austin'")]
+    effects = [GroupEffect(each.name, OUTPUT, 0.04, "this sign: 2 of 2") for each in row]
+    effects += [GroupEffect("g0", "g4", 0.03, "this sign: 1 of 2")]
+    found = diagram(groups, effects, ())
+
+    def areas(arrow):
+        height = 14 * len(arrow.lines)
+        return (arrow.x - arrow.text_width / 2, arrow.y, arrow.text_width, height)
+
+    texts = [areas(arrow) for arrow in found.arrows]
+    boxes = [(box.x, box.y, box.width, box.height) for box in found.boxes]
+    for number, (x, y, w, h) in enumerate(texts):
+        for ox, oy, ow, oh in [*texts[:number], *boxes]:
+            assert x >= ox + ow or ox >= x + w or y >= oy + oh or oy >= y + h
+    assert all(y >= found.top for _, y, _, _ in texts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count, takewhile
 from math import hypot, sqrt
 from typing import NamedTuple
 
@@ -159,7 +160,7 @@ def diagram(
     others = [each for each in ordered if each not in told and abs(each.share) >= LEAST]
     drawn = [*told, *others[: max(0, MOST_LINKS - len(told))]]
     boxes, height = _boxes(groups, opened)
-    arrows = _apart([_arrow(each, boxes) for each in drawn])
+    arrows = _apart([_arrow(each, boxes) for each in drawn], boxes.values())
     top = min(0.0, *(each.y for each in arrows), *(each.y - MARGIN for each in boxes.values()))
     left_out = len(known) - len(drawn)
     return SupernodeDiagram(
@@ -263,15 +264,29 @@ def _head(tip: tuple[float, float], way: tuple[float, float], *, adds: bool) -> 
     return "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in ends)
 
 
-def _apart(arrows: Sequence[Arrow]) -> list[Arrow]:
-    """The arrows with their texts moved down where they would lie on one another."""
+def _apart(arrows: Sequence[Arrow], boxes: Collection[GroupBox]) -> list[Arrow]:
+    """The arrows with their texts moved where they would lie on one another, or on a box.
+
+    Down, as long as no box is in the way; else up.
+    """
     found: list[Arrow] = []
     for arrow in arrows:
-        moved = arrow
-        while any(_overlap(moved, other) for other in found):
-            moved = replace(moved, y=moved.y + 6)
-        found.append(moved)
+        down = (replace(arrow, y=arrow.y + 6 * n) for n in count())
+        above_boxes = takewhile(lambda moved: not any(_is_on(moved, box) for box in boxes), down)
+        up = (replace(arrow, y=arrow.y - 6 * n) for n in count(1))
+        moves = chain(above_boxes, up)
+        found.append(next(moved for moved in moves if _is_free(moved, found, boxes)))
     return found
+
+
+def _is_free(arrow: Arrow, others: Sequence[Arrow], boxes: Collection[GroupBox]) -> bool:
+    on_text = any(_overlap(arrow, other) for other in others)
+    return not on_text and not any(_is_on(arrow, box) for box in boxes)
+
+
+def _is_on(arrow: Arrow, box: GroupBox) -> bool:
+    near = abs(arrow.x - box.middle) < (arrow.text_width + box.width) / 2
+    return near and arrow.y < box.y + box.height and box.y < arrow.y + _text_height(arrow)
 
 
 def _overlap(a: Arrow, b: Arrow) -> bool:
